@@ -1,0 +1,7 @@
+//! Segno: declarative workflows in YAML on a Temporal cluster. ARCHITECTURE.md is the map.
+
+pub mod diagnostic;
+pub mod limits;
+pub mod source;
+pub mod value;
+pub mod yaml;

@@ -1,0 +1,30 @@
+//! Every bound, its unit in its name. An error that a bound causes names the bound.
+
+/// A definition file, or any YAML document read by Segno.
+pub const DEFINITION_SIZE_BYTES_MAX: usize = 1024 * 1024;
+/// Nodes of a YAML document after its aliases are expanded.
+pub const YAML_NODES_MAX: usize = 200_000;
+/// Nested sequences and mappings of a YAML document.
+pub const YAML_DEPTH_MAX: usize = 128;
+/// The text of one expression.
+pub const EXPRESSION_SIZE_BYTES_MAX: usize = 16 * 1024;
+/// Nested brackets of one expression.
+pub const EXPRESSION_BRACKETS_DEPTH_MAX: usize = 64;
+/// Levels of an expression's syntax tree.
+pub const EXPRESSION_DEPTH_MAX: usize = 250;
+/// What evaluating one expression may cost.
+pub const EXPRESSION_COST_MAX: u64 = 100_000;
+/// What all expressions of one workflow task may cost.
+pub const WORKFLOW_TASK_COST_MAX: u64 = 10_000_000;
+/// Temporal's bound on one payload (`limit.blobSize.error`).
+pub const PAYLOAD_SIZE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Temporal's bound on a step's summary.
+pub const SUMMARY_SIZE_BYTES_MAX: usize = 400;
+/// Nested data of a value: lists and maps.
+pub const VALUE_DEPTH_MAX: usize = 128;
+/// Steps a workflow may take in one workflow task without waiting for anything.
+pub const STEPS_PER_WORKFLOW_TASK_MAX: u64 = 100_000;
+/// Calls of blocks within calls of blocks.
+pub const CALL_DEPTH_MAX: usize = 64;
+/// Commands of one workflow task; further ones go with the next task.
+pub const COMMANDS_PER_WORKFLOW_TASK_MAX: usize = 1_000;

@@ -1,0 +1,188 @@
+//! Files and ranges: every diagnostic points into a text that is kept here.
+
+use std::sync::Arc;
+
+/// Which file of a [`Sources`] a range lies in.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+pub struct FileId(pub u32);
+
+/// A stretch of one file, in bytes, the end excluded.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+pub struct Range {
+    pub file: FileId,
+    pub start: u32,
+    pub end: u32,
+}
+
+impl Range {
+    pub fn new(file: FileId, start: u32, end: u32) -> Self {
+        Range {
+            file,
+            start,
+            end: end.max(start),
+        }
+    }
+
+    /// From the start of this range to the end of the other.
+    pub fn to(self, end: Range) -> Self {
+        Range::new(self.file, self.start, end.end)
+    }
+}
+
+/// A value with the range it was read from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spanned<T> {
+    pub value: T,
+    pub range: Range,
+}
+
+impl<T> Spanned<T> {
+    pub fn new(value: T, range: Range) -> Self {
+        Spanned { value, range }
+    }
+
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Spanned<U> {
+        Spanned {
+            value: f(self.value),
+            range: self.range,
+        }
+    }
+
+    pub fn as_ref(&self) -> Spanned<&T> {
+        Spanned {
+            value: &self.value,
+            range: self.range,
+        }
+    }
+}
+
+/// A line and a column, both counted from 1, the column in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    pub line: u32,
+    pub column: u32,
+}
+
+#[derive(Debug, Clone)]
+pub struct File {
+    /// As the user named it; relative to the bundle's folder where there is one.
+    pub path: Arc<str>,
+    pub text: Arc<str>,
+    line_starts: Arc<[u32]>,
+}
+
+impl File {
+    fn new(path: Arc<str>, text: Arc<str>) -> Self {
+        let newlines = text.bytes().enumerate().filter(|(_, b)| *b == b'\n');
+        let line_starts = std::iter::once(0)
+            .chain(newlines.map(|(i, _)| i as u32 + 1))
+            .collect();
+        File {
+            path,
+            text,
+            line_starts,
+        }
+    }
+
+    pub fn position(&self, offset: u32) -> Position {
+        let line = self.line_starts.partition_point(|start| *start <= offset) - 1;
+        let start = self.line_starts[line] as usize;
+        let mut end = (offset as usize).min(self.text.len()).max(start);
+        while !self.text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let column = self.text[start..end].chars().count() as u32 + 1;
+        Position {
+            line: line as u32 + 1,
+            column,
+        }
+    }
+}
+
+/// The files that diagnostics of one operation may point into.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    files: Vec<File>,
+}
+
+impl Sources {
+    pub fn add(&mut self, path: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> FileId {
+        self.files.push(File::new(path.into(), text.into()));
+        FileId(self.files.len() as u32 - 1)
+    }
+
+    pub fn file(&self, id: FileId) -> &File {
+        &self.files[id.0 as usize]
+    }
+
+    pub fn files(&self) -> impl Iterator<Item = (FileId, &File)> {
+        self.files
+            .iter()
+            .enumerate()
+            .map(|(i, file)| (FileId(i as u32), file))
+    }
+
+    pub fn text(&self, range: Range) -> &str {
+        self.file(range.file)
+            .text
+            .get(range.start as usize..range.end as usize)
+            .unwrap_or("")
+    }
+
+    /// `path:line:column` of a range's start.
+    pub fn location(&self, range: Range) -> String {
+        let file = self.file(range.file);
+        let at = file.position(range.start);
+        format!("{}:{}:{}", file.path, at.line, at.column)
+    }
+}
+
+/// Where the characters of a decoded text (a YAML scalar with its escapes and folded lines) stand in their file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextMap {
+    file: FileId,
+    /// (offset in the text, offset in the file), ascending; between two of them both advance alike.
+    segments: Arc<[(u32, u32)]>,
+    /// Where the text ends in the file.
+    end: u32,
+}
+
+impl TextMap {
+    /// A text that stands in the file as it is.
+    pub fn verbatim(range: Range) -> Self {
+        TextMap {
+            file: range.file,
+            segments: Arc::new([(0, range.start)]),
+            end: range.end,
+        }
+    }
+
+    pub fn new(file: FileId, segments: Vec<(u32, u32)>, end: u32) -> Self {
+        TextMap {
+            file,
+            segments: segments.into(),
+            end,
+        }
+    }
+
+    fn offset(&self, at: usize) -> u32 {
+        let at = at as u32;
+        match self.segments.partition_point(|(text, _)| *text <= at) {
+            0 => self.segments.first().map_or(self.end, |(_, file)| *file),
+            n => {
+                let (text, file) = self.segments[n - 1];
+                let next = self.segments.get(n).map_or(self.end, |(_, file)| *file);
+                (file + (at - text)).min(next)
+            }
+        }
+    }
+
+    /// The range in the file of a stretch of the text.
+    pub fn range(&self, text: std::ops::Range<usize>) -> Range {
+        Range::new(self.file, self.offset(text.start), self.offset(text.end))
+    }
+}

@@ -1,0 +1,141 @@
+//! Instants and lengths of time with protobuf's ranges, as CEL has them.
+
+use std::fmt;
+
+/// An instant: seconds since 1970-01-01T00:00:00Z, and nanoseconds of the second. Year 1 to 9999.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+pub struct Timestamp {
+    pub seconds: i64,
+    pub nanos: u32,
+}
+
+/// A length of time; both parts have the same sign.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+pub struct Duration {
+    pub seconds: i64,
+    pub nanos: i32,
+}
+
+const NANOS_PER_SECOND: i128 = 1_000_000_000;
+
+impl Timestamp {
+    /// 0001-01-01T00:00:00Z.
+    pub const SECONDS_MIN: i64 = -62_135_596_800;
+    /// 9999-12-31T23:59:59Z.
+    pub const SECONDS_MAX: i64 = 253_402_300_799;
+
+    pub fn from_nanos(nanos: i128) -> Option<Self> {
+        let seconds = i64::try_from(nanos.div_euclid(NANOS_PER_SECOND)).ok()?;
+        let nanos = nanos.rem_euclid(NANOS_PER_SECOND) as u32;
+        (Self::SECONDS_MIN..=Self::SECONDS_MAX)
+            .contains(&seconds)
+            .then_some(Timestamp { seconds, nanos })
+    }
+
+    pub fn as_nanos(self) -> i128 {
+        i128::from(self.seconds) * NANOS_PER_SECOND + i128::from(self.nanos)
+    }
+
+    pub fn checked_add(self, duration: Duration) -> Option<Self> {
+        Timestamp::from_nanos(self.as_nanos() + duration.as_nanos())
+    }
+
+    pub fn since(self, earlier: Timestamp) -> Option<Duration> {
+        Duration::from_nanos(self.as_nanos() - earlier.as_nanos())
+    }
+
+    /// Reads RFC 3339.
+    pub fn parse(text: &str) -> Option<Self> {
+        let instant: jiff::Timestamp = text.parse().ok()?;
+        Timestamp::from_nanos(instant.as_nanosecond())
+    }
+}
+
+/// RFC 3339 in UTC, with as many digits of the second as there are.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::new(self.seconds, self.nanos as i32) {
+            Ok(instant) => write!(f, "{instant}"),
+            Err(_) => write!(f, "{}s", self.seconds),
+        }
+    }
+}
+
+impl Duration {
+    /// Ten thousand years, protobuf's bound.
+    pub const SECONDS_MAX: i64 = 315_576_000_000;
+    pub const ZERO: Duration = Duration {
+        seconds: 0,
+        nanos: 0,
+    };
+
+    pub fn from_nanos(nanos: i128) -> Option<Self> {
+        let seconds = i64::try_from(nanos / NANOS_PER_SECOND).ok()?;
+        let nanos = (nanos % NANOS_PER_SECOND) as i32;
+        (seconds.abs() <= Self::SECONDS_MAX).then_some(Duration { seconds, nanos })
+    }
+
+    pub fn from_seconds(seconds: i64) -> Self {
+        Duration { seconds, nanos: 0 }
+    }
+
+    pub fn from_millis(millis: i64) -> Self {
+        Duration {
+            seconds: millis / 1000,
+            nanos: (millis % 1000) as i32 * 1_000_000,
+        }
+    }
+
+    pub fn as_nanos(self) -> i128 {
+        i128::from(self.seconds) * NANOS_PER_SECOND + i128::from(self.nanos)
+    }
+
+    pub fn is_negative(self) -> bool {
+        self.seconds < 0 || self.nanos < 0
+    }
+
+    /// A length that is not negative, as the standard library has it.
+    pub fn to_std(self) -> Option<std::time::Duration> {
+        Some(std::time::Duration::new(
+            u64::try_from(self.seconds).ok()?,
+            u32::try_from(self.nanos).ok()?,
+        ))
+    }
+}
+
+/// CEL's form: decimal seconds with an `s`.
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.is_negative() { "-" } else { "" };
+        write!(f, "{sign}{}", self.seconds.unsigned_abs())?;
+        if self.nanos != 0 {
+            let digits = format!("{:09}", self.nanos.unsigned_abs());
+            write!(f, ".{}", digits.trim_end_matches('0'))?;
+        }
+        f.write_str("s")
+    }
+}
