@@ -28,3 +28,9 @@ pub const STEPS_PER_WORKFLOW_TASK_MAX: u64 = 100_000;
 pub const CALL_DEPTH_MAX: usize = 64;
 /// Commands of one workflow task; further ones go with the next task.
 pub const COMMANDS_PER_WORKFLOW_TASK_MAX: usize = 1_000;
+/// A definition and all the files it uses, before they are packed.
+pub const BUNDLE_SIZE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// A packed bundle: one payload of a run's history, with room for what stands around it.
+pub const BUNDLE_PACKED_SIZE_BYTES_MAX: usize = 1024 * 1024;
+/// Files of one bundle.
+pub const BUNDLE_FILES_MAX: usize = 256;

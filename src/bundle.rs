@@ -1,0 +1,267 @@
+//! A definition with all that it uses, packed: what a run is bound to and what a deployment stores.
+
+use std::fmt;
+use std::io::Read;
+use std::sync::Arc;
+
+use prost::Message;
+use sha2::{Digest as _, Sha256};
+
+use crate::limits::{BUNDLE_FILES_MAX, BUNDLE_PACKED_SIZE_BYTES_MAX, BUNDLE_SIZE_BYTES_MAX};
+
+mod wire {
+    include!(concat!(env!("OUT_DIR"), "/segno.v1.rs"));
+}
+
+/// Files this big compress in well under a millisecond at this level.
+const ZSTD_LEVEL: i32 = 3;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BundleFile {
+    /// Relative to the definitions' folder, with `/` between its parts.
+    pub path: Arc<str>,
+    pub text: Arc<str>,
+}
+
+/// What identifies a bundle: a SHA-256 over its content, however it is packed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bundle {
+    workflow: Arc<str>,
+    language_version: u32,
+    document: u32,
+    files: Vec<BundleFile>,
+    digest: Digest,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BundleError {
+    #[error("a bundle needs at least the file that holds its definition")]
+    Empty,
+    #[error("the bundle holds {0} files; BUNDLE_FILES_MAX is {BUNDLE_FILES_MAX}")]
+    Files(usize),
+    #[error("the file {0} stands twice in the bundle")]
+    Twice(Arc<str>),
+    #[error(
+        "the bundle's files are bigger than BUNDLE_SIZE_BYTES_MAX ({BUNDLE_SIZE_BYTES_MAX} bytes)"
+    )]
+    Size,
+    #[error(
+        "the packed bundle has {0} bytes; BUNDLE_PACKED_SIZE_BYTES_MAX is {BUNDLE_PACKED_SIZE_BYTES_MAX}, so that it \
+         fits into a run's history"
+    )]
+    PackedSize(usize),
+    #[error("these bytes are not a bundle: {0}")]
+    Malformed(String),
+}
+
+impl Bundle {
+    /// The entry is the file that holds the definition, in its `document`th YAML document counted from 0. The other
+    /// files may come in any order.
+    pub fn from_files(
+        workflow: &str,
+        language_version: u32,
+        entry: BundleFile,
+        document: u32,
+        mut used: Vec<BundleFile>,
+    ) -> Result<Bundle, BundleError> {
+        used.sort_by(|a, b| a.path.cmp(&b.path));
+        let files: Vec<_> = std::iter::once(entry).chain(used).collect();
+        if files.len() > BUNDLE_FILES_MAX {
+            return Err(BundleError::Files(files.len()));
+        }
+        if let Some(pair) = files[1..]
+            .windows(2)
+            .find(|pair| pair[0].path == pair[1].path)
+        {
+            return Err(BundleError::Twice(pair[0].path.clone()));
+        }
+        if files[1..].iter().any(|file| file.path == files[0].path) {
+            return Err(BundleError::Twice(files[0].path.clone()));
+        }
+        let size: usize = files.iter().map(|f| f.path.len() + f.text.len()).sum();
+        if size > BUNDLE_SIZE_BYTES_MAX {
+            return Err(BundleError::Size);
+        }
+        let digest = digest(workflow, language_version, document, &files);
+        Ok(Bundle {
+            workflow: workflow.into(),
+            language_version,
+            document,
+            files,
+            digest,
+        })
+    }
+
+    /// The workflow type.
+    pub fn workflow(&self) -> &Arc<str> {
+        &self.workflow
+    }
+
+    pub fn language_version(&self) -> u32 {
+        self.language_version
+    }
+
+    /// Which YAML document of the entry is the definition, counted from 0.
+    pub fn document(&self) -> u32 {
+        self.document
+    }
+
+    /// The entry first.
+    pub fn files(&self) -> &[BundleFile] {
+        &self.files
+    }
+
+    pub fn entry(&self) -> &BundleFile {
+        &self.files[0]
+    }
+
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The stored form: protobuf, compressed.
+    pub fn encode(&self) -> Result<Vec<u8>, BundleError> {
+        let wire = wire::Bundle {
+            workflow: self.workflow.to_string(),
+            language_version: self.language_version,
+            document: self.document,
+            files: self
+                .files
+                .iter()
+                .map(|file| wire::bundle::File {
+                    path: file.path.to_string(),
+                    text: file.text.to_string(),
+                })
+                .collect(),
+        };
+        let packed = zstd::bulk::compress(&wire.encode_to_vec(), ZSTD_LEVEL)
+            .map_err(|e| BundleError::Malformed(e.to_string()))?;
+        if packed.len() > BUNDLE_PACKED_SIZE_BYTES_MAX {
+            return Err(BundleError::PackedSize(packed.len()));
+        }
+        Ok(packed)
+    }
+
+    pub fn decode(packed: &[u8]) -> Result<Bundle, BundleError> {
+        if packed.len() > BUNDLE_PACKED_SIZE_BYTES_MAX {
+            return Err(BundleError::PackedSize(packed.len()));
+        }
+        let malformed = |e: &dyn fmt::Display| BundleError::Malformed(e.to_string());
+        // Paths, tags and lengths take a little more than the texts that the bound speaks of.
+        let limit = (BUNDLE_SIZE_BYTES_MAX + 64 * BUNDLE_FILES_MAX) as u64;
+        let mut bytes = Vec::new();
+        let read = zstd::stream::read::Decoder::new(packed)
+            .and_then(|decoder| decoder.take(limit + 1).read_to_end(&mut bytes))
+            .map_err(|e| malformed(&e))?;
+        if read as u64 > limit {
+            return Err(BundleError::Size);
+        }
+        let wire = wire::Bundle::decode(bytes.as_slice()).map_err(|e| malformed(&e))?;
+        let mut files = wire.files.into_iter().map(|file| BundleFile {
+            path: file.path.into(),
+            text: file.text.into(),
+        });
+        let entry = files.next().ok_or(BundleError::Empty)?;
+        Bundle::from_files(
+            &wire.workflow,
+            wire.language_version,
+            entry,
+            wire.document,
+            files.collect(),
+        )
+    }
+}
+
+fn digest(workflow: &str, language_version: u32, document: u32, files: &[BundleFile]) -> Digest {
+    let mut hash = Sha256::new();
+    let mut add = |text: &str| {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text.as_bytes());
+    };
+    add("segno.v1.Bundle");
+    add(workflow);
+    add(&language_version.to_string());
+    add(&document.to_string());
+    add(&files[0].path);
+    let mut by_path: Vec<_> = files.iter().collect();
+    by_path.sort_by(|a, b| a.path.cmp(&b.path));
+    for file in by_path {
+        add(&file.path);
+        add(&file.text);
+    }
+    Digest(hash.finalize().into())
+}
+
+/// `sha256:` and 64 hexadecimal digits.
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sha256:")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, text: &str) -> BundleFile {
+        BundleFile {
+            path: path.into(),
+            text: text.into(),
+        }
+    }
+
+    fn bundle(used: Vec<BundleFile>) -> Bundle {
+        Bundle::from_files("greet", 1, file("greet.yaml", "workflow: greet"), 0, used).unwrap()
+    }
+
+    #[test]
+    fn survives_packing() {
+        let original = bundle(vec![file("b.yaml", "b"), file("a.yaml", "ä")]);
+        let packed = original.encode().unwrap();
+        assert_eq!(Bundle::decode(&packed).unwrap(), original);
+    }
+
+    #[test]
+    fn its_digest_depends_on_the_content_only() {
+        let one = bundle(vec![file("a.yaml", "a"), file("b.yaml", "b")]);
+        let other = bundle(vec![file("b.yaml", "b"), file("a.yaml", "a")]);
+        assert_eq!(one.digest(), other.digest());
+        assert_ne!(one.digest(), bundle(vec![file("a.yaml", "ab")]).digest());
+        assert_eq!(
+            bundle(vec![]).digest().to_string(),
+            "sha256:e011ab2e3567cc9f5df61a500120d99931e3ecc6271238eda81e43a7d83d50a2"
+        );
+    }
+
+    #[test]
+    fn refuses_what_is_too_much_or_no_bundle() {
+        let twice = Bundle::from_files("w", 1, file("a", ""), 0, vec![file("a", "")]);
+        assert_eq!(twice.unwrap_err(), BundleError::Twice("a".into()));
+        let many = (0..BUNDLE_FILES_MAX)
+            .map(|i| file(&format!("u{i}"), ""))
+            .collect();
+        let many = Bundle::from_files("w", 1, file("a", ""), 0, many);
+        assert_eq!(many.unwrap_err(), BundleError::Files(BUNDLE_FILES_MAX + 1));
+        let big = file("big", &"x".repeat(BUNDLE_SIZE_BYTES_MAX + 1));
+        let big = Bundle::from_files("w", 1, big, 0, vec![]);
+        assert_eq!(big.unwrap_err(), BundleError::Size);
+        assert!(matches!(
+            Bundle::decode(b"no zstd"),
+            Err(BundleError::Malformed(_))
+        ));
+        let bomb = zstd::bulk::compress(&vec![0; 64 * 1024 * 1024], 19).unwrap();
+        assert_eq!(Bundle::decode(&bomb).unwrap_err(), BundleError::Size);
+        let empty = zstd::bulk::compress(&[], 1).unwrap();
+        assert_eq!(Bundle::decode(&empty).unwrap_err(), BundleError::Empty);
+    }
+}
