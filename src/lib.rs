@@ -2,6 +2,7 @@
 
 pub mod bundle;
 pub mod diagnostic;
+pub mod engine;
 pub mod limits;
 pub mod source;
 pub mod value;

@@ -13,7 +13,7 @@ pub use map::{Key, Map};
 pub use payload::{Encoded, Payload};
 pub use time::{Duration, Timestamp};
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub enum Value {
     Null,
     Bool(bool),

@@ -10,7 +10,7 @@ use rustc_hash::FxBuildHasher;
 use super::Value;
 
 /// CEL's map keys. Int and uint of the same number are the same key.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub enum Key {
     Bool(bool),
     Int(i64),
@@ -110,7 +110,7 @@ impl From<String> for Key {
 }
 
 /// Equal maps have equal entries; their order does not count.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Map(IndexMap<Key, Value, FxBuildHasher>);
 
 impl Map {

@@ -89,3 +89,20 @@ impl From<Payload> for Value {
         }
     }
 }
+
+/// Whether it was decoded already does not count: only the payload is kept.
+impl serde::Serialize for Encoded {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.payload.serialize(serializer)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Encoded {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let payload = Payload::deserialize(deserializer)?;
+        Ok(Encoded {
+            payload,
+            decoded: OnceLock::new(),
+        })
+    }
+}

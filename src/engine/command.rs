@@ -1,0 +1,228 @@
+//! What the engine asks of the host. One counter numbers all that can be resolved: `seq`.
+
+use std::collections::BTreeMap;
+
+use super::failure::Failure;
+use crate::value::{Duration, Payload, Timestamp};
+
+/// A command, and what Temporal's UI shows of the step behind it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Command {
+    pub kind: CommandKind,
+    /// At most [`crate::limits::SUMMARY_SIZE_BYTES_MAX`].
+    pub summary: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum CommandKind {
+    StartTimer {
+        seq: u32,
+        duration: Duration,
+    },
+    CancelTimer {
+        seq: u32,
+    },
+    ScheduleActivity(Box<ScheduleActivity>),
+    ScheduleLocalActivity(Box<ScheduleLocalActivity>),
+    RequestCancelActivity {
+        seq: u32,
+    },
+    RequestCancelLocalActivity {
+        seq: u32,
+    },
+    StartChild(Box<StartChild>),
+    CancelChild {
+        seq: u32,
+        reason: String,
+    },
+    SignalExternal {
+        seq: u32,
+        target: SignalTarget,
+        name: String,
+        args: Vec<Payload>,
+    },
+    CancelExternal {
+        seq: u32,
+        workflow_id: String,
+        run_id: String,
+        reason: String,
+    },
+    ScheduleNexus(Box<ScheduleNexus>),
+    CancelNexus {
+        seq: u32,
+    },
+    UpsertSearchAttributes(BTreeMap<String, Payload>),
+    UpsertMemo(BTreeMap<String, Payload>),
+    RespondToQuery {
+        id: String,
+        result: Result<Payload, Failure>,
+    },
+    AcceptUpdate {
+        protocol_instance_id: String,
+    },
+    RejectUpdate {
+        protocol_instance_id: String,
+        failure: Failure,
+    },
+    CompleteUpdate {
+        protocol_instance_id: String,
+        result: Result<Payload, Failure>,
+    },
+    CompleteWorkflow(Payload),
+    FailWorkflow(Failure),
+    CancelWorkflow,
+    ContinueAsNew(Box<ContinueAsNew>),
+    /// Not a command of Temporal's: a log line that is to be written unless this is a replay.
+    Log {
+        level: LogLevel,
+        message: String,
+        fields: Vec<(String, String)>,
+    },
+}
+
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+pub enum LogLevel {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub enum ActivityCancellationType {
+    #[default]
+    TryCancel,
+    WaitCancellationCompleted,
+    Abandon,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub enum ChildCancellationType {
+    Abandon,
+    TryCancel,
+    #[default]
+    WaitCancellationCompleted,
+    WaitCancellationRequested,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub enum ParentClosePolicy {
+    #[default]
+    Terminate,
+    Abandon,
+    RequestCancel,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub enum WorkflowIdReusePolicy {
+    #[default]
+    AllowDuplicate,
+    AllowDuplicateFailedOnly,
+    RejectDuplicate,
+    TerminateIfRunning,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+pub struct RetryPolicy {
+    pub initial_interval: Option<Duration>,
+    pub backoff_coefficient: Option<f64>,
+    pub maximum_interval: Option<Duration>,
+    pub maximum_attempts: Option<u32>,
+    pub non_retryable_error_types: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+pub struct ActivityTimeouts {
+    pub schedule_to_close: Option<Duration>,
+    pub schedule_to_start: Option<Duration>,
+    pub start_to_close: Option<Duration>,
+    pub heartbeat: Option<Duration>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Priority {
+    /// 1 is the most urgent; 0 is the default of the server.
+    pub priority_key: i32,
+    pub fairness_key: String,
+    pub fairness_weight: f32,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ScheduleActivity {
+    pub seq: u32,
+    pub activity_id: String,
+    pub activity_type: String,
+    pub task_queue: String,
+    pub arguments: Vec<Payload>,
+    pub timeouts: ActivityTimeouts,
+    pub retry_policy: Option<RetryPolicy>,
+    pub cancellation_type: ActivityCancellationType,
+    pub priority: Option<Priority>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+pub struct ScheduleLocalActivity {
+    pub seq: u32,
+    pub activity_id: String,
+    pub activity_type: String,
+    pub arguments: Vec<Payload>,
+    pub timeouts: ActivityTimeouts,
+    pub retry_policy: Option<RetryPolicy>,
+    pub cancellation_type: ActivityCancellationType,
+    /// 0 unless it is scheduled again after a backoff; then these two come from [`super::job::Job::BackOffActivity`].
+    pub attempt: u32,
+    pub original_schedule_time: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StartChild {
+    pub seq: u32,
+    pub workflow_id: String,
+    pub workflow_type: String,
+    pub task_queue: String,
+    pub input: Vec<Payload>,
+    pub execution_timeout: Option<Duration>,
+    pub run_timeout: Option<Duration>,
+    pub task_timeout: Option<Duration>,
+    pub parent_close_policy: ParentClosePolicy,
+    pub workflow_id_reuse_policy: WorkflowIdReusePolicy,
+    pub retry_policy: Option<RetryPolicy>,
+    pub cron_schedule: String,
+    pub memo: BTreeMap<String, Payload>,
+    pub search_attributes: BTreeMap<String, Payload>,
+    pub cancellation_type: ChildCancellationType,
+    pub priority: Option<Priority>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum SignalTarget {
+    Workflow { workflow_id: String, run_id: String },
+    Child { workflow_id: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ScheduleNexus {
+    pub seq: u32,
+    pub endpoint: String,
+    pub service: String,
+    pub operation: String,
+    pub input: Payload,
+    pub schedule_to_close_timeout: Option<Duration>,
+    pub schedule_to_start_timeout: Option<Duration>,
+    pub start_to_close_timeout: Option<Duration>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ContinueAsNew {
+    pub workflow_type: String,
+    pub task_queue: String,
+    pub arguments: Vec<Payload>,
+    pub run_timeout: Option<Duration>,
+    pub task_timeout: Option<Duration>,
+    pub memo: BTreeMap<String, Payload>,
+    pub search_attributes: BTreeMap<String, Payload>,
+    pub headers: BTreeMap<String, Payload>,
+    pub retry_policy: Option<RetryPolicy>,
+}

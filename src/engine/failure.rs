@@ -1,0 +1,304 @@
+//! Temporal's failures, as the language sees them.
+
+use crate::value::{Duration, Map, Value};
+
+/// LANGUAGE: a `catch` matches on kind or type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum FailureKind {
+    Application,
+    Timeout,
+    Cancelled,
+    Terminated,
+    Server,
+    ResetWorkflow,
+    Activity,
+    ChildWorkflow,
+    NexusOperation,
+    NexusHandler,
+}
+
+impl FailureKind {
+    pub const ALL: [FailureKind; 10] = [
+        FailureKind::Application,
+        FailureKind::Timeout,
+        FailureKind::Cancelled,
+        FailureKind::Terminated,
+        FailureKind::Server,
+        FailureKind::ResetWorkflow,
+        FailureKind::Activity,
+        FailureKind::ChildWorkflow,
+        FailureKind::NexusOperation,
+        FailureKind::NexusHandler,
+    ];
+
+    /// The name that a `catch` uses.
+    pub fn name(self) -> &'static str {
+        match self {
+            FailureKind::Application => "application",
+            FailureKind::Timeout => "timeout",
+            FailureKind::Cancelled => "cancelled",
+            FailureKind::Terminated => "terminated",
+            FailureKind::Server => "server",
+            FailureKind::ResetWorkflow => "reset_workflow",
+            FailureKind::Activity => "activity",
+            FailureKind::ChildWorkflow => "child_workflow",
+            FailureKind::NexusOperation => "nexus",
+            FailureKind::NexusHandler => "nexus_handler",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum TimeoutType {
+    StartToClose,
+    ScheduleToStart,
+    ScheduleToClose,
+    Heartbeat,
+}
+
+impl TimeoutType {
+    pub fn name(self) -> &'static str {
+        match self {
+            TimeoutType::StartToClose => "start_to_close",
+            TimeoutType::ScheduleToStart => "schedule_to_start",
+            TimeoutType::ScheduleToClose => "schedule_to_close",
+            TimeoutType::Heartbeat => "heartbeat",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum RetryState {
+    Unspecified,
+    InProgress,
+    NonRetryableFailure,
+    Timeout,
+    MaximumAttemptsReached,
+    RetryPolicyNotSet,
+    InternalServerError,
+    CancelRequested,
+}
+
+/// What is particular to a kind of failure.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub enum FailureInfo {
+    Application {
+        error_type: String,
+        non_retryable: bool,
+        details: Vec<Value>,
+        next_retry_delay: Option<Duration>,
+    },
+    Timeout {
+        timeout_type: TimeoutType,
+        last_heartbeat_details: Vec<Value>,
+    },
+    Cancelled {
+        details: Vec<Value>,
+    },
+    Terminated,
+    Server {
+        non_retryable: bool,
+    },
+    ResetWorkflow,
+    Activity {
+        activity_type: String,
+        activity_id: String,
+        identity: String,
+        retry_state: RetryState,
+        scheduled_event_id: i64,
+        started_event_id: i64,
+    },
+    ChildWorkflow {
+        namespace: String,
+        workflow_id: String,
+        run_id: String,
+        workflow_type: String,
+        retry_state: RetryState,
+        initiated_event_id: i64,
+        started_event_id: i64,
+    },
+    NexusOperation {
+        endpoint: String,
+        service: String,
+        operation: String,
+        operation_token: String,
+        scheduled_event_id: i64,
+    },
+    NexusHandler {
+        error_type: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Failure {
+    pub message: String,
+    pub source: String,
+    pub stack_trace: String,
+    pub info: FailureInfo,
+    pub cause: Option<Box<Failure>>,
+}
+
+/// The type of a failure that a mistake in the definition causes at run time.
+pub const DEFINITION_ERROR: &str = "DefinitionError";
+
+impl Failure {
+    pub fn new(message: impl Into<String>, info: FailureInfo) -> Self {
+        Failure {
+            message: message.into(),
+            source: "segno".into(),
+            stack_trace: String::new(),
+            info,
+            cause: None,
+        }
+    }
+
+    pub fn application(error_type: impl Into<String>, message: impl Into<String>) -> Self {
+        let info = FailureInfo::Application {
+            error_type: error_type.into(),
+            non_retryable: false,
+            details: Vec::new(),
+            next_retry_delay: None,
+        };
+        Failure::new(message, info)
+    }
+
+    /// A mistake of the definition: it does not heal by itself, so nothing retries it.
+    pub fn definition(message: impl Into<String>) -> Self {
+        let mut failure = Failure::application(DEFINITION_ERROR, message);
+        if let FailureInfo::Application { non_retryable, .. } = &mut failure.info {
+            *non_retryable = true;
+        }
+        failure
+    }
+
+    pub fn cancelled(message: impl Into<String>) -> Self {
+        Failure::new(
+            message,
+            FailureInfo::Cancelled {
+                details: Vec::new(),
+            },
+        )
+    }
+
+    pub fn timeout(message: impl Into<String>, timeout_type: TimeoutType) -> Self {
+        Failure::new(
+            message,
+            FailureInfo::Timeout {
+                timeout_type,
+                last_heartbeat_details: Vec::new(),
+            },
+        )
+    }
+
+    pub fn kind(&self) -> FailureKind {
+        match &self.info {
+            FailureInfo::Application { .. } => FailureKind::Application,
+            FailureInfo::Timeout { .. } => FailureKind::Timeout,
+            FailureInfo::Cancelled { .. } => FailureKind::Cancelled,
+            FailureInfo::Terminated => FailureKind::Terminated,
+            FailureInfo::Server { .. } => FailureKind::Server,
+            FailureInfo::ResetWorkflow => FailureKind::ResetWorkflow,
+            FailureInfo::Activity { .. } => FailureKind::Activity,
+            FailureInfo::ChildWorkflow { .. } => FailureKind::ChildWorkflow,
+            FailureInfo::NexusOperation { .. } => FailureKind::NexusOperation,
+            FailureInfo::NexusHandler { .. } => FailureKind::NexusHandler,
+        }
+    }
+
+    /// This failure and its causes, outermost first.
+    pub fn chain(&self) -> impl Iterator<Item = &Failure> {
+        std::iter::successors(Some(self), |f| f.cause.as_deref())
+    }
+
+    /// The application's word for what went wrong, the nearest in the chain of causes.
+    pub fn error_type(&self) -> Option<&str> {
+        self.chain().find_map(|f| match &f.info {
+            FailureInfo::Application { error_type, .. } => Some(error_type.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Whether it is a cancellation, be it wrapped in the activity or child that was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        match self.kind() {
+            FailureKind::Cancelled => true,
+            FailureKind::Activity | FailureKind::ChildWorkflow | FailureKind::NexusOperation => {
+                self.cause.as_ref().is_some_and(|c| c.is_cancelled())
+            }
+            _ => false,
+        }
+    }
+
+    /// What an author says in `catch: error:`: a kind or a type anywhere that the wrapping failures lead to.
+    pub fn matches(&self, name: &str) -> bool {
+        self.chain().any(|f| f.kind().name() == name) || self.error_type() == Some(name)
+    }
+
+    /// What `error` is in a `catch`.
+    pub fn to_value(&self) -> Value {
+        let mut map = Map::new();
+        map.insert("kind", self.kind().name());
+        map.insert("type", self.error_type().map_or(Value::Null, Value::from));
+        let innermost = match self.kind() {
+            FailureKind::Activity | FailureKind::ChildWorkflow | FailureKind::NexusOperation => {
+                self.cause.as_deref().unwrap_or(self)
+            }
+            _ => self,
+        };
+        map.insert("message", innermost.message.as_str());
+        map.insert("details", self.details());
+        map.insert(
+            "cause",
+            self.cause.as_ref().map_or(Value::Null, |c| c.to_value()),
+        );
+        match &self.info {
+            FailureInfo::Activity {
+                activity_type,
+                activity_id,
+                ..
+            } => {
+                map.insert("activity_type", activity_type.as_str());
+                map.insert("activity_id", activity_id.as_str());
+            }
+            FailureInfo::ChildWorkflow {
+                workflow_id,
+                run_id,
+                workflow_type,
+                ..
+            } => {
+                map.insert("workflow_id", workflow_id.as_str());
+                map.insert("run_id", run_id.as_str());
+                map.insert("workflow_type", workflow_type.as_str());
+            }
+            FailureInfo::Timeout { timeout_type, .. } => {
+                map.insert("timeout_type", timeout_type.name());
+            }
+            _ => {}
+        }
+        Value::map(map)
+    }
+
+    /// One detail as it is, several as a list, none as null.
+    fn details(&self) -> Value {
+        let found = self.chain().find_map(|f| match &f.info {
+            FailureInfo::Application { details, .. } | FailureInfo::Cancelled { details } => {
+                Some(details.as_slice())
+            }
+            FailureInfo::Timeout {
+                last_heartbeat_details,
+                ..
+            } => Some(last_heartbeat_details.as_slice()),
+            _ => None,
+        });
+        match found.unwrap_or_default() {
+            [] => Value::Null,
+            [one] => one.force().cloned().unwrap_or(Value::Null),
+            several => Value::list(
+                several
+                    .iter()
+                    .map(|v| v.force().cloned().unwrap_or(Value::Null))
+                    .collect(),
+            ),
+        }
+    }
+}
