@@ -1,0 +1,458 @@
+//! The workflow as its author wrote it: a typed tree, every field with its range. LANGUAGE reference: docs/language.md.
+
+use std::sync::Arc;
+
+use crate::engine::command::{
+    ActivityCancellationType, ChildCancellationType, LogLevel, ParentClosePolicy,
+    WorkflowIdReusePolicy,
+};
+use crate::expression::{Expression, Template};
+use crate::source::{Range, Spanned};
+use crate::value::Duration;
+
+pub type Name = Spanned<Arc<str>>;
+pub type Steps = Vec<Step>;
+
+/// One YAML document that defines a workflow.
+#[derive(Debug, Clone)]
+pub struct Definition {
+    pub range: Range,
+    /// `workflow`: the workflow type.
+    pub name: Name,
+    pub description: Option<Name>,
+    pub task_queue: Option<Name>,
+    pub uses: Vec<Name>,
+    pub input: Option<Schema>,
+    pub output: Option<Schema>,
+    pub types: Vec<(Name, Schema)>,
+    pub activities: Vec<ActivityContract>,
+    pub defaults: Defaults,
+    pub state: Vec<(Name, Template)>,
+    pub queries: Vec<Query>,
+    pub signals: Vec<Handler>,
+    pub updates: Vec<Handler>,
+    pub blocks: Vec<Block>,
+    pub steps: Steps,
+    pub start: StartOptions,
+    pub schedules: Vec<Schedule>,
+    pub history: History,
+}
+
+/// A file that others `use`: shared types, contracts and blocks; it defines no workflow.
+#[derive(Debug, Clone)]
+pub struct Library {
+    pub range: Range,
+    pub uses: Vec<Name>,
+    pub types: Vec<(Name, Schema)>,
+    pub activities: Vec<ActivityContract>,
+    pub blocks: Vec<Block>,
+}
+
+/// A JSON Schema 2020-12, in JSON, and where it stands.
+#[derive(Debug, Clone)]
+pub struct Schema {
+    pub json: serde_json::Value,
+    pub range: Range,
+}
+
+/// What is known of an activity type: option defaults and schemas.
+#[derive(Debug, Clone)]
+pub struct ActivityContract {
+    pub name: Name,
+    pub description: Option<Name>,
+    pub input: Option<Schema>,
+    pub output: Option<Schema>,
+    pub options: ActivityOptions,
+}
+
+/// Option defaults by kind of step; an activity's contract wins over them, a step's own options over both.
+#[derive(Debug, Clone, Default)]
+pub struct Defaults {
+    pub activity: ActivityOptions,
+    pub child: ChildOptions,
+}
+
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// `"*"` answers any other name.
+    pub name: Name,
+    pub description: Option<Name>,
+    pub input: Option<Schema>,
+    pub output: Option<Schema>,
+    pub result: Template,
+}
+
+/// A signal or an update.
+#[derive(Debug, Clone)]
+pub struct Handler {
+    /// `"*"` takes any other name.
+    pub name: Name,
+    pub description: Option<Name>,
+    pub input: Option<Schema>,
+    pub output: Option<Schema>,
+    /// Updates only.
+    pub validate: Option<Expression>,
+    pub steps: Steps,
+    /// `finish_before_completion`, true unless said: the run does not complete while the handler runs.
+    pub finish_before_completion: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Block {
+    pub name: Name,
+    pub description: Option<Name>,
+    pub input: Option<Schema>,
+    pub output: Option<Schema>,
+    pub steps: Steps,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum History {
+    Automatic,
+    #[default]
+    Manual,
+}
+
+/// `start`: defaults for whoever starts the workflow.
+#[derive(Debug, Clone, Default)]
+pub struct StartOptions {
+    pub workflow_id: Option<Template>,
+    pub task_queue: Option<Name>,
+    pub workflow_execution_timeout: Option<DurationValue>,
+    pub workflow_run_timeout: Option<DurationValue>,
+    pub workflow_task_timeout: Option<DurationValue>,
+    pub retry_policy: Option<RetryPolicy>,
+    pub workflow_id_reuse_policy: Option<Spanned<WorkflowIdReusePolicy>>,
+    pub workflow_id_conflict_policy: Option<Spanned<WorkflowIdConflictPolicy>>,
+    pub cron_schedule: Option<Name>,
+    pub memo: Option<Template>,
+    pub search_attributes: Option<Template>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkflowIdConflictPolicy {
+    Fail,
+    UseExisting,
+    TerminateExisting,
+}
+
+/// One of `schedules`: kept as data; the server's own rules say what it may hold.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    pub name: Name,
+    pub specification: Spanned<crate::value::Value>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Step {
+    pub range: Range,
+    pub id: Option<Name>,
+    pub description: Option<Template>,
+    pub when: Option<Expression>,
+    /// Run when the enclosing saga, or the workflow, fails after this step completed.
+    pub compensate: Option<Steps>,
+    /// The action key and its range.
+    pub action: Spanned<Action>,
+}
+
+#[derive(Debug, Clone)]
+pub enum Action {
+    Activity(ActivityStep),
+    /// `http`, `grpc`, `exec`: the generic worker's own activities.
+    BuiltIn(BuiltInStep),
+    Timer(Timer),
+    Wait(Wait),
+    Set(Vec<(Name, Template)>),
+    If { condition: Expression, then: Steps, otherwise: Steps },
+    Switch { subject: Option<Expression>, cases: Vec<Case>, default: Steps },
+    ForEach(ForEach),
+    While { condition: Expression, steps: Steps },
+    /// `repeat: steps`, `until: condition`: at least once.
+    Repeat { steps: Steps, until: Expression },
+    Break,
+    Continue,
+    Parallel { branches: Vec<Branch>, on_failure: OnFailure },
+    Race { branches: Vec<Branch> },
+    Try(Try),
+    Saga { steps: Steps, on_compensation_failure: OnCompensationFailure },
+    Do { steps: Steps, timeout: Option<DurationValue>, shield: bool },
+    Call { block: Name, input: Option<Template> },
+    Child(ChildStep),
+    Start(Box<Started>),
+    /// The handle's id.
+    Await(Name),
+    Cancel(Name),
+    Signal(SignalStep),
+    CancelWorkflow { workflow_id: Template, run_id: Option<Template>, reason: Option<Template> },
+    Nexus(NexusStep),
+    ContinueAsNew(Box<ContinueAsNewStep>),
+    Upsert { search_attributes: Option<Template>, memo: Option<Template> },
+    Log { level: LogLevel, message: Template, fields: Option<Template> },
+    Details(Template),
+    Return(Option<Template>),
+    Fail(FailStep),
+}
+
+/// What a call hands over.
+#[derive(Debug, Clone)]
+pub enum Input {
+    None,
+    /// `input`: one argument.
+    One(Template),
+    /// `args`: several.
+    Several(Vec<Template>),
+}
+
+#[derive(Debug, Clone)]
+pub enum DurationValue {
+    Constant(Spanned<Duration>),
+    /// Gives a duration, a string that is one, or a number of seconds.
+    Expression(Template),
+}
+
+#[derive(Debug, Clone)]
+pub struct ActivityStep {
+    /// The activity type; an expression makes it dynamic.
+    pub activity: Template,
+    pub input: Input,
+    pub options: ActivityOptions,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct ActivityOptions {
+    pub task_queue: Option<Template>,
+    pub schedule_to_close_timeout: Option<DurationValue>,
+    pub schedule_to_start_timeout: Option<DurationValue>,
+    pub start_to_close_timeout: Option<DurationValue>,
+    pub heartbeat_timeout: Option<DurationValue>,
+    pub retry_policy: Option<RetryPolicy>,
+    pub cancellation_type: Option<Spanned<ActivityCancellationType>>,
+    pub activity_id: Option<Template>,
+    pub priority: Option<PriorityOption>,
+    pub local: Option<Spanned<bool>>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct PriorityOption {
+    pub priority_key: Option<Template>,
+    pub fairness_key: Option<Template>,
+    pub fairness_weight: Option<Template>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct RetryPolicy {
+    pub initial_interval: Option<DurationValue>,
+    pub backoff_coefficient: Option<Template>,
+    pub maximum_interval: Option<DurationValue>,
+    pub maximum_attempts: Option<Template>,
+    pub non_retryable_error_types: Vec<Name>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuiltIn {
+    Http,
+    Grpc,
+    Exec,
+}
+
+impl BuiltIn {
+    /// The action key and the activity type.
+    pub fn name(self) -> &'static str {
+        match self {
+            BuiltIn::Http => "http",
+            BuiltIn::Grpc => "grpc",
+            BuiltIn::Exec => "exec",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct BuiltInStep {
+    pub kind: BuiltIn,
+    pub request: Template,
+    pub options: ActivityOptions,
+}
+
+#[derive(Debug, Clone)]
+pub enum Timer {
+    For(DurationValue),
+    /// Gives a timestamp, or a string that is one.
+    Until(Template),
+}
+
+#[derive(Debug, Clone)]
+pub struct Wait {
+    pub awaited: Awaited,
+    pub timeout: Option<DurationValue>,
+    pub on_timeout: Option<Steps>,
+}
+
+#[derive(Debug, Clone)]
+pub enum Awaited {
+    Signal(Name),
+    Until(Expression),
+}
+
+#[derive(Debug, Clone)]
+pub struct Case {
+    pub range: Range,
+    pub matches: CaseMatch,
+    pub steps: Steps,
+}
+
+#[derive(Debug, Clone)]
+pub enum CaseMatch {
+    /// `is: value`
+    Is(Template),
+    /// `in: [values]`
+    In(Template),
+    /// `when: condition`
+    When(Expression),
+}
+
+#[derive(Debug, Clone)]
+pub struct ForEach {
+    /// A list or a map.
+    pub items: Template,
+    /// `as`: the item (of a map: its value); `item` unless said.
+    pub item: Option<Name>,
+    /// `index`: the position in a list, the key in a map.
+    pub index: Option<Name>,
+    /// Turns at one time; 1 unless said.
+    pub concurrency: Option<Template>,
+    pub steps: Steps,
+}
+
+#[derive(Debug, Clone)]
+pub struct Branch {
+    pub name: Name,
+    pub steps: Steps,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnFailure {
+    #[default]
+    CancelOthers,
+    WaitAll,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnCompensationFailure {
+    /// Go on with the other compensations, then fail with the first failure.
+    #[default]
+    Continue,
+    /// Stop compensating and fail with the compensation's failure.
+    Fail,
+}
+
+#[derive(Debug, Clone)]
+pub struct Try {
+    pub steps: Steps,
+    /// Over the whole block.
+    pub retry_policy: Option<RetryPolicy>,
+    pub catches: Vec<Catch>,
+    pub finally: Steps,
+}
+
+#[derive(Debug, Clone)]
+pub struct Catch {
+    pub range: Range,
+    /// Kinds or types; none means any failure but a cancellation.
+    pub errors: Vec<Name>,
+    pub when: Option<Expression>,
+    /// `as`: the name of the failure; `error` unless said.
+    pub name: Option<Name>,
+    pub steps: Steps,
+}
+
+#[derive(Debug, Clone)]
+pub struct ChildStep {
+    /// The workflow type; an expression makes it dynamic.
+    pub child: Template,
+    pub input: Input,
+    pub options: ChildOptions,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct ChildOptions {
+    pub workflow_id: Option<Template>,
+    pub task_queue: Option<Template>,
+    pub workflow_execution_timeout: Option<DurationValue>,
+    pub workflow_run_timeout: Option<DurationValue>,
+    pub workflow_task_timeout: Option<DurationValue>,
+    pub retry_policy: Option<RetryPolicy>,
+    pub parent_close_policy: Option<Spanned<ParentClosePolicy>>,
+    pub workflow_id_reuse_policy: Option<Spanned<WorkflowIdReusePolicy>>,
+    pub cancellation_type: Option<Spanned<ChildCancellationType>>,
+    pub cron_schedule: Option<Template>,
+    pub memo: Option<Template>,
+    pub search_attributes: Option<Template>,
+    pub priority: Option<PriorityOption>,
+}
+
+/// What `start` may start without awaiting it.
+#[derive(Debug, Clone)]
+pub enum Started {
+    Activity(ActivityStep),
+    BuiltIn(BuiltInStep),
+    Child(ChildStep),
+    Nexus(NexusStep),
+}
+
+#[derive(Debug, Clone)]
+pub struct SignalStep {
+    pub name: Template,
+    pub target: SignalTarget,
+    pub input: Input,
+}
+
+#[derive(Debug, Clone)]
+pub enum SignalTarget {
+    Workflow { workflow_id: Template, run_id: Option<Template> },
+    /// A started child's.
+    Handle(Name),
+}
+
+#[derive(Debug, Clone)]
+pub struct NexusStep {
+    pub endpoint: Template,
+    pub service: Template,
+    pub operation: Template,
+    pub input: Option<Template>,
+    pub schedule_to_close_timeout: Option<DurationValue>,
+    pub schedule_to_start_timeout: Option<DurationValue>,
+    pub start_to_close_timeout: Option<DurationValue>,
+}
+
+#[derive(Debug, Clone)]
+pub struct ContinueAsNewStep {
+    pub input: Input,
+    pub workflow: Option<Template>,
+    pub task_queue: Option<Template>,
+    pub workflow_run_timeout: Option<DurationValue>,
+    pub workflow_task_timeout: Option<DurationValue>,
+    pub retry_policy: Option<RetryPolicy>,
+    pub memo: Option<Template>,
+    pub search_attributes: Option<Template>,
+    /// `definition`: stay with the run's bundle, or take what is newest then.
+    pub version: ContinuedVersion,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ContinuedVersion {
+    Pinned,
+    #[default]
+    Latest,
+}
+
+#[derive(Debug, Clone)]
+pub enum FailStep {
+    /// `fail:` without a mapping, in a `catch`: the failure that was caught goes on.
+    Again,
+    With {
+        error_type: Option<Template>,
+        message: Option<Template>,
+        details: Option<Template>,
+        non_retryable: bool,
+    },
+}
