@@ -1,0 +1,60 @@
+//! The generic worker's own activities, behind one trait: what a call outside needs, without a cluster in sight.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::failure::Failure;
+use crate::value::{Duration, Timestamp, Value};
+
+/// One activity type. It may be run many times at once.
+#[async_trait]
+pub trait Activity: Send + Sync {
+    /// The type that workflows call it by.
+    fn name(&self) -> &str;
+
+    /// Runs one attempt. When `context.cancellation` fires the activity may clean up and fail with
+    /// [`Failure::cancelled`]; the host drops the future of one that goes on for longer than the grace it allows. A
+    /// failure is retried by the workflow's retry policy unless it is non-retryable.
+    async fn run(&self, context: ActivityContext, arguments: Vec<Value>) -> Result<Value, Failure>;
+}
+
+/// What an attempt knows about itself.
+#[derive(Clone)]
+pub struct ActivityContext {
+    pub namespace: String,
+    pub task_queue: String,
+    pub workflow_id: String,
+    pub run_id: String,
+    pub workflow_type: String,
+    pub activity_id: String,
+    pub activity_type: String,
+    /// Counted from 1.
+    pub attempt: u32,
+    pub is_local: bool,
+    pub scheduled_time: Option<Timestamp>,
+    pub started_time: Option<Timestamp>,
+    pub schedule_to_close_timeout: Option<Duration>,
+    pub start_to_close_timeout: Option<Duration>,
+    pub heartbeat_timeout: Option<Duration>,
+    /// What the last attempt that sent a heartbeat said in its last one.
+    pub heartbeat_details: Vec<Value>,
+    /// Identifies the attempt to the server: whoever has it can complete the activity from outside.
+    pub task_token: Vec<u8>,
+    /// Fires when the workflow, the server or the worker's shutdown cancels the attempt.
+    pub cancellation: CancellationToken,
+    pub heartbeats: Arc<dyn Heartbeats>,
+}
+
+/// Where heartbeats go. They are throttled there: an activity may send them as often as it likes.
+pub trait Heartbeats: Send + Sync {
+    fn record(&self, details: Vec<Value>);
+}
+
+impl ActivityContext {
+    /// Says that the attempt is alive, with the progress that the next attempt may go on from.
+    pub fn heartbeat(&self, details: Vec<Value>) {
+        self.heartbeats.record(details);
+    }
+}
