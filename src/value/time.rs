@@ -139,3 +139,53 @@ impl fmt::Display for Duration {
         f.write_str("s")
     }
 }
+
+impl Duration {
+    /// Reads an author's duration: `10s`, `1h 30m`, `3d`, or ISO 8601 (`PT1H30M`). Days have 24 hours and weeks 7 days;
+    /// months and years are refused, since their length depends on the calendar.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        const FORMS: &str = "write it like `10s`, `1h 30m`, `3d` or `PT1H30M`";
+        let span: jiff::Span = text
+            .trim()
+            .parse()
+            .map_err(|_| format!("`{text}` is not a duration; {FORMS}"))?;
+        if span.get_years() != 0 || span.get_months() != 0 {
+            return Err(format!(
+                "`{text}` has months or years, whose length depends on the calendar; use days (`30d`)"
+            ));
+        }
+        let relative = jiff::SpanRelativeTo::days_are_24_hours();
+        let length = span
+            .to_duration(relative)
+            .map_err(|e| format!("`{text}`: {e}"))?;
+        Duration::from_nanos(length.as_nanos())
+            .ok_or_else(|| format!("`{text}` is longer than ten thousand years"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Duration;
+
+    #[test]
+    fn durations_are_read_in_both_forms() {
+        let cases = [
+            ("10s", 10),
+            ("1h 30m", 5400),
+            ("3d", 259_200),
+            ("PT1H30M", 5400),
+            ("2w", 1_209_600),
+        ];
+        for (text, seconds) in cases {
+            assert_eq!(
+                Duration::parse(text),
+                Ok(Duration::from_seconds(seconds)),
+                "{text}"
+            );
+        }
+        assert_eq!(Duration::parse("250ms"), Ok(Duration::from_millis(250)));
+        for wrong in ["", "10", "ten seconds", "1mo", "P1Y"] {
+            assert!(Duration::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! The program that the engine runs: steps in an arena, names resolved to slots, expressions compiled. It cannot
+//! represent an unresolved name, a missing option or an unparsed expression. Where its steps stand in the author's
+//! files is kept aside.
+
+use std::sync::Arc;
+
+use crate::definition::{
+    BuiltIn, ContinuedVersion, History, OnCompensationFailure, OnFailure, WorkflowIdConflictPolicy,
+};
+use crate::engine::command::{
+    ActivityCancellationType, ChildCancellationType, LogLevel, ParentClosePolicy,
+    WorkflowIdReusePolicy,
+};
+use crate::expression::Code;
+use crate::source::Range;
+use crate::value::Duration;
+
+/// Slots with a meaning of their own; a function's own names follow.
+pub mod slot {
+    /// The workflow's input; in a block of `blocks`, the block's.
+    pub const INPUT: u32 = 0;
+    /// A handler's arguments.
+    pub const ARGS: u32 = 1;
+    pub const STATE: u32 = 2;
+    pub const WORKFLOW: u32 = 3;
+    pub const LOCAL_FIRST: u32 = 4;
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct StepId(pub u32);
+
+/// A sequence of steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct BlockId(pub u32);
+
+#[derive(Debug)]
+pub struct Program {
+    pub workflow: Arc<str>,
+    pub description: Option<Arc<str>>,
+    pub task_queue: Option<Arc<str>>,
+    pub history: History,
+    pub input: Option<Schema>,
+    pub output: Option<Schema>,
+    /// Evaluated in order when a run begins; `input` is in scope.
+    pub state: Vec<(Arc<str>, Code)>,
+    pub main: Function,
+    pub queries: Vec<Query>,
+    pub signals: Vec<Handler>,
+    pub updates: Vec<Handler>,
+    pub functions: Vec<Function>,
+    pub start: StartOptions,
+    pub steps: Vec<Step>,
+    pub blocks: Vec<Box<[StepId]>>,
+    /// Where each step's action key stands, by [`StepId`].
+    pub locations: Vec<Location>,
+}
+
+impl Program {
+    pub fn step(&self, id: StepId) -> &Step {
+        &self.steps[id.0 as usize]
+    }
+
+    pub fn block(&self, id: BlockId) -> &[StepId] {
+        &self.blocks[id.0 as usize]
+    }
+
+    pub fn location(&self, id: StepId) -> &Location {
+        &self.locations[id.0 as usize]
+    }
+}
+
+/// `file:line:column`, and how the step is called there.
+#[derive(Debug, Clone)]
+pub struct Location {
+    pub path: Arc<str>,
+    pub line: u32,
+    pub column: u32,
+    pub range: Range,
+}
+
+impl std::fmt::Display for Location {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}:{}", self.path, self.line, self.column)
+    }
+}
+
+/// A JSON Schema, ready to validate.
+#[derive(Debug)]
+pub struct Schema {
+    pub validator: jsonschema::Validator,
+}
+
+/// Steps with slots of their own: the workflow's body, a handler's, or a block's of `blocks`.
+#[derive(Debug)]
+pub struct Function {
+    pub name: Arc<str>,
+    pub input: Option<Schema>,
+    pub output: Option<Schema>,
+    pub body: BlockId,
+    /// How many slots it needs, those with a meaning of their own included.
+    pub slots: u32,
+    /// It has a `compensate` outside any `saga`: the body itself is one.
+    pub is_saga: bool,
+}
+
+#[derive(Debug)]
+pub struct Query {
+    pub name: Arc<str>,
+    pub description: Option<Arc<str>>,
+    pub input: Option<Schema>,
+    pub result: Code,
+}
+
+#[derive(Debug)]
+pub struct Handler {
+    pub name: Arc<str>,
+    pub description: Option<Arc<str>>,
+    pub validate: Option<Code>,
+    pub function: Function,
+    pub finish_before_completion: bool,
+}
+
+/// The handler of that name, or the one for any other.
+pub fn handler<'a>(handlers: &'a [Handler], name: &str) -> Option<(usize, &'a Handler)> {
+    let position = |wanted: &str| handlers.iter().position(|h| &*h.name == wanted);
+    position(name).or_else(|| position("*")).map(|i| (i, &handlers[i]))
+}
+
+#[derive(Debug, Default)]
+pub struct StartOptions {
+    pub workflow_id: Option<Code>,
+    pub task_queue: Option<Arc<str>>,
+    pub workflow_execution_timeout: Option<DurationCode>,
+    pub workflow_run_timeout: Option<DurationCode>,
+    pub workflow_task_timeout: Option<DurationCode>,
+    pub retry_policy: Option<RetryPolicy>,
+    pub workflow_id_reuse_policy: Option<WorkflowIdReusePolicy>,
+    pub workflow_id_conflict_policy: Option<WorkflowIdConflictPolicy>,
+    pub cron_schedule: Option<Arc<str>>,
+    pub memo: Option<Code>,
+    pub search_attributes: Option<Code>,
+}
+
+#[derive(Debug)]
+pub struct Step {
+    pub id: Option<Arc<str>>,
+    /// Where its result goes.
+    pub slot: Option<u32>,
+    /// The description, or what the step says of itself.
+    pub summary: Option<Code>,
+    pub when: Option<Code>,
+    pub compensate: Option<BlockId>,
+    pub action: Action,
+}
+
+#[derive(Debug)]
+pub enum DurationCode {
+    Constant(Duration),
+    Code(Code),
+}
+
+#[derive(Debug)]
+pub enum Action {
+    Activity(Box<Activity>),
+    TimerFor(DurationCode),
+    TimerUntil(Code),
+    WaitSignal { name: Arc<str>, timeout: Option<DurationCode>, on_timeout: Option<BlockId> },
+    WaitUntil { condition: Code, timeout: Option<DurationCode>, on_timeout: Option<BlockId> },
+    Set(Vec<(Arc<str>, Code)>),
+    If { condition: Code, then: BlockId, otherwise: BlockId },
+    Switch { subject: Option<Code>, cases: Vec<Case>, default: BlockId },
+    ForEach(Box<ForEach>),
+    While { condition: Code, body: BlockId },
+    Repeat { body: BlockId, until: Code },
+    Break,
+    Continue,
+    Parallel { branches: Vec<(Arc<str>, BlockId)>, on_failure: OnFailure },
+    Race { branches: Vec<(Arc<str>, BlockId)> },
+    Try(Box<Try>),
+    Saga { body: BlockId, on_compensation_failure: OnCompensationFailure },
+    Do { body: BlockId, timeout: Option<DurationCode>, shield: bool },
+    Call { function: u32, input: Option<Code> },
+    Child(Box<Child>),
+    Nexus(Box<Nexus>),
+    /// The slot of the handle.
+    Await(u32),
+    Cancel(u32),
+    Signal(Box<Signal>),
+    CancelWorkflow { workflow_id: Code, run_id: Option<Code>, reason: Option<Code> },
+    ContinueAsNew(Box<ContinueAsNew>),
+    Upsert { search_attributes: Option<Code>, memo: Option<Code> },
+    Log { level: LogLevel, message: Code, fields: Option<Code> },
+    Details(Code),
+    Return(Option<Code>),
+    /// The slot of the failure that was caught.
+    FailAgain(u32),
+    Fail(Box<Fail>),
+}
+
+/// What a call hands over: nothing, one argument, or several.
+#[derive(Debug)]
+pub struct Arguments(pub Vec<Code>);
+
+#[derive(Debug)]
+pub struct Activity {
+    pub activity: Code,
+    /// The generic worker's own: without a task queue it runs where the workflow does.
+    pub built_in: Option<BuiltIn>,
+    pub arguments: Arguments,
+    pub options: ActivityOptions,
+    /// `start`: not awaited.
+    pub is_started: bool,
+    /// What the contract says of the result.
+    pub output: Option<Arc<Schema>>,
+}
+
+#[derive(Debug, Default)]
+pub struct ActivityOptions {
+    pub task_queue: Option<Code>,
+    pub schedule_to_close_timeout: Option<DurationCode>,
+    pub schedule_to_start_timeout: Option<DurationCode>,
+    pub start_to_close_timeout: Option<DurationCode>,
+    pub heartbeat_timeout: Option<DurationCode>,
+    pub retry_policy: Option<RetryPolicy>,
+    pub cancellation_type: Option<ActivityCancellationType>,
+    pub activity_id: Option<Code>,
+    pub priority: Option<Priority>,
+    pub local: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct Priority {
+    pub priority_key: Option<Code>,
+    pub fairness_key: Option<Code>,
+    pub fairness_weight: Option<Code>,
+}
+
+#[derive(Debug, Default)]
+pub struct RetryPolicy {
+    pub initial_interval: Option<DurationCode>,
+    pub backoff_coefficient: Option<Code>,
+    pub maximum_interval: Option<DurationCode>,
+    pub maximum_attempts: Option<Code>,
+    pub non_retryable_error_types: Vec<Arc<str>>,
+}
+
+#[derive(Debug)]
+pub struct Case {
+    pub matches: CaseMatch,
+    pub body: BlockId,
+}
+
+#[derive(Debug)]
+pub enum CaseMatch {
+    Is(Code),
+    In(Code),
+    When(Code),
+}
+
+#[derive(Debug)]
+pub struct ForEach {
+    pub items: Code,
+    pub item_slot: u32,
+    pub index_slot: Option<u32>,
+    /// `None`: one turn after the other.
+    pub concurrency: Option<Code>,
+    pub body: BlockId,
+}
+
+#[derive(Debug)]
+pub struct Try {
+    pub body: BlockId,
+    pub retry_policy: Option<RetryPolicy>,
+    pub catches: Vec<Catch>,
+    pub finally: Option<BlockId>,
+}
+
+#[derive(Debug)]
+pub struct Catch {
+    pub errors: Vec<Arc<str>>,
+    pub when: Option<Code>,
+    pub slot: u32,
+    pub body: BlockId,
+}
+
+#[derive(Debug)]
+pub struct Child {
+    pub child: Code,
+    pub arguments: Arguments,
+    pub options: ChildOptions,
+    pub is_started: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct ChildOptions {
+    pub workflow_id: Option<Code>,
+    pub task_queue: Option<Code>,
+    pub workflow_execution_timeout: Option<DurationCode>,
+    pub workflow_run_timeout: Option<DurationCode>,
+    pub workflow_task_timeout: Option<DurationCode>,
+    pub retry_policy: Option<RetryPolicy>,
+    pub parent_close_policy: ParentClosePolicy,
+    pub workflow_id_reuse_policy: WorkflowIdReusePolicy,
+    pub cancellation_type: ChildCancellationType,
+    pub cron_schedule: Option<Code>,
+    pub memo: Option<Code>,
+    pub search_attributes: Option<Code>,
+    pub priority: Option<Priority>,
+}
+
+#[derive(Debug)]
+pub struct Nexus {
+    pub endpoint: Code,
+    pub service: Code,
+    pub operation: Code,
+    pub input: Option<Code>,
+    pub schedule_to_close_timeout: Option<DurationCode>,
+    pub schedule_to_start_timeout: Option<DurationCode>,
+    pub start_to_close_timeout: Option<DurationCode>,
+    pub is_started: bool,
+}
+
+#[derive(Debug)]
+pub struct Signal {
+    pub name: Code,
+    pub target: SignalTarget,
+    pub arguments: Arguments,
+}
+
+#[derive(Debug)]
+pub enum SignalTarget {
+    Workflow { workflow_id: Code, run_id: Option<Code> },
+    /// The slot of a started child's handle.
+    Handle(u32),
+}
+
+#[derive(Debug)]
+pub struct ContinueAsNew {
+    /// `None`: the input of this run.
+    pub arguments: Option<Arguments>,
+    pub workflow: Option<Code>,
+    pub task_queue: Option<Code>,
+    pub workflow_run_timeout: Option<DurationCode>,
+    pub workflow_task_timeout: Option<DurationCode>,
+    pub retry_policy: Option<RetryPolicy>,
+    pub memo: Option<Code>,
+    pub search_attributes: Option<Code>,
+    pub version: ContinuedVersion,
+}
+
+#[derive(Debug)]
+pub struct Fail {
+    pub error_type: Option<Code>,
+    pub message: Option<Code>,
+    pub details: Option<Code>,
+    pub non_retryable: bool,
+}
