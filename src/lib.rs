@@ -2,9 +2,13 @@
 
 pub mod activity;
 pub mod bundle;
+#[cfg(feature = "cluster")]
+pub mod client;
 pub mod diagnostic;
 pub mod engine;
 pub mod limits;
+#[cfg(feature = "cluster")]
+pub mod payload;
 pub mod source;
 pub mod value;
 pub mod yaml;

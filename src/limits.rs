@@ -34,3 +34,5 @@ pub const BUNDLE_SIZE_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const BUNDLE_PACKED_SIZE_BYTES_MAX: usize = 1024 * 1024;
 /// Files of one bundle.
 pub const BUNDLE_FILES_MAX: usize = 256;
+/// Causes that a failure leads to; deeper ones are left out.
+pub const FAILURE_CAUSES_MAX: usize = 100;

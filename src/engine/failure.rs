@@ -1,6 +1,6 @@
 //! Temporal's failures, as the language sees them.
 
-use crate::value::{Duration, Map, Value};
+use crate::value::{Duration, Map, Payload, Value};
 
 /// LANGUAGE: a `catch` matches on kind or type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -136,6 +136,23 @@ pub struct Failure {
     pub stack_trace: String,
     pub info: FailureInfo,
     pub cause: Option<Box<Failure>>,
+    /// What the language does not see, kept so that a failure that is passed on arrives as it came.
+    pub passed_on: Option<Box<PassedOn>>,
+}
+
+/// The rest of Temporal's failures; numbers are Temporal's own of its enumerations.
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+pub struct PassedOn {
+    /// The message and stack trace as a payload: what a codec encrypts. The readable ones then stand in this only.
+    pub encoded_attributes: Option<Payload>,
+    /// Who cancelled or terminated.
+    pub identity: String,
+    /// Of an application failure: benign ones are not counted as errors by metrics.
+    pub category: i32,
+    /// Of a reset workflow.
+    pub last_heartbeat_details: Vec<Value>,
+    /// Of a Nexus handler's failure.
+    pub retry_behavior: i32,
 }
 
 /// The type of a failure that a mistake in the definition causes at run time.
@@ -149,6 +166,7 @@ impl Failure {
             stack_trace: String::new(),
             info,
             cause: None,
+            passed_on: None,
         }
     }
 

@@ -1,0 +1,129 @@
+//! The cluster's client: each operation typed, over Temporal's WorkflowService.
+
+mod connection;
+mod inspect;
+mod json;
+mod message;
+mod outcome;
+mod start;
+
+use temporalio_client::Connection;
+use temporalio_protos::temporal::api::common::v1::WorkflowExecution;
+use tonic::{Code, Request, Response, Status};
+
+pub use connection::{ConnectionSettings, ResolvedSettings, Source, default_identity};
+pub use inspect::{Description, PendingActivity, PendingChild, WorkflowSummary};
+pub use json::{HistoryJsonError, history_from_json, history_to_json};
+pub use message::{QueryAnswer, QueryReject, UpdateOptions, UpdateStage, UpdateStarted};
+pub use outcome::{Ended, Outcome};
+pub use start::{RetryPolicy, StartOptions, Started};
+pub use temporalio_protos::temporal::api::enums::v1::{
+    WorkflowIdConflictPolicy, WorkflowIdReusePolicy,
+};
+
+use crate::payload::{Codec, CodecError};
+
+/// A connection to one namespace.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) connection: Connection,
+    namespace: String,
+    identity: String,
+    codec: Codec,
+}
+
+/// A workflow by its id; without a run id its latest run is meant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WorkflowRef {
+    pub workflow_id: String,
+    pub run_id: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error("{0}")]
+    Config(String),
+    #[error("cannot reach a Temporal server at {address}: {reason}")]
+    Connect { address: String, reason: String },
+    #[error("there is no workflow with the id {0:?} in the namespace {1:?}")]
+    NoSuchWorkflow(String, String),
+    #[error("a workflow with the id {workflow_id:?} is running already (run {run_id})")]
+    AlreadyStarted { workflow_id: String, run_id: String },
+    #[error("the server refused to {operation}: {} ({:?})", .status.message(), .status.code())]
+    Refused {
+        operation: &'static str,
+        status: Box<Status>,
+    },
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    #[error("the server's answer to {0} lacks {1}")]
+    Malformed(&'static str, &'static str),
+}
+
+impl WorkflowRef {
+    pub fn new(workflow_id: impl Into<String>, run_id: Option<String>) -> Self {
+        WorkflowRef {
+            workflow_id: workflow_id.into(),
+            run_id,
+        }
+    }
+
+    fn to_proto(&self) -> WorkflowExecution {
+        WorkflowExecution {
+            workflow_id: self.workflow_id.clone(),
+            run_id: self.run_id.clone().unwrap_or_default(),
+        }
+    }
+}
+
+impl Client {
+    pub async fn connect(settings: &ResolvedSettings) -> Result<Client, ClientError> {
+        Ok(Client {
+            connection: settings.connect(None).await?,
+            namespace: settings.namespace.clone(),
+            identity: settings.options.identity.clone(),
+            codec: Codec::default(),
+        })
+    }
+
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// What a failed call says to the user.
+    fn refused(
+        &self,
+        operation: &'static str,
+        workflow: Option<&WorkflowRef>,
+    ) -> impl FnOnce(Status) -> ClientError {
+        let missing = workflow.map(|w| (w.workflow_id.clone(), self.namespace.clone()));
+        move |status| match (status.code(), missing) {
+            (Code::NotFound, Some((id, namespace))) if is_about_the_workflow(&status) => {
+                ClientError::NoSuchWorkflow(id, namespace)
+            }
+            _ => ClientError::Refused {
+                operation,
+                status: Box::new(status),
+            },
+        }
+    }
+}
+
+/// `NotFound` also stands for namespaces, updates and runs that have closed, and then the message says so.
+fn is_about_the_workflow(status: &Status) -> bool {
+    let message = status.message();
+    message.contains("workflow not found") || message.contains("no rows in result set")
+}
+
+fn request<T>(message: T) -> Request<T> {
+    Request::new(message)
+}
+
+fn body<T>(response: Response<T>) -> T {
+    response.into_inner()
+}
+
+/// A name that no two calls share: for request ids, and for workflow ids that nobody chose.
+pub fn unique_id() -> String {
+    uuid::Uuid::new_v4().to_string()
+}

@@ -1,0 +1,209 @@
+//! Looking at workflows: one with what it waits for, many by a query, one's history.
+
+use temporalio_client::grpc::WorkflowService;
+use temporalio_protos::temporal::api::enums::v1::PendingActivityState;
+use temporalio_protos::temporal::api::history::v1::History;
+use temporalio_protos::temporal::api::workflow::v1 as proto;
+use temporalio_protos::temporal::api::workflowservice::v1::{
+    DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse,
+    GetWorkflowExecutionHistoryRequest, ListWorkflowExecutionsRequest,
+};
+
+use super::message::status_name;
+use super::{Client, ClientError, WorkflowRef, body, request};
+use crate::engine::failure::Failure;
+use crate::payload::{
+    failure_from_proto, map_from_proto, payloads_from_proto, timestamp_from_proto,
+};
+use crate::value::{Map, Payload, Timestamp};
+
+/// One run of a workflow, as lists show it.
+#[derive(Debug, Clone)]
+pub struct WorkflowSummary {
+    pub workflow_id: String,
+    pub run_id: String,
+    pub workflow_type: String,
+    /// Temporal's word: RUNNING, COMPLETED, FAILED, CANCELED, TERMINATED, CONTINUED_AS_NEW, TIMED_OUT, PAUSED.
+    pub status: &'static str,
+    pub task_queue: String,
+    pub start_time: Option<Timestamp>,
+    pub close_time: Option<Timestamp>,
+    pub history_length: i64,
+    pub history_size_bytes: i64,
+    pub parent: Option<WorkflowRef>,
+    pub memo: Map,
+    pub search_attributes: Map,
+}
+
+/// A run with what it waits for.
+#[derive(Debug, Clone)]
+pub struct Description {
+    pub workflow: WorkflowSummary,
+    pub pending_activities: Vec<PendingActivity>,
+    pub pending_children: Vec<PendingChild>,
+    /// How often the workflow task that is under way was tried; more than once says that something is wrong.
+    pub workflow_task_attempt: Option<i32>,
+}
+
+#[derive(Debug, Clone)]
+pub struct PendingActivity {
+    pub activity_id: String,
+    pub activity_type: String,
+    /// Temporal's word: SCHEDULED, STARTED, CANCEL_REQUESTED, PAUSED, PAUSE_REQUESTED.
+    pub state: &'static str,
+    pub attempt: i32,
+    /// 0: without a bound.
+    pub maximum_attempts: i32,
+    pub last_heartbeat_time: Option<Timestamp>,
+    pub heartbeat_details: Vec<Payload>,
+    pub last_failure: Option<Failure>,
+    pub next_attempt_time: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone)]
+pub struct PendingChild {
+    pub workflow_id: String,
+    pub run_id: String,
+    pub workflow_type: String,
+}
+
+impl Client {
+    pub async fn describe(&self, workflow: &WorkflowRef) -> Result<Description, ClientError> {
+        let message = DescribeWorkflowExecutionRequest {
+            namespace: self.namespace.clone(),
+            execution: Some(workflow.to_proto()),
+        };
+        let answer = self
+            .connection
+            .clone()
+            .describe_workflow_execution(request(message))
+            .await;
+        let refused = self.refused("describe the workflow", Some(workflow));
+        let mut answer = body(answer.map_err(refused)?);
+        self.codec.decode(&mut answer).await?;
+        let missing = ClientError::Malformed("describe the workflow", "the workflow");
+        description(answer).ok_or(missing)
+    }
+
+    /// One page of the workflows that match, newest first, and the token of the next page if there is one.
+    pub async fn list_page(
+        &self,
+        query: &str,
+        page_size: i32,
+        token: Vec<u8>,
+    ) -> Result<(Vec<WorkflowSummary>, Option<Vec<u8>>), ClientError> {
+        let message = ListWorkflowExecutionsRequest {
+            namespace: self.namespace.clone(),
+            page_size,
+            next_page_token: token,
+            query: query.to_owned(),
+        };
+        let answer = self
+            .connection
+            .clone()
+            .list_workflow_executions(request(message))
+            .await;
+        let mut answer = body(answer.map_err(self.refused("list workflows", None))?);
+        self.codec.decode(&mut answer).await?;
+        let next = answer.next_page_token;
+        let workflows = answer.executions.into_iter().map(summary).collect();
+        Ok((workflows, (!next.is_empty()).then_some(next)))
+    }
+
+    /// The whole history of one run.
+    pub async fn history(&self, workflow: &WorkflowRef) -> Result<History, ClientError> {
+        let mut history = History::default();
+        let mut next_page_token = Vec::new();
+        loop {
+            let message = GetWorkflowExecutionHistoryRequest {
+                namespace: self.namespace.clone(),
+                execution: Some(workflow.to_proto()),
+                next_page_token,
+                ..Default::default()
+            };
+            let mut service = self.connection.clone();
+            let answer = service
+                .get_workflow_execution_history(request(message))
+                .await;
+            let refused = self.refused("read the workflow's history", Some(workflow));
+            let mut answer = body(answer.map_err(refused)?);
+            self.codec.decode(&mut answer).await?;
+            history
+                .events
+                .extend(answer.history.map(|h| h.events).unwrap_or_default());
+            next_page_token = answer.next_page_token;
+            if next_page_token.is_empty() {
+                return Ok(history);
+            }
+        }
+    }
+}
+
+fn summary(info: proto::WorkflowExecutionInfo) -> WorkflowSummary {
+    let status = status_name(info.status());
+    let execution = info.execution.unwrap_or_default();
+    let memo = info.memo.map(|m| m.fields).unwrap_or_default();
+    let attributes = info
+        .search_attributes
+        .map(|a| a.indexed_fields)
+        .unwrap_or_default();
+    WorkflowSummary {
+        workflow_id: execution.workflow_id,
+        run_id: execution.run_id,
+        workflow_type: info.r#type.map(|t| t.name).unwrap_or_default(),
+        status,
+        task_queue: info.task_queue,
+        start_time: info.start_time.map(timestamp_from_proto),
+        close_time: info.close_time.map(timestamp_from_proto),
+        history_length: info.history_length,
+        history_size_bytes: info.history_size_bytes,
+        parent: info
+            .parent_execution
+            .map(|parent| WorkflowRef::new(parent.workflow_id, Some(parent.run_id))),
+        memo: map_from_proto(memo),
+        search_attributes: map_from_proto(attributes),
+    }
+}
+
+fn description(answer: DescribeWorkflowExecutionResponse) -> Option<Description> {
+    Some(Description {
+        workflow: summary(answer.workflow_execution_info?),
+        pending_activities: answer
+            .pending_activities
+            .into_iter()
+            .map(pending_activity)
+            .collect(),
+        pending_children: answer
+            .pending_children
+            .into_iter()
+            .map(|child| PendingChild {
+                workflow_id: child.workflow_id,
+                run_id: child.run_id,
+                workflow_type: child.workflow_type_name,
+            })
+            .collect(),
+        workflow_task_attempt: answer.pending_workflow_task.map(|task| task.attempt),
+    })
+}
+
+fn pending_activity(activity: proto::PendingActivityInfo) -> PendingActivity {
+    PendingActivity {
+        state: activity_state_name(activity.state()),
+        activity_id: activity.activity_id,
+        activity_type: activity.activity_type.map(|t| t.name).unwrap_or_default(),
+        attempt: activity.attempt,
+        maximum_attempts: activity.maximum_attempts,
+        last_heartbeat_time: activity.last_heartbeat_time.map(timestamp_from_proto),
+        heartbeat_details: payloads_from_proto(activity.heartbeat_details),
+        last_failure: activity.last_failure.map(failure_from_proto),
+        next_attempt_time: activity
+            .next_attempt_schedule_time
+            .map(timestamp_from_proto),
+    }
+}
+
+fn activity_state_name(state: PendingActivityState) -> &'static str {
+    state
+        .as_str_name()
+        .trim_start_matches("PENDING_ACTIVITY_STATE_")
+}

@@ -1,0 +1,60 @@
+//! Temporal's protobuf payloads and failures, to Segno's own and back.
+
+mod codec;
+mod failure;
+mod time;
+
+use temporalio_protos::temporal::api::common::v1 as proto;
+
+pub use codec::{Codec, CodecError};
+pub use failure::{failure_from_proto, failure_to_proto};
+pub use time::{duration_from_proto, duration_to_proto, timestamp_from_proto, timestamp_to_proto};
+
+use crate::value::{JsonError, Map, Payload, Value};
+
+pub fn payload_from_proto(payload: proto::Payload) -> Payload {
+    Payload {
+        metadata: payload.metadata.into_iter().collect(),
+        data: payload.data,
+    }
+}
+
+pub fn payload_to_proto(payload: Payload) -> proto::Payload {
+    proto::Payload {
+        metadata: payload.metadata.into_iter().collect(),
+        data: payload.data,
+        ..Default::default()
+    }
+}
+
+pub fn payloads_from_proto(payloads: Option<proto::Payloads>) -> Vec<Payload> {
+    let payloads = payloads.map(|p| p.payloads).unwrap_or_default();
+    payloads.into_iter().map(payload_from_proto).collect()
+}
+
+/// None at all where there are no payloads, as the SDKs send it.
+pub fn payloads_to_proto(payloads: Vec<Payload>) -> Option<proto::Payloads> {
+    (!payloads.is_empty()).then(|| proto::Payloads {
+        payloads: payloads.into_iter().map(payload_to_proto).collect(),
+    })
+}
+
+/// A value that stays encoded until somebody looks inside.
+pub fn value_from_proto(payload: proto::Payload) -> Value {
+    Value::from(payload_from_proto(payload))
+}
+
+pub fn value_to_proto(value: &Value) -> Result<proto::Payload, JsonError> {
+    Payload::from_value(value).map(payload_to_proto)
+}
+
+/// A map of payloads (a memo, headers), by name.
+pub fn map_from_proto(fields: impl IntoIterator<Item = (String, proto::Payload)>) -> Map {
+    let mut fields: Vec<_> = fields.into_iter().collect();
+    // Protobuf's maps have no order.
+    fields.sort_by(|a, b| a.0.cmp(&b.0));
+    fields
+        .into_iter()
+        .map(|(name, payload)| (name, value_from_proto(payload)))
+        .collect()
+}
