@@ -95,13 +95,7 @@ impl ConnectionSettings {
                 "the configuration file {path} does not exist"
             )));
         }
-        let load = LoadClientConfigProfileOptions::builder()
-            .maybe_config_source(self.config_file.clone().map(DataSource::Path))
-            .maybe_config_file_profile(self.profile.clone())
-            .disable_file(self.disable_config_file)
-            .disable_env(self.disable_config_env)
-            .build();
-        let mut profile = load_client_config_profile(load, None).map_err(config_error)?;
+        let mut profile = self.configured()?;
         set(&mut profile.address, &self.address);
         set(&mut profile.namespace, &self.namespace);
         set(&mut profile.api_key, &self.api_key);
@@ -130,6 +124,20 @@ impl ConnectionSettings {
             tls.disable_host_verification |= self.tls_disable_host_verification;
         }
         Ok(profile)
+    }
+
+    /// What the file and the environment say.
+    fn configured(&self) -> Result<ClientConfigProfile, ClientError> {
+        if self.disable_config_file && self.disable_config_env {
+            return Ok(ClientConfigProfile::default());
+        }
+        let load = LoadClientConfigProfileOptions::builder()
+            .maybe_config_source(self.config_file.clone().map(DataSource::Path))
+            .maybe_config_file_profile(self.profile.clone())
+            .disable_file(self.disable_config_file)
+            .disable_env(self.disable_config_env)
+            .build();
+        load_client_config_profile(load, None).map_err(config_error)
     }
 
     fn speaks_of_tls(&self) -> bool {
