@@ -1,9 +1,21 @@
 //! YAML text to a tree with a range for every node.
 
+mod align;
+mod bytes;
+mod cut;
+mod mapping;
+mod message;
+mod read;
+mod scalar;
+
 use std::sync::Arc;
 
 use crate::source::{Range, TextMap};
-use crate::value::Value;
+use crate::value::{Map, Value};
+
+pub use bytes::read_bytes;
+pub use cut::quoted;
+pub use read::read;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
@@ -43,4 +55,70 @@ pub struct Scalar {
     /// By YAML 1.2's core schema: null, bool, int, float or string.
     pub value: Value,
     pub map: TextMap,
+}
+
+impl Node {
+    pub fn scalar(&self) -> Option<&Scalar> {
+        match &self.data {
+            Data::Scalar(scalar) => Some(scalar),
+            _ => None,
+        }
+    }
+
+    pub fn sequence(&self) -> Option<&[Node]> {
+        match &self.data {
+            Data::Sequence(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    pub fn mapping(&self) -> Option<&[Entry]> {
+        match &self.data {
+            Data::Mapping(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
+    pub fn is_null(&self) -> bool {
+        matches!(&self.data, Data::Scalar(scalar) if matches!(scalar.value, Value::Null))
+    }
+
+    /// What the node is, for a message: "a number", "a list".
+    pub fn kind(&self) -> &'static str {
+        match &self.data {
+            Data::Sequence(_) => "a list",
+            Data::Mapping(_) => "a mapping",
+            Data::Scalar(scalar) => match &scalar.value {
+                Value::Null => "nothing",
+                Value::Bool(_) => "a boolean",
+                Value::Int(_) | Value::Uint(_) => "an integer",
+                Value::Double(_) => "a number",
+                _ => "text",
+            },
+        }
+    }
+
+    /// The plain data of the node: what JSON would hold.
+    pub fn to_value(&self) -> Value {
+        match &self.data {
+            Data::Scalar(scalar) => scalar.value.clone(),
+            Data::Sequence(items) => Value::list(items.iter().map(Node::to_value).collect()),
+            Data::Mapping(entries) => Value::map(
+                entries
+                    .iter()
+                    .map(|entry| (entry.name(), entry.value.to_value()))
+                    .collect::<Map>(),
+            ),
+        }
+    }
+}
+
+impl Entry {
+    /// The key's text; a number or a boolean as it is written, as in JSON.
+    pub fn name(&self) -> Arc<str> {
+        match &self.key.data {
+            Data::Scalar(scalar) => scalar.text.clone(),
+            _ => "".into(),
+        }
+    }
 }

@@ -1,0 +1,159 @@
+//! Expressions that YAML itself cuts short: found, explained, and read as the author meant them.
+
+use std::ops::Range as Offsets;
+
+use crate::diagnostic::Diagnostic;
+use crate::source::{FileId, Range};
+
+/// A scalar that YAML ends within a `${ }`.
+pub(super) struct Cut {
+    /// The scalar as it was meant.
+    pub range: Offsets<usize>,
+    pub diagnostic: Diagnostic,
+}
+
+/// Looks at a plain scalar, `start..end` in the source: does an expression in it go on behind its end?
+pub(super) fn find(
+    file: FileId,
+    source: &str,
+    start: usize,
+    end: usize,
+    in_flow: bool,
+) -> Option<Cut> {
+    let scalar = source.get(start..end)?;
+    let opening = if scalar.ends_with('$') && source[end..].starts_with('{') {
+        end - 1
+    } else {
+        start + unclosed(scalar)?
+    };
+    let closing = closing(source, opening)?;
+    if closing <= end {
+        return None;
+    }
+    let meant = start..value_end(source, closing, in_flow);
+    let why = why(source, end);
+    let diagnostic = Diagnostic::error(
+        "cut-expression",
+        Range::new(file, opening as u32, end.max(opening + 2) as u32),
+        format!("YAML ends this value before its expression does: {why}"),
+    )
+    .label("the expression begins here")
+    .annotate(
+        Range::new(file, end as u32, meant.end as u32),
+        "cut off by YAML",
+    )
+    .help(format!(
+        "quote the whole value: {}",
+        quoted(&source[meant.clone()])
+    ))
+    .fix(
+        "quote the value",
+        vec![(
+            Range::new(file, meant.start as u32, meant.end as u32),
+            quoted(&source[meant.clone()]),
+        )],
+        true,
+    );
+    Some(Cut {
+        range: meant,
+        diagnostic,
+    })
+}
+
+fn why(source: &str, end: usize) -> &'static str {
+    let rest = &source[end..];
+    match rest.trim_start().chars().next() {
+        Some('#') => "` #` begins a comment",
+        Some('{' | '}') => "inside { } and [ ] a brace belongs to YAML",
+        Some(',') => "inside { } and [ ] a comma separates YAML's items",
+        Some('[' | ']') => "inside { } and [ ] a bracket belongs to YAML",
+        _ => "`: ` separates a key from its value",
+    }
+}
+
+/// The text as a quoted YAML scalar, by the quotes that need the fewest escapes.
+pub fn quoted(text: &str) -> String {
+    if !text.contains(['"', '\\', '\n', '\r', '\t']) {
+        format!("\"{text}\"")
+    } else if !text.contains(['\n', '\r', '\t']) {
+        format!("'{}'", text.replace('\'', "''"))
+    } else {
+        let escaped = text
+            .replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace('\n', "\\n")
+            .replace('\r', "\\r")
+            .replace('\t', "\\t");
+        format!("\"{escaped}\"")
+    }
+}
+
+/// The offset of the first `${` in the text that the text does not close.
+fn unclosed(text: &str) -> Option<usize> {
+    let mut at = 0;
+    while let Some(found) = text[at..].find("${") {
+        let opening = at + found;
+        if opening > 0 && text.as_bytes()[opening - 1] == b'$' {
+            at = opening + 2;
+            continue;
+        }
+        match closing(text, opening) {
+            Some(end) => at = end,
+            None => return Some(opening),
+        }
+    }
+    None
+}
+
+/// The offset behind the `}` that closes the `${` at `opening`, on the same line.
+fn closing(text: &str, opening: usize) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut quote = None;
+    let mut escaped = false;
+    for (i, c) in text[opening..].char_indices() {
+        match (quote, c) {
+            (_, '\n') => return None,
+            (Some(_), _) if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '{') => depth += 1,
+            (None, '}') => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return Some(opening + i + 1);
+                }
+            }
+            (None, _) => {}
+        }
+    }
+    None
+}
+
+/// The end of the value that goes on behind an expression's end: the end of the line, a comment, or in a flow
+/// collection the next separator.
+fn value_end(source: &str, mut at: usize, in_flow: bool) -> usize {
+    let line_end = source[at..].find('\n').map_or(source.len(), |i| at + i);
+    let mut end = at;
+    while at < line_end {
+        let rest = &source[at..line_end];
+        if rest.starts_with("${")
+            && let Some(behind) = closing(source, at)
+        {
+            at = behind;
+            end = at;
+            continue;
+        }
+        let Some(c) = rest.chars().next() else { break };
+        let comment = c == '#' && source[..at].ends_with([' ', '\t']);
+        if comment || (in_flow && matches!(c, ',' | '}' | ']')) {
+            break;
+        }
+        at += c.len_utf8();
+        if !c.is_whitespace() {
+            end = at;
+        }
+    }
+    end
+}

@@ -1,0 +1,113 @@
+//! The parser's errors in the author's words.
+
+use granit_parser::{ErrorKind, ScanError};
+
+use super::cut;
+use crate::diagnostic::Diagnostic;
+use crate::limits::YAML_DEPTH_MAX;
+use crate::source::{FileId, Range};
+
+pub(super) fn scan_error(file: FileId, text: &str, error: &ScanError) -> Diagnostic {
+    let at = error.marker().byte_offset().unwrap_or(0).min(text.len());
+    let range = character(file, text, at);
+    let syntax = |message: &str| Diagnostic::error("yaml-syntax", range, message);
+    match error.kind() {
+        ErrorKind::RecursionLimitExceeded => too_deep(range),
+        ErrorKind::TabNotAllowed
+        | ErrorKind::TabInBlockIndentation
+        | ErrorKind::TabInIndentation
+        | ErrorKind::TabAtBlockScalarStart => {
+            syntax("a tab in the indentation").help("YAML is indented by spaces")
+        }
+        ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => {
+            mapping_value(file, text, at, range)
+        }
+        ErrorKind::UnclosedQuotedScalar => syntax("the quoted text is not closed")
+            .label("opened here")
+            .help("end it with the quote that it begins with"),
+        ErrorKind::UnclosedFlowCollection { open } => {
+            syntax(&format!("`{open}` is not closed")).label("opened here")
+        }
+        ErrorKind::MismatchedFlowCollectionEnd { open, close } => {
+            syntax(&format!("`{open}` is closed by `{close}`"))
+        }
+        ErrorKind::UnexpectedEofFlowSequence => syntax("`[` is not closed").help("add a `]`"),
+        ErrorKind::UnexpectedEofFlowMapping | ErrorKind::UnexpectedEofImplicitFlowMapping => {
+            syntax("`{` is not closed").help("add a `}`")
+        }
+        ErrorKind::ExpectedFlowMappingSeparator => {
+            syntax("expected `,` or `}` here").help("quote a text that holds , [ ] { or }")
+        }
+        ErrorKind::ExpectedFlowSequenceSeparator => {
+            syntax("expected `,` or `]` here").help("quote a text that holds , [ ] { or }")
+        }
+        ErrorKind::ExpectedBlockMappingKey | ErrorKind::SimpleKeyExpected => {
+            syntax("expected a `key:` here")
+                .help("every line of a mapping is `key: value`, all keys at the same indentation")
+        }
+        ErrorKind::InvalidIndentation
+        | ErrorKind::InvalidBlockScalarIndent
+        | ErrorKind::InvalidFlowScalarIndent
+        | ErrorKind::InvalidQuotedScalarIndent => syntax("the indentation fits nothing above it"),
+        ErrorKind::UnknownQuotedScalarEscape => syntax("unknown escape in a double-quoted text")
+            .help("write a backslash as `\\\\`, or use single quotes"),
+        ErrorKind::UnexpectedCharacter { character } => {
+            syntax(&format!("a value cannot begin with `{character}`")).help("quote it")
+        }
+        ErrorKind::CommentInterceptedScalar => syntax(
+            "a comment stands within a text of several lines",
+        )
+        .help("to YAML ` #` begins a comment: quote the text, or move the comment elsewhere"),
+        _ => syntax(&error.info()),
+    }
+}
+
+pub(super) fn too_deep(range: Range) -> Diagnostic {
+    Diagnostic::error(
+        "yaml-too-deep",
+        range,
+        format!("lists and mappings are nested deeper than {YAML_DEPTH_MAX} levels"),
+    )
+    .help("the bound is YAML_DEPTH_MAX")
+}
+
+/// `key: text: more` — to YAML the second colon starts a mapping where none can be.
+fn mapping_value(file: FileId, text: &str, at: usize, range: Range) -> Diagnostic {
+    let diagnostic = Diagnostic::error("yaml-syntax", range, "a second `: ` in one line");
+    let line_start = text[..at].rfind('\n').map_or(0, |i| i + 1);
+    let line_end = text[at..].find('\n').map_or(text.len(), |i| at + i);
+    let line = text[line_start..line_end].trim_end();
+    let first = line.find(": ").map(|i| line_start + i + 2);
+    match first.filter(|first| *first <= at) {
+        Some(first) => {
+            let start = first + (text[first..].len() - text[first..].trim_start().len());
+            let end = line_start + line.len();
+            diagnostic
+                .label("YAML takes this for the `:` after a key")
+                .help(format!(
+                    "quote the whole value: {}",
+                    cut::quoted(&text[start.min(end)..end])
+                ))
+                .annotate(
+                    Range::new(file, start.min(end) as u32, end as u32),
+                    "the value",
+                )
+        }
+        None => diagnostic.label("a mapping cannot begin here").help(
+            "quote a text that holds `: `; keys of one mapping stand at the same indentation",
+        ),
+    }
+}
+
+/// The character at an offset, or nothing at the end of the text.
+fn character(file: FileId, text: &str, mut at: usize) -> Range {
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    let length = text[at..]
+        .chars()
+        .next()
+        .filter(|c| !matches!(c, '\n' | '\r'))
+        .map_or(0, char::len_utf8);
+    Range::new(file, at as u32, (at + length) as u32)
+}
