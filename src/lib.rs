@@ -9,6 +9,7 @@ pub mod engine;
 pub mod limits;
 #[cfg(feature = "cluster")]
 pub mod payload;
+pub mod report;
 pub mod source;
 pub mod value;
 pub mod yaml;

@@ -83,9 +83,8 @@ fn merge(
         }
     };
     for entry in mappings.into_iter().flatten() {
-        let name = entry.name();
-        if !places.contains_key(&name) {
-            places.insert(name, entries.len());
+        if let std::collections::hash_map::Entry::Vacant(place) = places.entry(entry.name()) {
+            place.insert(entries.len());
             entries.push(entry);
         }
     }

@@ -1,0 +1,106 @@
+//! Diagnostics to the forms that people, scripts, code hosts and editors read.
+
+mod github;
+mod human;
+mod json;
+mod sarif;
+
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::source::{Range, Sources};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Source lines with carets, for people.
+    Text,
+    /// One JSON object a line and diagnostic.
+    Json,
+    /// SARIF 2.1.0.
+    Sarif,
+    /// GitHub's workflow commands, shown as annotations of a pull request.
+    Github,
+}
+
+/// What was found in some files.
+#[derive(Debug)]
+pub struct Report<'a> {
+    pub sources: &'a Sources,
+    diagnostics: Vec<Diagnostic>,
+    /// How many files were looked at.
+    files: usize,
+}
+
+impl<'a> Report<'a> {
+    /// Brings the diagnostics into a stable order, by file and position, each once.
+    pub fn new(sources: &'a Sources, mut diagnostics: Vec<Diagnostic>, files: usize) -> Self {
+        diagnostics.sort_by(|a, b| key(sources, a).cmp(&key(sources, b)));
+        diagnostics.dedup();
+        Report {
+            sources,
+            diagnostics,
+            files,
+        }
+    }
+
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.diagnostics
+    }
+
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+
+    /// `colours`: with ANSI escapes; only [`Format::Text`] has any.
+    pub fn render(&self, format: Format, colours: bool) -> String {
+        match format {
+            Format::Text => human::render(self, colours),
+            Format::Json => json::render(self),
+            Format::Sarif => sarif::render(self),
+            Format::Github => github::render(self),
+        }
+    }
+
+    /// "2 errors, 1 warning in 3 files".
+    pub fn summary(&self) -> String {
+        let count = |severity| {
+            let of = |d: &&Diagnostic| d.severity == severity;
+            self.diagnostics.iter().filter(of).count()
+        };
+        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        let found = match (errors, warnings) {
+            (0, 0) => "no problems".to_string(),
+            (errors, 0) => counted(errors, "error"),
+            (0, warnings) => counted(warnings, "warning"),
+            (errors, warnings) => {
+                format!(
+                    "{}, {}",
+                    counted(errors, "error"),
+                    counted(warnings, "warning")
+                )
+            }
+        };
+        format!("{found} in {}", counted(self.files, "file"))
+    }
+}
+
+fn counted(count: usize, of: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {of}{s}")
+}
+
+fn key<'a>(sources: &'a Sources, d: &'a Diagnostic) -> impl Ord + use<'a> {
+    let path = &sources.file(d.range.file).path;
+    (path, d.range, d.severity, d.code, &d.message)
+}
+
+/// The positions of a range's start and end.
+fn span(sources: &Sources, range: Range) -> (crate::source::Position, crate::source::Position) {
+    let file = sources.file(range.file);
+    (file.position(range.start), file.position(range.end))
+}
+
+fn severity(diagnostic: &Diagnostic) -> &'static str {
+    match diagnostic.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    }
+}
