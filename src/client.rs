@@ -1,6 +1,7 @@
 //! The cluster's client: each operation typed, over Temporal's WorkflowService.
 
 mod connection;
+mod events;
 mod inspect;
 mod json;
 mod message;
@@ -12,6 +13,7 @@ use temporalio_protos::temporal::api::common::v1::WorkflowExecution;
 use tonic::{Code, Request, Response, Status};
 
 pub use connection::{ConnectionSettings, ResolvedSettings, Source, default_identity};
+pub use events::{EventLook, EventSummary, event_summaries};
 pub use inspect::{Description, PendingActivity, PendingChild, WorkflowSummary};
 pub use json::{HistoryJsonError, history_from_json, history_to_json};
 pub use message::{QueryAnswer, QueryReject, UpdateOptions, UpdateStage, UpdateStarted};

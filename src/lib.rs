@@ -2,6 +2,7 @@
 
 pub mod activity;
 pub mod bundle;
+pub mod cli;
 #[cfg(feature = "cluster")]
 pub mod client;
 pub mod diagnostic;
@@ -11,5 +12,7 @@ pub mod limits;
 pub mod payload;
 pub mod report;
 pub mod source;
+#[cfg(feature = "cluster")]
+pub mod telemetry;
 pub mod value;
 pub mod yaml;

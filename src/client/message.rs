@@ -124,12 +124,14 @@ impl Client {
         let mut answer = match answer {
             Ok(answer) => body(answer),
             Err(status) => {
-                // The workflow's own refusal comes as an error of the call.
+                // The workflow's own refusal comes as an error of the call, from older workers as a message only.
                 if status.code() == Code::InvalidArgument
-                    && let Some(QueryFailedFailure {
-                        failure: Some(mut failure),
-                    }) = detail(&status)
+                    && let Some(QueryFailedFailure { failure }) = detail(&status)
                 {
+                    let Some(mut failure) = failure else {
+                        let failure = Failure::application("QueryFailed", status.message());
+                        return Ok(QueryAnswer::Failed(failure));
+                    };
                     self.codec.decode(&mut failure).await?;
                     return Ok(QueryAnswer::Failed(failure_from_proto(failure)));
                 }

@@ -1,0 +1,76 @@
+//! The command line: one file per command.
+
+#[cfg(feature = "cluster")]
+mod cluster;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use output::{CliError, Color, End, Format, Output};
+
+/// Declarative workflows in YAML on a Temporal cluster.
+#[derive(Debug, Parser)]
+#[command(
+    name = "segno",
+    version,
+    propagate_version = true,
+    max_term_width = 120
+)]
+struct Cli {
+    /// How results are printed: text for people, json for scripts
+    #[arg(
+        long,
+        short = 'o',
+        global = true,
+        value_enum,
+        default_value = "text",
+        help_heading = "Global options"
+    )]
+    output: Format,
+    /// Colours in what is printed
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        help_heading = "Global options"
+    )]
+    color: Color,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    #[cfg(feature = "cluster")]
+    #[command(flatten)]
+    Cluster(cluster::ClusterCommand),
+}
+
+/// Exit codes: 0, 1 where what was asked for failed, 2 where the command line is wrong.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let choice = match cli.color {
+        Color::Auto => anstream::ColorChoice::Auto,
+        Color::Always => anstream::ColorChoice::Always,
+        Color::Never => anstream::ColorChoice::Never,
+    };
+    choice.write_global();
+    let output = Output { format: cli.output };
+    match cli.command.run(output) {
+        Ok(End::Done) => ExitCode::SUCCESS,
+        Ok(End::Failed) => ExitCode::FAILURE,
+        Err(error) => error.report(),
+    }
+}
+
+impl Command {
+    fn run(self, output: Output) -> Result<End, CliError> {
+        match self {
+            #[cfg(feature = "cluster")]
+            Command::Cluster(command) => command.run(output),
+        }
+    }
+}

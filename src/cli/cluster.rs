@@ -1,0 +1,87 @@
+//! The commands that speak to a cluster.
+
+mod connection;
+mod describe;
+mod end;
+mod failure;
+mod history;
+mod input;
+mod list;
+mod query;
+mod result;
+mod signal;
+mod start;
+mod update;
+
+use std::future::Future;
+
+use clap::{Args, Subcommand};
+
+use super::output::{CliError, End, Output};
+use crate::client::WorkflowRef;
+
+#[derive(Debug, Subcommand)]
+pub enum ClusterCommand {
+    /// Start a workflow
+    Start(Box<start::StartArgs>),
+    /// Send a signal to a workflow
+    Signal(signal::SignalArgs),
+    /// Ask a workflow a query
+    Query(query::QueryArgs),
+    /// Send an update to a workflow
+    Update(update::UpdateArgs),
+    /// Ask a workflow to end: it may clean up first
+    Cancel(end::CancelArgs),
+    /// End a workflow at once
+    Terminate(end::TerminateArgs),
+    /// Wait for a workflow's end and print its result
+    Result(result::ResultArgs),
+    /// Show a workflow and what it waits for
+    Describe(describe::DescribeArgs),
+    /// List workflows
+    List(list::ListArgs),
+    /// Show a workflow's history
+    History(history::HistoryArgs),
+}
+
+impl ClusterCommand {
+    pub fn run(self, output: Output) -> Result<End, CliError> {
+        match self {
+            ClusterCommand::Start(args) => block_on(start::run(*args, output)),
+            ClusterCommand::Signal(args) => block_on(signal::run(args, output)),
+            ClusterCommand::Query(args) => block_on(query::run(args, output)),
+            ClusterCommand::Update(args) => block_on(update::run(args, output)),
+            ClusterCommand::Cancel(args) => block_on(end::cancel(args, output)),
+            ClusterCommand::Terminate(args) => block_on(end::terminate(args, output)),
+            ClusterCommand::Result(args) => block_on(result::run(args, output)),
+            ClusterCommand::Describe(args) => block_on(describe::run(args, output)),
+            ClusterCommand::List(args) => block_on(list::run(args, output)),
+            ClusterCommand::History(args) => block_on(history::run(args, output)),
+        }
+    }
+}
+
+/// Which workflow a command is about.
+#[derive(Debug, Clone, Args)]
+struct WorkflowArgs {
+    /// The workflow's id
+    #[arg(value_name = "WORKFLOW_ID")]
+    workflow_id: String,
+    /// The run; without it the latest is meant
+    #[arg(long, short = 'r')]
+    run_id: Option<String>,
+}
+
+impl WorkflowArgs {
+    fn reference(&self) -> WorkflowRef {
+        WorkflowRef::new(&self.workflow_id, self.run_id.clone())
+    }
+}
+
+/// Runs a command on one thread, until Ctrl-C.
+fn block_on(command: impl Future<Output = Result<End, CliError>>) -> Result<End, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(command)
+}

@@ -1,0 +1,167 @@
+//! `segno describe`: one workflow with what it waits for.
+
+use clap::Args;
+use serde_json::{Value as Json, json};
+
+use super::WorkflowArgs;
+use super::connection::ConnectionArgs;
+use super::failure::failure_text;
+use super::input::{failure_json, map_json, result_json};
+use crate::cli::output::{CliError, End, Output, Tone, styled};
+use crate::client::{Description, PendingActivity, WorkflowSummary};
+use crate::value::Timestamp;
+
+#[derive(Debug, Args)]
+pub struct DescribeArgs {
+    #[command(flatten)]
+    workflow: WorkflowArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+pub async fn run(args: DescribeArgs, output: Output) -> Result<End, CliError> {
+    let client = args.connection.connect().await?;
+    let description = client.describe(&args.workflow.reference()).await?;
+    match output.is_json() {
+        true => output.json(&description_json(&description))?,
+        false => output.line(description_text(&description))?,
+    }
+    Ok(End::Done)
+}
+
+pub fn status_tone(status: &str) -> Tone {
+    match status {
+        "RUNNING" => Tone::Bold,
+        "COMPLETED" => Tone::Good,
+        "FAILED" | "TIMED_OUT" | "TERMINATED" => Tone::Bad,
+        "CANCELED" | "PAUSED" => Tone::Odd,
+        _ => Tone::Dim,
+    }
+}
+
+pub fn summary_json(workflow: &WorkflowSummary) -> Json {
+    json!({
+        "workflowId": workflow.workflow_id,
+        "runId": workflow.run_id,
+        "type": workflow.workflow_type,
+        "status": workflow.status,
+        "taskQueue": workflow.task_queue,
+        "startTime": time(workflow.start_time),
+        "closeTime": time(workflow.close_time),
+        "historyLength": workflow.history_length,
+        "historySizeBytes": workflow.history_size_bytes,
+        "parent": workflow.parent.as_ref().map(|p| json!({
+            "workflowId": p.workflow_id, "runId": p.run_id,
+        })),
+        "memo": map_json(&workflow.memo),
+        "searchAttributes": map_json(&workflow.search_attributes),
+    })
+}
+
+fn description_json(description: &Description) -> Json {
+    let mut json = summary_json(&description.workflow);
+    json["pendingActivities"] = description
+        .pending_activities
+        .iter()
+        .map(activity_json)
+        .collect();
+    let child = |c: &crate::client::PendingChild| json!({ "workflowId": c.workflow_id, "runId": c.run_id, "type": c.workflow_type });
+    json["pendingChildren"] = description.pending_children.iter().map(child).collect();
+    json["workflowTaskAttempt"] = description.workflow_task_attempt.into();
+    json
+}
+
+fn activity_json(activity: &PendingActivity) -> Json {
+    json!({
+        "activityId": activity.activity_id,
+        "type": activity.activity_type,
+        "state": activity.state,
+        "attempt": activity.attempt,
+        "maximumAttempts": activity.maximum_attempts,
+        "lastHeartbeatTime": time(activity.last_heartbeat_time),
+        "heartbeatDetails": result_json(&activity.heartbeat_details),
+        "nextAttemptTime": time(activity.next_attempt_time),
+        "lastFailure": activity.last_failure.as_ref().map(failure_json),
+    })
+}
+
+fn time(time: Option<Timestamp>) -> Json {
+    time.map_or(Json::Null, |t| t.to_string().into())
+}
+
+fn description_text(description: &Description) -> String {
+    let workflow = &description.workflow;
+    let mut lines = vec![
+        field("workflow id", &workflow.workflow_id),
+        field("run id", &workflow.run_id),
+        field("type", &workflow.workflow_type),
+        field(
+            "status",
+            styled(status_tone(workflow.status), workflow.status),
+        ),
+        field("task queue", &workflow.task_queue),
+    ];
+    let mut optional = |name: &str, text: Option<String>| {
+        lines.extend(text.map(|text| field(name, text)));
+    };
+    optional("start time", workflow.start_time.map(|t| t.to_string()));
+    optional("close time", workflow.close_time.map(|t| t.to_string()));
+    optional(
+        "parent",
+        workflow.parent.as_ref().map(|p| p.workflow_id.clone()),
+    );
+    let events = format!(
+        "{} events, {} bytes",
+        workflow.history_length, workflow.history_size_bytes
+    );
+    optional("history", Some(events));
+    let data = |map| Some(map_json(map).to_string());
+    optional(
+        "memo",
+        data(&workflow.memo).filter(|_| !workflow.memo.is_empty()),
+    );
+    optional("search attributes", data(&workflow.search_attributes));
+    if let Some(attempt) = description
+        .workflow_task_attempt
+        .filter(|attempt| *attempt > 1)
+    {
+        let text = format!("attempt {attempt}: `segno history` shows why the last ones failed");
+        optional("workflow task", Some(styled(Tone::Bad, text)));
+    }
+    for activity in &description.pending_activities {
+        lines.push(field("activity", activity_text(activity)));
+        if let Some(failure) = &activity.last_failure {
+            lines.push(failure_text(failure).replace('\n', "\n  "));
+        }
+    }
+    for child in &description.pending_children {
+        lines.push(field(
+            "child",
+            format!("{} {}", child.workflow_type, child.workflow_id),
+        ));
+    }
+    lines.join("\n")
+}
+
+fn activity_text(activity: &PendingActivity) -> String {
+    let bound = match activity.maximum_attempts {
+        0 => String::new(),
+        maximum => format!(" of {maximum}"),
+    };
+    let next = activity
+        .next_attempt_time
+        .map(|t| format!(", next at {t}"))
+        .unwrap_or_default();
+    format!(
+        "{} {} {} attempt {}{bound}{next}",
+        activity.activity_type, activity.activity_id, activity.state, activity.attempt
+    )
+}
+
+fn field(name: &str, text: impl AsRef<str>) -> String {
+    format!(
+        "{} {}",
+        styled(Tone::Bold, format!("{name:<18}")),
+        text.as_ref()
+    )
+}

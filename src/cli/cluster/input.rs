@@ -1,0 +1,132 @@
+//! Inputs and other data that the user gives in JSON, and results as JSON.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use clap::Args;
+use serde_json::{Value as Json, json};
+
+use crate::cli::output::CliError;
+use crate::engine::failure::Failure;
+use crate::value::{Map, Payload, to_json};
+
+const JSON_PLAIN: &[u8] = b"json/plain";
+const BINARY_PLAIN: &[u8] = b"binary/plain";
+
+#[derive(Debug, Clone, Args)]
+pub struct InputArgs {
+    /// An argument, in JSON; given several times there are several arguments
+    #[arg(long, short = 'i', value_name = "JSON", conflicts_with = "input_file")]
+    input: Vec<String>,
+    /// A file with an argument in JSON, or - for standard input
+    #[arg(long, value_name = "FILE")]
+    input_file: Vec<String>,
+    /// The inputs are bytes in base64
+    #[arg(long)]
+    input_base64: bool,
+}
+
+impl InputArgs {
+    pub fn payloads(&self) -> Result<Vec<Payload>, CliError> {
+        let from_flags = self.input.iter().map(|text| self.payload("--input", text));
+        let from_files = self
+            .input_file
+            .iter()
+            .map(|path| self.payload(path, &read(path)?));
+        from_flags.chain(from_files).collect()
+    }
+
+    fn payload(&self, place: &str, text: &str) -> Result<Payload, CliError> {
+        if !self.input_base64 {
+            return json_payload(place, text);
+        }
+        let bytes = BASE64
+            .decode(text.trim())
+            .map_err(|e| CliError::usage(format!("{place} is not base64: {e}")))?;
+        Ok(payload(BINARY_PLAIN, bytes))
+    }
+}
+
+fn read(path: &str) -> Result<String, CliError> {
+    let mut text = String::new();
+    let read = match path {
+        "-" => std::io::stdin().read_to_string(&mut text).map(|_| text),
+        path => std::fs::read_to_string(path),
+    };
+    read.map_err(|e| CliError::usage(format!("cannot read {path}: {e}")))
+}
+
+/// The user's text as it is, made sure of: big numbers and the order of keys stay.
+pub fn json_payload(place: &str, text: &str) -> Result<Payload, CliError> {
+    match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        Ok(_) => Ok(payload(JSON_PLAIN, text.trim().as_bytes().to_vec())),
+        Err(error) => {
+            let quoted = json!(text.trim());
+            Err(
+                CliError::usage(format!("{place} is not JSON: {error}")).help(format!(
+                    "a text is JSON in quotes, inside the shell's: '{quoted}'"
+                )),
+            )
+        }
+    }
+}
+
+/// `NAME=JSON`, of memos and search attributes.
+pub fn json_fields(
+    flag: &str,
+    fields: &[(String, String)],
+) -> Result<Vec<(String, Payload)>, CliError> {
+    let field = |(name, text): &(String, String)| {
+        Ok((name.clone(), json_payload(&format!("{flag} {name}"), text)?))
+    };
+    fields.iter().map(field).collect()
+}
+
+fn payload(encoding: &[u8], data: Vec<u8>) -> Payload {
+    let metadata = BTreeMap::from([("encoding".to_owned(), encoding.to_vec())]);
+    Payload { metadata, data }
+}
+
+/// One payload as it is, none as null, several as a list.
+pub fn result_json(payloads: &[Payload]) -> Json {
+    match payloads {
+        [] => Json::Null,
+        [one] => payload_json(one),
+        several => several.iter().map(payload_json).collect(),
+    }
+}
+
+/// The data, or for an encoding that cannot be read the payload itself in protobuf's JSON.
+fn payload_json(payload: &Payload) -> Json {
+    if payload.encoding().starts_with(b"json/")
+        && let Ok(json) = serde_json::from_slice(&payload.data)
+    {
+        return json;
+    }
+    let decoded = payload.decode().ok().and_then(|value| to_json(&value).ok());
+    decoded.unwrap_or_else(|| {
+        let metadata: serde_json::Map<_, _> = payload
+            .metadata
+            .iter()
+            .map(|(name, value)| (name.clone(), BASE64.encode(value).into()))
+            .collect();
+        json!({ "metadata": metadata, "data": BASE64.encode(&payload.data) })
+    })
+}
+
+pub fn map_json(map: &Map) -> Json {
+    let entries = map.iter().filter_map(|(key, value)| {
+        let json = match Payload::from_value(value) {
+            Ok(payload) => payload_json(&payload),
+            Err(_) => Json::Null,
+        };
+        Some((key.as_str()?.to_owned(), json))
+    });
+    Json::Object(entries.collect())
+}
+
+pub fn failure_json(failure: &Failure) -> Json {
+    to_json(&failure.to_value()).unwrap_or_else(|_| json!({ "message": failure.message }))
+}

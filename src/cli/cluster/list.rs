@@ -1,0 +1,59 @@
+//! `segno list`: the workflows that match a query.
+
+use clap::Args;
+
+use super::connection::ConnectionArgs;
+use super::describe::{status_tone, summary_json};
+use crate::cli::output::{CliError, End, Output, Tone};
+use crate::client::WorkflowSummary;
+
+const PAGE_SIZE_MAX: usize = 1000;
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Temporal's list filter, for instance "WorkflowType = 'hello' AND ExecutionStatus = 'Running'"
+    #[arg(long, short = 'q', default_value = "")]
+    query: String,
+    /// How many at most, newest first
+    #[arg(long, default_value_t = 100)]
+    limit: usize,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+pub async fn run(args: ListArgs, output: Output) -> Result<End, CliError> {
+    let client = args.connection.connect().await?;
+    let progress = output.progress("reading the list".to_owned());
+    let mut workflows: Vec<WorkflowSummary> = Vec::new();
+    let mut token = Some(Vec::new());
+    while let Some(next) = token.take()
+        && workflows.len() < args.limit
+    {
+        let page_size = (args.limit - workflows.len()).min(PAGE_SIZE_MAX) as i32;
+        let (page, next) = client.list_page(&args.query, page_size, next).await?;
+        workflows.extend(page);
+        token = next;
+    }
+    let more = token.is_some() || workflows.len() > args.limit;
+    workflows.truncate(args.limit);
+    drop(progress);
+    if output.is_json() {
+        output.json(&workflows.iter().map(summary_json).collect())?;
+        return Ok(End::Done);
+    }
+    let row = |w: &WorkflowSummary| {
+        let start = w.start_time.map(|t| t.to_string()).unwrap_or_default();
+        vec![
+            (status_tone(w.status), w.status.to_owned()),
+            (Tone::Plain, w.workflow_id.clone()),
+            (Tone::Plain, w.workflow_type.clone()),
+            (Tone::Dim, start),
+        ]
+    };
+    let rows = workflows.iter().map(row).collect();
+    output.table(&["status", "workflow id", "type", "start time"], rows)?;
+    if more {
+        output.remark(format!("… and more: --limit is {}", args.limit));
+    }
+    Ok(End::Done)
+}

@@ -1,0 +1,76 @@
+//! `segno query`: asks a workflow something that changes nothing.
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::WorkflowArgs;
+use super::connection::ConnectionArgs;
+use super::failure::{failed, failure_text};
+use super::input::{InputArgs, failure_json, result_json};
+use crate::cli::output::{CliError, End, Output};
+use crate::client::{QueryAnswer, QueryReject};
+
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    #[command(flatten)]
+    workflow: WorkflowArgs,
+    /// The query's name
+    #[arg(value_name = "NAME")]
+    name: String,
+    #[command(flatten)]
+    input: InputArgs,
+    /// Refuse the query of a workflow in such a state
+    #[arg(long, value_enum)]
+    reject_condition: Option<RejectCondition>,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "kebab-case")]
+enum RejectCondition {
+    #[value(alias = "not_open")]
+    NotOpen,
+    #[value(alias = "not_completed_cleanly")]
+    NotCompletedCleanly,
+}
+
+pub async fn run(args: QueryArgs, output: Output) -> Result<End, CliError> {
+    let input = args.input.payloads()?;
+    let reject = match args.reject_condition {
+        None => QueryReject::Never,
+        Some(RejectCondition::NotOpen) => QueryReject::NotOpen,
+        Some(RejectCondition::NotCompletedCleanly) => QueryReject::NotCompletedCleanly,
+    };
+    let workflow = args.workflow.reference();
+    let client = args.connection.connect().await?;
+    let progress = output.progress(format!("waiting for {}", args.name));
+    let answer = client.query(&workflow, &args.name, input, reject).await?;
+    drop(progress);
+    match answer {
+        QueryAnswer::Result(payloads) => {
+            let result = result_json(&payloads);
+            match output.is_json() {
+                true => output.json(&json!({ "queryResult": result }))?,
+                false => {
+                    output.line(serde_json::to_string_pretty(&result).map_err(CliError::new)?)?;
+                }
+            }
+            return Ok(End::Done);
+        }
+        QueryAnswer::Failed(failure) if output.is_json() => {
+            output.json(&json!({ "failure": failure_json(&failure) }))?;
+        }
+        QueryAnswer::Failed(failure) => {
+            output.remark(failed(&format!("the query {} failed", args.name)));
+            output.remark(failure_text(&failure));
+        }
+        QueryAnswer::Rejected { status } if output.is_json() => {
+            output.json(&json!({ "queryRejected": { "status": status } }))?;
+        }
+        QueryAnswer::Rejected { status } => {
+            output.remark(failed(&format!("{} is {status}", workflow.workflow_id)));
+        }
+    }
+    Ok(End::Failed)
+}

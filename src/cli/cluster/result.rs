@@ -1,0 +1,82 @@
+//! `segno result`: waits for a workflow's end and says how it ended.
+
+use clap::Args;
+use serde_json::{Value as Json, json};
+
+use super::WorkflowArgs;
+use super::connection::ConnectionArgs;
+use super::failure::{failed, failure_text};
+use super::input::{failure_json, result_json};
+use crate::cli::output::{CliError, End, Output};
+use crate::client::{Ended, Outcome, WorkflowRef};
+
+#[derive(Debug, Args)]
+pub struct ResultArgs {
+    #[command(flatten)]
+    workflow: WorkflowArgs,
+    /// Take the end of this run, also where the workflow goes on in another
+    #[arg(long, requires = "run_id")]
+    no_follow_runs: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+pub async fn run(args: ResultArgs, output: Output) -> Result<End, CliError> {
+    let workflow = args.workflow.reference();
+    let client = args.connection.connect().await?;
+    let progress = output.progress(format!("waiting for {}", workflow.workflow_id));
+    let ended = client.result(&workflow, !args.no_follow_runs).await?;
+    drop(progress);
+    let mut json = json!({ "workflowId": workflow.workflow_id, "runId": ended.run_id });
+    report(&mut json, &workflow, &ended, output)
+}
+
+/// Prints the result, or says on standard error why there is none.
+pub fn report(
+    json: &mut Json,
+    workflow: &WorkflowRef,
+    ended: &Ended,
+    output: Output,
+) -> Result<End, CliError> {
+    let end = match ended.outcome {
+        Outcome::Completed(_) | Outcome::ContinuedAsNew { .. } => End::Done,
+        _ => End::Failed,
+    };
+    if output.is_json() {
+        json["status"] = ended.outcome.status().into();
+        json["closedRunId"] = ended.run_id.clone().into();
+        match &ended.outcome {
+            Outcome::Completed(payloads) => json["result"] = result_json(payloads),
+            Outcome::Failed(failure) => json["failure"] = failure_json(failure),
+            Outcome::Cancelled(details) => json["details"] = result_json(details),
+            Outcome::Terminated { reason } => json["reason"] = reason.clone().into(),
+            Outcome::ContinuedAsNew { new_run_id } => json["newRunId"] = new_run_id.clone().into(),
+            Outcome::TimedOut => {}
+        }
+        output.json(json)?;
+        return Ok(end);
+    }
+    let id = &workflow.workflow_id;
+    match &ended.outcome {
+        Outcome::Completed(payloads) => {
+            let result = result_json(payloads);
+            output.line(serde_json::to_string_pretty(&result).map_err(CliError::new)?)?;
+        }
+        Outcome::Failed(failure) => {
+            output.remark(failed(&format!("{id} failed")));
+            output.remark(failure_text(failure));
+        }
+        Outcome::Cancelled(_) => output.remark(failed(&format!("{id} was cancelled"))),
+        Outcome::Terminated { reason } if reason.is_empty() => {
+            output.remark(failed(&format!("{id} was terminated")));
+        }
+        Outcome::Terminated { reason } => {
+            output.remark(failed(&format!("{id} was terminated: {reason}")));
+        }
+        Outcome::TimedOut => output.remark(failed(&format!("{id} timed out"))),
+        Outcome::ContinuedAsNew { new_run_id } => {
+            output.line(format!("{id} continued as new in the run {new_run_id}"))?;
+        }
+    }
+    Ok(end)
+}

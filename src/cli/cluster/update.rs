@@ -1,0 +1,95 @@
+//! `segno update`: sends an update to a workflow and waits for its result.
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::WorkflowArgs;
+use super::connection::ConnectionArgs;
+use super::failure::{failed, failure_text};
+use super::input::{InputArgs, failure_json, result_json};
+use crate::cli::output::{CliError, End, Output};
+use crate::client::{UpdateOptions, UpdateStage};
+
+#[derive(Debug, Args)]
+pub struct UpdateArgs {
+    #[command(flatten)]
+    workflow: WorkflowArgs,
+    /// The update's name
+    #[arg(value_name = "NAME")]
+    name: String,
+    #[command(flatten)]
+    input: InputArgs,
+    /// Two updates with the same id are one; without it a unique one is made
+    #[arg(long)]
+    update_id: Option<String>,
+    /// Return when the update is accepted, or when it is completed
+    #[arg(long, value_enum, default_value = "completed")]
+    wait_for: WaitFor,
+    /// The first of the runs that the update may go to
+    #[arg(long, value_name = "RUN_ID")]
+    first_execution_run_id: Option<String>,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum WaitFor {
+    Accepted,
+    Completed,
+}
+
+pub async fn run(args: UpdateArgs, output: Output) -> Result<End, CliError> {
+    let options = UpdateOptions {
+        name: args.name.clone(),
+        input: args.input.payloads()?,
+        update_id: args.update_id,
+        wait_for: match args.wait_for {
+            WaitFor::Accepted => UpdateStage::Accepted,
+            WaitFor::Completed => UpdateStage::Completed,
+        },
+        first_execution_run_id: args.first_execution_run_id,
+    };
+    let workflow = args.workflow.reference();
+    let client = args.connection.connect().await?;
+    let progress = output.progress(format!("waiting for {}", args.name));
+    let update = client.update(&workflow, options).await?;
+    drop(progress);
+    let end = if matches!(update.outcome, Some(Err(_))) {
+        End::Failed
+    } else {
+        End::Done
+    };
+    if output.is_json() {
+        let mut json = json!({
+            "workflowId": workflow.workflow_id,
+            "runId": update.run_id,
+            "updateId": update.update_id,
+            "name": args.name,
+        });
+        match &update.outcome {
+            None => json["stage"] = "ACCEPTED".into(),
+            Some(Ok(payloads)) => json["result"] = result_json(payloads),
+            Some(Err(failure)) => json["failure"] = failure_json(failure),
+        }
+        output.json(&json)?;
+        return Ok(end);
+    }
+    match &update.outcome {
+        None => output.line(format!(
+            "{} was accepted, as {}",
+            args.name, update.update_id
+        ))?,
+        Some(Ok(payloads)) => {
+            let result = result_json(payloads);
+            output.line(serde_json::to_string_pretty(&result).map_err(CliError::new)?)?;
+        }
+        Some(Err(failure)) => {
+            output.remark(failed(&format!(
+                "the update {} failed or was rejected",
+                args.name
+            )));
+            output.remark(failure_text(failure));
+        }
+    }
+    Ok(end)
+}

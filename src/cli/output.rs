@@ -1,0 +1,223 @@
+//! What commands print: for people on a terminal, or JSON for scripts.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use clap::builder::styling::{AnsiColor, Style};
+use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Color {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+/// How a piece of text looks on a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    Plain,
+    Bold,
+    Dim,
+    Good,
+    Bad,
+    Odd,
+    Help,
+}
+
+impl Tone {
+    fn color(self) -> Option<(AnsiColor, comfy_table::Color)> {
+        match self {
+            Tone::Good => Some((AnsiColor::Green, comfy_table::Color::Green)),
+            Tone::Bad => Some((AnsiColor::Red, comfy_table::Color::Red)),
+            Tone::Odd => Some((AnsiColor::Yellow, comfy_table::Color::Yellow)),
+            Tone::Help => Some((AnsiColor::Cyan, comfy_table::Color::Cyan)),
+            Tone::Plain | Tone::Bold | Tone::Dim => None,
+        }
+    }
+
+    fn style(self) -> Style {
+        match (self, self.color()) {
+            (_, Some((color, _))) => color.on_default(),
+            (Tone::Bold, _) => Style::new().bold(),
+            (Tone::Dim, _) => Style::new().dimmed(),
+            _ => Style::new(),
+        }
+    }
+
+    fn cell(self, text: &str) -> Cell {
+        match (self, self.color()) {
+            (_, Some((_, color))) => Cell::new(text).fg(color),
+            (Tone::Bold, _) => Cell::new(text).add_attribute(Attribute::Bold),
+            (Tone::Dim, _) => Cell::new(text).add_attribute(Attribute::Dim),
+            _ => Cell::new(text),
+        }
+    }
+}
+
+/// How a command that ran to its end went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Done,
+    /// What was asked for failed, and has been said.
+    Failed,
+}
+
+/// Why a command could not do what was asked for.
+#[derive(Debug)]
+pub struct CliError {
+    message: String,
+    help: Vec<String>,
+    code: u8,
+}
+
+impl CliError {
+    pub fn new(message: impl ToString) -> Self {
+        CliError {
+            message: message.to_string(),
+            help: Vec::new(),
+            code: 1,
+        }
+    }
+
+    /// The command line itself is wrong.
+    pub fn usage(message: impl ToString) -> Self {
+        CliError {
+            code: 2,
+            ..CliError::new(message)
+        }
+    }
+
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help.push(help.into());
+        self
+    }
+
+    pub fn report(&self) -> ExitCode {
+        anstream::eprintln!("{}: {}", styled(Tone::Bad, "error"), self.message);
+        for help in &self.help {
+            anstream::eprintln!("{}: {help}", styled(Tone::Help, "help"));
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+/// A reader of our output that has seen enough (`| head`) is no mistake.
+impl From<io::Error> for CliError {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            std::process::exit(0);
+        }
+        CliError::new(format!("cannot write the output: {error}"))
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    pub format: Format,
+}
+
+impl Output {
+    pub fn is_json(self) -> bool {
+        self.format == Format::Json
+    }
+
+    pub fn line(self, text: impl AsRef<str>) -> Result<(), CliError> {
+        let mut stdout = anstream::stdout().lock();
+        writeln!(stdout, "{}", text.as_ref())?;
+        Ok(stdout.flush()?)
+    }
+
+    /// One JSON document, indented.
+    pub fn json(self, value: &serde_json::Value) -> Result<(), CliError> {
+        let mut text = serde_json::to_string_pretty(value).map_err(CliError::new)?;
+        text.push('\n');
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        Ok(stdout.flush()?)
+    }
+
+    /// A remark beside the result: on standard error, so that scripts need not cut it away.
+    pub fn remark(self, text: impl AsRef<str>) {
+        if !self.is_json() {
+            anstream::eprintln!("{}", text.as_ref());
+        }
+    }
+
+    /// Columns for people; without a terminal nothing is wrapped or cut.
+    pub fn table(self, header: &[&str], rows: Vec<Vec<(Tone, String)>>) -> Result<(), CliError> {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).enforce_styling();
+        table.set_header(header.iter().map(|h| Tone::Dim.cell(&h.to_uppercase())));
+        if io::stdout().is_terminal() {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+        }
+        for row in rows {
+            table.add_row(row.iter().map(|(tone, text)| tone.cell(text)));
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        for line in table.to_string().lines() {
+            self.line(line.trim_end())?;
+        }
+        Ok(())
+    }
+
+    /// A sign of life on a terminal, shown only where the wait is longer than a moment.
+    pub fn progress(self, message: String) -> Progress {
+        if self.is_json() || !io::stderr().is_terminal() {
+            return Progress { task: None };
+        }
+        let task = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let bar = ProgressBar::new_spinner().with_message(message);
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+                bar.set_style(style);
+            }
+            let _clear = ClearOnDrop(bar.clone());
+            loop {
+                bar.tick();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        Progress { task: Some(task) }
+    }
+}
+
+/// Shows until it is dropped.
+pub struct Progress {
+    task: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+}
+
+struct ClearOnDrop(ProgressBar);
+
+impl Drop for ClearOnDrop {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+pub fn styled(tone: Tone, text: impl AsRef<str>) -> String {
+    let style = tone.style();
+    format!("{style}{}{style:#}", text.as_ref())
+}

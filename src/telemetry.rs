@@ -1,0 +1,97 @@
+//! Logs to standard error, and metrics for Prometheus.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use temporalio_common::telemetry::metrics::CoreMeter;
+use temporalio_common::telemetry::{
+    PrometheusExporterOptions, TelemetryOptions, start_prometheus_metric_exporter,
+};
+use temporalio_sdk_core::{CoreRuntime, RuntimeOptions};
+use tracing_subscriber::EnvFilter;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// One line for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    #[error("RUST_LOG is not a filter of log levels: {0}")]
+    Filter(String),
+    #[error("cannot serve metrics at {0}: {1}")]
+    Metrics(SocketAddr, String),
+    #[error("cannot set up the core's telemetry: {0}")]
+    Core(String),
+}
+
+/// Writes logs from now on. `RUST_LOG` has the last word on what is written.
+pub fn init_logs(level: LogLevel, format: LogFormat) -> Result<(), TelemetryError> {
+    let filter = match std::env::var("RUST_LOG") {
+        Ok(filter) if !filter.is_empty() => {
+            EnvFilter::try_new(&filter).map_err(|e| TelemetryError::Filter(e.to_string()))?
+        }
+        _ => EnvFilter::new(default_filter(level)),
+    };
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+    // A second subscriber is a test's: the first one stays.
+    let _ = match format {
+        LogFormat::Text => logs.with_target(false).try_init(),
+        LogFormat::Json => logs.json().flatten_event(true).try_init(),
+    };
+    Ok(())
+}
+
+/// Temporal's core and the libraries below it speak at a level less than Segno, unless they are asked to say all.
+fn default_filter(level: LogLevel) -> String {
+    let (ours, core, others) = match level {
+        LogLevel::Off => ("off", "off", "off"),
+        LogLevel::Error => ("error", "error", "error"),
+        LogLevel::Warn => ("warn", "warn", "error"),
+        LogLevel::Info => ("info", "warn", "error"),
+        LogLevel::Debug => ("debug", "info", "warn"),
+        LogLevel::Trace => ("trace", "debug", "info"),
+    };
+    format!(
+        "{others},segno={ours},temporalio_sdk_core={core},temporalio_client={core},temporalio_common={core}"
+    )
+}
+
+/// The runtime that Temporal's core wants, on the tokio runtime that this is called in. Its logs go where ours go.
+pub fn core_runtime(metrics_address: Option<SocketAddr>) -> Result<CoreRuntime, TelemetryError> {
+    let meter = metrics_address.map(serve_metrics).transpose()?;
+    let telemetry = TelemetryOptions::builder().maybe_metrics(meter).build();
+    let options = RuntimeOptions::builder()
+        .telemetry_options(telemetry)
+        .build()
+        .map_err(TelemetryError::Core)?;
+    CoreRuntime::new_assume_tokio(options).map_err(|e| TelemetryError::Core(e.to_string()))
+}
+
+fn serve_metrics(address: SocketAddr) -> Result<Arc<dyn CoreMeter>, TelemetryError> {
+    let options = PrometheusExporterOptions::builder()
+        .socket_addr(address)
+        .build();
+    let server = start_prometheus_metric_exporter(options)
+        .map_err(|e| TelemetryError::Metrics(address, e.to_string()))?;
+    tracing::info!(address = %server.bound_addr, "metrics for Prometheus at /metrics");
+    Ok(server.meter)
+}
