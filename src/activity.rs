@@ -1,5 +1,10 @@
 //! The generic worker's own activities, behind one trait: what a call outside needs, without a cluster in sight.
 
+pub mod http;
+pub mod policy;
+pub mod secret;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -50,6 +55,20 @@ pub struct ActivityContext {
 /// Where heartbeats go. They are throttled there: an activity may send them as often as it likes.
 pub trait Heartbeats: Send + Sync {
     fn record(&self, details: Vec<Value>);
+}
+
+/// The activities that the generic worker brings along: hosts that they may talk to (none: all but clouds' metadata
+/// services), hosts that they may not, and the folder of secrets' files.
+pub fn built_in(
+    allow: &[String],
+    refuse: &[String],
+    secrets_folder: Option<PathBuf>,
+) -> Result<Vec<Arc<dyn Activity>>, String> {
+    let policy = policy::Policy::new(allow, refuse)?;
+    let secrets = secret::Secrets {
+        folder: secrets_folder,
+    };
+    Ok(vec![Arc::new(http::Http::new(policy, secrets)?)])
 }
 
 impl ActivityContext {

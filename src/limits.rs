@@ -36,3 +36,13 @@ pub const BUNDLE_PACKED_SIZE_BYTES_MAX: usize = 1024 * 1024;
 pub const BUNDLE_FILES_MAX: usize = 256;
 /// Causes that a failure leads to; deeper ones are left out.
 pub const FAILURE_CAUSES_MAX: usize = 100;
+/// A response body that the `http` activity reads, decompressed; a request may ask for less, or for more up to a payload.
+pub const HTTP_RESPONSE_SIZE_BYTES_MAX: usize = 1024 * 1024;
+/// What a failure keeps of the body of a response that was no success; the rest is left out.
+pub const HTTP_FAILURE_BODY_SIZE_BYTES_MAX: usize = 4 * 1024;
+/// Redirects that the `http` activity follows.
+pub const HTTP_REDIRECTS_MAX: u32 = 20;
+/// The longest wait that a `Retry-After` may ask for; a longer one is cut to it.
+pub const HTTP_RETRY_AFTER_SECONDS_MAX: i64 = 24 * 60 * 60;
+/// One secret.
+pub const SECRET_SIZE_BYTES_MAX: usize = 64 * 1024;

@@ -1,0 +1,346 @@
+//! The `http` activity: one HTTP request, with the worker's policy, its secrets, and Temporal's retries in mind.
+//! Reference: docs/steps/http.md.
+
+mod client;
+mod prepare;
+pub mod request;
+mod response;
+mod status;
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use reqwest::{Method, StatusCode};
+
+use self::client::Refused;
+use self::prepare::{PrepareError, Prepared};
+use self::request::Request;
+use self::response::Received;
+use self::status::{Verdict, retry_after};
+use super::policy::Policy;
+use super::secret::{Redactor, Secrets};
+use super::{Activity, ActivityContext};
+use crate::engine::failure::{Failure, FailureInfo};
+use crate::limits::{HTTP_REDIRECTS_MAX, HTTP_RESPONSE_SIZE_BYTES_MAX};
+use crate::value::Value;
+
+/// The types of its failures.
+pub mod failure_type {
+    /// The input is not a request. Not retried.
+    pub const REQUEST: &str = "HttpRequest";
+    /// The worker lacks a secret that the request names.
+    pub const SECRET: &str = "HttpSecret";
+    /// The worker's policy refuses the host. Not retried.
+    pub const POLICY: &str = "HttpPolicy";
+    /// No response came.
+    pub const TRANSPORT: &str = "HttpTransport";
+    /// No response came in time.
+    pub const TIMEOUT: &str = "HttpTimeout";
+    /// The response's status is no success; `details` are the response.
+    pub const STATUS: &str = "HttpStatus";
+    /// A response of success cannot be read. Not retried, since the request had its effect.
+    pub const RESPONSE: &str = "HttpResponse";
+}
+
+/// What the attempt keeps back of its start-to-close timeout, so that its own word is heard before the server's.
+const TIMEOUT_MARGIN: Duration = Duration::from_millis(250);
+/// A heartbeat's timeout is served by so many heartbeats.
+const HEARTBEATS_PER_TIMEOUT: u32 = 3;
+
+pub struct Http {
+    client: reqwest::Client,
+    policy: Arc<Policy>,
+    secrets: Secrets,
+}
+
+impl Http {
+    pub fn new(policy: Policy, secrets: Secrets) -> Result<Http, String> {
+        let policy = Arc::new(policy);
+        Ok(Http {
+            client: client::client(policy.clone())?,
+            policy,
+            secrets,
+        })
+    }
+}
+
+#[async_trait]
+impl Activity for Http {
+    fn name(&self) -> &str {
+        "http"
+    }
+
+    async fn run(&self, context: ActivityContext, arguments: Vec<Value>) -> Result<Value, Failure> {
+        let input = arguments.first().unwrap_or(&Value::Null);
+        let request = input
+            .force()
+            .map_err(|e| e.to_string())
+            .and_then(Request::read);
+        let request = request.map_err(|e| lasting(failure_type::REQUEST, e))?;
+        let mut redactor = Redactor::default();
+        let prepared =
+            Prepared::new(&request, &self.secrets, &mut redactor).map_err(|e| match e {
+                PrepareError::Secret(message) => {
+                    Failure::application(failure_type::SECRET, message)
+                }
+                PrepareError::Request(message) => lasting(failure_type::REQUEST, message),
+            })?;
+        let place = match prepared.is_url_secret {
+            true => "the secret URL".to_owned(),
+            false => shown(&prepared.url),
+        };
+        let what = redactor.text(&format!("{} {place}", request.method));
+        let exchange = self.exchange(&request, prepared, &redactor, &what);
+        guarded(&context, request.timeout, &what, exchange).await
+    }
+}
+
+impl Http {
+    async fn exchange(
+        &self,
+        request: &Request,
+        mut prepared: Prepared,
+        redactor: &Redactor,
+        what: &str,
+    ) -> Result<Value, Failure> {
+        let mut redirects = 0;
+        let response = loop {
+            let response = self.send(&prepared, redactor, what).await?;
+            let status = response.status();
+            let location = response.headers().get(LOCATION);
+            let wanted = request.verdicts.of(status.as_u16()) == Verdict::Success;
+            match location.filter(|_| is_redirect(status) && !wanted && request.redirects > 0) {
+                None => break response,
+                Some(_) if redirects == request.redirects => {
+                    return Err(lasting(
+                        failure_type::STATUS,
+                        format!(
+                            "{what} was redirected more than {} times (`redirects`; HTTP_REDIRECTS_MAX is {HTTP_REDIRECTS_MAX})",
+                            request.redirects
+                        ),
+                    ));
+                }
+                Some(location) => {
+                    let location = location.to_str().unwrap_or_default().to_owned();
+                    redirect(&mut prepared, status, &location, what)?;
+                    redirects += 1;
+                }
+            }
+        };
+        let is_success = request.verdicts.of(response.status().as_u16()) == Verdict::Success;
+        let size_bytes_max = match is_success {
+            true => request.response_size_bytes_max,
+            false => HTTP_RESPONSE_SIZE_BYTES_MAX,
+        };
+        let received = Received::read(response, size_bytes_max, redactor).await;
+        let received = received.map_err(|e| transport(what, &e, redactor))?;
+        tracing::debug!(status = received.status, "{what} was answered");
+        match is_success {
+            true => success(&received, request, redactor, what),
+            false => Err(no_success(&received, request, redactor, what)),
+        }
+    }
+
+    async fn send(
+        &self,
+        prepared: &Prepared,
+        redactor: &Redactor,
+        what: &str,
+    ) -> Result<reqwest::Response, Failure> {
+        let refused = |reason: String| {
+            lasting(
+                failure_type::POLICY,
+                redactor.text(&format!("{what} is refused: {reason}")),
+            )
+        };
+        let host = prepared.url.host();
+        let host = host.ok_or_else(|| refused("its URL has no host".into()))?;
+        self.policy.check_host(&host).map_err(refused)?;
+        let mut builder = self
+            .client
+            .request(prepared.method.clone(), prepared.url.clone())
+            .headers(prepared.headers.clone());
+        if let Some(body) = &prepared.body {
+            builder = builder.body(body.clone());
+        }
+        builder
+            .send()
+            .await
+            .map_err(|e| transport(what, &e, redactor))
+    }
+}
+
+/// Runs the exchange until it ends, its time is up or it is cancelled, and says meanwhile that it is alive.
+async fn guarded(
+    context: &ActivityContext,
+    timeout: Option<Duration>,
+    what: &str,
+    exchange: impl Future<Output = Result<Value, Failure>>,
+) -> Result<Value, Failure> {
+    let of_attempt = context.start_to_close_timeout.and_then(|d| d.to_std());
+    let of_attempt = of_attempt.map(|d| d.saturating_sub(TIMEOUT_MARGIN.min(d / 10)));
+    let limit = timeout.into_iter().chain(of_attempt).min();
+    let heartbeat = context.heartbeat_timeout.and_then(|d| d.to_std());
+    let heartbeats = async {
+        let Some(period) = heartbeat.filter(|d| !d.is_zero()) else {
+            return std::future::pending::<()>().await;
+        };
+        loop {
+            context.heartbeat(Vec::new());
+            tokio::time::sleep(period / HEARTBEATS_PER_TIMEOUT).await;
+        }
+    };
+    let time_is_up = async {
+        match limit {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        result = exchange => result,
+        () = context.cancellation.cancelled() => Err(Failure::cancelled(format!("{what} was cancelled"))),
+        () = time_is_up => Err(Failure::application(
+            failure_type::TIMEOUT,
+            format!("{what} was not answered within {:?}", limit.unwrap_or_default()),
+        )),
+        () = heartbeats => Err(Failure::cancelled("heartbeats ended")),
+    }
+}
+
+fn success(
+    received: &Received,
+    request: &Request,
+    redactor: &Redactor,
+    what: &str,
+) -> Result<Value, Failure> {
+    if received.is_cut && request.response != request::ResponseKind::None {
+        return Err(lasting(
+            failure_type::RESPONSE,
+            format!(
+                "{what} was answered with a body of more than {} bytes; `response_size_bytes_max` allows more (HTTP_RESPONSE_SIZE_BYTES_MAX, {HTTP_RESPONSE_SIZE_BYTES_MAX}, unless said), `response: none` leaves it out",
+                request.response_size_bytes_max
+            ),
+        ));
+    }
+    received.value(request.response, redactor).map_err(|e| {
+        lasting(
+            failure_type::RESPONSE,
+            format!("{what}: {}", redactor.text(&e)),
+        )
+    })
+}
+
+fn no_success(received: &Received, request: &Request, redactor: &Redactor, what: &str) -> Failure {
+    let status = StatusCode::from_u16(received.status).ok();
+    let reason = status
+        .and_then(|s| s.canonical_reason())
+        .unwrap_or_default();
+    let message = format!("{what} was answered {} {reason}", received.status);
+    let verdict = request.verdicts.of(received.status);
+    Failure::new(
+        message.trim_end(),
+        FailureInfo::Application {
+            error_type: failure_type::STATUS.into(),
+            non_retryable: verdict == Verdict::NonRetryable,
+            details: vec![received.failure_value(redactor)],
+            next_retry_delay: match verdict {
+                Verdict::Retryable => retry_after(&received.headers, SystemTime::now()),
+                _ => None,
+            },
+        },
+    )
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// Turns the request to where it is sent on. Secrets stay with the origin they were meant for.
+fn redirect(
+    prepared: &mut Prepared,
+    status: StatusCode,
+    location: &str,
+    what: &str,
+) -> Result<(), Failure> {
+    let url = prepared.url.join(location).ok();
+    let url = url
+        .filter(|u| matches!(u.scheme(), "http" | "https"))
+        .ok_or_else(|| {
+            lasting(
+                failure_type::STATUS,
+                format!("{what} was redirected to what is no http or https URL"),
+            )
+        })?;
+    let becomes_get = match status.as_u16() {
+        303 => prepared.method != Method::HEAD,
+        301 | 302 => prepared.method == Method::POST,
+        _ => false,
+    };
+    if becomes_get {
+        prepared.method = Method::GET;
+        prepared.body = None;
+        prepared.is_body_secret = false;
+        prepared.headers.remove(CONTENT_TYPE);
+        prepared.headers.remove(CONTENT_LENGTH);
+    }
+    if url.origin() != prepared.url.origin() {
+        if prepared.is_body_secret {
+            return Err(lasting(
+                failure_type::POLICY,
+                format!(
+                    "{what} was redirected to {}, and its body with secrets does not go to another origin",
+                    shown(&url)
+                ),
+            ));
+        }
+        let names = ["authorization", "cookie", "proxy-authorization"];
+        names
+            .iter()
+            .for_each(|name| drop(prepared.headers.remove(*name)));
+        for name in &prepared.secret_headers {
+            prepared.headers.remove(name);
+        }
+    }
+    prepared.url = url;
+    Ok(())
+}
+
+/// A URL without what may be confidential in it.
+fn shown(url: &url::Url) -> String {
+    format!("{}{}", url.origin().ascii_serialization(), url.path())
+}
+
+/// What the client says when there is no response.
+fn transport(what: &str, error: &reqwest::Error, redactor: &Redactor) -> Failure {
+    let sources = std::iter::successors(error.source(), |e: &&(dyn Error + 'static)| (*e).source());
+    let mut reasons: Vec<String> = Vec::new();
+    for source in sources {
+        if let Some(Refused(reason)) = source.downcast_ref() {
+            return lasting(
+                failure_type::POLICY,
+                redactor.text(&format!("{what} is refused: {reason}")),
+            );
+        }
+        let reason = source.to_string();
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+    let message = redactor.text(&format!("{what} was not answered: {}", reasons.join(": ")));
+    match error.is_builder() {
+        true => lasting(failure_type::REQUEST, message),
+        false => Failure::application(failure_type::TRANSPORT, message),
+    }
+}
+
+/// A failure that no further attempt can mend.
+fn lasting(error_type: &str, message: impl Into<String>) -> Failure {
+    let mut failure = Failure::application(error_type, message);
+    if let FailureInfo::Application { non_retryable, .. } = &mut failure.info {
+        *non_retryable = true;
+    }
+    failure
+}

@@ -1,0 +1,392 @@
+//! What the `http` activity is asked for: its input, read and made sure of.
+
+use std::str::FromStr;
+
+use reqwest::Method;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use url::Url;
+
+use super::status::{Statuses, Verdicts};
+use crate::limits::{HTTP_REDIRECTS_MAX, HTTP_RESPONSE_SIZE_BYTES_MAX, PAYLOAD_SIZE_BYTES_MAX};
+use crate::value::{Duration, Key, Map, Value, to_json_string};
+
+/// Every key of a request.
+pub const KEYS: [&str; 14] = [
+    "url",
+    "method",
+    "query",
+    "headers",
+    "body",
+    "form",
+    "secrets",
+    "success",
+    "retryable",
+    "non_retryable",
+    "timeout",
+    "redirects",
+    "response",
+    "response_size_bytes_max",
+];
+const SECRETS_KEYS: [&str; 5] = ["url", "headers", "query", "body", "basic_auth"];
+const REDIRECTS_DEFAULT: u32 = 10;
+
+#[derive(Debug)]
+pub struct Request {
+    pub method: Method,
+    /// `None`: a secret.
+    pub url: Option<Url>,
+    pub query: Vec<(String, String)>,
+    pub headers: HeaderMap,
+    pub body: Body,
+    pub secrets: SecretPlaces,
+    pub verdicts: Verdicts,
+    pub timeout: Option<std::time::Duration>,
+    pub redirects: u32,
+    pub response: ResponseKind,
+    pub response_size_bytes_max: usize,
+}
+
+#[derive(Debug, Clone)]
+pub enum Body {
+    None,
+    /// Kept as a value until its secrets are in.
+    Json(Value),
+    Text(String),
+    Bytes(Vec<u8>),
+    Form(Vec<(String, String)>),
+}
+
+/// How the response's body is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResponseKind {
+    /// By its content type.
+    Automatic,
+    Json,
+    Text,
+    Bytes,
+    /// Not at all.
+    None,
+}
+
+/// Where secrets go, by name. It is a part of the request of its own, so that data in the other parts cannot name one.
+#[derive(Debug, Default)]
+pub struct SecretPlaces {
+    pub url: Option<SecretReference>,
+    pub headers: Vec<(HeaderName, SecretReference)>,
+    pub query: Vec<(String, SecretReference)>,
+    /// By JSON Pointer; of a form, by the field's name.
+    pub body: Vec<(String, SecretReference)>,
+    pub basic_auth: Option<(String, SecretReference)>,
+}
+
+#[derive(Debug)]
+pub struct SecretReference {
+    pub name: String,
+    pub prefix: String,
+    pub suffix: String,
+}
+
+impl Request {
+    /// An error says which key is wrong and what it should be.
+    pub fn read(input: &Value) -> Result<Request, String> {
+        let map = input
+            .as_map()
+            .ok_or("a request is a mapping with at least `url`")?;
+        known_keys(map, &KEYS, "the request")?;
+        let secrets = map.get("secrets").map(SecretPlaces::read).transpose()?;
+        let secrets = secrets.unwrap_or_default();
+        let mut headers = read_headers(map.get("headers"))?;
+        let body = Body::read(map)?;
+        if let Some(kind) = body.content_type()
+            && !headers.contains_key(CONTENT_TYPE)
+        {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        }
+        Ok(Request {
+            method: read_method(map.get("method"), &body)?,
+            url: read_url(map.get("url"), &secrets)?,
+            query: read_pairs(map.get("query"), "query")?,
+            headers,
+            body,
+            secrets,
+            verdicts: Verdicts {
+                success: Statuses::read(map, "success")?,
+                retryable: Statuses::read(map, "retryable")?,
+                non_retryable: Statuses::read(map, "non_retryable")?,
+            },
+            timeout: read_timeout(map.get("timeout"))?,
+            redirects: read_redirects(map.get("redirects"))?,
+            response: ResponseKind::read(map.get("response"))?,
+            response_size_bytes_max: read_size(map.get("response_size_bytes_max"))?,
+        })
+    }
+}
+
+impl Body {
+    fn read(map: &Map) -> Result<Body, String> {
+        match (map.get("body"), map.get("form")) {
+            (Some(_), Some(_)) => Err("a request has a `body` or a `form`, not both".into()),
+            (None, None) => Ok(Body::None),
+            (None, Some(form)) => Ok(Body::Form(read_pairs(Some(form), "form")?)),
+            (Some(body), None) => Ok(match body.force().map_err(|e| e.to_string())? {
+                Value::Null => Body::None,
+                Value::String(text) => Body::Text(text.to_string()),
+                Value::Bytes(bytes) => Body::Bytes(bytes.to_vec()),
+                other => Body::Json(other.clone()),
+            }),
+        }
+    }
+
+    fn content_type(&self) -> Option<&'static str> {
+        match self {
+            Body::None => None,
+            Body::Json(_) => Some("application/json"),
+            Body::Text(_) => Some("text/plain; charset=utf-8"),
+            Body::Bytes(_) => Some("application/octet-stream"),
+            Body::Form(_) => Some("application/x-www-form-urlencoded"),
+        }
+    }
+}
+
+impl ResponseKind {
+    fn read(value: Option<&Value>) -> Result<ResponseKind, String> {
+        Ok(match value.map(|v| (v, v.as_str())) {
+            None | Some((Value::Null, _)) | Some((_, Some("auto"))) => ResponseKind::Automatic,
+            Some((_, Some("json"))) => ResponseKind::Json,
+            Some((_, Some("text"))) => ResponseKind::Text,
+            Some((_, Some("bytes"))) => ResponseKind::Bytes,
+            Some((_, Some("none"))) => ResponseKind::None,
+            Some(_) => return Err("`response` is auto, json, text, bytes or none".into()),
+        })
+    }
+}
+
+impl SecretPlaces {
+    fn read(value: &Value) -> Result<SecretPlaces, String> {
+        let map = value
+            .as_map()
+            .ok_or("`secrets` maps url, headers, query, body or basic_auth to names of secrets")?;
+        known_keys(map, &SECRETS_KEYS, "`secrets`")?;
+        let mut places = SecretPlaces::default();
+        if let Some(url) = map.get("url") {
+            places.url = Some(SecretReference::read(url, "secrets.url")?);
+        }
+        for (name, value) in entries(map.get("headers"), "secrets.headers")? {
+            places.headers.push((
+                header_name(&name)?,
+                SecretReference::read(value, "secrets.headers")?,
+            ));
+        }
+        for (name, value) in entries(map.get("query"), "secrets.query")? {
+            places
+                .query
+                .push((name, SecretReference::read(value, "secrets.query")?));
+        }
+        for (name, value) in entries(map.get("body"), "secrets.body")? {
+            places
+                .body
+                .push((name, SecretReference::read(value, "secrets.body")?));
+        }
+        if let Some(basic) = map.get("basic_auth") {
+            let username = basic.get("username").and_then(scalar_text);
+            let username = username.ok_or(
+                "`secrets.basic_auth` has a `username`, a text, and a `password`, a secret's name",
+            )?;
+            let password = basic
+                .get("password")
+                .ok_or("`secrets.basic_auth` needs a `password`: a secret's name")?;
+            places.basic_auth = Some((
+                username,
+                SecretReference::read(password, "secrets.basic_auth.password")?,
+            ));
+        }
+        Ok(places)
+    }
+}
+
+impl SecretReference {
+    fn read(value: &Value, place: &str) -> Result<SecretReference, String> {
+        if let Some(name) = value.as_str() {
+            return Ok(SecretReference {
+                name: name.to_owned(),
+                prefix: String::new(),
+                suffix: String::new(),
+            });
+        }
+        let wrong = || format!("`{place}` takes a secret's name, or {{ name, prefix, suffix }}");
+        let map = value.as_map().ok_or_else(wrong)?;
+        known_keys(map, &["name", "prefix", "suffix"], &format!("`{place}`"))?;
+        let text = |key: &str| match map.get(key) {
+            None => Ok(String::new()),
+            Some(value) => value.as_str().map(str::to_owned).ok_or_else(wrong),
+        };
+        Ok(SecretReference {
+            name: map
+                .get("name")
+                .and_then(Value::as_str)
+                .ok_or_else(wrong)?
+                .to_owned(),
+            prefix: text("prefix")?,
+            suffix: text("suffix")?,
+        })
+    }
+}
+
+fn known_keys(map: &Map, known: &[&str], what: &str) -> Result<(), String> {
+    for key in map.keys() {
+        let name = key.as_str().unwrap_or_default();
+        if !known.contains(&name) {
+            let near = known.iter().max_by(|a, b| {
+                strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name))
+            });
+            let near = near.filter(|n| strsim::jaro_winkler(n, name) > 0.8);
+            let hint = near.map_or(String::new(), |n| format!(" (did you mean `{n}`?)"));
+            let keys = known.join(", ");
+            return Err(format!(
+                "{what} has no key `{name}`{hint}; its keys are {keys}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn read_method(value: Option<&Value>, body: &Body) -> Result<Method, String> {
+    let Some(value) = value else {
+        return Ok(match body {
+            Body::None => Method::GET,
+            _ => Method::POST,
+        });
+    };
+    let name = value.as_str().unwrap_or_default().to_ascii_uppercase();
+    Method::from_str(&name).map_err(|_| "`method` is an HTTP method: GET, POST, PUT, …".into())
+}
+
+fn read_url(value: Option<&Value>, secrets: &SecretPlaces) -> Result<Option<Url>, String> {
+    match (value, &secrets.url) {
+        (None, Some(_)) => Ok(None),
+        (Some(_), Some(_)) => Err("a request has a `url` or a `secrets.url`, not both".into()),
+        (None, None) => Err("a request needs a `url`".into()),
+        (Some(value), None) => parse_url(value.as_str().ok_or("`url` is a text")?).map(Some),
+    }
+}
+
+/// An absolute http or https URL without credentials.
+pub fn parse_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|e| format!("`url` is not an absolute URL: {e}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!(
+            "`url` begins with http:// or https://, not {}:",
+            url.scheme()
+        ));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(
+            "`url` holds credentials, which would stay in the history; use `secrets.basic_auth`"
+                .into(),
+        );
+    }
+    Ok(url)
+}
+
+fn read_headers(value: Option<&Value>) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in read_pairs(value, "headers")? {
+        let text = HeaderValue::from_str(&value)
+            .map_err(|_| format!("the header `{name}` has a character that no header may have"))?;
+        headers.append(header_name(&name)?, text);
+    }
+    Ok(headers)
+}
+
+fn header_name(name: &str) -> Result<HeaderName, String> {
+    HeaderName::from_str(name).map_err(|_| format!("`{name}` is not a header's name"))
+}
+
+/// Names with their texts: a list gives a name several, null none.
+fn read_pairs(value: Option<&Value>, what: &str) -> Result<Vec<(String, String)>, String> {
+    let mut pairs = Vec::new();
+    let wrong = |name: &str| {
+        format!("`{what}.{name}` is a text, a number, a boolean, a list of these, or null")
+    };
+    for (name, value) in entries(value, what)? {
+        match value {
+            Value::Null => {}
+            Value::List(items) => {
+                for item in items.iter() {
+                    pairs.push((name.clone(), scalar_text(item).ok_or_else(|| wrong(&name))?));
+                }
+            }
+            one => pairs.push((name.clone(), scalar_text(one).ok_or_else(|| wrong(&name))?)),
+        }
+    }
+    Ok(pairs)
+}
+
+fn entries<'a>(value: Option<&'a Value>, what: &str) -> Result<Vec<(String, &'a Value)>, String> {
+    let Some(value) = value.filter(|v| !matches!(v, Value::Null)) else {
+        return Ok(Vec::new());
+    };
+    let map = value
+        .as_map()
+        .ok_or_else(|| format!("`{what}` is a mapping"))?;
+    Ok(map.iter().map(|(k, v)| (key_text(k), v)).collect())
+}
+
+fn key_text(key: &Key) -> String {
+    scalar_text(&key.to_value()).unwrap_or_default()
+}
+
+fn scalar_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.to_string()),
+        Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Double(_) => {
+            to_json_string(value).ok()
+        }
+        Value::Timestamp(t) => Some(t.to_string()),
+        Value::Duration(d) => Some(d.to_string()),
+        _ => None,
+    }
+}
+
+fn read_timeout(value: Option<&Value>) -> Result<Option<std::time::Duration>, String> {
+    let wrong = "`timeout` is a positive duration as 10s, or a number of seconds";
+    let duration = match value {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Duration(d)) => *d,
+        Some(Value::Int(seconds)) => Duration::from_seconds(*seconds),
+        Some(Value::Double(seconds)) => {
+            Duration::from_nanos((seconds * 1e9) as i128).ok_or(wrong)?
+        }
+        Some(other) => Duration::parse(other.as_str().ok_or(wrong)?)?,
+    };
+    match duration.to_std() {
+        Some(d) if !d.is_zero() => Ok(Some(d)),
+        _ => Err(wrong.into()),
+    }
+}
+
+fn read_redirects(value: Option<&Value>) -> Result<u32, String> {
+    match value {
+        None | Some(Value::Null) => Ok(REDIRECTS_DEFAULT),
+        Some(Value::Int(n)) if (0..=i64::from(HTTP_REDIRECTS_MAX)).contains(n) => Ok(*n as u32),
+        Some(_) => Err(format!(
+            "`redirects` is a number from 0 to HTTP_REDIRECTS_MAX ({HTTP_REDIRECTS_MAX})"
+        )),
+    }
+}
+
+fn read_size(value: Option<&Value>) -> Result<usize, String> {
+    let wrong = || {
+        format!(
+            "`response_size_bytes_max` is a number from 1 to PAYLOAD_SIZE_BYTES_MAX ({PAYLOAD_SIZE_BYTES_MAX} bytes)"
+        )
+    };
+    match value {
+        None | Some(Value::Null) => Ok(HTTP_RESPONSE_SIZE_BYTES_MAX),
+        Some(Value::Int(n)) => match usize::try_from(*n) {
+            Ok(n) if (1..=PAYLOAD_SIZE_BYTES_MAX).contains(&n) => Ok(n),
+            _ => Err(wrong()),
+        },
+        Some(_) => Err(wrong()),
+    }
+}
