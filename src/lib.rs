@@ -7,6 +7,7 @@ pub mod cli;
 pub mod client;
 pub mod diagnostic;
 pub mod engine;
+pub mod expression;
 pub mod limits;
 #[cfg(feature = "cluster")]
 pub mod payload;

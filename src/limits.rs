@@ -14,6 +14,10 @@ pub const EXPRESSION_BRACKETS_DEPTH_MAX: usize = 64;
 pub const EXPRESSION_DEPTH_MAX: usize = 250;
 /// What evaluating one expression may cost.
 pub const EXPRESSION_COST_MAX: u64 = 100_000;
+/// The text of a regular expression.
+pub const REGEX_SIZE_BYTES_MAX: usize = 1_000;
+/// What a regular expression may compile to.
+pub const REGEX_PROGRAM_SIZE_BYTES_MAX: usize = 256 * 1024;
 /// What all expressions of one workflow task may cost.
 pub const WORKFLOW_TASK_COST_MAX: u64 = 10_000_000;
 /// Temporal's bound on one payload (`limit.blobSize.error`).

@@ -70,18 +70,97 @@ impl Timestamp {
 
     /// Reads RFC 3339.
     pub fn parse(text: &str) -> Option<Self> {
-        let instant: jiff::Timestamp = text.parse().ok()?;
-        Timestamp::from_nanos(instant.as_nanosecond())
+        let bytes = text.as_bytes();
+        let number = |range: std::ops::Range<usize>| -> Option<i64> {
+            let digits = text.get(range)?;
+            let all_digits = digits.bytes().all(|b| b.is_ascii_digit());
+            all_digits.then(|| digits.parse().ok())?
+        };
+        let separators = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
+        if !separators.iter().all(|(i, b)| bytes.get(*i) == Some(b))
+            || !matches!(bytes.get(10), Some(b'T' | b't' | b' '))
+        {
+            return None;
+        }
+        let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+        let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
+        let days = Self::day_of_date(year, month, day);
+        if Self::date_of_day(days) != (year, month, day) || hour > 23 || minute > 59 || second > 59
+        {
+            return None;
+        }
+        let mut rest = text.get(19..)?;
+        let mut nanos = 0;
+        if let Some(fraction) = rest.strip_prefix('.') {
+            let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
+            if digits == 0 || digits > 9 {
+                return None;
+            }
+            nanos = format!("{:0<9}", &fraction[..digits]).parse().ok()?;
+            rest = &fraction[digits..];
+        }
+        let seconds = days * 86_400 + hour * 3600 + minute * 60 + second - offset_seconds(rest)?;
+        Timestamp::from_nanos(i128::from(seconds) * NANOS_PER_SECOND + i128::from(nanos as u32))
     }
+
+    /// Days since 1970-01-01 of a date of the Gregorian calendar. Years run from March here, so that the leap day is
+    /// a year's last.
+    pub fn day_of_date(year: i64, month: i64, day: i64) -> i64 {
+        let year = if month <= 2 { year - 1 } else { year };
+        let era = year.div_euclid(400);
+        let year_of_era = year.rem_euclid(400);
+        let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+        era * 146_097 + day_of_era - 719_468
+    }
+
+    /// Year, month and day of a day counted from 1970-01-01.
+    pub fn date_of_day(day: i64) -> (i64, i64, i64) {
+        let shifted = day + 719_468;
+        let era = shifted.div_euclid(146_097);
+        let day_of_era = shifted.rem_euclid(146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+        let month = (month_from_march + 2) % 12 + 1;
+        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        (year, month, day)
+    }
+}
+
+/// Seconds east of UTC of `Z`, `+HH:MM` or `-HH:MM`.
+fn offset_seconds(zone: &str) -> Option<i64> {
+    let sign = match zone.as_bytes() {
+        b"Z" | b"z" => return Some(0),
+        [b'+', _, _, b':', _, _] => 1,
+        [b'-', _, _, b':', _, _] => -1,
+        _ => return None,
+    };
+    let digits = |range| zone.get(range).filter(|d: &&str| d.bytes().all(|b| b.is_ascii_digit()));
+    let hours: i64 = digits(1..3)?.parse().ok()?;
+    let minutes: i64 = digits(4..6)?.parse().ok()?;
+    (hours < 24 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))
 }
 
 /// RFC 3339 in UTC, with as many digits of the second as there are.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::new(self.seconds, self.nanos as i32) {
-            Ok(instant) => write!(f, "{instant}"),
-            Err(_) => write!(f, "{}s", self.seconds),
+        let (year, month, day) = Self::date_of_day(self.seconds.div_euclid(86_400));
+        let second = self.seconds.rem_euclid(86_400);
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}",
+            second / 3600,
+            second / 60 % 60,
+            second % 60
+        )?;
+        if self.nanos != 0 {
+            let digits = format!("{:09}", self.nanos);
+            write!(f, ".{}", digits.trim_end_matches('0'))?;
         }
+        f.write_str("Z")
     }
 }
 

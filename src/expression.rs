@@ -1,0 +1,45 @@
+//! Expressions: CEL over workflow data. Text → [`parse`] → [`check`] → [`compile`] → [`evaluate`].
+//!
+//! [`parse`] reads a bare expression and [`template`] YAML data with `${ }` in it; neither fails, both give diagnostics
+//! that point into the YAML file. An [`Environment`] says what names mean at a place: each is a slot with a [`Type`].
+//! [`check`] gives an expression's type and what is wrong with it; [`compile`] gives [`Code`], which is shared,
+//! immutable, and evaluated with [`Variables`] for the slots and a [`Context`] for time, randomness and the budget.
+//!
+//! The functions and operators are one table, [`functions`], from which the checker, the compiler and the reference
+//! (docs/expressions.md) are made.
+
+mod ast;
+mod check;
+mod code;
+mod compile;
+mod comprehension;
+mod context;
+mod environment;
+mod evaluate;
+pub mod functions;
+mod literal;
+mod macros;
+mod operators;
+mod overload;
+mod parse;
+mod result;
+mod scan;
+mod schema;
+mod signature;
+mod syntax_error;
+mod template;
+mod types;
+
+pub use ast::Expression;
+pub use check::{check, check_condition, check_template, check_template_as};
+pub use code::Code;
+pub use compile::{compile, compile_template};
+pub use context::{
+    COST_MODEL_VERSION, Context, ErrorKind, EvaluationError, Host, NoHost, Variables,
+};
+pub use environment::{Environment, Purity, Variable};
+pub use evaluate::evaluate;
+pub use parse::parse;
+pub use signature::Signature;
+pub use template::{Template, template};
+pub use types::{Field, Object, Other, Presence, Type};

@@ -1,0 +1,661 @@
+//! Types of expressions, and what is wrong with them: unknown names, fields and functions, wrong operands.
+
+use std::sync::Arc;
+
+use super::ast::{Comprehension, ComprehensionKind as Over, Entry, Expression, Kind, Node, Operator};
+use super::environment::Environment;
+use super::functions;
+use super::template::{Template, TemplateKind, TemplateNode};
+use super::types::{Other, Presence, Type, joined};
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::source::{Range, Spanned};
+use crate::value::Value;
+
+/// The expression's type, as far as it can be known, and what is wrong.
+pub fn check(expression: &Expression, environment: &Environment) -> (Type, Vec<Diagnostic>) {
+    let mut checker = Checker::new(environment);
+    let found = checker.node(&expression.root);
+    (found, checker.diagnostics)
+}
+
+/// Checks an expression that must be true or false.
+pub fn check_condition(expression: &Expression, environment: &Environment) -> Vec<Diagnostic> {
+    let mut checker = Checker::new(environment);
+    checker.condition(&expression.root);
+    checker.diagnostics
+}
+
+/// The type of the data that the template gives, and what is wrong.
+pub fn check_template(template: &Template, environment: &Environment) -> (Type, Vec<Diagnostic>) {
+    let mut checker = Checker::new(environment);
+    let found = checker.template(&template.root, None);
+    (found, checker.diagnostics)
+}
+
+/// Checks a template whose data must fit a type; a part that does not is named at its place.
+pub fn check_template_as(
+    template: &Template,
+    environment: &Environment,
+    wanted: &Type,
+) -> (Type, Vec<Diagnostic>) {
+    let mut checker = Checker::new(environment);
+    let found = checker.template(&template.root, Some(wanted));
+    (found, checker.diagnostics)
+}
+
+pub(super) struct Checker<'e> {
+    pub environment: &'e Environment,
+    pub locals: Vec<(Arc<str>, Type)>,
+    pub diagnostics: Vec<Diagnostic>,
+    /// Paths whose fields a condition around has found to be there.
+    present: Vec<String>,
+}
+
+impl<'e> Checker<'e> {
+    fn new(environment: &'e Environment) -> Self {
+        Checker {
+            environment,
+            locals: Vec::new(),
+            diagnostics: Vec::new(),
+            present: Vec::new(),
+        }
+    }
+
+    pub fn node(&mut self, node: &Node) -> Type {
+        match &node.kind {
+            Kind::Literal(value) => Type::of(value),
+            Kind::Name { .. } => self.path(node, Vec::new()),
+            Kind::Select {
+                operand,
+                field,
+                optional,
+            } => match optional {
+                false => self.path(operand, vec![field]),
+                true => {
+                    let operand = self.node(operand);
+                    Type::optional(self.select_leniently(&operand, &field.value))
+                }
+            },
+            Kind::Has { operand, field } => {
+                let found = self.node(operand);
+                self.present.push(String::new());
+                self.select(&found, field, "");
+                self.present.pop();
+                Type::Bool
+            }
+            Kind::Index {
+                operand,
+                index,
+                optional,
+            } => self.index(node, operand, index, *optional),
+            Kind::Call {
+                target,
+                name,
+                arguments,
+            } => self.call(node, target.as_deref(), name, arguments),
+            Kind::Operator { operator, operands } => self.operator(node, *operator, operands),
+            Kind::List(items) => Type::list(joined(items.iter().map(|item| {
+                let found = self.node(&item.node);
+                self.entry_value(found, item.optional, item.node.range)
+            }))),
+            Kind::Map(entries) => self.map(entries),
+            Kind::Comprehension(comprehension) => self.comprehension(comprehension),
+            Kind::Bind { name, value, body } => {
+                let value = self.node(value);
+                self.with_locals([(name.value.clone(), value)], |c| c.node(body))
+            }
+            Kind::OptionalMap {
+                target,
+                name,
+                body,
+                flat,
+            } => {
+                let inner = match self.node(target) {
+                    Type::Optional(inner) => (*inner).clone(),
+                    _ => Type::Dynamic,
+                };
+                let mapped = self.with_locals([(name.value.clone(), inner)], |c| c.node(body));
+                if *flat { mapped } else { Type::optional(mapped) }
+            }
+            Kind::Error => Type::Dynamic,
+        }
+    }
+
+    fn with_locals<T, const N: usize>(
+        &mut self,
+        locals: [(Arc<str>, Type); N],
+        body: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        let outside = self.locals.len();
+        self.locals.extend(locals);
+        let result = body(self);
+        self.locals.truncate(outside);
+        result
+    }
+
+    pub fn report(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// A chain of selections; `fields` are those outside of `node`, outermost first.
+    fn path<'n>(&mut self, node: &'n Node, mut fields: Vec<&'n Spanned<Arc<str>>>) -> Type {
+        let mut base = node;
+        while let Kind::Select {
+            operand,
+            field,
+            optional: false,
+        } = &base.kind
+        {
+            fields.push(field);
+            base = operand;
+        }
+        fields.reverse();
+        let mut text = path_text(base);
+        let (mut found, skip) = match &base.kind {
+            Kind::Name { name, absolute } => match self.name(name, *absolute, &fields) {
+                Some(found) => found,
+                None => {
+                    self.undefined(name, base.range);
+                    return Type::Dynamic;
+                }
+            },
+            _ => (self.node(base), 0),
+        };
+        for (i, field) in fields.iter().enumerate() {
+            if let Some(text) = &mut text {
+                text.push('.');
+                text.push_str(&field.value);
+            }
+            if i >= skip {
+                found = self.select(&found, field, text.as_deref().unwrap_or(""));
+            }
+        }
+        found
+    }
+
+    fn name(
+        &self,
+        name: &str,
+        absolute: bool,
+        fields: &[&Spanned<Arc<str>>],
+    ) -> Option<(Type, usize)> {
+        let local = self.locals.iter().rfind(|(local, _)| **local == *name);
+        if let (Some((_, found)), false) = (local, absolute) {
+            return Some((found.clone(), 0));
+        }
+        let mut parts = vec![name];
+        parts.extend(fields.iter().map(|f| &*f.value));
+        if let Some((used, variable)) = self.environment.resolve(&parts, absolute) {
+            return Some((variable.value.clone(), used - 1));
+        }
+        functions::type_named(&parts.join(".")).map(|_| (Type::Type, fields.len()))
+    }
+
+    fn undefined(&mut self, name: &str, range: Range) {
+        let names: Vec<&str> = self
+            .locals
+            .iter()
+            .map(|(name, _)| &**name)
+            .chain(self.environment.variables().map(|v| &*v.name))
+            .collect();
+        let message = format!("there is no variable `{name}` here");
+        let mut diagnostic =
+            Diagnostic::error("undefined-name", range, message).label("not defined here");
+        if let Some(meant) = did_you_mean(name, names.iter().copied()) {
+            diagnostic = diagnostic
+                .help(format!("did you mean `{meant}`?"))
+                .fix(format!("replace by `{meant}`"), vec![(range, meant.to_owned())], false);
+        } else if functions::exists(name, false) {
+            diagnostic = diagnostic.help(format!("`{name}` is a function: {name}(…)"));
+        } else if names.is_empty() {
+            diagnostic = diagnostic.help("a text is written in quotes: 'text'");
+        } else {
+            let mut names = names;
+            names.sort_unstable();
+            names.dedup();
+            names.truncate(12);
+            let list = names.join("`, `");
+            diagnostic = diagnostic.help(format!("defined here: `{list}`; a text is written in quotes"));
+        }
+        self.report(diagnostic);
+    }
+
+    /// The type of a field; `path` is how the whole is written, if it is a plain path.
+    fn select(&mut self, operand: &Type, field: &Spanned<Arc<str>>, path: &str) -> Type {
+        let name = &*field.value;
+        match operand {
+            Type::Object(object) => match (object.fields.get(name), &object.other) {
+                (Some(listed), _) => {
+                    let checked = self.present.iter().any(|p| p == path || p.is_empty());
+                    if listed.presence == Presence::Optional && !checked {
+                        self.optional_field(field);
+                    }
+                    listed.value.clone()
+                }
+                (None, Other::Allowed(value)) => value.clone(),
+                (None, Other::Absent) => Type::Dynamic,
+                (None, Other::Unlisted | Other::Refused) => {
+                    let names = object.fields.keys().map(|n| &**n);
+                    self.unknown_field(field, names, operand);
+                    Type::Dynamic
+                }
+            },
+            Type::Map(_, value) => (**value).clone(),
+            Type::Optional(inner) => Type::optional(self.select_leniently(inner, name)),
+            Type::Union(any) => {
+                let selectable: Vec<&Type> = any.iter().filter(|t| is_selectable(t)).collect();
+                match selectable[..] {
+                    [] => self.not_selectable(operand, field),
+                    [only] => self.select(&only.clone(), field, path),
+                    // One of several has the field, or the value would not be used so.
+                    _ => Type::union(selectable.iter().map(|t| self.select_leniently(t, name))),
+                }
+            }
+            open if is_selectable(open) => Type::Dynamic,
+            _ => self.not_selectable(operand, field),
+        }
+    }
+
+    fn not_selectable(&mut self, operand: &Type, field: &Spanned<Arc<str>>) -> Type {
+        let name = &*field.value;
+        let message = format!("a value of type {operand} has no field `{name}`");
+        let mut diagnostic = Diagnostic::error("unknown-field", field.range, message);
+        if functions::exists(name, true) {
+            diagnostic = diagnostic.help(format!("`{name}` is a function: .{name}()"));
+        }
+        self.report(diagnostic);
+        Type::Dynamic
+    }
+
+    fn optional_field(&mut self, field: &Spanned<Arc<str>>) {
+        let name = &*field.value;
+        self.report(
+            Diagnostic::error(
+                "optional-field",
+                field.range,
+                format!("the field `{name}` may be missing, and then this fails"),
+            )
+            .label("not among the required fields")
+            .help(format!(
+                "select it by `.?{name}` and give a default: `.?{name}.orValue(…)`; or ask has() first; or require it in the schema"
+            )),
+        );
+    }
+
+    fn unknown_field<'n>(
+        &mut self,
+        field: &Spanned<Arc<str>>,
+        names: impl Iterator<Item = &'n str> + Clone,
+        operand: &Type,
+    ) {
+        let name = &*field.value;
+        let message = format!("there is no field `{name}` in {operand}");
+        let mut diagnostic =
+            Diagnostic::error("unknown-field", field.range, message).label("unknown field");
+        if let Some(meant) = did_you_mean(name, names.clone()) {
+            diagnostic = diagnostic.help(format!("did you mean `{meant}`?")).fix(
+                format!("replace by `{meant}`"),
+                vec![(field.range, meant.to_owned())],
+                false,
+            );
+        } else {
+            let known: Vec<&str> = names.take(12).collect();
+            diagnostic = diagnostic.help(match known.is_empty() {
+                true => "it has no fields".to_owned(),
+                false => format!("it has `{}`", known.join("`, `")),
+            });
+        }
+        self.report(diagnostic);
+    }
+
+    fn select_leniently(&self, operand: &Type, name: &str) -> Type {
+        match operand {
+            Type::Object(object) => match (object.fields.get(name), &object.other) {
+                (Some(listed), _) => listed.value.clone(),
+                (None, Other::Allowed(value)) => value.clone(),
+                (None, _) => Type::Dynamic,
+            },
+            Type::Map(_, value) => (**value).clone(),
+            Type::Optional(inner) => self.select_leniently(inner, name),
+            Type::Union(any) => Type::union(
+                any.iter()
+                    .filter(|t| is_selectable(t))
+                    .map(|t| self.select_leniently(t, name)),
+            ),
+            _ => Type::Dynamic,
+        }
+    }
+
+    fn index(&mut self, node: &Node, operand: &Node, index: &Node, optional: bool) -> Type {
+        let found = self.node(operand);
+        let by = self.node(index);
+        let inner = match &found {
+            Type::Optional(inner) => (**inner).clone(),
+            other => other.clone(),
+        };
+        let through = optional || matches!(found, Type::Optional(_));
+        let item = match (&inner, &index.kind) {
+            (Type::Object(_), Kind::Literal(Value::String(name))) if through => {
+                self.select_leniently(&inner, name)
+            }
+            (Type::Object(_), Kind::Literal(Value::String(name))) => {
+                let field = Spanned::new(name.clone(), index.range);
+                let path = path_text(node).unwrap_or_default();
+                self.select(&inner, &field, &path)
+            }
+            _ => self.apply("[]", node.range, &[(inner, operand.range), (by, index.range)], true),
+        };
+        if through { Type::optional(item) } else { item }
+    }
+
+    fn entry_value(&mut self, found: Type, optional: bool, range: Range) -> Type {
+        match found {
+            found if !optional => found,
+            Type::Optional(inner) => (*inner).clone(),
+            open if open.is_open() => Type::Dynamic,
+            other => {
+                let message = format!("an optional entry needs an optional, not {other}");
+                self.report(Diagnostic::error("wrong-operand", range, message));
+                Type::Dynamic
+            }
+        }
+    }
+
+    fn map(&mut self, entries: &[Entry]) -> Type {
+        let mut named = Some(Vec::new());
+        let (mut keys, mut values) = (Type::Never, Type::Never);
+        for entry in entries {
+            let key = self.node(&entry.key);
+            let value = self.node(&entry.value);
+            let value = self.entry_value(value, entry.optional, entry.value.range);
+            match (&entry.key.kind, &mut named) {
+                (Kind::Literal(Value::String(name)), Some(fields)) if !entry.optional => {
+                    fields.push((name.clone(), value.clone()));
+                }
+                _ => named = None,
+            }
+            keys = keys.join(&key);
+            values = values.join(&value);
+        }
+        match named {
+            Some(fields) if !fields.is_empty() => Type::built(fields),
+            _ => Type::map(keys, values),
+        }
+    }
+
+    /// A condition of any kind: true, false or not known to be neither.
+    pub fn condition(&mut self, node: &Node) {
+        let found = self.node(node);
+        if !found.assignable(&Type::Bool) {
+            let message = format!("a condition is true or false; this is {found}");
+            let diagnostic = Diagnostic::error("not-boolean", node.range, message)
+                .label(format!("{found}"));
+            self.report(match found {
+                Type::String => diagnostic.help("compare it: … == 'text'"),
+                Type::Null => diagnostic,
+                _ => diagnostic.help("compare it: … > 0, … != null, size(…) > 0"),
+            });
+        }
+    }
+
+    fn operator(&mut self, node: &Node, operator: Operator, operands: &[Node]) -> Type {
+        match operator {
+            Operator::And | Operator::Or => {
+                let known = self.present.len();
+                for operand in operands {
+                    self.condition(operand);
+                    facts(operand, operator == Operator::And, &mut self.present);
+                }
+                self.present.truncate(known);
+                Type::Bool
+            }
+            Operator::Conditional => {
+                let [condition, then, other] = operands else {
+                    return Type::Dynamic;
+                };
+                self.condition(condition);
+                let known = self.present.len();
+                facts(condition, true, &mut self.present);
+                let then = self.node(then);
+                self.present.truncate(known);
+                facts(condition, false, &mut self.present);
+                let other = self.node(other);
+                self.present.truncate(known);
+                then.join(&other)
+            }
+            Operator::Not => {
+                self.condition(&operands[0]);
+                Type::Bool
+            }
+            Operator::Equal | Operator::NotEqual => {
+                let (a, b) = (self.node(&operands[0]), self.node(&operands[1]));
+                if !super::overload::comparable(&a, &b) {
+                    let always = operator == Operator::NotEqual;
+                    let message = format!("{a} and {b} are never equal: this is always {always}");
+                    let diagnostic = Diagnostic::error("wrong-operand", node.range, message);
+                    self.report(
+                        diagnostic
+                            .annotate(operands[0].range, format!("{a}"))
+                            .annotate(operands[1].range, format!("{b}")),
+                    );
+                }
+                Type::Bool
+            }
+            _ => {
+                let mut operands = operands.iter();
+                let mut typed = |c: &mut Self| operands.next().map(|o| (c.node(o), o.range));
+                let Some(mut left) = typed(self) else {
+                    return Type::Dynamic;
+                };
+                if operator == Operator::Negate {
+                    return self.apply("-", node.range, &[left], true);
+                }
+                while let Some(right) = typed(self) {
+                    let range = left.1.to(right.1);
+                    left = (self.apply(operator.symbol(), range, &[left, right], true), range);
+                }
+                left.0
+            }
+        }
+    }
+
+    fn comprehension(&mut self, c: &Comprehension) -> Type {
+        let over = self.node(&c.over);
+        let Some((key, value, is_map)) = turns(&over) else {
+            let message = format!("{over} has nothing to go over; lists and maps have");
+            self.report(Diagnostic::error("wrong-operand", c.over.range, message).label(format!("{over}")));
+            return Type::Dynamic;
+        };
+        let item = if is_map { key.clone() } else { value.clone() };
+        let outside = self.locals.len();
+        match &c.variables[..] {
+            [first, second] => {
+                self.locals.push((first.value.clone(), key.clone()));
+                self.locals.push((second.value.clone(), value));
+            }
+            names => self
+                .locals
+                .extend(names.iter().map(|n| (n.value.clone(), item.clone()))),
+        }
+        let known = self.present.len();
+        if let Some(filter) = &c.filter {
+            self.condition(filter);
+            facts(filter, true, &mut self.present);
+        }
+        let result = match c.kind {
+            Over::All | Over::Exists | Over::ExistsOne => {
+                self.condition(&c.body);
+                Type::Bool
+            }
+            Over::Filter => {
+                self.condition(&c.body);
+                Type::list(item)
+            }
+            Over::Map => Type::list(self.node(&c.body)),
+            Over::TransformMap => Type::map(key, self.node(&c.body)),
+            Over::TransformMapEntry => match self.node(&c.body) {
+                found @ Type::Map(..) => found,
+                Type::Object(object) => Type::map(Type::String, object.values()),
+                _ => Type::map(Type::Dynamic, Type::Dynamic),
+            },
+            Over::SortBy => {
+                self.node(&c.body);
+                Type::list(item)
+            }
+            Over::GroupBy => Type::map(self.node(&c.body), Type::list(item)),
+        };
+        self.present.truncate(known);
+        self.locals.truncate(outside);
+        result
+    }
+
+    pub fn template(&mut self, node: &TemplateNode, wanted: Option<&Type>) -> Type {
+        let found = match (&node.kind, wanted) {
+            (TemplateKind::Literal(value), _) => Type::of(value),
+            (TemplateKind::Expression(expression), _) => self.node(&expression.root),
+            (TemplateKind::Text(parts), _) => {
+                for part in parts {
+                    self.template(part, None);
+                }
+                Type::String
+            }
+            (TemplateKind::List(items), Some(Type::List(item))) => {
+                return Type::list(joined(items.iter().map(|i| self.template(i, Some(item)))));
+            }
+            (TemplateKind::List(items), _) => {
+                Type::list(joined(items.iter().map(|i| self.template(i, None))))
+            }
+            (TemplateKind::Map(entries), _) => return self.template_map(node, entries, wanted),
+        };
+        self.fits(&found, wanted, node.range);
+        found
+    }
+
+    fn fits(&mut self, found: &Type, wanted: Option<&Type>, range: Range) {
+        let Some(wanted) = wanted else { return };
+        if let Some(why) = found.mismatch(wanted) {
+            let message = format!("expected {wanted}: {why}");
+            self.report(Diagnostic::error("wrong-type", range, message).label(format!("{found}")));
+        }
+    }
+
+    fn template_map(
+        &mut self,
+        node: &TemplateNode,
+        entries: &[(TemplateNode, TemplateNode)],
+        wanted: Option<&Type>,
+    ) -> Type {
+        let object = wanted.and_then(|w| match w.alternatives() {
+            [Type::Object(object)] | [Type::Object(object), Type::Null] => Some(object.clone()),
+            _ => None,
+        });
+        let mut fields = Vec::new();
+        let mut computed = Type::Never;
+        let mut all_named = true;
+        for (key, value) in entries {
+            let TemplateKind::Literal(Value::String(name)) = &key.kind else {
+                self.template(key, None);
+                computed = computed.join(&self.template(value, None));
+                all_named = false;
+                continue;
+            };
+            let inner = object.as_ref().and_then(|o| match (o.fields.get(name), &o.other) {
+                (Some(field), _) => Some(&field.value),
+                (None, Other::Allowed(value)) => Some(value),
+                _ => None,
+            });
+            if let Some(o) = &object
+                && inner.is_none()
+                && o.other == Other::Refused
+            {
+                let field = Spanned::new(name.clone(), key.range);
+                let names = o.fields.keys().map(|n| &**n);
+                self.unknown_field(&field, names, &Type::Object(o.clone()));
+            }
+            fields.push((name.clone(), self.template(value, inner)));
+        }
+        if let (Some(object), true) = (&object, all_named) {
+            for (name, field) in &object.fields {
+                if field.presence == Presence::Required && !fields.iter().any(|(n, _)| n == name) {
+                    let message = format!("the field `{name}` is missing");
+                    self.report(Diagnostic::error("wrong-type", node.range, message));
+                }
+            }
+        }
+        let found = match all_named {
+            true => Type::built(fields),
+            false => Type::map(
+                Type::String,
+                joined(fields.into_iter().map(|(_, v)| v)).join(&computed),
+            ),
+        };
+        if object.is_none() {
+            self.fits(&found, wanted, node.range);
+        }
+        found
+    }
+}
+
+fn is_selectable(operand: &Type) -> bool {
+    match operand {
+        Type::Object(_) | Type::Optional(_) | Type::Abstract(..) => true,
+        Type::Map(key, _) => Type::String.assignable(key),
+        other => other.is_open(),
+    }
+}
+
+/// What the two variables of a loop are, and whether the loop is over a map.
+fn turns(over: &Type) -> Option<(Type, Type, bool)> {
+    match over {
+        Type::List(item) => Some((Type::Int, (**item).clone(), false)),
+        Type::Map(key, value) => Some(((**key).clone(), (**value).clone(), true)),
+        Type::Object(object) => Some((Type::String, object.values(), true)),
+        Type::Union(any) => match any.iter().filter_map(turns).collect::<Vec<_>>()[..] {
+            [] => None,
+            [ref only] => Some(only.clone()),
+            _ => Some((Type::Dynamic, Type::Dynamic, false)),
+        },
+        open => open
+            .is_open()
+            .then_some((Type::Dynamic, Type::Dynamic, false)),
+    }
+}
+
+/// How a plain path is written.
+fn path_text(node: &Node) -> Option<String> {
+    match &node.kind {
+        Kind::Name { name, .. } => Some(name.to_string()),
+        Kind::Select {
+            operand,
+            field,
+            optional: false,
+        } => Some(format!("{}.{}", path_text(operand)?, field.value)),
+        Kind::Index { operand, index, .. } => match &index.kind {
+            Kind::Literal(Value::String(name)) => Some(format!("{}.{name}", path_text(operand)?)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The paths that are known to be there where the condition is `truth`.
+fn facts(condition: &Node, truth: bool, present: &mut Vec<String>) {
+    match &condition.kind {
+        Kind::Has { operand, field } if truth => {
+            present.extend(path_text(operand).map(|path| format!("{path}.{}", field.value)));
+        }
+        Kind::Operator { operator, operands } => match (operator, truth, &operands[..]) {
+            (Operator::Not, _, [inner]) => facts(inner, !truth, present),
+            (Operator::And, true, all) | (Operator::Or, false, all) => {
+                all.iter().for_each(|operand| facts(operand, truth, present));
+            }
+            (Operator::In, true, [key, of]) => {
+                if let Kind::Literal(Value::String(name)) = &key.kind {
+                    present.extend(path_text(of).map(|path| format!("{path}.{name}")));
+                }
+            }
+            _ => {}
+        },
+        _ => {}
+    }
+}

@@ -1,0 +1,143 @@
+//! Compiled expressions: operations in one array, children before parents, names resolved to slots.
+
+use std::sync::Arc;
+
+use regex::Regex;
+
+use super::ast::{ComprehensionKind, Operator};
+use super::functions::Overload;
+use crate::source::Range;
+use crate::value::{Key, Value};
+
+/// Where an operation stands in [`Code`].
+pub(super) type Id = u32;
+
+/// An expression ready to be evaluated: shared, immutable, without a name to look up.
+#[derive(Debug)]
+pub struct Code {
+    pub(super) operations: Box<[Operation]>,
+    pub(super) costs: Box<[u32]>,
+    pub(super) ranges: Box<[Range]>,
+    /// The slots it reads, ascending.
+    pub(super) reads: Box<[u32]>,
+}
+
+impl Code {
+    pub fn reads(&self, slot: u32) -> bool {
+        self.reads.binary_search(&slot).is_ok()
+    }
+
+    pub fn slots(&self) -> &[u32] {
+        &self.reads
+    }
+
+    /// The value, where it is the same always.
+    pub fn constant(&self) -> Option<&Value> {
+        match self.operations.last() {
+            Some(Operation::Constant(value)) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The whole expression's place.
+    pub fn range(&self) -> Range {
+        self.ranges[self.ranges.len() - 1]
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum Operation {
+    Constant(Value),
+    Slot(u32),
+    /// A variable of a comprehension, counted outwards from the innermost.
+    Local(u32),
+    Path(Box<Path>),
+    Has {
+        operand: Id,
+        field: Arc<str>,
+    },
+    OptionalSelect {
+        operand: Id,
+        field: Arc<str>,
+    },
+    Index {
+        operand: Id,
+        index: Id,
+        optional: bool,
+    },
+    Not(Id),
+    Negate(Id),
+    And(Box<[Id]>),
+    Or(Box<[Id]>),
+    Add(Box<[Id]>),
+    Binary(Operator, Id, Id),
+    Conditional([Id; 3]),
+    Call(Box<CallOperation>),
+    List(Box<[(Id, bool)]>),
+    Map(Box<[MapEntry]>),
+    /// A map whose keys are known strings, none twice.
+    Record {
+        keys: Box<[Key]>,
+        values: Box<[Id]>,
+    },
+    /// Texts and values side by side, as a template has them.
+    Concatenation(Box<[Id]>),
+    Comprehension(Box<Loop>),
+    Bind {
+        value: Id,
+        body: Id,
+    },
+    OptionalMap {
+        target: Id,
+        body: Id,
+        flat: bool,
+    },
+    Fail(Box<str>),
+}
+
+/// `base.a.b.c`, walked without intermediate values.
+#[derive(Debug)]
+pub(super) struct Path {
+    pub base: Base,
+    pub fields: Box<[PathField]>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Base {
+    Slot(u32),
+    Local(u32),
+    Operation(Id),
+}
+
+#[derive(Debug)]
+pub(super) struct PathField {
+    pub name: Arc<str>,
+    /// From the path's start to this field.
+    pub range: Range,
+}
+
+#[derive(Debug)]
+pub(super) struct MapEntry {
+    pub key: Id,
+    pub value: Id,
+    pub optional: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct CallOperation {
+    pub name: Arc<str>,
+    /// Those that the name, the form and the number of arguments leave; the values decide between them.
+    pub overloads: Box<[&'static Overload]>,
+    pub arguments: Box<[Id]>,
+    /// The pattern argument, where it is constant.
+    pub regex: Option<Regex>,
+}
+
+#[derive(Debug)]
+pub(super) struct Loop {
+    pub kind: ComprehensionKind,
+    pub over: Id,
+    pub two: bool,
+    pub filter: Option<Id>,
+    pub body: Id,
+}

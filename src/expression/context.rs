@@ -1,0 +1,204 @@
+//! What an evaluation is given (variables, time, randomness, a budget) and how it fails.
+
+use crate::limits::{EXPRESSION_COST_MAX, WORKFLOW_TASK_COST_MAX};
+use crate::source::Range;
+use crate::value::{Timestamp, Value};
+
+/// The version of the cost model. A run keeps the one it started with: an expression that was within its bound must be
+/// so on every replay.
+pub const COST_MODEL_VERSION: u32 = 1;
+
+/// Bytes copied or looked at for one unit of cost.
+const BYTES_PER_COST: usize = 32;
+
+/// The values in the slots that an [`super::Environment`] named.
+pub trait Variables {
+    fn get(&self, slot: u32) -> Option<&Value>;
+}
+
+impl Variables for [Value] {
+    fn get(&self, slot: u32) -> Option<&Value> {
+        <[Value]>::get(self, slot as usize)
+    }
+}
+
+impl Variables for Vec<Value> {
+    fn get(&self, slot: u32) -> Option<&Value> {
+        <[Value]>::get(self, slot as usize)
+    }
+}
+
+/// Where time and randomness come from; the same on every replay.
+pub trait Host {
+    fn now(&self) -> Timestamp;
+    fn random_u64(&mut self) -> u64;
+}
+
+/// A host without time and randomness, for expressions that need neither.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoHost;
+
+impl Host for NoHost {
+    fn now(&self) -> Timestamp {
+        Timestamp::default()
+    }
+
+    fn random_u64(&mut self) -> u64 {
+        0
+    }
+}
+
+/// What the evaluations of one workflow task share.
+pub struct Context<'h> {
+    pub(super) host: &'h mut dyn Host,
+    cost_left: u64,
+}
+
+impl<'h> Context<'h> {
+    /// With the whole budget of a workflow task.
+    pub fn new(host: &'h mut dyn Host) -> Self {
+        Context::with_cost_left(host, WORKFLOW_TASK_COST_MAX)
+    }
+
+    /// With what earlier evaluations of the workflow task have left.
+    pub fn with_cost_left(host: &'h mut dyn Host, cost_left: u64) -> Self {
+        Context { host, cost_left }
+    }
+
+    pub fn cost_left(&self) -> u64 {
+        self.cost_left
+    }
+
+    pub(super) fn budget(&self) -> Budget {
+        Budget {
+            left: self.cost_left.min(EXPRESSION_COST_MAX),
+            whole_task: self.cost_left < EXPRESSION_COST_MAX,
+        }
+    }
+
+    pub(super) fn spend(&mut self, before: u64, after: u64) {
+        self.cost_left = self.cost_left.saturating_sub(before - after);
+    }
+}
+
+/// What one evaluation may still cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Budget {
+    pub(super) left: u64,
+    /// The workflow task's bound is nearer than the expression's.
+    whole_task: bool,
+}
+
+impl Budget {
+    /// For work that was charged before.
+    pub(super) const UNLIMITED: Budget = Budget {
+        left: u64::MAX,
+        whole_task: false,
+    };
+
+    #[inline(always)]
+    pub fn charge(&mut self, cost: u64) -> Result<(), Failure> {
+        match self.left.checked_sub(cost) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(self.exceeded()),
+        }
+    }
+
+    /// Before bytes are copied or searched.
+    pub fn charge_bytes(&mut self, bytes: usize) -> Result<(), Failure> {
+        self.charge((bytes / BYTES_PER_COST) as u64)
+    }
+
+    /// Before items are copied or compared.
+    pub fn charge_items(&mut self, items: usize) -> Result<(), Failure> {
+        self.charge(items as u64)
+    }
+
+    #[cold]
+    fn exceeded(&mut self) -> Failure {
+        self.left = 0;
+        let message = if self.whole_task {
+            format!(
+                "the expressions of one workflow task cost more than WORKFLOW_TASK_COST_MAX ({WORKFLOW_TASK_COST_MAX})"
+            )
+        } else {
+            format!("the expression costs more than EXPRESSION_COST_MAX ({EXPRESSION_COST_MAX})")
+        };
+        Failure::bound(message)
+    }
+}
+
+/// Why a function or an operator gives no value; where it stands is added by the evaluator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure(Box<(String, ErrorKind)>);
+
+impl Failure {
+    #[cold]
+    pub fn new(message: impl Into<String>) -> Self {
+        Failure(Box::new((message.into(), ErrorKind::Evaluation)))
+    }
+
+    #[cold]
+    pub fn bound(message: impl Into<String>) -> Self {
+        Failure(Box::new((message.into(), ErrorKind::Bound)))
+    }
+
+    #[cold]
+    pub(super) fn at(self, range: Range) -> Box<EvaluationError> {
+        let (message, kind) = *self.0;
+        Box::new(EvaluationError {
+            message,
+            range,
+            kind,
+        })
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The expression has no value for this data. `&&` and `||` may absorb it.
+    Evaluation,
+    /// A bound was passed; nothing absorbs it.
+    Bound,
+}
+
+/// Why an evaluation gave no value, and which part of the expression it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct EvaluationError {
+    pub message: String,
+    pub range: Range,
+    pub kind: ErrorKind,
+}
+
+/// A value, or a reference to one that is there anyway.
+#[derive(Debug, Clone)]
+pub enum Operand<'a> {
+    Borrowed(&'a Value),
+    Owned(Value),
+}
+
+impl Operand<'_> {
+    #[inline]
+    pub fn into_owned(self) -> Value {
+        match self {
+            Operand::Borrowed(value) => value.clone(),
+            Operand::Owned(value) => value,
+        }
+    }
+}
+
+impl std::ops::Deref for Operand<'_> {
+    type Target = Value;
+
+    #[inline(always)]
+    fn deref(&self) -> &Value {
+        match self {
+            Operand::Borrowed(value) => value,
+            Operand::Owned(value) => value,
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What names mean at a place in a definition: variables with their slots and types, and which functions may be called.
+
+use std::sync::Arc;
+
+use super::signature::Signature;
+use super::types::Type;
+
+/// Names in force. Extending one shares what is there, so nested scopes cost nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    innermost: Option<Arc<Layer>>,
+    container: Option<Arc<str>>,
+    purity: Purity,
+    /// Functions that only the checker knows.
+    declared: Arc<Vec<(Arc<str>, Signature)>>,
+}
+
+#[derive(Debug)]
+struct Layer {
+    variable: Variable,
+    outer: Option<Arc<Layer>>,
+}
+
+/// A chain of scopes is dropped one by one: it may be long.
+impl Drop for Layer {
+    fn drop(&mut self) {
+        let mut outer = self.outer.take();
+        while let Some(mut layer) = outer.and_then(Arc::into_inner) {
+            outer = layer.outer.take();
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Variable {
+    /// May have dots in it.
+    pub name: Arc<str>,
+    pub slot: u32,
+    pub value: Type,
+}
+
+/// Which functions may be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Purity {
+    #[default]
+    Workflow,
+    /// Queries and validators of updates leave no trace in the run: `uuid()` and `random()` are refused.
+    ReadOnly,
+}
+
+impl Environment {
+    pub fn new() -> Self {
+        Environment::default()
+    }
+
+    /// With one more variable; it hides an outer one of the same name.
+    pub fn with(&self, name: impl Into<Arc<str>>, slot: u32, value: Type) -> Self {
+        let variable = Variable {
+            name: name.into(),
+            slot,
+            value,
+        };
+        Environment {
+            innermost: Some(Arc::new(Layer {
+                variable,
+                outer: self.innermost.clone(),
+            })),
+            ..self.clone()
+        }
+    }
+
+    pub fn purity(&self, purity: Purity) -> Self {
+        Environment {
+            purity,
+            ..self.clone()
+        }
+    }
+
+    /// The namespace in which names are looked up first, its parts joined by dots.
+    pub fn container(&self, container: impl Into<Arc<str>>) -> Self {
+        Environment {
+            container: Some(container.into()).filter(|c: &Arc<str>| !c.is_empty()),
+            ..self.clone()
+        }
+    }
+
+    /// With a function that can be checked but not called.
+    pub fn declare(&self, name: impl Into<Arc<str>>, signature: Signature) -> Self {
+        let mut declared = (*self.declared).clone();
+        declared.push((name.into(), signature));
+        Environment {
+            declared: Arc::new(declared),
+            ..self.clone()
+        }
+    }
+
+    pub fn is_read_only(&self) -> bool {
+        self.purity == Purity::ReadOnly
+    }
+
+    pub fn variable(&self, name: &str) -> Option<&Variable> {
+        self.variables().find(|v| &*v.name == name)
+    }
+
+    /// The variables, innermost first.
+    pub fn variables(&self) -> impl Iterator<Item = &Variable> {
+        let mut layer = self.innermost.as_deref();
+        std::iter::from_fn(move || {
+            let current = layer?;
+            layer = current.outer.as_deref();
+            Some(&current.variable)
+        })
+    }
+
+    pub(super) fn declared(&self, name: &str) -> impl Iterator<Item = &Signature> {
+        self.declared
+            .iter()
+            .filter(move |(n, _)| &**n == name)
+            .map(|(_, s)| s)
+    }
+
+    /// The variable that a dotted name begins with, and how many of its parts name the variable: the longest match,
+    /// in the container before outside of it.
+    pub(super) fn resolve(&self, parts: &[&str], absolute: bool) -> Option<(usize, &Variable)> {
+        for length in (1..=parts.len()).rev() {
+            let name = parts[..length].join(".");
+            for candidate in self.candidates(&name, absolute) {
+                if let Some(variable) = self.variable(&candidate) {
+                    return Some((length, variable));
+                }
+            }
+        }
+        None
+    }
+
+    fn candidates(&self, name: &str, absolute: bool) -> Vec<String> {
+        let mut candidates = Vec::new();
+        let mut container = self.container.as_deref().filter(|_| !absolute);
+        while let Some(inside) = container {
+            candidates.push(format!("{inside}.{name}"));
+            container = inside.rsplit_once('.').map(|(outer, _)| outer);
+        }
+        candidates.push(name.to_owned());
+        candidates
+    }
+}

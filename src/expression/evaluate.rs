@@ -1,0 +1,543 @@
+//! Code to value: a walk over the operations that borrows what is there and copies nothing it need not.
+
+use std::sync::Arc;
+
+use super::ast::Operator;
+use super::code::{Base, CallOperation, Code, Id, MapEntry, Operation, Path};
+use super::comprehension;
+use super::context::{Budget, Context, ErrorKind, EvaluationError, Failure, Operand, Variables};
+use super::functions::{self, Call};
+use super::operators;
+use super::result;
+use crate::source::Range;
+use crate::value::{Key, Map, Value};
+
+pub(super) type Result<T> = std::result::Result<T, Box<EvaluationError>>;
+
+/// Evaluates an expression within the context's budget. A variable that is the whole expression is given back as it
+/// is, also while it is encoded.
+pub fn evaluate(
+    code: &Code,
+    variables: &dyn Variables,
+    context: &mut Context,
+) -> std::result::Result<Value, EvaluationError> {
+    operations(
+        &code.operations,
+        &code.costs,
+        &code.ranges,
+        variables,
+        context,
+    )
+}
+
+/// Evaluates the last of some operations.
+pub(super) fn operations(
+    operations: &[Operation],
+    costs: &[u32],
+    ranges: &[Range],
+    variables: &dyn Variables,
+    context: &mut Context,
+) -> std::result::Result<Value, EvaluationError> {
+    let root = operations.len() as Id - 1;
+    if let Operation::Slot(slot) = &operations[root as usize]
+        && let Some(value) = variables.get(*slot)
+    {
+        return Ok(value.clone());
+    }
+    let budget = context.budget();
+    let before = budget.left;
+    let mut machine = Machine {
+        operations,
+        costs,
+        ranges,
+        variables,
+        call: Call {
+            budget,
+            host: &mut *context.host,
+            regex: None,
+        },
+    };
+    let value = machine.eval(root, None).and_then(|operand| match operand {
+        Operand::Borrowed(value) => Ok(value.clone()),
+        Operand::Owned(value) => match result::within_bounds(&value) {
+            Ok(()) => Ok(value),
+            Err(failure) => Err(failure.at(ranges[root as usize])),
+        },
+    });
+    let after = machine.call.budget.left;
+    context.spend(before, after);
+    value.map_err(|error| *error)
+}
+
+/// A local variable and those around it.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'s> {
+    pub value: &'s Value,
+    pub outer: Option<&'s Scope<'s>>,
+}
+
+pub(super) struct Machine<'a> {
+    operations: &'a [Operation],
+    costs: &'a [u32],
+    ranges: &'a [Range],
+    variables: &'a dyn Variables,
+    pub call: Call<'a>,
+}
+
+impl<'a> Machine<'a> {
+    #[cold]
+    pub fn error(&self, id: Id, failure: Failure) -> Box<EvaluationError> {
+        failure.at(self.ranges[id as usize])
+    }
+
+    pub fn budget(&mut self) -> &mut Budget {
+        &mut self.call.budget
+    }
+
+    /// Gives what an operation computed its place, if it failed.
+    #[inline(always)]
+    pub fn located<T>(&self, id: Id, result: std::result::Result<T, Failure>) -> Result<T> {
+        match result {
+            Ok(value) => Ok(value),
+            Err(failure) => Err(self.error(id, failure)),
+        }
+    }
+
+    pub fn eval<'s>(&mut self, id: Id, scope: Option<&'s Scope<'s>>) -> Result<Operand<'s>>
+    where
+        'a: 's,
+    {
+        let operations = self.operations;
+        let cost = u64::from(self.costs[id as usize]);
+        if let Err(failure) = self.call.budget.charge(cost) {
+            return Err(self.error(id, failure));
+        }
+        let value = match &operations[id as usize] {
+            Operation::Constant(value) => return Ok(Operand::Borrowed(value)),
+            Operation::Slot(slot) => return self.slot(id, *slot).map(Operand::Borrowed),
+            Operation::Local(depth) => return Ok(Operand::Borrowed(local(scope, *depth))),
+            Operation::Path(path) => return self.path(id, path, scope),
+            Operation::Binary(operator, a, b) => {
+                let a = self.eval(*a, scope)?;
+                let b = self.eval(*b, scope)?;
+                self.binary(id, *operator, a, b)?
+            }
+            Operation::And(operands) => Value::Bool(self.and_or(operands, false, scope)?),
+            Operation::Or(operands) => Value::Bool(self.and_or(operands, true, scope)?),
+            Operation::Not(operand) => {
+                let operand = self.eval(*operand, scope)?;
+                self.located(id, operators::not(&operand))?
+            }
+            Operation::Negate(operand) => {
+                let operand = self.eval(*operand, scope)?;
+                self.located(id, operators::negate(&operand))?
+            }
+            Operation::Conditional([condition, then, other]) => {
+                return match &*self.eval(*condition, scope)? {
+                    Value::Bool(true) => self.eval(*then, scope),
+                    Value::Bool(false) => self.eval(*other, scope),
+                    value => Err(self.error(*condition, not_boolean(value))),
+                };
+            }
+            Operation::Add(operands) => {
+                let operands = self.all(operands, scope)?;
+                let sum = operators::add(&operands, &mut self.call.budget);
+                self.located(id, sum)?
+            }
+            Operation::Call(call) => self.call(id, call, scope)?,
+            Operation::Index {
+                operand,
+                index,
+                optional,
+            } => return self.index(id, (*operand, *index), *optional, scope),
+            Operation::Has { operand, field } => {
+                let operand = self.eval(*operand, scope)?;
+                Value::Bool(self.located(id, has(&operand, field))?)
+            }
+            Operation::OptionalSelect { operand, field } => {
+                let operand = self.eval(*operand, scope)?;
+                self.located(id, optional_select(&operand, field))?
+            }
+            Operation::List(items) => self.list(id, items, scope)?,
+            Operation::Record { keys, values } => self.record(keys, values, scope)?,
+            Operation::Map(entries) => self.map(id, entries, scope)?,
+            Operation::Concatenation(parts) => {
+                let parts = self.all(parts, scope)?;
+                let text = functions::text::concatenate(&parts, &mut self.call.budget);
+                self.located(id, text)?
+            }
+            Operation::Comprehension(looped) => comprehension::run(self, id, looped, scope)?,
+            Operation::Bind { value, body } => {
+                let value = self.eval(*value, scope)?;
+                let inner = Scope {
+                    value: &value,
+                    outer: scope,
+                };
+                self.eval(*body, Some(&inner))?.into_owned()
+            }
+            Operation::OptionalMap { target, body, flat } => {
+                self.optional_map(*target, *body, *flat, scope)?
+            }
+            Operation::Fail(message) => return Err(self.error(id, Failure::new(&**message))),
+        };
+        Ok(Operand::Owned(value))
+    }
+
+    fn slot<'s>(&self, id: Id, slot: u32) -> Result<&'s Value>
+    where
+        'a: 's,
+    {
+        let Some(value) = self.variables.get(slot) else {
+            return Err(self.error(id, Failure::new("the variable has no value yet")));
+        };
+        match value {
+            Value::Encoded(_) => value
+                .force()
+                .map_err(|error| self.error(id, Failure::new(error.0))),
+            value => Ok(value),
+        }
+    }
+
+    pub fn all<'s>(
+        &mut self,
+        ids: &[Id],
+        scope: Option<&'s Scope<'s>>,
+    ) -> Result<Vec<Operand<'s>>>
+    where
+        'a: 's,
+    {
+        let mut operands = Vec::with_capacity(ids.len());
+        for id in ids {
+            operands.push(self.eval(*id, scope)?);
+        }
+        Ok(operands)
+    }
+
+    #[inline]
+    fn binary(&mut self, id: Id, operator: Operator, a: Operand, b: Operand) -> Result<Value> {
+        let value = match (operator, &*a) {
+            (Operator::Add, Value::String(_) | Value::Bytes(_) | Value::List(_)) => {
+                operators::add(&[a, b], &mut self.call.budget)
+            }
+            (_, left) => operators::binary(operator, left, &b, &mut self.call.budget),
+        };
+        self.located(id, value)
+    }
+
+    fn path<'s>(
+        &mut self,
+        id: Id,
+        path: &'a Path,
+        scope: Option<&'s Scope<'s>>,
+    ) -> Result<Operand<'s>>
+    where
+        'a: 's,
+    {
+        let base = match path.base {
+            Base::Slot(slot) => self.slot(id, slot)?,
+            Base::Local(depth) => local(scope, depth),
+            Base::Operation(operand) => match self.eval(operand, scope)? {
+                Operand::Borrowed(value) => value,
+                Operand::Owned(value) => {
+                    return match walk(&value, path)? {
+                        Operand::Borrowed(found) => Ok(Operand::Owned(found.clone())),
+                        Operand::Owned(found) => Ok(Operand::Owned(found)),
+                    };
+                }
+            },
+        };
+        walk(base, path)
+    }
+
+    /// `&&` and `||`: the deciding value wins over errors and over values that are not boolean, on either side.
+    fn and_or<'s>(
+        &mut self,
+        operands: &[Id],
+        deciding: bool,
+        scope: Option<&'s Scope<'s>>,
+    ) -> Result<bool>
+    where
+        'a: 's,
+    {
+        let mut first_error = None;
+        for id in operands {
+            let error = match self.eval(*id, scope) {
+                Ok(value) => match &*value {
+                    Value::Bool(b) if *b == deciding => return Ok(deciding),
+                    Value::Bool(_) => continue,
+                    other => self.error(*id, not_boolean(other)),
+                },
+                Err(error) if error.kind == ErrorKind::Bound => return Err(error),
+                Err(error) => error,
+            };
+            first_error.get_or_insert(error);
+        }
+        first_error.map_or(Ok(!deciding), Err)
+    }
+
+    fn index<'s>(
+        &mut self,
+        id: Id,
+        (operand, index): (Id, Id),
+        optional: bool,
+        scope: Option<&'s Scope<'s>>,
+    ) -> Result<Operand<'s>>
+    where
+        'a: 's,
+    {
+        let operand = self.eval(operand, scope)?;
+        let index = self.eval(index, scope)?;
+        if let Value::Optional(inside) = &*operand {
+            let found = match inside {
+                None => None,
+                Some(inner) => {
+                    let found = operators::index(inner, &index);
+                    self.located(id, found)?.cloned()
+                }
+            };
+            return Ok(Operand::Owned(Value::Optional(found.map(Arc::new))));
+        }
+        if let Operand::Borrowed(value) = operand {
+            let found = operators::index(value, &index);
+            return match (self.located(id, found)?, optional) {
+                (Some(found), false) => Ok(Operand::Borrowed(found)),
+                (found, true) => Ok(Operand::Owned(Value::Optional(found.cloned().map(Arc::new)))),
+                (None, false) => Err(self.error(id, operators::missing(value, &index))),
+            };
+        }
+        let found = operators::index(&operand, &index);
+        match (self.located(id, found)?, optional) {
+            (Some(found), false) => Ok(Operand::Owned(found.clone())),
+            (found, true) => Ok(Operand::Owned(Value::Optional(found.cloned().map(Arc::new)))),
+            (None, false) => Err(self.error(id, operators::missing(&operand, &index))),
+        }
+    }
+
+    fn call<'s>(
+        &mut self,
+        id: Id,
+        call: &'a CallOperation,
+        scope: Option<&'s Scope<'s>>,
+    ) -> Result<Value>
+    where
+        'a: 's,
+    {
+        let value = match *call.arguments {
+            [a] => {
+                let arguments = [self.eval(a, scope)?];
+                self.call.run(call, &arguments)
+            }
+            [a, b] => {
+                let arguments = [self.eval(a, scope)?, self.eval(b, scope)?];
+                self.call.run(call, &arguments)
+            }
+            ref ids => {
+                let arguments = self.all(ids, scope)?;
+                self.call.run(call, &arguments)
+            }
+        };
+        self.located(id, value)
+    }
+
+    fn list<'s>(
+        &mut self,
+        id: Id,
+        items: &[(Id, bool)],
+        scope: Option<&'s Scope<'s>>,
+    ) -> Result<Value>
+    where
+        'a: 's,
+    {
+        let charged = self.call.budget.charge_items(items.len());
+        self.located(id, charged)?;
+        let mut list = Vec::with_capacity(items.len());
+        for (item, optional) in items {
+            let value = self.eval(*item, scope)?.into_owned();
+            match (optional, value) {
+                (false, value) => list.push(value),
+                (true, Value::Optional(Some(inner))) => list.push((*inner).clone()),
+                (true, Value::Optional(None)) => {}
+                (true, other) => return Err(self.error(*item, not_optional(&other))),
+            }
+        }
+        Ok(Value::list(list))
+    }
+
+    fn record<'s>(
+        &mut self,
+        keys: &[Key],
+        values: &[Id],
+        scope: Option<&'s Scope<'s>>,
+    ) -> Result<Value>
+    where
+        'a: 's,
+    {
+        let mut map = Map::with_capacity(keys.len());
+        for (key, value) in keys.iter().zip(values) {
+            map.insert(key.clone(), self.eval(*value, scope)?.into_owned());
+        }
+        Ok(Value::map(map))
+    }
+
+    fn map<'s>(
+        &mut self,
+        id: Id,
+        entries: &[MapEntry],
+        scope: Option<&'s Scope<'s>>,
+    ) -> Result<Value>
+    where
+        'a: 's,
+    {
+        let charged = self.call.budget.charge_items(entries.len());
+        self.located(id, charged)?;
+        let mut map = Map::with_capacity(entries.len());
+        for entry in entries {
+            let key = self.eval(entry.key, scope)?;
+            let Some(key) = Key::from_value(&key) else {
+                return Err(self.error(entry.key, not_a_key(&key)));
+            };
+            let value = match (entry.optional, self.eval(entry.value, scope)?.into_owned()) {
+                (false, value) => value,
+                (true, Value::Optional(Some(inner))) => (*inner).clone(),
+                (true, Value::Optional(None)) => continue,
+                (true, other) => return Err(self.error(entry.value, not_optional(&other))),
+            };
+            if map.get_key(&key).is_some() {
+                let message = format!(
+                    "Failed with repeated key: {}",
+                    operators::shown(&key.to_value())
+                );
+                return Err(self.error(entry.key, Failure::new(message)));
+            }
+            map.insert(key, value);
+        }
+        Ok(Value::map(map))
+    }
+
+    fn optional_map<'s>(
+        &mut self,
+        target: Id,
+        body: Id,
+        flat: bool,
+        scope: Option<&'s Scope<'s>>,
+    ) -> Result<Value>
+    where
+        'a: 's,
+    {
+        let value = self.eval(target, scope)?;
+        let inside = match &*value {
+            Value::Optional(None) => return Ok(Value::Optional(None)),
+            Value::Optional(Some(inside)) => inside,
+            other => return Err(self.error(target, not_optional(other))),
+        };
+        let inner = Scope {
+            value: inside,
+            outer: scope,
+        };
+        let mapped = self.eval(body, Some(&inner))?.into_owned();
+        match (flat, mapped) {
+            (false, value) => Ok(operators::some(value)),
+            (true, value @ Value::Optional(_)) => Ok(value),
+            (true, other) => Err(self.error(body, not_optional(&other))),
+        }
+    }
+}
+
+fn local<'s>(scope: Option<&'s Scope<'s>>, depth: u32) -> &'s Value {
+    let mut scope = scope;
+    for _ in 0..depth {
+        scope = scope.and_then(|s| s.outer);
+    }
+    scope.map_or(&Value::Null, |s| s.value)
+}
+
+/// Follows the fields. Through an optional the rest of the path is optional too.
+fn walk<'s>(base: &'s Value, path: &Path) -> Result<Operand<'s>> {
+    let mut value = base;
+    for (i, field) in path.fields.iter().enumerate() {
+        value = match value {
+            Value::Map(map) => match map.get(&field.name) {
+                Some(found) => found,
+                None => return Err(no_such_key(&field.name).at(field.range)),
+            },
+            Value::Optional(inside) => {
+                let mut inside = inside.clone();
+                for field in &path.fields[i..] {
+                    inside = match inside.as_deref() {
+                        None => None,
+                        Some(inner) => selected(inner, &field.name)
+                            .map_err(|failure| failure.at(field.range))?
+                            .cloned()
+                            .map(Arc::new),
+                    };
+                }
+                return Ok(Operand::Owned(Value::Optional(inside)));
+            }
+            other => return Err(not_selectable(other, &field.name).at(field.range)),
+        };
+    }
+    Ok(Operand::Borrowed(value))
+}
+
+#[cold]
+fn no_such_key(name: &str) -> Failure {
+    Failure::new(format!("no such key: '{name}'"))
+}
+
+#[cold]
+fn not_selectable(value: &Value, name: &str) -> Failure {
+    Failure::new(format!(
+        "no such key: '{name}'; a value of type {} has no fields",
+        value.type_name()
+    ))
+}
+
+fn selected<'v>(value: &'v Value, name: &str) -> std::result::Result<Option<&'v Value>, Failure> {
+    match value {
+        Value::Map(map) => Ok(map.get(name)),
+        other => Err(not_selectable(other, name)),
+    }
+}
+
+fn has(operand: &Value, field: &str) -> std::result::Result<bool, Failure> {
+    match operand {
+        Value::Optional(None) => Ok(false),
+        Value::Optional(Some(inner)) => selected(inner, field).map(|found| found.is_some()),
+        other => selected(other, field).map(|found| found.is_some()),
+    }
+}
+
+/// `.?field`: of null there is none, as a workflow's data often has null for what is not there.
+fn optional_select(operand: &Value, field: &str) -> std::result::Result<Value, Failure> {
+    let found = match operand {
+        Value::Optional(None) | Value::Null => None,
+        Value::Optional(Some(inner)) if matches!(**inner, Value::Null) => None,
+        Value::Optional(Some(inner)) => selected(inner, field)?,
+        other => selected(other, field)?,
+    };
+    Ok(Value::Optional(found.cloned().map(Arc::new)))
+}
+
+#[cold]
+pub(super) fn not_boolean(value: &Value) -> Failure {
+    Failure::new(format!(
+        "no matching overload: a condition is a bool, not {}",
+        value.type_name()
+    ))
+}
+
+#[cold]
+fn not_optional(value: &Value) -> Failure {
+    Failure::new(format!(
+        "no matching overload: an optional is needed here, not {}",
+        value.type_name()
+    ))
+}
+
+#[cold]
+fn not_a_key(value: &Value) -> Failure {
+    Failure::new(format!(
+        "unsupported key type: {}; a map's keys are strings, ints, uints and bools",
+        value.type_name()
+    ))
+}

@@ -1,0 +1,268 @@
+//! The one table of functions and operators: it drives the checker, the choice of overloads, and the reference.
+
+pub mod encoders;
+pub mod format;
+pub mod lists;
+pub mod math;
+pub mod network;
+pub mod operators;
+pub mod optionals;
+pub mod regex;
+pub mod sets;
+pub mod standard;
+pub mod strings;
+pub mod text;
+pub mod time;
+pub mod workflow;
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use ::regex::Regex;
+
+use super::code::CallOperation;
+use super::context::{Budget, Failure, Host, Operand};
+use super::signature::{Kinds, Signature, kind, kinds};
+use crate::diagnostic::did_you_mean;
+use crate::value::Value;
+
+pub type Run = fn(&mut Call, &[Operand]) -> Result<Value, Failure>;
+
+/// A line of the table: a signature, what it means, and examples that a test holds true.
+pub struct Row {
+    pub signature: &'static str,
+    pub run: Run,
+    pub meaning: &'static str,
+    pub examples: &'static [&'static str],
+}
+
+pub const fn row(
+    signature: &'static str,
+    run: Run,
+    meaning: &'static str,
+    examples: &'static [&'static str],
+) -> Row {
+    Row {
+        signature,
+        run,
+        meaning,
+        examples,
+    }
+}
+
+/// A part of the table under one heading of the reference.
+pub struct Section {
+    pub title: &'static str,
+    /// Whether the rows go beyond CEL and its extension libraries.
+    pub extension: bool,
+    pub about: &'static str,
+    pub rows: &'static [Row],
+}
+
+pub const SECTIONS: [&Section; 13] = [
+    &operators::SECTION,
+    &standard::SECTION,
+    &time::SECTION,
+    &strings::SECTION,
+    &math::SECTION,
+    &lists::SECTION,
+    &sets::SECTION,
+    &regex::SECTION,
+    &encoders::SECTION,
+    &optionals::SECTION,
+    &network::SECTION,
+    &workflow::DATA,
+    &workflow::RUN,
+];
+
+/// One way of calling a function.
+pub struct Overload {
+    pub signature: Signature,
+    kinds: Box<[Kinds]>,
+    run: Run,
+    /// Which argument is a regular expression.
+    pub pattern: Option<usize>,
+}
+
+impl Overload {
+    fn new(row: &Row) -> Self {
+        let signature = Signature::parse(row.signature);
+        Overload {
+            kinds: signature.parameters.iter().map(kinds).collect(),
+            run: row.run,
+            pattern: regex::pattern_argument(&signature.name),
+            signature,
+        }
+    }
+
+    /// The same arguments always give the same value.
+    pub fn is_pure(&self) -> bool {
+        !workflow::DEPENDS_ON_RUN.contains(&&*self.signature.name)
+    }
+
+    fn takes(&self, arguments: &[Operand]) -> bool {
+        self.signature.accepts(arguments.len())
+            && arguments.iter().enumerate().all(|(i, argument)| {
+                let kinds = self.kinds[i.min(self.kinds.len() - 1)];
+                kinds & kind(argument) != 0
+            })
+    }
+}
+
+static TABLE: LazyLock<Vec<Overload>> = LazyLock::new(|| rows().map(Overload::new).collect());
+
+type Names = BTreeMap<&'static str, Vec<&'static Overload>>;
+
+/// By whether the first parameter stands before the dot, and by name.
+static BY_NAME: LazyLock<BTreeMap<bool, Names>> = LazyLock::new(|| {
+    let mut by_name: BTreeMap<bool, Names> = BTreeMap::new();
+    for overload in TABLE.iter() {
+        let names = by_name.entry(overload.signature.member).or_default();
+        names.entry(&*overload.signature.name).or_default().push(overload);
+    }
+    by_name
+});
+
+fn rows() -> impl Iterator<Item = &'static Row> {
+    SECTIONS.into_iter().flat_map(|section| section.rows)
+}
+
+/// All overloads under a name.
+pub fn overloads(name: &str, member: bool) -> &'static [&'static Overload] {
+    BY_NAME
+        .get(&member)
+        .and_then(|names| names.get(name))
+        .map_or(&[], |found| found.as_slice())
+}
+
+pub fn exists(name: &str, member: bool) -> bool {
+    !overloads(name, member).is_empty()
+}
+
+/// The overloads that take so many arguments, the one before the dot included.
+pub fn candidates(name: &str, member: bool, arguments: usize) -> Vec<&'static Overload> {
+    overloads(name, member)
+        .iter()
+        .copied()
+        .filter(|o| o.signature.accepts(arguments))
+        .collect()
+}
+
+/// The function that a misspelt name probably means.
+pub fn suggestion(name: &str, member: bool) -> Option<&'static str> {
+    let names = BY_NAME
+        .get(&member)
+        .into_iter()
+        .flat_map(|names| names.keys().copied())
+        .filter(|n| n.starts_with(|c: char| c.is_ascii_alphabetic()));
+    match member {
+        true => did_you_mean(name, names.chain(super::macros::NAMES)),
+        false => did_you_mean(name, names),
+    }
+}
+
+#[cold]
+pub fn unknown(name: &str, member: bool) -> String {
+    if exists(name, !member) {
+        let form = if member {
+            format!("{name}(x)")
+        } else {
+            format!("x.{name}()")
+        };
+        return format!("unbound function: `{name}` is called as {form}");
+    }
+    format!("unbound function: `{name}`")
+}
+
+/// The type that stands for itself under a name.
+pub fn type_named(name: &str) -> Option<&'static str> {
+    const NAMES: [&str; 16] = [
+        "null_type",
+        "bool",
+        "int",
+        "uint",
+        "double",
+        "string",
+        "bytes",
+        "list",
+        "map",
+        "type",
+        "optional_type",
+        "google.protobuf.Timestamp",
+        "google.protobuf.Duration",
+        "net.IP",
+        "net.CIDR",
+        "dyn",
+    ];
+    NAMES.into_iter().find(|n| *n == name)
+}
+
+impl std::fmt::Debug for Overload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.signature.name, self.signature.parameters.len())
+    }
+}
+
+/// What a running function may use.
+pub struct Call<'h> {
+    pub budget: Budget,
+    pub host: &'h mut dyn Host,
+    /// The call's pattern, where it was compiled beforehand.
+    pub regex: Option<Regex>,
+}
+
+impl Call<'_> {
+    pub(super) fn run(
+        &mut self,
+        call: &CallOperation,
+        arguments: &[Operand],
+    ) -> Result<Value, Failure> {
+        self.regex.clone_from(&call.regex);
+        for overload in &call.overloads {
+            if overload.takes(arguments) {
+                return (overload.run)(self, arguments);
+            }
+        }
+        Err(no_overload(&call.name, arguments))
+    }
+}
+
+#[cold]
+fn no_overload(name: &str, arguments: &[Operand]) -> Failure {
+    let types: Vec<&str> = arguments.iter().map(|a| a.type_name()).collect();
+    Failure::new(format!("no such overload: {name}({})", types.join(", ")))
+}
+
+/// Said where an argument is not of the kind that the signature promised; the choice of overloads prevents it.
+#[cold]
+fn unexpected(argument: &Value) -> Failure {
+    Failure::new(format!("no such overload for {}", argument.type_name()))
+}
+
+fn string(argument: &Value) -> Result<&std::sync::Arc<str>, Failure> {
+    match argument {
+        Value::String(text) => Ok(text),
+        other => Err(unexpected(other)),
+    }
+}
+
+fn int(argument: &Value) -> Result<i64, Failure> {
+    match argument {
+        Value::Int(i) => Ok(*i),
+        other => Err(unexpected(other)),
+    }
+}
+
+fn list(argument: &Value) -> Result<&[Value], Failure> {
+    match argument {
+        Value::List(items) => Ok(items),
+        other => Err(unexpected(other)),
+    }
+}
+
+fn map(argument: &Value) -> Result<&crate::value::Map, Failure> {
+    match argument {
+        Value::Map(map) => Ok(map),
+        other => Err(unexpected(other)),
+    }
+}

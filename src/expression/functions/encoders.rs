@@ -1,0 +1,10 @@
+//! Encoders.
+
+use super::Section;
+
+pub const SECTION: Section = Section {
+    title: "Encoders",
+    extension: false,
+    about: "",
+    rows: &[],
+};

@@ -1,0 +1,10 @@
+//! Lists.
+
+use super::Section;
+
+pub const SECTION: Section = Section {
+    title: "Lists",
+    extension: false,
+    about: "",
+    rows: &[],
+};

@@ -1,0 +1,10 @@
+//! Math.
+
+use super::Section;
+
+pub const SECTION: Section = Section {
+    title: "Math",
+    extension: false,
+    about: "",
+    rows: &[],
+};

@@ -1,0 +1,171 @@
+//! What workflows need beyond CEL: data in and out of JSON, maps as data, time and chance that a replay repeats.
+
+use std::sync::Arc;
+
+use super::text;
+use super::{Call, Row, Section, list, map, row, unexpected};
+use crate::expression::context::{Failure, Operand};
+use crate::value::{Key, Map, Value, parse_json};
+
+pub const DATA: Section = Section {
+    title: "Data",
+    extension: true,
+    about: "Lists have `sum`, `min`, `max`, `first`, `last` and `groupBy` besides: see Lists and Macros.",
+    rows: DATA_ROWS,
+};
+
+pub const RUN: Section = Section {
+    title: "The run",
+    extension: true,
+    about: "From the workflow task's time and the run's seed: a replay gives the same. Queries and validators of updates may not call `uuid` and `random`.",
+    rows: RUN_ROWS,
+};
+
+/// Functions whose value is not theirs alone.
+pub const DEPENDS_ON_RUN: [&str; 3] = ["now", "uuid", "random"];
+
+/// Functions that a query or a validator may not call: each call would change what the run draws next.
+pub const DRAWS: [&str; 2] = ["uuid", "random"];
+
+const DATA_ROWS: &[Row] = &[
+    row("map(A, B).merge(map(A, B)) -> map(A, B)", merge, "All entries of both; the argument's where both have the key. Maps within are replaced, not merged.", &["{'a': 1, 'b': 1}.merge({'b': 2}) == {'a': 1, 'b': 2}"]),
+    row("map(A, B).keys() -> list(A)", keys, "The keys, in the order in which they were put in.", &["{'b': 1, 'a': 2}.keys() == ['b', 'a']"]),
+    row("map(A, B).values() -> list(B)", values, "The values, in their keys' order.", &["{'b': 1, 'a': 2}.values() == [1, 2]"]),
+    row("map(A, B).entries() -> list(map(string, any))", entries, "A map with `key` and `value` for each entry.", &["{'a': 1}.entries() == [{'key': 'a', 'value': 1}]"]),
+    row("list(any).fromEntries() -> map(any, any)", from_entries, "The map with these entries; a key that comes again replaces.", &["[{'key': 'a', 'value': 1}].fromEntries() == {'a': 1}"]),
+    row("map(A, B).without(A) -> map(A, B)", without, "The map without a key.", &["{'a': 1, 'b': 2}.without('a') == {'b': 2}"]),
+    row("map(A, B).without(list(A)) -> map(A, B)", without, "The map without some keys.", &["{'a': 1, 'b': 2}.without(['a', 'c']) == {'b': 2}"]),
+    row("optional(A).default(A) -> A", default, "The value, or the argument where there is none or it is null. `orValue` keeps a null.", &["{'a': null}.?a.default(2) == 2", "{}.?a.default(2) == 2"]),
+    row("any.default(A) -> any", default, "The value, or the argument where it is null.", &["dyn(null).default(2) == 2", "dyn(1).default(2) == 1"]),
+    row("json.parse(string) -> any", json_parse, "The value of a JSON text: integers are `int`, other numbers `double`.", &["json.parse('{\"a\": [1, 2.5]}') == {'a': [1, 2.5]}"]),
+    row("json.parse(bytes) -> any", json_parse, "The value of a JSON text.", &["json.parse(b'null') == null"]),
+    row("json.encode(any) -> string", json_encode, "The value as JSON, without spaces. Timestamps, durations and bytes are strings.", &["json.encode({'a': [1, null]}) == '{\"a\":[1,null]}'"]),
+];
+
+const RUN_ROWS: &[Row] = &[
+    row("now() -> timestamp", now, "The workflow task's time.", &["type(now()) == google.protobuf.Timestamp"]),
+    row("uuid() -> string", uuid, "A random UUID, version 4.", &["size(uuid()) == 36"]),
+    row("random() -> double", random, "A random number from 0 to less than 1.", &["random() < 1.0"]),
+];
+
+fn merge(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+    let (base, over) = (map(&arguments[0])?, map(&arguments[1])?);
+    call.budget.charge_items(base.len() + over.len())?;
+    let mut merged = Map::with_capacity(base.len() + over.len());
+    for (key, value) in base.iter().chain(over.iter()) {
+        merged.insert(key.clone(), value.clone());
+    }
+    Ok(Value::map(merged))
+}
+
+fn keys(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+    let map = map(&arguments[0])?;
+    call.budget.charge_items(map.len())?;
+    Ok(Value::list(map.keys().map(Key::to_value).collect()))
+}
+
+fn values(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+    let map = map(&arguments[0])?;
+    call.budget.charge_items(map.len())?;
+    Ok(Value::list(map.values().cloned().collect()))
+}
+
+fn entries(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+    let map = map(&arguments[0])?;
+    call.budget.charge_items(3 * map.len())?;
+    let (key_name, value_name): (Arc<str>, Arc<str>) = ("key".into(), "value".into());
+    let entry = |(key, value): (&Key, &Value)| {
+        let entry = [
+            (key_name.clone(), key.to_value()),
+            (value_name.clone(), value.clone()),
+        ];
+        Value::map(entry.into_iter().collect())
+    };
+    Ok(Value::list(map.iter().map(entry).collect()))
+}
+
+fn from_entries(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+    let entries = list(&arguments[0])?;
+    call.budget.charge_items(2 * entries.len())?;
+    let mut whole = Map::with_capacity(entries.len());
+    for entry in entries {
+        let part = |name: &str| {
+            entry.get(name).ok_or_else(|| {
+                Failure::new(format!("an entry has `key` and `value`; `{name}` is missing"))
+            })
+        };
+        let key = part("key")?;
+        let key = Key::from_value(key)
+            .ok_or_else(|| Failure::new(format!("unsupported key type: {}", key.type_name())))?;
+        whole.insert(key, part("value")?.clone());
+    }
+    Ok(Value::map(whole))
+}
+
+fn without(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+    let whole = map(&arguments[0])?;
+    let one = [(*arguments[1]).clone()];
+    let refused: &[Value] = match &*arguments[1] {
+        Value::List(keys) => keys,
+        _ => &one,
+    };
+    call.budget
+        .charge_items(whole.len().saturating_mul(refused.len().max(1)))?;
+    let refused: Vec<Key> = refused.iter().filter_map(Key::from_value).collect();
+    let left = whole.iter().filter(|(key, _)| !refused.contains(key));
+    Ok(Value::map(
+        left.map(|(k, v)| (k.clone(), v.clone())).collect(),
+    ))
+}
+
+fn default(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+    let value = match &*arguments[0] {
+        Value::Optional(None) | Value::Null => None,
+        Value::Optional(Some(inner)) if matches!(**inner, Value::Null) => None,
+        Value::Optional(Some(inner)) => Some((**inner).clone()),
+        other => Some(other.clone()),
+    };
+    Ok(value.unwrap_or_else(|| (*arguments[1]).clone()))
+}
+
+fn json_parse(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+    let bytes = match &*arguments[0] {
+        Value::String(text) => text.as_bytes(),
+        Value::Bytes(bytes) => bytes,
+        other => return Err(unexpected(other)),
+    };
+    // Building values out of text costs more than copying it.
+    call.budget.charge_items(bytes.len() / 8)?;
+    parse_json(bytes).map_err(|error| Failure::new(format!("json.parse: {error}")))
+}
+
+fn json_encode(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+    text::json(&arguments[0], &mut call.budget).map(Value::from)
+}
+
+fn now(call: &mut Call, _: &[Operand]) -> Result<Value, Failure> {
+    Ok(Value::Timestamp(call.host.now()))
+}
+
+fn uuid(call: &mut Call, _: &[Operand]) -> Result<Value, Failure> {
+    const VERSION: u128 = 0x4000 << 64;
+    const VERSION_MASK: u128 = 0xf000 << 64;
+    const VARIANT: u128 = 0x8000 << 48;
+    const VARIANT_MASK: u128 = 0xc000 << 48;
+    let drawn = u128::from(call.host.random_u64()) << 64 | u128::from(call.host.random_u64());
+    let bits = drawn & !VERSION_MASK & !VARIANT_MASK | VERSION | VARIANT;
+    let hex = format!("{bits:032x}");
+    Ok(Value::from(format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )))
+}
+
+fn random(call: &mut Call, _: &[Operand]) -> Result<Value, Failure> {
+    let bits = call.host.random_u64() >> 11;
+    Ok(Value::Double(bits as f64 / (1u64 << 53) as f64))
+}

@@ -1,0 +1,392 @@
+//! What the operators compute, once their operands are there.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use super::ast::Operator;
+use super::context::{Budget, Failure, Operand};
+use crate::value::{Key, Map, Value};
+
+type Result<T> = std::result::Result<T, Failure>;
+
+#[inline]
+pub fn binary(operator: Operator, a: &Value, b: &Value, budget: &mut Budget) -> Result<Value> {
+    use Operator::*;
+    Ok(match operator {
+        Equal => Value::Bool(equal(a, b, budget)?),
+        NotEqual => Value::Bool(!equal(a, b, budget)?),
+        Less => Value::Bool(compare(operator, a, b, budget)? == Some(Ordering::Less)),
+        LessEqual => Value::Bool(compare(operator, a, b, budget)?.is_some_and(Ordering::is_le)),
+        Greater => Value::Bool(compare(operator, a, b, budget)? == Some(Ordering::Greater)),
+        GreaterEqual => Value::Bool(compare(operator, a, b, budget)?.is_some_and(Ordering::is_ge)),
+        In => Value::Bool(within(a, b, budget)?),
+        _ => arithmetic(operator, a, b)?,
+    })
+}
+
+/// Everything but the `+` of strings, bytes and lists.
+pub fn arithmetic(operator: Operator, a: &Value, b: &Value) -> Result<Value> {
+    use Value::*;
+    match (a, b) {
+        (Int(a), Int(b)) => int(operator, *a, *b).map(Int),
+        (Double(a), Double(b)) => double(operator, *a, *b).map(Double),
+        (Int(a), Double(b)) => double(operator, *a as f64, *b).map(Double),
+        (Double(a), Int(b)) => double(operator, *a, *b as f64).map(Double),
+        (Uint(a), Uint(b)) => uint(operator, *a, *b).map(Uint),
+        _ => time(operator, a, b),
+    }
+}
+
+fn int(operator: Operator, a: i64, b: i64) -> Result<i64> {
+    match operator {
+        Operator::Add => a.checked_add(b),
+        Operator::Subtract => a.checked_sub(b),
+        Operator::Multiply => a.checked_mul(b),
+        Operator::Divide | Operator::Remainder if b == 0 => return Err(by_zero(operator)),
+        Operator::Divide => a.checked_div(b),
+        _ => a.checked_rem(b),
+    }
+    .ok_or_else(|| Failure::new(format!("integer overflow: {a} {} {b}", operator.symbol())))
+}
+
+fn uint(operator: Operator, a: u64, b: u64) -> Result<u64> {
+    match operator {
+        Operator::Add => a.checked_add(b),
+        Operator::Subtract => a.checked_sub(b),
+        Operator::Multiply => a.checked_mul(b),
+        Operator::Divide | Operator::Remainder if b == 0 => return Err(by_zero(operator)),
+        Operator::Divide => a.checked_div(b),
+        _ => a.checked_rem(b),
+    }
+    .ok_or_else(|| {
+        Failure::new(format!(
+            "unsigned integer overflow: {a}u {} {b}u",
+            operator.symbol()
+        ))
+    })
+}
+
+#[cold]
+fn by_zero(operator: Operator) -> Failure {
+    Failure::new(match operator {
+        Operator::Divide => "divide by zero",
+        _ => "modulus by zero",
+    })
+}
+
+fn double(operator: Operator, a: f64, b: f64) -> Result<f64> {
+    Ok(match operator {
+        Operator::Add => a + b,
+        Operator::Subtract => a - b,
+        Operator::Multiply => a * b,
+        Operator::Divide => a / b,
+        _ => return Err(Failure::new("no such overload: double % double; `%` is for integers")),
+    })
+}
+
+fn time(operator: Operator, a: &Value, b: &Value) -> Result<Value> {
+    use Value::*;
+    let value = match (operator, a, b) {
+        (Operator::Add, Timestamp(t), Duration(d)) | (Operator::Add, Duration(d), Timestamp(t)) => {
+            t.checked_add(*d).map(Timestamp)
+        }
+        (Operator::Subtract, Timestamp(t), Duration(d)) => {
+            crate::value::Timestamp::from_nanos(t.as_nanos() - d.as_nanos()).map(Timestamp)
+        }
+        (Operator::Subtract, Timestamp(t), Timestamp(u)) => t.since(*u).map(Duration),
+        (Operator::Add, Duration(d), Duration(e)) => {
+            crate::value::Duration::from_nanos(d.as_nanos() + e.as_nanos()).map(Duration)
+        }
+        (Operator::Subtract, Duration(d), Duration(e)) => {
+            crate::value::Duration::from_nanos(d.as_nanos() - e.as_nanos()).map(Duration)
+        }
+        _ => return Err(no_overload(operator, &[a, b])),
+    };
+    value.ok_or_else(|| {
+        Failure::new("out of range: timestamps lie in the years 1 to 9999, durations within ten thousand years")
+    })
+}
+
+#[cold]
+pub fn no_overload(operator: Operator, operands: &[&Value]) -> Failure {
+    let name = |v: &Value| v.type_name().to_owned();
+    Failure::new(match operands {
+        [one] => format!("no such overload: {}{}", operator.symbol(), name(one)),
+        [a, b] => format!("no such overload: {} {} {}", name(a), operator.symbol(), name(b)),
+        _ => format!("no such overload: {}", operator.symbol()),
+    })
+}
+
+pub fn not(value: &Value) -> Result<Value> {
+    match value {
+        Value::Bool(b) => Ok(Value::Bool(!b)),
+        other => Err(no_overload(Operator::Not, &[other])),
+    }
+}
+
+pub fn negate(value: &Value) -> Result<Value> {
+    match value {
+        Value::Int(i) => i
+            .checked_neg()
+            .map(Value::Int)
+            .ok_or_else(|| Failure::new(format!("integer overflow: -({i})"))),
+        Value::Double(d) => Ok(Value::Double(-d)),
+        other => Err(no_overload(Operator::Negate, &[other])),
+    }
+}
+
+/// Adds up; strings, bytes and lists are built in one piece.
+pub fn add(operands: &[Operand], budget: &mut Budget) -> Result<Value> {
+    match &*operands[0] {
+        Value::String(_) => concatenate_strings(operands, budget),
+        Value::Bytes(_) => {
+            let mut bytes = Vec::new();
+            for (i, operand) in operands.iter().enumerate() {
+                let Value::Bytes(more) = &**operand else {
+                    return Err(no_overload(Operator::Add, &[&operands[i - 1], operand]));
+                };
+                budget.charge_bytes(more.len())?;
+                bytes.extend_from_slice(more);
+            }
+            Ok(Value::Bytes(bytes.into()))
+        }
+        Value::List(_) => {
+            let mut items = Vec::new();
+            for (i, operand) in operands.iter().enumerate() {
+                let Value::List(more) = &**operand else {
+                    return Err(no_overload(Operator::Add, &[&operands[i - 1], operand]));
+                };
+                budget.charge_items(more.len())?;
+                items.extend_from_slice(more);
+            }
+            Ok(Value::list(items))
+        }
+        first => {
+            let mut sum = arithmetic(Operator::Add, first, &operands[1])?;
+            for operand in &operands[2..] {
+                sum = arithmetic(Operator::Add, &sum, operand)?;
+            }
+            Ok(sum)
+        }
+    }
+}
+
+fn concatenate_strings(operands: &[Operand], budget: &mut Budget) -> Result<Value> {
+    let mut length = 0;
+    for (i, operand) in operands.iter().enumerate() {
+        let Value::String(text) = &**operand else {
+            return Err(no_overload(Operator::Add, &[&operands[i - 1], operand]));
+        };
+        length += text.len();
+    }
+    budget.charge_bytes(length)?;
+    let mut all = String::with_capacity(length);
+    for operand in operands {
+        if let Value::String(text) = &**operand {
+            all.push_str(text);
+        }
+    }
+    Ok(Value::string(all))
+}
+
+pub fn equal(a: &Value, b: &Value, budget: &mut Budget) -> Result<bool> {
+    use Value::*;
+    Ok(match (a, b) {
+        (Int(a), Int(b)) => a == b,
+        (String(a), String(b)) => {
+            if a.len() != b.len() {
+                return Ok(false);
+            }
+            budget.charge_bytes(a.len())?;
+            a == b
+        }
+        (Bytes(a), Bytes(b)) => {
+            budget.charge_bytes(a.len().min(b.len()))?;
+            a == b
+        }
+        (List(a), List(b)) => {
+            if a.len() != b.len() {
+                return Ok(false);
+            }
+            for (x, y) in a.iter().zip(b.iter()) {
+                budget.charge(1)?;
+                if !equal(x, y, budget)? {
+                    return Ok(false);
+                }
+            }
+            true
+        }
+        (Map(a), Map(b)) => {
+            if a.len() != b.len() {
+                return Ok(false);
+            }
+            for (key, x) in a.iter() {
+                budget.charge(1)?;
+                match b.get_key(key) {
+                    Some(y) if equal(x, y, budget)? => {}
+                    _ => return Ok(false),
+                }
+            }
+            true
+        }
+        (Optional(Some(a)), Optional(Some(b))) => equal(a, b, budget)?,
+        _ => a == b,
+    })
+}
+
+/// The order of two values; none where one is not a number.
+pub fn compare(
+    operator: Operator,
+    a: &Value,
+    b: &Value,
+    budget: &mut Budget,
+) -> Result<Option<Ordering>> {
+    use Value::*;
+    Ok(match (a, b) {
+        (Int(a), Int(b)) => Some(a.cmp(b)),
+        (String(a), String(b)) => {
+            budget.charge_bytes(a.len().min(b.len()))?;
+            Some(a.cmp(b))
+        }
+        (Bytes(a), Bytes(b)) => {
+            budget.charge_bytes(a.len().min(b.len()))?;
+            Some(a.cmp(b))
+        }
+        (Bool(a), Bool(b)) => Some(a.cmp(b)),
+        (Timestamp(a), Timestamp(b)) => Some(a.cmp(b)),
+        (Duration(a), Duration(b)) => Some(a.as_nanos().cmp(&b.as_nanos())),
+        _ => match compare_numbers(a, b) {
+            Some(order) => order,
+            None => return Err(no_overload(operator, &[a, b])),
+        },
+    })
+}
+
+/// None where one is no number; none inside where one is NaN.
+pub fn compare_numbers(a: &Value, b: &Value) -> Option<Option<Ordering>> {
+    use Value::*;
+    Some(match (a, b) {
+        (Int(a), Int(b)) => Some(a.cmp(b)),
+        (Uint(a), Uint(b)) => Some(a.cmp(b)),
+        (Double(a), Double(b)) => a.partial_cmp(b),
+        (Int(a), Uint(b)) => Some(i128::from(*a).cmp(&i128::from(*b))),
+        (Uint(a), Int(b)) => Some(i128::from(*a).cmp(&i128::from(*b))),
+        (Int(a), Double(b)) => integer_to_double(i128::from(*a), *b),
+        (Uint(a), Double(b)) => integer_to_double(i128::from(*a), *b),
+        (Double(a), Int(b)) => integer_to_double(i128::from(*b), *a).map(Ordering::reverse),
+        (Double(a), Uint(b)) => integer_to_double(i128::from(*b), *a).map(Ordering::reverse),
+        _ => return None,
+    })
+}
+
+/// Exact, also where the integer has no double of its own.
+fn integer_to_double(integer: i128, double: f64) -> Option<Ordering> {
+    if double.is_nan() {
+        return None;
+    }
+    // Saturates beyond the range, where every integer that can occur lies on the same side.
+    let whole = double.floor() as i128;
+    Some(integer.cmp(&whole).then(if double.fract() == 0.0 {
+        Ordering::Equal
+    } else {
+        Ordering::Less
+    }))
+}
+
+pub fn within(item: &Value, of: &Value, budget: &mut Budget) -> Result<bool> {
+    match of {
+        Value::List(items) => {
+            for one in items.iter() {
+                budget.charge(1)?;
+                if equal(item, one, budget)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        Value::Map(map) => Ok(entry(map, item).is_some()),
+        other => Err(no_overload(Operator::In, &[item, other])),
+    }
+}
+
+/// The entry under a key, which may be a double that is a whole number.
+pub fn entry<'a>(map: &'a Map, key: &Value) -> Option<&'a Value> {
+    match key {
+        Value::String(name) => map.get(name),
+        Value::Double(d) => map.get_key(&whole(*d)?),
+        other => map.get_key(&Key::from_value(other)?),
+    }
+}
+
+fn whole(d: f64) -> Option<Key> {
+    let i = d as i64;
+    if d.fract() != 0.0 || !d.is_finite() {
+        None
+    } else if i as f64 == d && i != i64::MAX {
+        Some(Key::Int(i))
+    } else if d > 0.0 && d < u64::MAX as f64 {
+        Some(Key::Uint(d as u64))
+    } else {
+        None
+    }
+}
+
+/// An item of a list or an entry of a map; none where it is not there.
+pub fn index<'a>(operand: &'a Value, index: &Value) -> Result<Option<&'a Value>> {
+    match operand {
+        Value::Map(map) => Ok(entry(map, index)),
+        Value::List(items) => {
+            let position = match index {
+                Value::Int(i) => usize::try_from(*i).ok(),
+                Value::Uint(u) => usize::try_from(*u).ok(),
+                Value::Double(d) if d.fract() == 0.0 && *d >= 0.0 => Some(*d as usize),
+                other => {
+                    return Err(Failure::new(format!(
+                        "invalid_argument: a list's index is an int, not {}",
+                        other.type_name()
+                    )));
+                }
+            };
+            Ok(position.and_then(|p| items.get(p)))
+        }
+        other => Err(Failure::new(format!(
+            "no such overload: {}[{}]",
+            other.type_name(),
+            index.type_name()
+        ))),
+    }
+}
+
+/// Why [`index`] found nothing.
+#[cold]
+pub fn missing(operand: &Value, index: &Value) -> Failure {
+    match operand {
+        Value::List(items) => Failure::new(format!(
+            "invalid_argument: index {} is out of range; the list has {} items",
+            shown(index),
+            items.len()
+        )),
+        _ => Failure::new(format!("no such key: {}", shown(index))),
+    }
+}
+
+/// A value in a message, shortened.
+pub fn shown(value: &Value) -> String {
+    const CHARACTERS_MAX: usize = 40;
+    match value {
+        Value::Int(i) => i.to_string(),
+        Value::Uint(u) => format!("{u}u"),
+        Value::Bool(b) => b.to_string(),
+        Value::Null => "null".to_owned(),
+        Value::String(text) if text.chars().nth(CHARACTERS_MAX).is_some() => {
+            let short: String = text.chars().take(CHARACTERS_MAX).collect();
+            format!("'{short}…'")
+        }
+        Value::String(text) => format!("'{text}'"),
+        other => format!("a value of type {}", other.type_name()),
+    }
+}
+
+pub fn some(value: Value) -> Value {
+    Value::Optional(Some(Arc::new(value)))
+}

@@ -1,0 +1,143 @@
+//! Types from JSON Schema: as much as a checker can use. What is not understood is dynamic.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::types::{Field, Object, Other, Presence, Type, joined};
+
+/// References followed within references, so that a recursive schema ends.
+const REFERENCES_DEPTH_MAX: usize = 8;
+
+type Resolve<'r> = &'r dyn Fn(&str) -> Option<Json>;
+
+impl Type {
+    /// The type of the values that a schema allows. `resolve` gives the schema under a `$ref`.
+    pub fn from_schema(schema: &Json, resolve: Resolve) -> Type {
+        Reader { resolve, depth: 0 }.read(schema)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Reader<'r> {
+    resolve: Resolve<'r>,
+    depth: usize,
+}
+
+impl Reader<'_> {
+    fn read(self, schema: &Json) -> Type {
+        let Json::Object(keywords) = schema else {
+            return match schema {
+                Json::Bool(false) => Type::Never,
+                _ => Type::Dynamic,
+            };
+        };
+        if let Some(reference) = keywords.get("$ref").and_then(Json::as_str) {
+            return self.reference(reference);
+        }
+        if let Some(value) = keywords.get("const") {
+            return of_json(value);
+        }
+        if let Some(values) = keywords.get("enum").and_then(Json::as_array) {
+            return Type::union(values.iter().map(of_json));
+        }
+        for choice in ["oneOf", "anyOf"] {
+            if let Some(schemas) = keywords.get(choice).and_then(Json::as_array) {
+                return Type::union(schemas.iter().map(|s| self.read(s)));
+            }
+        }
+        // Together they say more than each of them; nothing that one of them allows is refused here.
+        if keywords.contains_key("allOf") || keywords.contains_key("if") || keywords.contains_key("not") {
+            return Type::Dynamic;
+        }
+        match keywords.get("type") {
+            Some(Json::String(name)) => self.named(name, schema),
+            Some(Json::Array(names)) => Type::union(
+                names
+                    .iter()
+                    .filter_map(Json::as_str)
+                    .map(|name| self.named(name, schema)),
+            ),
+            _ if keywords.contains_key("properties") => self.object(schema),
+            _ if keywords.contains_key("items") => self.named("array", schema),
+            _ => Type::Dynamic,
+        }
+    }
+
+    fn reference(self, reference: &str) -> Type {
+        if self.depth >= REFERENCES_DEPTH_MAX {
+            return Type::Dynamic;
+        }
+        let inner = Reader {
+            depth: self.depth + 1,
+            ..self
+        };
+        (self.resolve)(reference).map_or(Type::Dynamic, |schema| inner.read(&schema))
+    }
+
+    fn named(self, name: &str, schema: &Json) -> Type {
+        match name {
+            "null" => Type::Null,
+            "boolean" => Type::Bool,
+            "integer" => Type::Int,
+            "number" => Type::number(),
+            "string" => Type::String,
+            "array" if schema.get("prefixItems").is_some() => Type::list(Type::Dynamic),
+            "array" => Type::list(schema.get("items").map_or(Type::Dynamic, |i| self.read(i))),
+            "object" => self.object(schema),
+            _ => Type::Dynamic,
+        }
+    }
+
+    fn object(self, schema: &Json) -> Type {
+        let properties = schema.get("properties").and_then(Json::as_object);
+        let patterns = schema.get("patternProperties").is_some();
+        let additional = schema.get("additionalProperties");
+        let other = match additional {
+            Some(Json::Bool(false)) if !patterns => Other::Refused,
+            Some(Json::Bool(_)) => Other::Allowed(Type::Dynamic),
+            Some(values) => Other::Allowed(self.read(values)),
+            None if patterns => Other::Allowed(Type::Dynamic),
+            None => Other::Unlisted,
+        };
+        let Some(properties) = properties else {
+            return match other {
+                Other::Allowed(values) => Type::map(Type::String, values),
+                Other::Refused => Type::object::<&str>([]),
+                Other::Unlisted | Other::Absent => Type::map(Type::String, Type::Dynamic),
+            };
+        };
+        let required = schema.get("required").and_then(Json::as_array);
+        let presence = |name: &str| match required {
+            None => Presence::Unstated,
+            Some(names) if names.iter().any(|n| n == name) => Presence::Required,
+            Some(_) => Presence::Optional,
+        };
+        let fields: BTreeMap<Arc<str>, Field> = properties
+            .iter()
+            .map(|(name, schema)| {
+                let field = Field {
+                    value: self.read(schema),
+                    presence: presence(name),
+                };
+                (Arc::from(name.as_str()), field)
+            })
+            .collect();
+        Type::Object(Arc::new(Object { fields, other }))
+    }
+}
+
+fn of_json(value: &Json) -> Type {
+    match value {
+        Json::Null => Type::Null,
+        Json::Bool(_) => Type::Bool,
+        Json::Number(number) if number.is_f64() => Type::number(),
+        Json::Number(_) => Type::Int,
+        Json::String(_) => Type::String,
+        Json::Array(items) => Type::list(joined(items.iter().map(of_json))),
+        Json::Object(fields) => {
+            Type::object(fields.iter().map(|(n, v)| (n.as_str(), of_json(v))))
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! YAML data with `${ }` in it: a scalar that is one expression keeps its type, one with text around becomes a string.
+
+use super::ast::Expression;
+use super::parse::{parse_part, scan_error};
+use super::scan::{End, scan};
+use crate::diagnostic::Diagnostic;
+use crate::source::Range;
+use crate::value::{Key, Value};
+use crate::yaml::{Data, Entry, Node, Scalar, Style};
+
+/// YAML data whose scalars may hold expressions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Template {
+    pub(super) root: TemplateNode,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct TemplateNode {
+    pub kind: TemplateKind,
+    pub range: Range,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum TemplateKind {
+    Literal(Value),
+    Expression(Expression),
+    /// Texts and expressions that together are one string.
+    Text(Vec<TemplateNode>),
+    List(Vec<TemplateNode>),
+    Map(Vec<(TemplateNode, TemplateNode)>),
+}
+
+impl Template {
+    pub fn range(&self) -> Range {
+        self.root.range
+    }
+
+    /// The data, where there is no expression in it.
+    pub fn as_literal(&self) -> Option<Value> {
+        literal(&self.root)
+    }
+
+    /// The expression, where the template is one as a whole.
+    pub fn as_expression(&self) -> Option<&Expression> {
+        match &self.root.kind {
+            TemplateKind::Expression(expression) => Some(expression),
+            _ => None,
+        }
+    }
+
+    /// A template that is an expression as a whole.
+    pub fn from_expression(expression: Expression) -> Self {
+        let range = expression.range();
+        Template {
+            root: TemplateNode {
+                kind: TemplateKind::Expression(expression),
+                range,
+            },
+        }
+    }
+}
+
+fn literal(node: &TemplateNode) -> Option<Value> {
+    match &node.kind {
+        TemplateKind::Literal(value) => Some(value.clone()),
+        TemplateKind::Expression(_) | TemplateKind::Text(_) => None,
+        TemplateKind::List(items) => items
+            .iter()
+            .map(literal)
+            .collect::<Option<Vec<Value>>>()
+            .map(Value::list),
+        TemplateKind::Map(entries) => entries
+            .iter()
+            .map(|(key, value)| Some((Key::from_value(&literal(key)?)?, literal(value)?)))
+            .collect::<Option<_>>()
+            .map(Value::map),
+    }
+}
+
+/// Reads YAML data as a template. What cannot be read is null in it, and a diagnostic says why.
+pub fn template(node: &Node) -> (Template, Vec<Diagnostic>) {
+    let mut diagnostics = Vec::new();
+    let root = read(node, &mut diagnostics);
+    (Template { root }, diagnostics)
+}
+
+fn read(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> TemplateNode {
+    let kind = match &node.data {
+        Data::Scalar(scalar) => self::scalar(scalar, node.range, diagnostics),
+        Data::Sequence(items) => {
+            TemplateKind::List(items.iter().map(|item| read(item, diagnostics)).collect())
+        }
+        Data::Mapping(entries) => TemplateKind::Map(
+            entries
+                .iter()
+                .map(|entry| (key(entry, diagnostics), read(&entry.value, diagnostics)))
+                .collect(),
+        ),
+    };
+    TemplateNode {
+        kind,
+        range: node.range,
+    }
+}
+
+/// Keys are strings, as in JSON.
+fn key(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> TemplateNode {
+    let range = entry.key.range;
+    let kind = match &entry.key.data {
+        Data::Scalar(scalar) => {
+            match self::scalar(scalar, range, diagnostics) {
+                TemplateKind::Literal(Value::String(text)) => TemplateKind::Literal(Value::String(text)),
+                TemplateKind::Literal(_) => TemplateKind::Literal(Value::String(scalar.text.clone())),
+                computed => computed,
+            }
+        }
+        _ => {
+            diagnostics.push(Diagnostic::error(
+                "wrong-type",
+                range,
+                "a key of data is a string",
+            ));
+            TemplateKind::Literal(Value::from(""))
+        }
+    };
+    TemplateNode { kind, range }
+}
+
+fn scalar(scalar: &Scalar, range: Range, diagnostics: &mut Vec<Diagnostic>) -> TemplateKind {
+    if !scalar.text.contains("${") {
+        return TemplateKind::Literal(scalar.value.clone());
+    }
+    let mut parts = split(scalar, range, diagnostics);
+    let block = matches!(scalar.style, Style::Literal | Style::Folded);
+    // A block scalar ends with a line break that nobody means to be part of the data.
+    if let [_, last] = &parts[..]
+        && block
+        && matches!(&last.kind, TemplateKind::Literal(Value::String(t)) if t.trim().is_empty())
+    {
+        parts.pop();
+    }
+    match parts.len() {
+        0 => TemplateKind::Literal(Value::from("")),
+        1 => parts.swap_remove(0).kind,
+        _ => TemplateKind::Text(parts),
+    }
+}
+
+/// The texts and the expressions of a scalar, in order.
+fn split(scalar: &Scalar, whole: Range, diagnostics: &mut Vec<Diagnostic>) -> Vec<TemplateNode> {
+    let text = &*scalar.text;
+    let mut parts: Vec<TemplateNode> = Vec::new();
+    let mut plain = String::new();
+    let mut at = 0;
+    while let Some(found) = text[at..].find("${") {
+        let open = at + found;
+        if text[..open].ends_with('$') && open > at {
+            // `$${` is a literal `${`.
+            plain.push_str(&text[at..open - 1]);
+            plain.push_str("${");
+            at = open + 2;
+            continue;
+        }
+        plain.push_str(&text[at..open]);
+        push_text(&mut parts, &mut plain, whole);
+        let start = open + 2;
+        match scan(text, start) {
+            End::Brace(close) => {
+                let (expression, found) = parse_part(text, start..close, &scalar.map);
+                diagnostics.extend(found);
+                let kind = match expression {
+                    Some(expression) => TemplateKind::Expression(expression),
+                    None => TemplateKind::Literal(Value::Null),
+                };
+                let range = scalar.map.range(open..close + 1);
+                parts.push(TemplateNode { kind, range });
+                at = close + 1;
+            }
+            end => {
+                diagnostics.push(broken(end, scalar, open));
+                return vec![TemplateNode {
+                    kind: TemplateKind::Literal(Value::Null),
+                    range: whole,
+                }];
+            }
+        }
+    }
+    plain.push_str(&text[at..]);
+    push_text(&mut parts, &mut plain, whole);
+    parts
+}
+
+fn push_text(parts: &mut Vec<TemplateNode>, plain: &mut String, range: Range) {
+    if !plain.is_empty() {
+        let text = std::mem::take(plain);
+        parts.push(TemplateNode {
+            kind: TemplateKind::Literal(Value::string(text)),
+            range,
+        });
+    }
+}
+
+/// Why a `${` has no end.
+fn broken(end: End, scalar: &Scalar, open: usize) -> Diagnostic {
+    let text = &*scalar.text;
+    if matches!(end, End::TooDeep(_) | End::Mismatch(..)) {
+        return scan_error(end, text, &scalar.map);
+    }
+    let diagnostic = Diagnostic::error(
+        "unterminated-expression",
+        scalar.map.range(open..text.len()),
+        "this expression does not end",
+    )
+    .label("`${` without its `}`");
+    match (end, scalar.style) {
+        (End::OpenString(_), Style::Plain) => diagnostic
+            .help("a string in it is still open: in plain YAML text a ` #` begins a comment; put the whole scalar in quotes"),
+        (_, Style::Plain) => diagnostic.help(
+            "YAML ends plain text at `: `, ` #` and, between brackets, at `,` and `}`; put the whole scalar in quotes: \"${ … }\"",
+        ),
+        (End::OpenString(_), _) => diagnostic.help("a string in it is still open"),
+        _ => diagnostic.help("close it by `}`; a literal `${` is written `$${`"),
+    }
+}

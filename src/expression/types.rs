@@ -1,0 +1,403 @@
+//! Gradual types: what is known about a value before it is there. `Dynamic` agrees with everything.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::value::{Key, Value};
+
+/// Alternatives a union lists before it becomes `Dynamic`.
+const UNION_ALTERNATIVES_MAX: usize = 6;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Type {
+    /// Nothing is known.
+    Dynamic,
+    /// There is no value: an empty list's items.
+    Never,
+    Null,
+    Bool,
+    Int,
+    Uint,
+    Double,
+    String,
+    Bytes,
+    Timestamp,
+    Duration,
+    /// The type of types.
+    Type,
+    Ip,
+    Cidr,
+    List(Arc<Type>),
+    Map(Arc<Type>, Arc<Type>),
+    /// A map whose fields are known by name.
+    Object(Arc<Object>),
+    Optional(Arc<Type>),
+    /// One of several; never nested, never with equal alternatives.
+    Union(Arc<[Type]>),
+    /// A type known by its name only.
+    Abstract(Arc<str>, Arc<[Type]>),
+    /// A type parameter of a function's signature.
+    Parameter(Arc<str>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Object {
+    pub fields: BTreeMap<Arc<str>, Field>,
+    pub other: Other,
+}
+
+/// What a field that is not listed is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Other {
+    /// The schema does not say: selecting one is a mistake, having one is not.
+    Unlisted,
+    /// There is none.
+    Refused,
+    /// There is none because the value was built without: not a mistake to ask for, as `has()` and tests do.
+    Absent,
+    Allowed(Type),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Field {
+    pub value: Type,
+    pub presence: Presence,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    Required,
+    Optional,
+    /// The schema lists no required fields at all.
+    Unstated,
+}
+
+impl Type {
+    pub fn list(item: Type) -> Type {
+        Type::List(Arc::new(item))
+    }
+
+    pub fn map(key: Type, value: Type) -> Type {
+        Type::Map(Arc::new(key), Arc::new(value))
+    }
+
+    pub fn optional(inner: Type) -> Type {
+        Type::Optional(Arc::new(inner))
+    }
+
+    /// A JSON number.
+    pub fn number() -> Type {
+        Type::Union([Type::Int, Type::Double].into())
+    }
+
+    pub fn nullable(self) -> Type {
+        Type::union([self, Type::Null])
+    }
+
+    /// An object with these fields, all present, and no others.
+    pub fn object<N: Into<Arc<str>>>(fields: impl IntoIterator<Item = (N, Type)>) -> Type {
+        Type::with_fields(fields, Other::Refused)
+    }
+
+    /// The type of a map that was just built with these fields.
+    pub fn built<N: Into<Arc<str>>>(fields: impl IntoIterator<Item = (N, Type)>) -> Type {
+        Type::with_fields(fields, Other::Absent)
+    }
+
+    fn with_fields<N: Into<Arc<str>>>(
+        fields: impl IntoIterator<Item = (N, Type)>,
+        other: Other,
+    ) -> Type {
+        Type::Object(Arc::new(Object {
+            fields: fields
+                .into_iter()
+                .map(|(name, value)| {
+                    let presence = Presence::Required;
+                    (name.into(), Field { value, presence })
+                })
+                .collect(),
+            other,
+        }))
+    }
+
+    /// One of several types, simplified.
+    pub fn union(types: impl IntoIterator<Item = Type>) -> Type {
+        let mut alternatives: Vec<Type> = Vec::new();
+        for one in types {
+            match one {
+                Type::Dynamic => return Type::Dynamic,
+                Type::Never => {}
+                Type::Union(inner) => {
+                    for t in inner.iter() {
+                        add(&mut alternatives, t.clone());
+                    }
+                }
+                other => add(&mut alternatives, other),
+            }
+        }
+        match alternatives.len() {
+            0 => Type::Never,
+            1 => alternatives.swap_remove(0),
+            n if n > UNION_ALTERNATIVES_MAX => Type::Dynamic,
+            _ => Type::Union(alternatives.into()),
+        }
+    }
+
+    /// The type of values that are of either type. Lists and maps are joined inside.
+    pub fn join(&self, other: &Type) -> Type {
+        match (self, other) {
+            (a, b) if a == b => a.clone(),
+            (Type::Dynamic, _) | (_, Type::Dynamic) => Type::Dynamic,
+            (Type::Never, t) | (t, Type::Never) => t.clone(),
+            // Null stands for an absent value of these types.
+            (t @ (Type::Optional(_) | Type::Abstract(..) | Type::Timestamp | Type::Duration), Type::Null)
+            | (Type::Null, t @ (Type::Optional(_) | Type::Abstract(..) | Type::Timestamp | Type::Duration)) => {
+                t.clone()
+            }
+            (Type::List(a), Type::List(b)) => Type::list(a.join(b)),
+            (Type::Optional(a), Type::Optional(b)) => Type::optional(a.join(b)),
+            (Type::Map(k, v), Type::Map(l, w)) => Type::map(k.join(l), v.join(w)),
+            (Type::Object(a), Type::Object(b)) => Type::Object(Arc::new(a.join(b))),
+            (Type::Object(o), Type::Map(k, v)) | (Type::Map(k, v), Type::Object(o)) => {
+                Type::map(k.join(&Type::String), v.join(&o.values()))
+            }
+            _ => Type::union([self.clone(), other.clone()]),
+        }
+    }
+
+    /// The type of a value that is there.
+    pub fn of(value: &Value) -> Type {
+        match value {
+            Value::Null => Type::Null,
+            Value::Bool(_) => Type::Bool,
+            Value::Int(_) => Type::Int,
+            Value::Uint(_) => Type::Uint,
+            Value::Double(_) => Type::Double,
+            Value::String(_) => Type::String,
+            Value::Bytes(_) => Type::Bytes,
+            Value::Timestamp(_) => Type::Timestamp,
+            Value::Duration(_) => Type::Duration,
+            Value::Type(_) => Type::Type,
+            Value::List(items) => Type::list(joined(items.iter().map(Type::of))),
+            Value::Map(map) if map.keys().all(|k| k.as_str().is_some()) => {
+                let fields = map.iter().filter_map(|(k, v)| Some((k.as_str()?, Type::of(v))));
+                Type::built(fields)
+            }
+            Value::Map(map) => Type::map(
+                joined(map.keys().map(|k: &Key| Type::of(&k.to_value()))),
+                joined(map.values().map(Type::of)),
+            ),
+            Value::Optional(None) => Type::optional(Type::Never),
+            Value::Optional(Some(inner)) => Type::optional(Type::of(inner)),
+            Value::Encoded(_) => Type::Dynamic,
+        }
+    }
+
+    /// The type of a variable whose first value this is: what it says of later values is little.
+    pub fn of_first_value(value: &Value) -> Type {
+        match value {
+            Value::Int(_) | Value::Double(_) => Type::number(),
+            Value::List(items) if !items.is_empty() => {
+                Type::list(joined(items.iter().map(Type::of_first_value)))
+            }
+            Value::List(_) => Type::list(Type::Dynamic),
+            Value::Map(_) => Type::map(Type::String, Type::Dynamic),
+            Value::Null => Type::Dynamic,
+            other => Type::of(other),
+        }
+    }
+
+    /// Whether a value of this type may stand where `to` is asked for. What is not known is allowed.
+    pub fn assignable(&self, to: &Type) -> bool {
+        self.mismatch(to).is_none()
+    }
+
+    /// Why no value of this type fits `to`, in words that follow "because".
+    pub fn mismatch(&self, to: &Type) -> Option<String> {
+        let plain = || Some(format!("{self} is no {to}"));
+        match (self, to) {
+            (a, b) if a == b => None,
+            (Type::Dynamic | Type::Never | Type::Parameter(_), _) | (_, Type::Dynamic | Type::Parameter(_)) => None,
+            (Type::Union(any), _) => any.iter().all(|t| !t.assignable(to)).then(plain)?,
+            (_, Type::Union(any)) => {
+                if any.iter().any(|t| self.assignable(t)) {
+                    return None;
+                }
+                // One structured alternative tells more than "is no A or B".
+                let others: Vec<&Type> = any.iter().filter(|t| **t != Type::Null).collect();
+                match (self, &others[..]) {
+                    (Type::Object(_) | Type::List(_), [only]) => self.mismatch(only),
+                    _ => plain(),
+                }
+            }
+            (Type::Int, Type::Double) => None,
+            (Type::List(a), Type::List(b)) => a.mismatch(b).map(|why| format!("of its items {why}")),
+            (Type::Optional(a), Type::Optional(b)) => a.mismatch(b),
+            (Type::Map(k, v), Type::Map(l, w)) => k.mismatch(l).or_else(|| v.mismatch(w)),
+            (Type::Map(k, _), Type::Object(_)) => k.mismatch(&Type::String),
+            (Type::Object(o), Type::Map(k, v)) => {
+                Type::String.mismatch(k).or_else(|| o.values().mismatch(v))
+            }
+            (Type::Object(a), Type::Object(b)) => a.mismatch(b),
+            (Type::Abstract(a, x), Type::Abstract(b, y)) if a == b && x.len() == y.len() => {
+                x.iter().zip(y.iter()).find_map(|(p, q)| p.mismatch(q))
+            }
+            _ => plain(),
+        }
+    }
+
+    /// The type's alternatives: itself unless it is a union.
+    pub fn alternatives(&self) -> &[Type] {
+        match self {
+            Type::Union(any) => any,
+            one => std::slice::from_ref(one),
+        }
+    }
+
+    /// Whether the type says nothing that could contradict a use.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Type::Dynamic | Type::Never | Type::Parameter(_))
+    }
+}
+
+/// The join of all types; `Never` of none.
+pub fn joined(types: impl IntoIterator<Item = Type>) -> Type {
+    types.into_iter().fold(Type::Never, |all, t| all.join(&t))
+}
+
+fn add(alternatives: &mut Vec<Type>, one: Type) {
+    if !alternatives.contains(&one) {
+        alternatives.push(one);
+    }
+}
+
+impl Object {
+    /// The type of any field's value.
+    pub fn values(&self) -> Type {
+        let listed = joined(self.fields.values().map(|f| f.value.clone()));
+        match &self.other {
+            Other::Allowed(other) => listed.join(other),
+            Other::Unlisted | Other::Refused | Other::Absent => listed,
+        }
+    }
+
+    fn join(&self, other: &Object) -> Object {
+        let mut fields = BTreeMap::new();
+        for (name, a) in &self.fields {
+            let field = match other.fields.get(name) {
+                Some(b) => Field {
+                    value: a.value.join(&b.value),
+                    presence: if a.presence == b.presence {
+                        a.presence
+                    } else {
+                        Presence::Unstated
+                    },
+                },
+                None => Field {
+                    value: a.value.clone(),
+                    presence: Presence::Unstated,
+                },
+            };
+            fields.insert(name.clone(), field);
+        }
+        for (name, b) in &other.fields {
+            fields.entry(name.clone()).or_insert_with(|| Field {
+                value: b.value.clone(),
+                presence: Presence::Unstated,
+            });
+        }
+        let other = match (&self.other, &other.other) {
+            (Other::Allowed(a), Other::Allowed(b)) => Other::Allowed(a.join(b)),
+            (Other::Allowed(t), _) | (_, Other::Allowed(t)) => Other::Allowed(t.clone()),
+            (a, b) if a == b => a.clone(),
+            _ => Other::Unlisted,
+        };
+        Object { fields, other }
+    }
+
+    fn mismatch(&self, to: &Object) -> Option<String> {
+        for (name, wanted) in &to.fields {
+            match self.fields.get(name) {
+                Some(field) => {
+                    if let Some(why) = field.value.mismatch(&wanted.value) {
+                        return Some(format!("of its field `{name}` {why}"));
+                    }
+                }
+                None
+                    if wanted.presence == Presence::Required
+                        && matches!(self.other, Other::Refused | Other::Absent) => {
+                    return Some(format!("the field `{name}` is missing"));
+                }
+                None => {}
+            }
+        }
+        for (name, field) in &self.fields {
+            if to.fields.contains_key(name) || field.presence != Presence::Required {
+                continue;
+            }
+            match &to.other {
+                Other::Refused => return Some(format!("there is no field `{name}`")),
+                Other::Allowed(t) => {
+                    if let Some(why) = field.value.mismatch(t) {
+                        return Some(format!("of its field `{name}` {why}"));
+                    }
+                }
+                Other::Unlisted | Other::Absent => {}
+            }
+        }
+        None
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Type::Dynamic => "dyn",
+            Type::Never => "nothing",
+            Type::Null => "null",
+            Type::Bool => "bool",
+            Type::Int => "int",
+            Type::Uint => "uint",
+            Type::Double => "double",
+            Type::String => "string",
+            Type::Bytes => "bytes",
+            Type::Timestamp => "timestamp",
+            Type::Duration => "duration",
+            Type::Type => "type",
+            Type::Ip => "net.IP",
+            Type::Cidr => "net.CIDR",
+            Type::Parameter(name) => name,
+            Type::List(item) => return write!(f, "list({item})"),
+            Type::Map(key, value) => return write!(f, "map({key}, {value})"),
+            Type::Optional(inner) => return write!(f, "optional({inner})"),
+            Type::Object(object) => return object.fmt(f),
+            Type::Union(any) => {
+                for (i, t) in any.iter().enumerate() {
+                    write!(f, "{}{t}", if i == 0 { "" } else { " or " })?;
+                }
+                return Ok(());
+            }
+            Type::Abstract(name, parameters) if parameters.is_empty() => name,
+            Type::Abstract(name, parameters) => {
+                write!(f, "{name}(")?;
+                for (i, t) in parameters.iter().enumerate() {
+                    write!(f, "{}{t}", if i == 0 { "" } else { ", " })?;
+                }
+                return f.write_str(")");
+            }
+        })
+    }
+}
+
+/// The first few fields, so that a message stays a line.
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 4;
+        f.write_str("object{")?;
+        for (i, name) in self.fields.keys().take(SHOWN).enumerate() {
+            write!(f, "{}{name}", if i == 0 { "" } else { ", " })?;
+        }
+        f.write_str(if self.fields.len() > SHOWN { ", …}" } else { "}" })
+    }
+}
