@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::ast::{Comprehension, ComprehensionKind as Over, Entry, Expression, Kind, Node, Operator};
+use super::ast::{
+    Comprehension, ComprehensionKind as Over, Entry, Expression, Kind, Node, Operator,
+};
 use super::environment::Environment;
 use super::functions;
 use super::template::{Template, TemplateKind, TemplateNode};
@@ -115,7 +117,11 @@ impl<'e> Checker<'e> {
                     _ => Type::Dynamic,
                 };
                 let mapped = self.with_locals([(name.value.clone(), inner)], |c| c.node(body));
-                if *flat { mapped } else { Type::optional(mapped) }
+                if *flat {
+                    mapped
+                } else {
+                    Type::optional(mapped)
+                }
             }
             Kind::Error => Type::Dynamic,
         }
@@ -202,9 +208,11 @@ impl<'e> Checker<'e> {
         let mut diagnostic =
             Diagnostic::error("undefined-name", range, message).label("not defined here");
         if let Some(meant) = did_you_mean(name, names.iter().copied()) {
-            diagnostic = diagnostic
-                .help(format!("did you mean `{meant}`?"))
-                .fix(format!("replace by `{meant}`"), vec![(range, meant.to_owned())], false);
+            diagnostic = diagnostic.help(format!("did you mean `{meant}`?")).fix(
+                format!("replace by `{meant}`"),
+                vec![(range, meant.to_owned())],
+                false,
+            );
         } else if functions::exists(name, false) {
             diagnostic = diagnostic.help(format!("`{name}` is a function: {name}(…)"));
         } else if names.is_empty() {
@@ -215,7 +223,9 @@ impl<'e> Checker<'e> {
             names.dedup();
             names.truncate(12);
             let list = names.join("`, `");
-            diagnostic = diagnostic.help(format!("defined here: `{list}`; a text is written in quotes"));
+            diagnostic = diagnostic.help(format!(
+                "defined here: `{list}`; a text is written in quotes"
+            ));
         }
         self.report(diagnostic);
     }
@@ -343,7 +353,12 @@ impl<'e> Checker<'e> {
                 let path = path_text(node).unwrap_or_default();
                 self.select(&inner, &field, &path)
             }
-            _ => self.apply("[]", node.range, &[(inner, operand.range), (by, index.range)], true),
+            _ => self.apply(
+                "[]",
+                node.range,
+                &[(inner, operand.range), (by, index.range)],
+                true,
+            ),
         };
         if through { Type::optional(item) } else { item }
     }
@@ -388,8 +403,8 @@ impl<'e> Checker<'e> {
         let found = self.node(node);
         if !found.assignable(&Type::Bool) {
             let message = format!("a condition is true or false; this is {found}");
-            let diagnostic = Diagnostic::error("not-boolean", node.range, message)
-                .label(format!("{found}"));
+            let diagnostic =
+                Diagnostic::error("not-boolean", node.range, message).label(format!("{found}"));
             self.report(match found {
                 Type::String => diagnostic.help("compare it: … == 'text'"),
                 Type::Null => diagnostic,
@@ -452,7 +467,10 @@ impl<'e> Checker<'e> {
                 }
                 while let Some(right) = typed(self) {
                     let range = left.1.to(right.1);
-                    left = (self.apply(operator.symbol(), range, &[left, right], true), range);
+                    left = (
+                        self.apply(operator.symbol(), range, &[left, right], true),
+                        range,
+                    );
                 }
                 left.0
             }
@@ -463,7 +481,9 @@ impl<'e> Checker<'e> {
         let over = self.node(&c.over);
         let Some((key, value, is_map)) = turns(&over) else {
             let message = format!("{over} has nothing to go over; lists and maps have");
-            self.report(Diagnostic::error("wrong-operand", c.over.range, message).label(format!("{over}")));
+            self.report(
+                Diagnostic::error("wrong-operand", c.over.range, message).label(format!("{over}")),
+            );
             return Type::Dynamic;
         };
         let item = if is_map { key.clone() } else { value.clone() };
@@ -559,11 +579,13 @@ impl<'e> Checker<'e> {
                 all_named = false;
                 continue;
             };
-            let inner = object.as_ref().and_then(|o| match (o.fields.get(name), &o.other) {
-                (Some(field), _) => Some(&field.value),
-                (None, Other::Allowed(value)) => Some(value),
-                _ => None,
-            });
+            let inner = object
+                .as_ref()
+                .and_then(|o| match (o.fields.get(name), &o.other) {
+                    (Some(field), _) => Some(&field.value),
+                    (None, Other::Allowed(value)) => Some(value),
+                    _ => None,
+                });
             if let Some(o) = &object
                 && inner.is_none()
                 && o.other == Other::Refused
@@ -647,7 +669,8 @@ fn facts(condition: &Node, truth: bool, present: &mut Vec<String>) {
         Kind::Operator { operator, operands } => match (operator, truth, &operands[..]) {
             (Operator::Not, _, [inner]) => facts(inner, !truth, present),
             (Operator::And, true, all) | (Operator::Or, false, all) => {
-                all.iter().for_each(|operand| facts(operand, truth, present));
+                all.iter()
+                    .for_each(|operand| facts(operand, truth, present));
             }
             (Operator::In, true, [key, of]) => {
                 if let Kind::Literal(Value::String(name)) = &key.kind {

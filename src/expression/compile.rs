@@ -197,11 +197,7 @@ impl<'e> Compiler<'e> {
     }
 
     /// Compiles with more local variables in force.
-    fn inside(
-        &mut self,
-        names: &[&Spanned<Arc<str>>],
-        body: impl FnOnce(&mut Self) -> Id,
-    ) -> Id {
+    fn inside(&mut self, names: &[&Spanned<Arc<str>>], body: impl FnOnce(&mut Self) -> Id) -> Id {
         let outside = self.locals.len();
         self.locals.extend(names.iter().map(|n| n.value.clone()));
         let id = body(self);
@@ -309,7 +305,11 @@ impl<'e> Compiler<'e> {
         let mut node = target;
         loop {
             match &node.kind {
-                Kind::Select { operand, field, optional: false } => {
+                Kind::Select {
+                    operand,
+                    field,
+                    optional: false,
+                } => {
                     parts.push(&field.value);
                     node = operand;
                 }
@@ -467,7 +467,9 @@ impl<'e> Compiler<'e> {
                 let keys: Option<Vec<Key>> = entries
                     .iter()
                     .map(|(key, _)| match &key.kind {
-                        TemplateKind::Literal(Value::String(name)) => Some(Key::String(name.clone())),
+                        TemplateKind::Literal(Value::String(name)) => {
+                            Some(Key::String(name.clone()))
+                        }
                         _ => None,
                     })
                     .collect();

@@ -279,4 +279,3 @@ pub(super) fn sorted_order(
 fn is_nan(value: &Value) -> bool {
     matches!(value, Value::Double(d) if d.is_nan())
 }
-

@@ -198,11 +198,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    pub fn all<'s>(
-        &mut self,
-        ids: &[Id],
-        scope: Option<&'s Scope<'s>>,
-    ) -> Result<Vec<Operand<'s>>>
+    pub fn all<'s>(&mut self, ids: &[Id], scope: Option<&'s Scope<'s>>) -> Result<Vec<Operand<'s>>>
     where
         'a: 's,
     {
@@ -301,14 +297,18 @@ impl<'a> Machine<'a> {
             let found = operators::index(value, &index);
             return match (self.located(id, found)?, optional) {
                 (Some(found), false) => Ok(Operand::Borrowed(found)),
-                (found, true) => Ok(Operand::Owned(Value::Optional(found.cloned().map(Arc::new)))),
+                (found, true) => Ok(Operand::Owned(Value::Optional(
+                    found.cloned().map(Arc::new),
+                ))),
                 (None, false) => Err(self.error(id, operators::missing(value, &index))),
             };
         }
         let found = operators::index(&operand, &index);
         match (self.located(id, found)?, optional) {
             (Some(found), false) => Ok(Operand::Owned(found.clone())),
-            (found, true) => Ok(Operand::Owned(Value::Optional(found.cloned().map(Arc::new)))),
+            (found, true) => Ok(Operand::Owned(Value::Optional(
+                found.cloned().map(Arc::new),
+            ))),
             (None, false) => Err(self.error(id, operators::missing(&operand, &index))),
         }
     }

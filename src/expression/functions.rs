@@ -118,7 +118,10 @@ static BY_NAME: LazyLock<BTreeMap<bool, Names>> = LazyLock::new(|| {
     let mut by_name: BTreeMap<bool, Names> = BTreeMap::new();
     for overload in TABLE.iter() {
         let names = by_name.entry(overload.signature.member).or_default();
-        names.entry(&*overload.signature.name).or_default().push(overload);
+        names
+            .entry(&*overload.signature.name)
+            .or_default()
+            .push(overload);
     }
     by_name
 });
@@ -199,7 +202,12 @@ pub fn type_named(name: &str) -> Option<&'static str> {
 
 impl std::fmt::Debug for Overload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.signature.name, self.signature.parameters.len())
+        write!(
+            f,
+            "{}/{}",
+            self.signature.name,
+            self.signature.parameters.len()
+        )
     }
 }
 

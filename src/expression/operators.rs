@@ -80,7 +80,11 @@ fn double(operator: Operator, a: f64, b: f64) -> Result<f64> {
         Operator::Subtract => a - b,
         Operator::Multiply => a * b,
         Operator::Divide => a / b,
-        _ => return Err(Failure::new("no such overload: double % double; `%` is for integers")),
+        _ => {
+            return Err(Failure::new(
+                "no such overload: double % double; `%` is for integers",
+            ));
+        }
     })
 }
 
@@ -112,7 +116,12 @@ pub fn no_overload(operator: Operator, operands: &[&Value]) -> Failure {
     let name = |v: &Value| v.type_name().to_owned();
     Failure::new(match operands {
         [one] => format!("no such overload: {}{}", operator.symbol(), name(one)),
-        [a, b] => format!("no such overload: {} {} {}", name(a), operator.symbol(), name(b)),
+        [a, b] => format!(
+            "no such overload: {} {} {}",
+            name(a),
+            operator.symbol(),
+            name(b)
+        ),
         _ => format!("no such overload: {}", operator.symbol()),
     })
 }

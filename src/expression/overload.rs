@@ -35,7 +35,14 @@ impl Checker<'_> {
         let declared: Vec<Signature> = self.environment.declared(&full).cloned().collect();
         if !declared.is_empty() {
             let signatures: Vec<&Signature> = declared.iter().collect();
-            return self.choose(&full, name.range, node.range, &signatures, &arguments, false);
+            return self.choose(
+                &full,
+                name.range,
+                node.range,
+                &signatures,
+                &arguments,
+                false,
+            );
         }
         if !functions::exists(&full, member.is_some()) {
             self.unknown_function(&full, member.is_some(), name.range);
@@ -52,7 +59,14 @@ impl Checker<'_> {
             .iter()
             .map(|o| &o.signature)
             .collect();
-        self.choose(&full, name.range, node.range, &signatures, &arguments, false)
+        self.choose(
+            &full,
+            name.range,
+            node.range,
+            &signatures,
+            &arguments,
+            false,
+        )
     }
 
     /// A namespaced function's whole name, where the target is that namespace and no local variable.
@@ -76,7 +90,8 @@ impl Checker<'_> {
                 _ => return None,
             }
         }
-        let known = functions::exists(&full, false) || self.environment.declared(&full).next().is_some();
+        let known =
+            functions::exists(&full, false) || self.environment.declared(&full).next().is_some();
         known.then_some(full)
     }
 

@@ -98,7 +98,8 @@ fn too_long(range: Range, size_bytes: usize) -> Diagnostic {
 /// What is wrong where [`scan`] stopped.
 pub(super) fn scan_error(end: End, text: &str, map: &TextMap) -> Diagnostic {
     let one = |at: usize| map.range(at..at + 1);
-    let syntax = |at: usize, message: &str| Diagnostic::error("expression-syntax", one(at), message);
+    let syntax =
+        |at: usize, message: &str| Diagnostic::error("expression-syntax", one(at), message);
     match end {
         End::Text => syntax(text.len(), "the expression ends here"),
         End::Brace(at) => syntax(at, "this `}` closes nothing"),
@@ -157,7 +158,11 @@ impl Builder<'_> {
         let mut depth = 0;
         kind.children(&mut |child| depth = depth.max(child.depth));
         if usize::from(depth) >= EXPRESSION_DEPTH_MAX {
-            if !self.diagnostics.iter().any(|d| d.code == "expression-too-deep") {
+            if !self
+                .diagnostics
+                .iter()
+                .any(|d| d.code == "expression-too-deep")
+            {
                 self.report(
                     Diagnostic::error(
                         "expression-too-deep",
@@ -249,11 +254,7 @@ impl Builder<'_> {
         let negation = symbols.starts_with('-');
         let primary = parts.next().expect("an operand has a primary");
         // As in CEL's grammar, a sign before a number belongs to the number: this is how the smallest int is written.
-        let signed = negation
-            && matches!(
-                primary.as_rule(),
-                Rule::integer | Rule::double
-            );
+        let signed = negation && matches!(primary.as_rule(), Rule::integer | Rule::double);
         if signed {
             count -= 1;
         }
@@ -430,7 +431,10 @@ impl Builder<'_> {
         match parts.next() {
             Some(arguments) if optional || quoted => {
                 self.arguments(arguments);
-                self.error(range, "a function's name is written without `?` and backticks")
+                self.error(
+                    range,
+                    "a function's name is written without `?` and backticks",
+                )
             }
             Some(arguments) => {
                 let arguments = self.arguments(arguments);

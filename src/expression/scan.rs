@@ -102,7 +102,7 @@ mod tests {
         let cases = [
             ("a + b} rest", End::Brace(5)),
             ("{'a': '}'}.a}", End::Brace(12)),
-            (r#""\"}" + r'\'}"#, End::Brace(13)),
+            (r#""\"}" + r'\'}"#, End::Brace(12)),
             ("'''}'''}", End::Brace(7)),
             ("a // }\n}", End::Brace(7)),
             ("a.`b`}", End::Brace(5)),

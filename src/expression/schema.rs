@@ -48,7 +48,10 @@ impl Reader<'_> {
             }
         }
         // Together they say more than each of them; nothing that one of them allows is refused here.
-        if keywords.contains_key("allOf") || keywords.contains_key("if") || keywords.contains_key("not") {
+        if keywords.contains_key("allOf")
+            || keywords.contains_key("if")
+            || keywords.contains_key("not")
+        {
             return Type::Dynamic;
         }
         match keywords.get("type") {
@@ -136,8 +139,6 @@ fn of_json(value: &Json) -> Type {
         Json::Number(_) => Type::Int,
         Json::String(_) => Type::String,
         Json::Array(items) => Type::list(joined(items.iter().map(of_json))),
-        Json::Object(fields) => {
-            Type::object(fields.iter().map(|(n, v)| (n.as_str(), of_json(v))))
-        }
+        Json::Object(fields) => Type::object(fields.iter().map(|(n, v)| (n.as_str(), of_json(v)))),
     }
 }

@@ -22,9 +22,7 @@ impl Signature {
     /// Reads `string.contains(string) -> bool`, `size(list(A)) -> int`, `math.least(number...) -> number`,
     /// `int + int -> int`, `!bool -> bool`, `list(A)[int] -> A`, `bool ? A : A -> A`.
     pub fn parse(text: &str) -> Signature {
-        let (call, result) = text
-            .rsplit_once(" -> ")
-            .expect("a signature has a result");
+        let (call, result) = text.rsplit_once(" -> ").expect("a signature has a result");
         let words: Vec<&str> = split(call, ' ');
         let (name, member, parameters) = match words[..] {
             [left, symbol, right] => (symbol, false, vec![left, right]),

@@ -6,12 +6,7 @@ use super::parse::Rule;
 use crate::diagnostic::Diagnostic;
 use crate::source::TextMap;
 
-pub(super) fn explain(
-    error: &Error<Rule>,
-    source: &str,
-    base: usize,
-    map: &TextMap,
-) -> Diagnostic {
+pub(super) fn explain(error: &Error<Rule>, source: &str, base: usize, map: &TextMap) -> Diagnostic {
     let at = match error.location {
         InputLocation::Pos(at) | InputLocation::Span((at, _)) => at,
     };
@@ -73,13 +68,17 @@ fn meant(source: &str, at: usize, found: &str) -> Option<String> {
         "=" if before != Some('=') => "equality is written `==`".to_owned(),
         "=" => "equality is written `==`; there is no `===`".to_owned(),
         "&" => "`and` is written `&&`".to_owned(),
-        "|" => "`or` is written `||`; there are no filters with `|`, functions are called: x.size()".to_owned(),
+        "|" => {
+            "`or` is written `||`; there are no filters with `|`, functions are called: x.size()"
+                .to_owned()
+        }
         "and" => "`and` is written `&&`".to_owned(),
         "or" => "`or` is written `||`".to_owned(),
         "is" => "equality is written `==`".to_owned(),
         "not" => "`not` is written `!`".to_owned(),
         "?" if source[at..].starts_with("??") => {
-            "a default is written `a.?b.orValue(…)`, or `a.?b.default(…)` to replace null too".to_owned()
+            "a default is written `a.?b.orValue(…)`, or `a.?b.default(…)` to replace null too"
+                .to_owned()
         }
         "?" if source[at..].starts_with("?.") => "an optional field is selected by `.?`".to_owned(),
         "$" => "inside of an expression names stand alone, without `${ }`".to_owned(),

@@ -107,13 +107,13 @@ fn read(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> TemplateNode {
 fn key(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> TemplateNode {
     let range = entry.key.range;
     let kind = match &entry.key.data {
-        Data::Scalar(scalar) => {
-            match self::scalar(scalar, range, diagnostics) {
-                TemplateKind::Literal(Value::String(text)) => TemplateKind::Literal(Value::String(text)),
-                TemplateKind::Literal(_) => TemplateKind::Literal(Value::String(scalar.text.clone())),
-                computed => computed,
+        Data::Scalar(scalar) => match self::scalar(scalar, range, diagnostics) {
+            TemplateKind::Literal(Value::String(text)) => {
+                TemplateKind::Literal(Value::String(text))
             }
-        }
+            TemplateKind::Literal(_) => TemplateKind::Literal(Value::String(scalar.text.clone())),
+            computed => computed,
+        },
         _ => {
             diagnostics.push(Diagnostic::error(
                 "wrong-type",

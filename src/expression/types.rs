@@ -151,10 +151,14 @@ impl Type {
             (Type::Dynamic, _) | (_, Type::Dynamic) => Type::Dynamic,
             (Type::Never, t) | (t, Type::Never) => t.clone(),
             // Null stands for an absent value of these types.
-            (t @ (Type::Optional(_) | Type::Abstract(..) | Type::Timestamp | Type::Duration), Type::Null)
-            | (Type::Null, t @ (Type::Optional(_) | Type::Abstract(..) | Type::Timestamp | Type::Duration)) => {
-                t.clone()
-            }
+            (
+                t @ (Type::Optional(_) | Type::Abstract(..) | Type::Timestamp | Type::Duration),
+                Type::Null,
+            )
+            | (
+                Type::Null,
+                t @ (Type::Optional(_) | Type::Abstract(..) | Type::Timestamp | Type::Duration),
+            ) => t.clone(),
             (Type::List(a), Type::List(b)) => Type::list(a.join(b)),
             (Type::Optional(a), Type::Optional(b)) => Type::optional(a.join(b)),
             (Type::Map(k, v), Type::Map(l, w)) => Type::map(k.join(l), v.join(w)),
@@ -181,7 +185,9 @@ impl Type {
             Value::Type(_) => Type::Type,
             Value::List(items) => Type::list(joined(items.iter().map(Type::of))),
             Value::Map(map) if map.keys().all(|k| k.as_str().is_some()) => {
-                let fields = map.iter().filter_map(|(k, v)| Some((k.as_str()?, Type::of(v))));
+                let fields = map
+                    .iter()
+                    .filter_map(|(k, v)| Some((k.as_str()?, Type::of(v))));
                 Type::built(fields)
             }
             Value::Map(map) => Type::map(
@@ -218,7 +224,8 @@ impl Type {
         let plain = || Some(format!("{self} is no {to}"));
         match (self, to) {
             (a, b) if a == b => None,
-            (Type::Dynamic | Type::Never | Type::Parameter(_), _) | (_, Type::Dynamic | Type::Parameter(_)) => None,
+            (Type::Dynamic | Type::Never | Type::Parameter(_), _)
+            | (_, Type::Dynamic | Type::Parameter(_)) => None,
             (Type::Union(any), _) => any.iter().all(|t| !t.assignable(to)).then(plain)?,
             (_, Type::Union(any)) => {
                 if any.iter().any(|t| self.assignable(t)) {
@@ -232,7 +239,9 @@ impl Type {
                 }
             }
             (Type::Int, Type::Double) => None,
-            (Type::List(a), Type::List(b)) => a.mismatch(b).map(|why| format!("of its items {why}")),
+            (Type::List(a), Type::List(b)) => {
+                a.mismatch(b).map(|why| format!("of its items {why}"))
+            }
             (Type::Optional(a), Type::Optional(b)) => a.mismatch(b),
             (Type::Map(k, v), Type::Map(l, w)) => k.mismatch(l).or_else(|| v.mismatch(w)),
             (Type::Map(k, _), Type::Object(_)) => k.mismatch(&Type::String),
@@ -324,9 +333,9 @@ impl Object {
                         return Some(format!("of its field `{name}` {why}"));
                     }
                 }
-                None
-                    if wanted.presence == Presence::Required
-                        && matches!(self.other, Other::Refused | Other::Absent) => {
+                None if wanted.presence == Presence::Required
+                    && matches!(self.other, Other::Refused | Other::Absent) =>
+                {
                     return Some(format!("the field `{name}` is missing"));
                 }
                 None => {}
@@ -398,6 +407,10 @@ impl fmt::Display for Object {
         for (i, name) in self.fields.keys().take(SHOWN).enumerate() {
             write!(f, "{}{name}", if i == 0 { "" } else { ", " })?;
         }
-        f.write_str(if self.fields.len() > SHOWN { ", …}" } else { "}" })
+        f.write_str(if self.fields.len() > SHOWN {
+            ", …}"
+        } else {
+            "}"
+        })
     }
 }

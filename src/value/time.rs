@@ -138,7 +138,10 @@ fn offset_seconds(zone: &str) -> Option<i64> {
         [b'-', _, _, b':', _, _] => -1,
         _ => return None,
     };
-    let digits = |range| zone.get(range).filter(|d: &&str| d.bytes().all(|b| b.is_ascii_digit()));
+    let digits = |range| {
+        zone.get(range)
+            .filter(|d: &&str| d.bytes().all(|b| b.is_ascii_digit()))
+    };
     let hours: i64 = digits(1..3)?.parse().ok()?;
     let minutes: i64 = digits(4..6)?.parse().ok()?;
     (hours < 24 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))

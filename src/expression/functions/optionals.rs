@@ -14,15 +14,60 @@ pub const SECTION: Section = Section {
 };
 
 const ROWS: &[Row] = &[
-    row("optional.of(A) -> optional(A)", of, "An optional with the value.", &["optional.of(1).hasValue()"]),
-    row("optional.none() -> optional(any)", none, "An optional without a value.", &["!optional.none().hasValue()"]),
-    row("optional.ofNonZeroValue(A) -> optional(A)", of_non_zero, "With the value, unless it is null, false, zero or empty.", &["optional.ofNonZeroValue('') == optional.none()"]),
-    row("optional.unwrap(list(optional(A))) -> list(A)", unwrap, "The values of those that have one.", &["optional.unwrap([optional.of(1), optional.none()]) == [1]"]),
-    row("list(optional(A)).unwrapOpt() -> list(A)", unwrap, "The values of those that have one.", &["[optional.of(1), optional.none()].unwrapOpt() == [1]"]),
-    row("optional(A).hasValue() -> bool", has_value, "Whether there is a value.", &["optional.of(null).hasValue()"]),
-    row("optional(A).value() -> A", value, "The value; without one it is an error.", &["optional.of(1).value() == 1"]),
-    row("optional(A).or(optional(A)) -> optional(A)", or, "The first of the two that has a value.", &["optional.none().or(optional.of(1)).value() == 1"]),
-    row("optional(A).orValue(A) -> A", or_value, "The value, or else the argument.", &["{'a': 1}.?b.orValue(2) == 2"]),
+    row(
+        "optional.of(A) -> optional(A)",
+        of,
+        "An optional with the value.",
+        &["optional.of(1).hasValue()"],
+    ),
+    row(
+        "optional.none() -> optional(any)",
+        none,
+        "An optional without a value.",
+        &["!optional.none().hasValue()"],
+    ),
+    row(
+        "optional.ofNonZeroValue(A) -> optional(A)",
+        of_non_zero,
+        "With the value, unless it is null, false, zero or empty.",
+        &["optional.ofNonZeroValue('') == optional.none()"],
+    ),
+    row(
+        "optional.unwrap(list(optional(A))) -> list(A)",
+        unwrap,
+        "The values of those that have one.",
+        &["optional.unwrap([optional.of(1), optional.none()]) == [1]"],
+    ),
+    row(
+        "list(optional(A)).unwrapOpt() -> list(A)",
+        unwrap,
+        "The values of those that have one.",
+        &["[optional.of(1), optional.none()].unwrapOpt() == [1]"],
+    ),
+    row(
+        "optional(A).hasValue() -> bool",
+        has_value,
+        "Whether there is a value.",
+        &["optional.of(null).hasValue()"],
+    ),
+    row(
+        "optional(A).value() -> A",
+        value,
+        "The value; without one it is an error.",
+        &["optional.of(1).value() == 1"],
+    ),
+    row(
+        "optional(A).or(optional(A)) -> optional(A)",
+        or,
+        "The first of the two that has a value.",
+        &["optional.none().or(optional.of(1)).value() == 1"],
+    ),
+    row(
+        "optional(A).orValue(A) -> A",
+        or_value,
+        "The value, or else the argument.",
+        &["{'a': 1}.?b.orValue(2) == 2"],
+    ),
 ];
 
 fn of(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {

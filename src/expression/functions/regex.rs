@@ -18,12 +18,45 @@ pub const SECTION: Section = Section {
 };
 
 const ROWS: &[Row] = &[
-    row("string.matches(string) -> bool", matches, "Whether the pattern occurs in the text; `^` and `$` anchor it.", &["'hubba'.matches('ubb')", "!'hubba'.matches('^ubb$')"]),
-    row("matches(string, string) -> bool", matches, "The same.", &["matches('hubba', 'h.*a')"]),
-    row("regex.extract(string, string) -> optional(string)", extract, "The first match, or its group where the pattern has one. More than one group is an error.", &["regex.extract('item-A, item-B', 'item-(\\\\w+)') == optional.of('A')", "regex.extract('HELLO', 'hello') == optional.none()"]),
-    row("regex.extractAll(string, string) -> list(string)", extract_all, "All matches, or their groups.", &["regex.extractAll('id:123, id:456', 'id:\\\\d+') == ['id:123', 'id:456']"]),
-    row("regex.replace(string, string, string) -> string", replace, "Every match replaced; `\\1` to `\\9` in the replacement are groups, `\\0` is the match.", &["regex.replace('foo bar', '(fo)o (ba)r', '\\\\2 \\\\1') == 'ba fo'"]),
-    row("regex.replace(string, string, string, int) -> string", replace, "The first so many matches replaced, all if negative.", &["regex.replace('banana', 'a', 'x', 2) == 'bxnxna'"]),
+    row(
+        "string.matches(string) -> bool",
+        matches,
+        "Whether the pattern occurs in the text; `^` and `$` anchor it.",
+        &["'hubba'.matches('ubb')", "!'hubba'.matches('^ubb$')"],
+    ),
+    row(
+        "matches(string, string) -> bool",
+        matches,
+        "The same.",
+        &["matches('hubba', 'h.*a')"],
+    ),
+    row(
+        "regex.extract(string, string) -> optional(string)",
+        extract,
+        "The first match, or its group where the pattern has one. More than one group is an error.",
+        &[
+            "regex.extract('item-A, item-B', 'item-(\\\\w+)') == optional.of('A')",
+            "regex.extract('HELLO', 'hello') == optional.none()",
+        ],
+    ),
+    row(
+        "regex.extractAll(string, string) -> list(string)",
+        extract_all,
+        "All matches, or their groups.",
+        &["regex.extractAll('id:123, id:456', 'id:\\\\d+') == ['id:123', 'id:456']"],
+    ),
+    row(
+        "regex.replace(string, string, string) -> string",
+        replace,
+        "Every match replaced; `\\1` to `\\9` in the replacement are groups, `\\0` is the match.",
+        &["regex.replace('foo bar', '(fo)o (ba)r', '\\\\2 \\\\1') == 'ba fo'"],
+    ),
+    row(
+        "regex.replace(string, string, string, int) -> string",
+        replace,
+        "The first so many matches replaced, all if negative.",
+        &["regex.replace('banana', 'a', 'x', 2) == 'bxnxna'"],
+    ),
 ];
 
 /// Which argument of a function is a pattern.
@@ -68,7 +101,8 @@ fn pattern(call: &mut Call, arguments: &[Operand]) -> Result<(Regex, Arc<str>), 
     };
     // A matcher looks at each byte once for each place in the pattern that it may be at.
     let places = (pattern.len() / 16 + 1) as u64;
-    call.budget.charge((text.len() as u64 / 8).saturating_mul(places))?;
+    call.budget
+        .charge((text.len() as u64 / 8).saturating_mul(places))?;
     Ok((regex, text))
 }
 

@@ -15,55 +15,304 @@ pub const SECTION: Section = Section {
 };
 
 const ROWS: &[Row] = &[
-    row("size(string) -> int", size, "The number of characters.", &["size('añb') == 3"]),
-    row("size(bytes) -> int", size, "The number of bytes.", &["size(b'abc') == 3"]),
-    row("size(list(A)) -> int", size, "The number of items.", &["size([1, 2]) == 2"]),
-    row("size(map(A, B)) -> int", size, "The number of entries.", &["size({'a': 1}) == 1"]),
-    row("string.size() -> int", size, "The number of characters.", &["'añb'.size() == 3"]),
-    row("bytes.size() -> int", size, "The number of bytes.", &["b'abc'.size() == 3"]),
-    row("list(A).size() -> int", size, "The number of items.", &["[1, 2].size() == 2"]),
-    row("map(A, B).size() -> int", size, "The number of entries.", &["{'a': 1}.size() == 1"]),
-    row("string.contains(string) -> bool", contains, "Whether the text occurs in it.", &["'hello'.contains('ell')"]),
-    row("string.startsWith(string) -> bool", starts_with, "Whether it begins so.", &["'hello'.startsWith('he')"]),
-    row("string.endsWith(string) -> bool", ends_with, "Whether it ends so.", &["'hello'.endsWith('lo')"]),
-    row("type(any) -> type", type_of, "The value's type: `bool`, `int`, `list`, `null_type` and so on are names of types.", &["type(1) == int", "type(null) == null_type"]),
-    row("dyn(any) -> any", same, "The value itself; the checker knows nothing of its type.", &["dyn(1) == 1"]),
-    row("bool(bool) -> bool", same, "The value itself.", &["bool(true)"]),
-    row("bool(string) -> bool", to_bool, "From `1`, `t`, `true`, `TRUE`, `True`, and the same for false.", &["bool('true')", "!bool('0')"]),
-    row("int(int) -> int", same, "The value itself.", &["int(1) == 1"]),
-    row("int(uint) -> int", to_int, "The same number.", &["int(1u) == 1"]),
-    row("int(double) -> int", to_int, "Rounded towards zero.", &["int(-1.9) == -1"]),
-    row("int(string) -> int", to_int, "From decimal digits with or without a sign.", &["int('-12') == -12"]),
-    row("int(timestamp) -> int", to_int, "Seconds since 1970-01-01T00:00:00Z.", &["int(timestamp('1970-01-01T00:01:00Z')) == 60"]),
-    row("int(duration) -> int", to_int, "Extension: whole seconds.", &["int(duration('1m')) == 60"]),
-    row("uint(uint) -> uint", same, "The value itself.", &["uint(1u) == 1u"]),
-    row("uint(int) -> uint", to_uint, "The same number; a negative one is an error.", &["uint(1) == 1u"]),
-    row("uint(double) -> uint", to_uint, "Rounded towards zero.", &["uint(1.9) == 1u"]),
-    row("uint(string) -> uint", to_uint, "From decimal digits.", &["uint('12') == 12u"]),
-    row("double(double) -> double", same, "The value itself.", &["double(1.5) == 1.5"]),
-    row("double(int) -> double", to_double, "The nearest double.", &["double(1) == 1.0"]),
-    row("double(uint) -> double", to_double, "The nearest double.", &["double(1u) == 1.0"]),
-    row("double(string) -> double", to_double, "From a decimal number, `NaN`, `Infinity` or `-Infinity`.", &["double('1e3') == 1000.0"]),
-    row("string(string) -> string", same, "The value itself.", &["string('a') == 'a'"]),
-    row("string(bool) -> string", to_string, "`true` or `false`.", &["string(true) == 'true'"]),
-    row("string(int) -> string", to_string, "Decimal digits.", &["string(-12) == '-12'"]),
-    row("string(uint) -> string", to_string, "Decimal digits.", &["string(12u) == '12'"]),
-    row("string(double) -> string", to_string, "The shortest decimal number that reads back as the same.", &["string(1.5) == '1.5'", "string(1e100) == '1e+100'"]),
-    row("string(bytes) -> string", to_string, "Bytes that are UTF-8; others are an error.", &["string(b'abc') == 'abc'"]),
-    row("string(timestamp) -> string", to_string, "RFC 3339 in UTC.", &["string(timestamp(0)) == '1970-01-01T00:00:00Z'"]),
-    row("string(duration) -> string", to_string, "Seconds with an `s`.", &["string(duration('1m')) == '60s'"]),
-    row("string(null) -> string", to_string, "Extension: `null`.", &["string(null) == 'null'"]),
-    row("string(list(A)) -> string", to_string, "Extension: JSON.", &["string([1, 'a']) == '[1,\"a\"]'"]),
-    row("string(map(A, B)) -> string", to_string, "Extension: JSON.", &["string({'a': 1}) == '{\"a\":1}'"]),
-    row("string(type) -> string", to_string, "Extension: the type's name.", &["string(int) == 'int'"]),
-    row("bytes(bytes) -> bytes", same, "The value itself.", &["bytes(b'a') == b'a'"]),
-    row("bytes(string) -> bytes", to_bytes, "The text in UTF-8.", &["bytes('ÿ') == b'\\303\\277'"]),
-    row("timestamp(timestamp) -> timestamp", same, "The value itself.", &["timestamp(timestamp(0)) == timestamp(0)"]),
-    row("timestamp(string) -> timestamp", to_timestamp, "From RFC 3339.", &["timestamp('1970-01-01T01:00:00+01:00') == timestamp(0)"]),
-    row("timestamp(int) -> timestamp", to_timestamp, "From seconds since 1970-01-01T00:00:00Z.", &["timestamp(60) == timestamp('1970-01-01T00:01:00Z')"]),
-    row("duration(duration) -> duration", same, "The value itself.", &["duration(duration('1s')) == duration('1s')"]),
-    row("duration(string) -> duration", to_duration, "From numbers with `h`, `m`, `s`, `ms`, `us` and `ns`. The forms that a step's fields take (`1h 30m`, `3d`, `PT5M`) are read too, as an extension.", &["duration('1h30m') == duration('5400s')", "duration('1.5s') == duration('1500ms')", "duration('3d') == duration('72h')"]),
-    row("duration(int) -> duration", to_duration, "Extension: from seconds.", &["duration(60) == duration('1m')"]),
+    row(
+        "size(string) -> int",
+        size,
+        "The number of characters.",
+        &["size('añb') == 3"],
+    ),
+    row(
+        "size(bytes) -> int",
+        size,
+        "The number of bytes.",
+        &["size(b'abc') == 3"],
+    ),
+    row(
+        "size(list(A)) -> int",
+        size,
+        "The number of items.",
+        &["size([1, 2]) == 2"],
+    ),
+    row(
+        "size(map(A, B)) -> int",
+        size,
+        "The number of entries.",
+        &["size({'a': 1}) == 1"],
+    ),
+    row(
+        "string.size() -> int",
+        size,
+        "The number of characters.",
+        &["'añb'.size() == 3"],
+    ),
+    row(
+        "bytes.size() -> int",
+        size,
+        "The number of bytes.",
+        &["b'abc'.size() == 3"],
+    ),
+    row(
+        "list(A).size() -> int",
+        size,
+        "The number of items.",
+        &["[1, 2].size() == 2"],
+    ),
+    row(
+        "map(A, B).size() -> int",
+        size,
+        "The number of entries.",
+        &["{'a': 1}.size() == 1"],
+    ),
+    row(
+        "string.contains(string) -> bool",
+        contains,
+        "Whether the text occurs in it.",
+        &["'hello'.contains('ell')"],
+    ),
+    row(
+        "string.startsWith(string) -> bool",
+        starts_with,
+        "Whether it begins so.",
+        &["'hello'.startsWith('he')"],
+    ),
+    row(
+        "string.endsWith(string) -> bool",
+        ends_with,
+        "Whether it ends so.",
+        &["'hello'.endsWith('lo')"],
+    ),
+    row(
+        "type(any) -> type",
+        type_of,
+        "The value's type: `bool`, `int`, `list`, `null_type` and so on are names of types.",
+        &["type(1) == int", "type(null) == null_type"],
+    ),
+    row(
+        "dyn(any) -> any",
+        same,
+        "The value itself; the checker knows nothing of its type.",
+        &["dyn(1) == 1"],
+    ),
+    row(
+        "bool(bool) -> bool",
+        same,
+        "The value itself.",
+        &["bool(true)"],
+    ),
+    row(
+        "bool(string) -> bool",
+        to_bool,
+        "From `1`, `t`, `true`, `TRUE`, `True`, and the same for false.",
+        &["bool('true')", "!bool('0')"],
+    ),
+    row(
+        "int(int) -> int",
+        same,
+        "The value itself.",
+        &["int(1) == 1"],
+    ),
+    row(
+        "int(uint) -> int",
+        to_int,
+        "The same number.",
+        &["int(1u) == 1"],
+    ),
+    row(
+        "int(double) -> int",
+        to_int,
+        "Rounded towards zero.",
+        &["int(-1.9) == -1"],
+    ),
+    row(
+        "int(string) -> int",
+        to_int,
+        "From decimal digits with or without a sign.",
+        &["int('-12') == -12"],
+    ),
+    row(
+        "int(timestamp) -> int",
+        to_int,
+        "Seconds since 1970-01-01T00:00:00Z.",
+        &["int(timestamp('1970-01-01T00:01:00Z')) == 60"],
+    ),
+    row(
+        "int(duration) -> int",
+        to_int,
+        "Extension: whole seconds.",
+        &["int(duration('1m')) == 60"],
+    ),
+    row(
+        "uint(uint) -> uint",
+        same,
+        "The value itself.",
+        &["uint(1u) == 1u"],
+    ),
+    row(
+        "uint(int) -> uint",
+        to_uint,
+        "The same number; a negative one is an error.",
+        &["uint(1) == 1u"],
+    ),
+    row(
+        "uint(double) -> uint",
+        to_uint,
+        "Rounded towards zero.",
+        &["uint(1.9) == 1u"],
+    ),
+    row(
+        "uint(string) -> uint",
+        to_uint,
+        "From decimal digits.",
+        &["uint('12') == 12u"],
+    ),
+    row(
+        "double(double) -> double",
+        same,
+        "The value itself.",
+        &["double(1.5) == 1.5"],
+    ),
+    row(
+        "double(int) -> double",
+        to_double,
+        "The nearest double.",
+        &["double(1) == 1.0"],
+    ),
+    row(
+        "double(uint) -> double",
+        to_double,
+        "The nearest double.",
+        &["double(1u) == 1.0"],
+    ),
+    row(
+        "double(string) -> double",
+        to_double,
+        "From a decimal number, `NaN`, `Infinity` or `-Infinity`.",
+        &["double('1e3') == 1000.0"],
+    ),
+    row(
+        "string(string) -> string",
+        same,
+        "The value itself.",
+        &["string('a') == 'a'"],
+    ),
+    row(
+        "string(bool) -> string",
+        to_string,
+        "`true` or `false`.",
+        &["string(true) == 'true'"],
+    ),
+    row(
+        "string(int) -> string",
+        to_string,
+        "Decimal digits.",
+        &["string(-12) == '-12'"],
+    ),
+    row(
+        "string(uint) -> string",
+        to_string,
+        "Decimal digits.",
+        &["string(12u) == '12'"],
+    ),
+    row(
+        "string(double) -> string",
+        to_string,
+        "The shortest decimal number that reads back as the same.",
+        &["string(1.5) == '1.5'", "string(1e100) == '1e+100'"],
+    ),
+    row(
+        "string(bytes) -> string",
+        to_string,
+        "Bytes that are UTF-8; others are an error.",
+        &["string(b'abc') == 'abc'"],
+    ),
+    row(
+        "string(timestamp) -> string",
+        to_string,
+        "RFC 3339 in UTC.",
+        &["string(timestamp(0)) == '1970-01-01T00:00:00Z'"],
+    ),
+    row(
+        "string(duration) -> string",
+        to_string,
+        "Seconds with an `s`.",
+        &["string(duration('1m')) == '60s'"],
+    ),
+    row(
+        "string(null) -> string",
+        to_string,
+        "Extension: `null`.",
+        &["string(null) == 'null'"],
+    ),
+    row(
+        "string(list(A)) -> string",
+        to_string,
+        "Extension: JSON.",
+        &["string([1, 'a']) == '[1,\"a\"]'"],
+    ),
+    row(
+        "string(map(A, B)) -> string",
+        to_string,
+        "Extension: JSON.",
+        &["string({'a': 1}) == '{\"a\":1}'"],
+    ),
+    row(
+        "string(type) -> string",
+        to_string,
+        "Extension: the type's name.",
+        &["string(int) == 'int'"],
+    ),
+    row(
+        "bytes(bytes) -> bytes",
+        same,
+        "The value itself.",
+        &["bytes(b'a') == b'a'"],
+    ),
+    row(
+        "bytes(string) -> bytes",
+        to_bytes,
+        "The text in UTF-8.",
+        &["bytes('ÿ') == b'\\303\\277'"],
+    ),
+    row(
+        "timestamp(timestamp) -> timestamp",
+        same,
+        "The value itself.",
+        &["timestamp(timestamp(0)) == timestamp(0)"],
+    ),
+    row(
+        "timestamp(string) -> timestamp",
+        to_timestamp,
+        "From RFC 3339.",
+        &["timestamp('1970-01-01T01:00:00+01:00') == timestamp(0)"],
+    ),
+    row(
+        "timestamp(int) -> timestamp",
+        to_timestamp,
+        "From seconds since 1970-01-01T00:00:00Z.",
+        &["timestamp(60) == timestamp('1970-01-01T00:01:00Z')"],
+    ),
+    row(
+        "duration(duration) -> duration",
+        same,
+        "The value itself.",
+        &["duration(duration('1s')) == duration('1s')"],
+    ),
+    row(
+        "duration(string) -> duration",
+        to_duration,
+        "From numbers with `h`, `m`, `s`, `ms`, `us` and `ns`. The forms that a step's fields take (`1h 30m`, `3d`, `PT5M`) are read too, as an extension.",
+        &[
+            "duration('1h30m') == duration('5400s')",
+            "duration('1.5s') == duration('1500ms')",
+            "duration('3d') == duration('72h')",
+        ],
+    ),
+    row(
+        "duration(int) -> duration",
+        to_duration,
+        "Extension: from seconds.",
+        &["duration(60) == duration('1m')"],
+    ),
 ];
 
 fn same(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
@@ -115,7 +364,10 @@ fn to_bool(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
 
 #[cold]
 fn not_convertible(value: &Value, to: &str) -> Failure {
-    Failure::new(format!("type conversion error: {} is no {to}", shown(value)))
+    Failure::new(format!(
+        "type conversion error: {} is no {to}",
+        shown(value)
+    ))
 }
 
 #[cold]
@@ -196,9 +448,9 @@ fn to_timestamp(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
 
 fn to_duration(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
     match &*arguments[0] {
-        Value::Int(seconds) if seconds.abs() <= crate::value::Duration::SECONDS_MAX => {
-            Ok(Value::Duration(crate::value::Duration::from_seconds(*seconds)))
-        }
+        Value::Int(seconds) if seconds.abs() <= crate::value::Duration::SECONDS_MAX => Ok(
+            Value::Duration(crate::value::Duration::from_seconds(*seconds)),
+        ),
         Value::Int(seconds) => Err(out_of_range(seconds, "duration")),
         Value::String(text) => super::time::parse_duration(text).map(Value::Duration),
         other => Err(unexpected(other)),

@@ -15,30 +15,150 @@ pub const SECTION: Section = Section {
 };
 
 const ROWS: &[Row] = &[
-    row("timestamp.getFullYear() -> int", get_full_year, "The year.", &["timestamp(0).getFullYear() == 1970"]),
-    row("timestamp.getFullYear(string) -> int", get_full_year, "The year in a time zone.", &["timestamp(0).getFullYear('-01:00') == 1969"]),
-    row("timestamp.getMonth() -> int", get_month, "The month, from 0.", &["timestamp(0).getMonth() == 0"]),
-    row("timestamp.getMonth(string) -> int", get_month, "The month in a time zone, from 0.", &["timestamp(0).getMonth('America/New_York') == 11"]),
-    row("timestamp.getDate() -> int", get_date, "The day of the month, from 1.", &["timestamp(0).getDate() == 1"]),
-    row("timestamp.getDate(string) -> int", get_date, "The day of the month in a time zone, from 1.", &["timestamp(0).getDate('America/New_York') == 31"]),
-    row("timestamp.getDayOfMonth() -> int", get_day_of_month, "The day of the month, from 0.", &["timestamp(0).getDayOfMonth() == 0"]),
-    row("timestamp.getDayOfMonth(string) -> int", get_day_of_month, "The day of the month in a time zone, from 0.", &["timestamp(0).getDayOfMonth('America/New_York') == 30"]),
-    row("timestamp.getDayOfWeek() -> int", get_day_of_week, "The day of the week, 0 for Sunday.", &["timestamp(0).getDayOfWeek() == 4"]),
-    row("timestamp.getDayOfWeek(string) -> int", get_day_of_week, "The day of the week in a time zone, 0 for Sunday.", &["timestamp(0).getDayOfWeek('America/New_York') == 3"]),
-    row("timestamp.getDayOfYear() -> int", get_day_of_year, "The day of the year, from 0.", &["timestamp(0).getDayOfYear() == 0"]),
-    row("timestamp.getDayOfYear(string) -> int", get_day_of_year, "The day of the year in a time zone, from 0.", &["timestamp(0).getDayOfYear('America/New_York') == 364"]),
-    row("timestamp.getHours() -> int", get_hours, "The hour, 0 to 23.", &["timestamp(3600).getHours() == 1"]),
-    row("timestamp.getHours(string) -> int", get_hours, "The hour in a time zone.", &["timestamp(0).getHours('Asia/Kathmandu') == 5"]),
-    row("timestamp.getMinutes() -> int", get_minutes, "The minute of the hour.", &["timestamp(60).getMinutes() == 1"]),
-    row("timestamp.getMinutes(string) -> int", get_minutes, "The minute of the hour in a time zone.", &["timestamp(0).getMinutes('Asia/Kolkata') == 30"]),
-    row("timestamp.getSeconds() -> int", get_seconds, "The second of the minute.", &["timestamp(61).getSeconds() == 1"]),
-    row("timestamp.getSeconds(string) -> int", get_seconds, "The second of the minute in a time zone.", &["timestamp(61).getSeconds('UTC') == 1"]),
-    row("timestamp.getMilliseconds() -> int", get_milliseconds, "The millisecond of the second.", &["timestamp('1970-01-01T00:00:00.5Z').getMilliseconds() == 500"]),
-    row("timestamp.getMilliseconds(string) -> int", get_milliseconds, "The millisecond of the second in a time zone.", &["timestamp('1970-01-01T00:00:00.5Z').getMilliseconds('UTC') == 500"]),
-    row("duration.getHours() -> int", get_hours, "The whole hours of it.", &["duration('90m').getHours() == 1"]),
-    row("duration.getMinutes() -> int", get_minutes, "The whole minutes of it.", &["duration('90m').getMinutes() == 90"]),
-    row("duration.getSeconds() -> int", get_seconds, "The whole seconds of it.", &["duration('90m').getSeconds() == 5400"]),
-    row("duration.getMilliseconds() -> int", get_milliseconds, "The milliseconds beyond the whole seconds.", &["duration('1.5s').getMilliseconds() == 500"]),
+    row(
+        "timestamp.getFullYear() -> int",
+        get_full_year,
+        "The year.",
+        &["timestamp(0).getFullYear() == 1970"],
+    ),
+    row(
+        "timestamp.getFullYear(string) -> int",
+        get_full_year,
+        "The year in a time zone.",
+        &["timestamp(0).getFullYear('-01:00') == 1969"],
+    ),
+    row(
+        "timestamp.getMonth() -> int",
+        get_month,
+        "The month, from 0.",
+        &["timestamp(0).getMonth() == 0"],
+    ),
+    row(
+        "timestamp.getMonth(string) -> int",
+        get_month,
+        "The month in a time zone, from 0.",
+        &["timestamp(0).getMonth('America/New_York') == 11"],
+    ),
+    row(
+        "timestamp.getDate() -> int",
+        get_date,
+        "The day of the month, from 1.",
+        &["timestamp(0).getDate() == 1"],
+    ),
+    row(
+        "timestamp.getDate(string) -> int",
+        get_date,
+        "The day of the month in a time zone, from 1.",
+        &["timestamp(0).getDate('America/New_York') == 31"],
+    ),
+    row(
+        "timestamp.getDayOfMonth() -> int",
+        get_day_of_month,
+        "The day of the month, from 0.",
+        &["timestamp(0).getDayOfMonth() == 0"],
+    ),
+    row(
+        "timestamp.getDayOfMonth(string) -> int",
+        get_day_of_month,
+        "The day of the month in a time zone, from 0.",
+        &["timestamp(0).getDayOfMonth('America/New_York') == 30"],
+    ),
+    row(
+        "timestamp.getDayOfWeek() -> int",
+        get_day_of_week,
+        "The day of the week, 0 for Sunday.",
+        &["timestamp(0).getDayOfWeek() == 4"],
+    ),
+    row(
+        "timestamp.getDayOfWeek(string) -> int",
+        get_day_of_week,
+        "The day of the week in a time zone, 0 for Sunday.",
+        &["timestamp(0).getDayOfWeek('America/New_York') == 3"],
+    ),
+    row(
+        "timestamp.getDayOfYear() -> int",
+        get_day_of_year,
+        "The day of the year, from 0.",
+        &["timestamp(0).getDayOfYear() == 0"],
+    ),
+    row(
+        "timestamp.getDayOfYear(string) -> int",
+        get_day_of_year,
+        "The day of the year in a time zone, from 0.",
+        &["timestamp(0).getDayOfYear('America/New_York') == 364"],
+    ),
+    row(
+        "timestamp.getHours() -> int",
+        get_hours,
+        "The hour, 0 to 23.",
+        &["timestamp(3600).getHours() == 1"],
+    ),
+    row(
+        "timestamp.getHours(string) -> int",
+        get_hours,
+        "The hour in a time zone.",
+        &["timestamp(0).getHours('Asia/Kathmandu') == 5"],
+    ),
+    row(
+        "timestamp.getMinutes() -> int",
+        get_minutes,
+        "The minute of the hour.",
+        &["timestamp(60).getMinutes() == 1"],
+    ),
+    row(
+        "timestamp.getMinutes(string) -> int",
+        get_minutes,
+        "The minute of the hour in a time zone.",
+        &["timestamp(0).getMinutes('Asia/Kolkata') == 30"],
+    ),
+    row(
+        "timestamp.getSeconds() -> int",
+        get_seconds,
+        "The second of the minute.",
+        &["timestamp(61).getSeconds() == 1"],
+    ),
+    row(
+        "timestamp.getSeconds(string) -> int",
+        get_seconds,
+        "The second of the minute in a time zone.",
+        &["timestamp(61).getSeconds('UTC') == 1"],
+    ),
+    row(
+        "timestamp.getMilliseconds() -> int",
+        get_milliseconds,
+        "The millisecond of the second.",
+        &["timestamp('1970-01-01T00:00:00.5Z').getMilliseconds() == 500"],
+    ),
+    row(
+        "timestamp.getMilliseconds(string) -> int",
+        get_milliseconds,
+        "The millisecond of the second in a time zone.",
+        &["timestamp('1970-01-01T00:00:00.5Z').getMilliseconds('UTC') == 500"],
+    ),
+    row(
+        "duration.getHours() -> int",
+        get_hours,
+        "The whole hours of it.",
+        &["duration('90m').getHours() == 1"],
+    ),
+    row(
+        "duration.getMinutes() -> int",
+        get_minutes,
+        "The whole minutes of it.",
+        &["duration('90m').getMinutes() == 90"],
+    ),
+    row(
+        "duration.getSeconds() -> int",
+        get_seconds,
+        "The whole seconds of it.",
+        &["duration('90m').getSeconds() == 5400"],
+    ),
+    row(
+        "duration.getMilliseconds() -> int",
+        get_milliseconds,
+        "The milliseconds beyond the whole seconds.",
+        &["duration('1.5s').getMilliseconds() == 500"],
+    ),
 ];
 
 /// A timestamp in a time zone, as calendars have it.
@@ -95,8 +215,8 @@ fn offset_seconds(zone: &str, at: Timestamp) -> Result<i64, Failure> {
         jiff::Timestamp::MIN.as_second(),
         jiff::Timestamp::MAX.as_second(),
     );
-    let instant = jiff::Timestamp::from_second(seconds)
-        .map_err(|error| Failure::new(error.to_string()))?;
+    let instant =
+        jiff::Timestamp::from_second(seconds).map_err(|error| Failure::new(error.to_string()))?;
     Ok(i64::from(zone.to_offset(instant).seconds()))
 }
 
@@ -178,8 +298,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, Failure> {
         Some(nanos) => nanos,
         None => Duration::parse(text).map_err(Failure::new)?.as_nanos(),
     };
-    Duration::from_nanos(nanos)
-        .ok_or_else(|| Failure::new(format!("range error: `{text}` is longer than ten thousand years")))
+    Duration::from_nanos(nanos).ok_or_else(|| {
+        Failure::new(format!(
+            "range error: `{text}` is longer than ten thousand years"
+        ))
+    })
 }
 
 /// `-1h2.5m`: a sign, then numbers each with its unit.

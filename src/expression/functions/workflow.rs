@@ -28,24 +28,99 @@ pub const DEPENDS_ON_RUN: [&str; 3] = ["now", "uuid", "random"];
 pub const DRAWS: [&str; 2] = ["uuid", "random"];
 
 const DATA_ROWS: &[Row] = &[
-    row("map(A, B).merge(map(A, B)) -> map(A, B)", merge, "All entries of both; the argument's where both have the key. Maps within are replaced, not merged.", &["{'a': 1, 'b': 1}.merge({'b': 2}) == {'a': 1, 'b': 2}"]),
-    row("map(A, B).keys() -> list(A)", keys, "The keys, in the order in which they were put in.", &["{'b': 1, 'a': 2}.keys() == ['b', 'a']"]),
-    row("map(A, B).values() -> list(B)", values, "The values, in their keys' order.", &["{'b': 1, 'a': 2}.values() == [1, 2]"]),
-    row("map(A, B).entries() -> list(map(string, any))", entries, "A map with `key` and `value` for each entry.", &["{'a': 1}.entries() == [{'key': 'a', 'value': 1}]"]),
-    row("list(any).fromEntries() -> map(any, any)", from_entries, "The map with these entries; a key that comes again replaces.", &["[{'key': 'a', 'value': 1}].fromEntries() == {'a': 1}"]),
-    row("map(A, B).without(A) -> map(A, B)", without, "The map without a key.", &["{'a': 1, 'b': 2}.without('a') == {'b': 2}"]),
-    row("map(A, B).without(list(A)) -> map(A, B)", without, "The map without some keys.", &["{'a': 1, 'b': 2}.without(['a', 'c']) == {'b': 2}"]),
-    row("optional(A).default(A) -> A", default, "The value, or the argument where there is none or it is null. `orValue` keeps a null.", &["{'a': null}.?a.default(2) == 2", "{}.?a.default(2) == 2"]),
-    row("any.default(A) -> any", default, "The value, or the argument where it is null.", &["dyn(null).default(2) == 2", "dyn(1).default(2) == 1"]),
-    row("json.parse(string) -> any", json_parse, "The value of a JSON text: integers are `int`, other numbers `double`.", &["json.parse('{\"a\": [1, 2.5]}') == {'a': [1, 2.5]}"]),
-    row("json.parse(bytes) -> any", json_parse, "The value of a JSON text.", &["json.parse(b'null') == null"]),
-    row("json.encode(any) -> string", json_encode, "The value as JSON, without spaces. Timestamps, durations and bytes are strings.", &["json.encode({'a': [1, null]}) == '{\"a\":[1,null]}'"]),
+    row(
+        "map(A, B).merge(map(A, B)) -> map(A, B)",
+        merge,
+        "All entries of both; the argument's where both have the key. Maps within are replaced, not merged.",
+        &["{'a': 1, 'b': 1}.merge({'b': 2}) == {'a': 1, 'b': 2}"],
+    ),
+    row(
+        "map(A, B).keys() -> list(A)",
+        keys,
+        "The keys, in the order in which they were put in.",
+        &["{'b': 1, 'a': 2}.keys() == ['b', 'a']"],
+    ),
+    row(
+        "map(A, B).values() -> list(B)",
+        values,
+        "The values, in their keys' order.",
+        &["{'b': 1, 'a': 2}.values() == [1, 2]"],
+    ),
+    row(
+        "map(A, B).entries() -> list(map(string, any))",
+        entries,
+        "A map with `key` and `value` for each entry.",
+        &["{'a': 1}.entries() == [{'key': 'a', 'value': 1}]"],
+    ),
+    row(
+        "list(any).fromEntries() -> map(any, any)",
+        from_entries,
+        "The map with these entries; a key that comes again replaces.",
+        &["[{'key': 'a', 'value': 1}].fromEntries() == {'a': 1}"],
+    ),
+    row(
+        "map(A, B).without(A) -> map(A, B)",
+        without,
+        "The map without a key.",
+        &["{'a': 1, 'b': 2}.without('a') == {'b': 2}"],
+    ),
+    row(
+        "map(A, B).without(list(A)) -> map(A, B)",
+        without,
+        "The map without some keys.",
+        &["{'a': 1, 'b': 2}.without(['a', 'c']) == {'b': 2}"],
+    ),
+    row(
+        "optional(A).default(A) -> A",
+        default,
+        "The value, or the argument where there is none or it is null. `orValue` keeps a null.",
+        &["{'a': null}.?a.default(2) == 2", "{}.?a.default(2) == 2"],
+    ),
+    row(
+        "any.default(A) -> any",
+        default,
+        "The value, or the argument where it is null.",
+        &["dyn(null).default(2) == 2", "dyn(1).default(2) == 1"],
+    ),
+    row(
+        "json.parse(string) -> any",
+        json_parse,
+        "The value of a JSON text: integers are `int`, other numbers `double`.",
+        &["json.parse('{\"a\": [1, 2.5]}') == {'a': [1, 2.5]}"],
+    ),
+    row(
+        "json.parse(bytes) -> any",
+        json_parse,
+        "The value of a JSON text.",
+        &["json.parse(b'null') == null"],
+    ),
+    row(
+        "json.encode(any) -> string",
+        json_encode,
+        "The value as JSON, without spaces. Timestamps, durations and bytes are strings.",
+        &["json.encode({'a': [1, null]}) == '{\"a\":[1,null]}'"],
+    ),
 ];
 
 const RUN_ROWS: &[Row] = &[
-    row("now() -> timestamp", now, "The workflow task's time.", &["type(now()) == google.protobuf.Timestamp"]),
-    row("uuid() -> string", uuid, "A random UUID, version 4.", &["size(uuid()) == 36"]),
-    row("random() -> double", random, "A random number from 0 to less than 1.", &["random() < 1.0"]),
+    row(
+        "now() -> timestamp",
+        now,
+        "The workflow task's time.",
+        &["type(now()) == google.protobuf.Timestamp"],
+    ),
+    row(
+        "uuid() -> string",
+        uuid,
+        "A random UUID, version 4.",
+        &["size(uuid()) == 36"],
+    ),
+    row(
+        "random() -> double",
+        random,
+        "A random number from 0 to less than 1.",
+        &["random() < 1.0"],
+    ),
 ];
 
 fn merge(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
@@ -91,7 +166,9 @@ fn from_entries(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure
     for entry in entries {
         let part = |name: &str| {
             entry.get(name).ok_or_else(|| {
-                Failure::new(format!("an entry has `key` and `value`; `{name}` is missing"))
+                Failure::new(format!(
+                    "an entry has `key` and `value`; `{name}` is missing"
+                ))
             })
         };
         let key = part("key")?;
