@@ -163,31 +163,71 @@ pub enum Action {
     Timer(Timer),
     Wait(Wait),
     Set(Vec<(Name, Template)>),
-    If { condition: Expression, then: Steps, otherwise: Steps },
-    Switch { subject: Option<Expression>, cases: Vec<Case>, default: Steps },
+    If {
+        condition: Expression,
+        then: Steps,
+        otherwise: Steps,
+    },
+    Switch {
+        subject: Option<Expression>,
+        cases: Vec<Case>,
+        default: Steps,
+    },
     ForEach(ForEach),
-    While { condition: Expression, steps: Steps },
+    While {
+        condition: Expression,
+        steps: Steps,
+    },
     /// `repeat: steps`, `until: condition`: at least once.
-    Repeat { steps: Steps, until: Expression },
+    Repeat {
+        steps: Steps,
+        until: Expression,
+    },
     Break,
     Continue,
-    Parallel { branches: Vec<Branch>, on_failure: OnFailure },
-    Race { branches: Vec<Branch> },
+    Parallel {
+        branches: Vec<Branch>,
+        on_failure: OnFailure,
+    },
+    Race {
+        branches: Vec<Branch>,
+    },
     Try(Try),
-    Saga { steps: Steps, on_compensation_failure: OnCompensationFailure },
-    Do { steps: Steps, timeout: Option<DurationValue>, shield: bool },
-    Call { block: Name, input: Option<Template> },
+    Saga {
+        steps: Steps,
+        on_compensation_failure: OnCompensationFailure,
+    },
+    Do {
+        steps: Steps,
+        timeout: Option<DurationValue>,
+        shield: bool,
+    },
+    Call {
+        block: Name,
+        input: Option<Template>,
+    },
     Child(ChildStep),
     Start(Box<Started>),
     /// The handle's id.
     Await(Name),
     Cancel(Name),
     Signal(SignalStep),
-    CancelWorkflow { workflow_id: Template, run_id: Option<Template>, reason: Option<Template> },
+    CancelWorkflow {
+        workflow_id: Template,
+        run_id: Option<Template>,
+        reason: Option<Template>,
+    },
     Nexus(NexusStep),
     ContinueAsNew(Box<ContinueAsNewStep>),
-    Upsert { search_attributes: Option<Template>, memo: Option<Template> },
-    Log { level: LogLevel, message: Template, fields: Option<Template> },
+    Upsert {
+        search_attributes: Option<Template>,
+        memo: Option<Template>,
+    },
+    Log {
+        level: LogLevel,
+        message: Template,
+        fields: Option<Template>,
+    },
     Details(Template),
     Return(Option<Template>),
     Fail(FailStep),
@@ -408,7 +448,10 @@ pub struct SignalStep {
 
 #[derive(Debug, Clone)]
 pub enum SignalTarget {
-    Workflow { workflow_id: Template, run_id: Option<Template> },
+    Workflow {
+        workflow_id: Template,
+        run_id: Option<Template>,
+    },
     /// A started child's.
     Handle(Name),
 }

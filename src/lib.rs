@@ -5,12 +5,15 @@ pub mod bundle;
 pub mod cli;
 #[cfg(feature = "cluster")]
 pub mod client;
+pub mod compile;
+pub mod definition;
 pub mod diagnostic;
 pub mod engine;
 pub mod expression;
 pub mod limits;
 #[cfg(feature = "cluster")]
 pub mod payload;
+pub mod program;
 pub mod report;
 pub mod source;
 #[cfg(feature = "cluster")]

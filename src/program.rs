@@ -12,7 +12,7 @@ use crate::engine::command::{
     WorkflowIdReusePolicy,
 };
 use crate::expression::Code;
-use crate::source::Range;
+use crate::source::{Range, Sources};
 use crate::value::Duration;
 
 /// Slots with a meaning of their own; a function's own names follow.
@@ -39,8 +39,6 @@ pub struct Program {
     pub description: Option<Arc<str>>,
     pub task_queue: Option<Arc<str>>,
     pub history: History,
-    pub input: Option<Schema>,
-    pub output: Option<Schema>,
     /// Evaluated in order when a run begins; `input` is in scope.
     pub state: Vec<(Arc<str>, Code)>,
     pub main: Function,
@@ -52,7 +50,9 @@ pub struct Program {
     pub steps: Vec<Step>,
     pub blocks: Vec<Box<[StepId]>>,
     /// Where each step's action key stands, by [`StepId`].
-    pub locations: Vec<Location>,
+    pub ranges: Vec<Range>,
+    /// The texts that the ranges point into.
+    pub sources: Sources,
 }
 
 impl Program {
@@ -64,23 +64,9 @@ impl Program {
         &self.blocks[id.0 as usize]
     }
 
-    pub fn location(&self, id: StepId) -> &Location {
-        &self.locations[id.0 as usize]
-    }
-}
-
-/// `file:line:column`, and how the step is called there.
-#[derive(Debug, Clone)]
-pub struct Location {
-    pub path: Arc<str>,
-    pub line: u32,
-    pub column: u32,
-    pub range: Range,
-}
-
-impl std::fmt::Display for Location {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}:{}", self.path, self.line, self.column)
+    /// `file:line:column` of a step.
+    pub fn location(&self, id: StepId) -> String {
+        self.sources.location(self.ranges[id.0 as usize])
     }
 }
 
@@ -123,7 +109,9 @@ pub struct Handler {
 /// The handler of that name, or the one for any other.
 pub fn handler<'a>(handlers: &'a [Handler], name: &str) -> Option<(usize, &'a Handler)> {
     let position = |wanted: &str| handlers.iter().position(|h| &*h.name == wanted);
-    position(name).or_else(|| position("*")).map(|i| (i, &handlers[i]))
+    position(name)
+        .or_else(|| position("*"))
+        .map(|i| (i, &handlers[i]))
 }
 
 #[derive(Debug, Default)]
@@ -164,32 +152,80 @@ pub enum Action {
     Activity(Box<Activity>),
     TimerFor(DurationCode),
     TimerUntil(Code),
-    WaitSignal { name: Arc<str>, timeout: Option<DurationCode>, on_timeout: Option<BlockId> },
-    WaitUntil { condition: Code, timeout: Option<DurationCode>, on_timeout: Option<BlockId> },
+    WaitSignal {
+        name: Arc<str>,
+        timeout: Option<DurationCode>,
+        on_timeout: Option<BlockId>,
+    },
+    WaitUntil {
+        condition: Code,
+        timeout: Option<DurationCode>,
+        on_timeout: Option<BlockId>,
+    },
     Set(Vec<(Arc<str>, Code)>),
-    If { condition: Code, then: BlockId, otherwise: BlockId },
-    Switch { subject: Option<Code>, cases: Vec<Case>, default: BlockId },
+    If {
+        condition: Code,
+        then: BlockId,
+        otherwise: BlockId,
+    },
+    Switch {
+        subject: Option<Code>,
+        cases: Vec<Case>,
+        default: BlockId,
+    },
     ForEach(Box<ForEach>),
-    While { condition: Code, body: BlockId },
-    Repeat { body: BlockId, until: Code },
+    While {
+        condition: Code,
+        body: BlockId,
+    },
+    Repeat {
+        body: BlockId,
+        until: Code,
+    },
     Break,
     Continue,
-    Parallel { branches: Vec<(Arc<str>, BlockId)>, on_failure: OnFailure },
-    Race { branches: Vec<(Arc<str>, BlockId)> },
+    Parallel {
+        branches: Vec<(Arc<str>, BlockId)>,
+        on_failure: OnFailure,
+    },
+    Race {
+        branches: Vec<(Arc<str>, BlockId)>,
+    },
     Try(Box<Try>),
-    Saga { body: BlockId, on_compensation_failure: OnCompensationFailure },
-    Do { body: BlockId, timeout: Option<DurationCode>, shield: bool },
-    Call { function: u32, input: Option<Code> },
+    Saga {
+        body: BlockId,
+        on_compensation_failure: OnCompensationFailure,
+    },
+    Do {
+        body: BlockId,
+        timeout: Option<DurationCode>,
+        shield: bool,
+    },
+    Call {
+        function: u32,
+        input: Option<Code>,
+    },
     Child(Box<Child>),
     Nexus(Box<Nexus>),
     /// The slot of the handle.
     Await(u32),
     Cancel(u32),
     Signal(Box<Signal>),
-    CancelWorkflow { workflow_id: Code, run_id: Option<Code>, reason: Option<Code> },
+    CancelWorkflow {
+        workflow_id: Code,
+        run_id: Option<Code>,
+        reason: Option<Code>,
+    },
     ContinueAsNew(Box<ContinueAsNew>),
-    Upsert { search_attributes: Option<Code>, memo: Option<Code> },
-    Log { level: LogLevel, message: Code, fields: Option<Code> },
+    Upsert {
+        search_attributes: Option<Code>,
+        memo: Option<Code>,
+    },
+    Log {
+        level: LogLevel,
+        message: Code,
+        fields: Option<Code>,
+    },
     Details(Code),
     Return(Option<Code>),
     /// The slot of the failure that was caught.
@@ -329,7 +365,10 @@ pub struct Signal {
 
 #[derive(Debug)]
 pub enum SignalTarget {
-    Workflow { workflow_id: Code, run_id: Option<Code> },
+    Workflow {
+        workflow_id: Code,
+        run_id: Option<Code>,
+    },
     /// The slot of a started child's handle.
     Handle(u32),
 }

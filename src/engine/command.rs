@@ -214,7 +214,7 @@ pub struct ScheduleNexus {
     pub start_to_close_timeout: Option<Duration>,
 }
 
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct ContinueAsNew {
     pub workflow_type: String,
     pub task_queue: String,

@@ -18,7 +18,7 @@ pub struct Activation {
     pub jobs: Vec<Job>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub enum Job {
     Initialize(Box<Initialize>),
     FireTimer {
@@ -93,7 +93,7 @@ pub enum Resolution {
     Cancelled(Failure),
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Update {
     pub id: String,
     pub protocol_instance_id: String,
@@ -103,7 +103,7 @@ pub struct Update {
     pub run_validator: bool,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct Initialize {
     pub workflow_type: String,
     pub workflow_id: String,
@@ -134,7 +134,7 @@ pub struct Initialize {
 }
 
 /// A bundle in its stored form, with its identity.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct EncodedBundle {
     pub digest: String,
     pub bytes: Vec<u8>,

@@ -6,7 +6,8 @@ use regex::Regex;
 
 use super::ast::{ComprehensionKind, Operator};
 use super::functions::Overload;
-use crate::source::Range;
+use super::functions::workflow::DEPENDS_ON_RUN;
+use crate::source::{FileId, Range};
 use crate::value::{Key, Value};
 
 /// Where an operation stands in [`Code`].
@@ -25,6 +26,24 @@ pub struct Code {
 impl Code {
     pub fn reads(&self, slot: u32) -> bool {
         self.reads.binary_search(&slot).is_ok()
+    }
+
+    /// Code that always gives this value; it stands nowhere.
+    pub fn constant_of(value: Value) -> Code {
+        Code {
+            operations: [Operation::Constant(value)].into(),
+            costs: [0].into(),
+            ranges: [Range::new(FileId(0), 0, 0)].into(),
+            reads: [].into(),
+        }
+    }
+
+    /// Whether nothing but the values in its slots decides what it gives: neither time nor randomness.
+    pub fn reads_only_slots(&self) -> bool {
+        !self.operations.iter().any(|operation| match operation {
+            Operation::Call(call) => DEPENDS_ON_RUN.contains(&&*call.name),
+            _ => false,
+        })
     }
 
     pub fn slots(&self) -> &[u32] {

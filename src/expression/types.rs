@@ -82,6 +82,16 @@ impl Type {
         Type::Map(Arc::new(key), Arc::new(value))
     }
 
+    /// What a `for_each` over a value of this type goes over: a list's items, a map's values.
+    pub fn items(&self) -> Type {
+        match self {
+            Type::List(item) => (**item).clone(),
+            Type::Map(_, value) => (**value).clone(),
+            Type::Object(object) => object.values(),
+            _ => Type::Dynamic,
+        }
+    }
+
     pub fn optional(inner: Type) -> Type {
         Type::Optional(Arc::new(inner))
     }

@@ -1,0 +1,302 @@
+//! Definition to program, in one walk: names become slots, expressions are checked and compiled, options get their
+//! defaults. All that is wrong is reported at once; a program comes out only where nothing is.
+
+mod calls;
+mod options;
+mod schemas;
+mod scope;
+mod steps;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::definition::{self, Block, Definition, Handler, Library, Name, Step};
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::expression::{self, Code, Expression, Template, Type};
+use crate::program::{self, BlockId, Function, Program, StepId};
+use crate::source::{Range, Sources};
+use crate::value::Value;
+use schemas::Schemas;
+use scope::{FunctionKind, Scope};
+
+/// Compiles a definition with the libraries that it uses.
+pub fn compile(
+    definition: &Definition,
+    libraries: &[Library],
+    sources: &Sources,
+) -> (Option<Program>, Vec<Diagnostic>) {
+    let mut compiler = Compiler::new(definition, libraries);
+    let program = compiler.program(sources);
+    let has_errors = compiler.diagnostics.iter().any(Diagnostic::is_error);
+    ((!has_errors).then_some(program), compiler.diagnostics)
+}
+
+struct Compiler<'a> {
+    definition: &'a Definition,
+    /// The definition's own, then those of its libraries.
+    blocks_by_name: Vec<&'a Block>,
+    activities: BTreeMap<Arc<str>, &'a definition::ActivityContract>,
+    schemas: Schemas,
+    /// The schemas of activities' results, compiled once.
+    outputs: BTreeMap<Arc<str>, Option<Arc<program::Schema>>>,
+    state: Type,
+    diagnostics: Vec<Diagnostic>,
+    steps: Vec<program::Step>,
+    ranges: Vec<Range>,
+    blocks: Vec<Box<[StepId]>>,
+}
+
+impl<'a> Compiler<'a> {
+    fn new(definition: &'a Definition, libraries: &'a [Library]) -> Self {
+        let mut diagnostics = Vec::new();
+        let blocks = definition
+            .blocks
+            .iter()
+            .chain(libraries.iter().flat_map(|l| &l.blocks));
+        let blocks_by_name: Vec<&Block> = blocks.collect();
+        let activities = definition
+            .activities
+            .iter()
+            .chain(libraries.iter().flat_map(|l| &l.activities));
+        let types = definition
+            .types
+            .iter()
+            .chain(libraries.iter().flat_map(|l| &l.types));
+        let schemas = Schemas::new(types, &mut diagnostics);
+        Compiler {
+            definition,
+            // The first of a name wins: the definition over its libraries.
+            activities: activities
+                .rev()
+                .map(|a| (a.name.value.clone(), a))
+                .collect(),
+            outputs: BTreeMap::new(),
+            state: scope::state_type(definition),
+            schemas,
+            blocks_by_name,
+            diagnostics,
+            steps: Vec::new(),
+            ranges: Vec::new(),
+            blocks: Vec::new(),
+        }
+    }
+
+    fn program(&mut self, sources: &Sources) -> Program {
+        let definition = self.definition;
+        let state = self.initial_state();
+        let main = self.function(
+            FunctionKind::Main,
+            &definition.name,
+            (definition.input.as_ref(), definition.output.as_ref()),
+            &definition.steps,
+        );
+        let queries = definition.queries.iter().map(|q| self.query(q)).collect();
+        let signals = definition
+            .signals
+            .iter()
+            .map(|h| self.handler(FunctionKind::Signal, h))
+            .collect();
+        let updates = definition
+            .updates
+            .iter()
+            .map(|h| self.handler(FunctionKind::Update, h))
+            .collect();
+        let blocks = self.blocks_by_name.clone();
+        self.refuse_recursion(&blocks);
+        let functions = blocks
+            .iter()
+            .map(|b| {
+                let schemas = (b.input.as_ref(), b.output.as_ref());
+                self.function(FunctionKind::Block, &b.name, schemas, &b.steps)
+            })
+            .collect();
+        let start = self.start_options();
+        Program {
+            workflow: definition.name.value.clone(),
+            description: definition.description.as_ref().map(|d| d.value.clone()),
+            task_queue: definition.task_queue.as_ref().map(|q| q.value.clone()),
+            history: definition.history,
+            state,
+            main,
+            queries,
+            signals,
+            updates,
+            functions,
+            start,
+            steps: std::mem::take(&mut self.steps),
+            blocks: std::mem::take(&mut self.blocks),
+            ranges: std::mem::take(&mut self.ranges),
+            sources: sources.clone(),
+        }
+    }
+
+    /// The declared variables, then those that are only ever set: they begin as null.
+    fn initial_state(&mut self) -> Vec<(Arc<str>, Code)> {
+        let mut scope = self.scope(FunctionKind::InitialState, self.definition.input.as_ref());
+        let mut state = Vec::new();
+        for (name, template) in &self.definition.state {
+            state.push((name.value.clone(), self.template(template, &mut scope)));
+        }
+        for name in scope::assigned_names(self.definition) {
+            if !state.iter().any(|(declared, _)| *declared == name) {
+                state.push((name, Code::constant_of(Value::Null)));
+            }
+        }
+        state
+    }
+
+    fn function(
+        &mut self,
+        kind: FunctionKind,
+        name: &Name,
+        (input, output): (Option<&definition::Schema>, Option<&definition::Schema>),
+        steps: &[Step],
+    ) -> Function {
+        let mut scope = self.scope(kind, input);
+        let body = self.block(steps, &mut scope);
+        Function {
+            name: name.value.clone(),
+            input: self.schema(input),
+            output: self.schema(output),
+            body,
+            slots: scope.function.slots,
+            is_saga: scope.function.has_compensation,
+        }
+    }
+
+    fn handler(&mut self, kind: FunctionKind, handler: &Handler) -> program::Handler {
+        let schemas = (handler.input.as_ref(), handler.output.as_ref());
+        let validate = handler.validate.as_ref().map(|validate| {
+            let mut scope = self.scope(FunctionKind::Validator, handler.input.as_ref());
+            self.expression(validate, &mut scope)
+        });
+        program::Handler {
+            name: handler.name.value.clone(),
+            description: handler.description.as_ref().map(|d| d.value.clone()),
+            validate,
+            function: self.function(kind, &handler.name, schemas, &handler.steps),
+            finish_before_completion: handler.finish_before_completion,
+        }
+    }
+
+    fn query(&mut self, query: &definition::Query) -> program::Query {
+        let mut scope = self.scope(FunctionKind::Query, query.input.as_ref());
+        program::Query {
+            name: query.name.value.clone(),
+            description: query.description.as_ref().map(|d| d.value.clone()),
+            input: self.schema(query.input.as_ref()),
+            result: self.template(&query.result, &mut scope),
+        }
+    }
+
+    /// Steps in a scope of their own: what they bind ends with them.
+    fn block(&mut self, steps: &[Step], outer: &mut Scope) -> BlockId {
+        let mut scope = outer.nested();
+        let ids: Vec<StepId> = steps
+            .iter()
+            .map(|step| self.step(step, &mut scope))
+            .collect();
+        outer.function = scope.function;
+        self.blocks.push(ids.into());
+        BlockId(self.blocks.len() as u32 - 1)
+    }
+
+    /// Compiles an expression that was checked in this scope.
+    fn expression(&mut self, expression: &Expression, scope: &mut Scope) -> Code {
+        let (_, diagnostics) = expression::check(expression, &scope.environment);
+        self.diagnostics.extend(diagnostics);
+        expression::compile(expression, &scope.environment)
+    }
+
+    /// A condition: an expression whose type must not be known to be other than bool.
+    fn condition(&mut self, expression: &Expression, scope: &mut Scope) -> Code {
+        let (found, diagnostics) = expression::check(expression, &scope.environment);
+        if diagnostics.is_empty() && !found.assignable(&Type::Bool) {
+            let message = format!("a condition is true or false, and this is {found}");
+            self.diagnostics.push(
+                Diagnostic::error("condition-not-boolean", expression.range(), message)
+                    .help("compare it with something, as in `… == true` or `… != null`"),
+            );
+        }
+        self.diagnostics.extend(diagnostics);
+        expression::compile(expression, &scope.environment)
+    }
+
+    fn template(&mut self, template: &Template, scope: &mut Scope) -> Code {
+        self.typed_template(template, scope).0
+    }
+
+    fn typed_template(&mut self, template: &Template, scope: &mut Scope) -> (Code, Type) {
+        let (found, diagnostics) = expression::check_template(template, &scope.environment);
+        self.diagnostics.extend(diagnostics);
+        (
+            expression::compile_template(template, &scope.environment),
+            found,
+        )
+    }
+
+    fn optional(&mut self, template: Option<&Template>, scope: &mut Scope) -> Option<Code> {
+        template.map(|template| self.template(template, scope))
+    }
+
+    fn schema(&mut self, schema: Option<&definition::Schema>) -> Option<program::Schema> {
+        self.schemas.compile(schema?, &mut self.diagnostics)
+    }
+
+    /// A block that calls itself, through others or not, would never end.
+    fn refuse_recursion(&mut self, blocks: &[&Block]) {
+        for block in blocks {
+            let mut path = vec![block.name.value.clone()];
+            if calls(block, &block.name.value, blocks, &mut path) {
+                self.diagnostics.push(
+                    Diagnostic::error(
+                        "recursive-block",
+                        block.name.range,
+                        format!(
+                            "the block `{}` calls itself: {}",
+                            block.name.value,
+                            path.join(" → ")
+                        ),
+                    )
+                    .help("use a loop, or a child workflow"),
+                );
+            }
+        }
+    }
+
+    fn undefined(&mut self, code: &'static str, what: &str, name: &Name, known: &[Arc<str>]) {
+        let mut diagnostic = Diagnostic::error(
+            code,
+            name.range,
+            format!("there is no {what} `{}` here", name.value),
+        );
+        let known: Vec<&str> = known.iter().map(|n| &**n).collect();
+        if let Some(near) = did_you_mean(&name.value, known.iter().copied()) {
+            diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+        } else if !known.is_empty() {
+            diagnostic = diagnostic.help(format!("there are: {}", known.join(", ")));
+        }
+        self.diagnostics.push(diagnostic);
+    }
+}
+
+/// Whether a block calls the one named, directly or through others.
+fn calls(block: &Block, wanted: &str, blocks: &[&Block], path: &mut Vec<Arc<str>>) -> bool {
+    for called in scope::called_blocks(&block.steps) {
+        if *called == *wanted {
+            path.push(called);
+            return true;
+        }
+        if path.contains(&called) {
+            continue;
+        }
+        if let Some(next) = blocks.iter().find(|b| b.name.value == called) {
+            path.push(called);
+            if calls(next, wanted, blocks, path) {
+                return true;
+            }
+            path.pop();
+        }
+    }
+    false
+}

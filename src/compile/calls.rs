@@ -1,0 +1,257 @@
+//! Compiles the steps that call what is outside the run: activities, children, Nexus operations, other workflows.
+
+use super::Compiler;
+use super::scope::{FunctionKind, Scope};
+use crate::definition::{self, BuiltInStep, Input, Name, Started, Step};
+use crate::diagnostic::Diagnostic;
+use crate::expression::{Code, Type};
+use crate::program::{self, Action};
+use crate::source::Range;
+use crate::value::Value;
+
+impl Compiler<'_> {
+    pub fn activity(
+        &mut self,
+        step: &definition::ActivityStep,
+        is_started: bool,
+        scope: &mut Scope,
+    ) -> (Action, Type) {
+        let definition = self.definition;
+        let activity = self.template(&step.activity, scope);
+        let contract = match activity.constant() {
+            Some(Value::String(name)) => self.activities.get(name).copied(),
+            _ => None,
+        };
+        let layers = [
+            Some(&step.options),
+            contract.map(|c| &c.options),
+            Some(&definition.defaults.activity),
+        ];
+        let mut options = self.activity_options(layers, false, scope);
+        if options.task_queue.is_none() {
+            let queue = definition
+                .task_queue
+                .as_ref()
+                .map(|q| Value::String(q.value.clone()));
+            options.task_queue = queue.map(Code::constant_of);
+        }
+        if options.start_to_close_timeout.is_none() && options.schedule_to_close_timeout.is_none() {
+            self.diagnostics.push(
+                Diagnostic::error(
+                    "missing-timeout",
+                    step.activity.range(),
+                    "an activity needs `start_to_close_timeout` or `schedule_to_close_timeout`",
+                )
+                .help("add `start_to_close_timeout: 30s` to the step, to the activity's entry under `activities`, or to `defaults: { activity: … }`"),
+            );
+        }
+        let expected = contract.and_then(|c| c.input.as_ref());
+        let arguments = self.typed_arguments(&step.input, expected, scope);
+        let output = contract.and_then(|c| c.output.as_ref());
+        let found = self.schemas.type_of(output);
+        let action = Action::Activity(Box::new(program::Activity {
+            activity,
+            built_in: None,
+            arguments,
+            options,
+            is_started,
+            output: contract.and_then(|c| self.output(c)),
+        }));
+        (action, found)
+    }
+
+    /// The one argument is held against the contract as far as its type is known.
+    fn typed_arguments(
+        &mut self,
+        input: &Input,
+        expected: Option<&definition::Schema>,
+        scope: &mut Scope,
+    ) -> program::Arguments {
+        let (Input::One(template), Some(expected)) = (input, expected) else {
+            return self.arguments(input, scope);
+        };
+        let (code, found) = self.typed_template(template, scope);
+        let expected = self.schemas.type_of(Some(expected));
+        if let Some(wrong) = found.mismatch(&expected) {
+            let message = format!("the input does not fit the activity's contract: {wrong}");
+            self.diagnostics
+                .push(Diagnostic::error("input-type", template.range(), message));
+        }
+        program::Arguments(vec![code])
+    }
+
+    fn output(
+        &mut self,
+        contract: &definition::ActivityContract,
+    ) -> Option<std::sync::Arc<program::Schema>> {
+        let name = contract.name.value.clone();
+        if let Some(known) = self.outputs.get(&name) {
+            return known.clone();
+        }
+        let schema = self
+            .schema(contract.output.as_ref())
+            .map(std::sync::Arc::new);
+        self.outputs.insert(name, schema.clone());
+        schema
+    }
+
+    pub fn built_in(&mut self, step: &BuiltInStep, is_started: bool, scope: &mut Scope) -> Action {
+        let mut layers = [Some(&step.options), None, None];
+        // Timeouts and retries of `defaults: activity` hold here too, but not its task queue: the workflow's own worker runs it.
+        let defaults = definition::ActivityOptions {
+            task_queue: None,
+            ..self.definition.defaults.activity.clone()
+        };
+        layers[2] = Some(&defaults);
+        let options = self.activity_options(layers, true, scope);
+        Action::Activity(Box::new(program::Activity {
+            activity: Code::constant_of(Value::from(step.kind.name())),
+            built_in: Some(step.kind),
+            arguments: program::Arguments(vec![self.template(&step.request, scope)]),
+            options,
+            is_started,
+            output: None,
+        }))
+    }
+
+    pub fn child(
+        &mut self,
+        step: &definition::ChildStep,
+        is_started: bool,
+        scope: &mut Scope,
+    ) -> Action {
+        Action::Child(Box::new(program::Child {
+            child: self.template(&step.child, scope),
+            arguments: self.arguments(&step.input, scope),
+            options: self.child_options(&step.options, scope),
+            is_started,
+        }))
+    }
+
+    pub fn nexus(
+        &mut self,
+        step: &definition::NexusStep,
+        is_started: bool,
+        scope: &mut Scope,
+    ) -> Action {
+        let own = |duration| [duration, None, None];
+        Action::Nexus(Box::new(program::Nexus {
+            endpoint: self.template(&step.endpoint, scope),
+            service: self.template(&step.service, scope),
+            operation: self.template(&step.operation, scope),
+            input: self.optional(step.input.as_ref(), scope),
+            schedule_to_close_timeout: self
+                .optional_duration(own(step.schedule_to_close_timeout.as_ref()), scope),
+            schedule_to_start_timeout: self
+                .optional_duration(own(step.schedule_to_start_timeout.as_ref()), scope),
+            start_to_close_timeout: self
+                .optional_duration(own(step.start_to_close_timeout.as_ref()), scope),
+            is_started,
+        }))
+    }
+
+    pub fn started(&mut self, started: &Started, step: &Step, scope: &mut Scope) -> (Action, Type) {
+        if step.id.is_none() {
+            let message = "`start` needs an `id`: it is the handle by which to await or cancel it";
+            self.diagnostics.push(Diagnostic::error(
+                "start-without-id",
+                step.action.range,
+                message,
+            ));
+        }
+        match started {
+            Started::Activity(activity) => {
+                let (action, _) = self.activity(activity, true, scope);
+                (action, Type::object([("activity_id", Type::String)]))
+            }
+            Started::BuiltIn(call) => (
+                self.built_in(call, true, scope),
+                Type::object([("activity_id", Type::String)]),
+            ),
+            Started::Child(child) => {
+                let found = Type::object([("workflow_id", Type::String), ("run_id", Type::String)]);
+                (self.child(child, true, scope), found)
+            }
+            Started::Nexus(nexus) => (self.nexus(nexus, true, scope), Type::Dynamic),
+        }
+    }
+
+    pub fn handle(&mut self, name: &Name, scope: &Scope) -> Option<(u32, bool)> {
+        let found = scope.handle(&name.value);
+        if found.is_none() {
+            let known: Vec<_> = scope
+                .handles
+                .iter()
+                .map(|(name, ..)| name.clone())
+                .collect();
+            self.undefined("unknown-handle", "started step", name, &known);
+        }
+        found
+    }
+
+    pub fn signal(&mut self, step: &definition::SignalStep, scope: &mut Scope) -> Action {
+        let target = match &step.target {
+            definition::SignalTarget::Workflow {
+                workflow_id,
+                run_id,
+            } => program::SignalTarget::Workflow {
+                workflow_id: self.template(workflow_id, scope),
+                run_id: self.optional(run_id.as_ref(), scope),
+            },
+            definition::SignalTarget::Handle(name) => match self.handle(name, scope) {
+                Some((slot, true)) => program::SignalTarget::Handle(slot),
+                Some((slot, false)) => {
+                    let message = format!("`{}` is not a child workflow's handle", name.value);
+                    self.diagnostics
+                        .push(Diagnostic::error("unknown-handle", name.range, message));
+                    program::SignalTarget::Handle(slot)
+                }
+                None => program::SignalTarget::Handle(0),
+            },
+        };
+        Action::Signal(Box::new(program::Signal {
+            name: self.template(&step.name, scope),
+            target,
+            arguments: self.arguments(&step.input, scope),
+        }))
+    }
+
+    pub fn continue_as_new(
+        &mut self,
+        step: &definition::ContinueAsNewStep,
+        range: Range,
+        scope: &mut Scope,
+    ) -> Action {
+        if matches!(
+            scope.function.kind,
+            FunctionKind::Signal | FunctionKind::Update
+        ) {
+            let message =
+                "`continue_as_new` stands in a handler; only the workflow's own steps end the run";
+            self.diagnostics.push(
+                Diagnostic::error("continue-as-new-in-handler", range, message)
+                    .help("set a state variable here, and `wait: { until: … }` for it in `steps`"),
+            );
+        }
+        let own = |duration| [duration, None, None];
+        Action::ContinueAsNew(Box::new(program::ContinueAsNew {
+            arguments: match &step.input {
+                Input::None => None,
+                input => Some(self.arguments(input, scope)),
+            },
+            workflow: self.optional(step.workflow.as_ref(), scope),
+            task_queue: self.optional(step.task_queue.as_ref(), scope),
+            workflow_run_timeout: self
+                .optional_duration(own(step.workflow_run_timeout.as_ref()), scope),
+            workflow_task_timeout: self
+                .optional_duration(own(step.workflow_task_timeout.as_ref()), scope),
+            retry_policy: step
+                .retry_policy
+                .as_ref()
+                .map(|p| self.retry_policy(p, scope)),
+            memo: self.optional(step.memo.as_ref(), scope),
+            search_attributes: self.optional(step.search_attributes.as_ref(), scope),
+            version: step.version,
+        }))
+    }
+}

@@ -1,0 +1,188 @@
+//! Options of calls: a step's own, then its activity's contract, then the definition's defaults.
+
+use super::Compiler;
+use super::scope::{FunctionKind, Scope};
+use crate::definition::{self, DurationValue, Input, PriorityOption};
+use crate::expression::Template;
+use crate::program::{self, Arguments, DurationCode};
+use crate::value::Duration;
+
+/// Where a built-in activity's step says nothing else.
+const BUILT_IN_START_TO_CLOSE: Duration = Duration {
+    seconds: 30,
+    nanos: 0,
+};
+
+impl Compiler<'_> {
+    pub fn arguments(&mut self, input: &Input, scope: &mut Scope) -> Arguments {
+        Arguments(match input {
+            Input::None => Vec::new(),
+            Input::One(template) => vec![self.template(template, scope)],
+            Input::Several(templates) => {
+                templates.iter().map(|t| self.template(t, scope)).collect()
+            }
+        })
+    }
+
+    pub fn duration(&mut self, duration: &DurationValue, scope: &mut Scope) -> DurationCode {
+        match duration {
+            DurationValue::Constant(duration) => DurationCode::Constant(duration.value),
+            DurationValue::Expression(template) => {
+                DurationCode::Code(self.template(template, scope))
+            }
+        }
+    }
+
+    pub fn optional_duration(
+        &mut self,
+        durations: [Option<&DurationValue>; 3],
+        scope: &mut Scope,
+    ) -> Option<DurationCode> {
+        let first = durations.into_iter().flatten().next();
+        first.map(|duration| self.duration(duration, scope))
+    }
+
+    fn first_template(
+        &mut self,
+        templates: [Option<&Template>; 3],
+        scope: &mut Scope,
+    ) -> Option<crate::expression::Code> {
+        let first = templates.into_iter().flatten().next();
+        first.map(|template| self.template(template, scope))
+    }
+
+    /// `layers`: the step's own options, its contract's, the definition's defaults; the first that says something wins.
+    pub fn activity_options(
+        &mut self,
+        layers: [Option<&definition::ActivityOptions>; 3],
+        is_built_in: bool,
+        scope: &mut Scope,
+    ) -> program::ActivityOptions {
+        let queue = self.first_template(layers.map(|l| l?.task_queue.as_ref()), scope);
+        let mut options = program::ActivityOptions {
+            task_queue: queue,
+            schedule_to_close_timeout: self
+                .optional_duration(layers.map(|l| l?.schedule_to_close_timeout.as_ref()), scope),
+            schedule_to_start_timeout: self
+                .optional_duration(layers.map(|l| l?.schedule_to_start_timeout.as_ref()), scope),
+            start_to_close_timeout: self
+                .optional_duration(layers.map(|l| l?.start_to_close_timeout.as_ref()), scope),
+            heartbeat_timeout: self
+                .optional_duration(layers.map(|l| l?.heartbeat_timeout.as_ref()), scope),
+            retry_policy: first(layers.map(|l| l?.retry_policy.as_ref()))
+                .map(|policy| self.retry_policy(policy, scope)),
+            cancellation_type: first(layers.map(|l| l?.cancellation_type.as_ref()))
+                .map(|c| c.value),
+            activity_id: self.first_template(layers.map(|l| l?.activity_id.as_ref()), scope),
+            priority: first(layers.map(|l| l?.priority.as_ref())).map(|p| self.priority(p, scope)),
+            local: first(layers.map(|l| l?.local.as_ref())).is_some_and(|local| local.value),
+        };
+        if is_built_in
+            && options.start_to_close_timeout.is_none()
+            && options.schedule_to_close_timeout.is_none()
+        {
+            options.start_to_close_timeout = Some(DurationCode::Constant(BUILT_IN_START_TO_CLOSE));
+        }
+        options
+    }
+
+    pub fn priority(&mut self, priority: &PriorityOption, scope: &mut Scope) -> program::Priority {
+        program::Priority {
+            priority_key: self.optional(priority.priority_key.as_ref(), scope),
+            fairness_key: self.optional(priority.fairness_key.as_ref(), scope),
+            fairness_weight: self.optional(priority.fairness_weight.as_ref(), scope),
+        }
+    }
+
+    pub fn retry_policy(
+        &mut self,
+        policy: &definition::RetryPolicy,
+        scope: &mut Scope,
+    ) -> program::RetryPolicy {
+        let types = policy.non_retryable_error_types.iter();
+        program::RetryPolicy {
+            initial_interval: policy
+                .initial_interval
+                .as_ref()
+                .map(|d| self.duration(d, scope)),
+            backoff_coefficient: self.optional(policy.backoff_coefficient.as_ref(), scope),
+            maximum_interval: policy
+                .maximum_interval
+                .as_ref()
+                .map(|d| self.duration(d, scope)),
+            maximum_attempts: self.optional(policy.maximum_attempts.as_ref(), scope),
+            non_retryable_error_types: types.map(|name| name.value.clone()).collect(),
+        }
+    }
+
+    pub fn child_options(
+        &mut self,
+        own: &definition::ChildOptions,
+        scope: &mut Scope,
+    ) -> program::ChildOptions {
+        let definition = self.definition;
+        let layers = [Some(own), Some(&definition.defaults.child), None];
+        program::ChildOptions {
+            workflow_id: self.first_template(layers.map(|l| l?.workflow_id.as_ref()), scope),
+            task_queue: self.first_template(layers.map(|l| l?.task_queue.as_ref()), scope),
+            workflow_execution_timeout: self.optional_duration(
+                layers.map(|l| l?.workflow_execution_timeout.as_ref()),
+                scope,
+            ),
+            workflow_run_timeout: self
+                .optional_duration(layers.map(|l| l?.workflow_run_timeout.as_ref()), scope),
+            workflow_task_timeout: self
+                .optional_duration(layers.map(|l| l?.workflow_task_timeout.as_ref()), scope),
+            retry_policy: first(layers.map(|l| l?.retry_policy.as_ref()))
+                .map(|policy| self.retry_policy(policy, scope)),
+            parent_close_policy: first(layers.map(|l| l?.parent_close_policy.as_ref()))
+                .map(|p| p.value)
+                .unwrap_or_default(),
+            workflow_id_reuse_policy: first(layers.map(|l| l?.workflow_id_reuse_policy.as_ref()))
+                .map(|p| p.value)
+                .unwrap_or_default(),
+            cancellation_type: first(layers.map(|l| l?.cancellation_type.as_ref()))
+                .map(|c| c.value)
+                .unwrap_or_default(),
+            cron_schedule: self.first_template(layers.map(|l| l?.cron_schedule.as_ref()), scope),
+            memo: self.first_template(layers.map(|l| l?.memo.as_ref()), scope),
+            search_attributes: self
+                .first_template(layers.map(|l| l?.search_attributes.as_ref()), scope),
+            priority: first(layers.map(|l| l?.priority.as_ref())).map(|p| self.priority(p, scope)),
+        }
+    }
+
+    pub fn start_options(&mut self) -> program::StartOptions {
+        let definition = self.definition;
+        let start = &definition.start;
+        let mut scope = self.scope(FunctionKind::InitialState, definition.input.as_ref());
+        let scope = &mut scope;
+        let own = |duration| [duration, None, None];
+        program::StartOptions {
+            workflow_id: self.optional(start.workflow_id.as_ref(), scope),
+            task_queue: start.task_queue.as_ref().map(|q| q.value.clone()),
+            workflow_execution_timeout: self
+                .optional_duration(own(start.workflow_execution_timeout.as_ref()), scope),
+            workflow_run_timeout: self
+                .optional_duration(own(start.workflow_run_timeout.as_ref()), scope),
+            workflow_task_timeout: self
+                .optional_duration(own(start.workflow_task_timeout.as_ref()), scope),
+            retry_policy: start
+                .retry_policy
+                .as_ref()
+                .map(|p| self.retry_policy(p, scope)),
+            workflow_id_reuse_policy: start.workflow_id_reuse_policy.as_ref().map(|p| p.value),
+            workflow_id_conflict_policy: start
+                .workflow_id_conflict_policy
+                .as_ref()
+                .map(|p| p.value),
+            cron_schedule: start.cron_schedule.as_ref().map(|c| c.value.clone()),
+            memo: self.optional(start.memo.as_ref(), scope),
+            search_attributes: self.optional(start.search_attributes.as_ref(), scope),
+        }
+    }
+}
+
+fn first<T>(layers: [Option<T>; 3]) -> Option<T> {
+    layers.into_iter().flatten().next()
+}

@@ -1,0 +1,259 @@
+//! What names mean at a place: the slots of a function and the names that are in scope.
+
+use std::sync::Arc;
+
+use super::Compiler;
+use crate::definition::{Action, Definition, Name, Schema, Step, Steps};
+use crate::diagnostic::Diagnostic;
+use crate::expression::{Environment, Purity, Type};
+use crate::program::slot;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FunctionKind {
+    Main,
+    Signal,
+    Update,
+    Block,
+    Query,
+    Validator,
+    InitialState,
+}
+
+impl FunctionKind {
+    fn has_args(self) -> bool {
+        matches!(
+            self,
+            Self::Signal | Self::Update | Self::Query | Self::Validator
+        )
+    }
+
+    /// A query or a validator may be asked any number of times, so it must not move the random numbers on.
+    fn is_read_only(self) -> bool {
+        matches!(self, Self::Query | Self::Validator)
+    }
+}
+
+/// What belongs to a function as a whole.
+#[derive(Debug, Clone, Copy)]
+pub struct FunctionScope {
+    pub kind: FunctionKind,
+    pub slots: u32,
+    pub has_compensation: bool,
+}
+
+/// The kind of loop around a place, if there is one in the same routine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loop {
+    None,
+    Inside,
+    /// A `parallel` or `race` is between the place and its loop.
+    BehindBranch,
+}
+
+#[derive(Debug, Clone)]
+pub struct Scope {
+    pub environment: Environment,
+    pub names: Vec<Name>,
+    /// Handles of `start`: name, slot, whether it is a child's.
+    pub handles: Vec<(Arc<str>, u32, bool)>,
+    pub function: FunctionScope,
+    pub around: Loop,
+    /// The slot of the failure in the innermost `catch`.
+    pub caught: Option<u32>,
+    pub in_saga: bool,
+}
+
+impl Scope {
+    pub fn nested(&self) -> Scope {
+        self.clone()
+    }
+
+    /// A new slot under a name that is visible from here on.
+    pub fn define(&mut self, name: &Arc<str>, found: Type) -> u32 {
+        let slot = self.function.slots;
+        self.function.slots += 1;
+        self.environment = self.environment.with(name.clone(), slot, found);
+        slot
+    }
+
+    pub fn handle(&self, name: &str) -> Option<(u32, bool)> {
+        self.handles
+            .iter()
+            .rev()
+            .find(|(n, ..)| **n == *name)
+            .map(|(_, slot, child)| (*slot, *child))
+    }
+}
+
+/// Names that mean something everywhere.
+const RESERVED: [&str; 4] = ["input", "args", "state", "workflow"];
+
+impl Compiler<'_> {
+    /// The scope in which a function begins.
+    pub fn scope(&self, kind: FunctionKind, input: Option<&Schema>) -> Scope {
+        let mut environment = Environment::new();
+        let own = self.schemas.type_of(input);
+        let (workflow_input, args) = match kind {
+            FunctionKind::Main | FunctionKind::Block | FunctionKind::InitialState => (own, None),
+            _ => (
+                self.schemas.type_of(self.definition.input.as_ref()),
+                Some(own),
+            ),
+        };
+        environment = environment.with("input", slot::INPUT, workflow_input);
+        if let Some(args) = args.filter(|_| kind.has_args()) {
+            environment = environment.with("args", slot::ARGS, args);
+        }
+        if kind != FunctionKind::InitialState {
+            environment = environment.with("state", slot::STATE, self.state.clone());
+        }
+        environment = environment.with("workflow", slot::WORKFLOW, workflow_type());
+        if kind.is_read_only() {
+            environment = environment.purity(Purity::ReadOnly);
+        }
+        Scope {
+            environment,
+            names: Vec::new(),
+            handles: Vec::new(),
+            function: FunctionScope {
+                kind,
+                slots: slot::LOCAL_FIRST,
+                has_compensation: false,
+            },
+            around: Loop::None,
+            caught: None,
+            in_saga: false,
+        }
+    }
+
+    /// Makes a name visible from here on; one that is visible already is not hidden.
+    pub fn bind(&mut self, name: &Name, found: Type, scope: &mut Scope) -> u32 {
+        if RESERVED.contains(&&*name.value) {
+            let message = format!(
+                "`{}` has a meaning of its own and cannot name a step",
+                name.value
+            );
+            self.diagnostics
+                .push(Diagnostic::error("reserved-name", name.range, message));
+        } else if let Some(first) = scope.names.iter().find(|n| n.value == name.value) {
+            let message = format!("the name `{}` is taken already", name.value);
+            self.diagnostics.push(
+                Diagnostic::error("duplicate-id", name.range, message)
+                    .annotate(first.range, "first used here")
+                    .help("give this one another name"),
+            );
+        }
+        scope.names.push(name.clone());
+        scope.define(&name.value, found)
+    }
+}
+
+fn workflow_type() -> Type {
+    let text = || Type::String;
+    let nullable = || Type::Dynamic;
+    Type::object([
+        ("id", text()),
+        ("run_id", text()),
+        ("first_run_id", text()),
+        ("type", text()),
+        ("task_queue", text()),
+        ("namespace", text()),
+        ("attempt", Type::Int),
+        ("start_time", Type::Timestamp),
+        ("parent", nullable()),
+        ("search_attributes", nullable()),
+        ("memo", nullable()),
+        ("continued_from", nullable()),
+        ("cron_schedule", nullable()),
+        ("history_length", Type::Int),
+        ("history_size_bytes", Type::Int),
+        ("suggested_continue_as_new", Type::Bool),
+        ("last_completion_result", nullable()),
+    ])
+}
+
+/// The state's variables: those declared and those set anywhere. Their types may change as they are set.
+pub fn state_type(definition: &Definition) -> Type {
+    let declared = definition.state.iter().map(|(name, _)| name.value.clone());
+    let names = declared.chain(assigned_names(definition));
+    let fields: Vec<(Arc<str>, Type)> = names.map(|name| (name, Type::Dynamic)).collect();
+    Type::object(fields.iter().map(|(name, found)| (&**name, found.clone())))
+}
+
+/// Every name that a `set` assigns, in the order of the text, each once.
+pub fn assigned_names(definition: &Definition) -> Vec<Arc<str>> {
+    let mut names: Vec<Arc<str>> = Vec::new();
+    let handlers = definition
+        .signals
+        .iter()
+        .chain(&definition.updates)
+        .map(|h| &h.steps);
+    let blocks = definition.blocks.iter().map(|b| &b.steps);
+    for steps in std::iter::once(&definition.steps)
+        .chain(handlers)
+        .chain(blocks)
+    {
+        visit(steps, &mut |step| {
+            if let Action::Set(assignments) = &step.action.value {
+                names.extend(assignments.iter().map(|(name, _)| name.value.clone()));
+            }
+        });
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    names
+}
+
+pub fn called_blocks(steps: &[Step]) -> Vec<Arc<str>> {
+    let mut names = Vec::new();
+    visit(steps, &mut |step| {
+        if let Action::Call { block, .. } = &step.action.value {
+            names.push(block.value.clone());
+        }
+    });
+    names
+}
+
+/// Every step, those inside others included, in the order of the text.
+pub fn visit<'a>(steps: &'a [Step], f: &mut dyn FnMut(&'a Step)) {
+    for step in steps {
+        f(step);
+        for block in step.blocks() {
+            visit(block, f);
+        }
+    }
+}
+
+impl Step {
+    /// The blocks that stand inside a step.
+    pub fn blocks(&self) -> Vec<&Steps> {
+        let mut blocks: Vec<&Steps> = match &self.action.value {
+            Action::Wait(wait) => wait.on_timeout.iter().collect(),
+            Action::If {
+                then, otherwise, ..
+            } => vec![then, otherwise],
+            Action::Switch { cases, default, .. } => {
+                cases.iter().map(|c| &c.steps).chain([default]).collect()
+            }
+            Action::ForEach(for_each) => vec![&for_each.steps],
+            Action::While { steps, .. }
+            | Action::Repeat { steps, .. }
+            | Action::Saga { steps, .. }
+            | Action::Do { steps, .. } => vec![steps],
+            Action::Parallel { branches, .. } | Action::Race { branches } => {
+                branches.iter().map(|b| &b.steps).collect()
+            }
+            Action::Try(action) => {
+                let catches = action.catches.iter().map(|c| &c.steps);
+                [&action.steps]
+                    .into_iter()
+                    .chain(catches)
+                    .chain([&action.finally])
+                    .collect()
+            }
+            _ => Vec::new(),
+        };
+        blocks.extend(&self.compensate);
+        blocks
+    }
+}

@@ -1,0 +1,397 @@
+//! Compiles one step: its action, its options, and what its id means to the steps after it.
+
+use super::Compiler;
+use super::scope::{Loop, Scope};
+use crate::definition::{
+    self, Action as Written, Awaited, CaseMatch, FailStep, Name, Started, Step, Timer,
+};
+use crate::diagnostic::Diagnostic;
+use crate::expression::Type;
+use crate::program::{self, Action, StepId};
+use crate::source::Range;
+
+impl Compiler<'_> {
+    pub fn step(&mut self, step: &Step, scope: &mut Scope) -> StepId {
+        let when = step.when.as_ref().map(|when| self.condition(when, scope));
+        let summary = self.optional(step.description.as_ref(), scope);
+        let (action, found) = self.action(step, scope);
+        let found = if step.when.is_some() {
+            Type::Dynamic
+        } else {
+            found
+        };
+        let handle = match &step.action.value {
+            Written::Start(started) => Some(matches!(**started, Started::Child(_))),
+            _ => None,
+        };
+        let slot = step.id.as_ref().map(|id| self.bind(id, found, scope));
+        if let (Some(is_child), Some(id), Some(slot)) = (handle, &step.id, slot) {
+            scope.handles.push((id.value.clone(), slot, is_child));
+        }
+        let compensate = step.compensate.as_ref().map(|steps| {
+            scope.function.has_compensation |= !scope.in_saga;
+            let mut inner = scope.nested();
+            inner.around = Loop::None;
+            let block = self.block(steps, &mut inner);
+            scope.function = inner.function;
+            block
+        });
+        self.steps.push(program::Step {
+            id: step.id.as_ref().map(|id| id.value.clone()),
+            slot,
+            summary,
+            when,
+            compensate,
+            action,
+        });
+        self.ranges.push(step.action.range);
+        StepId(self.steps.len() as u32 - 1)
+    }
+
+    fn action(&mut self, step: &Step, scope: &mut Scope) -> (Action, Type) {
+        match &step.action.value {
+            Written::Activity(activity) => self.activity(activity, false, scope),
+            Written::BuiltIn(call) => (self.built_in(call, false, scope), Type::Dynamic),
+            Written::Child(child) => (self.child(child, false, scope), Type::Dynamic),
+            Written::Nexus(nexus) => (self.nexus(nexus, false, scope), Type::Dynamic),
+            Written::Start(started) => self.started(started, step, scope),
+            Written::Await(name) => {
+                let slot = self.handle(name, scope);
+                (
+                    Action::Await(slot.map_or(0, |(slot, _)| slot)),
+                    Type::Dynamic,
+                )
+            }
+            Written::Cancel(name) => {
+                let slot = self.handle(name, scope);
+                (Action::Cancel(slot.map_or(0, |(slot, _)| slot)), Type::Null)
+            }
+            Written::Signal(signal) => (self.signal(signal, scope), Type::Null),
+            Written::CancelWorkflow {
+                workflow_id,
+                run_id,
+                reason,
+            } => {
+                let action = Action::CancelWorkflow {
+                    workflow_id: self.template(workflow_id, scope),
+                    run_id: self.optional(run_id.as_ref(), scope),
+                    reason: self.optional(reason.as_ref(), scope),
+                };
+                (action, Type::Null)
+            }
+            Written::ContinueAsNew(next) => (
+                self.continue_as_new(next, step.action.range, scope),
+                Type::Dynamic,
+            ),
+            Written::Timer(Timer::For(duration)) => {
+                (Action::TimerFor(self.duration(duration, scope)), Type::Null)
+            }
+            Written::Timer(Timer::Until(until)) => {
+                (Action::TimerUntil(self.template(until, scope)), Type::Null)
+            }
+            Written::Wait(wait) => (self.wait(wait, scope), Type::Dynamic),
+            Written::Set(assignments) => {
+                let compiled = assignments
+                    .iter()
+                    .map(|(name, template)| (name.value.clone(), self.template(template, scope)));
+                (Action::Set(compiled.collect()), Type::Null)
+            }
+            _ => self.control(step, scope),
+        }
+    }
+
+    /// The actions that steer.
+    fn control(&mut self, step: &Step, scope: &mut Scope) -> (Action, Type) {
+        let action = match &step.action.value {
+            Written::If {
+                condition,
+                then,
+                otherwise,
+            } => Action::If {
+                condition: self.condition(condition, scope),
+                then: self.block(then, scope),
+                otherwise: self.block(otherwise, scope),
+            },
+            Written::Switch {
+                subject,
+                cases,
+                default,
+            } => Action::Switch {
+                subject: subject
+                    .as_ref()
+                    .map(|subject| self.expression(subject, scope)),
+                cases: cases.iter().map(|case| self.case(case, scope)).collect(),
+                default: self.block(default, scope),
+            },
+            Written::ForEach(for_each) => self.for_each(for_each, scope),
+            Written::While { condition, steps } => Action::While {
+                condition: self.condition(condition, scope),
+                body: self.looped(steps, Loop::Inside, scope),
+            },
+            Written::Repeat { steps, until } => Action::Repeat {
+                body: self.looped(steps, Loop::Inside, scope),
+                until: self.condition(until, scope),
+            },
+            Written::Break => self.jump("break", Action::Break, step.action.range, scope),
+            Written::Continue => self.jump("continue", Action::Continue, step.action.range, scope),
+            Written::Parallel {
+                branches,
+                on_failure,
+            } => Action::Parallel {
+                branches: self.branches(branches, scope),
+                on_failure: *on_failure,
+            },
+            Written::Race { branches } => Action::Race {
+                branches: self.branches(branches, scope),
+            },
+            Written::Try(action) => self.try_block(action, scope),
+            Written::Saga {
+                steps,
+                on_compensation_failure,
+            } => {
+                let outer = std::mem::replace(&mut scope.in_saga, true);
+                let body = self.block(steps, scope);
+                scope.in_saga = outer;
+                Action::Saga {
+                    body,
+                    on_compensation_failure: *on_compensation_failure,
+                }
+            }
+            Written::Do {
+                steps,
+                timeout,
+                shield,
+            } => Action::Do {
+                timeout: timeout
+                    .as_ref()
+                    .map(|timeout| self.duration(timeout, scope)),
+                body: self.block(steps, scope),
+                shield: *shield,
+            },
+            Written::Call { block, input } => self.call(block, input.as_ref(), scope),
+            _ => return self.at_once(step, scope),
+        };
+        (action, Type::Dynamic)
+    }
+
+    /// The actions that act at once, and those that end something.
+    fn at_once(&mut self, step: &Step, scope: &mut Scope) -> (Action, Type) {
+        let action = match &step.action.value {
+            Written::Upsert {
+                search_attributes,
+                memo,
+            } => Action::Upsert {
+                search_attributes: self.optional(search_attributes.as_ref(), scope),
+                memo: self.optional(memo.as_ref(), scope),
+            },
+            Written::Log {
+                level,
+                message,
+                fields,
+            } => Action::Log {
+                level: *level,
+                message: self.template(message, scope),
+                fields: self.optional(fields.as_ref(), scope),
+            },
+            Written::Details(details) => Action::Details(self.template(details, scope)),
+            Written::Return(value) => Action::Return(self.optional(value.as_ref(), scope)),
+            Written::Fail(FailStep::Again) => match scope.caught {
+                Some(slot) => Action::FailAgain(slot),
+                None => {
+                    let message = "`fail:` without a mapping passes the caught failure on, and this is not in a `catch`";
+                    self.diagnostics.push(
+                        Diagnostic::error("fail-outside-catch", step.action.range, message)
+                            .help("say what fails: `fail: { type: …, message: … }`"),
+                    );
+                    Action::FailAgain(0)
+                }
+            },
+            Written::Fail(FailStep::With {
+                error_type,
+                message,
+                details,
+                non_retryable,
+            }) => Action::Fail(Box::new(program::Fail {
+                error_type: self.optional(error_type.as_ref(), scope),
+                message: self.optional(message.as_ref(), scope),
+                details: self.optional(details.as_ref(), scope),
+                non_retryable: *non_retryable,
+            })),
+            _ => Action::Return(None),
+        };
+        (action, Type::Null)
+    }
+
+    fn wait(&mut self, wait: &definition::Wait, scope: &mut Scope) -> Action {
+        let timeout = wait
+            .timeout
+            .as_ref()
+            .map(|timeout| self.duration(timeout, scope));
+        let on_timeout = wait
+            .on_timeout
+            .as_ref()
+            .map(|steps| self.block(steps, scope));
+        match &wait.awaited {
+            Awaited::Signal(name) => Action::WaitSignal {
+                name: name.value.clone(),
+                timeout,
+                on_timeout,
+            },
+            Awaited::Until(condition) => {
+                let condition = self.condition(condition, scope);
+                Action::WaitUntil {
+                    condition,
+                    timeout,
+                    on_timeout,
+                }
+            }
+        }
+    }
+
+    fn case(&mut self, case: &definition::Case, scope: &mut Scope) -> program::Case {
+        let matches = match &case.matches {
+            CaseMatch::Is(value) => program::CaseMatch::Is(self.template(value, scope)),
+            CaseMatch::In(values) => program::CaseMatch::In(self.template(values, scope)),
+            CaseMatch::When(condition) => {
+                program::CaseMatch::When(self.condition(condition, scope))
+            }
+        };
+        program::Case {
+            matches,
+            body: self.block(&case.steps, scope),
+        }
+    }
+
+    fn for_each(&mut self, step: &definition::ForEach, scope: &mut Scope) -> Action {
+        let (items, found) = self.typed_template(&step.items, scope);
+        let concurrency = self.optional(step.concurrency.as_ref(), scope);
+        let mut inner = scope.nested();
+        inner.around = Loop::Inside;
+        let item_type = found.items();
+        let item_slot = match &step.item {
+            Some(name) => self.bind(name, item_type, &mut inner),
+            None => inner.define(&"item".into(), item_type),
+        };
+        let index_slot = step
+            .index
+            .as_ref()
+            .map(|name| self.bind(name, Type::Dynamic, &mut inner));
+        let body = self.block(&step.steps, &mut inner);
+        scope.function = inner.function;
+        Action::ForEach(Box::new(program::ForEach {
+            items,
+            item_slot,
+            index_slot,
+            concurrency,
+            body,
+        }))
+    }
+
+    fn looped(&mut self, steps: &[Step], around: Loop, scope: &mut Scope) -> program::BlockId {
+        let outer = std::mem::replace(&mut scope.around, around);
+        let block = self.block(steps, scope);
+        scope.around = outer;
+        block
+    }
+
+    fn branches(
+        &mut self,
+        branches: &[definition::Branch],
+        scope: &mut Scope,
+    ) -> Vec<(std::sync::Arc<str>, program::BlockId)> {
+        let around = match scope.around {
+            Loop::None => Loop::None,
+            _ => Loop::BehindBranch,
+        };
+        let compiled = branches.iter().map(|branch| {
+            (
+                branch.name.value.clone(),
+                self.looped(&branch.steps, around, scope),
+            )
+        });
+        compiled.collect()
+    }
+
+    fn jump(&mut self, key: &str, action: Action, range: Range, scope: &Scope) -> Action {
+        let message = match scope.around {
+            Loop::Inside => return action,
+            Loop::None => format!("`{key}` stands outside of any loop"),
+            Loop::BehindBranch => {
+                format!(
+                    "`{key}` cannot leave a branch of `parallel` or `race` for the loop around it"
+                )
+            }
+        };
+        self.diagnostics
+            .push(Diagnostic::error("jump-outside-loop", range, message));
+        action
+    }
+
+    fn try_block(&mut self, step: &definition::Try, scope: &mut Scope) -> Action {
+        let retry_policy = step
+            .retry_policy
+            .as_ref()
+            .map(|p| self.retry_policy(p, scope));
+        let body = self.block(&step.steps, scope);
+        let catches = step
+            .catches
+            .iter()
+            .map(|catch| self.catch(catch, scope))
+            .collect();
+        let finally = (!step.finally.is_empty()).then(|| self.block(&step.finally, scope));
+        Action::Try(Box::new(program::Try {
+            body,
+            retry_policy,
+            catches,
+            finally,
+        }))
+    }
+
+    fn catch(&mut self, catch: &definition::Catch, scope: &mut Scope) -> program::Catch {
+        let mut inner = scope.nested();
+        let slot = match &catch.name {
+            Some(name) => self.bind(name, Type::Dynamic, &mut inner),
+            None => inner.define(&"error".into(), Type::Dynamic),
+        };
+        inner.caught = Some(slot);
+        let when = catch
+            .when
+            .as_ref()
+            .map(|when| self.condition(when, &mut inner));
+        let body = self.block(&catch.steps, &mut inner);
+        scope.function = inner.function;
+        let errors = catch.errors.iter().map(|name| name.value.clone()).collect();
+        program::Catch {
+            errors,
+            when,
+            slot,
+            body,
+        }
+    }
+
+    fn call(
+        &mut self,
+        name: &Name,
+        input: Option<&crate::expression::Template>,
+        scope: &mut Scope,
+    ) -> Action {
+        let input = self.optional(input, scope);
+        let position = self
+            .blocks_by_name
+            .iter()
+            .position(|b| b.name.value == name.value);
+        let function = position.unwrap_or_else(|| {
+            let known: Vec<_> = self
+                .blocks_by_name
+                .iter()
+                .map(|b| b.name.value.clone())
+                .collect();
+            self.undefined("unknown-block", "block", name, &known);
+            0
+        });
+        Action::Call {
+            function: function as u32,
+            input,
+        }
+    }
+}

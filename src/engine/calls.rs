@@ -1,0 +1,371 @@
+//! Calls to what is outside the run: activities, children, Nexus operations, other workflows.
+
+use std::collections::BTreeMap;
+
+use super::command::{
+    self, CommandKind, ScheduleActivity, ScheduleLocalActivity, ScheduleNexus, SignalTarget,
+    StartChild,
+};
+use super::failure::Failure;
+use super::job::Resolution;
+use super::machine::{Flow, Machine};
+use super::operations::outcome_of;
+use super::state::{OperationKind, Outcome, Routine, RoutineId, Waiting};
+use crate::definition::ContinuedVersion;
+use crate::expression::Code;
+use crate::program::{self, Action, StepId};
+use crate::value::{Map, Payload, Value};
+
+/// The header that carries the bundle of a run to its continuation.
+pub const DEFINITION_HEADER: &str = "segno-definition";
+
+impl Machine<'_> {
+    pub fn schedule_activity(
+        &mut self,
+        id: RoutineId,
+        routine: &mut Routine,
+        step: StepId,
+        activity: &program::Activity,
+    ) -> Result<Flow, Failure> {
+        let options = &activity.options;
+        let activity_type = self.text(routine, &activity.activity)?;
+        let arguments = self.arguments(routine, &activity.arguments)?;
+        let timeouts = self.activity_timeouts(routine, options)?;
+        let retry_policy = options
+            .retry_policy
+            .as_ref()
+            .map(|p| self.retry_policy(routine, p))
+            .transpose()?;
+        let activity_id = self.optional_text(routine, options.activity_id.as_ref())?;
+        let cancellation_type = options.cancellation_type.unwrap_or_default();
+        let task_queue = match self.optional_text(routine, options.task_queue.as_ref())? {
+            Some(queue) => queue,
+            None => self.run.info.task_queue.clone(),
+        };
+        let priority = options
+            .priority
+            .as_ref()
+            .map(|p| self.priority(routine, p))
+            .transpose()?;
+        let seq = self.run.take_seq();
+        let activity_id = activity_id.unwrap_or_else(|| seq.to_string());
+        if options.local {
+            let local = Box::new(ScheduleLocalActivity {
+                seq,
+                activity_id,
+                activity_type,
+                arguments,
+                timeouts,
+                retry_policy,
+                cancellation_type: command::ActivityCancellationType::WaitCancellationCompleted,
+                attempt: 0,
+                original_schedule_time: None,
+            });
+            self.begin(seq, OperationKind::LocalActivity(local.clone()), Some(step));
+            self.command(CommandKind::ScheduleLocalActivity(local));
+        } else {
+            self.begin(seq, OperationKind::Activity, Some(step));
+            self.command(CommandKind::ScheduleActivity(Box::new(ScheduleActivity {
+                seq,
+                activity_id: activity_id.clone(),
+                activity_type,
+                task_queue,
+                arguments,
+                timeouts,
+                retry_policy,
+                cancellation_type,
+                priority,
+            })));
+        }
+        self.summarise(routine, step);
+        if !activity.is_started {
+            return Ok(self.wait_operation(id, routine, seq));
+        }
+        let handle = Map::from_iter([("activity_id", seq.to_string())]);
+        self.keep_handle(routine, step, seq);
+        Ok(Flow::Next(Value::map(handle)))
+    }
+
+    fn wait_operation(&mut self, id: RoutineId, routine: &mut Routine, seq: u32) -> Flow {
+        self.wait_for(id, seq);
+        routine.waiting = Some(Waiting::Operation { seq });
+        Flow::Entered
+    }
+
+    fn keep_handle(&mut self, routine: &mut Routine, step: StepId, seq: u32) {
+        if let Some(operation) = self.run.operations.get_mut(&seq) {
+            operation.is_handle = true;
+        }
+        if let Some(slot) = self.program.step(step).slot {
+            routine.handles.retain(|(s, _)| *s != slot);
+            routine.handles.push((slot, seq));
+        }
+    }
+
+    pub fn await_handle(
+        &mut self,
+        id: RoutineId,
+        routine: &mut Routine,
+        slot: u32,
+    ) -> Result<Flow, Failure> {
+        let operation = routine
+            .handle(slot)
+            .and_then(|seq| Some((seq, self.run.operations.get(&seq)?)));
+        let Some((seq, operation)) = operation else {
+            return Err(Failure::definition("nothing was started under this id"));
+        };
+        match operation.resolution.clone() {
+            None => Ok(self.wait_operation(id, routine, seq)),
+            Some(resolution) => Ok(match outcome_of(resolution) {
+                Outcome::Value(value) => Flow::Next(value),
+                outcome => Flow::Out(outcome),
+            }),
+        }
+    }
+
+    /// A result is held against what the activity's contract says of it.
+    pub fn checked_result(&mut self, step: StepId, value: Value) -> Resolution {
+        let Action::Activity(activity) = &self.program.step(step).action else {
+            return Resolution::Completed(value);
+        };
+        let what = || format!("the activity's result at {}", self.program.location(step));
+        match &activity.output {
+            None => Resolution::Completed(value),
+            Some(schema) => match self.check(Some(schema), &value, &what()) {
+                Ok(()) => Resolution::Completed(value),
+                Err(failure) => Resolution::Failed(failure),
+            },
+        }
+    }
+
+    pub fn start_child(
+        &mut self,
+        id: RoutineId,
+        routine: &mut Routine,
+        step: StepId,
+        child: &program::Child,
+    ) -> Result<Flow, Failure> {
+        let options = &child.options;
+        let workflow_type = self.text(routine, &child.child)?;
+        let input = self.arguments(routine, &child.arguments)?;
+        let workflow_id = self.optional_text(routine, options.workflow_id.as_ref())?;
+        let task_queue = self.optional_text(routine, options.task_queue.as_ref())?;
+        let start = StartChild {
+            seq: 0,
+            workflow_id: match workflow_id {
+                Some(workflow_id) => workflow_id,
+                None => self.uuid(),
+            },
+            workflow_type,
+            task_queue: task_queue.unwrap_or_else(|| self.run.info.task_queue.clone()),
+            input,
+            execution_timeout: self
+                .optional_duration(routine, options.workflow_execution_timeout.as_ref())?,
+            run_timeout: self.optional_duration(routine, options.workflow_run_timeout.as_ref())?,
+            task_timeout: self
+                .optional_duration(routine, options.workflow_task_timeout.as_ref())?,
+            parent_close_policy: options.parent_close_policy,
+            workflow_id_reuse_policy: options.workflow_id_reuse_policy,
+            retry_policy: options
+                .retry_policy
+                .as_ref()
+                .map(|p| self.retry_policy(routine, p))
+                .transpose()?,
+            cron_schedule: self
+                .optional_text(routine, options.cron_schedule.as_ref())?
+                .unwrap_or_default(),
+            memo: self.payloads(routine, options.memo.as_ref())?,
+            search_attributes: self.payloads(routine, options.search_attributes.as_ref())?,
+            cancellation_type: options.cancellation_type,
+            priority: options
+                .priority
+                .as_ref()
+                .map(|p| self.priority(routine, p))
+                .transpose()?,
+        };
+        let seq = self.run.take_seq();
+        let kind = OperationKind::Child {
+            workflow_id: start.workflow_id.clone(),
+            run_id: None,
+        };
+        self.begin(seq, kind, Some(step));
+        self.command(CommandKind::StartChild(Box::new(StartChild {
+            seq,
+            ..start
+        })));
+        self.summarise(routine, step);
+        if !child.is_started {
+            return Ok(self.wait_operation(id, routine, seq));
+        }
+        self.keep_handle(routine, step, seq);
+        self.wait_for(id, seq);
+        routine.waiting = Some(Waiting::ChildStart { seq });
+        Ok(Flow::Entered)
+    }
+
+    pub fn schedule_nexus(
+        &mut self,
+        id: RoutineId,
+        routine: &mut Routine,
+        step: StepId,
+        nexus: &program::Nexus,
+    ) -> Result<Flow, Failure> {
+        let input = match &nexus.input {
+            Some(code) => self.evaluate(routine, code)?,
+            None => Value::Null,
+        };
+        let schedule = ScheduleNexus {
+            seq: 0,
+            endpoint: self.text(routine, &nexus.endpoint)?,
+            service: self.text(routine, &nexus.service)?,
+            operation: self.text(routine, &nexus.operation)?,
+            input: self.payload(&input)?,
+            schedule_to_close_timeout: self
+                .optional_duration(routine, nexus.schedule_to_close_timeout.as_ref())?,
+            schedule_to_start_timeout: self
+                .optional_duration(routine, nexus.schedule_to_start_timeout.as_ref())?,
+            start_to_close_timeout: self
+                .optional_duration(routine, nexus.start_to_close_timeout.as_ref())?,
+        };
+        let seq = self.run.take_seq();
+        self.begin(seq, OperationKind::Nexus, Some(step));
+        self.command(CommandKind::ScheduleNexus(Box::new(ScheduleNexus {
+            seq,
+            ..schedule
+        })));
+        self.summarise(routine, step);
+        if !nexus.is_started {
+            return Ok(self.wait_operation(id, routine, seq));
+        }
+        self.keep_handle(routine, step, seq);
+        Ok(Flow::Next(Value::map(Map::new())))
+    }
+
+    pub fn signal_external(
+        &mut self,
+        id: RoutineId,
+        routine: &mut Routine,
+        step: StepId,
+        signal: &program::Signal,
+    ) -> Result<Flow, Failure> {
+        let name = self.text(routine, &signal.name)?;
+        let args = self.arguments(routine, &signal.arguments)?;
+        let target = match &signal.target {
+            program::SignalTarget::Workflow {
+                workflow_id,
+                run_id,
+            } => SignalTarget::Workflow {
+                workflow_id: self.text(routine, workflow_id)?,
+                run_id: self
+                    .optional_text(routine, run_id.as_ref())?
+                    .unwrap_or_default(),
+            },
+            program::SignalTarget::Handle(slot) => {
+                let operation = routine
+                    .handle(*slot)
+                    .and_then(|seq| self.run.operations.get(&seq));
+                match operation.map(|o| &o.kind) {
+                    Some(OperationKind::Child { workflow_id, .. }) => SignalTarget::Child {
+                        workflow_id: workflow_id.clone(),
+                    },
+                    _ => return Err(Failure::definition("this id is not a started child's")),
+                }
+            }
+        };
+        let seq = self.run.take_seq();
+        self.begin(seq, OperationKind::SignalExternal, Some(step));
+        self.command(CommandKind::SignalExternal {
+            seq,
+            target,
+            name,
+            args,
+        });
+        self.summarise(routine, step);
+        Ok(self.wait_operation(id, routine, seq))
+    }
+
+    pub fn cancel_external(
+        &mut self,
+        id: RoutineId,
+        routine: &mut Routine,
+        step: StepId,
+        (workflow_id, run_id, reason): (&Code, Option<&Code>, Option<&Code>),
+    ) -> Result<Flow, Failure> {
+        let workflow_id = self.text(routine, workflow_id)?;
+        let run_id = self.optional_text(routine, run_id)?.unwrap_or_default();
+        let reason = self.optional_text(routine, reason)?.unwrap_or_default();
+        let seq = self.run.take_seq();
+        self.begin(seq, OperationKind::CancelExternal, Some(step));
+        self.command(CommandKind::CancelExternal {
+            seq,
+            workflow_id,
+            run_id,
+            reason,
+        });
+        self.summarise(routine, step);
+        Ok(self.wait_operation(id, routine, seq))
+    }
+
+    pub fn continue_as_new(
+        &mut self,
+        routine: &Routine,
+        next: &program::ContinueAsNew,
+    ) -> Result<command::ContinueAsNew, Failure> {
+        let info = self.run.info.clone();
+        let workflow = self.optional_text(routine, next.workflow.as_ref())?;
+        let task_queue = self.optional_text(routine, next.task_queue.as_ref())?;
+        let arguments = match &next.arguments {
+            Some(arguments) => self.arguments(routine, arguments)?,
+            None => info
+                .arguments
+                .iter()
+                .map(|v| self.payload(v))
+                .collect::<Result<_, _>>()?,
+        };
+        // What was upserted goes along: an empty memo would carry that of the start.
+        let mut memo = self.run.memo.clone();
+        memo.extend(self.payloads(routine, next.memo.as_ref())?);
+        let mut search_attributes = self.run.search_attributes.clone();
+        search_attributes.extend(self.payloads(routine, next.search_attributes.as_ref())?);
+        let mut headers = BTreeMap::new();
+        if next.version == ContinuedVersion::Pinned {
+            let bundle = Value::Bytes(self.bundle.into());
+            headers.insert(DEFINITION_HEADER.to_owned(), self.payload(&bundle)?);
+        }
+        Ok(command::ContinueAsNew {
+            workflow_type: workflow.unwrap_or(info.workflow_type),
+            task_queue: task_queue.unwrap_or(info.task_queue),
+            arguments,
+            run_timeout: self.optional_duration(routine, next.workflow_run_timeout.as_ref())?,
+            task_timeout: self.optional_duration(routine, next.workflow_task_timeout.as_ref())?,
+            memo,
+            search_attributes,
+            headers,
+            retry_policy: next
+                .retry_policy
+                .as_ref()
+                .map(|p| self.retry_policy(routine, p))
+                .transpose()?,
+        })
+    }
+
+    pub fn upsert(
+        &mut self,
+        routine: &Routine,
+        search_attributes: Option<&Code>,
+        memo: Option<&Code>,
+    ) -> Result<(), Failure> {
+        let attributes: BTreeMap<String, Payload> = self.payloads(routine, search_attributes)?;
+        if !attributes.is_empty() {
+            self.run.search_attributes.extend(attributes.clone());
+            self.command(CommandKind::UpsertSearchAttributes(attributes));
+        }
+        let memo = self.payloads(routine, memo)?;
+        if !memo.is_empty() {
+            self.run.memo.extend(memo.clone());
+            self.command(CommandKind::UpsertMemo(memo));
+        }
+        self.workflow.take();
+        Ok(())
+    }
+}

@@ -1,0 +1,109 @@
+//! `history: automatic`: when Temporal suggests it and nothing but timers is in flight, the run continues as new by
+//! itself, its whole state carried along.
+
+use std::collections::BTreeMap;
+
+use super::calls::DEFINITION_HEADER;
+use super::command::{CommandKind, ContinueAsNew, LogLevel};
+use super::failure::Failure;
+use super::job::Initialize;
+use super::machine::Machine;
+use super::state::{Ending, Phase, RoutineKind, Run, timer_length};
+use crate::definition::History;
+use crate::limits::PAYLOAD_SIZE_BYTES_MAX;
+use crate::value::Value;
+
+/// The header that carries a run's state to its continuation.
+pub const STATE_HEADER: &str = "segno-state";
+
+impl Machine<'_> {
+    /// Ends the run with its continuation, where it is time for it and possible. True if it did.
+    pub fn carry_over(&mut self) -> bool {
+        let is_meant = self.program.history == History::Automatic
+            && self.clock.continue_as_new_suggested
+            && self.run.phase == Phase::Running
+            && self.run.ending.is_none();
+        if !is_meant || !self.is_movable() {
+            return false;
+        }
+        let state = match postcard::to_allocvec(&*self.run) {
+            Ok(state) if state.len() <= PAYLOAD_SIZE_BYTES_MAX => state,
+            _ => {
+                let message = format!(
+                    "the run's state is bigger than PAYLOAD_SIZE_BYTES_MAX ({PAYLOAD_SIZE_BYTES_MAX} bytes), \
+                     so it cannot continue as new by itself"
+                );
+                self.log(LogLevel::Warn, message);
+                return false;
+            }
+        };
+        let bytes = |bytes: &[u8]| Value::Bytes(bytes.into());
+        let headers = [
+            (DEFINITION_HEADER, bytes(self.bundle)),
+            (STATE_HEADER, bytes(&state)),
+        ];
+        let named = |(name, value): (&str, Value)| Ok((name.to_owned(), self.payload(&value)?));
+        let headers: Result<BTreeMap<_, _>, Failure> = headers.into_iter().map(named).collect();
+        let arguments = self
+            .run
+            .info
+            .arguments
+            .iter()
+            .map(|v| self.payload(v))
+            .collect();
+        let (Ok(headers), Ok(arguments)) = (headers, arguments) else {
+            return false;
+        };
+        self.run.ending = Some(Ending::ContinuedAsNew(Box::new(ContinueAsNew {
+            workflow_type: self.run.info.workflow_type.clone(),
+            task_queue: self.run.info.task_queue.clone(),
+            arguments,
+            memo: self.run.memo.clone(),
+            search_attributes: self.run.search_attributes.clone(),
+            headers,
+            ..ContinueAsNew::default()
+        })));
+        true
+    }
+
+    /// Timers go along with what is left of them; all else that is in flight belongs to this run.
+    fn is_movable(&self) -> bool {
+        let operations = self.run.operations.values();
+        let only_timers = operations
+            .filter(|o| o.resolution.is_none())
+            .all(|o| o.fires_at.is_some());
+        let updates = |kind: &RoutineKind| matches!(kind, RoutineKind::Update { .. });
+        only_timers && !self.run.routines.values().any(|r| updates(&r.kind))
+    }
+
+    /// Begins where the run before ended: its timers are started again with what is left of them.
+    pub fn take_over(&mut self) {
+        let timers: Vec<(u32, _)> = self
+            .run
+            .operations
+            .iter()
+            .filter_map(|(seq, operation)| Some((*seq, operation.fires_at?)))
+            .collect();
+        for (seq, fires_at) in timers {
+            let left = fires_at.since(self.clock.now).unwrap_or_default();
+            self.command(CommandKind::StartTimer {
+                seq,
+                duration: timer_length(left),
+            });
+        }
+    }
+}
+
+impl Run {
+    /// The state that a continuation was given, under its own identity.
+    pub fn carried(state: &[u8], info: Initialize) -> Result<Run, String> {
+        let mut run: Run = postcard::from_bytes(state).map_err(|error| {
+            format!("the state carried from the run before cannot be read: {error}")
+        })?;
+        run.random = info.random_seed;
+        run.memo = info.memo.clone();
+        run.search_attributes = info.search_attributes.clone();
+        run.info = info;
+        Ok(run)
+    }
+}

@@ -1,0 +1,343 @@
+//! Evaluates expressions in a routine's scope, and turns what goes wrong into failures that say where.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::failure::Failure;
+use super::machine::Machine;
+use super::state::{Clock, Routine};
+use crate::expression::{self, Code, Context, Host, Variables};
+use crate::limits::PAYLOAD_SIZE_BYTES_MAX;
+use crate::program::{Arguments, Schema, slot};
+use crate::source::Range;
+use crate::value::{Key, Map, Payload, Timestamp, Value, to_json};
+
+/// A routine's names, the run's state and what is known of the run.
+pub struct Scope<'a> {
+    pub locals: &'a [Option<Value>],
+    pub state: &'a Value,
+    pub workflow: Option<&'a Value>,
+}
+
+impl Variables for Scope<'_> {
+    fn get(&self, slot: u32) -> Option<&Value> {
+        match slot {
+            slot::STATE => Some(self.state),
+            slot::WORKFLOW => self.workflow,
+            slot => self.locals.get(slot as usize)?.as_ref(),
+        }
+    }
+}
+
+/// The workflow task's time, and random numbers from the run's seed.
+struct Replayable<'a> {
+    now: Timestamp,
+    random: &'a mut u64,
+}
+
+impl Host for Replayable<'_> {
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    fn random_u64(&mut self) -> u64 {
+        split_mix(self.random)
+    }
+}
+
+/// SplitMix64: its whole state is one number, so that it can be kept with the run.
+pub fn split_mix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+impl Machine<'_> {
+    pub fn evaluate(&mut self, routine: &Routine, code: &Code) -> Result<Value, Failure> {
+        self.evaluate_with(&routine.locals, code)
+    }
+
+    pub fn evaluate_with(
+        &mut self,
+        locals: &[Option<Value>],
+        code: &Code,
+    ) -> Result<Value, Failure> {
+        if let Some(constant) = code.constant() {
+            return Ok(constant.clone());
+        }
+        let workflow = code.reads(slot::WORKFLOW).then(|| {
+            self.workflow
+                .get_or_init(|| workflow_value(self.run, self.clock))
+        });
+        let scope = Scope {
+            locals,
+            state: &self.run.state,
+            workflow,
+        };
+        let mut host = Replayable {
+            now: self.clock.now,
+            random: &mut self.run.random,
+        };
+        let mut context = Context::with_cost_left(&mut host, self.cost_left);
+        let result = expression::evaluate(code, &scope, &mut context);
+        self.cost_left = context.cost_left();
+        result.map_err(|error| self.definition_failure(error.range, error.message))
+    }
+
+    /// A mistake of the definition that showed at run time, with its place.
+    pub fn definition_failure(&self, range: Range, message: impl AsRef<str>) -> Failure {
+        let place = self.program.sources.location(range);
+        Failure::definition(format!("{place}: {}", message.as_ref()))
+    }
+
+    pub fn condition(&mut self, routine: &Routine, code: &Code) -> Result<bool, Failure> {
+        match self.evaluate(routine, code)?.force() {
+            Ok(Value::Bool(holds)) => Ok(*holds),
+            Ok(other) => {
+                let message = format!(
+                    "a condition is true or false, and this is {}",
+                    other.type_name()
+                );
+                Err(self.definition_failure(code.range(), message))
+            }
+            Err(error) => Err(self.definition_failure(code.range(), error.0)),
+        }
+    }
+
+    /// The value itself, decoded: what may stand inside a list, a map or the state.
+    pub fn forced(&self, value: &Value) -> Result<Value, Failure> {
+        value
+            .force()
+            .cloned()
+            .map_err(|error| Failure::definition(format!("a payload cannot be read: {error}")))
+    }
+
+    pub fn text(&mut self, routine: &Routine, code: &Code) -> Result<String, Failure> {
+        let value = self.evaluate(routine, code)?;
+        match self.forced(&value)? {
+            Value::String(text) => Ok(text.to_string()),
+            other => {
+                let message = format!(
+                    "a string is expected here, and this is {}",
+                    other.type_name()
+                );
+                Err(self.definition_failure(code.range(), message))
+            }
+        }
+    }
+
+    /// `None` where nothing is said, or null.
+    pub fn optional_text(
+        &mut self,
+        routine: &Routine,
+        code: Option<&Code>,
+    ) -> Result<Option<String>, Failure> {
+        let Some(code) = code else { return Ok(None) };
+        match self.evaluate(routine, code)?.force() {
+            Ok(Value::Null) => Ok(None),
+            _ => self.text(routine, code).map(Some),
+        }
+    }
+
+    pub fn whole_number(
+        &mut self,
+        routine: &Routine,
+        code: &Code,
+        what: &str,
+    ) -> Result<i64, Failure> {
+        let value = self.evaluate(routine, code)?;
+        match self.forced(&value)? {
+            Value::Int(number) => Ok(number),
+            Value::Uint(number) if number <= i64::MAX as u64 => Ok(number as i64),
+            Value::Double(number) if number.fract() == 0.0 && number.abs() < 1e15 => {
+                Ok(number as i64)
+            }
+            other => {
+                let message = format!(
+                    "`{what}` is a whole number, and this is {}",
+                    other.type_name()
+                );
+                Err(self.definition_failure(code.range(), message))
+            }
+        }
+    }
+
+    pub fn payload(&self, value: &Value) -> Result<Payload, Failure> {
+        let payload = Payload::from_value(value).map_err(|error| Failure::definition(error.0))?;
+        let size = payload.size_bytes();
+        if size > PAYLOAD_SIZE_BYTES_MAX {
+            return Err(Failure::application(
+                "PayloadSizeExceeded",
+                format!(
+                    "a payload has {size} bytes; PAYLOAD_SIZE_BYTES_MAX is {PAYLOAD_SIZE_BYTES_MAX}, \
+                     the server's bound; hand over a reference to the data instead"
+                ),
+            ));
+        }
+        Ok(payload)
+    }
+
+    pub fn arguments(
+        &mut self,
+        routine: &Routine,
+        arguments: &Arguments,
+    ) -> Result<Vec<Payload>, Failure> {
+        let mut payloads = Vec::with_capacity(arguments.0.len());
+        for code in &arguments.0 {
+            let value = self.evaluate(routine, code)?;
+            payloads.push(self.payload(&value)?);
+        }
+        Ok(payloads)
+    }
+
+    /// The entries of a map, each as a payload of its own: memo, search attributes.
+    pub fn payloads(
+        &mut self,
+        routine: &Routine,
+        code: Option<&Code>,
+    ) -> Result<BTreeMap<String, Payload>, Failure> {
+        let Some(code) = code else {
+            return Ok(BTreeMap::new());
+        };
+        let value = self.evaluate(routine, code)?;
+        match self.forced(&value)? {
+            Value::Map(map) => map
+                .iter()
+                .map(|(key, value)| {
+                    Ok((
+                        key.as_str().unwrap_or_default().to_owned(),
+                        self.payload(value)?,
+                    ))
+                })
+                .collect(),
+            other => {
+                let message = format!(
+                    "a mapping is expected here, and this is {}",
+                    other.type_name()
+                );
+                Err(self.definition_failure(code.range(), message))
+            }
+        }
+    }
+
+    /// Holds a value against a schema.
+    pub fn check(&self, schema: Option<&Schema>, value: &Value, what: &str) -> Result<(), Failure> {
+        violation(schema, value).map_or(Ok(()), |wrong| {
+            Err(Failure::definition(format!(
+                "{what} breaks its schema: {wrong}"
+            )))
+        })
+    }
+
+    pub fn uuid(&mut self) -> String {
+        let (high, low) = (
+            split_mix(&mut self.run.random),
+            split_mix(&mut self.run.random),
+        );
+        let bits = (u128::from(high) << 64) | u128::from(low);
+        // RFC 9562: version 4, variant 10.
+        let bits = bits & !(0xf << 76) | (0x4 << 76);
+        let bits = bits & !(0x3 << 62) | (0x2 << 62);
+        let hex = format!("{bits:032x}");
+        format!(
+            "{}-{}-{}-{}-{}",
+            &hex[..8],
+            &hex[8..12],
+            &hex[12..16],
+            &hex[16..20],
+            &hex[20..]
+        )
+    }
+}
+
+/// The first way in which a value breaks a schema.
+pub fn violation(schema: Option<&Schema>, value: &Value) -> Option<String> {
+    let schema = schema?;
+    let json = match to_json(value) {
+        Ok(json) => json,
+        Err(error) => return Some(error.0),
+    };
+    let error = schema.validator.iter_errors(&json).next()?;
+    let path = error.instance_path().to_string();
+    Some(if path.is_empty() {
+        error.to_string()
+    } else {
+        format!("{error}, at {path}")
+    })
+}
+
+/// What arguments are to an expression: nothing is null, one is itself, several are a list.
+pub fn one_value(mut args: Vec<Value>) -> Value {
+    match args.len() {
+        0 => Value::Null,
+        1 => args.remove(0),
+        _ => Value::list(
+            args.iter()
+                .map(|v| v.force().cloned().unwrap_or(Value::Null))
+                .collect(),
+        ),
+    }
+}
+
+/// `workflow`, as the language reference lists its fields.
+fn workflow_value(run: &super::state::Run, clock: &Clock) -> Value {
+    let info = &run.info;
+    let decoded = |payloads: &BTreeMap<String, Payload>| {
+        let entry = |(name, payload): (&String, &Payload)| {
+            (
+                Key::from(name.as_str()),
+                payload.decode().unwrap_or(Value::Null),
+            )
+        };
+        Value::map(payloads.iter().map(entry).collect())
+    };
+    let text = |text: &str| Value::from(text);
+    let optional = |text: &Option<String>| text.as_deref().map_or(Value::Null, Value::from);
+    let parent = info
+        .parent
+        .as_ref()
+        .map_or(Value::Null, |(namespace, workflow_id, run_id)| {
+            Value::map(Map::from_iter([
+                ("namespace", namespace.as_str()),
+                ("workflow_id", workflow_id),
+                ("run_id", run_id),
+            ]))
+        });
+    let entries: [(&str, Value); 16] = [
+        ("id", text(&info.workflow_id)),
+        ("run_id", text(&info.run_id)),
+        ("first_run_id", text(&info.first_run_id)),
+        ("type", text(&info.workflow_type)),
+        ("task_queue", text(&info.task_queue)),
+        ("namespace", text(&info.namespace)),
+        ("attempt", Value::Int(i64::from(info.attempt))),
+        ("start_time", Value::Timestamp(info.start_time)),
+        ("parent", parent),
+        ("search_attributes", decoded(&run.search_attributes)),
+        ("memo", decoded(&run.memo)),
+        ("continued_from", optional(&info.continued_from_run_id)),
+        ("cron_schedule", optional(&info.cron_schedule)),
+        (
+            "history_length",
+            Value::Int(i64::from(clock.history_length)),
+        ),
+        (
+            "history_size_bytes",
+            Value::Int(clock.history_size_bytes as i64),
+        ),
+        (
+            "suggested_continue_as_new",
+            Value::Bool(clock.continue_as_new_suggested),
+        ),
+    ];
+    let last = info
+        .last_completion_result
+        .as_ref()
+        .and_then(|v| v.force().ok())
+        .cloned();
+    let mut map: Map = entries.into_iter().collect();
+    map.insert("last_completion_result", last.unwrap_or(Value::Null));
+    Value::Map(Arc::new(map))
+}

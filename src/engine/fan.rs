@@ -1,0 +1,230 @@
+//! Branches that run at the same time, each a routine of its own: `parallel`, `race`, `for_each` with `concurrency`.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::failure::Failure;
+use super::machine::{Flow, Machine};
+use super::state::{Fan, FanKind, Frame, Items, Outcome, Routine, RoutineId, RoutineKind, Waiting};
+use crate::definition::OnFailure;
+use crate::program::{Action, BlockId, StepId};
+use crate::value::{Map, Value};
+
+impl Machine<'_> {
+    /// Begins the branches of a `parallel` or `race`.
+    pub fn enter_branches(
+        &mut self,
+        id: RoutineId,
+        routine: &mut Routine,
+        step: StepId,
+        kind: FanKind,
+        blocks: &[BlockId],
+    ) -> Flow {
+        let mut fan = Fan::new(step, kind, VecDeque::new());
+        for block in blocks {
+            let branch = branch_of(id, fan.next_index, routine, *block);
+            fan.begin(self.run.spawn(branch));
+        }
+        self.enter_fan(routine, fan)
+    }
+
+    /// Begins the first turns of a `for_each`, as many at a time as it says.
+    pub fn enter_turns(
+        &mut self,
+        id: RoutineId,
+        routine: &mut Routine,
+        step: StepId,
+        items: Items,
+        concurrency: usize,
+    ) -> Flow {
+        let mut fan = Fan::new(step, FanKind::ForEach, items.into());
+        while fan.running.len() < concurrency
+            && let Some(turn) = self.turn(&mut fan, id, routine)
+        {
+            fan.begin(self.run.spawn(turn));
+        }
+        self.enter_fan(routine, fan)
+    }
+
+    fn enter_fan(&mut self, routine: &mut Routine, fan: Fan) -> Flow {
+        if fan.running.is_empty() {
+            return Flow::Next(self.fan_result(&fan));
+        }
+        routine.frames.push(Frame::Fan(Box::new(fan)));
+        routine.waiting = Some(Waiting::Branches);
+        Flow::Entered
+    }
+
+    /// The next turn of a `for_each`, with its item in place.
+    fn turn(&self, fan: &mut Fan, parent: RoutineId, routine: &Routine) -> Option<Routine> {
+        let Action::ForEach(for_each) = &self.program.step(fan.step).action else {
+            return None;
+        };
+        let (index, item) = fan.pending.pop_front()?;
+        let mut turn = branch_of(parent, fan.next_index, routine, for_each.body);
+        turn.locals[for_each.item_slot as usize] = Some(item);
+        if let Some(slot) = for_each.index_slot {
+            turn.locals[slot as usize] = Some(index);
+        }
+        Some(turn)
+    }
+
+    pub fn branch_ended(&mut self, parent: RoutineId, index: u32, outcome: Outcome) {
+        let Some(mut routine) = self.run.routines.remove(&parent) else {
+            return;
+        };
+        if let Some(Frame::Fan(mut fan)) = routine.frames.pop() {
+            fan.running.remove(&index);
+            self.settle(&mut fan, index, outcome);
+            if !fan.stopped
+                && let Some(turn) = self.turn(&mut fan, parent, &routine)
+            {
+                fan.begin(self.run.spawn(turn));
+            }
+            let others: Vec<RoutineId> = fan.running.values().copied().collect();
+            let (ended, cancels) = (others.is_empty(), fan.stopped && fan.cancels_others);
+            fan.cancels_others = false;
+            let result = ended.then(|| match fan.decided.take() {
+                Some(decided) => decided,
+                None => Outcome::Value(self.fan_result(&fan)),
+            });
+            routine.frames.push(Frame::Fan(fan));
+            self.run.routines.insert(parent, routine);
+            if cancels {
+                others
+                    .into_iter()
+                    .for_each(|other| self.request_cancel(other, 0));
+            }
+            if let Some(outcome) = result {
+                self.run.resume(parent, outcome);
+            }
+        }
+    }
+
+    /// What the end of one branch means for all of them.
+    fn settle(&mut self, fan: &mut Fan, index: u32, outcome: Outcome) {
+        let outcome = match outcome {
+            Outcome::Value(value) => self
+                .forced(&value)
+                .map_or_else(Outcome::Failed, Outcome::Value),
+            Outcome::Continue => Outcome::Value(Value::Null),
+            other => other,
+        };
+        match (fan.kind, outcome) {
+            (_, _) if fan.decided.is_some() && fan.stopped => {}
+            (FanKind::Race, Outcome::Value(value)) => {
+                let winner = self.branch_name(fan.step, index);
+                let result = Map::from_iter([("winner", winner), ("result", value)]);
+                fan.decide(Outcome::Value(Value::map(result)));
+            }
+            (_, Outcome::Value(value)) => {
+                if let Some(place) = fan.results.get_mut(index as usize) {
+                    *place = Some(value);
+                }
+            }
+            (FanKind::ForEach, Outcome::Break) => fan.stop(),
+            (FanKind::Parallel, Outcome::Failed(failure)) if self.waits_for_all(fan.step) => {
+                fan.decided.get_or_insert(Outcome::Failed(failure));
+            }
+            (_, outcome) => fan.decide(outcome),
+        }
+    }
+
+    fn waits_for_all(&self, step: StepId) -> bool {
+        let action = &self.program.step(step).action;
+        matches!(
+            action,
+            Action::Parallel {
+                on_failure: OnFailure::WaitAll,
+                ..
+            }
+        )
+    }
+
+    fn branch_name(&self, step: StepId, index: u32) -> Value {
+        match &self.program.step(step).action {
+            Action::Parallel { branches, .. } | Action::Race { branches } => {
+                Value::String(branches[index as usize].0.clone())
+            }
+            _ => Value::Int(i64::from(index)),
+        }
+    }
+
+    /// A list of the turns' results; a map from each branch to its own.
+    fn fan_result(&self, fan: &Fan) -> Value {
+        match &self.program.step(fan.step).action {
+            Action::Parallel { branches, .. } => {
+                let value = |i: usize| fan.results.get(i).cloned().flatten().unwrap_or(Value::Null);
+                let results = branches
+                    .iter()
+                    .enumerate()
+                    .map(|(i, (name, _))| (name.clone(), value(i)));
+                Value::map(results.collect())
+            }
+            // After a `break` there are results only of the turns that ended.
+            _ if fan.stopped => Value::list(fan.results.iter().flatten().cloned().collect()),
+            _ => Value::list(
+                fan.results
+                    .iter()
+                    .map(|r| r.clone().unwrap_or(Value::Null))
+                    .collect(),
+            ),
+        }
+    }
+
+    /// A cancellation from outside reaches every branch; then the whole ends cancelled.
+    pub fn cancel_branches(&mut self, id: RoutineId) {
+        let Some(routine) = self.run.routines.get_mut(&id) else {
+            return;
+        };
+        let Some(Frame::Fan(fan)) = routine.frames.last_mut() else {
+            return;
+        };
+        fan.decided = Some(Outcome::Failed(Failure::cancelled("cancelled")));
+        fan.stopped = true;
+        let running: Vec<RoutineId> = fan.running.values().copied().collect();
+        running
+            .into_iter()
+            .for_each(|branch| self.request_cancel(branch, 0));
+    }
+}
+
+fn branch_of(parent: RoutineId, index: u32, routine: &Routine, block: BlockId) -> Routine {
+    let kind = RoutineKind::Branch { parent, index };
+    let branch = Routine::new(kind, vec![Frame::block(block)], routine.locals.clone());
+    Routine {
+        handles: routine.handles.clone(),
+        ..branch
+    }
+}
+
+impl Fan {
+    fn new(step: StepId, kind: FanKind, pending: VecDeque<(Value, Value)>) -> Self {
+        Fan {
+            step,
+            kind,
+            running: BTreeMap::new(),
+            results: Vec::new(),
+            pending,
+            next_index: 0,
+            decided: None,
+            stopped: false,
+            cancels_others: false,
+        }
+    }
+
+    fn begin(&mut self, branch: RoutineId) {
+        self.running.insert(self.next_index, branch);
+        self.results.push(None);
+        self.next_index += 1;
+    }
+
+    fn decide(&mut self, outcome: Outcome) {
+        self.decided = Some(outcome);
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        self.cancels_others = !self.stopped;
+        self.stopped = true;
+    }
+}

@@ -1,0 +1,294 @@
+//! Drives routines: each in the order of its creation until it waits, then the conditions and signal waits, until nothing
+//! moves any more.
+
+use std::cell::OnceCell;
+
+use super::command::{Command, CommandKind, LogLevel};
+use super::failure::Failure;
+use super::state::{
+    Clock, Ending, Frame, FunctionRef, Outcome, Phase, Routine, RoutineId, RoutineKind, Run,
+    Waiting,
+};
+use crate::limits::{
+    COMMANDS_PER_WORKFLOW_TASK_MAX, EXPRESSION_COST_MAX, STEPS_PER_WORKFLOW_TASK_MAX,
+};
+use crate::program::{Function, Program, StepId};
+use crate::value::Value;
+
+/// One activation's work on one run.
+pub struct Machine<'a> {
+    pub run: &'a mut Run,
+    pub program: &'a Program,
+    /// The bundle in its stored form, for a continuation that stays with it.
+    pub bundle: &'a [u8],
+    pub clock: &'a Clock,
+    pub commands: &'a mut Vec<Command>,
+    /// `workflow`, made when an expression first reads it.
+    pub workflow: OnceCell<Value>,
+    pub cost_left: u64,
+    pub steps: u64,
+}
+
+/// What executing a step came to.
+pub enum Flow {
+    /// The step is done.
+    Next(Value),
+    /// It waits, or frames were pushed that go on.
+    Entered,
+    Out(Outcome),
+}
+
+impl From<Failure> for Flow {
+    fn from(failure: Failure) -> Self {
+        Flow::Out(Outcome::Failed(failure))
+    }
+}
+
+impl<'a> Machine<'a> {
+    pub fn command(&mut self, kind: CommandKind) {
+        self.commands.push(Command {
+            kind,
+            summary: None,
+        });
+    }
+
+    pub fn log(&mut self, level: LogLevel, message: impl Into<String>) {
+        self.command(CommandKind::Log {
+            level,
+            message: message.into(),
+            fields: Vec::new(),
+        });
+    }
+
+    pub fn function(&self, function: FunctionRef) -> &'a Function {
+        let program = self.program;
+        match function {
+            FunctionRef::Main => &program.main,
+            FunctionRef::Signal(i) => &program.signals[i as usize].function,
+            FunctionRef::Update(i) => &program.updates[i as usize].function,
+            FunctionRef::Block(i) => &program.functions[i as usize],
+        }
+    }
+
+    pub fn drive(&mut self) {
+        if self.run.breather.is_some() {
+            return;
+        }
+        loop {
+            while let Some(id) = self.run.ready.pop_first() {
+                self.run_routine(id);
+                if self.is_over() {
+                    return;
+                }
+                if self.is_crowded() {
+                    return self.take_breath();
+                }
+            }
+            if !self.look_at_watchers() {
+                return;
+            }
+        }
+    }
+
+    /// A failed or cancelled run closes at once; a completed one waits for its handlers.
+    fn is_over(&self) -> bool {
+        matches!(self.run.ending, Some(Ending::Failed(_) | Ending::Cancelled))
+    }
+
+    /// One workflow task takes a bounded number of commands, steps and cost.
+    fn is_crowded(&self) -> bool {
+        self.commands.len() >= COMMANDS_PER_WORKFLOW_TASK_MAX
+            || self.steps >= STEPS_PER_WORKFLOW_TASK_MAX
+            || self.cost_left < EXPRESSION_COST_MAX
+    }
+
+    fn run_routine(&mut self, id: RoutineId) {
+        let Some(mut routine) = self.run.routines.remove(&id) else {
+            return;
+        };
+        match self.advance(id, &mut routine) {
+            Some(outcome) => self.routine_ended(id, routine.kind, outcome),
+            None => {
+                self.run.routines.insert(id, routine);
+            }
+        }
+    }
+
+    /// Goes on until the routine waits (`None`) or ends.
+    fn advance(&mut self, id: RoutineId, routine: &mut Routine) -> Option<Outcome> {
+        if let Some(outcome) = routine.resume.take() {
+            if let Some(Frame::Fan(_)) = routine.frames.last() {
+                routine.frames.pop();
+            }
+            if let Some(outcome) = self.deliver(id, routine, outcome) {
+                return Some(outcome);
+            }
+        }
+        while routine.waiting.is_none() {
+            if self.is_crowded() {
+                self.run.ready.insert(id);
+                return None;
+            }
+            let flow = match self.next_step(routine) {
+                Some(step) => {
+                    self.steps += 1;
+                    self.execute(id, routine, step)
+                }
+                None => match routine.frames.pop() {
+                    Some(Frame::Block { last, .. }) => Flow::Out(Outcome::Value(last)),
+                    _ => Flow::Out(Outcome::Value(Value::Null)),
+                },
+            };
+            let outcome = match flow {
+                Flow::Next(value) => {
+                    self.complete_step(routine, value);
+                    continue;
+                }
+                Flow::Entered => continue,
+                Flow::Out(outcome) => outcome,
+            };
+            if let Some(outcome) = self.deliver(id, routine, outcome) {
+                return Some(outcome);
+            }
+        }
+        if matches!(
+            routine.waiting,
+            Some(Waiting::Signal { .. } | Waiting::Condition { .. })
+        ) {
+            self.run.watching.insert(id);
+        }
+        None
+    }
+
+    /// The step that the innermost block is at, unless it is at its end.
+    fn next_step(&self, routine: &Routine) -> Option<StepId> {
+        match routine.frames.last()? {
+            Frame::Block { block, next, .. } => {
+                self.program.block(*block).get(*next as usize).copied()
+            }
+            _ => None,
+        }
+    }
+
+    /// Hands an outcome to the frames, innermost first, until one goes on with it. `Some` is the routine's own outcome.
+    fn deliver(
+        &mut self,
+        id: RoutineId,
+        routine: &mut Routine,
+        outcome: Outcome,
+    ) -> Option<Outcome> {
+        let mut outcome = outcome;
+        while let Some(frame) = routine.frames.pop() {
+            match frame {
+                Frame::Block { .. } => {
+                    if let Outcome::Value(value) = outcome {
+                        routine.frames.push(frame);
+                        self.complete_step(routine, value);
+                        return None;
+                    }
+                }
+                frame => outcome = self.leave(id, routine, frame, outcome)?,
+            }
+        }
+        Some(outcome)
+    }
+
+    /// Binds the result of the step that the innermost block is at, and goes to the next one.
+    fn complete_step(&mut self, routine: &mut Routine, value: Value) {
+        let Some(Frame::Block { block, next, last }) = routine.frames.last_mut() else {
+            return;
+        };
+        let step = self
+            .program
+            .step(self.program.block(*block)[*next as usize]);
+        *next += 1;
+        *last = value.clone();
+        if let Some(slot) = step.slot {
+            routine.locals[slot as usize] = Some(value);
+        }
+        if let Some(block) = step.compensate {
+            self.register_compensation(routine, block);
+        }
+    }
+
+    /// A step that `when` leaves out has the result null, and nothing to compensate.
+    pub fn skip_step(&mut self, routine: &mut Routine) {
+        let Some(Frame::Block { block, next, last }) = routine.frames.last_mut() else {
+            return;
+        };
+        let step = self
+            .program
+            .step(self.program.block(*block)[*next as usize]);
+        *next += 1;
+        *last = Value::Null;
+        if let Some(slot) = step.slot {
+            routine.locals[slot as usize] = Some(Value::Null);
+        }
+    }
+
+    fn routine_ended(&mut self, id: RoutineId, kind: RoutineKind, outcome: Outcome) {
+        self.run.watching.remove(&id);
+        match kind {
+            RoutineKind::Branch { parent, index } => self.branch_ended(parent, index, outcome),
+            RoutineKind::Main => self.run.ending = Some(self.ending(outcome)),
+            RoutineKind::Signal { .. } => {
+                if let Outcome::Failed(failure) = outcome {
+                    self.run.ending = Some(Ending::Failed(failure));
+                }
+            }
+            RoutineKind::Update {
+                protocol_instance_id,
+                ..
+            } => {
+                self.complete_update(protocol_instance_id, outcome);
+            }
+        }
+    }
+
+    fn ending(&self, outcome: Outcome) -> Ending {
+        match outcome {
+            Outcome::Failed(f) if self.run.cancel_requested && f.is_cancelled() => {
+                Ending::Cancelled
+            }
+            Outcome::Failed(failure) => Ending::Failed(failure),
+            Outcome::ContinueAsNew(next) => Ending::ContinuedAsNew(next),
+            Outcome::Value(value) | Outcome::Return(value) => Ending::Completed(value),
+            Outcome::Break | Outcome::Continue => Ending::Completed(Value::Null),
+        }
+    }
+
+    /// Ends the run, unless a handler is still to finish first.
+    pub fn close(&mut self) {
+        let waits = matches!(
+            self.run.ending,
+            Some(Ending::Completed(_) | Ending::ContinuedAsNew(_))
+        ) && self.run.routines.values().any(|r| self.holds_the_end_up(r));
+        if waits {
+            return;
+        }
+        let kind = match self.run.ending.take() {
+            None => return,
+            Some(Ending::Completed(value)) => match self.payload(&value) {
+                Ok(payload) => CommandKind::CompleteWorkflow(payload),
+                Err(failure) => CommandKind::FailWorkflow(failure),
+            },
+            Some(Ending::Failed(failure)) => CommandKind::FailWorkflow(failure),
+            Some(Ending::Cancelled) => CommandKind::CancelWorkflow,
+            Some(Ending::ContinuedAsNew(next)) => CommandKind::ContinueAsNew(next),
+        };
+        self.command(kind);
+        self.run.phase = Phase::Closed;
+    }
+
+    fn holds_the_end_up(&self, routine: &Routine) -> bool {
+        match &routine.kind {
+            RoutineKind::Signal { handler } => {
+                self.program.signals[*handler as usize].finish_before_completion
+            }
+            RoutineKind::Update { handler, .. } => {
+                self.program.updates[*handler as usize].finish_before_completion
+            }
+            RoutineKind::Main | RoutineKind::Branch { .. } => false,
+        }
+    }
+}

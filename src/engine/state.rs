@@ -1,0 +1,403 @@
+//! A run in flight, as plain data: routines with their frames and slots, operations that are awaited, buffers. It can be
+//! written down between two activations and continued from what was written.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::command::{ContinueAsNew, ScheduleLocalActivity};
+use super::failure::Failure;
+use super::job::{Initialize, Job, Resolution};
+use crate::program::{BlockId, StepId};
+use crate::value::{Duration, Map, Payload, Timestamp, Value};
+
+/// Routines are numbered in the order of their creation, which is the order in which they run.
+pub type RoutineId = u32;
+
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Run {
+    pub info: Initialize,
+    pub phase: Phase,
+    /// What came before the program was known, in order.
+    pub early: Vec<Job>,
+    /// A map; replaced as a whole by `set`.
+    pub state: Value,
+    /// Grows with every `set`, so that a condition is looked at again only when something changed.
+    pub state_version: u64,
+    pub random: u64,
+    pub next_seq: u32,
+    pub next_routine: RoutineId,
+    pub routines: BTreeMap<RoutineId, Routine>,
+    pub ready: BTreeSet<RoutineId>,
+    /// Routines that wait for a signal or a condition.
+    pub watching: BTreeSet<RoutineId>,
+    pub operations: BTreeMap<u32, Operation>,
+    /// Signals that no handler takes, until a `wait` does.
+    pub signals: BTreeMap<String, VecDeque<Value>>,
+    pub memo: BTreeMap<String, Payload>,
+    pub search_attributes: BTreeMap<String, Payload>,
+    pub cancel_requested: bool,
+    pub ending: Option<Ending>,
+    pub details: String,
+    /// The timer that lets a crowded workflow task go on in the next one.
+    pub breather: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub enum Phase {
+    /// Waits for the marker that holds the bundle; what came before it waits too.
+    Binding,
+    Running,
+    Closed,
+}
+
+/// How the run is to end, once the handlers that it waits for are done.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub enum Ending {
+    Completed(Value),
+    Failed(Failure),
+    Cancelled,
+    ContinuedAsNew(Box<ContinueAsNew>),
+}
+
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Routine {
+    pub kind: RoutineKind,
+    pub frames: Vec<Frame>,
+    /// By slot; see [`crate::program::slot`].
+    pub locals: Vec<Option<Value>>,
+    /// (slot, seq) of what `start` started.
+    pub handles: Vec<(u32, u32)>,
+    pub waiting: Option<Waiting>,
+    /// What the step it waited in came to.
+    pub resume: Option<Outcome>,
+    /// A cancellation that arrives at the next step that would wait, inside the frames from this one on.
+    pub cancel_pending: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub enum RoutineKind {
+    Main,
+    Signal {
+        handler: u32,
+    },
+    Update {
+        handler: u32,
+        protocol_instance_id: String,
+    },
+    Branch {
+        parent: RoutineId,
+        index: u32,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub enum Outcome {
+    Value(Value),
+    Failed(Failure),
+    Return(Value),
+    Break,
+    Continue,
+    ContinueAsNew(Box<ContinueAsNew>),
+}
+
+/// What a routine is in the middle of, innermost last.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub enum Frame {
+    Block {
+        block: BlockId,
+        next: u32,
+        last: Value,
+    },
+    Function {
+        function: FunctionRef,
+        saga: Option<Saga>,
+        caller: Option<Box<Caller>>,
+    },
+    /// `while` and `repeat`.
+    Loop {
+        step: StepId,
+    },
+    /// `for_each`, one turn after the other.
+    Turns {
+        step: StepId,
+        items: Items,
+        next: u32,
+        results: Vec<Value>,
+    },
+    Fan(Box<Fan>),
+    Try(Box<Try>),
+    Saga {
+        step: StepId,
+        saga: Saga,
+    },
+    Deadline {
+        step: StepId,
+        timer: u32,
+        expired: bool,
+    },
+    Shield {
+        cancel_pending: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum FunctionRef {
+    Main,
+    Signal(u32),
+    Update(u32),
+    Block(u32),
+}
+
+/// A caller's names, while the called block has its own.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Caller {
+    pub locals: Vec<Option<Value>>,
+    pub handles: Vec<(u32, u32)>,
+}
+
+/// What a `for_each` goes over: (index or key, item).
+pub type Items = Vec<(Value, Value)>;
+
+/// Branches that run at the same time: `parallel`, `race`, `for_each` with `concurrency`.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Fan {
+    pub step: StepId,
+    pub kind: FanKind,
+    /// Those that have not ended, by index.
+    pub running: BTreeMap<u32, RoutineId>,
+    pub results: Vec<Option<Value>>,
+    /// Turns not begun yet, `for_each` only.
+    pub pending: VecDeque<(Value, Value)>,
+    pub next_index: u32,
+    /// What the whole comes to, where one branch decided it.
+    pub decided: Option<Outcome>,
+    /// Nothing new begins.
+    pub stopped: bool,
+    /// It has just stopped: those that run are still to be cancelled.
+    pub cancels_others: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum FanKind {
+    Parallel,
+    Race,
+    ForEach,
+}
+
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Try {
+    pub step: StepId,
+    pub phase: TryPhase,
+    pub attempt: u32,
+}
+
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub enum TryPhase {
+    Body,
+    /// Waits to try again.
+    Backoff,
+    Catch {
+        failure: Failure,
+    },
+    Finally {
+        outcome: Outcome,
+    },
+}
+
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+pub struct Saga {
+    /// What undoes the steps that completed, oldest first.
+    pub compensations: Vec<Compensation>,
+    pub compensating: Option<Box<Compensating>>,
+}
+
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Compensation {
+    pub block: BlockId,
+    pub locals: Vec<Option<Value>>,
+}
+
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Compensating {
+    pub failure: Failure,
+    pub locals: Vec<Option<Value>>,
+}
+
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub enum Waiting {
+    /// For an operation that this routine's step began, or for a handle.
+    Operation {
+        seq: u32,
+    },
+    /// For a child's start only.
+    ChildStart {
+        seq: u32,
+    },
+    Signal {
+        step: StepId,
+        timer: Option<u32>,
+        timed_out: bool,
+    },
+    Condition {
+        step: StepId,
+        timer: Option<u32>,
+        timed_out: bool,
+        seen: Option<u64>,
+    },
+    Branches,
+}
+
+/// Something outside that resolves some time.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Operation {
+    pub kind: OperationKind,
+    /// The step that began it.
+    pub step: Option<StepId>,
+    /// Who waits for it; for a handle, nobody or whoever awaits it.
+    pub waiters: Vec<RoutineId>,
+    /// A handle outlives its resolution.
+    pub is_handle: bool,
+    pub resolution: Option<Resolution>,
+    /// When it resolves by itself: timers.
+    pub fires_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub enum OperationKind {
+    Binding,
+    Timer,
+    /// The time is up for the frame of that routine.
+    Deadline {
+        routine: RoutineId,
+        frame: u32,
+    },
+    Breather,
+    Activity,
+    LocalActivity(Box<ScheduleLocalActivity>),
+    /// A local activity's long backoff; then it is scheduled again under the seq it had.
+    LocalBackoff {
+        activity: u32,
+    },
+    Child {
+        workflow_id: String,
+        run_id: Option<String>,
+    },
+    SignalExternal,
+    CancelExternal,
+    Nexus,
+}
+
+impl Run {
+    pub fn new(info: Initialize) -> Self {
+        Run {
+            random: info.random_seed,
+            memo: info.memo.clone(),
+            search_attributes: info.search_attributes.clone(),
+            info,
+            phase: Phase::Binding,
+            early: Vec::new(),
+            state: Value::map(Map::new()),
+            state_version: 0,
+            next_seq: 1,
+            next_routine: 0,
+            routines: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            watching: BTreeSet::new(),
+            operations: BTreeMap::new(),
+            signals: BTreeMap::new(),
+            cancel_requested: false,
+            ending: None,
+            details: String::new(),
+            breather: None,
+        }
+    }
+
+    pub fn take_seq(&mut self) -> u32 {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        seq
+    }
+
+    /// Adds a routine behind all that there are, ready to run.
+    pub fn spawn(&mut self, routine: Routine) -> RoutineId {
+        let id = self.next_routine;
+        self.next_routine += 1;
+        self.routines.insert(id, routine);
+        self.ready.insert(id);
+        id
+    }
+
+    /// A routine goes on with what it waited for.
+    pub fn resume(&mut self, id: RoutineId, outcome: Outcome) {
+        if let Some(routine) = self.routines.get_mut(&id) {
+            routine.waiting = None;
+            routine.resume = Some(outcome);
+            self.watching.remove(&id);
+            self.ready.insert(id);
+        }
+    }
+}
+
+impl Operation {
+    pub fn of(kind: OperationKind) -> Self {
+        Operation {
+            kind,
+            step: None,
+            waiters: Vec::new(),
+            is_handle: false,
+            resolution: None,
+            fires_at: None,
+        }
+    }
+}
+
+impl Routine {
+    pub fn new(kind: RoutineKind, frames: Vec<Frame>, locals: Vec<Option<Value>>) -> Self {
+        Routine {
+            kind,
+            frames,
+            locals,
+            handles: Vec::new(),
+            waiting: None,
+            resume: None,
+            cancel_pending: None,
+        }
+    }
+
+    pub fn cancel_later(&mut self, from: usize) {
+        let from = from as u32;
+        self.cancel_pending = Some(self.cancel_pending.map_or(from, |before| before.min(from)));
+    }
+
+    pub fn handle(&self, slot: u32) -> Option<u32> {
+        self.handles
+            .iter()
+            .rev()
+            .find(|(s, _)| *s == slot)
+            .map(|(_, seq)| *seq)
+    }
+}
+
+impl Frame {
+    pub fn block(block: BlockId) -> Self {
+        Frame::Block {
+            block,
+            next: 0,
+            last: Value::Null,
+        }
+    }
+}
+
+/// How far an activation has got; not part of a run's data.
+#[derive(Debug, Clone, Default)]
+pub struct Clock {
+    pub now: Timestamp,
+    pub is_replaying: bool,
+    pub history_length: u32,
+    pub history_size_bytes: u64,
+    pub continue_as_new_suggested: bool,
+}
+
+/// A length of time that the server takes for a timer.
+pub fn timer_length(duration: Duration) -> Duration {
+    duration.max(Duration::from_millis(1))
+}
