@@ -1,0 +1,36 @@
+# Sourced by ./test and ./demo: sets TEMPORAL, the official `temporal` command with its development server, and PYTHON,
+# a Python with the official Temporal SDK for the examples' activities. A `temporal` on PATH is taken; what is missing is
+# installed into .tools, pinned by hash. Needs Python 3.10 or newer with its venv module.
+
+tools_say() { echo "tools: $*" >&2; }
+
+tools_python() {
+    for tools_candidate in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do
+        if "$tools_candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+            echo "$tools_candidate"
+            return
+        fi
+    done
+    tools_say "Python 3.10 or newer with its venv module is needed (Debian and Ubuntu: apt-get install python3-venv)"
+    return 1
+}
+
+# The stamp is written last: an installation that was broken off begins anew.
+tools_install() {
+    tools_wanted=$(cat "$1/workflows/activities/requirements.txt" "$1/tools/requirements.txt" | cksum)
+    if [ "$(cat "$1/.tools/installed" 2>/dev/null)" = "$tools_wanted" ]; then
+        return
+    fi
+    tools_say "installing the Temporal development server and Python SDK into .tools (about 100 MB, once)"
+    tools_found=$(tools_python) || return 1
+    "$tools_found" -m venv --clear "$1/.tools" || return 1
+    "$1/.tools/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
+        -r "$1/workflows/activities/requirements.txt" -r "$1/tools/requirements.txt" || return 1
+    echo "$tools_wanted" > "$1/.tools/installed"
+}
+
+tools_root=${tools_root:-$PWD}
+tools_install "$tools_root" || exit 1
+PYTHON=$tools_root/.tools/bin/python
+TEMPORAL=$(command -v temporal || echo "$tools_root/.tools/bin/temporal")
+export PYTHON TEMPORAL
