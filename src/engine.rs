@@ -23,7 +23,7 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 pub use calls::DEFINITION_HEADER;
-use carry::STATE_HEADER;
+pub use carry::STATE_HEADER;
 use command::{ActivityTimeouts, Command, CommandKind, ScheduleLocalActivity};
 use evaluate::{one_value, violation};
 use failure::Failure;

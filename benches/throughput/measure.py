@@ -1,7 +1,7 @@
 """2,000 runs of one workflow on four kinds of worker, one server, one session: CPU, memory, workflows a second.
 
-Run by benches/throughput, which builds the workers and names them on the command line:
-    throughput.py TEMPORAL_BINARY RUNS CONCURRENCY NAME=COMMAND...
+Run by benches/throughput/run, which builds the workers and names them on the command line:
+    measure.py TEMPORAL_BINARY RUNS CONCURRENCY NAME=COMMAND...
 A command is split at spaces; {queue} stands for the task queue. The first name is what the others are compared with.
 """
 
