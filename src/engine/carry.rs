@@ -54,7 +54,7 @@ impl Machine<'_> {
         let (Ok(headers), Ok(arguments)) = (headers, arguments) else {
             return false;
         };
-        self.run.ending = Some(Ending::ContinuedAsNew(Box::new(ContinueAsNew {
+        self.run.ending = Some(Ending::CarriedOver(Box::new(ContinueAsNew {
             workflow_type: self.run.info.workflow_type.clone(),
             task_queue: self.run.info.task_queue.clone(),
             arguments,

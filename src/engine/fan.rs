@@ -110,7 +110,15 @@ impl Machine<'_> {
             other => other,
         };
         match (fan.kind, outcome) {
-            (_, _) if fan.decided.is_some() && fan.stopped => {}
+            // What is cancelled since the whole was decided decides no more.
+            (FanKind::Race, _) if fan.stopped => {}
+            (
+                _,
+                Outcome::Failed(_)
+                | Outcome::Return(_)
+                | Outcome::Break
+                | Outcome::ContinueAsNew(_),
+            ) if fan.stopped => {}
             (FanKind::Race, Outcome::Value(value)) => {
                 let winner = self.branch_name(fan.step, index);
                 let result = Map::from_iter([("winner", winner), ("result", value)]);

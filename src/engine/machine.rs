@@ -274,7 +274,9 @@ impl<'a> Machine<'a> {
             },
             Some(Ending::Failed(failure)) => CommandKind::FailWorkflow(failure),
             Some(Ending::Cancelled) => CommandKind::CancelWorkflow,
-            Some(Ending::ContinuedAsNew(next)) => CommandKind::ContinueAsNew(next),
+            Some(Ending::ContinuedAsNew(next) | Ending::CarriedOver(next)) => {
+                CommandKind::ContinueAsNew(next)
+            }
         };
         self.command(kind);
         self.run.phase = Phase::Closed;

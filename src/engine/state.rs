@@ -56,6 +56,8 @@ pub enum Ending {
     Failed(Failure),
     Cancelled,
     ContinuedAsNew(Box<ContinueAsNew>),
+    /// The same, with all that runs carried along: nothing is waited for.
+    CarriedOver(Box<ContinueAsNew>),
 }
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
