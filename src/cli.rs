@@ -2,6 +2,7 @@
 
 #[cfg(feature = "cluster")]
 mod cluster;
+pub mod eval;
 mod output;
 
 use std::process::ExitCode;
@@ -44,6 +45,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Eval(eval::EvalArgs),
     #[cfg(feature = "cluster")]
     #[command(flatten)]
     Cluster(cluster::ClusterCommand),
@@ -69,6 +71,7 @@ pub fn main() -> ExitCode {
 impl Command {
     fn run(self, output: Output) -> Result<End, CliError> {
         match self {
+            Command::Eval(args) => eval::run(args, output),
             #[cfg(feature = "cluster")]
             Command::Cluster(command) => command.run(output),
         }

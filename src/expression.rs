@@ -10,6 +10,7 @@
 
 mod ast;
 mod check;
+mod check_template;
 mod code;
 mod compile;
 mod comprehension;
@@ -22,6 +23,7 @@ mod macros;
 mod operators;
 mod overload;
 mod parse;
+mod presence;
 mod result;
 mod scan;
 mod schema;

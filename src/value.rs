@@ -3,13 +3,16 @@
 
 mod json;
 mod map;
+mod network;
 mod payload;
 mod time;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use json::{JsonError, from_json, parse_json, to_json, to_json_string};
 pub use map::{Key, Map};
+pub use network::Cidr;
 pub use payload::{Encoded, Payload};
 pub use time::{Duration, Timestamp};
 
@@ -28,6 +31,8 @@ pub enum Value {
     Duration(Duration),
     /// A CEL type, by its name.
     Type(Arc<str>),
+    Ip(IpAddr),
+    Cidr(Cidr),
     /// CEL's optional.
     Optional(Option<Arc<Value>>),
     /// A payload that has only been passed on so far. [`Value::force`] decodes it, once. Only whole slots hold one:
@@ -72,6 +77,8 @@ impl Value {
             Value::Timestamp(_) => "google.protobuf.Timestamp",
             Value::Duration(_) => "google.protobuf.Duration",
             Value::Type(_) => "type",
+            Value::Ip(_) => "net.IP",
+            Value::Cidr(_) => "net.CIDR",
             Value::Optional(_) => "optional_type",
             Value::Encoded(encoded) => encoded.decoded().map_or("payload", Value::type_name),
         }
@@ -119,12 +126,9 @@ impl PartialEq for Value {
             (Uint(a), Uint(b)) => a == b,
             (Double(a), Double(b)) => a == b,
             (Int(a), Uint(b)) | (Uint(b), Int(a)) => u64::try_from(*a) == Ok(*b),
-            (Int(i), Double(d)) | (Double(d), Int(i)) => {
-                *d as i128 == i128::from(*i) && d.fract() == 0.0
-            }
-            (Uint(u), Double(d)) | (Double(d), Uint(u)) => {
-                *d as i128 == i128::from(*u) && d.fract() == 0.0
-            }
+            // As doubles, as CEL has it: an integer beyond 2^53 equals its nearest double.
+            (Int(i), Double(d)) | (Double(d), Int(i)) => *i as f64 == *d,
+            (Uint(u), Double(d)) | (Double(d), Uint(u)) => *u as f64 == *d,
             (String(a), String(b)) => a == b,
             (Bytes(a), Bytes(b)) => a == b,
             (List(a), List(b)) => a == b,
@@ -132,6 +136,8 @@ impl PartialEq for Value {
             (Timestamp(a), Timestamp(b)) => a == b,
             (Duration(a), Duration(b)) => a == b,
             (Type(a), Type(b)) => a == b,
+            (Ip(a), Ip(b)) => a == b,
+            (Cidr(a), Cidr(b)) => a == b,
             (Optional(a), Optional(b)) => a == b,
             _ => false,
         }

@@ -7,7 +7,8 @@ use super::ast::{
 };
 use super::environment::Environment;
 use super::functions;
-use super::template::{Template, TemplateKind, TemplateNode};
+use super::presence::{facts, path_text};
+use super::template::Template;
 use super::types::{Other, Presence, Type, joined};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::{Range, Spanned};
@@ -292,7 +293,7 @@ impl<'e> Checker<'e> {
         );
     }
 
-    fn unknown_field<'n>(
+    pub fn unknown_field<'n>(
         &mut self,
         field: &Spanned<Arc<str>>,
         names: impl Iterator<Item = &'n str> + Clone,
@@ -528,94 +529,6 @@ impl<'e> Checker<'e> {
         self.locals.truncate(outside);
         result
     }
-
-    pub fn template(&mut self, node: &TemplateNode, wanted: Option<&Type>) -> Type {
-        let found = match (&node.kind, wanted) {
-            (TemplateKind::Literal(value), _) => Type::of(value),
-            (TemplateKind::Expression(expression), _) => self.node(&expression.root),
-            (TemplateKind::Text(parts), _) => {
-                for part in parts {
-                    self.template(part, None);
-                }
-                Type::String
-            }
-            (TemplateKind::List(items), Some(Type::List(item))) => {
-                return Type::list(joined(items.iter().map(|i| self.template(i, Some(item)))));
-            }
-            (TemplateKind::List(items), _) => {
-                Type::list(joined(items.iter().map(|i| self.template(i, None))))
-            }
-            (TemplateKind::Map(entries), _) => return self.template_map(node, entries, wanted),
-        };
-        self.fits(&found, wanted, node.range);
-        found
-    }
-
-    fn fits(&mut self, found: &Type, wanted: Option<&Type>, range: Range) {
-        let Some(wanted) = wanted else { return };
-        if let Some(why) = found.mismatch(wanted) {
-            let message = format!("expected {wanted}: {why}");
-            self.report(Diagnostic::error("wrong-type", range, message).label(format!("{found}")));
-        }
-    }
-
-    fn template_map(
-        &mut self,
-        node: &TemplateNode,
-        entries: &[(TemplateNode, TemplateNode)],
-        wanted: Option<&Type>,
-    ) -> Type {
-        let object = wanted.and_then(|w| match w.alternatives() {
-            [Type::Object(object)] | [Type::Object(object), Type::Null] => Some(object.clone()),
-            _ => None,
-        });
-        let mut fields = Vec::new();
-        let mut computed = Type::Never;
-        let mut all_named = true;
-        for (key, value) in entries {
-            let TemplateKind::Literal(Value::String(name)) = &key.kind else {
-                self.template(key, None);
-                computed = computed.join(&self.template(value, None));
-                all_named = false;
-                continue;
-            };
-            let inner = object
-                .as_ref()
-                .and_then(|o| match (o.fields.get(name), &o.other) {
-                    (Some(field), _) => Some(&field.value),
-                    (None, Other::Allowed(value)) => Some(value),
-                    _ => None,
-                });
-            if let Some(o) = &object
-                && inner.is_none()
-                && o.other == Other::Refused
-            {
-                let field = Spanned::new(name.clone(), key.range);
-                let names = o.fields.keys().map(|n| &**n);
-                self.unknown_field(&field, names, &Type::Object(o.clone()));
-            }
-            fields.push((name.clone(), self.template(value, inner)));
-        }
-        if let (Some(object), true) = (&object, all_named) {
-            for (name, field) in &object.fields {
-                if field.presence == Presence::Required && !fields.iter().any(|(n, _)| n == name) {
-                    let message = format!("the field `{name}` is missing");
-                    self.report(Diagnostic::error("wrong-type", node.range, message));
-                }
-            }
-        }
-        let found = match all_named {
-            true => Type::built(fields),
-            false => Type::map(
-                Type::String,
-                joined(fields.into_iter().map(|(_, v)| v)).join(&computed),
-            ),
-        };
-        if object.is_none() {
-            self.fits(&found, wanted, node.range);
-        }
-        found
-    }
 }
 
 fn is_selectable(operand: &Type) -> bool {
@@ -640,45 +553,5 @@ fn turns(over: &Type) -> Option<(Type, Type, bool)> {
         open => open
             .is_open()
             .then_some((Type::Dynamic, Type::Dynamic, false)),
-    }
-}
-
-/// How a plain path is written.
-fn path_text(node: &Node) -> Option<String> {
-    match &node.kind {
-        Kind::Name { name, .. } => Some(name.to_string()),
-        Kind::Select {
-            operand,
-            field,
-            optional: false,
-        } => Some(format!("{}.{}", path_text(operand)?, field.value)),
-        Kind::Index { operand, index, .. } => match &index.kind {
-            Kind::Literal(Value::String(name)) => Some(format!("{}.{name}", path_text(operand)?)),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// The paths that are known to be there where the condition is `truth`.
-fn facts(condition: &Node, truth: bool, present: &mut Vec<String>) {
-    match &condition.kind {
-        Kind::Has { operand, field } if truth => {
-            present.extend(path_text(operand).map(|path| format!("{path}.{}", field.value)));
-        }
-        Kind::Operator { operator, operands } => match (operator, truth, &operands[..]) {
-            (Operator::Not, _, [inner]) => facts(inner, !truth, present),
-            (Operator::And, true, all) | (Operator::Or, false, all) => {
-                all.iter()
-                    .for_each(|operand| facts(operand, truth, present));
-            }
-            (Operator::In, true, [key, of]) => {
-                if let Kind::Literal(Value::String(name)) = &key.kind {
-                    present.extend(path_text(of).map(|path| format!("{path}.{name}")));
-                }
-            }
-            _ => {}
-        },
-        _ => {}
     }
 }

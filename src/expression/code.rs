@@ -148,6 +148,8 @@ pub(super) struct CallOperation {
     /// Those that the name, the form and the number of arguments leave; the values decide between them.
     pub overloads: Box<[&'static Overload]>,
     pub arguments: Box<[Id]>,
+    /// The second argument is evaluated only where the first does not decide.
+    pub lazy: bool,
     /// The pattern argument, where it is constant.
     pub regex: Option<Regex>,
 }

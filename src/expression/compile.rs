@@ -361,6 +361,7 @@ impl<'e> Compiler<'e> {
         let operation = CallOperation {
             name: full,
             overloads: overloads.into(),
+            lazy: member.is_some() && functions::optionals::is_lazy(&name.value),
             arguments,
             regex,
         };

@@ -132,13 +132,7 @@ impl<'a> Machine<'a> {
                 let operand = self.eval(*operand, scope)?;
                 self.located(id, operators::negate(&operand))?
             }
-            Operation::Conditional([condition, then, other]) => {
-                return match &*self.eval(*condition, scope)? {
-                    Value::Bool(true) => self.eval(*then, scope),
-                    Value::Bool(false) => self.eval(*other, scope),
-                    value => Err(self.error(*condition, not_boolean(value))),
-                };
-            }
+            Operation::Conditional(operands) => return self.conditional(operands, scope),
             Operation::Add(operands) => {
                 let operands = self.all(operands, scope)?;
                 let sum = operators::add(&operands, &mut self.call.budget);
@@ -167,20 +161,37 @@ impl<'a> Machine<'a> {
                 self.located(id, text)?
             }
             Operation::Comprehension(looped) => comprehension::run(self, id, looped, scope)?,
-            Operation::Bind { value, body } => {
-                let value = self.eval(*value, scope)?;
-                let inner = Scope {
-                    value: &value,
-                    outer: scope,
-                };
-                self.eval(*body, Some(&inner))?.into_owned()
-            }
+            Operation::Bind { value, body } => self.bind(*value, *body, scope)?,
             Operation::OptionalMap { target, body, flat } => {
                 self.optional_map(*target, *body, *flat, scope)?
             }
             Operation::Fail(message) => return Err(self.error(id, Failure::new(&**message))),
         };
         Ok(Operand::Owned(value))
+    }
+
+    fn conditional<'s>(
+        &mut self,
+        [condition, then, other]: &[Id; 3],
+        scope: Option<&'s Scope<'s>>,
+    ) -> Result<Operand<'s>>
+    where
+        'a: 's,
+    {
+        match &*self.eval(*condition, scope)? {
+            Value::Bool(true) => self.eval(*then, scope),
+            Value::Bool(false) => self.eval(*other, scope),
+            value => Err(self.error(*condition, not_boolean(value))),
+        }
+    }
+
+    fn bind(&mut self, value: Id, body: Id, scope: Option<&Scope>) -> Result<Value> {
+        let value = self.eval(value, scope)?;
+        let inner = Scope {
+            value: &value,
+            outer: scope,
+        };
+        Ok(self.eval(body, Some(&inner))?.into_owned())
     }
 
     fn slot<'s>(&self, id: Id, slot: u32) -> Result<&'s Value>
@@ -328,6 +339,15 @@ impl<'a> Machine<'a> {
                 self.call.run(call, &arguments)
             }
             [a, b] => {
+                if call.lazy {
+                    let first = self.eval(a, scope)?;
+                    if let Some(value) = functions::optionals::decided(&call.name, &first) {
+                        return Ok(value);
+                    }
+                    let arguments = [first, self.eval(b, scope)?];
+                    let value = self.call.run(call, &arguments);
+                    return self.located(id, value);
+                }
                 let arguments = [self.eval(a, scope)?, self.eval(b, scope)?];
                 self.call.run(call, &arguments)
             }

@@ -280,26 +280,13 @@ pub fn compare_numbers(a: &Value, b: &Value) -> Option<Option<Ordering>> {
         (Double(a), Double(b)) => a.partial_cmp(b),
         (Int(a), Uint(b)) => Some(i128::from(*a).cmp(&i128::from(*b))),
         (Uint(a), Int(b)) => Some(i128::from(*a).cmp(&i128::from(*b))),
-        (Int(a), Double(b)) => integer_to_double(i128::from(*a), *b),
-        (Uint(a), Double(b)) => integer_to_double(i128::from(*a), *b),
-        (Double(a), Int(b)) => integer_to_double(i128::from(*b), *a).map(Ordering::reverse),
-        (Double(a), Uint(b)) => integer_to_double(i128::from(*b), *a).map(Ordering::reverse),
+        // As doubles, as CEL has it: an integer beyond 2^53 equals its nearest double.
+        (Int(a), Double(b)) => (*a as f64).partial_cmp(b),
+        (Uint(a), Double(b)) => (*a as f64).partial_cmp(b),
+        (Double(a), Int(b)) => a.partial_cmp(&(*b as f64)),
+        (Double(a), Uint(b)) => a.partial_cmp(&(*b as f64)),
         _ => return None,
     })
-}
-
-/// Exact, also where the integer has no double of its own.
-fn integer_to_double(integer: i128, double: f64) -> Option<Ordering> {
-    if double.is_nan() {
-        return None;
-    }
-    // Saturates beyond the range, where every integer that can occur lies on the same side.
-    let whole = double.floor() as i128;
-    Some(integer.cmp(&whole).then(if double.fract() == 0.0 {
-        Ordering::Equal
-    } else {
-        Ordering::Less
-    }))
 }
 
 pub fn within(item: &Value, of: &Value, budget: &mut Budget) -> Result<bool> {

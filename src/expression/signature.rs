@@ -67,7 +67,7 @@ impl Signature {
     }
 
     pub fn accepts(&self, count: usize) -> bool {
-        count == self.parameters.len() || self.variadic && count + 1 >= self.parameters.len()
+        count == self.parameters.len() || self.variadic && count >= self.parameters.len()
     }
 
     /// The parameter that an argument is for.
@@ -171,6 +171,8 @@ pub fn kind(value: &Value) -> Kinds {
         Value::Duration(_) => 10,
         Value::Type(_) => 11,
         Value::Optional(_) => 12,
+        Value::Ip(_) => 13,
+        Value::Cidr(_) => 14,
         Value::Encoded(_) => 15,
     }
 }

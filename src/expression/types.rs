@@ -193,6 +193,8 @@ impl Type {
             Value::Timestamp(_) => Type::Timestamp,
             Value::Duration(_) => Type::Duration,
             Value::Type(_) => Type::Type,
+            Value::Ip(_) => Type::Ip,
+            Value::Cidr(_) => Type::Cidr,
             Value::List(items) => Type::list(joined(items.iter().map(Type::of))),
             Value::Map(map) if map.keys().all(|k| k.as_str().is_some()) => {
                 let fields = map

@@ -150,6 +150,8 @@ impl Serialize for Json<'_> {
             }
             Value::Timestamp(t) => serializer.collect_str(t),
             Value::Duration(d) => serializer.collect_str(d),
+            Value::Ip(ip) => serializer.collect_str(ip),
+            Value::Cidr(cidr) => serializer.collect_str(cidr),
             Value::Optional(Some(value)) => Json(value, self.1 + 1).serialize(serializer),
             Value::Encoded(_) => Err(S::Error::custom("an encoded payload decoded to itself")),
         }

@@ -70,6 +70,25 @@ const ROWS: &[Row] = &[
     ),
 ];
 
+/// Functions whose second argument is a default.
+pub fn is_lazy(name: &str) -> bool {
+    matches!(name, "or" | "orValue" | "default")
+}
+
+/// The result, where the first argument is enough to know it.
+pub fn decided(name: &str, first: &Value) -> Option<Value> {
+    match (name, first) {
+        ("or", Value::Optional(Some(_))) => Some(first.clone()),
+        ("orValue", Value::Optional(Some(inner))) => Some((**inner).clone()),
+        ("default", Value::Optional(Some(inner))) if !matches!(**inner, Value::Null) => {
+            Some((**inner).clone())
+        }
+        ("default", Value::Null | Value::Optional(_)) => None,
+        ("default", value) => Some(value.clone()),
+        _ => None,
+    }
+}
+
 fn of(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
     Ok(some(arguments[0].clone().into_owned()))
 }

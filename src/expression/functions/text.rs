@@ -28,6 +28,8 @@ pub fn write(value: &Value, out: &mut String, budget: &mut Budget) -> Result<(),
         Value::Uint(u) => display(u, out),
         Value::Timestamp(t) => display(t, out),
         Value::Duration(d) => display(d, out),
+        Value::Ip(ip) => display(ip, out),
+        Value::Cidr(cidr) => display(cidr, out),
         Value::Optional(None) => out.push_str("null"),
         Value::Optional(Some(inner)) => return write(inner, out, budget),
         Value::Bytes(bytes) => {

@@ -1,0 +1,59 @@
+//! A range of IP addresses.
+
+use std::fmt;
+use std::net::IpAddr;
+
+/// An address and how many of its first bits all addresses of the range share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Cidr {
+    address: IpAddr,
+    prefix_length: u8,
+}
+
+impl Cidr {
+    /// None where the address has fewer bits.
+    pub fn new(address: IpAddr, prefix_length: u8) -> Option<Self> {
+        (prefix_length <= width(address)).then_some(Cidr {
+            address,
+            prefix_length,
+        })
+    }
+
+    pub fn address(self) -> IpAddr {
+        self.address
+    }
+
+    pub fn prefix_length(self) -> u8 {
+        self.prefix_length
+    }
+
+    /// Written with the first address of the range.
+    pub fn masked(self) -> Self {
+        let address = match self.address {
+            IpAddr::V4(v4) => IpAddr::V4((v4.to_bits() & self.mask() as u32).into()),
+            IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & self.mask()).into()),
+        };
+        Cidr { address, ..self }
+    }
+
+    pub fn contains(self, address: IpAddr) -> bool {
+        let same_family = address.is_ipv4() == self.address.is_ipv4();
+        same_family && Cidr { address, ..self }.masked() == self.masked()
+    }
+
+    /// The shared bits, in the low ones of an address's width.
+    fn mask(self) -> u128 {
+        let free = u32::from(width(self.address).saturating_sub(self.prefix_length));
+        u128::MAX.checked_shl(free).unwrap_or(0)
+    }
+}
+
+fn width(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix_length)
+    }
+}
