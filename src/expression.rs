@@ -24,6 +24,7 @@ mod operators;
 mod overload;
 mod parse;
 mod presence;
+mod reference;
 mod result;
 mod scan;
 mod schema;
@@ -42,6 +43,7 @@ pub use context::{
 pub use environment::{Environment, Purity, Variable};
 pub use evaluate::evaluate;
 pub use parse::parse;
+pub use reference::reference;
 pub use signature::Signature;
 pub use template::{Template, template};
 pub use types::{Field, Object, Other, Presence, Type};

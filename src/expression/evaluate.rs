@@ -392,11 +392,11 @@ impl<'a> Machine<'a> {
     where
         'a: 's,
     {
-        let mut map = Map::with_capacity(keys.len());
+        let mut entries = Vec::with_capacity(keys.len());
         for (key, value) in keys.iter().zip(values) {
-            map.insert(key.clone(), self.eval(*value, scope)?.into_owned());
+            entries.push((key.clone(), self.eval(*value, scope)?.into_owned()));
         }
-        Ok(Value::map(map))
+        Ok(Value::map(Map::from_distinct(entries)))
     }
 
     fn map<'s>(

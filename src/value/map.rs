@@ -109,9 +109,25 @@ impl From<String> for Key {
     }
 }
 
+/// Entries that are found faster one after the other than by their hash.
+const FEW_ENTRIES_MAX: usize = 12;
+
 /// Equal maps have equal entries; their order does not count.
-#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Map(IndexMap<Key, Value, FxBuildHasher>);
+#[derive(Debug, Clone, Default)]
+pub struct Map(Entries);
+
+#[derive(Debug, Clone)]
+enum Entries {
+    /// Most maps are small: no hash is computed for them, and nothing but the entries is kept.
+    Few(Vec<(Key, Value)>),
+    Many(IndexMap<Key, Value, FxBuildHasher>),
+}
+
+impl Default for Entries {
+    fn default() -> Self {
+        Entries::Few(Vec::new())
+    }
+}
 
 impl Map {
     pub fn new() -> Self {
@@ -119,65 +135,203 @@ impl Map {
     }
 
     pub fn with_capacity(capacity: usize) -> Self {
-        Map(IndexMap::with_capacity_and_hasher(capacity, FxBuildHasher))
+        Map(if capacity <= FEW_ENTRIES_MAX {
+            Entries::Few(Vec::with_capacity(capacity))
+        } else {
+            Entries::Many(IndexMap::with_capacity_and_hasher(capacity, FxBuildHasher))
+        })
+    }
+
+    /// A map of entries whose keys are all different.
+    pub fn from_distinct(entries: Vec<(Key, Value)>) -> Self {
+        Map(if entries.len() <= FEW_ENTRIES_MAX {
+            Entries::Few(entries)
+        } else {
+            Entries::Many(entries.into_iter().collect())
+        })
     }
 
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(&Name(name))
+        match &self.0 {
+            Entries::Few(entries) => entries
+                .iter()
+                .find(|(key, _)| matches!(key, Key::String(k) if **k == *name))
+                .map(|(_, value)| value),
+            Entries::Many(entries) => entries.get(&Name(name)),
+        }
     }
 
     pub fn get_key(&self, key: &Key) -> Option<&Value> {
-        self.0.get(key)
+        match &self.0 {
+            Entries::Few(entries) => entries.iter().find(|(k, _)| k == key).map(|(_, v)| v),
+            Entries::Many(entries) => entries.get(key),
+        }
     }
 
     pub fn contains(&self, name: &str) -> bool {
-        self.0.contains_key(&Name(name))
+        self.get(name).is_some()
     }
 
     /// Puts an entry in; one that is there keeps its place and gets the new value.
     pub fn insert(&mut self, key: impl Into<Key>, value: impl Into<Value>) -> Option<Value> {
-        self.0.insert(key.into(), value.into())
+        let (key, value) = (key.into(), value.into());
+        let few = match &mut self.0 {
+            Entries::Few(entries) => entries,
+            Entries::Many(entries) => return entries.insert(key, value),
+        };
+        if let Some((_, old)) = few.iter_mut().find(|(k, _)| *k == key) {
+            return Some(std::mem::replace(old, value));
+        }
+        if few.len() < FEW_ENTRIES_MAX {
+            few.push((key, value));
+            return None;
+        }
+        let mut many: IndexMap<Key, Value, FxBuildHasher> = few.drain(..).collect();
+        many.insert(key, value);
+        self.0 = Entries::Many(many);
+        None
     }
 
     pub fn remove(&mut self, name: &str) -> Option<Value> {
-        self.0.shift_remove(&Name(name))
+        match &mut self.0 {
+            Entries::Few(entries) => {
+                let position = entries.iter().position(|(k, _)| k.as_str() == Some(name))?;
+                Some(entries.remove(position).1)
+            }
+            Entries::Many(entries) => entries.shift_remove(&Name(name)),
+        }
     }
 
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Key, &Value)> + DoubleEndedIterator {
-        self.0.iter()
+    pub fn iter(&self) -> Iter<'_> {
+        match &self.0 {
+            Entries::Few(entries) => Iter::Few(entries.iter()),
+            Entries::Many(entries) => Iter::Many(entries.iter()),
+        }
     }
 
     pub fn keys(&self) -> impl ExactSizeIterator<Item = &Key> {
-        self.0.keys()
+        self.iter().map(|(key, _)| key)
     }
 
     pub fn values(&self) -> impl ExactSizeIterator<Item = &Value> {
-        self.0.values()
+        self.iter().map(|(_, value)| value)
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        match &self.0 {
+            Entries::Few(entries) => entries.len(),
+            Entries::Many(entries) => entries.len(),
+        }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 }
 
+impl PartialEq for Map {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |(key, value)| other.get_key(key) == Some(value);
+        self.len() == other.len() && self.iter().all(same)
+    }
+}
+
+/// The entries in their order.
+#[derive(Debug, Clone)]
+pub enum Iter<'m> {
+    Few(std::slice::Iter<'m, (Key, Value)>),
+    Many(indexmap::map::Iter<'m, Key, Value>),
+}
+
+impl<'m> Iterator for Iter<'m> {
+    type Item = (&'m Key, &'m Value);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Iter::Few(entries) => entries.next().map(|(key, value)| (key, value)),
+            Iter::Many(entries) => entries.next(),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match self {
+            Iter::Few(entries) => entries.size_hint(),
+            Iter::Many(entries) => entries.size_hint(),
+        }
+    }
+}
+
+impl DoubleEndedIterator for Iter<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        match self {
+            Iter::Few(entries) => entries.next_back().map(|(key, value)| (key, value)),
+            Iter::Many(entries) => entries.next_back(),
+        }
+    }
+}
+
+impl ExactSizeIterator for Iter<'_> {}
+
 impl<K: Into<Key>, V: Into<Value>> FromIterator<(K, V)> for Map {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
-        Map(entries
-            .into_iter()
-            .map(|(k, v)| (k.into(), v.into()))
-            .collect())
+        let entries = entries.into_iter();
+        let mut map = Map::with_capacity(entries.size_hint().0);
+        for (key, value) in entries {
+            map.insert(key, value);
+        }
+        map
     }
 }
 
 impl IntoIterator for Map {
     type Item = (Key, Value);
-    type IntoIter = indexmap::map::IntoIter<Key, Value>;
+    type IntoIter = IntoIter;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        match self.0 {
+            Entries::Few(entries) => IntoIter::Few(entries.into_iter()),
+            Entries::Many(entries) => IntoIter::Many(entries.into_iter()),
+        }
+    }
+}
+
+/// The entries themselves, in their order.
+#[derive(Debug)]
+pub enum IntoIter {
+    Few(std::vec::IntoIter<(Key, Value)>),
+    Many(indexmap::map::IntoIter<Key, Value>),
+}
+
+impl Iterator for IntoIter {
+    type Item = (Key, Value);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            IntoIter::Few(entries) => entries.next(),
+            IntoIter::Many(entries) => entries.next(),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match self {
+            IntoIter::Few(entries) => entries.size_hint(),
+            IntoIter::Many(entries) => entries.size_hint(),
+        }
+    }
+}
+
+impl ExactSizeIterator for IntoIter {}
+
+impl serde::Serialize for Map {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Map {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let entries: IndexMap<Key, Value, FxBuildHasher> =
+            serde::Deserialize::deserialize(deserializer)?;
+        Ok(Map::from_distinct(entries.into_iter().collect()))
     }
 }

@@ -34,8 +34,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let settings = ConnectionSettings::default().resolve()?;
     let registry = Arc::new(Folder::open(folder, |_| {})?);
     // As many cached runs as the hand-written worker keeps.
-    let options = WorkerOptions { max_cached_workflows: 1000, ..WorkerOptions::new(task_queue) };
+    let options = WorkerOptions {
+        max_cached_workflows: 1000,
+        ..WorkerOptions::new(task_queue)
+    };
     let activities: Vec<Arc<dyn Activity>> = vec![Arc::new(Echo)];
-    run(&settings, options, registry, activities, CancellationToken::new()).await?;
+    run(
+        &settings,
+        options,
+        registry,
+        activities,
+        CancellationToken::new(),
+    )
+    .await?;
     Ok(())
 }

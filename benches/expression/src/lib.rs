@@ -1,0 +1,1 @@
+//! The package of the benchmarks of expressions: benches/expression.rs.
