@@ -493,3 +493,12 @@ async fn no_answer_is_retried() {
     assert_eq!(told(&failure), ("HttpTransport", true, None));
     assert!(failure.message.contains("refused"), "{}", failure.message);
 }
+
+#[tokio::test]
+async fn https_is_spoken() {
+    let server = Server::start().await;
+    let url = server.url("/echo").replace("http:", "https:");
+    let failure = run(json!({ "url": url })).await.unwrap_err();
+    assert_eq!(told(&failure), ("HttpTransport", true, None));
+    assert!(failure.message.contains("tls"), "{}", failure.message);
+}

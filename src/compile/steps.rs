@@ -3,7 +3,7 @@
 use super::Compiler;
 use super::scope::{Loop, Scope};
 use crate::definition::{
-    self, Action as Written, Awaited, CaseMatch, FailStep, Name, Started, Step, Timer,
+    self, Action as Written, Awaited, BuiltIn, CaseMatch, FailStep, Name, Started, Step, Timer,
 };
 use crate::diagnostic::Diagnostic;
 use crate::expression::Type;
@@ -51,7 +51,7 @@ impl Compiler<'_> {
     fn action(&mut self, step: &Step, scope: &mut Scope) -> (Action, Type) {
         match &step.action.value {
             Written::Activity(activity) => self.activity(activity, false, scope),
-            Written::BuiltIn(call) => (self.built_in(call, false, scope), Type::Dynamic),
+            Written::BuiltIn(call) => (self.built_in(call, false, scope), result_of(call.kind)),
             Written::Child(child) => (self.child(child, false, scope), Type::Dynamic),
             Written::Nexus(nexus) => (self.nexus(nexus, false, scope), Type::Dynamic),
             Written::Start(started) => self.started(started, step, scope),
@@ -393,5 +393,20 @@ impl Compiler<'_> {
             function: function as u32,
             input,
         }
+    }
+}
+
+/// What a built-in activity's result is known to be.
+fn result_of(kind: BuiltIn) -> Type {
+    match kind {
+        BuiltIn::Http => Type::object([
+            ("status", Type::Int),
+            (
+                "headers",
+                Type::Map(Type::String.into(), Type::String.into()),
+            ),
+            ("body", Type::Dynamic),
+        ]),
+        BuiltIn::Grpc | BuiltIn::Exec => Type::Dynamic,
     }
 }
