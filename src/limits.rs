@@ -16,8 +16,10 @@ pub const EXPRESSION_DEPTH_MAX: usize = 250;
 pub const EXPRESSION_COST_MAX: u64 = 100_000;
 /// The text of a regular expression.
 pub const REGEX_SIZE_BYTES_MAX: usize = 1_000;
-/// What a regular expression may compile to.
-pub const REGEX_PROGRAM_SIZE_BYTES_MAX: usize = 256 * 1024;
+/// What a regular expression in a definition may compile to.
+pub const REGEX_PROGRAM_SIZE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What a regular expression that is computed while the workflow runs may compile to.
+pub const REGEX_COMPUTED_PROGRAM_SIZE_BYTES_MAX: usize = 512 * 1024;
 /// What all expressions of one workflow task may cost.
 pub const WORKFLOW_TASK_COST_MAX: u64 = 10_000_000;
 /// Temporal's bound on one payload (`limit.blobSize.error`).

@@ -357,7 +357,12 @@ impl<'e> Compiler<'e> {
             .and_then(|i| arguments.get(i))
             .and_then(|id| self.constant(*id))
             .and_then(Value::as_str)
-            .and_then(|pattern| functions::regex::compile(pattern).ok());
+            .map(functions::regex::compile);
+        let regex = match regex {
+            Some(Err(failure)) => return self.fail(failure.message(), range),
+            Some(Ok(regex)) => Some(regex),
+            None => None,
+        };
         let operation = CallOperation {
             name: full,
             overloads: overloads.into(),

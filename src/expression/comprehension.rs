@@ -150,6 +150,8 @@ impl<'l> Fold<'l> {
             }
             Over::GroupBy => {
                 let key = machine.eval(body, Some(scope))?;
+                let charged = operators::charge_key(&key, machine.budget());
+                machine.located(body, charged)?;
                 let Some(key) = Key::from_value(&key) else {
                     let message = format!("unsupported key type: {}", key.type_name());
                     return Err(machine.error(body, Failure::new(message)));
@@ -176,7 +178,9 @@ impl<'l> Fold<'l> {
         }
     }
 
-    fn insert(&mut self, machine: &Machine, key: &Value, value: Value) -> Result<()> {
+    fn insert(&mut self, machine: &mut Machine, key: &Value, value: Value) -> Result<()> {
+        let charged = operators::charge_key(key, machine.budget());
+        machine.located(self.looped.body, charged)?;
         let Some(key) = Key::from_value(key) else {
             let message = format!("unsupported key type: {}", key.type_name());
             return Err(machine.error(self.looped.body, Failure::new(message)));

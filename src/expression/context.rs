@@ -146,6 +146,10 @@ impl Failure {
         Failure(Box::new((message.into(), ErrorKind::Bound)))
     }
 
+    pub fn message(&self) -> &str {
+        &self.0.0
+    }
+
     #[cold]
     pub(super) fn at(self, range: Range) -> Box<EvaluationError> {
         let (message, kind) = *self.0;

@@ -55,6 +55,7 @@ pub(super) fn operations(
             budget,
             host: &mut *context.host,
             regex: None,
+            compiled: Default::default(),
         },
     };
     let value = machine.eval(root, None).and_then(|operand| match operand {
@@ -298,14 +299,14 @@ impl<'a> Machine<'a> {
             let found = match inside {
                 None => None,
                 Some(inner) => {
-                    let found = operators::index(inner, &index);
+                    let found = operators::index(inner, &index, &mut self.call.budget);
                     self.located(id, found)?.cloned()
                 }
             };
             return Ok(Operand::Owned(Value::Optional(found.map(Arc::new))));
         }
         if let Operand::Borrowed(value) = operand {
-            let found = operators::index(value, &index);
+            let found = operators::index(value, &index, &mut self.call.budget);
             return match (self.located(id, found)?, optional) {
                 (Some(found), false) => Ok(Operand::Borrowed(found)),
                 (found, true) => Ok(Operand::Owned(Value::Optional(
@@ -314,7 +315,7 @@ impl<'a> Machine<'a> {
                 (None, false) => Err(self.error(id, operators::missing(value, &index))),
             };
         }
-        let found = operators::index(&operand, &index);
+        let found = operators::index(&operand, &index, &mut self.call.budget);
         match (self.located(id, found)?, optional) {
             (Some(found), false) => Ok(Operand::Owned(found.clone())),
             (found, true) => Ok(Operand::Owned(Value::Optional(
@@ -413,6 +414,8 @@ impl<'a> Machine<'a> {
         let mut map = Map::with_capacity(entries.len());
         for entry in entries {
             let key = self.eval(entry.key, scope)?;
+            let charged = operators::charge_key(&key, &mut self.call.budget);
+            self.located(entry.key, charged)?;
             let Some(key) = Key::from_value(&key) else {
                 return Err(self.error(entry.key, not_a_key(&key)));
             };

@@ -217,6 +217,7 @@ pub struct Call<'h> {
     pub host: &'h mut dyn Host,
     /// The call's pattern, where it was compiled beforehand.
     pub regex: Option<Regex>,
+    pub compiled: regex::Compiled,
 }
 
 impl Call<'_> {

@@ -300,8 +300,19 @@ pub fn within(item: &Value, of: &Value, budget: &mut Budget) -> Result<bool> {
             }
             Ok(false)
         }
-        Value::Map(map) => Ok(entry(map, item).is_some()),
+        Value::Map(map) => {
+            charge_key(item, budget)?;
+            Ok(entry(map, item).is_some())
+        }
         other => Err(no_overload(Operator::In, &[item, other])),
+    }
+}
+
+/// Finding a key takes as long as the key is long.
+pub fn charge_key(key: &Value, budget: &mut Budget) -> Result<()> {
+    match key {
+        Value::String(name) => budget.charge_bytes(name.len()),
+        _ => Ok(()),
     }
 }
 
@@ -328,9 +339,16 @@ fn whole(d: f64) -> Option<Key> {
 }
 
 /// An item of a list or an entry of a map; none where it is not there.
-pub fn index<'a>(operand: &'a Value, index: &Value) -> Result<Option<&'a Value>> {
+pub fn index<'a>(
+    operand: &'a Value,
+    index: &Value,
+    budget: &mut Budget,
+) -> Result<Option<&'a Value>> {
     match operand {
-        Value::Map(map) => Ok(entry(map, index)),
+        Value::Map(map) => {
+            charge_key(index, budget)?;
+            Ok(entry(map, index))
+        }
         Value::List(items) => {
             let position = match index {
                 Value::Int(i) => usize::try_from(*i).ok(),

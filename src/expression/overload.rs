@@ -9,6 +9,7 @@ use super::signature::Signature;
 use super::types::Type;
 use crate::diagnostic::Diagnostic;
 use crate::source::{Range, Spanned};
+use crate::value::Value;
 
 type Typed = (Type, Range);
 
@@ -55,6 +56,7 @@ impl Checker<'_> {
                     .help("they leave no trace in the run, so what they draw could not be repeated; draw it in a step or a handler and keep it in state"),
             );
         }
+        self.pattern(&full, member, node);
         let signatures: Vec<&Signature> = functions::overloads(&full, member.is_some())
             .iter()
             .map(|o| &o.signature)
@@ -67,6 +69,22 @@ impl Checker<'_> {
             &arguments,
             false,
         )
+    }
+
+    /// A pattern that is a literal is known to be good before a run.
+    fn pattern(&mut self, name: &str, member: Option<&Node>, call: &Node) {
+        let Kind::Call { arguments, .. } = &call.kind else {
+            return;
+        };
+        let pattern = functions::regex::pattern_argument(name)
+            .and_then(|i| arguments.get(i - usize::from(member.is_some())));
+        if let Some(node) = pattern
+            && let Kind::Literal(Value::String(pattern)) = &node.kind
+            && let Err(failure) = functions::regex::compile(pattern)
+        {
+            let message = failure.message();
+            self.report(Diagnostic::error("invalid-pattern", node.range, message));
+        }
     }
 
     /// A namespaced function's whole name, where the target is that namespace and no local variable.

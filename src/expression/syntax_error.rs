@@ -76,7 +76,7 @@ fn meant(source: &str, at: usize, found: &str) -> Option<String> {
         "or" => "`or` is written `||`".to_owned(),
         "is" => "equality is written `==`".to_owned(),
         "not" => "`not` is written `!`".to_owned(),
-        "?" if source[at..].starts_with("??") => {
+        "?" if before == Some('?') || source[at..].starts_with("??") => {
             "a default is written `a.?b.orValue(…)`, or `a.?b.default(…)` to replace null too"
                 .to_owned()
         }

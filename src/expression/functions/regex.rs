@@ -5,9 +5,11 @@ use std::sync::Arc;
 use regex::{Regex, RegexBuilder};
 
 use super::{Call, Row, Section, int, row, string};
-use crate::expression::context::{Failure, Operand};
+use crate::expression::context::{Budget, Failure, Operand};
 use crate::expression::operators::{shown, some};
-use crate::limits::{REGEX_PROGRAM_SIZE_BYTES_MAX, REGEX_SIZE_BYTES_MAX};
+use crate::limits::{
+    REGEX_COMPUTED_PROGRAM_SIZE_BYTES_MAX, REGEX_PROGRAM_SIZE_BYTES_MAX, REGEX_SIZE_BYTES_MAX,
+};
 use crate::value::Value;
 
 pub const SECTION: Section = Section {
@@ -67,7 +69,13 @@ pub fn pattern_argument(name: &str) -> Option<usize> {
     }
 }
 
+/// Compiles a pattern that stands in a definition.
 pub fn compile(pattern: &str) -> Result<Regex, Failure> {
+    let name = "REGEX_PROGRAM_SIZE_BYTES_MAX";
+    compile_within(pattern, REGEX_PROGRAM_SIZE_BYTES_MAX, name)
+}
+
+fn compile_within(pattern: &str, size_bytes_max: usize, bound: &str) -> Result<Regex, Failure> {
     if pattern.len() > REGEX_SIZE_BYTES_MAX {
         return Err(Failure::bound(format!(
             "a pattern of {} bytes is longer than REGEX_SIZE_BYTES_MAX ({REGEX_SIZE_BYTES_MAX} bytes)",
@@ -75,29 +83,51 @@ pub fn compile(pattern: &str) -> Result<Regex, Failure> {
         )));
     }
     RegexBuilder::new(pattern)
-        .size_limit(REGEX_PROGRAM_SIZE_BYTES_MAX)
+        .size_limit(size_bytes_max)
         .build()
         .map_err(|error| match error {
             regex::Error::CompiledTooBig(_) => Failure::bound(format!(
-                "the pattern {} compiles to more than REGEX_PROGRAM_SIZE_BYTES_MAX ({REGEX_PROGRAM_SIZE_BYTES_MAX} bytes)",
+                "the pattern {} compiles to more than {bound} ({size_bytes_max} bytes)",
                 shown(&Value::from(pattern))
             )),
-            _ => Failure::new(format!("invalid regular expression: {}", shown(&Value::from(pattern)))),
+            _ => Failure::new(format!(
+                "invalid regular expression: {}",
+                shown(&Value::from(pattern))
+            )),
         })
 }
 
 /// What compiling a pattern costs, of which the time depends on what it repeats more than on its length.
-const COMPILE_COST: u64 = 2_000;
+const COMPILE_COST: u64 = 5_000;
+/// Patterns that one evaluation keeps compiled, so that a loop pays for its own once.
+const COMPILED_MAX: usize = 4;
+
+/// The patterns that an evaluation has compiled so far, the latest last.
+#[derive(Default)]
+pub struct Compiled(Vec<(Arc<str>, Regex)>);
+
+impl Compiled {
+    fn get(&mut self, pattern: &Arc<str>, budget: &mut Budget) -> Result<Regex, Failure> {
+        if let Some((_, regex)) = self.0.iter().find(|(p, _)| p == pattern) {
+            return Ok(regex.clone());
+        }
+        budget.charge(COMPILE_COST)?;
+        let name = "REGEX_COMPUTED_PROGRAM_SIZE_BYTES_MAX";
+        let regex = compile_within(pattern, REGEX_COMPUTED_PROGRAM_SIZE_BYTES_MAX, name)?;
+        if self.0.len() == COMPILED_MAX {
+            self.0.remove(0);
+        }
+        self.0.push((pattern.clone(), regex.clone()));
+        Ok(regex)
+    }
+}
 
 fn pattern(call: &mut Call, arguments: &[Operand]) -> Result<(Regex, Arc<str>), Failure> {
     let text = string(&arguments[0])?.clone();
     let pattern = string(&arguments[1])?;
     let regex = match call.regex.take() {
         Some(regex) => regex,
-        None => {
-            call.budget.charge(COMPILE_COST)?;
-            compile(pattern)?
-        }
+        None => call.compiled.get(pattern, &mut call.budget)?,
     };
     // A matcher looks at each byte once for each place in the pattern that it may be at.
     let places = (pattern.len() / 16 + 1) as u64;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::text;
 use super::{Call, Row, Section, list, map, row, unexpected};
 use crate::expression::context::{Failure, Operand};
+use crate::expression::operators::charge_key;
 use crate::value::{Key, Map, Value, parse_json};
 
 pub const DATA: Section = Section {
@@ -172,6 +173,7 @@ fn from_entries(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure
             })
         };
         let key = part("key")?;
+        charge_key(key, &mut call.budget)?;
         let key = Key::from_value(key)
             .ok_or_else(|| Failure::new(format!("unsupported key type: {}", key.type_name())))?;
         whole.insert(key, part("value")?.clone());

@@ -1,0 +1,51 @@
+//! What is wrong with expressions in YAML, shown where it stands: each file under tests/expression/templates beside
+//! the report that it gives. Set SEGNO_UPDATE to write the reports anew.
+
+use std::path::{Path, PathBuf};
+
+use segno::expression::{Environment, Type, check_template, template};
+use segno::report::{Format, Report};
+use segno::source::Sources;
+use segno::yaml;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/expression")
+}
+
+fn report(path: &Path) -> String {
+    let schema = std::fs::read_to_string(folder().join("input.schema.json")).expect("the schema");
+    let schema = serde_json::from_str(&schema).expect("the schema is JSON");
+    let environment = Environment::new()
+        .with("input", 0, Type::from_schema(&schema, &|_| None))
+        .with("state", 1, Type::Dynamic);
+    let text = std::fs::read_to_string(path).expect("a template");
+    let name = path.file_name().and_then(|n| n.to_str()).expect("a name");
+    let mut sources = Sources::default();
+    let file = sources.add(name, text.as_str());
+    let (nodes, mut diagnostics) = yaml::read(file, &text);
+    for node in &nodes {
+        let (template, found) = template(node);
+        diagnostics.extend(found);
+        diagnostics.extend(check_template(&template, &environment).1);
+    }
+    Report::new(&sources, diagnostics, 1).render(Format::Text, false)
+}
+
+#[test]
+fn templates_give_their_reports() {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder().join("templates"))
+        .expect("the folder of templates")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
+        .collect();
+    paths.sort();
+    for path in paths {
+        let found = report(&path);
+        let wanted_path = path.with_extension("txt");
+        if std::env::var_os("SEGNO_UPDATE").is_some() {
+            std::fs::write(&wanted_path, &found).expect("writing a report");
+        }
+        let wanted = std::fs::read_to_string(&wanted_path).unwrap_or_default();
+        assert!(found == wanted, "{}:\n{found}", path.display());
+    }
+}
