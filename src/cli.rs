@@ -3,7 +3,9 @@
 #[cfg(feature = "cluster")]
 mod cluster;
 pub mod eval;
+mod lint;
 mod output;
+mod schema;
 
 use std::process::ExitCode;
 
@@ -20,7 +22,7 @@ use output::{CliError, Color, End, Format, Output};
     max_term_width = 120
 )]
 struct Cli {
-    /// How results are printed: text for people, json for scripts
+    /// How results are printed: text for people, json for scripts; of lint also sarif and github
     #[arg(
         long,
         short = 'o',
@@ -49,6 +51,8 @@ enum Command {
     #[cfg(feature = "cluster")]
     #[command(flatten)]
     Cluster(cluster::ClusterCommand),
+    Lint(lint::Lint),
+    Schema(schema::Schema),
 }
 
 /// Exit codes: 0, 1 where what was asked for failed, 2 where the command line is wrong.
@@ -61,6 +65,13 @@ pub fn main() -> ExitCode {
     };
     choice.write_global();
     let output = Output { format: cli.output };
+    if matches!(cli.output, Format::Sarif | Format::Github)
+        && !matches!(cli.command, Command::Lint(_))
+    {
+        return CliError::usage("only `segno lint` knows this output format")
+            .help("use `--output text` or `--output json`")
+            .report();
+    }
     match cli.command.run(output) {
         Ok(End::Done) => ExitCode::SUCCESS,
         Ok(End::Failed) => ExitCode::FAILURE,
@@ -74,6 +85,8 @@ impl Command {
             Command::Eval(args) => eval::run(args, output),
             #[cfg(feature = "cluster")]
             Command::Cluster(command) => command.run(output),
+            Command::Lint(command) => command.run(output),
+            Command::Schema(command) => command.run(output),
         }
     }
 }

@@ -2,6 +2,12 @@
 
 use std::sync::Arc;
 
+mod parse;
+pub mod table;
+pub mod tables;
+
+pub use parse::{Document, parse};
+
 use crate::engine::command::{
     ActivityCancellationType, ChildCancellationType, LogLevel, ParentClosePolicy,
     WorkflowIdReusePolicy,

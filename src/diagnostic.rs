@@ -97,18 +97,34 @@ impl Diagnostic {
     }
 }
 
-/// The candidate most like a misspelt name, if one is near enough to be meant.
+/// The candidate most like a misspelt name, if one is near enough to be meant. `startToClose` is near to
+/// `start_to_close_timeout`: neither how words are joined nor a missing end counts.
 pub fn did_you_mean<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    let plain = |name: &str| name.to_lowercase().replace(['_', '-', ' '], "");
+    let wanted = plain(name);
+    let length = wanted.chars().count();
     let near = |candidate: &str| {
-        let distance = strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase());
-        (distance <= 1 + name.chars().count() / 4).then_some(distance)
+        let candidate = plain(candidate);
+        if length >= BEGINNING_CHARACTERS_MIN && candidate.starts_with(&wanted) {
+            return Some(1);
+        }
+        let distance = strsim::damerau_levenshtein(&wanted, &candidate);
+        (distance <= 1 + length / 4).then_some(distance)
     };
     candidates
         .into_iter()
-        .filter_map(|c| near(c).map(|d| (d, c)))
+        .filter_map(|c| near(c).map(|d| (d, std::cmp::Reverse(common_prefix(name, c)), c)))
         .min()
-        .map(|(_, c)| c)
+        .map(|(_, _, c)| c)
+}
+
+/// A shorter beginning of a name says too little.
+const BEGINNING_CHARACTERS_MIN: usize = 4;
+
+/// Of two names equally near, the one that begins alike is meant.
+fn common_prefix(a: &str, b: &str) -> usize {
+    a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count()
 }

@@ -11,10 +11,13 @@ pub mod diagnostic;
 pub mod engine;
 pub mod expression;
 pub mod limits;
+pub mod lint;
+pub mod load;
 #[cfg(feature = "cluster")]
 pub mod payload;
 pub mod program;
 pub mod report;
+pub mod schema;
 pub mod source;
 #[cfg(feature = "cluster")]
 pub mod telemetry;

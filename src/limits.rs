@@ -6,6 +6,8 @@ pub const DEFINITION_SIZE_BYTES_MAX: usize = 1024 * 1024;
 pub const YAML_NODES_MAX: usize = 200_000;
 /// Nested sequences and mappings of a YAML document.
 pub const YAML_DEPTH_MAX: usize = 128;
+/// What is reported of one file; what comes after that is counted only.
+pub const DIAGNOSTICS_PER_FILE_MAX: usize = 100;
 /// The text of one expression.
 pub const EXPRESSION_SIZE_BYTES_MAX: usize = 16 * 1024;
 /// Nested brackets of one expression.

@@ -27,6 +27,11 @@ impl Range {
         }
     }
 
+    /// Whether the two have a character in common, or one is an empty place within the other.
+    pub fn touches(self, other: Range) -> bool {
+        self.file == other.file && self.start <= other.end && other.start <= self.end
+    }
+
     /// From the start of this range to the end of the other.
     pub fn to(self, end: Range) -> Self {
         Range::new(self.file, self.start, end.end)
@@ -179,6 +184,19 @@ impl TextMap {
                 (file + (at - text)).min(next)
             }
         }
+    }
+
+    /// The map of a stretch of the text, its offsets counted from the stretch's start.
+    pub fn slice(&self, text: std::ops::Range<usize>) -> TextMap {
+        let (start, end) = (text.start as u32, text.end as u32);
+        let inside = self
+            .segments
+            .iter()
+            .filter(|(at, _)| start < *at && *at < end);
+        let segments = std::iter::once((0, self.offset(text.start)))
+            .chain(inside.map(|(at, file)| (at - start, *file)))
+            .collect();
+        TextMap::new(self.file, segments, self.offset(text.end))
     }
 
     /// The range in the file of a stretch of the text.

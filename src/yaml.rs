@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::source::{Range, TextMap};
 use crate::value::{Map, Value};
 
-pub use bytes::read_bytes;
+pub use bytes::{decode, read_bytes};
 pub use cut::quoted;
 pub use read::read;
 

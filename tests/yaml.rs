@@ -273,6 +273,6 @@ fn anchors_aliases_and_merge_keys_give_plain_data() {
 #[test]
 fn documents_after_a_broken_one_are_read() {
     let (documents, diagnostics) = yaml::read(FILE, "a: [1\n---\nb: 2\n---\nc: d: e\n---\nf: 1\n");
-    assert_eq!(documents.len(), 2);
+    assert_eq!(documents.len(), 3);
     assert_eq!(diagnostics.len(), 2);
 }

@@ -14,6 +14,12 @@ pub enum Format {
     #[default]
     Text,
     Json,
+    /// Of lint only.
+    #[value(hide = true)]
+    Sarif,
+    /// Of lint only.
+    #[value(hide = true)]
+    Github,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -130,7 +136,7 @@ pub struct Output {
 
 impl Output {
     pub fn is_json(self) -> bool {
-        self.format == Format::Json
+        self.format != Format::Text
     }
 
     pub fn line(self, text: impl AsRef<str>) -> Result<(), CliError> {

@@ -12,6 +12,21 @@ pub fn read_bytes(
     path: &str,
     bytes: &[u8],
 ) -> (FileId, Vec<Node>, Vec<Diagnostic>) {
+    match decode(sources, path, bytes) {
+        Ok(file) => {
+            let (documents, diagnostics) = read(file, &sources.file(file).text);
+            (file, documents, diagnostics)
+        }
+        Err((file, error)) => (file, Vec::new(), vec![error]),
+    }
+}
+
+/// Adds the file to the sources, if it is a text of a size that is read.
+pub fn decode(
+    sources: &mut Sources,
+    path: &str,
+    bytes: &[u8],
+) -> Result<FileId, (FileId, Diagnostic)> {
     if bytes.len() > DEFINITION_SIZE_BYTES_MAX {
         let file = sources.add(path, "");
         let error = Diagnostic::error(
@@ -20,18 +35,12 @@ pub fn read_bytes(
             format!("the file is larger than {DEFINITION_SIZE_BYTES_MAX} bytes"),
         )
         .help("the bound is DEFINITION_SIZE_BYTES_MAX: split the file; `use` joins several");
-        return (file, Vec::new(), vec![error]);
+        return Err((file, error));
     }
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let (file, error) = not_utf8(sources, path, bytes, error.valid_up_to());
-            return (file, Vec::new(), vec![error]);
-        }
-    };
-    let file = sources.add(path, text);
-    let (documents, diagnostics) = read(file, text);
-    (file, documents, diagnostics)
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(sources.add(path, text)),
+        Err(error) => Err(not_utf8(sources, path, bytes, error.valid_up_to())),
+    }
 }
 
 fn not_utf8(

@@ -5,6 +5,8 @@ use std::ops::Range as Offsets;
 use crate::diagnostic::Diagnostic;
 use crate::source::{FileId, Range};
 
+const QUOTED_SHOWN_BYTES_MAX: usize = 300;
+
 /// A scalar that YAML ends within a `${ }`.
 pub(super) struct Cut {
     /// The scalar as it was meant.
@@ -42,10 +44,7 @@ pub(super) fn find(
         Range::new(file, end as u32, meant.end as u32),
         "cut off by YAML",
     )
-    .help(format!(
-        "quote the whole value: {}",
-        quoted(&source[meant.clone()])
-    ))
+    .help(quote_help(&source[meant.clone()]))
     .fix(
         "quote the value",
         vec![(
@@ -68,6 +67,15 @@ fn why(source: &str, end: usize) -> &'static str {
         Some(',') => "inside { } and [ ] a comma separates YAML's items",
         Some('[' | ']') => "inside { } and [ ] a bracket belongs to YAML",
         _ => "`: ` separates a key from its value",
+    }
+}
+
+/// How to quote a value, shown where it is short enough to be read.
+pub(super) fn quote_help(text: &str) -> String {
+    if text.len() > QUOTED_SHOWN_BYTES_MAX {
+        "quote the whole value".to_string()
+    } else {
+        format!("quote the whole value: {}", quoted(text))
     }
 }
 

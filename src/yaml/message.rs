@@ -1,5 +1,7 @@
 //! The parser's errors in the author's words.
 
+use std::ops::Range as Offsets;
+
 use granit_parser::{ErrorKind, ScanError};
 
 use super::cut;
@@ -74,29 +76,35 @@ pub(super) fn too_deep(range: Range) -> Diagnostic {
 /// `key: text: more` — to YAML the second colon starts a mapping where none can be.
 fn mapping_value(file: FileId, text: &str, at: usize, range: Range) -> Diagnostic {
     let diagnostic = Diagnostic::error("yaml-syntax", range, "a second `: ` in one line");
-    let line_start = text[..at].rfind('\n').map_or(0, |i| i + 1);
-    let line_end = text[at..].find('\n').map_or(text.len(), |i| at + i);
-    let line = text[line_start..line_end].trim_end();
-    let first = line.find(": ").map(|i| line_start + i + 2);
-    match first.filter(|first| *first <= at) {
-        Some(first) => {
-            let start = first + (text[first..].len() - text[first..].trim_start().len());
-            let end = line_start + line.len();
+    match value_around(text, at) {
+        Some(value) => {
+            let meant = Range::new(file, value.start as u32, value.end as u32);
             diagnostic
                 .label("YAML takes this for the `:` after a key")
-                .help(format!(
-                    "quote the whole value: {}",
-                    cut::quoted(&text[start.min(end)..end])
-                ))
-                .annotate(
-                    Range::new(file, start.min(end) as u32, end as u32),
-                    "the value",
+                .help(cut::quote_help(&text[value.clone()]))
+                .annotate(meant, "the value")
+                .fix(
+                    "quote the value",
+                    vec![(meant, cut::quoted(&text[value]))],
+                    true,
                 )
         }
         None => diagnostic.label("a mapping cannot begin here").help(
             "quote a text that holds `: `; keys of one mapping stand at the same indentation",
         ),
     }
+}
+
+/// The plain value behind the first `: ` of a line that has a second one at `at`.
+pub(super) fn value_around(text: &str, at: usize) -> Option<Offsets<usize>> {
+    let line_start = text[..at].rfind('\n').map_or(0, |i| i + 1);
+    let line_end = text[at..].find('\n').map_or(text.len(), |i| at + i);
+    let line = text[line_start..line_end].trim_end();
+    let behind = line_start + line.find(": ")? + 2;
+    let start = behind + (text[behind..].len() - text[behind..].trim_start_matches(' ').len());
+    let end = line_start + line.len();
+    let is_plain = !text[start..].starts_with(['"', '\'', '[', '{', '&', '*', '!', '|', '>']);
+    (start < at && at < end && is_plain).then_some(start..end)
 }
 
 /// The character at an offset, or nothing at the end of the text.

@@ -3,18 +3,22 @@
 use std::borrow::Cow;
 use std::ops::Range as Offsets;
 
-use granit_parser::{Event, Options, Parser, ScalarStyle, Span, StrInput, StructureStyle, Tag};
+use granit_parser::{
+    ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle, Tag,
+};
 use rustc_hash::FxHashMap;
 
 use super::{Data, Node, Scalar, Style, align, bytes, cut, mapping, message, scalar};
 use crate::diagnostic::Diagnostic;
-use crate::limits::{DEFINITION_SIZE_BYTES_MAX, YAML_DEPTH_MAX, YAML_NODES_MAX};
+use crate::limits::{
+    DEFINITION_SIZE_BYTES_MAX, DIAGNOSTICS_PER_FILE_MAX, YAML_DEPTH_MAX, YAML_NODES_MAX,
+};
 use crate::source::{FileId, Range, TextMap};
 use crate::value::Value;
 
 /// Expressions that YAML cuts short are each mended before the text is read on; after this many of them only those
 /// found so far are reported.
-const MENDED_MAX: usize = 20;
+const MENDED_MAX: usize = 10;
 
 /// All documents that could be read, and everything that is wrong.
 pub fn read(file: FileId, text: &str) -> (Vec<Node>, Vec<Diagnostic>) {
@@ -119,11 +123,7 @@ impl<'a> Pass<'a> {
             let result = match event {
                 Ok((event, span)) => self.event(event, span),
                 Err(error) => {
-                    // A cut expression explains the parser's error, whatever that is.
-                    if self.cuts.is_empty() {
-                        let error = message::scan_error(self.file, self.text, &error);
-                        self.diagnostics.push(error);
-                    }
+                    self.scan_error(&error);
                     Err(Abandon)
                 }
             };
@@ -133,10 +133,29 @@ impl<'a> Pass<'a> {
         }
     }
 
+    fn scan_error(&mut self, error: &ScanError) {
+        // A cut expression explains the parser's error, whatever that is.
+        if !self.cuts.is_empty() {
+            return;
+        }
+        let diagnostic = message::scan_error(self.file, self.text, error);
+        let at = error.marker().byte_offset().unwrap_or(0);
+        let meant = match error.kind() {
+            ErrorKind::MappingValueNotAllowed => message::value_around(self.text, at),
+            _ => None,
+        };
+        match meant {
+            Some(range) => self.cuts.push(cut::Cut { range, diagnostic }),
+            None => self.diagnostics.push(diagnostic),
+        }
+    }
+
     fn next_document<'s>(&mut self, parser: &mut Parser<'s, StrInput<'s>>) -> bool {
         self.open.clear();
         self.anchors.clear();
-        self.nodes < YAML_NODES_MAX && matches!(parser.proceed_next_document(), Ok(true))
+        self.nodes < YAML_NODES_MAX
+            && self.diagnostics.len() <= DIAGNOSTICS_PER_FILE_MAX
+            && matches!(parser.proceed_next_document(), Ok(true))
     }
 
     fn range(&self, span: &Span) -> Range {

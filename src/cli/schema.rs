@@ -1,0 +1,15 @@
+//! `segno schema`: the JSON Schema of the language, for editors.
+
+use super::output::{CliError, End, Output};
+use crate::schema;
+
+/// Print the JSON Schema of the language, with which editors complete and check definitions
+#[derive(Debug, clap::Args)]
+pub struct Schema;
+
+impl Schema {
+    pub fn run(self, output: Output) -> Result<End, CliError> {
+        output.json(&schema::schema())?;
+        Ok(End::Done)
+    }
+}

@@ -1,0 +1,584 @@
+//! Each action's own keys.
+
+use super::Parser;
+use super::fields::Fields;
+use crate::definition::table::{self, Field, Shape, Table};
+use crate::definition::{
+    Action, ActivityStep, Awaited, Branch, BuiltIn, BuiltInStep, Case, CaseMatch, Catch,
+    ChildOptions, ChildStep, ContinueAsNewStep, ContinuedVersion, FailStep, ForEach, Input, Name,
+    NexusStep, OnCompensationFailure, OnFailure, SignalStep, SignalTarget, Started, Timer, Try,
+    Wait, tables,
+};
+use crate::diagnostic::Diagnostic;
+use crate::engine::command::LogLevel;
+use crate::source::{Range, Spanned};
+use crate::value::Duration;
+use crate::yaml::{Data, Entry, Node};
+
+impl Parser {
+    pub(super) fn action(
+        &mut self,
+        action: &'static table::Action,
+        fields: &Fields<'_>,
+        entry: &Entry,
+    ) -> Action {
+        let (key, value) = (&action.key, &entry.value);
+        match key.name {
+            "activity" => Action::Activity(self.activity(fields)),
+            "http" => Action::BuiltIn(self.built_in(BuiltIn::Http, fields)),
+            "grpc" => Action::BuiltIn(self.built_in(BuiltIn::Grpc, fields)),
+            "exec" => Action::BuiltIn(self.built_in(BuiltIn::Exec, fields)),
+            "timer" => Action::Timer(self.timer(key, value)),
+            "wait" => Action::Wait(self.wait(fields, entry)),
+            "set" => {
+                let named = self.named_of(key, value);
+                Action::Set(self.templates(named))
+            }
+            "if" => Action::If {
+                condition: self.condition_of(key, value),
+                then: self.required_steps(fields, "then"),
+                otherwise: self.required_steps(fields, "else"),
+            },
+            "switch" => self.switch(fields, value),
+            "for_each" => Action::ForEach(self.for_each(fields, value)),
+            "while" => Action::While {
+                condition: self.condition_of(key, value),
+                steps: self.required_steps(fields, "do"),
+            },
+            "repeat" => Action::Repeat {
+                steps: self.steps_of(key, value),
+                until: self.required_condition(fields, "until"),
+            },
+            "break" | "continue" => {
+                if !value.is_null() {
+                    self.wrong_type(key, value);
+                }
+                if key.name == "break" {
+                    Action::Break
+                } else {
+                    Action::Continue
+                }
+            }
+            "parallel" | "race" => self.branching(key, fields, value),
+            "try" => Action::Try(self.try_catch(key, fields, value)),
+            "saga" => self.saga(key, fields, value),
+            "do" => Action::Do {
+                steps: self.steps_of(key, value),
+                timeout: self.duration(fields, "timeout"),
+                shield: self.flag(fields, "shield").is_some_and(|flag| flag.value),
+            },
+            "call" => Action::Call {
+                block: self.name_or_empty(key, value),
+                input: self.template(fields, "input"),
+            },
+            "child" => Action::Child(self.child(fields)),
+            "start" => self.start(key, value),
+            "await" => Action::Await(self.name_or_empty(key, value)),
+            "cancel" => Action::Cancel(self.name_or_empty(key, value)),
+            "signal" => Action::Signal(self.signal(fields, value)),
+            "nexus" => Action::Nexus(self.nexus(key, value)),
+            "return" => Action::Return((!value.is_null()).then(|| self.any_template(value))),
+            "details" => Action::Details(self.template_of(key, value)),
+            _ => self.remaining_action(key, value),
+        }
+    }
+
+    /// The actions whose keys are all in a mapping under the action key.
+    fn remaining_action(&mut self, key: &'static Field, value: &Node) -> Action {
+        match key.name {
+            "cancel_workflow" => self.cancel_workflow(key, value),
+            "continue_as_new" => Action::ContinueAsNew(Box::new(self.continue_as_new(key, value))),
+            "upsert" => self.upsert(key, value),
+            "log" => self.log(key, value),
+            other => {
+                assert_eq!(other, "fail", "every action of the table is read");
+                Action::Fail(self.fail(key, value))
+            }
+        }
+    }
+
+    /// The mapping under a key whose shape has one.
+    pub(super) fn table<'n>(
+        &mut self,
+        fields: &Fields<'n>,
+        name: &str,
+        table: &'static Table,
+    ) -> Option<Fields<'n>> {
+        let (_, node) = fields.get(name)?;
+        self.fields(node, table)
+    }
+
+    fn table_of<'n>(&mut self, key: &'static Field, value: &'n Node) -> Option<Fields<'n>> {
+        match &key.shape {
+            Shape::Mapping(table) | Shape::Either(_, Shape::Mapping(table)) => {
+                self.fields(value, table)
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn templates(
+        &mut self,
+        named: Vec<(Name, &Node)>,
+    ) -> Vec<(Name, crate::expression::Template)> {
+        named
+            .into_iter()
+            .map(|(name, node)| {
+                self.check_identifier(&name, "state");
+                (name, self.any_template(node))
+            })
+            .collect()
+    }
+
+    fn name_or_empty(&mut self, key: &Field, value: &Node) -> Name {
+        self.text_of(key, value)
+            .unwrap_or_else(|| Spanned::new("".into(), value.range))
+    }
+
+    fn activity(&mut self, fields: &Fields<'_>) -> ActivityStep {
+        ActivityStep {
+            activity: self.required_template(fields, "activity"),
+            input: self.input(fields),
+            options: self.activity_options(fields),
+        }
+    }
+
+    fn built_in(&mut self, kind: BuiltIn, fields: &Fields<'_>) -> BuiltInStep {
+        BuiltInStep {
+            kind,
+            request: self.required_template(fields, kind.name()),
+            options: self.activity_options(fields),
+        }
+    }
+
+    fn child(&mut self, fields: &Fields<'_>) -> ChildStep {
+        ChildStep {
+            child: self.required_template(fields, "child"),
+            input: self.input(fields),
+            options: self.child_options(fields),
+        }
+    }
+
+    fn timer(&mut self, key: &'static Field, value: &Node) -> Timer {
+        if let Data::Mapping(_) = value.data {
+            return match self.table_of(key, value) {
+                Some(fields) => Timer::Until(self.required_template(&fields, "until")),
+                None => Timer::Until(self.absent(value.range)),
+            };
+        }
+        match self.duration_of(key, value) {
+            Some(duration) => Timer::For(duration),
+            None => Timer::For(crate::definition::DurationValue::Constant(Spanned::new(
+                Duration::from_seconds(0),
+                value.range,
+            ))),
+        }
+    }
+
+    fn wait(&mut self, fields: &Fields<'_>, entry: &Entry) -> Wait {
+        let on_timeout = self.steps(fields, "on_timeout");
+        let beside = self.duration(fields, "timeout");
+        let Some((_, wait)) = fields
+            .get("wait")
+            .and_then(|(key, value)| Some((key, self.table_of(key, value)?)))
+        else {
+            return Wait {
+                awaited: Awaited::Until(self.always(entry.value.range)),
+                timeout: beside,
+                on_timeout,
+            };
+        };
+        self.exclusive(&wait, ["signal", "until"]);
+        let awaited = match (self.text(&wait, "signal"), self.condition(&wait, "until")) {
+            (Some(signal), _) => Awaited::Signal(signal),
+            (None, Some(condition)) => Awaited::Until(condition),
+            (None, None) => {
+                let range = entry.key.range;
+                if wait.get("signal").is_none() {
+                    let error = Diagnostic::error("missing-key", range, "`wait` waits for nothing")
+                        .help("write `wait: { signal: NAME }` or `wait: { until: CONDITION }`");
+                    self.report(error);
+                }
+                Awaited::Until(self.always(range))
+            }
+        };
+        if let [Some((_, inside)), Some((_, outside))] =
+            [wait.entry("timeout"), fields.entry("timeout")]
+        {
+            let error = Diagnostic::error("exclusive-keys", outside.key.range, "two timeouts")
+                .annotate(inside.key.range, "the other one")
+                .help("remove one of the two");
+            self.report(error);
+        }
+        let timeout = self.duration(&wait, "timeout").or(beside);
+        if let (None, Some((_, entry))) = (&timeout, fields.entry("on_timeout"))
+            && wait.get("timeout").is_none()
+        {
+            let message = "`on_timeout` without a `timeout` is never reached";
+            let error = Diagnostic::error("missing-key", entry.key.range, message)
+                .help("add `timeout` to `wait`");
+            self.report(error);
+        }
+        Wait {
+            awaited,
+            timeout,
+            on_timeout,
+        }
+    }
+
+    fn switch(&mut self, fields: &Fields<'_>, value: &Node) -> Action {
+        let subject = if value.is_null() {
+            None
+        } else {
+            self.condition(fields, "switch")
+        };
+        let cases = match fields.get("cases") {
+            Some((field, node)) => match (node.sequence(), &field.shape) {
+                (Some(items), Shape::List(Shape::Mapping(table))) => items
+                    .iter()
+                    .filter_map(|item| self.case(item, table, subject.is_some()))
+                    .collect(),
+                _ => {
+                    self.wrong_type(field, node);
+                    Vec::new()
+                }
+            },
+            None => Vec::new(),
+        };
+        Action::Switch {
+            subject,
+            cases,
+            default: self.required_steps(fields, "default"),
+        }
+    }
+
+    fn case(&mut self, item: &Node, table: &'static Table, subject: bool) -> Option<Case> {
+        let fields = self.fields(item, table)?;
+        let present: Vec<_> = ["is", "in", "when"]
+            .into_iter()
+            .filter_map(|name| fields.entry(name))
+            .collect();
+        if present.len() != 1 {
+            let range = present
+                .get(1)
+                .map_or(fields.start(), |(_, entry)| entry.key.range);
+            let message = "a case has exactly one of `is`, `in` and `when`";
+            self.report(Diagnostic::error("bad-case", range, message));
+        }
+        let matches = if fields.get("is").is_some() {
+            CaseMatch::Is(self.required_template(&fields, "is"))
+        } else if fields.get("in").is_some() {
+            CaseMatch::In(self.required_template(&fields, "in"))
+        } else {
+            CaseMatch::When(
+                self.condition(&fields, "when")
+                    .unwrap_or_else(|| self.always(item.range)),
+            )
+        };
+        if let (false, CaseMatch::Is(_) | CaseMatch::In(_)) = (subject, &matches) {
+            let message = "`is` and `in` compare with the value of `switch`, which is empty";
+            let error = Diagnostic::error("bad-case", fields.start(), message)
+                .help("write `switch: EXPRESSION`, or `when: CONDITION` in the case");
+            self.report(error);
+        }
+        let steps = self.required_steps(&fields, "do");
+        Some(Case {
+            range: item.range,
+            matches,
+            steps,
+        })
+    }
+
+    fn for_each(&mut self, fields: &Fields<'_>, value: &Node) -> ForEach {
+        if value.is_null() {
+            let message = "`for_each` has nothing to take turns over";
+            let error = Diagnostic::error("wrong-type", value.range, message)
+                .help("write a list, a map, or an expression: `for_each: ${ input.items }`");
+            self.report(error);
+        } else if let Some(scalar) = value.scalar()
+            && !scalar.text.contains("${")
+        {
+            let message = format!("`for_each` takes a list or a map, this is {}", value.kind());
+            let error = Diagnostic::error("wrong-type", value.range, message)
+                .label("expected a list or a map")
+                .help(format!(
+                    "if this is an expression: `${{ {} }}`",
+                    scalar.text
+                ));
+            self.report(error);
+        }
+        ForEach {
+            items: self.any_template(value),
+            item: self.identifier(fields, "as"),
+            index: self.identifier(fields, "index"),
+            concurrency: self.template(fields, "concurrency"),
+            steps: self.required_steps(fields, "do"),
+        }
+    }
+
+    fn branching(&mut self, key: &'static Field, fields: &Fields<'_>, value: &Node) -> Action {
+        let named = self.named_of(key, value);
+        if named.is_empty() && value.mapping().is_some() {
+            let message = format!("`{}` has no branches", key.name);
+            self.report(Diagnostic::error("no-branches", value.range, message));
+        }
+        let branches = named
+            .into_iter()
+            .map(|(name, node)| Branch {
+                name,
+                steps: self.steps_of(&BRANCH, node),
+            })
+            .collect();
+        if key.name == "race" {
+            return Action::Race { branches };
+        }
+        let on_failure = match self.choice(fields, "on_failure") {
+            Some(choice) if choice.value == "wait_all" => OnFailure::WaitAll,
+            _ => OnFailure::CancelOthers,
+        };
+        Action::Parallel {
+            branches,
+            on_failure,
+        }
+    }
+
+    fn saga(&mut self, key: &'static Field, fields: &Fields<'_>, value: &Node) -> Action {
+        let on_compensation_failure = match self.choice(fields, "on_compensation_failure") {
+            Some(choice) if choice.value == "fail" => OnCompensationFailure::Fail,
+            _ => OnCompensationFailure::Continue,
+        };
+        Action::Saga {
+            steps: self.steps_of(key, value),
+            on_compensation_failure,
+        }
+    }
+
+    fn try_catch(&mut self, key: &'static Field, fields: &Fields<'_>, value: &Node) -> Try {
+        let catches = match fields.get("catch") {
+            Some((field, node)) => match node.sequence() {
+                Some(items) => items.iter().filter_map(|item| self.catch(item)).collect(),
+                None => {
+                    self.wrong_type(field, node);
+                    Vec::new()
+                }
+            },
+            None => Vec::new(),
+        };
+        let handles = ["catch", "finally", "retry_policy"];
+        if handles.iter().all(|name| fields.get(name).is_none()) {
+            let message = "`try` without `catch`, `finally` or `retry_policy` does nothing";
+            let error = Diagnostic::error("missing-key", fields.start(), message)
+                .help("add one of them, or write `do` for a plain block");
+            self.report(error);
+        }
+        Try {
+            steps: self.steps_of(key, value),
+            retry_policy: self.retry_policy(fields),
+            catches,
+            finally: self.required_steps(fields, "finally"),
+        }
+    }
+
+    fn catch(&mut self, item: &Node) -> Option<Catch> {
+        let fields = self.fields(item, &tables::CATCH)?;
+        Some(Catch {
+            range: item.range,
+            errors: self.texts(&fields, "error"),
+            when: self.condition(&fields, "when"),
+            name: self.identifier(&fields, "as"),
+            steps: self.required_steps(&fields, "do"),
+        })
+    }
+
+    fn start(&mut self, key: &'static Field, value: &Node) -> Action {
+        let nothing = |parser: &mut Self, range: Range| {
+            Action::Start(Box::new(Started::Child(ChildStep {
+                child: parser.absent(range),
+                input: Input::None,
+                options: ChildOptions::default(),
+            })))
+        };
+        let Some(entries) = value.mapping() else {
+            self.wrong_type(key, value);
+            return nothing(self, value.range);
+        };
+        let actions: Vec<_> = tables::STARTED
+            .iter()
+            .filter_map(|name| tables::action(name))
+            .collect();
+        let Some((entry, action)) = self.action_key(value, entries, &actions) else {
+            return nothing(self, value.range);
+        };
+        let fields = self.step_fields(value, action, &actions, &[]);
+        let started = match action.key.name {
+            "child" => Started::Child(self.child(&fields)),
+            "http" => Started::BuiltIn(self.built_in(BuiltIn::Http, &fields)),
+            "grpc" => Started::BuiltIn(self.built_in(BuiltIn::Grpc, &fields)),
+            "exec" => Started::BuiltIn(self.built_in(BuiltIn::Exec, &fields)),
+            "nexus" => Started::Nexus(self.nexus(&action.key, &entry.value)),
+            _ => Started::Activity(self.activity(&fields)),
+        };
+        Action::Start(Box::new(started))
+    }
+
+    fn signal(&mut self, fields: &Fields<'_>, value: &Node) -> SignalStep {
+        self.exclusive(fields, ["workflow_id", "handle"]);
+        self.exclusive(fields, ["run_id", "handle"]);
+        let run_id = self.template(fields, "run_id");
+        let target = match (
+            self.template(fields, "workflow_id"),
+            self.text(fields, "handle"),
+        ) {
+            (Some(workflow_id), _) => SignalTarget::Workflow {
+                workflow_id,
+                run_id,
+            },
+            (None, Some(handle)) => SignalTarget::Handle(handle),
+            (None, None) => {
+                if fields.get("handle").is_none() {
+                    let message = "`signal` lacks the workflow to send it to";
+                    let error = Diagnostic::error("missing-key", fields.start(), message)
+                        .help("add `workflow_id`, or `handle` with the id of the step that started the child")
+                        .help("to wait for a signal write `wait: { signal: NAME }`");
+                    self.report(error);
+                }
+                SignalTarget::Workflow {
+                    workflow_id: self.absent(value.range),
+                    run_id,
+                }
+            }
+        };
+        SignalStep {
+            name: self.required_template(fields, "signal"),
+            target,
+            input: self.input(fields),
+        }
+    }
+
+    fn cancel_workflow(&mut self, key: &'static Field, value: &Node) -> Action {
+        let fields = self.table_of(key, value);
+        let Some(fields) = fields else {
+            return Action::CancelWorkflow {
+                workflow_id: self.absent(value.range),
+                run_id: None,
+                reason: None,
+            };
+        };
+        Action::CancelWorkflow {
+            workflow_id: self.required_template(&fields, "workflow_id"),
+            run_id: self.template(&fields, "run_id"),
+            reason: self.template(&fields, "reason"),
+        }
+    }
+
+    fn nexus(&mut self, key: &'static Field, value: &Node) -> NexusStep {
+        let Some(fields) = self.table_of(key, value) else {
+            return NexusStep {
+                endpoint: self.absent(value.range),
+                service: self.absent(value.range),
+                operation: self.absent(value.range),
+                input: None,
+                schedule_to_close_timeout: None,
+                schedule_to_start_timeout: None,
+                start_to_close_timeout: None,
+            };
+        };
+        NexusStep {
+            endpoint: self.required_template(&fields, "endpoint"),
+            service: self.required_template(&fields, "service"),
+            operation: self.required_template(&fields, "operation"),
+            input: self.template(&fields, "input"),
+            schedule_to_close_timeout: self.duration(&fields, "schedule_to_close_timeout"),
+            schedule_to_start_timeout: self.duration(&fields, "schedule_to_start_timeout"),
+            start_to_close_timeout: self.duration(&fields, "start_to_close_timeout"),
+        }
+    }
+
+    fn continue_as_new(&mut self, key: &'static Field, value: &Node) -> ContinueAsNewStep {
+        let empty = super::values::empty_mapping(value.range);
+        let value = if value.is_null() { &empty } else { value };
+        let fields = match self.table_of(key, value) {
+            Some(fields) => fields,
+            None => Fields::none(value.range),
+        };
+        ContinueAsNewStep {
+            input: self.input(&fields),
+            workflow: self.template(&fields, "workflow"),
+            task_queue: self.template(&fields, "task_queue"),
+            workflow_run_timeout: self.duration(&fields, "workflow_run_timeout"),
+            workflow_task_timeout: self.duration(&fields, "workflow_task_timeout"),
+            retry_policy: self.retry_policy(&fields),
+            memo: self.template(&fields, "memo"),
+            search_attributes: self.template(&fields, "search_attributes"),
+            version: match self.choice(&fields, "definition") {
+                Some(choice) if choice.value == "pinned" => ContinuedVersion::Pinned,
+                _ => ContinuedVersion::Latest,
+            },
+        }
+    }
+
+    fn upsert(&mut self, key: &'static Field, value: &Node) -> Action {
+        let fields = match self.table_of(key, value) {
+            Some(fields) => fields,
+            None => Fields::none(value.range),
+        };
+        Action::Upsert {
+            search_attributes: self.template(&fields, "search_attributes"),
+            memo: self.template(&fields, "memo"),
+        }
+    }
+
+    fn log(&mut self, key: &'static Field, value: &Node) -> Action {
+        let fields = match value.data {
+            Data::Mapping(_) => self.table_of(key, value),
+            _ => None,
+        };
+        let Some(fields) = fields else {
+            if value.is_null() || value.sequence().is_some() {
+                self.wrong_type(key, value);
+            }
+            return Action::Log {
+                level: LogLevel::Info,
+                message: self.any_template(value),
+                fields: None,
+            };
+        };
+        Action::Log {
+            level: match self.choice(&fields, "level").map(|choice| choice.value) {
+                Some("debug") => LogLevel::Debug,
+                Some("warn") => LogLevel::Warn,
+                Some("error") => LogLevel::Error,
+                _ => LogLevel::Info,
+            },
+            message: self.required_template(&fields, "message"),
+            fields: self.template(&fields, "fields"),
+        }
+    }
+
+    fn fail(&mut self, key: &'static Field, value: &Node) -> FailStep {
+        if value.is_null() {
+            return FailStep::Again;
+        }
+        let fields = match self.table_of(key, value) {
+            Some(fields) => fields,
+            None => Fields::none(value.range),
+        };
+        FailStep::With {
+            error_type: self.template(&fields, "type"),
+            message: self.template(&fields, "message"),
+            details: self.template(&fields, "details"),
+            non_retryable: self
+                .flag(&fields, "non_retryable")
+                .is_some_and(|flag| flag.value),
+        }
+    }
+}
+
+/// What stands under a branch's name.
+static BRANCH: Field = Field {
+    name: "a branch",
+    meaning: "",
+    shape: Shape::Steps,
+    required: true,
+    default: "",
+};

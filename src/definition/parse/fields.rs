@@ -1,0 +1,206 @@
+//! The keys of a mapping against its table: unknown and missing ones.
+
+use super::Parser;
+use crate::definition::table::{Action, Field, Shape, Table};
+use crate::definition::tables;
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::source::Range;
+use crate::yaml::{Entry, Node};
+
+/// The known keys that a mapping has.
+pub(super) struct Fields<'n> {
+    pub range: Range,
+    found: Vec<(&'static Field, &'n Entry)>,
+    /// Keys that misspelt ones were meant to be.
+    meant: Vec<&'static str>,
+}
+
+impl<'n> Fields<'n> {
+    /// A mapping without keys.
+    pub(super) fn none(range: Range) -> Self {
+        Fields {
+            range,
+            found: Vec::new(),
+            meant: Vec::new(),
+        }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<(&'static Field, &'n Node)> {
+        self.entry(name).map(|(field, entry)| (field, &entry.value))
+    }
+
+    pub(super) fn entry(&self, name: &str) -> Option<(&'static Field, &'n Entry)> {
+        self.found
+            .iter()
+            .find(|(field, _)| field.name == name)
+            .copied()
+    }
+
+    /// Where to point for something that is not there: the mapping's first key.
+    pub(super) fn start(&self) -> Range {
+        self.found
+            .first()
+            .map_or(self.range, |(_, entry)| entry.key.range)
+    }
+}
+
+impl Parser {
+    /// `None` where the node is no mapping, which is reported.
+    pub(super) fn fields<'n>(
+        &mut self,
+        node: &'n Node,
+        table: &'static Table,
+    ) -> Option<Fields<'n>> {
+        let Some(entries) = node.mapping() else {
+            let message = format!("{} is a mapping, this is {}", table.name, node.kind());
+            let error = Diagnostic::error("wrong-type", node.range, message)
+                .help(keys_help(table.fields()));
+            self.report(error);
+            return None;
+        };
+        let mut fields = Fields::none(node.range);
+        for entry in entries {
+            let name = entry.name();
+            match table.fields().find(|field| field.name == &*name) {
+                Some(field) => fields.found.push((field, entry)),
+                None => {
+                    let meant = self.unknown_key(entry, table.name, table.fields(), None);
+                    fields.meant.extend(meant);
+                }
+            }
+        }
+        self.missing(&fields, table.name, table.fields(), first_key(node));
+        Some(fields)
+    }
+
+    /// The keys of a step; the keys of other `actions` in it are reported already.
+    pub(super) fn step_fields<'n>(
+        &mut self,
+        node: &'n Node,
+        action: &'static Action,
+        actions: &[&'static Action],
+        common: &'static [Field],
+    ) -> Fields<'n> {
+        let known = || {
+            std::iter::once(&action.key)
+                .chain(action.fields())
+                .chain(common)
+        };
+        let of = format!("`{}`", action.key.name);
+        let mut fields = Fields::none(node.range);
+        for entry in node.mapping().unwrap_or_default() {
+            let name = entry.name();
+            if let Some(field) = known().find(|field| field.name == &*name) {
+                fields.found.push((field, entry));
+            } else if !actions.iter().any(|other| other.key.name == &*name) {
+                let meant = self.unknown_key(entry, &of, known(), Some(&action.key));
+                fields.meant.extend(meant);
+            }
+        }
+        let at = fields
+            .entry(action.key.name)
+            .map_or(node.range, |(_, entry)| entry.key.range);
+        self.missing(&fields, &of, known(), at);
+        fields
+    }
+
+    /// The key that was meant, if that can be guessed.
+    fn unknown_key(
+        &mut self,
+        entry: &Entry,
+        of: &str,
+        known: impl Iterator<Item = &'static Field> + Clone,
+        action: Option<&Field>,
+    ) -> Option<&'static str> {
+        if self.is_full() {
+            return None;
+        }
+        let name = entry.name();
+        let names = || known.clone().map(|field| field.name);
+        let elsewhere = elsewhere(&name, action);
+        let near = match &*name {
+            "steps" if names().any(|name| name == "do") => Some("do"),
+            _ if elsewhere.is_some() => None,
+            name => did_you_mean(name, names()),
+        };
+        let message = format!("{of} has no key `{name}`");
+        let mut error = Diagnostic::error("unknown-key", entry.key.range, message);
+        if let Some(near) = near {
+            error = error.label(format!("did you mean `{near}`?")).fix(
+                format!("write `{near}`"),
+                vec![(entry.key.range, near.to_string())],
+                false,
+            );
+        } else {
+            error = error.label(elsewhere.unwrap_or_else(|| "unknown key".to_string()));
+        }
+        self.report(error.help(keys_help(known.clone())));
+        near
+    }
+
+    fn missing(
+        &mut self,
+        fields: &Fields<'_>,
+        of: &str,
+        known: impl Iterator<Item = &'static Field>,
+        at: Range,
+    ) {
+        for field in known.filter(|field| field.required) {
+            if fields.get(field.name).is_none() && !fields.meant.contains(&field.name) {
+                let message = format!("{of} lacks the key `{}`", field.name);
+                let error = Diagnostic::error("missing-key", at, message)
+                    .label(format!("`{}` is required", field.name))
+                    .help(format!("{}: {}", field.name, plain(field.meaning)));
+                self.report(error);
+            }
+        }
+    }
+
+    /// At most one of some keys.
+    pub(super) fn exclusive(&mut self, fields: &Fields<'_>, names: [&str; 2]) {
+        if let [Some((_, first)), Some((_, second))] = names.map(|name| fields.entry(name)) {
+            let message = format!("`{}` and `{}` exclude each other", names[0], names[1]);
+            let error = Diagnostic::error("exclusive-keys", second.key.range, message)
+                .annotate(first.key.range, "the other one")
+                .help("remove one of the two");
+            self.report(error);
+        }
+    }
+}
+
+pub(super) fn first_key(node: &Node) -> Range {
+    let first = node.mapping().and_then(|entries| entries.first());
+    first.map_or(node.range, |entry| entry.key.range)
+}
+
+fn keys_help(known: impl Iterator<Item = &'static Field>) -> String {
+    let names: Vec<_> = known.map(|field| field.name).collect();
+    format!("its keys are {}", names.join(", "))
+}
+
+/// Where a key would be right that is wrong here.
+fn elsewhere(name: &str, action: Option<&Field>) -> Option<String> {
+    let within = action.and_then(|action| match &action.shape {
+        Shape::Mapping(table) | Shape::Either(_, Shape::Mapping(table)) => table
+            .fields()
+            .any(|field| field.name == name)
+            .then(|| format!("it belongs into the mapping under `{}`", action.name)),
+        _ => None,
+    });
+    within.or_else(|| actions_with(name).map(|of| format!("a key of {of}")))
+}
+
+/// The actions that have an option of this name.
+pub(super) fn actions_with(name: &str) -> Option<String> {
+    let of: Vec<_> = tables::ACTIONS
+        .iter()
+        .filter(|action| action.fields().any(|field| field.name == name))
+        .map(|action| format!("`{}`", action.key.name))
+        .collect();
+    (!of.is_empty()).then(|| of.join(", "))
+}
+
+/// A meaning without its Markdown, for a terminal.
+fn plain(meaning: &str) -> String {
+    meaning.trim_end_matches('.').to_string()
+}

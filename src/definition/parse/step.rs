@@ -1,0 +1,179 @@
+//! Steps: which action a step is, and what every step may have.
+
+use super::Parser;
+use super::fields::{self, Fields, first_key};
+use super::values::unknown;
+use crate::definition::table::{self, Field};
+use crate::definition::{Action, ChildOptions, ChildStep, Input, Name, Step, Steps, tables};
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::source::{Range, Spanned};
+use crate::yaml::{Entry, Node};
+
+impl Parser {
+    pub(super) fn steps_of(&mut self, field: &Field, node: &Node) -> Steps {
+        let Some(items) = node.sequence() else {
+            self.wrong_type(field, node);
+            return Vec::new();
+        };
+        items.iter().map(|item| self.step(item)).collect()
+    }
+
+    fn step(&mut self, node: &Node) -> Step {
+        let Some(entries) = node.mapping() else {
+            self.report(not_a_step(node));
+            return self.nothing(node.range, None);
+        };
+        let all: Vec<_> = tables::ACTIONS.iter().collect();
+        let Some((entry, action)) = self.action_key(node, entries, &all) else {
+            let id = self.id_of_broken(entries);
+            return self.nothing(node.range, id);
+        };
+        let fields = self.step_fields(node, action, &all, tables::COMMON);
+        let id = self.identifier(&fields, "id");
+        let description = self.template(&fields, "description");
+        let when = self.condition(&fields, "when");
+        let compensate = self.steps(&fields, "compensate");
+        let done = self.action(action, &fields, entry);
+        Step {
+            range: node.range,
+            id,
+            description,
+            when,
+            compensate,
+            action: Spanned::new(done, entry.key.range),
+        }
+    }
+
+    /// The one action key of a step, or of what `start` starts.
+    pub(super) fn action_key<'n>(
+        &mut self,
+        node: &'n Node,
+        entries: &'n [Entry],
+        actions: &[&'static table::Action],
+    ) -> Option<(&'n Entry, &'static table::Action)> {
+        let present: Vec<_> = entries
+            .iter()
+            .filter_map(|entry| {
+                let name = entry.name();
+                let action = actions.iter().find(|action| action.key.name == &*name)?;
+                Some((entry, *action))
+            })
+            .collect();
+        // `do` is an action and also an option of loops.
+        let is_option = |entry: &Entry| {
+            let name = entry.name();
+            present.iter().any(|(other, action)| {
+                !std::ptr::eq(*other, entry) && action.fields().any(|field| field.name == &*name)
+            })
+        };
+        let mut chosen = present
+            .iter()
+            .filter(|(entry, _)| !is_option(entry))
+            .copied();
+        let Some(first) = chosen.next() else {
+            self.report(no_action(node, entries, actions));
+            return None;
+        };
+        for (entry, _) in chosen {
+            let names = (first.0.name(), entry.name());
+            let message = format!(
+                "a step does one thing: `{}` or `{}`, not both",
+                names.0, names.1
+            );
+            let error = Diagnostic::error("two-actions", entry.key.range, message)
+                .label("a second action key")
+                .annotate(first.0.key.range, "the first one")
+                .help("make two steps of it, each with its own `- `");
+            self.report(error);
+        }
+        Some(first)
+    }
+
+    /// So that whoever uses the id is not told that it does not exist.
+    fn id_of_broken(&mut self, entries: &[Entry]) -> Option<Name> {
+        let entry = entries.iter().find(|entry| &*entry.name() == "id")?;
+        let scalar = entry.value.scalar()?;
+        Some(Spanned::new(scalar.text.clone(), entry.value.range))
+    }
+
+    /// In the place of a step that could not be read: of its result nothing is known.
+    fn nothing(&mut self, range: Range, id: Option<Name>) -> Step {
+        let action = Action::Child(ChildStep {
+            child: self.any_template(&unknown(range)),
+            input: Input::None,
+            options: ChildOptions::default(),
+        });
+        Step {
+            range,
+            id,
+            description: None,
+            when: None,
+            compensate: None,
+            action: Spanned::new(action, range),
+        }
+    }
+
+    pub(super) fn input(&mut self, fields: &Fields<'_>) -> Input {
+        self.exclusive(fields, ["input", "args"]);
+        if let Some((field, node)) = fields.get("args") {
+            let Some(items) = node.sequence() else {
+                self.wrong_type(field, node);
+                return Input::None;
+            };
+            return Input::Several(items.iter().map(|item| self.any_template(item)).collect());
+        }
+        match self.template(fields, "input") {
+            Some(template) => Input::One(template),
+            None => Input::None,
+        }
+    }
+}
+
+fn not_a_step(node: &Node) -> Diagnostic {
+    let message = format!("a step is a mapping, this is {}", node.kind());
+    let error = Diagnostic::error("wrong-type", node.range, message);
+    let action = node
+        .scalar()
+        .and_then(|scalar| did_you_mean(&scalar.text, action_names(tables::ACTIONS.iter())));
+    match action {
+        Some(action) => error.help(format!("write `{action}:`, with a colon")),
+        None => error.help("write `- ACTION: …`, for example `- log: hello`"),
+    }
+}
+
+fn action_names(
+    actions: impl Iterator<Item = &'static table::Action>,
+) -> impl Iterator<Item = &'static str> {
+    actions.map(|action| action.key.name)
+}
+
+fn no_action(node: &Node, entries: &[Entry], actions: &[&'static table::Action]) -> Diagnostic {
+    let names = || action_names(actions.iter().copied());
+    let is_common = |name: &str| tables::COMMON.iter().any(|field| field.name == name);
+    let option = entries.iter().find_map(|entry| {
+        let of = fields::actions_with(&entry.name())?;
+        Some((entry.key.range, format!("a key of {of}, which is missing")))
+    });
+    let near = entries
+        .iter()
+        .filter(|entry| option.is_none() && !is_common(&entry.name()))
+        .find_map(|entry| Some((entry.key.range, did_you_mean(&entry.name(), names())?)));
+    let (range, label) = match (&option, near) {
+        (Some((range, label)), _) => (*range, label.clone()),
+        (None, Some((range, near))) => (range, format!("did you mean `{near}`?")),
+        (None, None) => (first_key(node), "none of its keys is an action".to_string()),
+    };
+    let mut error =
+        Diagnostic::error("no-action", range, "the step has no action key").label(label);
+    if let Some((range, near)) = near {
+        error = error.fix(
+            format!("write `{near}`"),
+            vec![(range, near.to_string())],
+            false,
+        );
+    }
+    error.help(format!(
+        "the action keys are {}",
+        names().collect::<Vec<_>>().join(", ")
+    ))
+}

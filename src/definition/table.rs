@@ -1,0 +1,151 @@
+//! The form of the tables that say what a definition may hold: parser, JSON Schema and reference are all made from them.
+
+/// One key of a mapping.
+#[derive(Debug)]
+pub struct Field {
+    pub name: &'static str,
+    /// A sentence in Markdown.
+    pub meaning: &'static str,
+    pub shape: Shape,
+    pub required: bool,
+    /// What holds where the key is absent; empty where nothing does.
+    pub default: &'static str,
+}
+
+/// What a key's value may be.
+#[derive(Debug)]
+pub enum Shape {
+    /// The language's version, 1.
+    Version,
+    /// A text as it stands, without expressions.
+    Text,
+    /// A name that expressions use: letters, digits and `_`.
+    Identifier,
+    Flag,
+    /// A text, or `${ }`, or both mixed.
+    TextTemplate,
+    /// A number, or `${ }`.
+    NumberTemplate,
+    /// Any data, with `${ }` anywhere in it.
+    Template,
+    /// A list of data, with `${ }` anywhere in it.
+    Templates,
+    /// A mapping of data, with `${ }` anywhere in its values.
+    MappingTemplate,
+    /// A bare expression; `${ }` around it is allowed.
+    Expression,
+    /// The same, or nothing.
+    OptionalExpression,
+    /// `10s`, `1h 30m`, ISO 8601, or `${ }`.
+    Duration,
+    OneOf(&'static [Choice]),
+    /// A JSON Schema 2020-12; the name of a type alone is short for `{ type: … }`.
+    Schema,
+    /// Data without expressions.
+    Data,
+    /// Nothing: the key alone.
+    Nothing,
+    Steps,
+    Mapping(&'static Table),
+    /// A mapping with the author's own names as keys.
+    Named(&'static Shape),
+    List(&'static Shape),
+    /// The second form where the value is a mapping, the first where it is not.
+    Either(&'static Shape, &'static Shape),
+    /// One text, or a list of them.
+    TextOrTexts,
+    /// A mapping like a step of its own, of one of these actions.
+    StepOf(&'static [&'static str]),
+}
+
+#[derive(Debug)]
+pub struct Choice {
+    pub name: &'static str,
+    pub meaning: &'static str,
+}
+
+/// A mapping with fixed keys.
+#[derive(Debug)]
+pub struct Table {
+    /// How messages and the reference call it: "a definition", "a retry policy".
+    pub name: &'static str,
+    /// In groups that several tables share.
+    pub groups: &'static [&'static [Field]],
+}
+
+impl Table {
+    pub fn fields(&self) -> impl Iterator<Item = &'static Field> + Clone + use<> {
+        let groups: &'static [&'static [Field]] = self.groups;
+        groups.iter().flat_map(|group| group.iter())
+    }
+}
+
+/// A kind of step.
+#[derive(Debug)]
+pub struct Action {
+    /// The action key and its value.
+    pub key: Field,
+    /// Further keys of the step, in groups that several actions share.
+    pub options: &'static [&'static [Field]],
+    /// What the step's id is bound to.
+    pub result: &'static str,
+}
+
+impl Action {
+    pub fn fields(&self) -> impl Iterator<Item = &'static Field> + Clone + use<> {
+        let options: &'static [&'static [Field]] = self.options;
+        options.iter().flat_map(|group| group.iter())
+    }
+}
+
+impl Shape {
+    /// For messages: what stands here.
+    pub fn expected(&self) -> &'static str {
+        match self {
+            Shape::Version => "the number 1",
+            Shape::Text | Shape::TextTemplate => "a text",
+            Shape::Identifier => "a name of letters, digits and `_`",
+            Shape::Flag => "true or false",
+            Shape::NumberTemplate => "a number",
+            Shape::Template | Shape::Data => "a value",
+            Shape::Templates | Shape::List(_) => "a list",
+            Shape::MappingTemplate | Shape::Mapping(_) | Shape::Named(_) => "a mapping",
+            Shape::Expression | Shape::OptionalExpression => "an expression",
+            Shape::Duration => "a duration",
+            Shape::OneOf(_) => "one of the known words",
+            Shape::Schema => "a JSON Schema",
+            Shape::Nothing => "nothing",
+            Shape::Steps => "a list of steps",
+            Shape::Either(first, _) => first.expected(),
+            Shape::TextOrTexts => "a text or a list of texts",
+            Shape::StepOf(_) => "a mapping with one action key",
+        }
+    }
+}
+
+pub(super) const fn field(name: &'static str, shape: Shape, meaning: &'static str) -> Field {
+    Field {
+        name,
+        meaning,
+        shape,
+        required: false,
+        default: "",
+    }
+}
+
+impl Field {
+    pub(super) const fn required(self) -> Field {
+        Field {
+            required: true,
+            ..self
+        }
+    }
+
+    pub(super) const fn default(self, default: &'static str) -> Field {
+        Field { default, ..self }
+    }
+}
+
+pub(super) const fn choice(name: &'static str, meaning: &'static str) -> Choice {
+    Choice { name, meaning }
+}

@@ -1,0 +1,16 @@
+//! What a definition may hold, key by key: the one list from which all others are made.
+
+mod options;
+mod steps;
+mod top;
+
+pub use options::{ACTIVITY_OPTIONS, CHILD_OPTIONS, PRIORITY, RETRY_POLICY, START};
+pub use steps::{ACTIONS, CATCH, COMMON, STARTED};
+pub use top::{BLOCK, CONTRACT, DEFAULTS, DEFINITION, LIBRARY, QUERY, SIGNAL, UPDATE};
+
+use super::table::Action;
+
+/// The action of a key.
+pub fn action(key: &str) -> Option<&'static Action> {
+    ACTIONS.iter().find(|action| action.key.name == key)
+}

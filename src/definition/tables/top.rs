@@ -1,0 +1,208 @@
+//! The keys of a definition, outside its steps.
+
+use super::options::{ACTIVITY_OPTIONS, CHILD_OPTIONS, START};
+use crate::definition::table::{Choice, Field, Shape, Table, choice, field};
+
+static CONTRACT_SHAPE: Shape = Shape::Mapping(&CONTRACT);
+static BLOCK_SHAPE: Shape = Shape::Mapping(&BLOCK);
+static QUERY_SHAPE: Shape = Shape::Mapping(&QUERY);
+static SIGNAL_SHAPE: Shape = Shape::Mapping(&SIGNAL);
+static UPDATE_SHAPE: Shape = Shape::Mapping(&UPDATE);
+static QUERY_EITHER: Shape = Shape::Either(&Shape::Template, &QUERY_SHAPE);
+
+static HISTORIES: &[Choice] = &[
+    choice(
+        "manual",
+        "the history grows until the workflow ends or says `continue_as_new`",
+    ),
+    choice(
+        "automatic",
+        "it continues as new by itself when the server suggests it",
+    ),
+];
+
+const VERSION: Field = field("segno", Shape::Version, "The version of the language: 1.").required();
+const USE: Field = field(
+    "use",
+    Shape::TextOrTexts,
+    "Other files, by path relative to this one, whose `types`, `activities` and `blocks` hold here too.",
+);
+const TYPES: Field = field(
+    "types",
+    Shape::Named(&Shape::Schema),
+    "Schemas by name, for `$ref: \"#/types/NAME\"`.",
+);
+const ACTIVITIES: Field = field(
+    "activities",
+    Shape::Named(&CONTRACT_SHAPE),
+    "What is known of activity types: their default options and schemas.",
+);
+const BLOCKS: Field = field(
+    "blocks",
+    Shape::Named(&BLOCK_SHAPE),
+    "Named sequences of steps, for `call`.",
+);
+const DESCRIPTION: Field = field("description", Shape::Text, "What it is for, in Markdown.");
+const INPUT: Field = field("input", Shape::Schema, "The schema of the one argument.");
+const OUTPUT: Field = field("output", Shape::Schema, "The schema of the result.");
+
+const ARGS: Field = field(
+    "input",
+    Shape::Schema,
+    "The schema of its argument, `args` in its expressions.",
+);
+const HANDLER_STEPS: Field = field("do", Shape::Steps, "What to do.").required();
+const FINISH: Field = field(
+    "finish_before_completion",
+    Shape::Flag,
+    "Whether the run waits for the handler before it completes.",
+)
+.default("true");
+
+pub static DEFINITION: Table = Table {
+    name: "a definition",
+    groups: &[&[
+        VERSION,
+        field("workflow", Shape::Text, "The workflow type.").required(),
+        DESCRIPTION,
+        field(
+            "task_queue",
+            Shape::Text,
+            "The default task queue of its activities and children.",
+        )
+        .default("the queue that the workflow runs on"),
+        USE,
+        INPUT,
+        OUTPUT,
+        TYPES,
+        ACTIVITIES,
+        field(
+            "defaults",
+            Shape::Mapping(&DEFAULTS),
+            "Default options by kind of step.",
+        ),
+        field(
+            "state",
+            Shape::Named(&Shape::Template),
+            "The workflow's variables and their first values; expressions see `input`.",
+        ),
+        field(
+            "queries",
+            Shape::Named(&QUERY_EITHER),
+            "What can be asked while it runs, and after; `\"*\"` answers any other name.",
+        ),
+        field(
+            "signals",
+            Shape::Named(&SIGNAL_SHAPE),
+            "What to do at a signal; `\"*\"` takes any other name.",
+        ),
+        field(
+            "updates",
+            Shape::Named(&UPDATE_SHAPE),
+            "What to do at an update; `\"*\"` takes any other name.",
+        ),
+        BLOCKS,
+        field("steps", Shape::Steps, "What the workflow does.").required(),
+        field(
+            "start",
+            Shape::Mapping(&START),
+            "Defaults for whoever starts it.",
+        ),
+        field(
+            "schedules",
+            Shape::Named(&Shape::Data),
+            "Schedules that start it, by name.",
+        ),
+        field(
+            "history",
+            Shape::OneOf(HISTORIES),
+            "What happens when the history grows long.",
+        )
+        .default("`manual`"),
+    ]],
+};
+
+pub static LIBRARY: Table = Table {
+    name: "a library",
+    groups: &[&[VERSION, DESCRIPTION, USE, TYPES, ACTIVITIES, BLOCKS]],
+};
+
+pub static CONTRACT: Table = Table {
+    name: "an activity",
+    groups: &[&[DESCRIPTION, INPUT, OUTPUT], ACTIVITY_OPTIONS],
+};
+
+pub static QUERY: Table = Table {
+    name: "a query",
+    groups: &[&[
+        DESCRIPTION,
+        field(
+            "input",
+            Shape::Schema,
+            "The schema of its argument, `args` in the expression.",
+        ),
+        field("output", Shape::Schema, "The schema of its answer."),
+        field("result", Shape::Template, "The answer.").required(),
+    ]],
+};
+
+pub static SIGNAL: Table = Table {
+    name: "a signal",
+    groups: &[&[DESCRIPTION, ARGS, HANDLER_STEPS, FINISH]],
+};
+
+pub static UPDATE: Table = Table {
+    name: "an update",
+    groups: &[&[
+        DESCRIPTION,
+        ARGS,
+        OUTPUT,
+        field(
+            "validate",
+            Shape::Expression,
+            "Rejects the update where it gives false, or a text, the reason; nothing enters history then.",
+        ),
+        HANDLER_STEPS,
+        FINISH,
+    ]],
+};
+
+pub static BLOCK: Table = Table {
+    name: "a block",
+    groups: &[&[
+        DESCRIPTION,
+        field(
+            "input",
+            Shape::Schema,
+            "The schema of its argument, `input` in its steps.",
+        ),
+        OUTPUT,
+        field("do", Shape::Steps, "Its steps.").required(),
+    ]],
+};
+
+pub static DEFAULTS: Table = Table {
+    name: "defaults",
+    groups: &[&[
+        field(
+            "activity",
+            Shape::Mapping(&ACTIVITY_DEFAULTS),
+            "Of activities, `http`, `grpc` and `exec`.",
+        ),
+        field(
+            "child",
+            Shape::Mapping(&CHILD_DEFAULTS),
+            "Of child workflows.",
+        ),
+    ]],
+};
+
+static ACTIVITY_DEFAULTS: Table = Table {
+    name: "activity options",
+    groups: &[ACTIVITY_OPTIONS],
+};
+
+static CHILD_DEFAULTS: Table = Table {
+    name: "child workflow options",
+    groups: &[CHILD_OPTIONS],
+};

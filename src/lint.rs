@@ -1,0 +1,204 @@
+//! Rules about definitions that are valid and yet not what their author means. One file per rule; the comment at its top
+//! is the rule's documentation.
+
+mod awaited_signal_has_handler;
+mod constant_condition;
+mod endless_loop_without_wait;
+mod ineffective_option;
+mod set_near_miss;
+mod started_never_awaited;
+mod unbounded_history;
+mod unreachable_catch;
+mod unreachable_step;
+mod unused_activity;
+mod unused_block;
+mod unused_state;
+mod unused_type;
+mod update_returns_nothing;
+
+use std::collections::BTreeSet;
+
+use crate::definition::{Action, Definition, Library, Step};
+use crate::diagnostic::Diagnostic;
+use crate::expression::Expression;
+use crate::source::{Range, Sources};
+
+/// What a rule looks at.
+pub struct Subject<'a> {
+    pub definition: &'a Definition,
+    pub libraries: &'a [Library],
+    pub sources: &'a Sources,
+}
+
+pub struct Rule {
+    pub name: &'static str,
+    source: &'static str,
+    check: fn(&Subject<'_>, &mut Vec<Diagnostic>),
+}
+
+macro_rules! rules {
+    ($($module:ident = $name:literal),* $(,)?) => {
+        /// All rules, by name.
+        pub const RULES: &[Rule] = &[$(Rule {
+            name: $name,
+            source: include_str!(concat!("lint/", stringify!($module), ".rs")),
+            check: $module::check,
+        }),*];
+    };
+}
+
+rules! {
+    awaited_signal_has_handler = "awaited-signal-has-handler",
+    constant_condition = "constant-condition",
+    endless_loop_without_wait = "endless-loop-without-wait",
+    ineffective_option = "ineffective-option",
+    set_near_miss = "set-near-miss",
+    started_never_awaited = "started-never-awaited",
+    unbounded_history = "unbounded-history",
+    unreachable_catch = "unreachable-catch",
+    unreachable_step = "unreachable-step",
+    unused_activity = "unused-activity",
+    unused_block = "unused-block",
+    unused_state = "unused-state",
+    unused_type = "unused-type",
+    update_returns_nothing = "update-returns-nothing",
+}
+
+impl Rule {
+    /// Markdown: what the rule flags, why, and what to do.
+    pub fn documentation(&self) -> String {
+        let lines = self
+            .source
+            .lines()
+            .map_while(|line| line.strip_prefix("//!"));
+        lines.fold(String::new(), |text, line| {
+            text + line.strip_prefix(' ').unwrap_or(line) + "\n"
+        })
+    }
+}
+
+/// Applies all rules to a definition without errors.
+pub fn check(subject: &Subject<'_>) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
+    for rule in RULES {
+        (rule.check)(subject, &mut diagnostics);
+    }
+    diagnostics
+}
+
+impl<'a> Subject<'a> {
+    /// Every sequence of steps that begins something: the workflow's, the handlers', the blocks'.
+    fn bodies(&self) -> impl Iterator<Item = &'a [Step]> {
+        let definition = self.definition;
+        let handlers = definition.signals.iter().chain(&definition.updates);
+        std::iter::once(&definition.steps)
+            .chain(handlers.map(|handler| &handler.steps))
+            .chain(definition.blocks.iter().map(|block| &block.steps))
+            .map(Vec::as_slice)
+    }
+
+    /// Every sequence of steps, those inside steps included.
+    fn each_block(&self, f: &mut dyn FnMut(&'a [Step])) {
+        for body in self.bodies() {
+            each_block(body, f);
+        }
+    }
+
+    fn each_step(&self, f: &mut dyn FnMut(&'a Step)) {
+        self.each_block(&mut |steps| steps.iter().for_each(&mut *f));
+    }
+
+    fn text(&self, range: Range) -> &str {
+        self.sources.text(range)
+    }
+
+    /// Whether an expression is this very word.
+    fn is_word(&self, expression: &Expression, word: &str) -> bool {
+        self.text(expression.range()).trim() == word
+    }
+
+    /// The words behind a prefix, wherever it stands in the definition and in what it uses.
+    fn words_behind(&self, prefix: &str) -> BTreeSet<&str> {
+        let mut words = BTreeSet::new();
+        for text in self.texts() {
+            for (at, _) in text.match_indices(prefix) {
+                let rest = &text[at + prefix.len()..];
+                let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+                words.insert(&rest[..end]);
+            }
+        }
+        words
+    }
+
+    /// The text of the definition with all that it uses.
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        let used = self.libraries.iter().map(|library| library.range);
+        std::iter::once(self.definition.range)
+            .chain(used)
+            .map(|range| self.text(range))
+    }
+}
+
+fn each_block<'a>(steps: &'a [Step], f: &mut dyn FnMut(&'a [Step])) {
+    f(steps);
+    for step in steps {
+        for block in step.blocks() {
+            each_block(block, f);
+        }
+    }
+}
+
+/// Whether a step of the block, or one inside it, is of a kind.
+fn any_step(steps: &[Step], is: &dyn Fn(&Step) -> bool) -> bool {
+    steps
+        .iter()
+        .any(|step| is(step) || step.blocks().iter().any(|block| any_step(block, is)))
+}
+
+/// Whether a step ends its block: nothing after it in the block is ever run.
+fn ends(step: &Step) -> bool {
+    if step.when.is_some() {
+        return false;
+    }
+    match &step.action.value {
+        Action::Return(_)
+        | Action::Fail(_)
+        | Action::ContinueAsNew(_)
+        | Action::Break
+        | Action::Continue => true,
+        Action::If {
+            then, otherwise, ..
+        } => block_ends(then) && block_ends(otherwise),
+        Action::Switch { cases, default, .. } => {
+            cases.iter().all(|case| block_ends(&case.steps)) && block_ends(default)
+        }
+        Action::Do { steps, .. } | Action::Saga { steps, .. } => block_ends(steps),
+        _ => false,
+    }
+}
+
+fn block_ends(steps: &[Step]) -> bool {
+    steps.iter().any(ends)
+}
+
+/// A word as names are made of.
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '-')
+}
+
+/// A loop that nothing but its own steps ends: its steps, and where the loop stands.
+fn endless_loop<'a>(subject: &Subject<'_>, step: &'a Step) -> Option<&'a [Step]> {
+    match &step.action.value {
+        Action::While { condition, steps } if subject.is_word(condition, "true") => Some(steps),
+        Action::Repeat { steps, until } if subject.is_word(until, "false") => Some(steps),
+        _ => None,
+    }
+}
+
+/// Whether a step leaves the loops around it.
+fn leaves(step: &Step) -> bool {
+    matches!(
+        step.action.value,
+        Action::Break | Action::Return(_) | Action::Fail(_) | Action::ContinueAsNew(_)
+    )
+}

@@ -1,0 +1,38 @@
+//! Flags a `wait` for a signal that has a handler under `signals`.
+//!
+//! A declared handler takes every signal of its name; a `wait` gets only signals without a handler, so that it would
+//! wait for ever.
+//!
+//! ```yaml
+//! signals:
+//!   approve:
+//!     do: [{ set: { approved: true } }]
+//! steps:
+//!   - wait: { signal: approve }        # waits for ever
+//! ```
+//!
+//! Wait for what the handler does, `wait: { until: state.approved }`, or remove the handler.
+
+use super::Subject;
+use crate::definition::{Action, Awaited};
+use crate::diagnostic::Diagnostic;
+
+pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    let handlers = &subject.definition.signals;
+    subject.each_step(&mut |step| {
+        let Action::Wait(wait) = &step.action.value else {
+            return;
+        };
+        let Awaited::Signal(signal) = &wait.awaited else {
+            return;
+        };
+        if let Some(handler) = handlers.iter().find(|handler| handler.name.value == signal.value) {
+            let message = format!("the handler takes every signal `{}`, this wait gets none", signal.value);
+            diagnostics.push(
+                Diagnostic::warning("awaited-signal-has-handler", signal.range, message)
+                    .annotate(handler.name.range, "the handler")
+                    .help("wait for what the handler sets: `wait: { until: CONDITION }`, or remove the handler"),
+            );
+        }
+    });
+}

@@ -1,0 +1,36 @@
+//! Flags an `if` or a `when` that is always true or always false.
+//!
+//! ```yaml
+//! - if: false
+//!   then: [{ activity: never }]
+//! ```
+//!
+//! `while: true` is not flagged: loops are often meant so.
+
+use super::Subject;
+use crate::definition::Action;
+use crate::diagnostic::Diagnostic;
+use crate::expression::Expression;
+
+pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    let mut flag = |condition: &Expression, what: &str| {
+        for word in ["true", "false"] {
+            if subject.is_word(condition, word) {
+                let message = format!("this `{what}` is always {word}");
+                diagnostics.push(
+                    Diagnostic::warning("constant-condition", condition.range(), message).help(
+                        "write a condition over the input, the state or a result, or remove it",
+                    ),
+                );
+            }
+        }
+    };
+    subject.each_step(&mut |step| {
+        if let Some(when) = &step.when {
+            flag(when, "when");
+        }
+        if let Action::If { condition, .. } = &step.action.value {
+            flag(condition, "if");
+        }
+    });
+}

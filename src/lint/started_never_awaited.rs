@@ -1,0 +1,42 @@
+//! Flags an activity or operation that is started and whose end nothing awaits.
+//!
+//! When the workflow completes, an activity that is still running loses its result, and its failure is never seen.
+//!
+//! ```yaml
+//! - id: mail
+//!   start: { activity: send_mail, start_to_close_timeout: 10s }
+//! - return: done               # the mail may never be sent
+//! ```
+//!
+//! Write `await: mail` where the result is needed at the latest, or run the activity as a step of its own. A child
+//! workflow is not flagged: it may well outlive its parent.
+
+use super::Subject;
+use crate::definition::{Action, Started};
+use crate::diagnostic::Diagnostic;
+
+pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    let mut used = Vec::new();
+    subject.each_step(&mut |step| match &step.action.value {
+        Action::Await(handle) | Action::Cancel(handle) => used.push(handle.value.clone()),
+        _ => {}
+    });
+    subject.each_step(&mut |step| {
+        let Action::Start(started) = &step.action.value else {
+            return;
+        };
+        let is_used = step.id.as_ref().is_some_and(|id| used.contains(&id.value));
+        if is_used || matches!(**started, Started::Child(_)) {
+            return;
+        }
+        let warning = Diagnostic::warning(
+            "started-never-awaited",
+            step.action.range,
+            "what is started here is never awaited",
+        );
+        diagnostics.push(match &step.id {
+            Some(id) => warning.help(format!("write `await: {}` where it must be done", id.value)),
+            None => warning.help("give the step an `id` and `await` it"),
+        });
+    });
+}

@@ -1,0 +1,39 @@
+//! Flags a loop that never ends in a definition whose history may grow for ever.
+//!
+//! Temporal ends a run whose history has more than 51,200 events. A loop without an end gets there, sooner or later.
+//!
+//! ```yaml
+//! - while: true
+//!   do:
+//!     - activity: poll
+//!     - timer: 1m
+//! ```
+//!
+//! Write `history: automatic` at the top of the definition, or let the loop end in `continue_as_new`.
+
+use super::{Subject, any_step, endless_loop, leaves};
+use crate::definition::{Action, History};
+use crate::diagnostic::Diagnostic;
+
+pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    if subject.definition.history == History::Automatic {
+        return;
+    }
+    let calls = |step: &crate::definition::Step| matches!(step.action.value, Action::Call { .. });
+    subject.each_step(&mut |step| {
+        let Some(steps) = endless_loop(subject, step) else {
+            return;
+        };
+        if any_step(steps, &|inner| leaves(inner) || calls(inner)) {
+            return;
+        }
+        diagnostics.push(
+            Diagnostic::warning(
+                "unbounded-history",
+                step.action.range,
+                "this loop never ends, and the history grows with it",
+            )
+            .help("write `history: automatic` at the top, or `continue_as_new` in the loop"),
+        );
+    });
+}

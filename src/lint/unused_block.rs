@@ -1,0 +1,27 @@
+//! Flags a block of `blocks` that no `call` names.
+//!
+//! Blocks of files that are shared by `use` are not flagged: another definition may call them.
+//!
+//! Remove the block, or call it.
+
+use super::Subject;
+use crate::definition::Action;
+use crate::diagnostic::Diagnostic;
+
+pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    let mut called = Vec::new();
+    subject.each_step(&mut |step| {
+        if let Action::Call { block, .. } = &step.action.value {
+            called.push(&block.value);
+        }
+    });
+    for block in &subject.definition.blocks {
+        if !called.contains(&&block.name.value) {
+            let message = format!("nothing calls the block `{}`", block.name.value);
+            diagnostics.push(
+                Diagnostic::warning("unused-block", block.name.range, message)
+                    .help(format!("remove it, or write `call: {}`", block.name.value)),
+            );
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! Files to definitions with all that they use. It reads nothing itself: whoever calls it brings the bytes.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::definition::{self, Definition, Document, Library, Name};
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::limits::{BUNDLE_FILES_MAX, DIAGNOSTICS_PER_FILE_MAX};
+use crate::source::{FileId, Range, Sources};
+use crate::yaml;
+
+/// A file before it is read as YAML.
+#[derive(Debug)]
+pub struct Unread {
+    /// Relative to the folder that all files are in, with `/` between its parts.
+    pub key: Arc<str>,
+    /// As messages name it.
+    pub path: Arc<str>,
+    /// Not more than [`crate::limits::DEFINITION_SIZE_BYTES_MAX`] and one byte are needed.
+    pub bytes: Vec<u8>,
+}
+
+/// The files read so far.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    pub sources: Sources,
+    /// By [`FileId`].
+    pub files: Vec<LoadedFile>,
+    by_key: BTreeMap<Arc<str>, FileId>,
+}
+
+#[derive(Debug)]
+pub struct LoadedFile {
+    pub key: Arc<str>,
+    /// In the order of the file; `None` for one that holds no definition at all.
+    pub documents: Vec<Option<Document>>,
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl LoadedFile {
+    /// Where its errors are.
+    pub fn errors(&self) -> impl Iterator<Item = Range> {
+        self.diagnostics
+            .iter()
+            .filter(|d| d.is_error())
+            .map(|d| d.range)
+    }
+}
+
+/// What a definition uses, directly and through others.
+#[derive(Debug, Default)]
+pub struct Used {
+    pub libraries: Vec<Library>,
+    /// Where the libraries stand, each file once.
+    pub files: Vec<FileId>,
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Loaded {
+    /// Reads files, several at a time; files that are there already are left alone.
+    pub fn add(&mut self, files: Vec<Unread>) {
+        let mut texts = Vec::new();
+        for file in files {
+            if self.by_key.contains_key(&file.key) {
+                continue;
+            }
+            let decoded = yaml::decode(&mut self.sources, &file.path, &file.bytes);
+            let (id, text) = match decoded {
+                Ok(id) => (id, Some(self.sources.file(id).text.clone())),
+                Err((id, error)) => {
+                    self.insert(id, &file.key, Vec::new(), vec![error]);
+                    (id, None)
+                }
+            };
+            texts.extend(text.map(|text| (id, file.key, text)));
+        }
+        let read = in_parallel(&texts, |(id, _, text)| read(*id, text));
+        for ((id, key, _), (documents, diagnostics)) in texts.iter().zip(read) {
+            self.insert(*id, key, documents, diagnostics);
+        }
+        self.files
+            .sort_by_key(|file| self.by_key.get(&file.key).copied());
+    }
+
+    fn insert(
+        &mut self,
+        id: FileId,
+        key: &Arc<str>,
+        documents: Vec<Option<Document>>,
+        diagnostics: Vec<Diagnostic>,
+    ) {
+        self.by_key.insert(key.clone(), id);
+        self.files.push(LoadedFile {
+            key: key.clone(),
+            documents,
+            diagnostics,
+        });
+    }
+
+    pub fn file(&self, id: FileId) -> &LoadedFile {
+        &self.files[id.0 as usize]
+    }
+
+    pub fn by_key(&self, key: &str) -> Option<FileId> {
+        self.by_key.get(key).copied()
+    }
+
+    /// The definitions of a file, each with the number of its YAML document counted from 0.
+    pub fn definitions(&self, id: FileId) -> impl Iterator<Item = (u32, &Definition)> {
+        let documents = self.file(id).documents.iter().enumerate();
+        documents.filter_map(|(i, document)| match document {
+            Some(Document::Workflow(definition)) => Some((i as u32, &**definition)),
+            _ => None,
+        })
+    }
+
+    /// Reads all that the loaded files use and that is not loaded yet; `fetch` gives a file by its key, or `None` where
+    /// there is none.
+    pub fn complete(&mut self, fetch: &mut dyn FnMut(&str) -> Option<Unread>) {
+        let mut done = 0;
+        while done < self.files.len() {
+            let keys: Vec<_> = self.files[done..]
+                .iter()
+                .flat_map(|file| uses_of(file).map(|name| key_of(&file.key, &name.value)))
+                .flatten()
+                .collect();
+            done = self.files.len();
+            let missing = keys
+                .iter()
+                .filter(|key| !self.by_key.contains_key(key.as_str()));
+            let mut fetched: Vec<_> = missing.filter_map(|key| fetch(key)).collect();
+            fetched.truncate(BUNDLE_FILES_MAX);
+            self.add(fetched);
+        }
+    }
+
+    /// What a definition of a file uses. Everything must be loaded.
+    pub fn used(&self, file: FileId, uses: &[Name]) -> Used {
+        let mut used = Used::default();
+        let mut path = vec![file];
+        self.follow(file, uses, &mut path, &mut used);
+        used
+    }
+
+    fn follow(&self, from: FileId, uses: &[Name], path: &mut Vec<FileId>, used: &mut Used) {
+        for name in uses {
+            let id = match self.resolve(from, name) {
+                Ok(id) => id,
+                Err(error) => {
+                    used.diagnostics.push(error);
+                    continue;
+                }
+            };
+            if let Some(start) = path.iter().position(|file| *file == id) {
+                used.diagnostics.push(self.cycle(name, &path[start..]));
+                continue;
+            }
+            if used.files.contains(&id) {
+                continue;
+            }
+            used.files.push(id);
+            path.push(id);
+            for document in &self.file(id).documents {
+                if let Some(Document::Library(library)) = document {
+                    used.libraries.push(library.clone());
+                    self.follow(id, &library.uses, path, used);
+                }
+            }
+            path.pop();
+        }
+    }
+
+    fn resolve(&self, from: FileId, name: &Name) -> Result<FileId, Diagnostic> {
+        let error = |code, message: String| Diagnostic::error(code, name.range, message);
+        let Some(key) = key_of(&self.file(from).key, &name.value) else {
+            let message = format!("`{}` leaves the folder of the definitions", name.value);
+            return Err(error("used-file-outside", message)
+                .help("use files of the folder only, by a path relative to this file"));
+        };
+        let Some(id) = self.by_key(&key) else {
+            let error = error("used-file-missing", format!("there is no file `{key}`"));
+            let near = did_you_mean(&key, self.by_key.keys().map(|key| &**key));
+            return Err(match near {
+                Some(near) => error.help(format!("did you mean the file `{near}`?")),
+                None => error.help("the path is relative to this file"),
+            });
+        };
+        let documents = &self.file(id).documents;
+        let is_library =
+            |document: &Option<Document>| matches!(document, Some(Document::Library(_)));
+        if !documents.iter().any(is_library) && self.file(id).diagnostics.is_empty() {
+            let message = format!("`{key}` holds nothing that could be used");
+            return Err(error("used-file-empty", message).help(
+                "a file for `use` has `types`, `activities` or `blocks`, and neither `workflow` nor `steps`",
+            ));
+        }
+        Ok(id)
+    }
+
+    fn cycle(&self, name: &Name, path: &[FileId]) -> Diagnostic {
+        let keys: Vec<_> = path.iter().map(|id| &*self.file(*id).key).collect();
+        let message = format!("`{}` is used by what it uses", keys[0]);
+        Diagnostic::error("use-cycle", name.range, message)
+            .label(format!("{} → {}", keys.join(" → "), keys[0]))
+            .help("move what both need into a third file")
+    }
+}
+
+fn read(id: FileId, text: &str) -> (Vec<Option<Document>>, Vec<Diagnostic>) {
+    let (nodes, mut diagnostics) = yaml::read(id, text);
+    if diagnostics.is_empty() && nodes.iter().all(yaml::Node::is_null) {
+        let error = Diagnostic::error(
+            "not-a-definition",
+            Range::new(id, 0, 0),
+            "the file is empty",
+        )
+        .help("begin with `segno: 1` and `workflow: NAME`");
+        return (Vec::new(), vec![error]);
+    }
+    let mut documents = Vec::with_capacity(nodes.len());
+    for node in &nodes {
+        // A separator at the end or twice in a row leaves an empty document.
+        if node.is_null() {
+            documents.push(None);
+            continue;
+        }
+        let (document, found) = definition::parse(node);
+        documents.push(document);
+        diagnostics.extend(found);
+    }
+    (documents, bounded(id, diagnostics))
+}
+
+/// The first so many of a file's diagnostics.
+pub fn bounded(file: FileId, mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    if diagnostics.len() <= DIAGNOSTICS_PER_FILE_MAX {
+        return diagnostics;
+    }
+    diagnostics.sort_by_key(|d| (d.severity, d.range));
+    diagnostics.truncate(DIAGNOSTICS_PER_FILE_MAX);
+    let end = diagnostics.iter().map(|d| d.range.end).max().unwrap_or(0);
+    diagnostics.push(
+        Diagnostic::error(
+            "too-many-problems",
+            Range::new(file, end, end),
+            format!("the file has more than {DIAGNOSTICS_PER_FILE_MAX} problems"),
+        )
+        .help("the bound is DIAGNOSTICS_PER_FILE_MAX: mend those above first"),
+    );
+    diagnostics
+}
+
+/// Whether a YAML file among others is meant for Segno: a line of it begins with `segno:` or `workflow:`.
+pub fn is_definition(bytes: &[u8]) -> bool {
+    let mut lines = bytes.split(|byte| matches!(byte, b'\n' | b'\r'));
+    lines.any(|line| {
+        let line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
+        line.starts_with(b"segno:") || line.starts_with(b"workflow:")
+    })
+}
+
+fn uses_of(file: &LoadedFile) -> impl Iterator<Item = &Name> {
+    file.documents
+        .iter()
+        .flatten()
+        .flat_map(|document| match document {
+            Document::Workflow(definition) => &definition.uses,
+            Document::Library(library) => &library.uses,
+        })
+}
+
+/// The key of a path relative to another file's; `None` where it leaves the folder.
+fn key_of(from: &str, path: &str) -> Option<String> {
+    if path.starts_with('/') || path.contains('\\') || path.contains(':') {
+        return None;
+    }
+    let mut parts: Vec<&str> = from.split('/').collect();
+    parts.pop();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+/// What a function gives for each item, in the items' order, computed on all processors.
+pub fn in_parallel<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    if items.len() < 2 || threads < 2 {
+        return items.iter().map(f).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::with_capacity(items.len()));
+    let work = || {
+        let mut own = Vec::new();
+        while let Some((i, item)) = {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            items.get(i).map(|item| (i, item))
+        } {
+            own.push((i, f(item)));
+        }
+        let mut all = results
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        all.extend(own);
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads.min(items.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let mut all = results
+        .into_inner()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    all.sort_by_key(|(i, _)| *i);
+    all.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_relative_to_the_using_file_and_stay_inside() {
+        for (from, path, expected) in [
+            ("a.yaml", "b.yaml", Some("b.yaml")),
+            ("x/a.yaml", "b.yaml", Some("x/b.yaml")),
+            ("x/a.yaml", "../b.yaml", Some("b.yaml")),
+            ("x/a.yaml", "./y/../b.yaml", Some("x/b.yaml")),
+            ("a.yaml", "../b.yaml", None),
+            ("x/a.yaml", "../../b.yaml", None),
+            ("a.yaml", "/etc/passwd", None),
+            ("a.yaml", "C:/b.yaml", None),
+        ] {
+            assert_eq!(key_of(from, path).as_deref(), expected, "{from} {path}");
+        }
+    }
+
+    #[test]
+    fn results_come_in_the_order_of_their_items() {
+        let items: Vec<usize> = (0..1000).collect();
+        let doubled = in_parallel(&items, |i| i * 2);
+        assert!(doubled.iter().enumerate().all(|(i, d)| *d == i * 2));
+    }
+}

@@ -1,0 +1,7 @@
+//! The language's tables as a JSON Schema, for editors, and as Markdown, for the reference.
+
+mod json;
+mod markdown;
+
+pub use json::schema;
+pub use markdown::{action_section, choices_table, fields_table, rules};

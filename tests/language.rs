@@ -1,0 +1,161 @@
+//! What is made from the language's tables is up to date. `SEGNO_UPDATE=1` writes it anew.
+
+use std::path::{Path, PathBuf};
+
+use segno::definition::tables;
+use segno::schema;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
+}
+
+fn up_to_date(path: &str, wanted: &str) {
+    let path = root().join(path);
+    if std::env::var_os("SEGNO_UPDATE").is_some() {
+        std::fs::write(&path, wanted).expect("it is written");
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == wanted,
+        "{} is out of date: run this test with SEGNO_UPDATE=1",
+        path.display()
+    );
+}
+
+#[test]
+fn the_json_schema_is_up_to_date() {
+    up_to_date(
+        "schemas/segno.schema.json",
+        &format!("{:#}\n", schema::schema()),
+    );
+}
+
+#[test]
+fn the_page_of_lint_rules_is_up_to_date() {
+    up_to_date("docs/rules.md", &schema::rules());
+}
+
+/// Between `<!-- table: NAME -->` and `<!-- end -->` stands what the tables say.
+#[test]
+fn the_tables_in_the_reference_are_up_to_date() {
+    let mut pages = vec![root().join("docs/language.md")];
+    let steps = std::fs::read_dir(root().join("docs/steps")).expect("the pages of steps");
+    pages.extend(steps.map(|entry| entry.expect("a page").path()));
+    for page in pages {
+        let text = std::fs::read_to_string(&page).expect("a page");
+        let path = page.strip_prefix(root()).expect("a page of this project");
+        up_to_date(&path.display().to_string(), &filled(&text));
+    }
+}
+
+#[test]
+fn every_action_has_a_page() {
+    let folder = root().join("docs/steps");
+    let pages: String = std::fs::read_dir(&folder)
+        .expect("the pages of steps")
+        .map(|entry| std::fs::read_to_string(entry.expect("a page").path()).expect("a page"))
+        .collect();
+    for action in tables::ACTIONS {
+        let marker = format!("<!-- table: step {} -->", action.key.name);
+        let title = format!("# `{}`", action.key.name);
+        assert!(
+            pages.contains(&marker) || pages.contains(&title),
+            "no page in docs/steps has {marker}"
+        );
+    }
+}
+
+fn filled(text: &str) -> String {
+    const BEGIN: &str = "<!-- table: ";
+    const END: &str = "<!-- end -->";
+    let mut filled = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(BEGIN) {
+        let (before, from) = rest.split_at(at);
+        let (marker, body) = from.split_once('\n').expect("a line");
+        let (_, after) = body.split_once(END).expect("an end for each table");
+        let name = marker.trim_start_matches(BEGIN).trim_end_matches(" -->");
+        filled += &format!("{before}{marker}\n\n{}\n{END}", table(name));
+        rest = after;
+    }
+    filled + rest
+}
+
+fn table(name: &str) -> String {
+    if let Some(key) = name.strip_prefix("step ") {
+        let action = tables::action(key).unwrap_or_else(|| panic!("no action {key}"));
+        return schema::action_section(action);
+    }
+    let fields: Vec<_> = match name {
+        "definition" => tables::DEFINITION.fields().collect(),
+        "library" => tables::LIBRARY.fields().collect(),
+        "activity contract" => tables::CONTRACT.fields().take(3).collect(),
+        "defaults" => tables::DEFAULTS.fields().collect(),
+        "query" => tables::QUERY.fields().collect(),
+        "signal" => tables::SIGNAL.fields().collect(),
+        "update" => tables::UPDATE.fields().collect(),
+        "block" => tables::BLOCK.fields().collect(),
+        "start" => tables::START.fields().collect(),
+        "common" => tables::COMMON.iter().collect(),
+        "activity options" => tables::ACTIVITY_OPTIONS.iter().collect(),
+        "child options" => tables::CHILD_OPTIONS.iter().collect(),
+        "retry policy" => tables::RETRY_POLICY.fields().collect(),
+        "priority" => tables::PRIORITY.fields().collect(),
+        other => panic!("no table {other}"),
+    };
+    schema::fields_table(fields.into_iter())
+}
+
+/// Every definition of the project is one by the JSON Schema too, and each key that the parser refuses it refuses.
+#[test]
+fn the_json_schema_agrees_with_the_parser() {
+    let validator = jsonschema::draft202012::new(&schema::schema()).expect("a valid schema");
+    let documents = |path: &Path| -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(path).expect("a file");
+        let (nodes, diagnostics) = segno::yaml::read(segno::source::FileId(0), &text);
+        assert_eq!(diagnostics, [], "{}", path.display());
+        let json =
+            |node: &segno::yaml::Node| segno::value::to_json(&node.to_value()).expect("JSON");
+        nodes.iter().map(json).collect()
+    };
+    for folder in ["tests/lint/ok", "tests/lint/warn", "workflows"] {
+        for path in yaml_files(&root().join(folder)) {
+            for document in documents(&path) {
+                let errors: Vec<_> = validator
+                    .iter_errors(&document)
+                    .map(|e| e.to_string())
+                    .collect();
+                assert!(errors.is_empty(), "{}: {errors:#?}", path.display());
+            }
+        }
+    }
+    for name in [
+        "top-unknown-keys",
+        "step-unknown-key",
+        "step-two-actions",
+        "step-no-action",
+        "duration-without-unit",
+    ] {
+        let path = root().join(format!("tests/lint/err/{name}.yaml"));
+        for document in documents(&path) {
+            assert!(!validator.is_valid(&document), "{name}");
+        }
+    }
+}
+
+fn yaml_files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.expect("an entry").path();
+        let name = path.to_string_lossy();
+        if path.is_dir() {
+            files.extend(yaml_files(&path));
+        } else if name.ends_with(".yaml") && !name.ends_with(".test.yaml") {
+            files.push(path);
+        }
+    }
+    files
+}

@@ -1,0 +1,161 @@
+//! `segno lint` on files: what it says of each mistake stands beside it. `SEGNO_UPDATE=1` writes what it says now.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/lint")
+        .join(name)
+}
+
+fn lint(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_segno"))
+        .arg("lint")
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .expect("segno runs")
+}
+
+fn fixtures(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("the folder of fixtures");
+    let mut names: Vec<_> = entries
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .filter(|name| name.ends_with(".yaml"))
+        .collect();
+    names.sort();
+    assert!(!names.is_empty());
+    names
+}
+
+/// Every fixture of a folder has that exit code, and its report is the one beside it.
+fn check(kind: &str, code: i32) {
+    let folder = folder(kind);
+    let update = std::env::var_os("SEGNO_UPDATE").is_some();
+    let mut differences = Vec::new();
+    for name in fixtures(&folder) {
+        // From the folder above, so that files may use those of another one.
+        let path = format!("{kind}/{name}");
+        let output = lint(&self::folder(""), &[&path]);
+        let said = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
+        let expected_path = folder.join(name.replace(".yaml", ".txt"));
+        if update {
+            std::fs::write(&expected_path, &said).expect("the expectation is written");
+        }
+        let expected = std::fs::read_to_string(&expected_path).unwrap_or_default();
+        if expected != said {
+            differences.push(format!("{path} now says:\n{said}"));
+        }
+        if output.status.code() != Some(code) {
+            let error = String::from_utf8_lossy(&output.stderr);
+            differences.push(format!(
+                "{path} ends with {:?}\n{said}{error}",
+                output.status
+            ));
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+#[test]
+fn definitions_without_mistakes_pass() {
+    check("ok", 0);
+}
+
+#[test]
+fn warnings_are_reported_and_pass() {
+    check("warn", 0);
+}
+
+#[test]
+fn mistakes_are_reported_and_fail() {
+    check("err", 1);
+}
+
+#[test]
+fn warnings_fail_where_they_are_denied() {
+    let output = lint(&folder("warn"), &["--deny-warnings", "unused-state.yaml"]);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn folders_are_read_with_all_below_them() {
+    let output = lint(&folder(""), &["ok", "--output", "json"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    assert_eq!(output.status.code(), Some(0));
+    let everything = lint(&folder(""), &["."]);
+    assert_eq!(everything.status.code(), Some(1));
+    assert_eq!(
+        everything.stdout,
+        lint(&folder(""), &["."]).stdout,
+        "the order is stable"
+    );
+}
+
+#[test]
+fn a_wrong_command_line_is_a_usage_error() {
+    for arguments in [
+        &["no-such-file.yaml"][..],
+        &["../../src"],
+        &["--output", "xml"],
+    ] {
+        assert_eq!(
+            lint(&folder(""), arguments).status.code(),
+            Some(2),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn standard_input_is_read() {
+    use std::io::Write;
+    use std::process::Stdio;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_segno"))
+        .args(["lint", "-", "--output", "json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("segno runs");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin
+        .write_all(b"segno: 1\nworkflow: x\nstep: []\n")
+        .expect("it reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    let first = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .next()
+        .unwrap_or("")
+        .to_string();
+    let found: serde_json::Value = serde_json::from_str(&first).expect("a JSON object a line");
+    assert_eq!(found["file"], "<stdin>");
+    assert_eq!(found["line"], 3);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn machine_formats_are_well_formed() {
+    let file = "err/step-unknown-key.yaml";
+    let sarif = lint(&folder(""), &[file, "--output", "sarif"]);
+    let log: serde_json::Value = serde_json::from_slice(&sarif.stdout).expect("SARIF is JSON");
+    let results = log["runs"][0]["results"].as_array().expect("results");
+    assert!(results.iter().all(|result| {
+        result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == file
+    }));
+    let github = lint(&folder(""), &[file, "--output", "github"]);
+    let lines = String::from_utf8_lossy(&github.stdout).into_owned();
+    assert_eq!(lines.lines().count(), results.len());
+    assert!(
+        lines
+            .lines()
+            .all(|line| line.starts_with("::error file=err/step-unknown-key.yaml,line="))
+    );
+}
