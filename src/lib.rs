@@ -16,10 +16,13 @@ pub mod load;
 #[cfg(feature = "cluster")]
 pub mod payload;
 pub mod program;
+pub mod registry;
 pub mod report;
 pub mod schema;
 pub mod source;
 #[cfg(feature = "cluster")]
 pub mod telemetry;
 pub mod value;
+#[cfg(feature = "cluster")]
+pub mod worker;
 pub mod yaml;

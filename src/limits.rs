@@ -54,3 +54,7 @@ pub const HTTP_REDIRECTS_MAX: u32 = 20;
 pub const HTTP_RETRY_AFTER_SECONDS_MAX: i64 = 24 * 60 * 60;
 /// One secret.
 pub const SECRET_SIZE_BYTES_MAX: usize = 64 * 1024;
+/// The newest version of the language that is understood.
+pub const LANGUAGE_VERSION_MAX: u32 = 1;
+/// Definitions no longer in force that a worker keeps at hand for runs that have just begun with them.
+pub const DEFINITIONS_SUPERSEDED_MAX: usize = 1_000;

@@ -70,8 +70,11 @@ fn default_filter(level: LogLevel) -> String {
         LogLevel::Debug => ("debug", "info", "warn"),
         LogLevel::Trace => ("trace", "debug", "info"),
     };
+    // What core says of failed workflow tasks the worker has said already, in fewer words.
+    let tasks = if core == "warn" { "error" } else { core };
     format!(
-        "{others},segno={ours},temporalio_sdk_core={core},temporalio_client={core},temporalio_common={core}"
+        "{others},segno={ours},temporalio_sdk_core={core},temporalio_sdk_core::worker::workflow={tasks},\
+         temporalio_client={core},temporalio_common={core}"
     )
 }
 

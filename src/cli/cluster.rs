@@ -2,16 +2,19 @@
 
 mod connection;
 mod describe;
+mod dev;
 mod end;
 mod failure;
 mod history;
 mod input;
 mod list;
 mod query;
+mod replay;
 mod result;
 mod signal;
 mod start;
 mod update;
+mod worker;
 
 use std::future::Future;
 
@@ -22,6 +25,10 @@ use crate::client::WorkflowRef;
 
 #[derive(Debug, Subcommand)]
 pub enum ClusterCommand {
+    /// Serve a folder's definitions on a task queue
+    Worker(Box<worker::WorkerArgs>),
+    /// Start a development server and a worker in one command
+    Dev(Box<dev::DevArgs>),
     /// Start a workflow
     Start(Box<start::StartArgs>),
     /// Send a signal to a workflow
@@ -42,11 +49,15 @@ pub enum ClusterCommand {
     List(list::ListArgs),
     /// Show a workflow's history
     History(history::HistoryArgs),
+    /// Check that recorded histories replay with this version
+    Replay(replay::ReplayArgs),
 }
 
 impl ClusterCommand {
     pub fn run(self, output: Output) -> Result<End, CliError> {
         match self {
+            ClusterCommand::Worker(args) => block_on_all(worker::run(*args, output)),
+            ClusterCommand::Dev(args) => block_on_all(dev::run(*args, output)),
             ClusterCommand::Start(args) => block_on(start::run(*args, output)),
             ClusterCommand::Signal(args) => block_on(signal::run(args, output)),
             ClusterCommand::Query(args) => block_on(query::run(args, output)),
@@ -57,6 +68,7 @@ impl ClusterCommand {
             ClusterCommand::Describe(args) => block_on(describe::run(args, output)),
             ClusterCommand::List(args) => block_on(list::run(args, output)),
             ClusterCommand::History(args) => block_on(history::run(args, output)),
+            ClusterCommand::Replay(args) => block_on_all(replay::run(args, output)),
         }
     }
 }
@@ -78,9 +90,17 @@ impl WorkflowArgs {
     }
 }
 
-/// Runs a command on one thread, until Ctrl-C.
+/// Runs a command that makes one call after the other.
 fn block_on(command: impl Future<Output = Result<End, CliError>>) -> Result<End, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(command)
+}
+
+/// Runs a command that works for many at once.
+fn block_on_all(command: impl Future<Output = Result<End, CliError>>) -> Result<End, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     runtime.block_on(command)

@@ -1,0 +1,258 @@
+//! `segno worker`: serves a folder's definitions on a task queue.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use tokio_util::sync::CancellationToken;
+
+use super::connection::ConnectionArgs;
+use crate::activity::{self, Activity};
+use crate::cli::output::{CliError, End, Output};
+use crate::registry::{Change, Folder, Registry};
+use crate::report::{Format, Report};
+use crate::telemetry::{LogFormat, LogLevel, init_logs};
+use crate::value::Duration;
+use crate::worker::{self, WorkerOptions};
+
+#[derive(Debug, Args)]
+pub struct WorkerArgs {
+    #[command(flatten)]
+    pub serve: ServeArgs,
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
+/// What `worker` and `dev` have in common.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The folder of definitions; it is watched
+    #[arg(long, short = 'd', value_name = "FOLDER", default_value = "workflows")]
+    pub definitions: PathBuf,
+    /// The task queue to serve
+    #[arg(long, short = 't', env = "SEGNO_TASK_QUEUE", default_value = "segno")]
+    pub task_queue: String,
+    #[command(flatten)]
+    policy: PolicyArgs,
+    #[command(flatten)]
+    tuning: TuningArgs,
+    #[command(flatten)]
+    logs: LogArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What definitions may do")]
+struct PolicyArgs {
+    /// Hosts that `http` may talk to: a name with * for anything, an address or a network; may be given several times
+    /// [default: all but clouds' metadata services]
+    #[arg(long, value_name = "PATTERN")]
+    http_allow: Vec<String>,
+    /// Hosts that `http` may not talk to, whatever else allows them; may be given several times
+    #[arg(long, value_name = "PATTERN")]
+    http_refuse: Vec<String>,
+    /// A folder in which the file NAME holds the secret NAME; else it is the environment's SEGNO_SECRET_NAME
+    #[arg(long, value_name = "FOLDER")]
+    secrets_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Tuning")]
+struct TuningArgs {
+    /// Runs kept in memory between their workflow tasks; 0 replays a run for each task
+    #[arg(long, value_name = "COUNT", default_value_t = 2000)]
+    max_cached_workflows: usize,
+    /// Workflow tasks worked on at once
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    max_concurrent_workflow_tasks: usize,
+    /// Activities run at once
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    max_concurrent_activities: usize,
+    /// Local activities run at once
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    max_concurrent_local_activities: usize,
+    /// Calls that wait for workflow tasks at once [default: as the server advises]
+    #[arg(long, value_name = "COUNT")]
+    workflow_task_pollers: Option<usize>,
+    /// Calls that wait for activities at once [default: as the server advises]
+    #[arg(long, value_name = "COUNT")]
+    activity_task_pollers: Option<usize>,
+    /// How long activities may go on after SIGTERM or Ctrl-C, before they are cancelled
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = Duration::parse)]
+    graceful_shutdown_period: Duration,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Logs and metrics")]
+struct LogArgs {
+    /// What is logged, to standard error; RUST_LOG says it in more detail
+    #[arg(long, value_enum, default_value = "info")]
+    log_level: Level,
+    /// How it is logged
+    #[arg(long, value_enum, default_value = "text")]
+    log_format: LogFormatArg,
+    /// Serve metrics for Prometheus at this address, for instance 127.0.0.1:9090
+    #[arg(long, value_name = "HOST:PORT")]
+    metrics_address: Option<SocketAddr>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Level {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormatArg {
+    Text,
+    Json,
+}
+
+pub async fn run(args: WorkerArgs, _: Output) -> Result<End, CliError> {
+    args.serve.init_logs()?;
+    let settings = args.connection.resolve()?;
+    let registry = args.serve.registry()?;
+    let shutdown = CancellationToken::new();
+    tokio::spawn(cancel_on_signal(shutdown.clone()));
+    let options = args.serve.options();
+    worker::run(
+        &settings,
+        options,
+        registry,
+        args.serve.activities()?,
+        shutdown,
+    )
+    .await?;
+    Ok(End::Done)
+}
+
+impl ServeArgs {
+    pub fn init_logs(&self) -> Result<(), CliError> {
+        let level = match self.logs.log_level {
+            Level::Off => LogLevel::Off,
+            Level::Error => LogLevel::Error,
+            Level::Warn => LogLevel::Warn,
+            Level::Info => LogLevel::Info,
+            Level::Debug => LogLevel::Debug,
+            Level::Trace => LogLevel::Trace,
+        };
+        let format = match self.logs.log_format {
+            LogFormatArg::Text => LogFormat::Text,
+            LogFormatArg::Json => LogFormat::Json,
+        };
+        init_logs(level, format).map_err(CliError::usage)
+    }
+
+    /// Reads the definitions and watches them; what is wrong with them is logged.
+    pub fn registry(&self) -> Result<Arc<dyn Registry>, CliError> {
+        let folder = Folder::open(&self.definitions, log_change).map_err(|error| {
+            CliError::usage(error).help("--definitions names the folder with the definitions")
+        })?;
+        Ok(Arc::new(folder))
+    }
+
+    pub fn activities(&self) -> Result<Vec<Arc<dyn Activity>>, CliError> {
+        let PolicyArgs {
+            http_allow,
+            http_refuse,
+            secrets_dir,
+        } = &self.policy;
+        activity::built_in(http_allow, http_refuse, secrets_dir.clone()).map_err(CliError::usage)
+    }
+
+    pub fn options(&self) -> WorkerOptions {
+        let tuning = &self.tuning;
+        let mut options = WorkerOptions::new(self.task_queue.clone());
+        options.max_cached_workflows = tuning.max_cached_workflows;
+        options.max_concurrent_workflow_tasks = tuning.max_concurrent_workflow_tasks;
+        options.max_concurrent_activities = tuning.max_concurrent_activities;
+        options.max_concurrent_local_activities = tuning.max_concurrent_local_activities;
+        options.workflow_task_pollers = tuning.workflow_task_pollers;
+        options.activity_task_pollers = tuning.activity_task_pollers;
+        options.metrics_address = self.logs.metrics_address;
+        if let Some(period) = tuning.graceful_shutdown_period.to_std() {
+            options.graceful_shutdown_period = period;
+        }
+        options
+    }
+}
+
+fn log_change(change: Change) {
+    match change {
+        Change::Added {
+            workflow_type,
+            digest,
+        } => {
+            tracing::info!(%workflow_type, %digest, "a definition is in force");
+        }
+        Change::Changed {
+            workflow_type,
+            digest,
+        } => {
+            tracing::info!(%workflow_type, %digest, "a definition changed: new runs have the new one");
+        }
+        Change::Removed { workflow_type } => {
+            tracing::info!(%workflow_type, "a definition was removed: runs in flight go on");
+        }
+        Change::Broken {
+            path,
+            stays,
+            sources,
+            diagnostics,
+        } => {
+            let report = Report::new(&sources, diagnostics, 1);
+            let text = report.render(Format::Text, false);
+            let stays = match stays.as_slice() {
+                [] => "none of its definitions is in force".to_owned(),
+                types => format!("the last good version stays in force: {}", types.join(", ")),
+            };
+            tracing::error!(%path, "a definition is broken; {stays}\n{}", text.trim_end());
+        }
+        Change::Unreadable { reason } => {
+            tracing::error!(
+                "the definitions cannot be read, the last ones stay in force: {reason}"
+            );
+        }
+    }
+}
+
+/// The first signal asks the worker to stop, the second one does not wait.
+pub async fn cancel_on_signal(shutdown: CancellationToken) {
+    if let Err(error) = signal().await {
+        tracing::error!("signals cannot be received: {error}");
+        return;
+    }
+    shutdown.cancel();
+    if signal().await.is_ok() {
+        std::process::exit(130);
+    }
+}
+
+#[cfg(unix)]
+async fn signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() -> std::io::Result<()> {
+    tokio::signal::ctrl_c().await
+}
+
+impl From<worker::WorkerError> for CliError {
+    fn from(error: worker::WorkerError) -> Self {
+        match error {
+            worker::WorkerError::Client(error) => error.into(),
+            worker::WorkerError::Options(_) => CliError::usage(error),
+            error => CliError::new(error),
+        }
+    }
+}

@@ -1,0 +1,467 @@
+//! A watched folder of definitions: what is saved there is in force for new runs well within a second.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use notify_debouncer_full::notify::event::{AccessKind, AccessMode};
+use notify_debouncer_full::notify::{EventKind, RecommendedWatcher, RecursiveMode};
+use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
+
+use super::pack::pack;
+use super::{Entry, Registry};
+use crate::diagnostic::Diagnostic;
+use crate::limits::{DEFINITION_SIZE_BYTES_MAX, DEFINITIONS_SUPERSEDED_MAX};
+use crate::load::{Loaded, Unread, is_definition};
+use crate::source::{FileId, Sources};
+
+/// Editors write a file in several steps: quiet for this long, it is read.
+const QUIET: Duration = Duration::from_millis(100);
+/// Folders on a network, or ones that were moved away and back, send no events: they are looked at this often.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    #[error("cannot read the folder of definitions {}: {}", .0.display(), .1)]
+    Read(PathBuf, io::Error),
+    #[error("cannot watch the folder of definitions {}: {}", .0.display(), .1)]
+    Watch(PathBuf, String),
+}
+
+/// What became of a definition, told in the order in which it was found.
+#[derive(Debug)]
+pub enum Change {
+    Added {
+        workflow_type: String,
+        digest: String,
+    },
+    Changed {
+        workflow_type: String,
+        digest: String,
+    },
+    Removed {
+        workflow_type: String,
+    },
+    /// The last good versions of these workflow types stay in force.
+    Broken {
+        path: String,
+        stays: Vec<String>,
+        sources: Sources,
+        diagnostics: Vec<Diagnostic>,
+    },
+    Unreadable {
+        reason: String,
+    },
+}
+
+/// Serves the definitions of a folder until it is dropped.
+pub struct Folder {
+    state: Arc<State>,
+    /// Dropping it ends the watching thread.
+    _stop: Sender<()>,
+}
+
+struct State {
+    root: PathBuf,
+    inner: Mutex<Inner>,
+    observer: Box<dyn Fn(Change) + Send + Sync>,
+}
+
+#[derive(Default)]
+struct Inner {
+    in_force: BTreeMap<String, InForce>,
+    /// No longer in force, but a run that has just begun may still ask for them; the oldest first.
+    superseded: VecDeque<Entry>,
+    /// What the broken files held when they were reported.
+    broken: BTreeMap<Arc<str>, Vec<u8>>,
+    seen: Vec<Seen>,
+}
+
+struct InForce {
+    entry: Entry,
+    file: Arc<str>,
+}
+
+/// A file as the file system describes it.
+#[derive(PartialEq, Eq, Clone)]
+struct Seen {
+    path: PathBuf,
+    size: u64,
+    modified: Option<std::time::SystemTime>,
+}
+
+impl Folder {
+    /// Reads the folder and watches it from then on.
+    pub fn open(
+        root: impl Into<PathBuf>,
+        observer: impl Fn(Change) + Send + Sync + 'static,
+    ) -> Result<Folder, FolderError> {
+        let root = root.into();
+        std::fs::read_dir(&root).map_err(|error| FolderError::Read(root.clone(), error))?;
+        let state = Arc::new(State {
+            root: root.clone(),
+            inner: Mutex::default(),
+            observer: Box::new(observer),
+        });
+        // Watching comes first: a change during the first reading is not missed.
+        let (events, changed) = channel();
+        let watcher = watch(&root, events)?;
+        state
+            .read()
+            .map_err(|error| FolderError::Read(root, error))?;
+        let (stop, stopped) = channel();
+        let watched = state.clone();
+        std::thread::spawn(move || watched.follow(watcher, &changed, &stopped));
+        Ok(Folder { state, _stop: stop })
+    }
+}
+
+impl Registry for Folder {
+    fn newest(&self, workflow_type: &str) -> Option<Entry> {
+        self.state
+            .inner()
+            .in_force
+            .get(workflow_type)
+            .map(|found| found.entry.clone())
+    }
+
+    fn by_digest(&self, digest: &str) -> Option<Entry> {
+        self.state.inner().by_digest(digest)
+    }
+
+    fn workflow_types(&self) -> Vec<String> {
+        self.state.inner().in_force.keys().cloned().collect()
+    }
+}
+
+fn watch(
+    root: &Path,
+    events: Sender<()>,
+) -> Result<Debouncer<RecommendedWatcher, RecommendedCache>, FolderError> {
+    let error =
+        |e: notify_debouncer_full::notify::Error| FolderError::Watch(root.into(), e.to_string());
+    let told = move |result: DebounceEventResult| {
+        let worth_a_look = match &result {
+            Ok(events) => events.iter().any(|event| match event.kind {
+                EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+                EventKind::Access(_) => false,
+                _ => true,
+            }),
+            // Events may have been lost.
+            Err(_) => true,
+        };
+        if worth_a_look {
+            let _ = events.send(());
+        }
+    };
+    let mut debouncer = new_debouncer(QUIET, None, told).map_err(error)?;
+    debouncer
+        .watch(root, RecursiveMode::Recursive)
+        .map_err(error)?;
+    Ok(debouncer)
+}
+
+impl State {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn follow(
+        &self,
+        watcher: Debouncer<RecommendedWatcher, RecommendedCache>,
+        changed: &Receiver<()>,
+        stopped: &Receiver<()>,
+    ) {
+        let mut reported = String::new();
+        loop {
+            let told = changed.recv_timeout(LOOK_EVERY);
+            // Whoever holds the folder holds the other end.
+            if stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Disconnected) {
+                break;
+            }
+            let result = match told {
+                Ok(()) => self.read(),
+                Err(RecvTimeoutError::Timeout) => self.read_if_different(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let reason = result.err().map(|e| e.to_string()).unwrap_or_default();
+            if !reason.is_empty() && reason != reported {
+                (self.observer)(Change::Unreadable {
+                    reason: reason.clone(),
+                });
+            }
+            reported = reason;
+        }
+        drop(watcher);
+    }
+
+    fn read_if_different(&self) -> io::Result<()> {
+        if look(&self.root)? == self.inner().seen {
+            Ok(())
+        } else {
+            self.read()
+        }
+    }
+
+    /// Reads everything and puts in force what has changed and is sound, all at once.
+    fn read(&self) -> io::Result<()> {
+        let seen = look(&self.root)?;
+        let mut empty = Vec::new();
+        let mut unread = Vec::new();
+        for file in &seen {
+            let key: Arc<str> = key(&self.root, &file.path).into();
+            match read(&file.path) {
+                // Between an editor's truncating and its writing a file is empty.
+                Ok(bytes) if bytes.is_empty() => empty.push(key),
+                Ok(bytes) if is_definition(&bytes) => unread.push(Unread {
+                    path: file.path.display().to_string().into(),
+                    key,
+                    bytes,
+                }),
+                Ok(_) => {}
+                // Removed since it was seen, which an event tells next.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    let reason = format!("{}: {error}", file.path.display());
+                    return Err(io::Error::new(error.kind(), reason));
+                }
+            }
+        }
+        let mut loaded = Loaded::default();
+        loaded.add(unread);
+        let asked = loaded.files.len();
+        loaded.complete(&mut |key| fetch(&self.root, key));
+        let changes = self.put_in_force(seen, &loaded, asked, &empty);
+        changes.into_iter().for_each(&self.observer);
+        Ok(())
+    }
+
+    fn put_in_force(
+        &self,
+        seen: Vec<Seen>,
+        loaded: &Loaded,
+        asked: usize,
+        empty: &[Arc<str>],
+    ) -> Vec<Change> {
+        let known = |digest: &str| self.inner().by_digest(digest);
+        let mut found: BTreeMap<String, InForce> = BTreeMap::new();
+        let mut broken: BTreeMap<Arc<str>, Vec<Diagnostic>> = BTreeMap::new();
+        for id in (0..asked as u32).map(FileId) {
+            let file = loaded.file(id);
+            if file.diagnostics.iter().any(Diagnostic::is_error) {
+                broken.insert(file.key.clone(), file.diagnostics.clone());
+                continue;
+            }
+            for (document, definition) in loaded.definitions(id) {
+                let name = definition.name.value.to_string();
+                let packed = match found.get(&name) {
+                    None => pack(loaded, id, document, definition, &known),
+                    Some(other) => Err(vec![duplicate(&definition.name, &other.file)]),
+                };
+                match packed {
+                    Ok(entry) => {
+                        found.insert(
+                            name,
+                            InForce {
+                                entry,
+                                file: file.key.clone(),
+                            },
+                        );
+                    }
+                    Err(diagnostics) => {
+                        broken
+                            .entry(file.key.clone())
+                            .or_default()
+                            .extend(diagnostics);
+                    }
+                }
+            }
+        }
+        self.inner()
+            .replace(seen, found, broken, empty, &loaded.sources, loaded)
+    }
+}
+
+impl Inner {
+    fn by_digest(&self, digest: &str) -> Option<Entry> {
+        let in_force = self.in_force.values().map(|found| &found.entry);
+        // What was superseded last is asked for most.
+        let mut entries = in_force.chain(self.superseded.iter().rev());
+        entries.find(|entry| entry.bundle.digest == digest).cloned()
+    }
+
+    fn replace(
+        &mut self,
+        seen: Vec<Seen>,
+        mut found: BTreeMap<String, InForce>,
+        broken: BTreeMap<Arc<str>, Vec<Diagnostic>>,
+        empty: &[Arc<str>],
+        sources: &Sources,
+        loaded: &Loaded,
+    ) -> Vec<Change> {
+        let mut changes = Vec::new();
+        self.seen = seen;
+        let old = std::mem::take(&mut self.in_force);
+        for (workflow_type, new) in found.iter().filter(|(name, _)| !old.contains_key(*name)) {
+            let digest = new.entry.bundle.digest.clone();
+            changes.push(Change::Added {
+                workflow_type: workflow_type.clone(),
+                digest,
+            });
+        }
+        let mut stays: BTreeMap<Arc<str>, Vec<String>> = BTreeMap::new();
+        for (workflow_type, old) in old {
+            let unsure = broken.contains_key(&old.file) || empty.contains(&old.file);
+            match found.get(&workflow_type) {
+                Some(new) if new.entry.bundle.digest == old.entry.bundle.digest => {}
+                Some(new) => {
+                    let digest = new.entry.bundle.digest.clone();
+                    changes.push(Change::Changed {
+                        workflow_type,
+                        digest,
+                    });
+                    self.supersede(old.entry);
+                }
+                None if unsure => {
+                    stays
+                        .entry(old.file.clone())
+                        .or_default()
+                        .push(workflow_type.clone());
+                    found.insert(workflow_type, old);
+                }
+                None => {
+                    changes.push(Change::Removed { workflow_type });
+                    self.supersede(old.entry);
+                }
+            }
+        }
+        self.in_force = found;
+        self.report(broken, &mut stays, sources, loaded, &mut changes);
+        changes
+    }
+
+    fn supersede(&mut self, entry: Entry) {
+        self.superseded.push_back(entry);
+        if self.superseded.len() > DEFINITIONS_SUPERSEDED_MAX {
+            self.superseded.pop_front();
+        }
+    }
+
+    /// A broken file is reported once for each text that it had.
+    fn report(
+        &mut self,
+        broken: BTreeMap<Arc<str>, Vec<Diagnostic>>,
+        stays: &mut BTreeMap<Arc<str>, Vec<String>>,
+        sources: &Sources,
+        loaded: &Loaded,
+        changes: &mut Vec<Change>,
+    ) {
+        let before = std::mem::take(&mut self.broken);
+        for (key, diagnostics) in broken {
+            let file = loaded.by_key(&key).map(|id| sources.file(id));
+            let text = file
+                .map(|file| file.text.as_bytes().to_vec())
+                .unwrap_or_default();
+            if before.get(&key) != Some(&text) {
+                changes.push(Change::Broken {
+                    path: file.map(|file| file.path.to_string()).unwrap_or_default(),
+                    stays: stays.remove(&key).unwrap_or_default(),
+                    sources: sources.clone(),
+                    diagnostics,
+                });
+            }
+            self.broken.insert(key, text);
+        }
+    }
+}
+
+fn duplicate(name: &crate::definition::Name, other: &str) -> Diagnostic {
+    let message = format!(
+        "the workflow type `{}` is defined in `{other}` already",
+        name.value
+    );
+    Diagnostic::error("duplicate-workflow", name.range, message)
+        .help("a worker can serve only one of them: rename one")
+}
+
+/// The folder's YAML files, in order: no tests, nothing hidden.
+fn look(root: &Path) -> io::Result<Vec<Seen>> {
+    let mut files = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if folder == root => return Err(error),
+            // Removed since it was seen.
+            Err(_) => continue,
+        };
+        for entry in entries.flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            let name = name.to_string_lossy();
+            let Ok(kind) = entry.file_type() else {
+                continue;
+            };
+            if kind.is_dir() {
+                if !name.starts_with('.') {
+                    folders.push(path);
+                }
+                continue;
+            }
+            let stem = name
+                .strip_suffix(".yaml")
+                .or_else(|| name.strip_suffix(".yml"));
+            let is_wanted = stem.is_some_and(|stem| !stem.ends_with(".test"));
+            // Through links: that is how configuration is mounted into containers.
+            if let Ok(data) = std::fs::metadata(&path)
+                && is_wanted
+                && data.is_file()
+            {
+                files.push(Seen {
+                    path,
+                    size: data.len(),
+                    modified: data.modified().ok(),
+                });
+            }
+        }
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}
+
+fn key(root: &Path, path: &Path) -> String {
+    let inside = path.strip_prefix(root).unwrap_or(path);
+    let parts = inside
+        .components()
+        .map(|part| part.as_os_str().to_string_lossy());
+    parts.collect::<Vec<_>>().join("/")
+}
+
+/// No more than what tells that a file is too large.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(DEFINITION_SIZE_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A file that a definition uses; one that a link leads out of the folder to is not there.
+fn fetch(root: &Path, key: &str) -> Option<Unread> {
+    let path = root.join(key);
+    if !path
+        .canonicalize()
+        .ok()?
+        .starts_with(root.canonicalize().ok()?)
+    {
+        return None;
+    }
+    let bytes = read(&path).ok()?;
+    Some(Unread {
+        key: key.into(),
+        path: path.display().to_string().into(),
+        bytes,
+    })
+}

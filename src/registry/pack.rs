@@ -1,0 +1,122 @@
+//! A definition and what it uses, packed into a bundle and compiled.
+
+use std::sync::Arc;
+
+use super::Entry;
+use crate::bundle::{Bundle, BundleFile};
+use crate::compile::compile;
+use crate::definition::Definition;
+use crate::diagnostic::Diagnostic;
+use crate::engine::Loaded;
+use crate::engine::job::EncodedBundle;
+use crate::limits::LANGUAGE_VERSION_MAX;
+use crate::load::{self, Unread};
+use crate::source::FileId;
+
+/// The program of a packed bundle: what a run is bound to, wherever it was packed.
+pub fn load(packed: &[u8]) -> Result<Arc<Loaded>, String> {
+    let bundle = Bundle::decode(packed).map_err(|e| e.to_string())?;
+    let version = bundle.language_version();
+    if version > LANGUAGE_VERSION_MAX {
+        return Err(format!(
+            "the definition of {} is written in version {version} of the language; this worker knows up to \
+             {LANGUAGE_VERSION_MAX}: it needs a newer worker",
+            bundle.workflow()
+        ));
+    }
+    let files = bundle.files().iter().map(|file| Unread {
+        key: file.path.clone(),
+        path: file.path.clone(),
+        bytes: file.text.as_bytes().to_vec(),
+    });
+    let mut loaded = load::Loaded::default();
+    loaded.add(files.collect());
+    let wanted = bundle.document();
+    let entry = loaded.by_key(&bundle.entry().path);
+    let mut definitions = entry.into_iter().flat_map(|id| loaded.definitions(id));
+    let (Some(id), Some((_, definition))) = (entry, definitions.find(|(i, _)| *i == wanted)) else {
+        return Err(format!(
+            "the bundle of {} holds no definition",
+            bundle.workflow()
+        ));
+    };
+    let encoded = EncodedBundle {
+        digest: bundle.digest().to_string(),
+        bytes: packed.to_vec(),
+    };
+    match program(&loaded, id, definition, encoded) {
+        Ok(loaded) => Ok(Arc::new(loaded)),
+        Err(diagnostics) => {
+            let text =
+                |d: &Diagnostic| format!("{}: {}", loaded.sources.location(d.range), d.message);
+            let errors = diagnostics.iter().filter(|d| d.is_error()).map(text);
+            Err(format!(
+                "the definition of {} has errors: {}",
+                bundle.workflow(),
+                errors.collect::<Vec<_>>().join("; ")
+            ))
+        }
+    }
+}
+
+/// Packs and compiles one definition of a file. `known` has the entry of a digest, if it is compiled already.
+pub(super) fn pack(
+    loaded: &load::Loaded,
+    file: FileId,
+    document: u32,
+    definition: &Definition,
+    known: &dyn Fn(&str) -> Option<Entry>,
+) -> Result<Entry, Vec<Diagnostic>> {
+    let bundle_file = |id: FileId| BundleFile {
+        path: loaded.file(id).key.clone(),
+        text: loaded.sources.file(id).text.clone(),
+    };
+    let used = loaded.used(file, &definition.uses);
+    let bundle = Bundle::from_files(
+        &definition.name.value,
+        LANGUAGE_VERSION_MAX,
+        bundle_file(file),
+        document,
+        used.files.iter().copied().map(bundle_file).collect(),
+    );
+    let packed = bundle.and_then(|bundle| Ok((bundle.digest().to_string(), bundle.encode()?)));
+    let (digest, bytes) = packed.map_err(|error| {
+        vec![Diagnostic::error(
+            "bundle-too-large",
+            definition.name.range,
+            error.to_string(),
+        )]
+    })?;
+    if let Some(entry) = known(&digest) {
+        return Ok(entry);
+    }
+    let bundle = EncodedBundle { digest, bytes };
+    let loaded = program(loaded, file, definition, bundle.clone())?;
+    Ok(Entry {
+        loaded: Arc::new(loaded),
+        bundle: Arc::new(bundle),
+    })
+}
+
+fn program(
+    loaded: &load::Loaded,
+    file: FileId,
+    definition: &Definition,
+    bundle: EncodedBundle,
+) -> Result<Loaded, Vec<Diagnostic>> {
+    let used = loaded.used(file, &definition.uses);
+    let of_files = std::iter::once(&file).chain(&used.files);
+    let mut diagnostics: Vec<_> = of_files
+        .flat_map(|id| loaded.file(*id).diagnostics.clone())
+        .collect();
+    diagnostics.extend(used.diagnostics);
+    if diagnostics.iter().any(Diagnostic::is_error) {
+        return Err(diagnostics);
+    }
+    let (program, found) = compile(definition, &used.libraries, &loaded.sources);
+    diagnostics.extend(found);
+    match program {
+        Some(program) => Ok(Loaded { program, bundle }),
+        None => Err(diagnostics),
+    }
+}

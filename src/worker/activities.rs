@@ -1,0 +1,315 @@
+//! The loop over activity tasks: the worker's own activities, run, cancelled and reported.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use temporalio_protos::coresdk::activity_result::activity_execution_result::Status;
+use temporalio_protos::coresdk::activity_result::{
+    ActivityExecutionResult, Cancellation, Failure as Failed, Success,
+};
+use temporalio_protos::coresdk::activity_task::{
+    ActivityCancelReason, ActivityTask, Start, activity_task::Variant,
+};
+use temporalio_protos::coresdk::{ActivityHeartbeat, ActivityTaskCompletion};
+use temporalio_sdk_core::PollError;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::Host;
+use super::workflows::panic_text;
+use crate::activity::{Activity, ActivityContext, Heartbeats};
+use crate::engine::RESOLVE_DEFINITION;
+use crate::engine::failure::Failure;
+use crate::payload::{
+    duration_from_proto, failure_to_proto, timestamp_from_proto, value_from_proto, value_to_proto,
+};
+use crate::registry::Registry;
+use crate::value::Value;
+
+/// How long an activity may clean up once it is cancelled.
+const CANCELLATION_GRACE: Duration = Duration::from_secs(5);
+
+pub(super) struct Activities {
+    by_name: HashMap<String, Arc<dyn Activity>>,
+    running: Mutex<HashMap<Vec<u8>, Arc<Running>>>,
+}
+
+/// An attempt under way.
+#[derive(Default)]
+struct Running {
+    cancellation: CancellationToken,
+    reason: Mutex<Option<ActivityCancelReason>>,
+}
+
+impl Activities {
+    pub fn new(activities: Vec<Arc<dyn Activity>>, registry: Arc<dyn Registry>) -> Arc<Self> {
+        let resolve: Arc<dyn Activity> = Arc::new(ResolveDefinition { registry });
+        let by_name = activities.into_iter().chain([resolve]);
+        Arc::new(Activities {
+            by_name: by_name
+                .map(|activity| (activity.name().to_owned(), activity))
+                .collect(),
+            running: Mutex::default(),
+        })
+    }
+
+    /// Polls until the worker is shut down and every activity has come to its end.
+    pub async fn serve(self: Arc<Self>, host: Arc<Host>) -> Result<(), PollError> {
+        let mut tasks = JoinSet::new();
+        let end = loop {
+            let task = match host.core.poll_activity_task().await {
+                Ok(task) => task,
+                Err(PollError::ShutDown) => break Ok(()),
+                Err(error) => break Err(error),
+            };
+            while tasks.try_join_next().is_some() {}
+            let ActivityTask {
+                task_token,
+                variant,
+            } = task;
+            match variant {
+                Some(Variant::Start(start)) => {
+                    let running = Arc::new(Running::default());
+                    self.running().insert(task_token.clone(), running.clone());
+                    let (activities, host) = (self.clone(), host.clone());
+                    tasks.spawn(async move {
+                        let status = activities
+                            .attempt(&host, start, &task_token, &running)
+                            .await;
+                        activities.running().remove(&task_token);
+                        host.complete_activity(task_token, status).await;
+                    });
+                }
+                Some(Variant::Cancel(cancel)) => {
+                    if let Some(running) = self.running().get(&task_token) {
+                        running.cancel(cancel.reason());
+                    }
+                }
+                None => {}
+            }
+        };
+        while tasks.join_next().await.is_some() {}
+        end
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<Vec<u8>, Arc<Running>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn attempt(
+        &self,
+        host: &Arc<Host>,
+        mut start: Start,
+        task_token: &[u8],
+        running: &Running,
+    ) -> Status {
+        if let Err(error) = host.codec.decode(&mut start).await {
+            return failed(&Failure::application("CodecError", error.to_string()));
+        }
+        let Some(activity) = self.by_name.get(&start.activity_type) else {
+            return failed(&self.not_found(&start.activity_type));
+        };
+        let arguments = std::mem::take(&mut start.input);
+        let arguments = arguments.into_iter().map(value_from_proto).collect();
+        let context = context(host, start, task_token, running);
+        let attempt = AssertUnwindSafe(activity.run(context, arguments)).catch_unwind();
+        let result = tokio::select! {
+            result = attempt => result,
+            () = running.cancelled_for_too_long() => Ok(Err(Failure::cancelled("the activity was cancelled"))),
+        };
+        match result {
+            Ok(Ok(value)) => match value_to_proto(&value) {
+                Ok(payload) => Status::Completed(Success {
+                    result: Some(payload),
+                }),
+                Err(error) => {
+                    let message = format!("the activity's result has no JSON form: {error}");
+                    failed(&Failure::application("InvalidResult", message))
+                }
+            },
+            Ok(Err(failure)) if failure.is_cancelled() => running.cancelled_status(&failure),
+            Ok(Err(failure)) => failed(&failure),
+            Err(panic) => {
+                let message = format!("the activity panicked: {}", panic_text(&*panic));
+                tracing::error!("{message}");
+                failed(&Failure::application("Panic", message))
+            }
+        }
+    }
+
+    fn not_found(&self, activity_type: &str) -> Failure {
+        let names = self
+            .by_name
+            .keys()
+            .filter(|name| *name != RESOLVE_DEFINITION);
+        let mut names: Vec<_> = names.map(String::as_str).collect();
+        names.sort_unstable();
+        let message = format!(
+            "this worker has no activity of the type {activity_type:?}; its own are: {}. An activity of another \
+             worker needs the task queue that the worker polls",
+            names.join(", ")
+        );
+        Failure::application("NotFoundError", message)
+    }
+}
+
+impl Running {
+    fn cancel(&self, reason: ActivityCancelReason) {
+        *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+        self.cancellation.cancel();
+    }
+
+    async fn cancelled_for_too_long(&self) {
+        self.cancellation.cancelled().await;
+        tokio::time::sleep(CANCELLATION_GRACE).await;
+    }
+
+    /// Only who was asked to cancel may say that it did; other reasons to stop are retried.
+    fn cancelled_status(&self, failure: &Failure) -> Status {
+        let reason = *self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        let (error_type, message) = match reason {
+            Some(ActivityCancelReason::WorkerShutdown) => (
+                "WorkerShutdown",
+                "the worker shut down before the activity was done",
+            ),
+            Some(ActivityCancelReason::Paused) => ("ActivityPaused", "the activity was paused"),
+            Some(ActivityCancelReason::Reset) => ("ActivityReset", "the activity was reset"),
+            None => ("Cancelled", "the activity cancelled itself"),
+            _ => {
+                return Status::Cancelled(Cancellation {
+                    failure: Some(failure_to_proto(failure)),
+                });
+            }
+        };
+        failed(&Failure::application(error_type, message))
+    }
+}
+
+impl Host {
+    async fn complete_activity(&self, task_token: Vec<u8>, status: Status) {
+        let mut completion = ActivityTaskCompletion {
+            task_token,
+            result: Some(ActivityExecutionResult {
+                status: Some(status),
+            }),
+        };
+        if let Err(error) = self.codec.encode(&mut completion).await {
+            let failure = Failure::application("CodecError", error.to_string());
+            completion.result = Some(ActivityExecutionResult {
+                status: Some(failed(&failure)),
+            });
+        }
+        if let Err(error) = self.core.complete_activity_task(completion).await {
+            tracing::error!("an activity could not be completed: {error}");
+        }
+    }
+}
+
+fn failed(failure: &Failure) -> Status {
+    Status::Failed(Failed {
+        failure: Some(failure_to_proto(failure)),
+        ..Default::default()
+    })
+}
+
+fn context(
+    host: &Arc<Host>,
+    start: Start,
+    task_token: &[u8],
+    running: &Running,
+) -> ActivityContext {
+    let workflow = start.workflow_execution.unwrap_or_default();
+    ActivityContext {
+        namespace: start.workflow_namespace,
+        task_queue: host.task_queue.clone(),
+        workflow_id: workflow.workflow_id,
+        run_id: workflow.run_id,
+        workflow_type: start.workflow_type,
+        activity_id: start.activity_id,
+        activity_type: start.activity_type,
+        attempt: start.attempt.max(1),
+        is_local: start.is_local,
+        scheduled_time: start.scheduled_time.map(timestamp_from_proto),
+        started_time: start.started_time.map(timestamp_from_proto),
+        schedule_to_close_timeout: start.schedule_to_close_timeout.map(duration_from_proto),
+        start_to_close_timeout: start.start_to_close_timeout.map(duration_from_proto),
+        heartbeat_timeout: start.heartbeat_timeout.map(duration_from_proto),
+        heartbeat_details: start
+            .heartbeat_details
+            .into_iter()
+            .map(value_from_proto)
+            .collect(),
+        task_token: task_token.to_vec(),
+        cancellation: running.cancellation.clone(),
+        heartbeats: Arc::new(Heart {
+            host: host.clone(),
+            task_token: task_token.to_vec(),
+            is_local: start.is_local,
+        }),
+    }
+}
+
+/// Temporal's core throttles the heartbeats. Local activities have none.
+struct Heart {
+    host: Arc<Host>,
+    task_token: Vec<u8>,
+    is_local: bool,
+}
+
+impl Heartbeats for Heart {
+    fn record(&self, details: Vec<Value>) {
+        if self.is_local {
+            return;
+        }
+        let details = details
+            .iter()
+            .filter_map(|detail| value_to_proto(detail).ok());
+        let mut heartbeat = ActivityHeartbeat {
+            task_token: self.task_token.clone(),
+            details: details.collect(),
+        };
+        // Codecs that compute are ready at once; one that asks a server costs its heartbeat's details.
+        match self.host.codec.encode(&mut heartbeat).now_or_never() {
+            Some(Ok(())) => self.host.core.record_activity_heartbeat(heartbeat),
+            Some(Err(error)) => tracing::warn!("a heartbeat could not be encoded: {error}"),
+            None => self.host.core.record_activity_heartbeat(ActivityHeartbeat {
+                task_token: self.task_token.clone(),
+                details: Vec::new(),
+            }),
+        }
+    }
+}
+
+/// The local activity whose marker binds a run to its bundle. Its arguments are the workflow type and the digest.
+struct ResolveDefinition {
+    registry: Arc<dyn Registry>,
+}
+
+#[async_trait::async_trait]
+impl Activity for ResolveDefinition {
+    fn name(&self) -> &str {
+        RESOLVE_DEFINITION
+    }
+
+    async fn run(&self, _: ActivityContext, arguments: Vec<Value>) -> Result<Value, Failure> {
+        let text = |i: usize| arguments.get(i).and_then(Value::as_str).unwrap_or_default();
+        let (workflow_type, digest) = (text(0), text(1));
+        // A replay of a first task that was never completed knows no digest: any will do.
+        let entry = match digest {
+            "" => self.registry.newest(workflow_type),
+            digest => self.registry.by_digest(digest),
+        };
+        match entry {
+            Some(entry) => Ok(Value::Bytes(entry.bundle.bytes.as_slice().into())),
+            None => Err(Failure::application(
+                "NotFoundError",
+                format!(
+                    "this worker has no definition of {workflow_type:?} with the digest {digest:?}"
+                ),
+            )),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The loop over workflow activations: each run's instance, told its jobs, its commands sent back.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use temporalio_protos::coresdk::workflow_activation::WorkflowActivation;
+use temporalio_protos::coresdk::workflow_activation::remove_from_cache::EvictionReason;
+use temporalio_protos::coresdk::workflow_completion::{
+    Failure as TaskFailed, Success, WorkflowActivationCompletion, workflow_activation_completion,
+};
+use temporalio_sdk_core::PollError;
+use tokio::task::JoinSet;
+
+use super::Host;
+use super::activation::{Surroundings, activation_from_proto, eviction};
+use super::completion::command_to_proto;
+use crate::engine::command::{Command, CommandKind, LogLevel};
+use crate::engine::failure::Failure;
+use crate::engine::{Instance, TaskFailure};
+use crate::payload::failure_to_proto;
+
+/// The type of the failure that a workflow task is failed with.
+const TASK_FAILURE_TYPE: &str = "WorkflowTaskFailure";
+
+/// Polls until the worker is shut down and every run has been let go of. `evicted` hears of each run that is.
+pub(super) async fn serve(
+    host: Arc<Host>,
+    evicted: impl Fn(&str, EvictionReason, &str),
+) -> Result<(), PollError> {
+    let mut runs: HashMap<String, Arc<Mutex<Instance>>> = HashMap::new();
+    // Completions may wait for the server; none may hold up the next activation.
+    let mut tasks = JoinSet::new();
+    let end = loop {
+        let activation = match host.core.poll_workflow_activation().await {
+            Ok(activation) => activation,
+            Err(PollError::ShutDown) => break Ok(()),
+            Err(error) => break Err(error),
+        };
+        while tasks.try_join_next().is_some() {}
+        let host = host.clone();
+        if let Some(eviction) = eviction(&activation) {
+            evicted(&activation.run_id, eviction.reason(), &eviction.message);
+            runs.remove(&activation.run_id);
+            let completion = WorkflowActivationCompletion::empty(activation.run_id);
+            tasks.spawn(async move { host.complete(completion).await });
+            continue;
+        }
+        let instance = runs.entry(activation.run_id.clone()).or_default().clone();
+        tasks.spawn(async move { host.activate(activation, instance).await });
+    };
+    while tasks.join_next().await.is_some() {}
+    end
+}
+
+impl Host {
+    /// There is never more than one activation of a run under way: nobody waits for the lock.
+    async fn activate(&self, mut activation: WorkflowActivation, instance: Arc<Mutex<Instance>>) {
+        let run_id = activation.run_id.clone();
+        let mut completion = match self.codec.decode(&mut activation).await {
+            Ok(()) => match self.drive(activation, &instance) {
+                Ok(commands) => self.success(run_id, commands),
+                Err(failure) => failed(run_id, &failure.0),
+            },
+            Err(error) => failed(run_id, &error.to_string()),
+        };
+        if let Err(error) = self.codec.encode(&mut completion).await {
+            completion = failed(completion.run_id, &error.to_string());
+        }
+        self.complete(completion).await;
+    }
+
+    /// Drives the run as far as it goes. A panic is a broken invariant of the engine: it fails the workflow task, so
+    /// that a mended worker can go on.
+    fn drive(
+        &self,
+        activation: WorkflowActivation,
+        instance: &Mutex<Instance>,
+    ) -> Result<Vec<Command>, TaskFailure> {
+        let run_id = activation.run_id.clone();
+        let is_replaying = activation.is_replaying;
+        let newest = |workflow_type: &str| self.registry.newest(workflow_type).map(|e| e.bundle);
+        let around = Surroundings {
+            namespace: &self.namespace,
+            task_queue: &self.task_queue,
+            newest: &newest,
+        };
+        let activation = activation_from_proto(activation, &around);
+        let mut instance = instance.lock().unwrap_or_else(PoisonError::into_inner);
+        let driven = catch_unwind(AssertUnwindSafe(|| {
+            instance.activate(activation, &self.programs)
+        }));
+        let commands = driven.unwrap_or_else(|panic| {
+            Err(TaskFailure(format!(
+                "the engine broke an invariant: {}",
+                panic_text(&*panic)
+            )))
+        })?;
+        if !is_replaying {
+            commands
+                .iter()
+                .for_each(|command| log(&run_id, &command.kind));
+        }
+        Ok(commands)
+    }
+
+    fn success(&self, run_id: String, commands: Vec<Command>) -> WorkflowActivationCompletion {
+        let commands = commands.into_iter();
+        let commands = commands.filter_map(|command| command_to_proto(command, &self.namespace));
+        let success = Success {
+            commands: commands.collect(),
+            ..Default::default()
+        };
+        WorkflowActivationCompletion {
+            run_id,
+            status: Some(workflow_activation_completion::Status::Successful(success)),
+            ..Default::default()
+        }
+    }
+
+    async fn complete(&self, completion: WorkflowActivationCompletion) {
+        let run_id = completion.run_id.clone();
+        if let Err(error) = self.core.complete_workflow_activation(completion).await {
+            tracing::error!(%run_id, "a workflow task could not be completed: {error}");
+        }
+    }
+}
+
+fn failed(run_id: String, message: &str) -> WorkflowActivationCompletion {
+    tracing::warn!(%run_id, "a workflow task failed: {message}");
+    let failure = failure_to_proto(&Failure::application(TASK_FAILURE_TYPE, message));
+    WorkflowActivationCompletion {
+        run_id,
+        status: Some(workflow_activation_completion::Status::Failed(TaskFailed {
+            failure: Some(failure),
+            ..Default::default()
+        })),
+        ..Default::default()
+    }
+}
+
+pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default()
+}
+
+/// Core puts what it means into the printed form of a failure.
+pub(super) fn eviction_text(message: &str) -> &str {
+    let inner = message.split_once("message: \"").map(|(_, rest)| rest);
+    inner
+        .and_then(|rest| rest.split_once("\", source"))
+        .map_or(message, |(text, _)| text)
+}
+
+/// Runs leave the cache for many reasons; these say that something is wrong.
+pub(super) fn log_eviction(run_id: &str, reason: EvictionReason, message: &str) {
+    let message = eviction_text(message);
+    match reason {
+        EvictionReason::Nondeterminism => tracing::error!(
+            %run_id,
+            "the run's history does not fit its definition: {message}"
+        ),
+        EvictionReason::Fatal | EvictionReason::PaginationOrHistoryFetch => {
+            tracing::warn!(%run_id, "the run was dropped: {message}");
+        }
+        // It was logged when the task was failed.
+        EvictionReason::LangFail => {}
+        _ => tracing::debug!(%run_id, reason = reason.as_str_name(), "evicted: {message}"),
+    }
+}
+
+fn log(run_id: &str, command: &CommandKind) {
+    let CommandKind::Log {
+        level,
+        message,
+        fields,
+    } = command
+    else {
+        return;
+    };
+    let fields: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let fields = fields.join(" ");
+    match level {
+        LogLevel::Debug => tracing::debug!(%run_id, %fields, "{message}"),
+        LogLevel::Info => tracing::info!(%run_id, %fields, "{message}"),
+        LogLevel::Warn => tracing::warn!(%run_id, %fields, "{message}"),
+        LogLevel::Error => tracing::error!(%run_id, %fields, "{message}"),
+    }
+}

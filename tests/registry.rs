@@ -1,0 +1,145 @@
+//! The watched folder of definitions: what is saved is in force, what is broken is reported and changes nothing.
+
+use std::fs;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use segno::registry::{Change, Folder, Registry, load};
+
+/// Far longer than any change takes; a test that waits this long fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn definition(workflow: &str, result: u32) -> String {
+    format!("segno: 1\nworkflow: {workflow}\nsteps:\n  - return: {result}\n")
+}
+
+fn open(root: &Path) -> (Folder, Receiver<Change>) {
+    let (tell, told) = channel();
+    let observer = std::sync::Mutex::new(tell);
+    let folder = Folder::open(root, move |change| {
+        let _ = observer.lock().unwrap().send(change);
+    });
+    (folder.unwrap(), told)
+}
+
+/// The next change, in words.
+fn next(changes: &Receiver<Change>) -> String {
+    match changes.recv_timeout(PATIENCE).expect("nothing changed") {
+        Change::Added { workflow_type, .. } => format!("added {workflow_type}"),
+        Change::Changed { workflow_type, .. } => format!("changed {workflow_type}"),
+        Change::Removed { workflow_type } => format!("removed {workflow_type}"),
+        Change::Broken {
+            stays, diagnostics, ..
+        } => {
+            let codes: Vec<_> = diagnostics.iter().map(|d| d.code).collect();
+            format!("broken {} stays [{}]", codes.join(" "), stays.join(" "))
+        }
+        Change::Unreadable { reason } => format!("unreadable {reason}"),
+    }
+}
+
+fn digest(folder: &Folder, workflow: &str) -> String {
+    folder.newest(workflow).unwrap().bundle.digest.clone()
+}
+
+#[test]
+fn what_is_saved_is_in_force() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("a.yaml"), definition("a", 1)).unwrap();
+    fs::write(
+        root.path().join("a.test.yaml"),
+        "test: of a\nworkflow: nothing\n",
+    )
+    .unwrap();
+    fs::write(root.path().join("values.yml"), "other: yaml\n").unwrap();
+    let (folder, changes) = open(root.path());
+    assert_eq!(next(&changes), "added a");
+    assert_eq!(folder.workflow_types(), ["a"]);
+    let first = folder.newest("a").unwrap();
+
+    fs::write(root.path().join("a.yaml"), definition("a", 2)).unwrap();
+    assert_eq!(next(&changes), "changed a");
+    assert_ne!(digest(&folder, "a"), first.bundle.digest);
+    assert!(
+        folder.by_digest(&first.bundle.digest).is_some(),
+        "a run may have just begun with it"
+    );
+
+    fs::create_dir(root.path().join("more")).unwrap();
+    fs::write(root.path().join("more/b.yml"), definition("b", 1)).unwrap();
+    assert_eq!(next(&changes), "added b");
+
+    fs::remove_file(root.path().join("a.yaml")).unwrap();
+    assert_eq!(next(&changes), "removed a");
+    assert_eq!(folder.workflow_types(), ["b"]);
+}
+
+#[test]
+fn an_editor_may_write_aside_and_rename() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("a.yaml"), definition("a", 1)).unwrap();
+    let (_folder, changes) = open(root.path());
+    assert_eq!(next(&changes), "added a");
+    for result in 2..5 {
+        let aside = root.path().join(".a.yaml.swp");
+        fs::write(&aside, definition("a", result)).unwrap();
+        fs::rename(&aside, root.path().join("a.yaml")).unwrap();
+        assert_eq!(next(&changes), "changed a");
+    }
+    // An editor that truncates first does not take the definition out of force.
+    fs::write(root.path().join("a.yaml"), "").unwrap();
+    fs::write(root.path().join("b.yaml"), definition("b", 1)).unwrap();
+    assert_eq!(next(&changes), "added b");
+}
+
+#[test]
+fn a_broken_file_leaves_its_last_good_version_in_force() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("a.yaml");
+    fs::write(&path, definition("a", 1)).unwrap();
+    let (folder, changes) = open(root.path());
+    assert_eq!(next(&changes), "added a");
+    let good = digest(&folder, "a");
+
+    fs::write(&path, "segno: 1\nworkflow: a\nsteps: [\n").unwrap();
+    assert_eq!(next(&changes), "broken yaml-syntax stays [a]");
+    fs::write(
+        &path,
+        "segno: 1\nworkflow: a\nsteps:\n  - return: ${ nobody }\n",
+    )
+    .unwrap();
+    assert!(next(&changes).starts_with("broken "));
+    assert_eq!(digest(&folder, "a"), good);
+
+    fs::write(&path, definition("a", 2)).unwrap();
+    assert_eq!(next(&changes), "changed a");
+}
+
+#[test]
+fn two_files_with_one_workflow_type_are_a_mistake() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("a.yaml"), definition("a", 1)).unwrap();
+    fs::write(root.path().join("b.yaml"), definition("a", 2)).unwrap();
+    let (_folder, changes) = open(root.path());
+    assert_eq!(next(&changes), "added a");
+    assert_eq!(next(&changes), "broken duplicate-workflow stays []");
+}
+
+#[test]
+fn a_bundle_holds_what_its_definition_uses() {
+    let root = tempfile::tempdir().unwrap();
+    let shared =
+        |limit: u32| format!("segno: 1\nblocks:\n  limit:\n    do:\n      - return: {limit}\n");
+    fs::write(root.path().join("shared.yaml"), shared(1)).unwrap();
+    let text = "segno: 1\nworkflow: a\nuse: [shared.yaml]\nsteps:\n  - call: limit\n";
+    fs::write(root.path().join("a.yaml"), text).unwrap();
+    let (folder, changes) = open(root.path());
+    assert_eq!(next(&changes), "added a");
+    let entry = folder.newest("a").unwrap();
+    let unpacked = load(&entry.bundle.bytes).unwrap();
+    assert_eq!(unpacked.bundle.digest, entry.bundle.digest);
+
+    fs::write(root.path().join("shared.yaml"), shared(2)).unwrap();
+    assert_eq!(next(&changes), "changed a");
+}
