@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use segno::expression::{Environment, Type, check_template, template};
+use segno::expression::{Environment, Type, check_template, check_template_as, template};
 use segno::report::{Format, Report};
 use segno::source::Sources;
 use segno::yaml;
@@ -47,5 +47,48 @@ fn templates_give_their_reports() {
         }
         let wanted = std::fs::read_to_string(&wanted_path).unwrap_or_default();
         assert!(found == wanted, "{}:\n{found}", path.display());
+    }
+}
+
+#[test]
+fn data_that_does_not_fit_is_named_where_it_stands() {
+    let schema = std::fs::read_to_string(folder().join("input.schema.json")).expect("the schema");
+    let schema = serde_json::from_str(&schema).expect("the schema is JSON");
+    let wanted = Type::from_schema(&schema, &|_| None);
+    let environment = Environment::new().with("state", 0, Type::Dynamic);
+    let cases: [(&str, &[&str]); 6] = [
+        ("{order_id: a, total: 1, items: []}", &[]),
+        (
+            "{order_id: '${ state.a }', total: '${ state.b }', items: '${ state.c }'}",
+            &[],
+        ),
+        (
+            "{order_id: '${ 1 + 1 }', total: 1.5, items: []}",
+            &["expected string: int is no string"],
+        ),
+        (
+            "{order_id: a, items: []}",
+            &["the field `total` is missing"],
+        ),
+        (
+            "{order_id: a, total: 1, items: [{price: x}, {quantity: '${ 1.5 }'}]}",
+            &[
+                "expected int or double: string is no int or double",
+                "expected int: double is no int",
+            ],
+        ),
+        (
+            "{order_id: a, total: 1, items: [], labels: {a: 1}}",
+            &["expected string: int is no string"],
+        ),
+    ];
+    for (text, messages) in cases {
+        let mut sources = Sources::default();
+        let file = sources.add("case", text);
+        let (nodes, _) = yaml::read(file, text);
+        let (template, _) = template(&nodes[0]);
+        let (_, diagnostics) = check_template_as(&template, &environment, &wanted);
+        let found: Vec<&str> = diagnostics.iter().map(|d| d.message.as_str()).collect();
+        assert_eq!(found, messages, "{text}");
     }
 }

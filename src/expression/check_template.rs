@@ -1,8 +1,11 @@
 //! Checks the data that a template gives, also against the type that is wanted of it.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::check::Checker;
 use super::template::{TemplateKind, TemplateNode};
-use super::types::{Other, Presence, Type, joined};
+use super::types::{Object, Other, Presence, Type, joined};
 use crate::diagnostic::Diagnostic;
 use crate::source::{Range, Spanned};
 use crate::value::Value;
@@ -46,6 +49,10 @@ impl Checker<'_> {
     ) -> Type {
         let object = wanted.and_then(|w| match w.alternatives() {
             [Type::Object(object)] | [Type::Object(object), Type::Null] => Some(object.clone()),
+            [Type::Map(_, value)] | [Type::Map(_, value), Type::Null] => Some(Arc::new(Object {
+                fields: BTreeMap::new(),
+                other: Other::Allowed((**value).clone()),
+            })),
             _ => None,
         });
         let mut fields = Vec::new();
