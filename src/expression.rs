@@ -9,6 +9,7 @@
 //! (docs/expressions.md) are made.
 
 mod ast;
+mod builder;
 mod check;
 mod check_template;
 mod code;

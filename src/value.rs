@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use json::{JsonError, from_json, parse_json, to_json, to_json_string};
-pub use map::{Key, Map};
+pub use map::{Index, Key, Map};
 pub use network::Cidr;
 pub use payload::{Encoded, Payload};
 pub use time::{Duration, Timestamp};

@@ -8,7 +8,7 @@ use super::ast::{ComprehensionKind, Operator};
 use super::functions::Overload;
 use super::functions::workflow::DEPENDS_ON_RUN;
 use crate::source::{FileId, Range};
-use crate::value::{Key, Value};
+use crate::value::{Index, Key, Value};
 
 /// Where an operation stands in [`Code`].
 pub(super) type Id = u32;
@@ -97,6 +97,7 @@ pub(super) enum Operation {
     /// A map whose keys are known strings, none twice.
     Record {
         keys: Box<[Key]>,
+        index: Option<Arc<Index>>,
         values: Box<[Id]>,
     },
     /// Texts and values side by side, as a template has them.

@@ -10,7 +10,7 @@ use super::evaluate;
 use super::functions;
 use super::template::{Template, TemplateKind, TemplateNode};
 use crate::source::{Range, Spanned};
-use crate::value::{Key, Value};
+use crate::value::{Index, Key, Value};
 
 /// What folding a constant may cost; what costs more is left to the evaluation, which has a budget of its own.
 const FOLDING_COST_MAX: u64 = 1_000;
@@ -427,8 +427,12 @@ impl<'e> Compiler<'e> {
 
     fn record(&mut self, mark: usize, keys: Vec<Key>, values: Box<[Id]>, range: Range) -> Id {
         let cost = 1 + keys.len() as u32;
-        let keys = keys.into();
-        let id = self.push_costly(Operation::Record { keys, values }, range, cost);
+        let operation = Operation::Record {
+            index: Index::of(keys.iter()),
+            keys: keys.into(),
+            values,
+        };
+        let id = self.push_costly(operation, range, cost);
         self.fold(mark, id)
     }
 

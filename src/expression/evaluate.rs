@@ -134,11 +134,7 @@ impl<'a> Machine<'a> {
                 self.located(id, operators::negate(&operand))?
             }
             Operation::Conditional(operands) => return self.conditional(operands, scope),
-            Operation::Add(operands) => {
-                let operands = self.all(operands, scope)?;
-                let sum = operators::add(&operands, &mut self.call.budget);
-                self.located(id, sum)?
-            }
+            Operation::Add(operands) => self.with_all(id, operands, scope, operators::add)?,
             Operation::Call(call) => self.call(id, call, scope)?,
             Operation::Index {
                 operand,
@@ -154,12 +150,17 @@ impl<'a> Machine<'a> {
                 self.located(id, optional_select(&operand, field))?
             }
             Operation::List(items) => self.list(id, items, scope)?,
-            Operation::Record { keys, values } => self.record(keys, values, scope)?,
+            Operation::Record {
+                keys,
+                index,
+                values,
+            } => {
+                let entries = self.record(keys, values, scope)?;
+                Value::map(Map::from_indexed(entries, index.clone()))
+            }
             Operation::Map(entries) => self.map(id, entries, scope)?,
             Operation::Concatenation(parts) => {
-                let parts = self.all(parts, scope)?;
-                let text = functions::text::concatenate(&parts, &mut self.call.budget);
-                self.located(id, text)?
+                self.with_all(id, parts, scope, functions::text::concatenate)?
             }
             Operation::Comprehension(looped) => comprehension::run(self, id, looped, scope)?,
             Operation::Bind { value, body } => self.bind(*value, *body, scope)?,
@@ -219,6 +220,31 @@ impl<'a> Machine<'a> {
             operands.push(self.eval(*id, scope)?);
         }
         Ok(operands)
+    }
+
+    /// Computes from all operands at once; a few of them need no list of their own.
+    fn with_all<'s>(
+        &mut self,
+        id: Id,
+        ids: &[Id],
+        scope: Option<&'s Scope<'s>>,
+        compute: fn(&[Operand], &mut Budget) -> std::result::Result<Value, Failure>,
+    ) -> Result<Value>
+    where
+        'a: 's,
+    {
+        const FEW: usize = 4;
+        let value = if ids.len() <= FEW {
+            let mut operands = [const { Operand::Owned(Value::Null) }; FEW];
+            for (operand, id) in operands.iter_mut().zip(ids) {
+                *operand = self.eval(*id, scope)?;
+            }
+            compute(&operands[..ids.len()], &mut self.call.budget)
+        } else {
+            let operands = self.all(ids, scope)?;
+            compute(&operands, &mut self.call.budget)
+        };
+        self.located(id, value)
     }
 
     #[inline]
@@ -389,7 +415,7 @@ impl<'a> Machine<'a> {
         keys: &[Key],
         values: &[Id],
         scope: Option<&'s Scope<'s>>,
-    ) -> Result<Value>
+    ) -> Result<Vec<(Key, Value)>>
     where
         'a: 's,
     {
@@ -397,7 +423,7 @@ impl<'a> Machine<'a> {
         for (key, value) in keys.iter().zip(values) {
             entries.push((key.clone(), self.eval(*value, scope)?.into_owned()));
         }
-        Ok(Value::map(Map::from_distinct(entries)))
+        Ok(entries)
     }
 
     fn map<'s>(

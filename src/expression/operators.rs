@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::ast::Operator;
+use super::builder::Text;
 use super::context::{Budget, Failure, Operand};
 use crate::value::{Key, Map, Value};
 
@@ -189,13 +190,13 @@ fn concatenate_strings(operands: &[Operand], budget: &mut Budget) -> Result<Valu
         length += text.len();
     }
     budget.charge_bytes(length)?;
-    let mut all = String::with_capacity(length);
+    let mut all = Text::new();
     for operand in operands {
         if let Value::String(text) = &**operand {
             all.push_str(text);
         }
     }
-    Ok(Value::string(all))
+    Ok(all.into_value())
 }
 
 pub fn equal(a: &Value, b: &Value, budget: &mut Budget) -> Result<bool> {

@@ -1,10 +1,10 @@
 //! A map that keeps the order in which its entries were put in, so that iterating it is deterministic.
 
-use std::borrow::Borrow;
-use std::hash::{Hash, Hasher};
+use std::fmt;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use indexmap::{Equivalent, IndexMap};
+use hashbrown::HashTable;
 use rustc_hash::FxBuildHasher;
 
 use super::Value;
@@ -70,24 +70,9 @@ impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self {
             Key::Bool(b) => b.hash(state),
-            Key::String(s) => str::hash(s.borrow(), state),
+            Key::String(s) => str::hash(s, state),
             number => number.number().hash(state),
         }
-    }
-}
-
-/// Looks a string key up without making one.
-struct Name<'a>(&'a str);
-
-impl Hash for Name<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
-    }
-}
-
-impl Equivalent<Key> for Name<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        key.as_str() == Some(self.0)
     }
 }
 
@@ -109,24 +94,52 @@ impl From<String> for Key {
     }
 }
 
-/// Entries that are found faster one after the other than by their hash.
+/// Entries that are found faster one after the other than by their hash. Most maps are this small.
 const FEW_ENTRIES_MAX: usize = 12;
 
 /// Equal maps have equal entries; their order does not count.
 #[derive(Debug, Clone, Default)]
-pub struct Map(Entries);
-
-#[derive(Debug, Clone)]
-enum Entries {
-    /// Most maps are small: no hash is computed for them, and nothing but the entries is kept.
-    Few(Vec<(Key, Value)>),
-    Many(IndexMap<Key, Value, FxBuildHasher>),
+pub struct Map {
+    entries: Vec<(Key, Value)>,
+    /// Where the keys are, once there are more than a few. Maps built by the same expression share it.
+    index: Option<Arc<Index>>,
 }
 
-impl Default for Entries {
-    fn default() -> Self {
-        Entries::Few(Vec::new())
+/// The positions of many keys by their hashes.
+#[derive(Clone)]
+pub struct Index(HashTable<u32>);
+
+impl Index {
+    /// The index of keys that are all different, if they are many enough to need one.
+    pub fn of<'k>(keys: impl ExactSizeIterator<Item = &'k Key>) -> Option<Arc<Index>> {
+        if keys.len() <= FEW_ENTRIES_MAX {
+            return None;
+        }
+        let hashes: Vec<u64> = keys.map(hash).collect();
+        let mut table = HashTable::with_capacity(hashes.len());
+        for (position, hash) in hashes.iter().enumerate() {
+            table.insert_unique(*hash, position as u32, |p| hashes[*p as usize]);
+        }
+        Some(Arc::new(Index(table)))
     }
+}
+
+impl fmt::Debug for Index {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Index({})", self.0.len())
+    }
+}
+
+fn hash(key: &Key) -> u64 {
+    match key {
+        Key::String(name) => hash_name(name),
+        other => FxBuildHasher.hash_one(other),
+    }
+}
+
+/// As [`Key`] hashes a string.
+fn hash_name(name: &str) -> u64 {
+    FxBuildHasher.hash_one(name)
 }
 
 impl Map {
@@ -135,78 +148,82 @@ impl Map {
     }
 
     pub fn with_capacity(capacity: usize) -> Self {
-        Map(if capacity <= FEW_ENTRIES_MAX {
-            Entries::Few(Vec::with_capacity(capacity))
-        } else {
-            Entries::Many(IndexMap::with_capacity_and_hasher(capacity, FxBuildHasher))
-        })
+        Map {
+            entries: Vec::with_capacity(capacity),
+            index: None,
+        }
     }
 
-    /// A map of entries whose keys are all different.
-    pub fn from_distinct(entries: Vec<(Key, Value)>) -> Self {
-        Map(if entries.len() <= FEW_ENTRIES_MAX {
-            Entries::Few(entries)
-        } else {
-            Entries::Many(entries.into_iter().collect())
-        })
+    /// A map of entries whose keys are all different, and the index of just these keys.
+    pub fn from_indexed(entries: Vec<(Key, Value)>, index: Option<Arc<Index>>) -> Self {
+        debug_assert_eq!(index.is_some(), entries.len() > FEW_ENTRIES_MAX);
+        Map { entries, index }
+    }
+
+    fn position(&self, key: &Key) -> Option<usize> {
+        match &self.index {
+            None => self.entries.iter().position(|(k, _)| k == key),
+            Some(index) => index
+                .0
+                .find(hash(key), |i| self.entries[*i as usize].0 == *key)
+                .map(|i| *i as usize),
+        }
+    }
+
+    fn position_of_name(&self, name: &str) -> Option<usize> {
+        let is_name = |key: &Key| matches!(key, Key::String(k) if **k == *name);
+        match &self.index {
+            None => self.entries.iter().position(|(k, _)| is_name(k)),
+            Some(index) => index
+                .0
+                .find(hash_name(name), |i| is_name(&self.entries[*i as usize].0))
+                .map(|i| *i as usize),
+        }
     }
 
     pub fn get(&self, name: &str) -> Option<&Value> {
-        match &self.0 {
-            Entries::Few(entries) => entries
-                .iter()
-                .find(|(key, _)| matches!(key, Key::String(k) if **k == *name))
-                .map(|(_, value)| value),
-            Entries::Many(entries) => entries.get(&Name(name)),
-        }
+        self.position_of_name(name).map(|i| &self.entries[i].1)
     }
 
     pub fn get_key(&self, key: &Key) -> Option<&Value> {
-        match &self.0 {
-            Entries::Few(entries) => entries.iter().find(|(k, _)| k == key).map(|(_, v)| v),
-            Entries::Many(entries) => entries.get(key),
-        }
+        self.position(key).map(|i| &self.entries[i].1)
     }
 
     pub fn contains(&self, name: &str) -> bool {
-        self.get(name).is_some()
+        self.position_of_name(name).is_some()
     }
 
     /// Puts an entry in; one that is there keeps its place and gets the new value.
     pub fn insert(&mut self, key: impl Into<Key>, value: impl Into<Value>) -> Option<Value> {
         let (key, value) = (key.into(), value.into());
-        let few = match &mut self.0 {
-            Entries::Few(entries) => entries,
-            Entries::Many(entries) => return entries.insert(key, value),
-        };
-        if let Some((_, old)) = few.iter_mut().find(|(k, _)| *k == key) {
-            return Some(std::mem::replace(old, value));
+        if let Some(i) = self.position(&key) {
+            return Some(std::mem::replace(&mut self.entries[i].1, value));
         }
-        if few.len() < FEW_ENTRIES_MAX {
-            few.push((key, value));
-            return None;
+        let position = self.entries.len() as u32;
+        let key_hash = hash(&key);
+        self.entries.push((key, value));
+        match &mut self.index {
+            Some(index) => {
+                let entries = &self.entries;
+                let rehash = |i: &u32| hash(&entries[*i as usize].0);
+                Arc::make_mut(index)
+                    .0
+                    .insert_unique(key_hash, position, rehash);
+            }
+            None => self.index = Index::of(self.entries.iter().map(|(key, _)| key)),
         }
-        let mut many: IndexMap<Key, Value, FxBuildHasher> = few.drain(..).collect();
-        many.insert(key, value);
-        self.0 = Entries::Many(many);
         None
     }
 
     pub fn remove(&mut self, name: &str) -> Option<Value> {
-        match &mut self.0 {
-            Entries::Few(entries) => {
-                let position = entries.iter().position(|(k, _)| k.as_str() == Some(name))?;
-                Some(entries.remove(position).1)
-            }
-            Entries::Many(entries) => entries.shift_remove(&Name(name)),
-        }
+        let position = self.position_of_name(name)?;
+        let (_, value) = self.entries.remove(position);
+        self.index = Index::of(self.entries.iter().map(|(key, _)| key));
+        Some(value)
     }
 
     pub fn iter(&self) -> Iter<'_> {
-        match &self.0 {
-            Entries::Few(entries) => Iter::Few(entries.iter()),
-            Entries::Many(entries) => Iter::Many(entries.iter()),
-        }
+        self.entries.iter().map(|(key, value)| (key, value))
     }
 
     pub fn keys(&self) -> impl ExactSizeIterator<Item = &Key> {
@@ -218,16 +235,19 @@ impl Map {
     }
 
     pub fn len(&self) -> usize {
-        match &self.0 {
-            Entries::Few(entries) => entries.len(),
-            Entries::Many(entries) => entries.len(),
-        }
+        self.entries.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.entries.is_empty()
     }
 }
+
+/// The entries in their order.
+pub type Iter<'m> = std::iter::Map<
+    std::slice::Iter<'m, (Key, Value)>,
+    fn(&'m (Key, Value)) -> (&'m Key, &'m Value),
+>;
 
 impl PartialEq for Map {
     fn eq(&self, other: &Self) -> bool {
@@ -235,42 +255,6 @@ impl PartialEq for Map {
         self.len() == other.len() && self.iter().all(same)
     }
 }
-
-/// The entries in their order.
-#[derive(Debug, Clone)]
-pub enum Iter<'m> {
-    Few(std::slice::Iter<'m, (Key, Value)>),
-    Many(indexmap::map::Iter<'m, Key, Value>),
-}
-
-impl<'m> Iterator for Iter<'m> {
-    type Item = (&'m Key, &'m Value);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self {
-            Iter::Few(entries) => entries.next().map(|(key, value)| (key, value)),
-            Iter::Many(entries) => entries.next(),
-        }
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        match self {
-            Iter::Few(entries) => entries.size_hint(),
-            Iter::Many(entries) => entries.size_hint(),
-        }
-    }
-}
-
-impl DoubleEndedIterator for Iter<'_> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        match self {
-            Iter::Few(entries) => entries.next_back().map(|(key, value)| (key, value)),
-            Iter::Many(entries) => entries.next_back(),
-        }
-    }
-}
-
-impl ExactSizeIterator for Iter<'_> {}
 
 impl<K: Into<Key>, V: Into<Value>> FromIterator<(K, V)> for Map {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
@@ -285,42 +269,12 @@ impl<K: Into<Key>, V: Into<Value>> FromIterator<(K, V)> for Map {
 
 impl IntoIterator for Map {
     type Item = (Key, Value);
-    type IntoIter = IntoIter;
+    type IntoIter = std::vec::IntoIter<(Key, Value)>;
 
     fn into_iter(self) -> Self::IntoIter {
-        match self.0 {
-            Entries::Few(entries) => IntoIter::Few(entries.into_iter()),
-            Entries::Many(entries) => IntoIter::Many(entries.into_iter()),
-        }
+        self.entries.into_iter()
     }
 }
-
-/// The entries themselves, in their order.
-#[derive(Debug)]
-pub enum IntoIter {
-    Few(std::vec::IntoIter<(Key, Value)>),
-    Many(indexmap::map::IntoIter<Key, Value>),
-}
-
-impl Iterator for IntoIter {
-    type Item = (Key, Value);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self {
-            IntoIter::Few(entries) => entries.next(),
-            IntoIter::Many(entries) => entries.next(),
-        }
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        match self {
-            IntoIter::Few(entries) => entries.size_hint(),
-            IntoIter::Many(entries) => entries.size_hint(),
-        }
-    }
-}
-
-impl ExactSizeIterator for IntoIter {}
 
 impl serde::Serialize for Map {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -330,8 +284,64 @@ impl serde::Serialize for Map {
 
 impl<'de> serde::Deserialize<'de> for Map {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let entries: IndexMap<Key, Value, FxBuildHasher> =
-            serde::Deserialize::deserialize(deserializer)?;
-        Ok(Map::from_distinct(entries.into_iter().collect()))
+        deserializer.deserialize_map(EntriesVisitor)
+    }
+}
+
+struct EntriesVisitor;
+
+impl<'de> serde::de::Visitor<'de> for EntriesVisitor {
+    type Value = Map;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut entries: A) -> Result<Map, A::Error> {
+        let mut map = Map::new();
+        while let Some((key, value)) = entries.next_entry::<Key, Value>()? {
+            map.insert(key, value);
+        }
+        Ok(map)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maps_of_any_size_keep_order_and_find_their_entries() {
+        for size in [0, 1, FEW_ENTRIES_MAX, FEW_ENTRIES_MAX + 1, 100] {
+            let mut map: Map = (0..size).map(|i| (format!("k{i}"), i as i64)).collect();
+            let names: Vec<String> = (0..size).map(|i| format!("k{i}")).collect();
+            assert!(map.keys().filter_map(Key::as_str).eq(names.iter()));
+            for (i, name) in names.iter().enumerate() {
+                assert_eq!(map.get(name), Some(&Value::Int(i as i64)));
+                assert_eq!(map.get_key(&Key::from(&**name)), map.get(name));
+            }
+            assert_eq!(map.get("other"), None);
+            assert_eq!(map.insert("k0", 7i64), (size > 0).then_some(Value::Int(0)));
+            assert_eq!(map.remove("k0"), Some(Value::Int(7)));
+            assert_eq!(map.len(), size.saturating_sub(1));
+            assert!(names.iter().skip(1).all(|name| map.contains(name)));
+        }
+    }
+
+    #[test]
+    fn a_shared_index_is_copied_before_it_changes() {
+        let map: Map = (0..100).map(|i| (format!("k{i}"), i64::from(i))).collect();
+        let mut other = map.clone();
+        other.insert("new", 1i64);
+        assert!(other.contains("new") && !map.contains("new"));
+        assert_eq!(map.len() + 1, other.len());
+    }
+
+    #[test]
+    fn int_and_uint_of_one_number_are_one_key() {
+        let mut map = Map::new();
+        map.insert(Key::Int(1), "a");
+        assert_eq!(map.get_key(&Key::Uint(1)), Some(&Value::from("a")));
+        assert_eq!(map.insert(Key::Uint(1), "b"), Some(Value::from("a")));
     }
 }

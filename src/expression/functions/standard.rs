@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Call, Row, Section, map, row, string, text, unexpected};
+use crate::expression::builder::Text;
 use crate::expression::context::{Failure, Operand};
 use crate::expression::operators::shown;
 use crate::value::{Timestamp, Value};
@@ -421,9 +422,9 @@ fn to_string(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
             .map(Value::from)
             .map_err(|_| Failure::new("invalid UTF-8 in bytes, cannot convert to string"));
     }
-    let mut out = String::new();
+    let mut out = Text::new();
     text::write(&arguments[0], &mut out, &mut call.budget)?;
-    Ok(Value::string(out))
+    Ok(out.into_value())
 }
 
 fn to_bytes(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {

@@ -1,6 +1,7 @@
 //! The strings extension library. Positions are counted in characters.
 
 use super::{Call, Row, Section, format, int, list, row, string, text};
+use crate::expression::builder::Text;
 use crate::expression::context::{Failure, Operand};
 use crate::value::Value;
 
@@ -323,7 +324,7 @@ fn quote(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
 
 /// The text of a value within other text.
 pub(super) fn shown(value: &Value, call: &mut Call) -> Result<String, Failure> {
-    let mut out = String::new();
+    let mut out = Text::new();
     text::write(value, &mut out, &mut call.budget)?;
-    Ok(out)
+    Ok(out.as_str().to_owned())
 }

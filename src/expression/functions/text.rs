@@ -2,20 +2,21 @@
 
 use std::fmt::Write as _;
 
+use crate::expression::builder::Text;
 use crate::expression::context::{Budget, Failure, Operand};
 use crate::value::{Value, to_json_string};
 
 /// One value after the other, as a template has them.
 pub fn concatenate(parts: &[Operand], budget: &mut Budget) -> Result<Value, Failure> {
-    let mut out = String::new();
+    let mut out = Text::new();
     for part in parts {
         write(part, &mut out, budget)?;
     }
-    Ok(Value::string(out))
+    Ok(out.into_value())
 }
 
 /// Appends what `string()` of the value is.
-pub fn write(value: &Value, out: &mut String, budget: &mut Budget) -> Result<(), Failure> {
+pub fn write(value: &Value, out: &mut Text, budget: &mut Budget) -> Result<(), Failure> {
     match value {
         Value::String(text) | Value::Type(text) => {
             budget.charge_bytes(text.len())?;
@@ -66,13 +67,13 @@ pub fn charge_whole(value: &Value, budget: &mut Budget) -> Result<(), Failure> {
     }
 }
 
-fn display(value: &impl std::fmt::Display, out: &mut String) {
+fn display(value: &impl std::fmt::Display, out: &mut Text) {
     // Writing to a string cannot fail.
     let _ = write!(out, "{value}");
 }
 
 /// The shortest digits that read back the same; an exponent below 1e-4 and from 1e21 on.
-pub fn double(d: f64, out: &mut String) {
+pub fn double(d: f64, out: &mut Text) {
     if d.is_nan() {
         out.push_str("NaN");
     } else if d.is_infinite() {
