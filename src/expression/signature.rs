@@ -115,6 +115,7 @@ fn is_type(text: &str) -> bool {
 fn simple(text: &str) -> Option<Type> {
     Some(match text {
         "any" => Type::Dynamic,
+        "nothing" => Type::Never,
         "null" => Type::Null,
         "bool" => Type::Bool,
         "int" => Type::Int,

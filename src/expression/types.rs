@@ -172,6 +172,10 @@ impl Type {
             (Type::List(a), Type::List(b)) => Type::list(a.join(b)),
             (Type::Optional(a), Type::Optional(b)) => Type::optional(a.join(b)),
             (Type::Map(k, v), Type::Map(l, w)) => Type::map(k.join(l), v.join(w)),
+            (Type::Abstract(a, x), Type::Abstract(b, y)) if a == b && x.len() == y.len() => {
+                let parameters = x.iter().zip(y.iter()).map(|(p, q)| p.join(q)).collect();
+                Type::Abstract(a.clone(), parameters)
+            }
             (Type::Object(a), Type::Object(b)) => Type::Object(Arc::new(a.join(b))),
             (Type::Object(o), Type::Map(k, v)) | (Type::Map(k, v), Type::Object(o)) => {
                 Type::map(k.join(&Type::String), v.join(&o.values()))

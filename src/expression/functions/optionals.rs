@@ -21,7 +21,7 @@ const ROWS: &[Row] = &[
         &["optional.of(1).hasValue()"],
     ),
     row(
-        "optional.none() -> optional(any)",
+        "optional.none() -> optional(nothing)",
         none,
         "An optional without a value.",
         &["!optional.none().hasValue()"],
