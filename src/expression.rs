@@ -30,7 +30,6 @@ mod result;
 mod scan;
 mod schema;
 mod signature;
-mod syntax_error;
 mod template;
 mod types;
 

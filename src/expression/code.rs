@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use regex::Regex;
-
 use super::ast::{ComprehensionKind, Operator};
-use super::functions::Overload;
 use super::functions::workflow::DEPENDS_ON_RUN;
+use super::functions::{Overload, regex::Regex};
 use crate::source::{FileId, Range};
 use crate::value::{Index, Key, Value};
 

@@ -18,8 +18,6 @@ pub mod workflow;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use ::regex::Regex;
-
 use super::code::CallOperation;
 use super::context::{Budget, Failure, Host, Operand};
 use super::signature::{Kinds, Signature, kind, kinds};
@@ -216,7 +214,7 @@ pub struct Call<'h> {
     pub budget: Budget,
     pub host: &'h mut dyn Host,
     /// The call's pattern, where it was compiled beforehand.
-    pub regex: Option<Regex>,
+    pub regex: Option<regex::Regex>,
     pub compiled: regex::Compiled,
 }
 

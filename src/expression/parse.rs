@@ -1,5 +1,7 @@
 //! Text to syntax tree: bounds first, then the grammar, then precedence, reserved words and macros.
 
+mod syntax_error;
+
 use std::sync::Arc;
 
 use pest::Parser;
@@ -9,7 +11,6 @@ use super::ast::{Entry, Expression, Item, Kind, Node, Operator};
 use super::literal;
 use super::macros;
 use super::scan::{End, scan};
-use super::syntax_error;
 use crate::diagnostic::Diagnostic;
 use crate::limits::{
     EXPRESSION_BRACKETS_DEPTH_MAX, EXPRESSION_DEPTH_MAX, EXPRESSION_SIZE_BYTES_MAX,

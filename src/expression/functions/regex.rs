@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use regex::{Regex, RegexBuilder};
+pub use regex::Regex;
+use regex::RegexBuilder;
 
 use super::{Call, Row, Section, int, row, string};
 use crate::expression::context::{Budget, Failure, Operand};

@@ -2,7 +2,7 @@
 
 use pest::error::{Error, ErrorVariant, InputLocation};
 
-use super::parse::Rule;
+use super::Rule;
 use crate::diagnostic::Diagnostic;
 use crate::source::TextMap;
 
