@@ -1,11 +1,13 @@
 //! What a definition may hold, key by key: the one list from which all others are made.
 
 mod options;
+mod step_options;
 mod steps;
 mod top;
 
 pub use options::{ACTIVITY_OPTIONS, CHILD_OPTIONS, PRIORITY, RETRY_POLICY, START};
-pub use steps::{ACTIONS, CATCH, COMMON, STARTED};
+pub use step_options::CATCH;
+pub use steps::{ACTIONS, COMMON, STARTED};
 pub use top::{BLOCK, CONTRACT, DEFAULTS, DEFINITION, LIBRARY, QUERY, SIGNAL, UPDATE};
 
 use super::table::Action;

@@ -1,0 +1,239 @@
+//! The options that only one action has, or a few.
+
+use super::options::RETRY_POLICY;
+use crate::definition::table::{Choice, Field, Shape, Table, choice, field};
+
+pub static ARGUMENTS: &[Field] = &[
+    field("input", Shape::Template, "The argument."),
+    field(
+        "args",
+        Shape::Templates,
+        "Several arguments, in the place of `input`.",
+    ),
+];
+
+pub static INPUT: &[Field] = &[field("input", Shape::Template, "The argument.")];
+
+pub static UNTIL: Table = Table {
+    name: "a timer",
+    groups: &[&[field(
+        "until",
+        Shape::TextTemplate,
+        "A timestamp, or a text in RFC 3339.",
+    )
+    .required()]],
+};
+
+pub const TIMEOUT: Field =
+    field("timeout", Shape::Duration, "The longest to wait.").default("without bound");
+
+pub static WAIT: Table = Table {
+    name: "a wait",
+    groups: &[&[
+        field(
+            "signal",
+            Shape::Text,
+            "The name of a signal: its next one, in order of arrival, also one that came before.",
+        ),
+        field(
+            "until",
+            Shape::Expression,
+            "A condition over `state`: waits until it holds.",
+        ),
+        TIMEOUT,
+    ]],
+};
+
+pub static CASE: Table = Table {
+    name: "a case",
+    groups: &[&[
+        field(
+            "is",
+            Shape::Template,
+            "Taken where the value of `switch` equals this.",
+        ),
+        field(
+            "in",
+            Shape::Template,
+            "Taken where the value of `switch` is among these.",
+        ),
+        field("when", Shape::Expression, "Taken where this is true."),
+        field("do", Shape::Steps, "What to do.").required(),
+    ]],
+};
+
+pub static ON_FAILURE: &[Choice] = &[
+    choice(
+        "cancel_others",
+        "the first failure cancels the other branches",
+    ),
+    choice("wait_all", "the others finish first, then the step fails"),
+];
+
+pub static ON_COMPENSATION_FAILURE: &[Choice] = &[
+    choice(
+        "continue",
+        "go on with the other compensations, then fail with the first failure",
+    ),
+    choice(
+        "fail",
+        "stop compensating and fail with the compensation's failure",
+    ),
+];
+
+pub static CATCH: Table = Table {
+    name: "a catch",
+    groups: &[&[
+        field("error", Shape::TextOrTexts, "Kinds (`application`, `timeout`, `cancelled`, `terminated`, `child_workflow`, `activity`, `nexus`) or types of failures.").default("any failure but a cancellation"),
+        field("when", Shape::Expression, "Caught only where this is true; it sees the failure."),
+        field("as", Shape::Identifier, "The name of the failure.").default("`error`"),
+        field("do", Shape::Steps, "What to do.").required(),
+    ]],
+};
+
+pub static CANCEL_WORKFLOW: Table = Table {
+    name: "the workflow to cancel",
+    groups: &[&[
+        field("workflow_id", Shape::TextTemplate, "Its workflow id.").required(),
+        field("run_id", Shape::TextTemplate, "Its run id.").default("the current run"),
+        field("reason", Shape::TextTemplate, "Why."),
+    ]],
+};
+
+pub static NEXUS: Table = Table {
+    name: "a Nexus operation",
+    groups: &[&[
+        field(
+            "endpoint",
+            Shape::TextTemplate,
+            "The name of the Nexus endpoint.",
+        )
+        .required(),
+        field("service", Shape::TextTemplate, "The name of the service.").required(),
+        field(
+            "operation",
+            Shape::TextTemplate,
+            "The name of the operation.",
+        )
+        .required(),
+        field("input", Shape::Template, "The argument."),
+        field(
+            "schedule_to_close_timeout",
+            Shape::Duration,
+            "The longest from scheduling to the end.",
+        ),
+        field(
+            "schedule_to_start_timeout",
+            Shape::Duration,
+            "The longest until the operation has started.",
+        ),
+        field(
+            "start_to_close_timeout",
+            Shape::Duration,
+            "The longest that a started operation may run.",
+        ),
+    ]],
+};
+
+pub static CONTINUED_VERSIONS: &[Choice] = &[
+    choice("latest", "the definition that is newest then"),
+    choice("pinned", "the run's own"),
+];
+
+pub static CONTINUE_AS_NEW: Table = Table {
+    name: "continue_as_new",
+    groups: &[
+        ARGUMENTS,
+        &[
+            field("workflow", Shape::TextTemplate, "Another workflow type.").default("the same"),
+            field("task_queue", Shape::TextTemplate, "Another task queue.").default("the same"),
+            field(
+                "workflow_run_timeout",
+                Shape::Duration,
+                "The longest for the new run.",
+            )
+            .default("the same"),
+            field(
+                "workflow_task_timeout",
+                Shape::Duration,
+                "The longest for one workflow task.",
+            )
+            .default("the same"),
+            field(
+                "retry_policy",
+                Shape::Mapping(&RETRY_POLICY),
+                "When and how often it is started again after it failed.",
+            )
+            .default("the same"),
+            field(
+                "memo",
+                Shape::MappingTemplate,
+                "Notes that are shown with the new run.",
+            )
+            .default("the same"),
+            field(
+                "search_attributes",
+                Shape::MappingTemplate,
+                "Search attributes of the new run.",
+            )
+            .default("the same"),
+            field(
+                "definition",
+                Shape::OneOf(CONTINUED_VERSIONS),
+                "Which definition the new run is bound to.",
+            )
+            .default("`latest`"),
+        ],
+    ],
+};
+
+pub static UPSERT: Table = Table {
+    name: "an upsert",
+    groups: &[&[
+        field(
+            "search_attributes",
+            Shape::MappingTemplate,
+            "Search attributes to set; null removes one.",
+        ),
+        field(
+            "memo",
+            Shape::MappingTemplate,
+            "Notes to set; null removes one.",
+        ),
+    ]],
+};
+
+pub static LEVELS: &[Choice] = &[
+    choice("debug", "for whoever looks for a mistake"),
+    choice("info", "what happens"),
+    choice("warn", "what should not happen"),
+    choice("error", "what went wrong"),
+];
+
+pub static LOG: Table = Table {
+    name: "a log line",
+    groups: &[&[
+        field("level", Shape::OneOf(LEVELS), "How important it is.").default("`info`"),
+        field("message", Shape::TextTemplate, "What to say.").required(),
+        field("fields", Shape::MappingTemplate, "Data beside the message."),
+    ]],
+};
+
+pub static FAIL: Table = Table {
+    name: "a failure",
+    groups: &[&[
+        field(
+            "type",
+            Shape::TextTemplate,
+            "The failure's type, which a `catch` or a retry policy names.",
+        ),
+        field("message", Shape::TextTemplate, "What went wrong."),
+        field("details", Shape::Template, "Data beside the message."),
+        field(
+            "non_retryable",
+            Shape::Flag,
+            "Whether retry policies leave it alone.",
+        )
+        .default("false"),
+    ]],
+};
