@@ -50,7 +50,7 @@ enum Command {
     Eval(eval::EvalArgs),
     #[cfg(feature = "cluster")]
     #[command(flatten)]
-    Cluster(cluster::ClusterCommand),
+    Cluster(Box<cluster::ClusterCommand>),
     Lint(lint::Lint),
     Schema(schema::Schema),
 }

@@ -49,7 +49,7 @@ pub enum ClientError {
     Connect { address: String, reason: String },
     #[error("there is no workflow with the id {0:?} in the namespace {1:?}")]
     NoSuchWorkflow(String, String),
-    #[error("a workflow with the id {workflow_id:?} is running already (run {run_id})")]
+    #[error("a workflow with the id {workflow_id:?} is there already (run {run_id})")]
     AlreadyStarted { workflow_id: String, run_id: String },
     #[error("the server refused to {operation}: {} ({:?})", .status.message(), .status.code())]
     Refused {

@@ -9,6 +9,9 @@ use clap::builder::styling::{AnsiColor, Style};
 use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 
+/// A wait that is shorter needs no sign of life.
+const PROGRESS_AFTER: Duration = Duration::from_secs(1);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Format {
     #[default]
@@ -187,8 +190,9 @@ impl Output {
             return Progress { task: None };
         }
         let task = tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            let bar = ProgressBar::new_spinner().with_message(message);
+            tokio::time::sleep(PROGRESS_AFTER).await;
+            let bar = ProgressBar::new_spinner();
+            let bar = bar.with_message(message).with_elapsed(PROGRESS_AFTER);
             if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
                 bar.set_style(style);
             }

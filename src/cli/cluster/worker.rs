@@ -152,6 +152,10 @@ impl ServeArgs {
         let folder = Folder::open(&self.definitions, log_change).map_err(|error| {
             CliError::usage(error).help("--definitions names the folder with the definitions")
         })?;
+        if folder.workflow_types().is_empty() {
+            let folder = self.definitions.display();
+            tracing::warn!("no sound definition is in {folder} yet: nothing can be started");
+        }
         Ok(Arc::new(folder))
     }
 
