@@ -101,20 +101,46 @@ impl Instance {
         }
         match self.machine(&clock, &mut commands) {
             Some(mut machine) => {
-                if machine.run.phase == Phase::Running {
-                    if !machine.carry_over() {
-                        machine.drive();
-                        machine.carry_over();
-                    }
-                    machine.close();
-                }
+                machine.go();
                 for (id, name, args) in queries {
                     machine.queried(id, &name, args);
                 }
             }
-            None => commands.extend(queries.into_iter().map(|(id, ..)| too_early(id))),
+            None if queries.is_empty() => {}
+            None => commands.extend(self.queried_early(queries, &clock, programs)),
         }
         Ok(commands)
+    }
+
+    /// Queries that come while the bundle is being looked up: a copy of the run goes as far as the run itself will go
+    /// with the bundle that it is about to be bound to, and answers.
+    fn queried_early(
+        &self,
+        queries: Vec<(String, String, Vec<Value>)>,
+        clock: &Clock,
+        programs: &dyn Programs,
+    ) -> Vec<Command> {
+        let newest = self.run.as_ref().and_then(|run| run.info.newest.clone());
+        let mut copy = Instance {
+            run: self.run.clone(),
+            loaded: None,
+        };
+        let mut commands = Vec::new();
+        let bound = newest.and_then(|newest| {
+            let bundle = Value::Bytes(newest.bytes.as_slice().into());
+            let resolution = Resolution::Completed(bundle);
+            copy.bind(resolution, clock, &mut commands, programs).ok()
+        });
+        let machine = bound.and_then(|()| copy.machine(clock, &mut commands));
+        let Some(mut machine) = machine else {
+            return queries.into_iter().map(|(id, ..)| too_early(id)).collect();
+        };
+        machine.go();
+        for (id, name, args) in queries {
+            machine.queried(id, &name, args);
+        }
+        commands.retain(|command| matches!(command.kind, CommandKind::RespondToQuery { .. }));
+        commands
     }
 
     /// The run's state as bytes, to be continued by [`Instance::restore`]; `None` before its program is known.
@@ -383,6 +409,18 @@ fn too_early(id: String) -> Command {
 }
 
 impl Machine<'_> {
+    /// As far as it goes, unless it has ended.
+    fn go(&mut self) {
+        if self.run.phase != Phase::Running {
+            return;
+        }
+        if !self.carry_over() {
+            self.drive();
+            self.carry_over();
+        }
+        self.close();
+    }
+
     fn apply(&mut self, job: Job) {
         match job {
             Job::Signal { name, input } => self.signalled(name, input),
