@@ -3,6 +3,7 @@
 mod actions;
 mod fields;
 mod options;
+mod request;
 mod step;
 mod top;
 mod values;

@@ -32,6 +32,8 @@ pub enum Shape {
     Templates,
     /// A mapping of data, with `${ }` anywhere in its values.
     MappingTemplate,
+    /// The same, with keys from a table.
+    Request(&'static Table),
     /// A bare expression; `${ }` around it is allowed.
     Expression,
     /// The same, or nothing.
@@ -109,7 +111,9 @@ impl Shape {
             Shape::NumberTemplate => "a number",
             Shape::Template | Shape::Data => "a value",
             Shape::Templates | Shape::List(_) => "a list",
-            Shape::MappingTemplate | Shape::Mapping(_) | Shape::Named(_) => "a mapping",
+            Shape::MappingTemplate | Shape::Request(_) | Shape::Mapping(_) | Shape::Named(_) => {
+                "a mapping"
+            }
             Shape::Expression | Shape::OptionalExpression => "an expression",
             Shape::Duration => "a duration",
             Shape::OneOf(_) => "one of the known words",

@@ -164,6 +164,9 @@ impl Definitions {
             Shape::MappingTemplate => json!({
                 "anyOf": [{ "type": "object" }, { "type": "string", "pattern": DYNAMIC }],
             }),
+            Shape::Request(table) => json!({
+                "anyOf": [self.table(table), { "type": "string", "pattern": DYNAMIC }],
+            }),
             Shape::Expression => reference("expression"),
             Shape::OptionalExpression => {
                 json!({ "anyOf": [{ "type": "null" }, reference("expression")] })

@@ -67,7 +67,7 @@ pub fn action_section(action: &'static Action) -> String {
 
 fn nested(shape: &'static Shape) -> Option<(&'static str, impl Iterator<Item = &'static Field>)> {
     match shape {
-        Shape::Mapping(table) => Some(("Its mapping", table.fields())),
+        Shape::Mapping(table) | Shape::Request(table) => Some(("Its mapping", table.fields())),
         Shape::Either(_, Shape::Mapping(table)) => Some(("As a mapping", table.fields())),
         _ => None,
     }
@@ -115,6 +115,7 @@ fn shape(shape: &Shape) -> String {
         Shape::Data => "any value".into(),
         Shape::Nothing => "nothing".into(),
         Shape::Steps => "steps".into(),
+        Shape::Request(table) => format!("{}, with `${{ }}`", table.name),
         Shape::Mapping(table) => table.name.into(),
         Shape::Named(inner) => format!("mapping from names to {}", self::shape(inner)),
         Shape::List(inner) => format!("list, each {}", self::shape(inner)),

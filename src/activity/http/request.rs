@@ -7,27 +7,11 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use super::status::{Statuses, Verdicts};
+use crate::definition::table::Table;
+use crate::definition::tables;
 use crate::limits::{HTTP_REDIRECTS_MAX, HTTP_RESPONSE_SIZE_BYTES_MAX, PAYLOAD_SIZE_BYTES_MAX};
 use crate::value::{Duration, Key, Map, Value, to_json_string};
 
-/// Every key of a request.
-pub const KEYS: [&str; 14] = [
-    "url",
-    "method",
-    "query",
-    "headers",
-    "body",
-    "form",
-    "secrets",
-    "success",
-    "retryable",
-    "non_retryable",
-    "timeout",
-    "redirects",
-    "response",
-    "response_size_bytes_max",
-];
-const SECRETS_KEYS: [&str; 5] = ["url", "headers", "query", "body", "basic_auth"];
 const REDIRECTS_DEFAULT: u32 = 10;
 
 #[derive(Debug)]
@@ -92,7 +76,7 @@ impl Request {
         let map = input
             .as_map()
             .ok_or("a request is a mapping with at least `url`")?;
-        known_keys(map, &KEYS, "the request")?;
+        known_keys(map, table_keys(&tables::HTTP), "the request")?;
         let secrets = map.get("secrets").map(SecretPlaces::read).transpose()?;
         let secrets = secrets.unwrap_or_default();
         let mut headers = read_headers(map.get("headers"))?;
@@ -166,7 +150,7 @@ impl SecretPlaces {
         let map = value
             .as_map()
             .ok_or("`secrets` maps url, headers, query, body or basic_auth to names of secrets")?;
-        known_keys(map, &SECRETS_KEYS, "`secrets`")?;
+        known_keys(map, table_keys(&tables::HTTP_SECRETS), "`secrets`")?;
         let mut places = SecretPlaces::default();
         if let Some(url) = map.get("url") {
             places.url = Some(SecretReference::read(url, "secrets.url")?);
@@ -215,7 +199,8 @@ impl SecretReference {
         }
         let wrong = || format!("`{place}` takes a secret's name, or {{ name, prefix, suffix }}");
         let map = value.as_map().ok_or_else(wrong)?;
-        known_keys(map, &["name", "prefix", "suffix"], &format!("`{place}`"))?;
+        let known = vec!["name", "prefix", "suffix"];
+        known_keys(map, known, &format!("`{place}`"))?;
         let text = |key: &str| match map.get(key) {
             None => Ok(String::new()),
             Some(value) => value.as_str().map(str::to_owned).ok_or_else(wrong),
@@ -232,7 +217,11 @@ impl SecretReference {
     }
 }
 
-fn known_keys(map: &Map, known: &[&str], what: &str) -> Result<(), String> {
+fn table_keys(table: &'static Table) -> Vec<&'static str> {
+    table.fields().map(|field| field.name).collect()
+}
+
+fn known_keys(map: &Map, known: Vec<&str>, what: &str) -> Result<(), String> {
     for key in map.keys() {
         let name = key.as_str().unwrap_or_default();
         if !known.contains(&name) {

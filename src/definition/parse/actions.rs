@@ -144,6 +144,7 @@ impl Parser {
     }
 
     fn built_in(&mut self, kind: BuiltIn, fields: &Fields<'_>) -> BuiltInStep {
+        self.check_request(fields, kind.name());
         BuiltInStep {
             kind,
             request: self.required_template(fields, kind.name()),

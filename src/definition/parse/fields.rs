@@ -29,6 +29,11 @@ impl<'n> Fields<'n> {
         self.entry(name).map(|(field, entry)| (field, &entry.value))
     }
 
+    /// Whether a misspelt key was meant to be this one.
+    pub(super) fn meant(&self, name: &str) -> bool {
+        self.meant.contains(&name)
+    }
+
     pub(super) fn entry(&self, name: &str) -> Option<(&'static Field, &'n Entry)> {
         self.found
             .iter()

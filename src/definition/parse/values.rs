@@ -170,7 +170,7 @@ impl Parser {
                         )
                     })
             }
-            Shape::MappingTemplate => dynamic || node.mapping().is_some(),
+            Shape::MappingTemplate | Shape::Request(_) => dynamic || node.mapping().is_some(),
             _ => true,
         };
         if !fits {

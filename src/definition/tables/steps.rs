@@ -1,5 +1,6 @@
 //! The kinds of step and their keys.
 
+use super::http::HTTP;
 use super::options::{ACTIVITY_OPTIONS, CHILD_OPTIONS, RETRY_POLICY};
 use super::step_options::{
     ARGUMENTS, CANCEL_WORKFLOW, CASE, CATCH, CONTINUE_AS_NEW, FAIL, INPUT, LOG, NEXUS,
@@ -52,9 +53,9 @@ pub static ACTIONS: &[Action] = &[
         "what the activity returns",
     ),
     action(
-        field("http", Shape::MappingTemplate, "Makes an HTTP request."),
+        field("http", Shape::Request(&HTTP), "Makes an HTTP request."),
         &[ACTIVITY_OPTIONS],
-        "the response",
+        "the response: `{ status, headers, body }`",
     ),
     action(
         field("grpc", Shape::MappingTemplate, "Makes a gRPC call."),

@@ -1,0 +1,55 @@
+//! Requests of the generic worker's own activities: data with known keys.
+
+use super::Parser;
+use super::fields::Fields;
+use crate::definition::table::{Shape, Table};
+use crate::diagnostic::Diagnostic;
+use crate::yaml::Node;
+
+impl Parser {
+    /// Reports the keys that such a request does not have; what they hold is data.
+    pub(super) fn check_request(&mut self, fields: &Fields<'_>, name: &str) {
+        let Some((field, node)) = fields.get(name) else {
+            return;
+        };
+        if let Shape::Request(table) = field.shape
+            && node.mapping().is_some()
+        {
+            self.check_keys(table, node);
+        }
+    }
+
+    fn check_keys(&mut self, table: &'static Table, node: &Node) {
+        let Some(fields) = self.fields(node, table) else {
+            return;
+        };
+        for field in table.fields() {
+            match field.shape {
+                Shape::Request(_) => self.check_request(&fields, field.name),
+                Shape::OneOf(_) => {
+                    let text = fields.get(field.name).and_then(|(_, value)| value.scalar());
+                    if text.is_some_and(|scalar| !scalar.text.contains("${")) {
+                        self.choice(&fields, field.name);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if table.name == crate::definition::tables::HTTP.name {
+            self.check_url(&fields);
+        }
+    }
+
+    fn check_url(&mut self, fields: &Fields<'_>) {
+        self.exclusive(fields, ["body", "form"]);
+        if fields.get("url").is_none() && fields.get("secrets").is_none() && !fields.meant("url") {
+            let error = Diagnostic::error(
+                "missing-key",
+                fields.start(),
+                "a request lacks the key `url`",
+            )
+            .help("url: an absolute http:// or https:// URL");
+            self.report(error);
+        }
+    }
+}

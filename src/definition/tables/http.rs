@@ -1,0 +1,117 @@
+//! The request of an `http` step.
+
+use crate::definition::table::{Choice, Shape, Table, choice, field};
+
+pub static HTTP: Table = Table {
+    name: "a request",
+    groups: &[&[
+        field(
+            "url",
+            Shape::TextTemplate,
+            "An absolute `http://` or `https://` URL without credentials; required unless `secrets` has it.",
+        ),
+        field("method", Shape::TextTemplate, "Any HTTP method, in any case.")
+            .default("`GET`; with a body `POST`"),
+        field(
+            "query",
+            Shape::MappingTemplate,
+            "Added to the URL, encoded. A list gives a name several times, null leaves it out.",
+        ),
+        field(
+            "headers",
+            Shape::MappingTemplate,
+            "Texts, numbers, booleans, or lists of these.",
+        ),
+        field(
+            "body",
+            Shape::Template,
+            "A mapping, list, number or boolean goes as JSON, a text as `text/plain`, bytes as they are. A `content-type` in `headers` wins.",
+        ),
+        field(
+            "form",
+            Shape::MappingTemplate,
+            "Goes as `application/x-www-form-urlencoded`; instead of `body`.",
+        ),
+        field(
+            "secrets",
+            Shape::Request(&HTTP_SECRETS),
+            "Where the worker puts which secret.",
+        ),
+        field(
+            "success",
+            Shape::Template,
+            "Statuses: one as `200`, a range as `\"200-299\"`, or a list of these.",
+        )
+        .default("`\"200-299\"`"),
+        field(
+            "retryable",
+            Shape::Template,
+            "Further statuses that an attempt more may mend.",
+        )
+        .default("408, 425, 429 and 500–599 but 501 and 505"),
+        field(
+            "non_retryable",
+            Shape::Template,
+            "Statuses that no attempt mends; it wins over `retryable`.",
+        )
+        .default("all others"),
+        field("timeout", Shape::Duration, "Of one attempt.").default("`start_to_close_timeout`"),
+        field(
+            "redirects",
+            Shape::NumberTemplate,
+            "How many are followed, 0 to 20. With 0, or where `success` lists the status, the redirect is the response.",
+        )
+        .default("10"),
+        field(
+            "response",
+            Shape::OneOf(RESPONSES),
+            "How the body is read.",
+        )
+        .default("`auto`"),
+        field(
+            "response_size_bytes_max",
+            Shape::NumberTemplate,
+            "The bound of the body, after decompression, up to 2,097,152.",
+        )
+        .default("1,048,576"),
+    ]],
+};
+
+static RESPONSES: &[Choice] = &[
+    choice("auto", "by its content type"),
+    choice("json", "as JSON"),
+    choice("text", "as text"),
+    choice("bytes", "as bytes, in base64"),
+    choice("none", "not at all"),
+];
+
+pub static HTTP_SECRETS: Table = Table {
+    name: "a map of secrets",
+    groups: &[&[
+        field("headers", Shape::MappingTemplate, "Headers from secrets."),
+        field(
+            "query",
+            Shape::MappingTemplate,
+            "Parameters of the URL from secrets.",
+        ),
+        field(
+            "body",
+            Shape::MappingTemplate,
+            "Places in the body, by JSON Pointer, from secrets; of a form, fields.",
+        ),
+        field(
+            "basic_auth",
+            Shape::Request(&HTTP_BASIC_AUTH),
+            "A user's name, and the secret that is the password.",
+        ),
+        field("url", Shape::Template, "The whole URL; instead of `url`."),
+    ]],
+};
+
+pub static HTTP_BASIC_AUTH: Table = Table {
+    name: "basic authentication",
+    groups: &[&[
+        field("username", Shape::TextTemplate, "The user's name.").required(),
+        field("password", Shape::Template, "The secret's name.").required(),
+    ]],
+};
