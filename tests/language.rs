@@ -159,3 +159,35 @@ fn yaml_files(folder: &Path) -> Vec<PathBuf> {
     }
     files
 }
+
+/// The definitions in the reference are right as they stand, and its steps are steps.
+#[test]
+fn the_examples_of_the_reference_are_read_without_mistakes() {
+    let mut pages = vec![root().join("docs/language.md")];
+    let steps = std::fs::read_dir(root().join("docs/steps")).expect("the pages of steps");
+    pages.extend(steps.map(|entry| entry.expect("a page").path()));
+    for page in pages {
+        let text = std::fs::read_to_string(&page).expect("a page");
+        let examples: Vec<_> = text.split("```yaml\n").skip(1).collect();
+        assert!(!examples.is_empty(), "{} has no example", page.display());
+        for example in examples {
+            let (example, _) = example.split_once("```").expect("an end");
+            let definition = if example.starts_with("- ") {
+                format!("segno: 1\nworkflow: example\nsteps:\n{example}")
+            } else if example.contains("segno: 1") {
+                example.to_string()
+            } else {
+                continue;
+            };
+            let (nodes, mut found) = segno::yaml::read(segno::source::FileId(0), &definition);
+            for node in &nodes {
+                found.extend(segno::definition::parse(node).1);
+            }
+            assert!(
+                found.is_empty(),
+                "{}: {found:#?}\n{definition}",
+                page.display()
+            );
+        }
+    }
+}
