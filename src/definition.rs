@@ -164,7 +164,7 @@ pub struct Step {
 #[derive(Debug, Clone)]
 pub enum Action {
     Activity(ActivityStep),
-    /// `http`, `grpc`, `exec`: the generic worker's own activities.
+    /// `http`: the generic worker's own activities.
     BuiltIn(BuiltInStep),
     Timer(Timer),
     Wait(Wait),
@@ -297,8 +297,6 @@ pub struct RetryPolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BuiltIn {
     Http,
-    Grpc,
-    Exec,
 }
 
 impl BuiltIn {
@@ -306,8 +304,6 @@ impl BuiltIn {
     pub fn name(self) -> &'static str {
         match self {
             BuiltIn::Http => "http",
-            BuiltIn::Grpc => "grpc",
-            BuiltIn::Exec => "exec",
         }
     }
 }

@@ -517,7 +517,7 @@ fn timelines() {
         println!("{}", case.display());
         let timeline = Host::new(case).run();
         let expected = case.join("expected.txt");
-        if std::env::var_os("UPDATE").is_some() {
+        if std::env::var_os("SEGNO_UPDATE").is_some() {
             std::fs::write(&expected, &timeline).expect("writable");
         }
         let expected = std::fs::read_to_string(&expected).unwrap_or_default();

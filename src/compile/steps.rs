@@ -407,6 +407,5 @@ fn result_of(kind: BuiltIn) -> Type {
             ),
             ("body", Type::Dynamic),
         ]),
-        BuiltIn::Grpc | BuiltIn::Exec => Type::Dynamic,
     }
 }

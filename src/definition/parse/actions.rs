@@ -26,8 +26,6 @@ impl Parser {
         match key.name {
             "activity" => Action::Activity(self.activity(fields)),
             "http" => Action::BuiltIn(self.built_in(BuiltIn::Http, fields)),
-            "grpc" => Action::BuiltIn(self.built_in(BuiltIn::Grpc, fields)),
-            "exec" => Action::BuiltIn(self.built_in(BuiltIn::Exec, fields)),
             "timer" => Action::Timer(self.timer(key, value)),
             "wait" => Action::Wait(self.wait(fields, entry)),
             "set" => {
@@ -414,8 +412,6 @@ impl Parser {
         let started = match action.key.name {
             "child" => Started::Child(self.child(&fields)),
             "http" => Started::BuiltIn(self.built_in(BuiltIn::Http, &fields)),
-            "grpc" => Started::BuiltIn(self.built_in(BuiltIn::Grpc, &fields)),
-            "exec" => Started::BuiltIn(self.built_in(BuiltIn::Exec, &fields)),
             "nexus" => Started::Nexus(self.nexus(&action.key, &entry.value)),
             _ => Started::Activity(self.activity(&fields)),
         };

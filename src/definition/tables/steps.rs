@@ -40,7 +40,7 @@ pub static COMMON: &[Field] = &[
 ];
 
 /// What `start` can start.
-pub static STARTED: &[&str] = &["activity", "child", "http", "grpc", "exec", "nexus"];
+pub static STARTED: &[&str] = &["activity", "child", "http", "nexus"];
 
 pub static ACTIONS: &[Action] = &[
     action(
@@ -56,20 +56,6 @@ pub static ACTIONS: &[Action] = &[
         field("http", Shape::Request(&HTTP), "Makes an HTTP request."),
         &[ACTIVITY_OPTIONS],
         "the response: `{ status, headers, body }`",
-    ),
-    action(
-        field("grpc", Shape::MappingTemplate, "Makes a gRPC call."),
-        &[ACTIVITY_OPTIONS],
-        "the response",
-    ),
-    action(
-        field(
-            "exec",
-            Shape::MappingTemplate,
-            "Runs a program on the worker's machine.",
-        ),
-        &[ACTIVITY_OPTIONS],
-        "what the program wrote",
     ),
     action(
         field(
