@@ -7,6 +7,7 @@ mod json;
 mod message;
 mod outcome;
 mod start;
+mod timeline;
 
 use temporalio_client::Connection;
 use temporalio_protos::temporal::api::common::v1::WorkflowExecution;
@@ -22,6 +23,7 @@ pub use start::{RetryPolicy, StartOptions, Started};
 pub use temporalio_protos::temporal::api::enums::v1::{
     WorkflowIdConflictPolicy, WorkflowIdReusePolicy,
 };
+pub use timeline::{Span, SpanState, timeline};
 
 use crate::payload::{Codec, CodecError};
 

@@ -2,6 +2,7 @@
 
 use temporalio_protos::temporal::api::common::v1::Payload;
 use temporalio_protos::temporal::api::enums::v1::EventType;
+use temporalio_protos::temporal::api::failure::v1::Failure as ProtoFailure;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_protos::temporal::api::history::v1::{History, HistoryEvent};
 
@@ -69,7 +70,8 @@ fn look(event_type: EventType) -> EventLook {
     }
 }
 
-fn user_summary(event: &HistoryEvent) -> String {
+/// What the author calls the step that an event begins.
+pub(super) fn user_summary(event: &HistoryEvent) -> String {
     let summary = event.user_metadata.as_ref().and_then(|m| m.summary.clone());
     summary.and_then(text).unwrap_or_default()
 }
@@ -82,31 +84,33 @@ fn text(payload: Payload) -> Option<String> {
         .map(str::to_owned)
 }
 
+/// A failure in a line: its type, and the message of what began it.
+pub(super) fn innermost(failure: Option<ProtoFailure>) -> String {
+    let failure = failure_from_proto(failure.unwrap_or_default());
+    let message = failure
+        .chain()
+        .last()
+        .map(|f| f.message.clone())
+        .unwrap_or_default();
+    match failure.error_type() {
+        Some(kind) if !kind.is_empty() => format!("{kind}: {message}"),
+        _ => message,
+    }
+}
+
 fn subject(event: &HistoryEvent, history: &History) -> String {
     use Attributes::*;
     let Some(attributes) = event.attributes.clone() else {
         return String::new();
     };
-    let failure = |f: Option<temporalio_protos::temporal::api::failure::v1::Failure>| {
-        let failure = failure_from_proto(f.unwrap_or_default());
-        let innermost = failure
-            .chain()
-            .last()
-            .map(|f| f.message.clone())
-            .unwrap_or_default();
-        match failure.error_type() {
-            Some(kind) if !kind.is_empty() => format!("{kind}: {innermost}"),
-            _ => innermost,
-        }
-    };
     match attributes {
         WorkflowExecutionStartedEventAttributes(a) => a.workflow_type.unwrap_or_default().name,
-        WorkflowExecutionFailedEventAttributes(a) => failure(a.failure),
+        WorkflowExecutionFailedEventAttributes(a) => innermost(a.failure),
         WorkflowExecutionSignaledEventAttributes(a) => a.signal_name,
         WorkflowExecutionTerminatedEventAttributes(a) => a.reason,
         WorkflowExecutionCancelRequestedEventAttributes(a) => a.cause,
         WorkflowExecutionContinuedAsNewEventAttributes(a) => a.new_execution_run_id,
-        WorkflowTaskFailedEventAttributes(a) => failure(a.failure),
+        WorkflowTaskFailedEventAttributes(a) => innermost(a.failure),
         ActivityTaskScheduledEventAttributes(a) => a.activity_type.unwrap_or_default().name,
         ActivityTaskStartedEventAttributes(a) => match a.attempt {
             0 | 1 => scheduled(history, a.scheduled_event_id),
@@ -120,7 +124,7 @@ fn subject(event: &HistoryEvent, history: &History) -> String {
             format!(
                 "{}: {}",
                 scheduled(history, a.scheduled_event_id),
-                failure(a.failure)
+                innermost(a.failure)
             )
         }
         TimerStartedEventAttributes(a) => a
@@ -143,7 +147,7 @@ fn subject(event: &HistoryEvent, history: &History) -> String {
         }
         ChildWorkflowExecutionFailedEventAttributes(a) => {
             let id = a.workflow_execution.unwrap_or_default().workflow_id;
-            format!("{id}: {}", failure(a.failure))
+            format!("{id}: {}", innermost(a.failure))
         }
         SignalExternalWorkflowExecutionInitiatedEventAttributes(a) => {
             let id = a.workflow_execution.unwrap_or_default().workflow_id;
@@ -171,7 +175,7 @@ fn scheduled(history: &History, event_id: i64) -> String {
 }
 
 /// A local activity's marker names the activity in its data.
-fn marker(
+pub(super) fn marker(
     name: &str,
     details: &std::collections::HashMap<
         String,

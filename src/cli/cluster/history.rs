@@ -1,11 +1,14 @@
 //! `segno history`: a run's events, as a timeline for people or as Temporal's own JSON.
 
 use clap::Args;
+use serde_json::{Value as Json, json};
 
 use super::WorkflowArgs;
 use super::connection::ConnectionArgs;
 use crate::cli::output::{CliError, End, Output, Tone};
-use crate::client::{EventLook, EventSummary, event_summaries, history_to_json};
+use crate::client::{
+    EventLook, EventSummary, Span, SpanState, event_summaries, history_to_json, timeline,
+};
 use crate::value::{Duration, Timestamp};
 
 #[derive(Debug, Args)]
@@ -15,6 +18,9 @@ pub struct HistoryArgs {
     /// Leave out the workflow tasks: what happened, not how it was computed
     #[arg(long)]
     brief: bool,
+    /// What the run did, when, and how long each took
+    #[arg(long, conflicts_with = "brief")]
+    timeline: bool,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -24,6 +30,14 @@ pub async fn run(args: HistoryArgs, output: Output) -> Result<End, CliError> {
     let progress = output.progress("reading the history".to_owned());
     let history = client.history(&args.workflow.reference()).await?;
     drop(progress);
+    if args.timeline {
+        let spans = timeline(&history);
+        match output.is_json() {
+            true => output.json(&spans.iter().map(span_json).collect())?,
+            false => show_timeline(&spans, output)?,
+        }
+        return Ok(End::Done);
+    }
     if output.is_json() {
         output.json(&history_to_json(&history).map_err(CliError::new)?)?;
         return Ok(End::Done);
@@ -69,4 +83,95 @@ fn after_text(after: Duration) -> String {
         3600..86_400 => format!("{}h {:02}m", seconds / 3600, seconds % 3600 / 60),
         _ => format!("{}d {:02}h", seconds / 86_400, seconds % 86_400 / 3600),
     }
+}
+
+/// How wide a timeline's bars are.
+const BAR_WIDTH: i128 = 32;
+
+fn show_timeline(spans: &[Span], output: Output) -> Result<(), CliError> {
+    let first = spans.first().and_then(|span| span.begin);
+    let last = spans
+        .iter()
+        .filter_map(|span| span.end.or(span.begin))
+        .max();
+    let whole = first
+        .zip(last)
+        .and_then(|(first, last)| last.since(first))
+        .unwrap_or_default();
+    let rows = spans.iter().map(|span| {
+        let after = first
+            .zip(span.begin)
+            .and_then(|(first, begin)| begin.since(first));
+        let tone = match span.state {
+            SpanState::Completed | SpanState::ContinuedAsNew => Tone::Good,
+            SpanState::Running => Tone::Bold,
+            SpanState::Cancelled => Tone::Odd,
+            SpanState::Failed | SpanState::TimedOut | SpanState::Terminated => Tone::Bad,
+        };
+        let step = if span.step.is_empty() {
+            &span.what
+        } else {
+            &span.step
+        };
+        vec![
+            (Tone::Plain, step.replace('\n', " ")),
+            (
+                Tone::Dim,
+                if span.step.is_empty() {
+                    String::new()
+                } else {
+                    span.what.clone()
+                },
+            ),
+            (Tone::Dim, after.map(after_text).unwrap_or_default()),
+            (
+                Tone::Plain,
+                span.length().map(after_text).unwrap_or_default(),
+            ),
+            (tone, bar(after.unwrap_or_default(), span.length(), whole)),
+            (tone, state_text(span)),
+        ]
+    });
+    output.table(
+        &["step", "is", "after", "took", "", "state"],
+        rows.collect(),
+    )
+}
+
+/// What goes on reaches to the end.
+fn bar(after: Duration, length: Option<Duration>, whole: Duration) -> String {
+    let scaled = |part: Duration| match whole.as_nanos() {
+        0 => 0,
+        whole => part.as_nanos() * BAR_WIDTH / whole,
+    };
+    let offset = scaled(after).clamp(0, BAR_WIDTH - 1);
+    let width = length
+        .map_or(BAR_WIDTH, scaled)
+        .clamp(1, BAR_WIDTH - offset);
+    let repeated = |text: &str, count: i128| text.repeat(usize::try_from(count).unwrap_or(0));
+    repeated("·", offset) + &repeated("█", width) + &repeated("·", BAR_WIDTH - offset - width)
+}
+
+fn state_text(span: &Span) -> String {
+    let mut text = span.state.name().to_owned();
+    if span.attempts > 1 {
+        text += &format!(" at attempt {}", span.attempts);
+    }
+    if !span.failure.is_empty() {
+        text += &format!(": {}", span.failure.replace('\n', " "));
+    }
+    text
+}
+
+fn span_json(span: &Span) -> Json {
+    let time = |time: Option<Timestamp>| time.map(|t| t.to_string());
+    json!({
+        "step": span.step,
+        "what": span.what,
+        "begin": time(span.begin),
+        "end": time(span.end),
+        "state": span.state.name(),
+        "attempts": span.attempts,
+        "failure": span.failure,
+    })
 }

@@ -1,0 +1,289 @@
+//! A run as a timeline: what it did, when each began, how long it took and how it ended.
+
+use std::collections::BTreeMap;
+
+use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
+use temporalio_protos::temporal::api::history::v1::{History, HistoryEvent};
+
+use super::events::{innermost, marker, user_summary};
+use crate::engine::RESOLVE_DEFINITION;
+use crate::payload::{duration_from_proto, timestamp_from_proto};
+use crate::value::{Duration, Timestamp};
+
+/// Something that took its time, or happened at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Span {
+    /// What the author calls it; may be empty.
+    pub step: String,
+    /// What it is: `activity charge_card`, `timer 3d`, `child ship-order`, `signal approve`.
+    pub what: String,
+    pub begin: Option<Timestamp>,
+    /// `None` while it goes on.
+    pub end: Option<Timestamp>,
+    pub state: SpanState,
+    /// How often it was tried; 0 where that is no question.
+    pub attempts: u32,
+    /// Why it failed; empty otherwise.
+    pub failure: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpanState {
+    Running,
+    Completed,
+    Failed,
+    TimedOut,
+    Cancelled,
+    Terminated,
+    ContinuedAsNew,
+}
+
+impl SpanState {
+    pub fn name(self) -> &'static str {
+        match self {
+            SpanState::Running => "running",
+            SpanState::Completed => "completed",
+            SpanState::Failed => "failed",
+            SpanState::TimedOut => "timed out",
+            SpanState::Cancelled => "cancelled",
+            SpanState::Terminated => "terminated",
+            SpanState::ContinuedAsNew => "continued as new",
+        }
+    }
+}
+
+/// The workflow itself first, then the rest by its beginning.
+pub fn timeline(history: &History) -> Vec<Span> {
+    let mut spans = Spans::default();
+    history.events.iter().for_each(|event| spans.add(event));
+    spans.found
+}
+
+#[derive(Default)]
+struct Spans {
+    found: Vec<Span>,
+    /// Positions in `found`, by the event that later events refer to.
+    by_event: BTreeMap<i64, usize>,
+}
+
+/// The event that began what another event is about.
+enum About {
+    Workflow,
+    Event(i64),
+}
+
+impl Spans {
+    fn add(&mut self, event: &HistoryEvent) {
+        let Some(attributes) = &event.attributes else {
+            return;
+        };
+        if let Some(what) = begins(attributes) {
+            self.begin(event, what);
+        } else if let Some((about, state, failure)) = ends(attributes) {
+            self.end(event, about, state, failure);
+        } else if let Attributes::ActivityTaskStartedEventAttributes(started) = attributes
+            && let Some(span) = self.at(About::Event(started.scheduled_event_id))
+        {
+            span.attempts = u32::try_from(started.attempt).unwrap_or(1);
+        }
+    }
+
+    fn begin(&mut self, event: &HistoryEvent, (what, moment): (String, Moment)) {
+        let time = event.event_time.map(timestamp_from_proto);
+        let (end, state) = match moment {
+            Moment::Begin => (None, SpanState::Running),
+            Moment::Whole => (time, SpanState::Completed),
+        };
+        self.by_event.insert(event.event_id, self.found.len());
+        let step = user_summary(event);
+        let failure = String::new();
+        self.found.push(Span {
+            step,
+            what,
+            begin: time,
+            end,
+            state,
+            attempts: 0,
+            failure,
+        });
+    }
+
+    fn end(&mut self, event: &HistoryEvent, about: About, state: SpanState, failure: String) {
+        let time = event.event_time.map(timestamp_from_proto);
+        if let Some(span) = self.at(about) {
+            (span.end, span.state, span.failure) = (time, state, failure);
+        }
+    }
+
+    fn at(&mut self, about: About) -> Option<&mut Span> {
+        let position = match about {
+            About::Workflow => 0,
+            About::Event(id) => *self.by_event.get(&id)?,
+        };
+        self.found.get_mut(position)
+    }
+}
+
+enum Moment {
+    Begin,
+    /// It has no length.
+    Whole,
+}
+
+fn begins(attributes: &Attributes) -> Option<(String, Moment)> {
+    use Attributes::*;
+    let name = |kind: &str, name: Option<&str>| format!("{kind} {}", name.unwrap_or_default());
+    Some(match attributes {
+        WorkflowExecutionStartedEventAttributes(a) => (
+            name(
+                "workflow",
+                a.workflow_type.as_ref().map(|t| t.name.as_str()),
+            ),
+            Moment::Begin,
+        ),
+        ActivityTaskScheduledEventAttributes(a) => (
+            name(
+                "activity",
+                a.activity_type.as_ref().map(|t| t.name.as_str()),
+            ),
+            Moment::Begin,
+        ),
+        StartChildWorkflowExecutionInitiatedEventAttributes(a) => (
+            name("child", a.workflow_type.as_ref().map(|t| t.name.as_str())),
+            Moment::Begin,
+        ),
+        TimerStartedEventAttributes(a) => {
+            let length = a
+                .start_to_fire_timeout
+                .map(duration_from_proto)
+                .unwrap_or_default();
+            (format!("timer {}", units(length)), Moment::Begin)
+        }
+        NexusOperationScheduledEventAttributes(a) => {
+            (name("nexus", Some(&a.operation)), Moment::Begin)
+        }
+        SignalExternalWorkflowExecutionInitiatedEventAttributes(a) => (
+            name("signal to another workflow:", Some(&a.signal_name)),
+            Moment::Begin,
+        ),
+        WorkflowExecutionUpdateAcceptedEventAttributes(a) => {
+            let request = a.accepted_request.as_ref();
+            let input = request.and_then(|r| r.input.as_ref());
+            (
+                name("update", input.map(|i| i.name.as_str())),
+                Moment::Begin,
+            )
+        }
+        WorkflowExecutionSignaledEventAttributes(a) => {
+            (name("signal", Some(&a.signal_name)), Moment::Whole)
+        }
+        WorkflowExecutionCancelRequestedEventAttributes(_) => {
+            ("cancellation".to_owned(), Moment::Whole)
+        }
+        MarkerRecordedEventAttributes(a) => match marker(&a.marker_name, &a.details) {
+            // How a run gets its definition is no doing of the author's.
+            activity if activity == RESOLVE_DEFINITION => return None,
+            activity => (name("local activity", Some(&activity)), Moment::Whole),
+        },
+        _ => return None,
+    })
+}
+
+/// A timer's length in the largest unit that fits: `3d`, `90s`.
+fn units(length: Duration) -> String {
+    let whole = [("d", 86_400), ("h", 3600), ("m", 60)];
+    let fits = |(_, seconds): &&(&str, i64)| {
+        length.nanos == 0 && length.seconds > 0 && length.seconds % seconds == 0
+    };
+    match whole.iter().find(fits) {
+        Some((unit, seconds)) => format!("{}{unit}", length.seconds / seconds),
+        None => length.to_string(),
+    }
+}
+
+fn ends(attributes: &Attributes) -> Option<(About, SpanState, String)> {
+    use Attributes::*;
+    use SpanState::*;
+    let well = |about, state| Some((about, state, String::new()));
+    match attributes {
+        WorkflowExecutionCompletedEventAttributes(_) => well(About::Workflow, Completed),
+        WorkflowExecutionFailedEventAttributes(a) => {
+            Some((About::Workflow, Failed, innermost(a.failure.clone())))
+        }
+        WorkflowExecutionTimedOutEventAttributes(_) => well(About::Workflow, TimedOut),
+        WorkflowExecutionCanceledEventAttributes(_) => well(About::Workflow, Cancelled),
+        WorkflowExecutionTerminatedEventAttributes(a) => {
+            Some((About::Workflow, Terminated, a.reason.clone()))
+        }
+        WorkflowExecutionContinuedAsNewEventAttributes(_) => well(About::Workflow, ContinuedAsNew),
+        ActivityTaskCompletedEventAttributes(a) => {
+            well(About::Event(a.scheduled_event_id), Completed)
+        }
+        ActivityTaskCanceledEventAttributes(a) => {
+            well(About::Event(a.scheduled_event_id), Cancelled)
+        }
+        ActivityTaskFailedEventAttributes(a) => Some((
+            About::Event(a.scheduled_event_id),
+            Failed,
+            innermost(a.failure.clone()),
+        )),
+        ActivityTaskTimedOutEventAttributes(a) => Some((
+            About::Event(a.scheduled_event_id),
+            TimedOut,
+            innermost(a.failure.clone()),
+        )),
+        TimerFiredEventAttributes(a) => well(About::Event(a.started_event_id), Completed),
+        TimerCanceledEventAttributes(a) => well(About::Event(a.started_event_id), Cancelled),
+        ChildWorkflowExecutionCompletedEventAttributes(a) => {
+            well(About::Event(a.initiated_event_id), Completed)
+        }
+        ChildWorkflowExecutionFailedEventAttributes(a) => Some((
+            About::Event(a.initiated_event_id),
+            Failed,
+            innermost(a.failure.clone()),
+        )),
+        StartChildWorkflowExecutionFailedEventAttributes(a) => {
+            well(About::Event(a.initiated_event_id), Failed)
+        }
+        ChildWorkflowExecutionTimedOutEventAttributes(a) => {
+            well(About::Event(a.initiated_event_id), TimedOut)
+        }
+        ChildWorkflowExecutionCanceledEventAttributes(a) => {
+            well(About::Event(a.initiated_event_id), Cancelled)
+        }
+        ChildWorkflowExecutionTerminatedEventAttributes(a) => {
+            well(About::Event(a.initiated_event_id), Terminated)
+        }
+        NexusOperationCompletedEventAttributes(a) => {
+            well(About::Event(a.scheduled_event_id), Completed)
+        }
+        NexusOperationFailedEventAttributes(a) => Some((
+            About::Event(a.scheduled_event_id),
+            Failed,
+            innermost(a.failure.clone()),
+        )),
+        NexusOperationTimedOutEventAttributes(a) => {
+            well(About::Event(a.scheduled_event_id), TimedOut)
+        }
+        NexusOperationCanceledEventAttributes(a) => {
+            well(About::Event(a.scheduled_event_id), Cancelled)
+        }
+        ExternalWorkflowExecutionSignaledEventAttributes(a) => {
+            well(About::Event(a.initiated_event_id), Completed)
+        }
+        SignalExternalWorkflowExecutionFailedEventAttributes(a) => {
+            well(About::Event(a.initiated_event_id), Failed)
+        }
+        WorkflowExecutionUpdateCompletedEventAttributes(a) => {
+            well(About::Event(a.accepted_event_id), Completed)
+        }
+        _ => None,
+    }
+}
+
+impl Span {
+    /// How long it took; `None` while it goes on.
+    pub fn length(&self) -> Option<Duration> {
+        self.end?.since(self.begin?)
+    }
+}
