@@ -35,10 +35,10 @@ struct ServerArgs {
     #[arg(long, value_name = "FILE")]
     temporal_binary: Option<PathBuf>,
     /// Where the server listens; 0 takes a free port
-    #[arg(long, default_value_t = 7233)]
+    #[arg(long, env = "SEGNO_DEV_PORT", default_value_t = 7233)]
     port: u16,
     /// Where Temporal's UI listens; 0 takes a free port
-    #[arg(long, default_value_t = 8233)]
+    #[arg(long, env = "SEGNO_DEV_UI_PORT", default_value_t = 8233)]
     ui_port: u16,
     /// Without Temporal's UI
     #[arg(long)]
