@@ -144,6 +144,11 @@ pub async fn run(
 }
 
 fn core_config(namespace: &str, options: &WorkerOptions) -> Result<WorkerConfig, String> {
+    // Without a cache core holds one run at a time, and drops its local activities where another run's task waits.
+    let workflow_tasks = match options.max_cached_workflows {
+        0 => 1,
+        _ => options.max_concurrent_workflow_tasks,
+    };
     WorkerConfig::builder()
         .namespace(namespace)
         .task_queue(options.task_queue.clone())
@@ -155,7 +160,7 @@ fn core_config(namespace: &str, options: &WorkerOptions) -> Result<WorkerConfig,
             build_id: String::new(),
         })
         .max_cached_workflows(options.max_cached_workflows)
-        .max_outstanding_workflow_tasks(options.max_concurrent_workflow_tasks)
+        .max_outstanding_workflow_tasks(workflow_tasks)
         .max_outstanding_activities(options.max_concurrent_activities)
         .max_outstanding_local_activities(options.max_concurrent_local_activities)
         .maybe_workflow_task_poller_behavior(
