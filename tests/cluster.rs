@@ -1,0 +1,9 @@
+//! Everything that needs a real Temporal server, in one binary that shares one.
+
+#![cfg(feature = "cluster")]
+
+#[path = "cluster/examples.rs"]
+mod examples;
+#[path = "cluster/scenarios.rs"]
+mod scenarios;
+mod support;

@@ -1,0 +1,124 @@
+//! The development server and the worker of the examples' activities: one of each for a whole test binary.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::run::Run;
+use super::{free_port, root, segno, until};
+
+pub struct Cluster {
+    pub address: String,
+    /// They end when these pipes close.
+    _processes: Vec<Child>,
+    unique: AtomicU32,
+}
+
+static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+
+impl Cluster {
+    /// The test binary's own, started on first use.
+    pub fn get() -> &'static Cluster {
+        CLUSTER.get_or_init(Cluster::start)
+    }
+
+    fn start() -> Cluster {
+        let port = free_port();
+        let address = format!("127.0.0.1:{port}");
+        let mut server = Command::new(temporal());
+        server
+            .args(["server", "start-dev", "--headless", "--log-level", "never"])
+            .args(["--ip", "127.0.0.1", "--port", &port.to_string()])
+            // A test may send many updates and queries at once.
+            .args(["--dynamic-config-value", "frontend.namespaceRPS=100000"])
+            .args(["--dynamic-config-value", "frontend.rps=100000"]);
+        let mut python = Command::new(python());
+        python
+            .arg(root().join("workflows/activities/worker.py"))
+            .env("TEMPORAL_ADDRESS", &address);
+        let server = spawn_bound(&server, Stdio::null(), Stdio::null());
+        let cluster = Cluster {
+            address,
+            _processes: vec![],
+            unique: AtomicU32::new(0),
+        };
+        until("the server's start", || {
+            let listed = cluster.segno(&["list", "--limit", "1"]);
+            (listed.code == 0).then_some(())
+        });
+        let python = spawn_bound(&python, Stdio::null(), Stdio::null());
+        Cluster {
+            _processes: vec![server, python],
+            ..cluster
+        }
+    }
+
+    /// An id that no other test of this binary has.
+    pub fn unique(&self, name: &str) -> String {
+        format!("{name}-{}", self.unique.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Runs the command line and waits for its end.
+    pub fn segno(&self, arguments: &[&str]) -> Run {
+        let mut command = Command::new(segno());
+        command
+            .args(arguments)
+            .current_dir(root())
+            .env("TEMPORAL_ADDRESS", &self.address)
+            .env("NO_COLOR", "1");
+        Run::of(&mut command)
+    }
+}
+
+/// Runs a command whose end is bound to this process's: a shell waits for the end of a pipe that only this process
+/// holds, and then ends the command. Nothing is left behind even if this process is killed.
+pub fn spawn_bound(command: &Command, stdout: impl Into<Stdio>, stderr: impl Into<Stdio>) -> Child {
+    let script = r#""$@" </dev/null & child=$!; cat >/dev/null; kill "$child"; wait "$child""#;
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", script, "sh"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
+        .current_dir(command.get_current_dir().unwrap_or(root()))
+        .stdin(Stdio::piped())
+        .stdout(stdout)
+        .stderr(stderr);
+    shell.spawn().unwrap()
+}
+
+/// The `temporal` command: on PATH, else where `tools.sh` installs it.
+pub fn temporal() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders = std::env::split_paths(&path);
+    let found = folders.find_map(|folder| Some(folder.join("temporal")).filter(|p| p.is_file()));
+    found.unwrap_or_else(|| tool("temporal"))
+}
+
+/// The Python that has the official SDK.
+pub fn python() -> PathBuf {
+    tool("python")
+}
+
+/// A tool of the project's own. They are installed by the first test that needs one.
+fn tool(name: &str) -> PathBuf {
+    static INSTALLED: OnceLock<()> = OnceLock::new();
+    INSTALLED.get_or_init(|| {
+        let status = Command::new("sh")
+            .args(["-c", ". ./tools.sh"])
+            .current_dir(root())
+            .status();
+        assert!(
+            status.is_ok_and(|s| s.success()),
+            "the tools cannot be installed: run ./test"
+        );
+    });
+    root().join(".tools/bin").join(name)
+}

@@ -1,0 +1,43 @@
+//! A real Temporal server, real workers and the real command line, for tests. Everything that is started here ends with
+//! the test process, however that ends.
+
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+pub mod cluster;
+pub mod endpoint;
+pub mod run;
+pub mod worker;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Nothing in a test waits for longer than this: it is there to end what hangs, not to measure.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+pub fn segno() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_segno"))
+}
+
+/// Asks again until there is an answer; says what was awaited when patience ends.
+pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(
+            start.elapsed() < PATIENCE,
+            "{what} did not happen within {PATIENCE:?}"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}

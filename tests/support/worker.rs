@@ -1,0 +1,264 @@
+//! A `segno worker` of a test, on a task queue of its own.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::cluster::Cluster;
+use super::run::Run;
+use super::{root, segno, until};
+
+/// What hangs ends as timed out.
+const EXECUTION_TIMEOUT: &str = "150s";
+
+pub struct Worker {
+    pub cluster: &'static Cluster,
+    pub task_queue: String,
+    definitions: PathBuf,
+    arguments: Vec<String>,
+    process: Mutex<Option<Child>>,
+    logs: tempfile::NamedTempFile,
+}
+
+impl Worker {
+    /// Serves the folder's definitions, with further arguments of `segno worker`.
+    pub fn start(definitions: &Path, arguments: &[&str]) -> Worker {
+        let cluster = Cluster::get();
+        let worker = Worker {
+            cluster,
+            task_queue: cluster.unique("queue"),
+            definitions: definitions.to_owned(),
+            arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
+            process: Mutex::default(),
+            logs: tempfile::NamedTempFile::new().unwrap(),
+        };
+        worker.begin();
+        worker
+    }
+
+    /// One that serves the examples.
+    pub fn of_examples(arguments: &[&str]) -> Worker {
+        Worker::start(&root().join("workflows"), arguments)
+    }
+
+    fn begin(&self) {
+        let mut process = self.process.lock().unwrap();
+        assert!(process.is_none());
+        let logs = File::options().append(true).open(self.logs.path()).unwrap();
+        let child = Command::new(segno())
+            .args(["worker", "--task-queue", &self.task_queue, "--definitions"])
+            .arg(&self.definitions)
+            .args(&self.arguments)
+            .current_dir(root())
+            .env("TEMPORAL_ADDRESS", &self.cluster.address)
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(logs)
+            .spawn()
+            .unwrap();
+        *process = Some(child);
+    }
+
+    /// SIGKILL, no word of farewell; then another takes its place.
+    pub fn kill_and_restart(&self) {
+        let mut child = self.process.lock().unwrap().take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        self.begin();
+    }
+
+    /// SIGTERM, and its exit code.
+    pub fn stop(&self) -> Option<i32> {
+        let mut child = self.process.lock().unwrap().take().unwrap();
+        let id = child.id().to_string();
+        assert!(Command::new("kill").arg(id).status().unwrap().success());
+        until("the worker's end", || child.try_wait().unwrap()).code()
+    }
+
+    pub fn logs(&self) -> String {
+        std::fs::read_to_string(self.logs.path()).unwrap()
+    }
+
+    /// Starts a workflow on this worker's task queue.
+    #[track_caller]
+    pub fn launch(&self, workflow_type: &str, input: &Value) -> Workflow<'_> {
+        let id = self.cluster.unique(workflow_type);
+        let input = input.to_string();
+        let started = self.cluster.segno(&[
+            "start",
+            workflow_type,
+            "--task-queue",
+            &self.task_queue,
+            "--workflow-id",
+            &id,
+            "--input",
+            &input,
+            "--task-timeout",
+            "2s",
+            "--execution-timeout",
+            EXECUTION_TIMEOUT,
+            "--output",
+            "json",
+        ]);
+        let run_id = started.ok().json()["runId"].as_str().unwrap().to_owned();
+        Workflow {
+            worker: self,
+            id,
+            run_id,
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let process = self
+            .process
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(mut child) = process.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- the worker's log\n{}\n---", self.logs());
+        }
+    }
+}
+
+/// A workflow that a test started.
+pub struct Workflow<'a> {
+    worker: &'a Worker,
+    pub id: String,
+    pub run_id: String,
+}
+
+impl Workflow<'_> {
+    fn segno(&self, arguments: &[&str]) -> Run {
+        self.worker
+            .cluster
+            .segno(&[arguments, &["--output", "json"]].concat())
+    }
+
+    /// Its end, through all its runs.
+    pub fn end(&self) -> Value {
+        let run = self.segno(&["result", &self.id]);
+        assert!(run.code < 2, "{run:#?}");
+        run.json()
+    }
+
+    /// Its result; any other end than completion is a test's failure.
+    #[track_caller]
+    pub fn result(&self) -> Value {
+        let end = self.end();
+        assert_eq!(end["status"], "COMPLETED", "{} {end:#}", self.id);
+        end["result"].clone()
+    }
+
+    #[track_caller]
+    pub fn signal(&self, name: &str, input: &Value) {
+        self.segno(&["signal", &self.id, name, "--input", &input.to_string()])
+            .ok();
+    }
+
+    /// An update's result, or its failure's message. It is sent again, as the same update, where its worker was killed
+    /// before it could answer.
+    #[track_caller]
+    pub fn update(&self, name: &str, input: &Value) -> Result<Value, String> {
+        let update_id = self.worker.cluster.unique(name);
+        let input = input.to_string();
+        let arguments = [
+            "update",
+            &self.id,
+            name,
+            "--update-id",
+            &update_id,
+            "--input",
+            &input,
+        ];
+        let answer = until("an answer to an update", || {
+            let run = self.segno(&arguments);
+            (!run.stdout.is_empty()).then(|| run.json())
+        });
+        match answer["failure"]["message"].as_str() {
+            Some(message) => Err(message.to_owned()),
+            None => Ok(answer["result"].clone()),
+        }
+    }
+
+    /// A query's answer. It is asked again while there is no worker to answer it.
+    pub fn query(&self, name: &str, input: Option<&Value>) -> Value {
+        let input = input.map(Value::to_string);
+        let mut arguments = vec!["query", &self.id, name];
+        if let Some(input) = &input {
+            arguments.extend(["--input", input]);
+        }
+        until("an answer to a query", || {
+            let run = self.segno(&arguments);
+            (run.code == 0).then(|| run.json()["queryResult"].clone())
+        })
+    }
+
+    pub fn query_until(&self, name: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        until(&format!("what {name} should say"), || {
+            Some(self.query(name, None)).filter(&holds)
+        })
+    }
+
+    /// The events of its first run, or of the latest.
+    pub fn history(&self, run_id: Option<&str>) -> Vec<Value> {
+        let mut arguments = vec!["history", &self.id];
+        arguments.extend(run_id.into_iter().flat_map(|id| ["--run-id", id]));
+        let history = self.segno(&arguments).ok().json();
+        history["events"].as_array().unwrap().clone()
+    }
+
+    /// Every run's events, from the first run on.
+    pub fn histories(&self) -> Vec<Vec<Value>> {
+        let mut histories = Vec::new();
+        let mut next = Some(self.run_id.clone());
+        while let Some(run_id) = next {
+            let events = self.history(Some(&run_id));
+            let last = events.last().unwrap();
+            let continued = &last["workflowExecutionContinuedAsNewEventAttributes"];
+            next = continued["newExecutionRunId"].as_str().map(str::to_owned);
+            histories.push(events);
+        }
+        histories
+    }
+
+    /// No workflow task of any run failed: every replay on the way agreed with history.
+    #[track_caller]
+    pub fn assert_no_task_failed(&self) {
+        for event in self.histories().concat() {
+            let failed = event["eventType"] == "EVENT_TYPE_WORKFLOW_TASK_FAILED";
+            assert!(!failed, "{} {event:#}", self.id);
+        }
+    }
+
+    /// Every run is replayed from its history as the server has it.
+    #[track_caller]
+    pub fn assert_replays(&self) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut arguments = vec!["replay".to_owned()];
+        for (number, events) in self.histories().into_iter().enumerate() {
+            let path = folder.path().join(format!("{number}.json"));
+            std::fs::write(&path, json!({ "events": events }).to_string()).unwrap();
+            arguments.extend(["--file".to_owned(), path.display().to_string()]);
+        }
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let replayed = self.worker.cluster.segno(&arguments);
+        assert!(replayed.code == 0, "{} {replayed:#?}", self.id);
+    }
+}
+
+/// How many events of a type there are.
+pub fn count(events: &[Value], event_type: &str) -> usize {
+    events
+        .iter()
+        .filter(|e| e["eventType"] == json!(event_type))
+        .count()
+}
