@@ -134,6 +134,23 @@ impl<'a> Machine<'a> {
                 self.located(id, operators::negate(&operand))?
             }
             Operation::Conditional(operands) => return self.conditional(operands, scope),
+            other => return self.build(id, other, scope),
+        };
+        Ok(Operand::Owned(value))
+    }
+
+    /// The operations that build or call something: apart from the others, whose stack frame stays small so.
+    #[inline(never)]
+    fn build<'s>(
+        &mut self,
+        id: Id,
+        operation: &'a Operation,
+        scope: Option<&'s Scope<'s>>,
+    ) -> Result<Operand<'s>>
+    where
+        'a: 's,
+    {
+        let value = match operation {
             Operation::Add(operands) => self.with_all(id, operands, scope, operators::add)?,
             Operation::Call(call) => self.call(id, call, scope)?,
             Operation::Index {
@@ -168,6 +185,16 @@ impl<'a> Machine<'a> {
                 self.optional_map(*target, *body, *flat, scope)?
             }
             Operation::Fail(message) => return Err(self.error(id, Failure::new(&**message))),
+            Operation::Constant(_)
+            | Operation::Slot(_)
+            | Operation::Local(_)
+            | Operation::Path(_)
+            | Operation::Binary(..)
+            | Operation::And(_)
+            | Operation::Or(_)
+            | Operation::Not(_)
+            | Operation::Negate(_)
+            | Operation::Conditional(_) => unreachable!("eval computes these itself"),
         };
         Ok(Operand::Owned(value))
     }

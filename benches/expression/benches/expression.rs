@@ -36,7 +36,7 @@ fn cases() -> Vec<Case> {
         case(
             "condition",
             "a.b.c == 3 && d in [1, 2, 3]",
-            "(.a.b.c == 3) and (.d | IN(1, 2, 3))",
+            "(.a.b.c == 3) and (.d as $d | any((1, 2, 3); . == $d))",
             json!({"a": {"b": {"c": 3}}, "d": 2}),
         ),
         case(
