@@ -29,6 +29,7 @@ mod reference;
 mod result;
 mod scan;
 mod schema;
+mod select;
 mod signature;
 mod template;
 mod types;
