@@ -161,6 +161,10 @@ pub struct Step {
     pub action: Spanned<Action>,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a tree that is read once and dropped; boxes would only clutter it"
+)]
 #[derive(Debug, Clone)]
 pub enum Action {
     Activity(ActivityStep),
@@ -433,6 +437,10 @@ pub struct ChildOptions {
 }
 
 /// What `start` may start without awaiting it.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a tree that is read once and dropped; boxes would only clutter it"
+)]
 #[derive(Debug, Clone)]
 pub enum Started {
     Activity(ActivityStep),
@@ -490,6 +498,10 @@ pub enum ContinuedVersion {
     Latest,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a tree that is read once and dropped; boxes would only clutter it"
+)]
 #[derive(Debug, Clone)]
 pub enum FailStep {
     /// `fail:` without a mapping, in a `catch`: the failure that was caught goes on.

@@ -178,7 +178,7 @@ fn hostile_texts_are_refused_without_overflowing_the_stack() {
         "1".to_owned() + &"+1".repeat(half - 1),
         "a".to_owned() + &"&&a".repeat(half / 2),
         "a?a:".repeat(4_000) + "a",
-        "a[0]".repeat(1).replace("[0]", &"[0]".repeat(5_000)),
+        format!("a{}", "[0]".repeat(5_000)),
         "a".to_owned() + &".f()".repeat(4_000),
         "'".repeat(16_000),
         "\"\"\"".repeat(5_000),

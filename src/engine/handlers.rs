@@ -53,7 +53,7 @@ impl Machine<'_> {
             |step| matches!(&step.action, Action::WaitSignal { name: awaited, .. } if **awaited == *name),
         );
         let handler = program::handler(&program.signals, &name);
-        let handler = handler.filter(|(_, handler)| &*handler.name == name || !is_awaited);
+        let handler = handler.filter(|(_, handler)| *handler.name == *name || !is_awaited);
         let Some((index, handler)) = handler else {
             if !is_awaited && !self.run.signals.contains_key(&name) {
                 let message =
