@@ -216,67 +216,52 @@ fn ends(attributes: &Attributes) -> Option<(About, SpanState, String)> {
             Some((About::Workflow, Terminated, a.reason.clone()))
         }
         WorkflowExecutionContinuedAsNewEventAttributes(_) => well(About::Workflow, ContinuedAsNew),
-        ActivityTaskCompletedEventAttributes(a) => {
-            well(About::Event(a.scheduled_event_id), Completed)
+        _ => {
+            let (event, state, failure) = operation_ends(attributes)?;
+            Some((About::Event(event), state, failure))
         }
-        ActivityTaskCanceledEventAttributes(a) => {
-            well(About::Event(a.scheduled_event_id), Cancelled)
+    }
+}
+
+/// The event that began what an event ends.
+fn operation_ends(attributes: &Attributes) -> Option<(i64, SpanState, String)> {
+    use Attributes::*;
+    use SpanState::*;
+    let well = |event, state| Some((event, state, String::new()));
+    match attributes {
+        ActivityTaskCompletedEventAttributes(a) => well(a.scheduled_event_id, Completed),
+        ActivityTaskCanceledEventAttributes(a) => well(a.scheduled_event_id, Cancelled),
+        ActivityTaskFailedEventAttributes(a) => {
+            Some((a.scheduled_event_id, Failed, innermost(a.failure.clone())))
         }
-        ActivityTaskFailedEventAttributes(a) => Some((
-            About::Event(a.scheduled_event_id),
-            Failed,
-            innermost(a.failure.clone()),
-        )),
-        ActivityTaskTimedOutEventAttributes(a) => Some((
-            About::Event(a.scheduled_event_id),
-            TimedOut,
-            innermost(a.failure.clone()),
-        )),
-        TimerFiredEventAttributes(a) => well(About::Event(a.started_event_id), Completed),
-        TimerCanceledEventAttributes(a) => well(About::Event(a.started_event_id), Cancelled),
-        ChildWorkflowExecutionCompletedEventAttributes(a) => {
-            well(About::Event(a.initiated_event_id), Completed)
+        ActivityTaskTimedOutEventAttributes(a) => {
+            Some((a.scheduled_event_id, TimedOut, innermost(a.failure.clone())))
         }
-        ChildWorkflowExecutionFailedEventAttributes(a) => Some((
-            About::Event(a.initiated_event_id),
-            Failed,
-            innermost(a.failure.clone()),
-        )),
-        StartChildWorkflowExecutionFailedEventAttributes(a) => {
-            well(About::Event(a.initiated_event_id), Failed)
+        TimerFiredEventAttributes(a) => well(a.started_event_id, Completed),
+        TimerCanceledEventAttributes(a) => well(a.started_event_id, Cancelled),
+        ChildWorkflowExecutionCompletedEventAttributes(a) => well(a.initiated_event_id, Completed),
+        ChildWorkflowExecutionFailedEventAttributes(a) => {
+            Some((a.initiated_event_id, Failed, innermost(a.failure.clone())))
         }
-        ChildWorkflowExecutionTimedOutEventAttributes(a) => {
-            well(About::Event(a.initiated_event_id), TimedOut)
-        }
-        ChildWorkflowExecutionCanceledEventAttributes(a) => {
-            well(About::Event(a.initiated_event_id), Cancelled)
-        }
+        StartChildWorkflowExecutionFailedEventAttributes(a) => well(a.initiated_event_id, Failed),
+        ChildWorkflowExecutionTimedOutEventAttributes(a) => well(a.initiated_event_id, TimedOut),
+        ChildWorkflowExecutionCanceledEventAttributes(a) => well(a.initiated_event_id, Cancelled),
         ChildWorkflowExecutionTerminatedEventAttributes(a) => {
-            well(About::Event(a.initiated_event_id), Terminated)
+            well(a.initiated_event_id, Terminated)
         }
-        NexusOperationCompletedEventAttributes(a) => {
-            well(About::Event(a.scheduled_event_id), Completed)
+        NexusOperationCompletedEventAttributes(a) => well(a.scheduled_event_id, Completed),
+        NexusOperationFailedEventAttributes(a) => {
+            Some((a.scheduled_event_id, Failed, innermost(a.failure.clone())))
         }
-        NexusOperationFailedEventAttributes(a) => Some((
-            About::Event(a.scheduled_event_id),
-            Failed,
-            innermost(a.failure.clone()),
-        )),
-        NexusOperationTimedOutEventAttributes(a) => {
-            well(About::Event(a.scheduled_event_id), TimedOut)
-        }
-        NexusOperationCanceledEventAttributes(a) => {
-            well(About::Event(a.scheduled_event_id), Cancelled)
-        }
+        NexusOperationTimedOutEventAttributes(a) => well(a.scheduled_event_id, TimedOut),
+        NexusOperationCanceledEventAttributes(a) => well(a.scheduled_event_id, Cancelled),
         ExternalWorkflowExecutionSignaledEventAttributes(a) => {
-            well(About::Event(a.initiated_event_id), Completed)
+            well(a.initiated_event_id, Completed)
         }
         SignalExternalWorkflowExecutionFailedEventAttributes(a) => {
-            well(About::Event(a.initiated_event_id), Failed)
+            well(a.initiated_event_id, Failed)
         }
-        WorkflowExecutionUpdateCompletedEventAttributes(a) => {
-            well(About::Event(a.accepted_event_id), Completed)
-        }
+        WorkflowExecutionUpdateCompletedEventAttributes(a) => well(a.accepted_event_id, Completed),
         _ => None,
     }
 }
