@@ -11,7 +11,7 @@ use temporalio_sdk::{
     WorkflowResult,
 };
 
-struct Activities;
+pub struct Activities;
 
 #[activities]
 impl Activities {
@@ -23,14 +23,14 @@ impl Activities {
 
 #[workflow]
 #[derive(Default)]
-struct Throughput {
+pub struct Throughput {
     status: String,
 }
 
 #[workflow_methods]
 impl Throughput {
     #[run(name = "throughput")]
-    async fn run(ctx: &mut WorkflowContext<Self>, name: String) -> WorkflowResult<String> {
+    pub async fn run(ctx: &mut WorkflowContext<Self>, name: String) -> WorkflowResult<String> {
         let limit = Duration::from_secs(10);
         let local = LocalActivityOptions::builder()
             .start_to_close_timeout(limit)
