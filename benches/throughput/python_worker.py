@@ -1,4 +1,4 @@
-"""The benchmark's workflow with the Python SDK: local activity, activity, 10 ms timer, set, return."""
+"""The benchmark's workflows with the Python SDK."""
 
 import asyncio
 import os
@@ -31,10 +31,21 @@ class Throughput:
         return f"{answer} {self.status}"
 
 
+@workflow.defn(name="parked")
+class Parked:
+    @workflow.run
+    async def run(self, name: str) -> str:
+        answer = await workflow.execute_activity(echo, name, start_to_close_timeout=LIMIT)
+        await asyncio.sleep(3600)
+        return answer
+
+
 async def main() -> None:
     client = await Client.connect(os.environ["TEMPORAL_ADDRESS"])
-    worker = Worker(client, task_queue=sys.argv[1], workflows=[Throughput], activities=[echo])
+    worker = Worker(client, task_queue=sys.argv[1], workflows=[Throughput, Parked], activities=[echo])
     await worker.run()
 
 
-asyncio.run(main())
+# The sandbox imports this file again.
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,4 +1,5 @@
-//! The benchmark's workflow hand-written with `temporalio-sdk`: local activity, activity, 10 ms timer, set, return.
+//! The benchmark's workflows hand-written with `temporalio-sdk`: local activity, activity, 10 ms timer, set, return; and
+//! one that is parked on a timer.
 
 use std::time::Duration;
 
@@ -49,6 +50,23 @@ impl Throughput {
     }
 }
 
+#[workflow]
+#[derive(Default)]
+pub struct Parked;
+
+#[workflow_methods]
+impl Parked {
+    #[run(name = "parked")]
+    pub async fn run(ctx: &mut WorkflowContext<Self>, name: String) -> WorkflowResult<String> {
+        let options = ActivityOptions::start_to_close_timeout(Duration::from_secs(10));
+        let answer = ctx
+            .execute_activity(Activities::echo, name, options)
+            .await?;
+        ctx.timer(Duration::from_secs(3600)).await;
+        Ok(answer)
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let task_queue = std::env::args().nth(1).ok_or("usage: native TASK_QUEUE")?;
@@ -60,6 +78,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let client = Client::new(Connection::connect(connection).await?, client)?;
     let options = WorkerOptions::new(task_queue)
         .register_workflow::<Throughput>()?
+        .register_workflow::<Parked>()?
         .register_activities(Activities)
         .build();
     Worker::new(&runtime, client, options)?.run().await?;
