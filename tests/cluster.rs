@@ -2,6 +2,10 @@
 
 #![cfg(feature = "cluster")]
 
+#[path = "cluster/activities.rs"]
+mod activities;
+#[path = "cluster/connections.rs"]
+mod connections;
 #[path = "cluster/examples.rs"]
 mod examples;
 #[path = "cluster/scenarios.rs"]

@@ -5,6 +5,7 @@
 
 pub mod cluster;
 pub mod endpoint;
+pub mod gateway;
 pub mod run;
 pub mod worker;
 
