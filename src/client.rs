@@ -19,7 +19,7 @@ pub use inspect::{Description, PendingActivity, PendingChild, WorkflowSummary};
 pub use json::{HistoryJsonError, history_from_json, history_to_json};
 pub use message::{QueryAnswer, QueryReject, UpdateOptions, UpdateStage, UpdateStarted};
 pub use outcome::{Ended, Outcome};
-pub use start::{RetryPolicy, StartOptions, Started};
+pub use start::{StartOptions, Started};
 pub use temporalio_protos::temporal::api::enums::v1::{
     WorkflowIdConflictPolicy, WorkflowIdReusePolicy,
 };

@@ -17,6 +17,7 @@ pub mod job;
 mod machine;
 mod operations;
 mod options;
+pub mod start;
 mod state;
 
 use std::cell::OnceCell;
@@ -25,10 +26,11 @@ use std::sync::Arc;
 pub use calls::DEFINITION_HEADER;
 pub use carry::STATE_HEADER;
 use command::{ActivityTimeouts, Command, CommandKind, ScheduleLocalActivity};
-use evaluate::{one_value, violation};
+use evaluate::one_value;
 use failure::Failure;
 use job::{Activation, EncodedBundle, Initialize, Job, Resolution, Update};
 use machine::Machine;
+use start::invalid_input;
 use state::{Clock, Ending, FunctionRef, Operation, OperationKind, Phase, RoutineKind, Run};
 
 use crate::limits::WORKFLOW_TASK_COST_MAX;
@@ -443,15 +445,7 @@ impl Machine<'_> {
     /// The input is checked, the state gets its first values, and the main routine is there.
     fn begin_run(&mut self) {
         let input = one_value(self.run.info.arguments.clone());
-        if let Some(wrong) = violation(self.program.main.input.as_ref(), &input) {
-            let message = format!(
-                "the input of `{}` breaks its schema: {wrong}",
-                self.program.workflow
-            );
-            let mut failure = Failure::definition(message);
-            if let failure::FailureInfo::Application { error_type, .. } = &mut failure.info {
-                *error_type = "InvalidInput".into();
-            }
+        if let Some(failure) = invalid_input(self.program, &input) {
             self.run.ending = Some(Ending::Failed(failure));
         } else if let Err(failure) = self.initial_state() {
             self.run.ending = Some(Ending::Failed(failure));

@@ -2,12 +2,14 @@
 
 mod codec;
 mod failure;
+mod options;
 mod time;
 
 use temporalio_protos::temporal::api::common::v1 as proto;
 
 pub use codec::{Codec, CodecError};
 pub use failure::{failure_from_proto, failure_to_proto};
+pub use options::{id_conflict_policy_to_proto, id_reuse_policy_to_proto, retry_policy_to_proto};
 pub use time::{duration_from_proto, duration_to_proto, timestamp_from_proto, timestamp_to_proto};
 
 use crate::value::{JsonError, Map, Payload, Value};

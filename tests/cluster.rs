@@ -10,4 +10,6 @@ mod connections;
 mod examples;
 #[path = "cluster/scenarios.rs"]
 mod scenarios;
+#[path = "cluster/start.rs"]
+mod start;
 mod support;

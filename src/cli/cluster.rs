@@ -23,6 +23,9 @@ use clap::{Args, Subcommand};
 use super::output::{CliError, End, Output};
 use crate::client::WorkflowRef;
 
+/// Where workers and starters meet if nobody names a task queue.
+const TASK_QUEUE_DEFAULT: &str = "segno";
+
 #[derive(Debug, Subcommand)]
 pub enum ClusterCommand {
     /// Serve a folder's definitions on a task queue

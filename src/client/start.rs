@@ -14,7 +14,10 @@ use tonic::{Code, Status};
 use super::{
     Client, ClientError, WorkflowIdConflictPolicy, WorkflowIdReusePolicy, body, request, unique_id,
 };
-use crate::payload::{duration_to_proto, payload_to_proto, payloads_to_proto, value_to_proto};
+use crate::engine::command::RetryPolicy;
+use crate::payload::{
+    duration_to_proto, payload_to_proto, payloads_to_proto, retry_policy_to_proto, value_to_proto,
+};
 use crate::value::{Duration, Payload, Value};
 
 /// Everything that Temporal lets one say about a new workflow; what is `None` is the server's default.
@@ -43,15 +46,6 @@ pub struct StartOptions {
     pub fairness_weight: Option<f32>,
     /// A signal to send with the start, or alone if the workflow runs already.
     pub signal: Option<(String, Vec<Payload>)>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct RetryPolicy {
-    pub initial_interval: Option<Duration>,
-    pub backoff_coefficient: Option<f64>,
-    pub maximum_interval: Option<Duration>,
-    pub maximum_attempts: Option<i32>,
-    pub non_retryable_error_types: Vec<String>,
 }
 
 /// The run that a start began or, by its conflict policy, found.
@@ -128,7 +122,7 @@ impl Client {
             request_id: unique_id(),
             workflow_id_reuse_policy: options.id_reuse_policy.unwrap_or_default().into(),
             workflow_id_conflict_policy: options.id_conflict_policy.unwrap_or_default().into(),
-            retry_policy: options.retry_policy.map(retry_policy),
+            retry_policy: options.retry_policy.map(retry_policy_to_proto),
             cron_schedule: options.cron_schedule.unwrap_or_default(),
             memo: fields(options.memo).map(|fields| common::Memo { fields }),
             search_attributes: fields(options.search_attributes)
@@ -192,16 +186,6 @@ fn user_metadata(
     metadata
         .map(Some)
         .map_err(|e| ClientError::Config(e.to_string()))
-}
-
-fn retry_policy(policy: RetryPolicy) -> common::RetryPolicy {
-    common::RetryPolicy {
-        initial_interval: policy.initial_interval.map(duration_to_proto),
-        backoff_coefficient: policy.backoff_coefficient.unwrap_or_default(),
-        maximum_interval: policy.maximum_interval.map(duration_to_proto),
-        maximum_attempts: policy.maximum_attempts.unwrap_or_default(),
-        non_retryable_error_types: policy.non_retryable_error_types,
-    }
 }
 
 fn fields<C: FromIterator<(String, common::Payload)>>(fields: Vec<(String, Payload)>) -> Option<C> {

@@ -8,17 +8,17 @@ use temporalio_protos::coresdk::workflow_commands as proto;
 use temporalio_protos::coresdk::workflow_commands::workflow_command::Variant;
 use temporalio_protos::coresdk::workflow_commands::{query_result, update_response};
 use temporalio_protos::temporal::api::common::v1 as common;
-use temporalio_protos::temporal::api::enums::v1 as enums;
 use temporalio_protos::temporal::api::sdk::v1::UserMetadata;
 
 use crate::engine::command::{
     ActivityCancellationType, ChildCancellationType, Command, CommandKind, ContinueAsNew,
-    ParentClosePolicy, Priority, RetryPolicy, ScheduleActivity, ScheduleLocalActivity,
-    ScheduleNexus, SignalTarget, StartChild, WorkflowIdReusePolicy,
+    ParentClosePolicy, Priority, ScheduleActivity, ScheduleLocalActivity, ScheduleNexus,
+    SignalTarget, StartChild,
 };
 use crate::engine::failure::Failure;
 use crate::payload::{
-    duration_to_proto, failure_to_proto, payload_to_proto, timestamp_to_proto, value_to_proto,
+    duration_to_proto, failure_to_proto, id_reuse_policy_to_proto, payload_to_proto,
+    retry_policy_to_proto, timestamp_to_proto, value_to_proto,
 };
 use crate::value::{Payload, Value};
 
@@ -177,7 +177,7 @@ fn activity(schedule: ScheduleActivity) -> proto::ScheduleActivity {
         schedule_to_start_timeout: schedule.timeouts.schedule_to_start.map(duration_to_proto),
         start_to_close_timeout: schedule.timeouts.start_to_close.map(duration_to_proto),
         heartbeat_timeout: schedule.timeouts.heartbeat.map(duration_to_proto),
-        retry_policy: schedule.retry_policy.map(retry_policy),
+        retry_policy: schedule.retry_policy.map(retry_policy_to_proto),
         cancellation_type: activity_cancellation(schedule.cancellation_type).into(),
         priority: schedule.priority.map(priority),
         ..Default::default()
@@ -195,7 +195,7 @@ fn local_activity(schedule: ScheduleLocalActivity) -> proto::ScheduleLocalActivi
         schedule_to_close_timeout: schedule.timeouts.schedule_to_close.map(duration_to_proto),
         schedule_to_start_timeout: schedule.timeouts.schedule_to_start.map(duration_to_proto),
         start_to_close_timeout: schedule.timeouts.start_to_close.map(duration_to_proto),
-        retry_policy: schedule.retry_policy.map(retry_policy),
+        retry_policy: schedule.retry_policy.map(retry_policy_to_proto),
         cancellation_type: activity_cancellation(schedule.cancellation_type).into(),
         ..Default::default()
     }
@@ -215,18 +215,7 @@ fn start_child(start: StartChild, namespace: &str) -> proto::StartChildWorkflowE
         ParentClosePolicy::Abandon => Close::Abandon,
         ParentClosePolicy::RequestCancel => Close::RequestCancel,
     };
-    let reuse = match start.workflow_id_reuse_policy {
-        WorkflowIdReusePolicy::AllowDuplicate => enums::WorkflowIdReusePolicy::AllowDuplicate,
-        WorkflowIdReusePolicy::AllowDuplicateFailedOnly => {
-            enums::WorkflowIdReusePolicy::AllowDuplicateFailedOnly
-        }
-        WorkflowIdReusePolicy::RejectDuplicate => enums::WorkflowIdReusePolicy::RejectDuplicate,
-        // Temporal has put a conflict policy in its place, but children know no such policy yet.
-        #[allow(deprecated)]
-        WorkflowIdReusePolicy::TerminateIfRunning => {
-            enums::WorkflowIdReusePolicy::TerminateIfRunning
-        }
-    };
+    let reuse = id_reuse_policy_to_proto(start.workflow_id_reuse_policy);
     proto::StartChildWorkflowExecution {
         seq: start.seq,
         namespace: namespace.to_owned(),
@@ -239,7 +228,7 @@ fn start_child(start: StartChild, namespace: &str) -> proto::StartChildWorkflowE
         workflow_task_timeout: start.task_timeout.map(duration_to_proto),
         parent_close_policy: parent_close_policy.into(),
         workflow_id_reuse_policy: reuse.into(),
-        retry_policy: start.retry_policy.map(retry_policy),
+        retry_policy: start.retry_policy.map(retry_policy_to_proto),
         cron_schedule: start.cron_schedule,
         memo: fields(start.memo),
         search_attributes: search_attributes(start.search_attributes),
@@ -296,7 +285,7 @@ fn continue_as_new(next: ContinueAsNew) -> proto::ContinueAsNewWorkflowExecution
         memo: fields(next.memo),
         headers: fields(next.headers),
         search_attributes: search_attributes(next.search_attributes),
-        retry_policy: next.retry_policy.map(retry_policy),
+        retry_policy: next.retry_policy.map(retry_policy_to_proto),
         ..Default::default()
     }
 }
@@ -308,19 +297,6 @@ fn activity_cancellation(kind: ActivityCancellationType) -> proto::ActivityCance
             proto::ActivityCancellationType::WaitCancellationCompleted
         }
         ActivityCancellationType::Abandon => proto::ActivityCancellationType::Abandon,
-    }
-}
-
-fn retry_policy(policy: RetryPolicy) -> common::RetryPolicy {
-    common::RetryPolicy {
-        initial_interval: policy.initial_interval.map(duration_to_proto),
-        backoff_coefficient: policy.backoff_coefficient.unwrap_or_default(),
-        maximum_interval: policy.maximum_interval.map(duration_to_proto),
-        maximum_attempts: policy
-            .maximum_attempts
-            .unwrap_or_default()
-            .min(i32::MAX as u32) as i32,
-        non_retryable_error_types: policy.non_retryable_error_types,
     }
 }
 

@@ -1,26 +1,36 @@
 //! `segno start`: starts a workflow, and with `--wait` waits for its end.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use super::TASK_QUEUE_DEFAULT;
 use super::connection::{ConnectionArgs, key_value};
 use super::input::{InputArgs, json_fields, json_payload};
 use super::result::report;
 use crate::cli::output::{CliError, End, Output, Tone, styled};
-use crate::client::{
-    RetryPolicy, StartOptions, WorkflowIdConflictPolicy, WorkflowIdReusePolicy, WorkflowRef,
-};
-use crate::value::Duration;
+use crate::client::{StartOptions, WorkflowIdConflictPolicy, WorkflowIdReusePolicy, WorkflowRef};
+use crate::engine::command::RetryPolicy;
+use crate::engine::start::StartDefaults;
+use crate::payload::{id_conflict_policy_to_proto, id_reuse_policy_to_proto};
+use crate::registry::{Folder, Registry};
+use crate::value::{Duration, Payload, Timestamp, Value};
 
 #[derive(Debug, Args)]
 pub struct StartArgs {
     /// The workflow type, as the definition's key `workflow` names it
     #[arg(value_name = "TYPE")]
     workflow_type: String,
-    /// The task queue that the worker polls
-    #[arg(long, short = 't', env = "SEGNO_TASK_QUEUE", default_value = "segno")]
-    task_queue: String,
-    /// The workflow's id; without it a unique one is made
+    /// Take the defaults under the definition's `start` from this folder, and hold the input against its schema
+    #[arg(long, short = 'd', value_name = "FOLDER", env = "SEGNO_DEFINITIONS")]
+    definitions: Option<PathBuf>,
+    /// The task queue that the worker polls [default: the definition's, else segno]
+    #[arg(long, short = 't', env = "SEGNO_TASK_QUEUE")]
+    task_queue: Option<String>,
+    /// The workflow's id [default: the definition's, else a unique one]
     #[arg(long, short = 'w')]
     workflow_id: Option<String>,
     #[command(flatten)]
@@ -83,7 +93,7 @@ struct PolicyArgs {
     retry_maximum_interval: Option<Duration>,
     /// How often the workflow is tried at most; 0 is without end
     #[arg(long, value_name = "COUNT")]
-    retry_maximum_attempts: Option<i32>,
+    retry_maximum_attempts: Option<u32>,
     /// An error type that is not retried; may be given several times
     #[arg(long, value_name = "TYPE")]
     retry_non_retryable_error_type: Vec<String>,
@@ -153,6 +163,7 @@ enum IdConflictPolicy {
 
 pub async fn run(args: StartArgs, output: Output) -> Result<End, CliError> {
     let options = args.options()?;
+    let task_queue = options.task_queue.clone();
     let client = args.connection.connect().await?;
     let started = client.start(options).await?;
     let workflow = WorkflowRef::new(&started.workflow_id, Some(started.run_id.clone()));
@@ -161,7 +172,7 @@ pub async fn run(args: StartArgs, output: Output) -> Result<End, CliError> {
         "runId": started.run_id,
         "type": args.workflow_type,
         "namespace": client.namespace(),
-        "taskQueue": args.task_queue,
+        "taskQueue": task_queue,
         "started": started.started,
     });
     let word = if started.started {
@@ -190,25 +201,50 @@ pub async fn run(args: StartArgs, output: Output) -> Result<End, CliError> {
 
 impl StartArgs {
     fn options(&self) -> Result<StartOptions, CliError> {
+        let input = self.input.payloads()?;
+        let defaults = match &self.definitions {
+            Some(folder) => defaults(folder, &self.workflow_type, &input)?,
+            None => StartDefaults::default(),
+        };
         let signal_input = self.signal.signal_input.iter();
         let signal_input: Vec<_> = signal_input
             .map(|text| json_payload("--signal-input", text))
             .collect::<Result<_, _>>()?;
         Ok(StartOptions {
             workflow_type: self.workflow_type.clone(),
-            workflow_id: self.workflow_id.clone(),
-            task_queue: self.task_queue.clone(),
-            input: self.input.payloads()?,
-            execution_timeout: self.timeouts.execution_timeout,
-            run_timeout: self.timeouts.run_timeout,
-            task_timeout: self.timeouts.task_timeout,
+            workflow_id: self.workflow_id.clone().or(defaults.workflow_id),
+            task_queue: self
+                .task_queue
+                .clone()
+                .or(defaults.task_queue)
+                .unwrap_or_else(|| TASK_QUEUE_DEFAULT.to_owned()),
+            input,
+            execution_timeout: self
+                .timeouts
+                .execution_timeout
+                .or(defaults.execution_timeout),
+            run_timeout: self.timeouts.run_timeout.or(defaults.run_timeout),
+            task_timeout: self.timeouts.task_timeout.or(defaults.task_timeout),
             start_delay: self.timeouts.start_delay,
-            id_reuse_policy: self.policies.id_reuse_policy(),
-            id_conflict_policy: self.policies.id_conflict_policy(),
-            retry_policy: self.policies.retry_policy(),
-            cron_schedule: self.policies.cron_schedule.clone(),
-            memo: json_fields("--memo", &self.about.memo)?,
-            search_attributes: json_fields("--search-attribute", &self.about.search_attribute)?,
+            id_reuse_policy: self
+                .policies
+                .id_reuse_policy()
+                .or(defaults.id_reuse_policy.map(id_reuse_policy_to_proto)),
+            id_conflict_policy: self
+                .policies
+                .id_conflict_policy()
+                .or(defaults.id_conflict_policy.map(id_conflict_policy_to_proto)),
+            retry_policy: self.policies.retry_policy().or(defaults.retry_policy),
+            cron_schedule: self
+                .policies
+                .cron_schedule
+                .clone()
+                .or(defaults.cron_schedule),
+            memo: merged(defaults.memo, json_fields("--memo", &self.about.memo)?),
+            search_attributes: merged(
+                defaults.search_attributes,
+                json_fields("--search-attribute", &self.about.search_attribute)?,
+            ),
             headers: json_fields("--headers", &self.about.headers)?,
             summary: self.about.static_summary.clone(),
             details: self.about.static_details.clone(),
@@ -218,6 +254,39 @@ impl StartArgs {
             signal: self.signal.signal.clone().map(|name| (name, signal_input)),
         })
     }
+}
+
+/// The defaults of a definition in a folder, and a look at the input with them.
+fn defaults(
+    folder: &Path,
+    workflow_type: &str,
+    input: &[Payload],
+) -> Result<StartDefaults, CliError> {
+    let registry = Folder::open(folder, |_| {}).map_err(CliError::usage)?;
+    let Some(entry) = registry.newest(workflow_type) else {
+        let message = format!(
+            "{} has no sound definition of {workflow_type}; it has: {}",
+            folder.display(),
+            registry.workflow_types().join(", ")
+        );
+        let help = format!("`segno lint {}` says what is wrong", folder.display());
+        return Err(CliError::usage(message).help(help));
+    };
+    let arguments = input.iter().cloned().map(Value::from).collect();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let nanos = since.unwrap_or_default().as_nanos();
+    let now = Timestamp::from_nanos(nanos as i128).unwrap_or_default();
+    StartDefaults::of(&entry.loaded.program, arguments, now, nanos as u64)
+        .map_err(|failure| CliError::usage(failure.message))
+}
+
+/// What the flags say wins.
+fn merged(
+    mut defaults: BTreeMap<String, Payload>,
+    flags: Vec<(String, Payload)>,
+) -> Vec<(String, Payload)> {
+    defaults.extend(flags);
+    defaults.into_iter().collect()
 }
 
 impl PolicyArgs {

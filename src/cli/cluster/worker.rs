@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
+use super::TASK_QUEUE_DEFAULT;
 use super::connection::ConnectionArgs;
 use crate::activity::{self, Activity};
 use crate::cli::output::{CliError, End, Output};
@@ -28,10 +29,16 @@ pub struct WorkerArgs {
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     /// The folder of definitions; it is watched
-    #[arg(long, short = 'd', value_name = "FOLDER", default_value = "workflows")]
+    #[arg(
+        long,
+        short = 'd',
+        value_name = "FOLDER",
+        env = "SEGNO_DEFINITIONS",
+        default_value = "workflows"
+    )]
     pub definitions: PathBuf,
     /// The task queue to serve
-    #[arg(long, short = 't', env = "SEGNO_TASK_QUEUE", default_value = "segno")]
+    #[arg(long, short = 't', env = "SEGNO_TASK_QUEUE", default_value = TASK_QUEUE_DEFAULT)]
     pub task_queue: String,
     #[command(flatten)]
     policy: PolicyArgs,

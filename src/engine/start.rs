@@ -1,0 +1,104 @@
+//! What a definition says to whoever starts its workflow: whether the input is sound, and the defaults under `start`.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+
+use super::command::RetryPolicy;
+use super::evaluate::{one_value, violation};
+use super::failure::{Failure, FailureInfo};
+use super::job::Initialize;
+use super::machine::Machine;
+use super::state::{Clock, Routine, RoutineKind, Run};
+use crate::definition::WorkflowIdConflictPolicy;
+use crate::engine::command::WorkflowIdReusePolicy;
+use crate::limits::WORKFLOW_TASK_COST_MAX;
+use crate::program::Program;
+use crate::value::{Duration, Payload, Timestamp, Value};
+
+/// The options under `start`, evaluated over the input; what a definition leaves out is the server's to choose.
+#[derive(Debug, Default)]
+pub struct StartDefaults {
+    pub workflow_id: Option<String>,
+    pub task_queue: Option<String>,
+    pub execution_timeout: Option<Duration>,
+    pub run_timeout: Option<Duration>,
+    pub task_timeout: Option<Duration>,
+    pub retry_policy: Option<RetryPolicy>,
+    pub id_reuse_policy: Option<WorkflowIdReusePolicy>,
+    pub id_conflict_policy: Option<WorkflowIdConflictPolicy>,
+    pub cron_schedule: Option<String>,
+    pub memo: BTreeMap<String, Payload>,
+    pub search_attributes: BTreeMap<String, Payload>,
+}
+
+impl StartDefaults {
+    /// `now` and `random_seed` are what the expressions' `now()` and `uuid()` are made from.
+    pub fn of(
+        program: &Program,
+        arguments: Vec<Value>,
+        now: Timestamp,
+        random_seed: u64,
+    ) -> Result<StartDefaults, Failure> {
+        if let Some(failure) = invalid_input(program, &one_value(arguments.clone())) {
+            return Err(failure);
+        }
+        let mut run = Run::new(Initialize {
+            workflow_type: program.workflow.to_string(),
+            arguments,
+            random_seed,
+            ..Initialize::default()
+        });
+        let clock = Clock {
+            now,
+            ..Clock::default()
+        };
+        let machine = Machine {
+            run: &mut run,
+            program,
+            bundle: &[],
+            clock: &clock,
+            commands: &mut Vec::new(),
+            workflow: OnceCell::new(),
+            cost_left: WORKFLOW_TASK_COST_MAX,
+            steps: 0,
+        };
+        machine.start_defaults()
+    }
+}
+
+/// How an input breaks the schema of its workflow.
+pub fn invalid_input(program: &Program, input: &Value) -> Option<Failure> {
+    let wrong = violation(program.main.input.as_ref(), input)?;
+    let workflow = &program.workflow;
+    let message = format!("the input of `{workflow}` breaks its schema: {wrong}");
+    let mut failure = Failure::definition(message);
+    if let FailureInfo::Application { error_type, .. } = &mut failure.info {
+        *error_type = "InvalidInput".into();
+    }
+    Some(failure)
+}
+
+impl Machine<'_> {
+    fn start_defaults(mut self) -> Result<StartDefaults, Failure> {
+        let start = &self.program.start;
+        let locals = self.locals(&self.program.main, Value::Null);
+        let routine = &Routine::new(RoutineKind::Main, Vec::new(), locals);
+        let retry_policy = start.retry_policy.as_ref();
+        Ok(StartDefaults {
+            workflow_id: self.optional_text(routine, start.workflow_id.as_ref())?,
+            task_queue: start.task_queue.as_deref().map(str::to_owned),
+            execution_timeout: self
+                .optional_duration(routine, start.workflow_execution_timeout.as_ref())?,
+            run_timeout: self.optional_duration(routine, start.workflow_run_timeout.as_ref())?,
+            task_timeout: self.optional_duration(routine, start.workflow_task_timeout.as_ref())?,
+            retry_policy: retry_policy
+                .map(|policy| self.retry_policy(routine, policy))
+                .transpose()?,
+            id_reuse_policy: start.workflow_id_reuse_policy,
+            id_conflict_policy: start.workflow_id_conflict_policy,
+            cron_schedule: start.cron_schedule.as_deref().map(str::to_owned),
+            memo: self.payloads(routine, start.memo.as_ref())?,
+            search_attributes: self.payloads(routine, start.search_attributes.as_ref())?,
+        })
+    }
+}

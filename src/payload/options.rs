@@ -1,0 +1,42 @@
+//! Options of workflows and activities, as Temporal's messages have them.
+
+use temporalio_protos::temporal::api::common::v1 as common;
+use temporalio_protos::temporal::api::enums::v1 as enums;
+
+use super::duration_to_proto;
+use crate::definition::WorkflowIdConflictPolicy;
+use crate::engine::command::{RetryPolicy, WorkflowIdReusePolicy};
+
+pub fn retry_policy_to_proto(policy: RetryPolicy) -> common::RetryPolicy {
+    let attempts = policy.maximum_attempts.unwrap_or_default();
+    common::RetryPolicy {
+        initial_interval: policy.initial_interval.map(duration_to_proto),
+        backoff_coefficient: policy.backoff_coefficient.unwrap_or_default(),
+        maximum_interval: policy.maximum_interval.map(duration_to_proto),
+        maximum_attempts: attempts.min(i32::MAX as u32) as i32,
+        non_retryable_error_types: policy.non_retryable_error_types,
+    }
+}
+
+pub fn id_reuse_policy_to_proto(policy: WorkflowIdReusePolicy) -> enums::WorkflowIdReusePolicy {
+    use enums::WorkflowIdReusePolicy as Proto;
+    match policy {
+        WorkflowIdReusePolicy::AllowDuplicate => Proto::AllowDuplicate,
+        WorkflowIdReusePolicy::AllowDuplicateFailedOnly => Proto::AllowDuplicateFailedOnly,
+        WorkflowIdReusePolicy::RejectDuplicate => Proto::RejectDuplicate,
+        // Temporal has put a conflict policy in its place, but children know no such policy yet.
+        #[allow(deprecated)]
+        WorkflowIdReusePolicy::TerminateIfRunning => Proto::TerminateIfRunning,
+    }
+}
+
+pub fn id_conflict_policy_to_proto(
+    policy: WorkflowIdConflictPolicy,
+) -> enums::WorkflowIdConflictPolicy {
+    use enums::WorkflowIdConflictPolicy as Proto;
+    match policy {
+        WorkflowIdConflictPolicy::Fail => Proto::Fail,
+        WorkflowIdConflictPolicy::UseExisting => Proto::UseExisting,
+        WorkflowIdConflictPolicy::TerminateExisting => Proto::TerminateExisting,
+    }
+}
