@@ -24,6 +24,11 @@ pub async fn replay(history: History, namespace: &str) -> Result<Option<String>,
             "the history does not begin with the workflow's start".to_owned(),
         ));
     };
+    if !is_whole(&history) {
+        return Ok(Some(
+            "the history's events are not numbered 1, 2, 3 and so on: some are missing or twice there".to_owned(),
+        ));
+    }
     let workflow_id = started.workflow_id.clone();
     let task_queue = started
         .task_queue
@@ -68,6 +73,13 @@ fn is_sound(reason: EvictionReason) -> bool {
     )
 }
 
+/// Core takes it for granted.
+fn is_whole(history: &History) -> bool {
+    (1..)
+        .zip(&history.events)
+        .all(|(id, event)| event.event_id == id)
+}
+
 fn started(history: &History) -> Option<&WorkflowExecutionStartedEventAttributes> {
     match history.events.first()?.attributes.as_ref()? {
         Attributes::WorkflowExecutionStartedEventAttributes(started) => Some(started),
@@ -89,5 +101,24 @@ impl Registry for NoRegistry {
 
     fn workflow_types(&self) -> Vec<String> {
         Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use temporalio_protos::temporal::api::history::v1::HistoryEvent;
+
+    #[tokio::test]
+    async fn a_history_with_a_gap_is_no_history() {
+        let event = |event_id| HistoryEvent {
+            event_id,
+            ..HistoryEvent::default()
+        };
+        let mut events = vec![event(1), event(3)];
+        let started = WorkflowExecutionStartedEventAttributes::default();
+        events[0].attributes = Some(Attributes::WorkflowExecutionStartedEventAttributes(started));
+        let wrong = replay(History { events }, "default").await.unwrap();
+        assert!(wrong.is_some_and(|wrong| wrong.contains("missing")));
     }
 }
