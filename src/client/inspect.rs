@@ -2,7 +2,7 @@
 
 use temporalio_client::grpc::WorkflowService;
 use temporalio_protos::temporal::api::enums::v1::PendingActivityState;
-use temporalio_protos::temporal::api::history::v1::History;
+use temporalio_protos::temporal::api::history::v1::{History, HistoryEvent};
 use temporalio_protos::temporal::api::workflow::v1 as proto;
 use temporalio_protos::temporal::api::workflowservice::v1::{
     DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse,
@@ -113,29 +113,42 @@ impl Client {
     /// The whole history of one run.
     pub async fn history(&self, workflow: &WorkflowRef) -> Result<History, ClientError> {
         let mut history = History::default();
-        let mut next_page_token = Vec::new();
+        let mut token = Vec::new();
         loop {
-            let message = GetWorkflowExecutionHistoryRequest {
-                namespace: self.namespace.clone(),
-                execution: Some(workflow.to_proto()),
-                next_page_token,
-                ..Default::default()
+            let (events, next) = self.history_page(workflow, token, false).await?;
+            history.events.extend(events);
+            token = match next {
+                Some(next) => next,
+                None => return Ok(history),
             };
-            let mut service = self.connection.clone();
-            let answer = service
-                .get_workflow_execution_history(request(message))
-                .await;
-            let refused = self.refused("read the workflow's history", Some(workflow));
-            let mut answer = body(answer.map_err(refused)?);
-            self.codec.decode(&mut answer).await?;
-            history
-                .events
-                .extend(answer.history.map(|h| h.events).unwrap_or_default());
-            next_page_token = answer.next_page_token;
-            if next_page_token.is_empty() {
-                return Ok(history);
-            }
         }
+    }
+
+    /// One page of a run's history and the token of the next page if there is one. With `wait` the next page may be yet to
+    /// come: it is waited for until the run has closed. The server's patience may end first; the page is empty then.
+    pub async fn history_page(
+        &self,
+        workflow: &WorkflowRef,
+        token: Vec<u8>,
+        wait: bool,
+    ) -> Result<(Vec<HistoryEvent>, Option<Vec<u8>>), ClientError> {
+        let message = GetWorkflowExecutionHistoryRequest {
+            namespace: self.namespace.clone(),
+            execution: Some(workflow.to_proto()),
+            next_page_token: token,
+            wait_new_event: wait,
+            ..Default::default()
+        };
+        let mut service = self.connection.clone();
+        let answer = service
+            .get_workflow_execution_history(request(message))
+            .await;
+        let refused = self.refused("read the workflow's history", Some(workflow));
+        let mut answer = body(answer.map_err(refused)?);
+        self.codec.decode(&mut answer).await?;
+        let next = answer.next_page_token;
+        let events = answer.history.map(|h| h.events).unwrap_or_default();
+        Ok((events, (!next.is_empty()).then_some(next)))
     }
 }
 

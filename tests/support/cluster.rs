@@ -20,23 +20,28 @@ static CLUSTER: OnceLock<Cluster> = OnceLock::new();
 impl Cluster {
     /// The test binary's own, started on first use.
     pub fn get() -> &'static Cluster {
-        CLUSTER.get_or_init(Cluster::start)
+        Cluster::with_activities(&["workflows/activities/worker.py"])
     }
 
-    fn start() -> Cluster {
+    /// The same with the activities of a Python script, named with its arguments. The first call decides.
+    pub fn with_activities(script: &[&str]) -> &'static Cluster {
+        CLUSTER.get_or_init(|| Cluster::start(script))
+    }
+
+    fn start(script: &[&str]) -> Cluster {
         let port = free_port();
         let address = format!("127.0.0.1:{port}");
         let mut server = Command::new(temporal());
         server
             .args(["server", "start-dev", "--headless", "--log-level", "never"])
             .args(["--ip", "127.0.0.1", "--port", &port.to_string()])
+            .args(["--search-attribute", "Stage=Keyword"])
+            .args(["--search-attribute", "Rank=Int"])
             // A test may send many updates and queries at once.
             .args(["--dynamic-config-value", "frontend.namespaceRPS=100000"])
             .args(["--dynamic-config-value", "frontend.rps=100000"]);
         let mut python = Command::new(python());
-        python
-            .arg(root().join("workflows/activities/worker.py"))
-            .env("TEMPORAL_ADDRESS", &address);
+        python.args(script).env("TEMPORAL_ADDRESS", &address);
         let server = spawn_bound(&server, Stdio::null(), Stdio::null());
         let cluster = Cluster {
             address,

@@ -1,0 +1,392 @@
+//! Runs all cases in one of the ways that a worker may fare, and compares.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use segno::client::{Client, ConnectionSettings, history_to_json};
+use temporalio_protos::temporal::api::history::v1::History;
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+
+use super::case::{self, Case};
+use super::drive::Driver;
+use super::follow::{Followed, Follower};
+use super::support::cluster::{Cluster, temporal};
+use super::support::run::Run;
+use super::support::{free_port, root, segno};
+use super::text;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Plain,
+    CacheOff,
+    /// Each case has a worker of its own, without a cache.
+    Killed,
+}
+
+/// Nothing takes so long unless it hangs.
+const CASE_TIMEOUT: Duration = Duration::from_secs(100);
+/// Histories that one call replays.
+const REPLAYED_AT_ONCE: usize = 500;
+
+struct Setup {
+    mode: Mode,
+    cluster: &'static Cluster,
+    http: String,
+    client: Client,
+    /// All cases' definitions.
+    definitions: tempfile::TempDir,
+    logs: tempfile::TempDir,
+}
+
+/// What became of a case.
+struct Ran {
+    text: String,
+    runs: Vec<Followed>,
+    kills: usize,
+}
+
+pub fn run_all(mode: Mode) {
+    let cases = case::all();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let setup = runtime.block_on(Setup::new(mode, &cases));
+    let ran = runtime.block_on(setup.run(&cases));
+    let mut wrong = Vec::new();
+    let mut histories = Vec::new();
+    let mut kills = 0;
+    for (case, ran) in ran {
+        match ran {
+            Err(error) => wrong.push(format!("{}: {error}", case.name)),
+            Ok(ran) => {
+                wrong.extend(compare(mode, case, &ran.text));
+                kills += ran.kills;
+                histories.extend(ran.runs);
+            }
+        }
+    }
+    println!(
+        "{mode:?}: {} cases, {} runs, {kills} kills",
+        cases.len(),
+        histories.len()
+    );
+    assert!(
+        mode != Mode::Killed || kills >= cases.len(),
+        "the worker was killed {kills} times only"
+    );
+    for some in histories.chunks(REPLAYED_AT_ONCE) {
+        wrong.extend(replay(some));
+    }
+    let folder = setup.logs.keep();
+    let count = wrong.len();
+    assert!(
+        wrong.is_empty(),
+        "{}\n{count} are wrong, {mode:?}; the workers' logs are in {}",
+        wrong.join("\n\n"),
+        folder.display()
+    );
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+impl Setup {
+    async fn new(mode: Mode, cases: &[Case]) -> Setup {
+        static CLUSTER: OnceLock<(&Cluster, String)> = OnceLock::new();
+        let (cluster, http) = CLUSTER.get_or_init(|| {
+            let port = free_port().to_string();
+            let cluster = Cluster::with_activities(&["tests/steps/activities.py", &port]);
+            create_nexus_endpoint(cluster);
+            (cluster, format!("http://127.0.0.1:{port}"))
+        });
+        let settings = ConnectionSettings {
+            address: Some(cluster.address.clone()),
+            disable_config_env: true,
+            disable_config_file: true,
+            ..ConnectionSettings::default()
+        };
+        let client = Client::connect(&settings.resolve().unwrap()).await.unwrap();
+        let definitions = tempfile::tempdir().unwrap();
+        for case in cases {
+            case.copy_definitions(definitions.path());
+        }
+        Setup {
+            mode,
+            cluster,
+            http: http.clone(),
+            client,
+            definitions,
+            logs: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    async fn run<'a>(&self, cases: &'a [Case]) -> Vec<(&'a Case, Result<Ran, String>)> {
+        let shared = match self.mode {
+            Mode::Killed => None,
+            _ => Some(self.worker("all", self.definitions.path())),
+        };
+        let at_once = match self.mode {
+            Mode::Plain => 12,
+            Mode::CacheOff => 6,
+            Mode::Killed => 4,
+        };
+        let ran = stream::iter(cases)
+            .map(async |case| {
+                let ran = tokio::time::timeout(CASE_TIMEOUT, self.run_case(case, shared.as_ref()));
+                (
+                    case,
+                    ran.await.unwrap_or_else(|_| Err("it hangs".to_owned())),
+                )
+            })
+            .buffer_unordered(at_once);
+        let mut ran: Vec<_> = ran.collect().await;
+        ran.sort_by(|a, b| a.0.name.cmp(&b.0.name));
+        ran
+    }
+
+    async fn run_case(&self, case: &Case, shared: Option<&Worker>) -> Result<Ran, String> {
+        let own;
+        let worker = match shared {
+            Some(worker) => worker,
+            None => {
+                own = self.worker(&case.name, &self.definitions.path().join(&case.name));
+                &own
+            }
+        };
+        let (completed_by, heard) = mpsc::unbounded_channel();
+        let follower = Follower::new(self.client.clone(), completed_by);
+        let driver = Driver {
+            client: self.client.clone(),
+            case,
+            workflow_id: format!("{}-{:?}", case.name, self.mode).to_lowercase(),
+            task_queue: worker.task_queue.clone(),
+            http: self.http.clone(),
+            follower: follower.clone(),
+        };
+        let mut kills = 0;
+        let driven = async {
+            let patient = tokio::time::timeout(CASE_TIMEOUT / 2, driver.run());
+            patient.await.unwrap_or_else(|_| Err("it hangs".to_owned()))
+        };
+        let answers = tokio::select! {
+            answers = driven => answers,
+            never = worker.kill_after_each_task(heard, &mut kills, shared.is_none()) => match never {},
+        };
+        let runs = follower.runs();
+        let ids = [
+            (driver.workflow_id.as_str(), "ID"),
+            (driver.task_queue.as_str(), "QUEUE"),
+            (driver.http.as_str(), "HTTP"),
+        ];
+        let stories = text::stories(&runs, &ids);
+        let known = |answer: String| answer.replace(&driver.workflow_id, "ID");
+        match answers {
+            Ok(answers) => {
+                let answers = answers.into_iter().map(known).collect();
+                let text = self.text(case, answers, stories);
+                Ok(Ran { text, runs, kills })
+            }
+            Err(error) => Err(format!("{error}\n{}", self.text(case, Vec::new(), stories))),
+        }
+    }
+
+    fn text(
+        &self,
+        case: &Case,
+        answers: Vec<String>,
+        stories: Vec<(String, Vec<String>)>,
+    ) -> String {
+        let unordered = is_unordered(self.mode, case);
+        let mut sections = Vec::new();
+        if !answers.is_empty() {
+            sections.push(("answers".to_owned(), answers));
+        }
+        for (title, mut lines) in stories {
+            if unordered {
+                lines.sort();
+            }
+            sections.push((title, lines));
+        }
+        let section = |(title, lines): (String, Vec<String>)| {
+            let lines: String = lines.iter().map(|line| format!("  {line}\n")).collect();
+            format!("{title}\n{lines}")
+        };
+        sections
+            .into_iter()
+            .map(section)
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    fn worker(&self, name: &str, definitions: &Path) -> Worker {
+        let cache: &[&str] = match self.mode {
+            Mode::Plain => &[],
+            _ => &["--max-cached-workflows", "0"],
+        };
+        let worker = Worker {
+            address: self.cluster.address.clone(),
+            task_queue: format!("{name}-{:?}-queue", self.mode),
+            definitions: definitions.to_owned(),
+            arguments: cache.iter().map(|a| (*a).to_owned()).collect(),
+            logs: self.logs.path().join(format!("{name}.log")),
+            process: tokio::sync::Mutex::default(),
+        };
+        *worker.process.try_lock().unwrap() = Some(worker.spawn());
+        worker
+    }
+}
+
+fn create_nexus_endpoint(cluster: &Cluster) {
+    let mut command = std::process::Command::new(temporal());
+    command
+        .args(["operator", "nexus", "endpoint", "create", "--name", "steps"])
+        .args([
+            "--target-namespace",
+            "default",
+            "--target-task-queue",
+            "steps",
+        ])
+        .args(["--address", &cluster.address]);
+    Run::of(&mut command).ok();
+}
+
+struct Worker {
+    address: String,
+    task_queue: String,
+    definitions: PathBuf,
+    arguments: Vec<String>,
+    logs: PathBuf,
+    process: tokio::sync::Mutex<Option<Child>>,
+}
+
+enum Never {}
+
+impl Worker {
+    fn spawn(&self) -> Child {
+        let logs = File::options()
+            .append(true)
+            .create(true)
+            .open(&self.logs)
+            .unwrap();
+        Command::new(segno())
+            .args(["worker", "--task-queue", &self.task_queue, "--definitions"])
+            .arg(&self.definitions)
+            .args(&self.arguments)
+            .current_dir(root())
+            .env("TEMPORAL_ADDRESS", &self.address)
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(logs)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    }
+
+    /// Kills the process that completed a task as soon as its completion is in the history; another takes its place.
+    async fn kill_after_each_task(
+        &self,
+        mut completed_by: mpsc::UnboundedReceiver<String>,
+        kills: &mut usize,
+        is_killed: bool,
+    ) -> Never {
+        while let Some(identity) = completed_by.recv().await {
+            let mut process = self.process.lock().await;
+            let id = process.as_ref().and_then(Child::id).unwrap_or_default();
+            if is_killed && identity.starts_with(&format!("{id}@")) {
+                if let Some(mut child) = process.take() {
+                    child.kill().await.unwrap();
+                }
+                *kills += 1;
+                *process = Some(self.spawn());
+            }
+        }
+        std::future::pending().await
+    }
+}
+
+fn is_unordered(mode: Mode, case: &Case) -> bool {
+    case.script.unordered.is_some()
+        || mode == Mode::Killed && case.script.unordered_when_killed.is_some()
+}
+
+/// What differs from the case's `expected.txt`; with SEGNO_UPDATE the plain way writes it anew.
+fn compare(mode: Mode, case: &Case, text: &str) -> Option<String> {
+    if mode == Mode::Plain && std::env::var_os("SEGNO_UPDATE").is_some() {
+        std::fs::write(case.expected(), text).unwrap();
+    }
+    let expected = std::fs::read_to_string(case.expected()).unwrap_or_default();
+    let sorted = |text: &str| {
+        let mut sections: Vec<String> = Vec::new();
+        for section in text.split("\n\n") {
+            let (title, lines) = section.split_once('\n').unwrap_or((section, ""));
+            let mut lines: Vec<&str> = lines.lines().collect();
+            lines.sort_unstable();
+            sections.push(format!("{title}\n{}", lines.join("\n")));
+        }
+        sections.join("\n\n")
+    };
+    let (expected, text) = match is_unordered(mode, case) {
+        true => (sorted(&expected), sorted(text)),
+        false => (expected, text.to_owned()),
+    };
+    (expected != text).then(|| format!("{}\n{}", case.name, difference(&expected, &text)))
+}
+
+/// The lines of both, with marks at those that only one has.
+fn difference(expected: &str, came: &str) -> String {
+    let (old, new): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), came.lines().collect());
+    let mut common = vec![vec![0; new.len() + 1]; old.len() + 1];
+    for i in (0..old.len()).rev() {
+        for j in (0..new.len()).rev() {
+            common[i][j] = match old[i] == new[j] {
+                true => common[i + 1][j + 1] + 1,
+                false => common[i + 1][j].max(common[i][j + 1]),
+            };
+        }
+    }
+    let (mut i, mut j) = (0, 0);
+    let mut text = String::new();
+    while i < old.len() || j < new.len() {
+        let (mark, line) = if i < old.len() && j < new.len() && old[i] == new[j] {
+            (i, j) = (i + 1, j + 1);
+            (' ', old[i - 1])
+        } else if j < new.len() && (i == old.len() || common[i][j + 1] >= common[i + 1][j]) {
+            j += 1;
+            ('+', new[j - 1])
+        } else {
+            i += 1;
+            ('-', old[i - 1])
+        };
+        text += &format!("{mark} {line}\n");
+    }
+    text
+}
+
+/// Replays histories by the command line, and says which do not fit.
+fn replay(runs: &[Followed]) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = std::process::Command::new(segno());
+    command.args(["replay", "--output", "json"]);
+    for (number, run) in runs.iter().enumerate() {
+        let events = run.events.clone();
+        let json = history_to_json(&History { events }).unwrap();
+        let path = folder
+            .path()
+            .join(format!("{}-{number}.json", run.workflow_id));
+        std::fs::write(&path, json.to_string()).unwrap();
+        command.arg("--file").arg(path);
+    }
+    let answer = Run::of(&mut command);
+    let answer = match answer.code {
+        0 | 1 => answer.json(),
+        _ => return vec![format!("{answer:#?}")],
+    };
+    let all = answer.as_array().cloned().unwrap_or_default();
+    assert_eq!(all.len(), runs.len());
+    let wrong = all.iter().filter(|one| one["replays"] != true);
+    wrong
+        .map(|one| format!("it does not replay: {one:#}"))
+        .collect()
+}
