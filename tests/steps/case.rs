@@ -39,7 +39,7 @@ pub struct Start {
     pub execution_timeout: Option<String>,
     pub run_timeout: Option<String>,
     pub task_timeout: Option<String>,
-    pub maximum_attempts: Option<i32>,
+    pub maximum_attempts: Option<u32>,
     pub memo: serde_json::Map<String, Json>,
     pub search_attributes: serde_json::Map<String, Json>,
     /// The name of a signal that comes with the start, and its argument.

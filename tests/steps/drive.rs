@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use segno::client::{
-    Client, ClientError, QueryAnswer, QueryReject, RetryPolicy, StartOptions, UpdateOptions,
-    UpdateStage, WorkflowRef,
+    Client, ClientError, QueryAnswer, QueryReject, StartOptions, UpdateOptions, UpdateStage,
+    WorkflowRef,
 };
+use segno::engine::command::RetryPolicy;
 use segno::value::{Duration as Length, Payload, from_json};
 use serde_json::Value as Json;
 
