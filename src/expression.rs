@@ -43,6 +43,7 @@ pub use context::{
 };
 pub use environment::{Environment, Purity, Variable};
 pub use evaluate::evaluate;
+pub use functions::workflow::uuid_text;
 pub use parse::parse;
 pub use reference::reference;
 pub use signature::Signature;

@@ -8,6 +8,8 @@ mod activities;
 mod connections;
 #[path = "cluster/examples.rs"]
 mod examples;
+#[path = "cluster/processes.rs"]
+mod processes;
 #[path = "cluster/scenarios.rs"]
 mod scenarios;
 #[path = "cluster/start.rs"]

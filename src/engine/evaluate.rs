@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::failure::Failure;
 use super::machine::Machine;
 use super::state::{Clock, Routine};
-use crate::expression::{self, Code, Context, Host, Variables};
+use crate::expression::{self, Code, Context, Host, Variables, uuid_text};
 use crate::limits::PAYLOAD_SIZE_BYTES_MAX;
 use crate::program::{Arguments, Schema, slot};
 use crate::source::Range;
@@ -232,23 +232,8 @@ impl Machine<'_> {
     }
 
     pub fn uuid(&mut self) -> String {
-        let (high, low) = (
-            split_mix(&mut self.run.random),
-            split_mix(&mut self.run.random),
-        );
-        let bits = (u128::from(high) << 64) | u128::from(low);
-        // RFC 9562: version 4, variant 10.
-        let bits = bits & !(0xf << 76) | (0x4 << 76);
-        let bits = bits & !(0x3 << 62) | (0x2 << 62);
-        let hex = format!("{bits:032x}");
-        format!(
-            "{}-{}-{}-{}-{}",
-            &hex[..8],
-            &hex[8..12],
-            &hex[12..16],
-            &hex[16..20],
-            &hex[20..]
-        )
+        let random = &mut self.run.random;
+        uuid_text(split_mix(random), split_mix(random))
     }
 }
 

@@ -12,7 +12,7 @@ use super::state::{
 use crate::limits::{
     COMMANDS_PER_WORKFLOW_TASK_MAX, EXPRESSION_COST_MAX, STEPS_PER_WORKFLOW_TASK_MAX,
 };
-use crate::program::{Function, Program, StepId};
+use crate::program::{Function, Program, Step, StepId};
 use crate::value::Value;
 
 /// One activation's work on one run.
@@ -193,10 +193,22 @@ impl<'a> Machine<'a> {
         Some(outcome)
     }
 
-    /// Binds the result of the step that the innermost block is at, and goes to the next one.
     fn complete_step(&mut self, routine: &mut Routine, value: Value) {
+        let step = self.leave_step(routine, value);
+        if let Some(block) = step.and_then(|step| step.compensate) {
+            self.register_compensation(routine, block);
+        }
+    }
+
+    /// A step that `when` leaves out has the result null, and nothing to compensate.
+    pub fn skip_step(&mut self, routine: &mut Routine) {
+        self.leave_step(routine, Value::Null);
+    }
+
+    /// Binds the result of the step that the innermost block is at, and goes to the next one.
+    fn leave_step(&self, routine: &mut Routine, value: Value) -> Option<&'a Step> {
         let Some(Frame::Block { block, next, last }) = routine.frames.last_mut() else {
-            return;
+            return None;
         };
         let step = self
             .program
@@ -206,24 +218,7 @@ impl<'a> Machine<'a> {
         if let Some(slot) = step.slot {
             routine.locals[slot as usize] = Some(value);
         }
-        if let Some(block) = step.compensate {
-            self.register_compensation(routine, block);
-        }
-    }
-
-    /// A step that `when` leaves out has the result null, and nothing to compensate.
-    pub fn skip_step(&mut self, routine: &mut Routine) {
-        let Some(Frame::Block { block, next, last }) = routine.frames.last_mut() else {
-            return;
-        };
-        let step = self
-            .program
-            .step(self.program.block(*block)[*next as usize]);
-        *next += 1;
-        *last = Value::Null;
-        if let Some(slot) = step.slot {
-            routine.locals[slot as usize] = Some(Value::Null);
-        }
+        Some(step)
     }
 
     fn routine_ended(&mut self, id: RoutineId, kind: RoutineKind, outcome: Outcome) {

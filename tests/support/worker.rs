@@ -44,7 +44,7 @@ impl Worker {
         Worker::start(&root().join("workflows"), arguments)
     }
 
-    fn begin(&self) {
+    pub fn begin(&self) {
         let mut process = self.process.lock().unwrap();
         assert!(process.is_none());
         let logs = File::options().append(true).open(self.logs.path()).unwrap();

@@ -247,7 +247,7 @@ pub static START: Table = Table {
         )
         .default("chosen by the client"),
         field("task_queue", Shape::Text, "The task queue to start it on.")
-            .default("the definition's `task_queue`"),
+            .default("chosen by the client"),
         field(
             "workflow_execution_timeout",
             Shape::Duration,

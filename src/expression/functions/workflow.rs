@@ -227,21 +227,27 @@ fn now(call: &mut Call, _: &[Operand]) -> Result<Value, Failure> {
 }
 
 fn uuid(call: &mut Call, _: &[Operand]) -> Result<Value, Failure> {
+    let (high, low) = (call.host.random_u64(), call.host.random_u64());
+    Ok(Value::from(uuid_text(high, low)))
+}
+
+/// A UUID of RFC 9562's version 4, of random bits.
+pub fn uuid_text(high: u64, low: u64) -> String {
     const VERSION: u128 = 0x4000 << 64;
     const VERSION_MASK: u128 = 0xf000 << 64;
     const VARIANT: u128 = 0x8000 << 48;
     const VARIANT_MASK: u128 = 0xc000 << 48;
-    let drawn = u128::from(call.host.random_u64()) << 64 | u128::from(call.host.random_u64());
+    let drawn = u128::from(high) << 64 | u128::from(low);
     let bits = drawn & !VERSION_MASK & !VARIANT_MASK | VERSION | VARIANT;
     let hex = format!("{bits:032x}");
-    Ok(Value::from(format!(
-        "{}-{}-{}-{}-{}",
+    let parts = [
         &hex[..8],
         &hex[8..12],
         &hex[12..16],
         &hex[16..20],
-        &hex[20..]
-    )))
+        &hex[20..],
+    ];
+    parts.join("-")
 }
 
 fn random(call: &mut Call, _: &[Operand]) -> Result<Value, Failure> {
