@@ -7,7 +7,10 @@ use std::sync::Arc;
 use prost::Message;
 use sha2::{Digest as _, Sha256};
 
-use crate::limits::{BUNDLE_FILES_MAX, BUNDLE_PACKED_SIZE_BYTES_MAX, BUNDLE_SIZE_BYTES_MAX};
+use crate::expression::COST_MODEL_VERSION;
+use crate::limits::{
+    BUNDLE_FILES_MAX, BUNDLE_PACKED_SIZE_BYTES_MAX, BUNDLE_SIZE_BYTES_MAX, LANGUAGE_VERSION_MAX,
+};
 
 mod wire {
     include!(concat!(env!("OUT_DIR"), "/segno.v1.rs"));
@@ -27,10 +30,46 @@ pub struct BundleFile {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
+/// What a run must be read and computed by for as long as it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Versions {
+    /// Of the language that the definition is written in.
+    pub language: u32,
+    /// Of the expressions' cost model.
+    pub cost_model: u32,
+}
+
+impl Versions {
+    /// Those of a definition that is packed now.
+    pub const NEWEST: Versions = Versions {
+        language: LANGUAGE_VERSION_MAX,
+        cost_model: COST_MODEL_VERSION,
+    };
+
+    /// Why this worker cannot run such a definition, in words that follow its name.
+    pub fn unknown(self) -> Option<String> {
+        let newest = Versions::NEWEST;
+        let (what, version, known) = if !(1..=newest.language).contains(&self.language) {
+            ("the language", self.language, newest.language)
+        } else if !(1..=newest.cost_model).contains(&self.cost_model) {
+            (
+                "the expressions' cost model",
+                self.cost_model,
+                newest.cost_model,
+            )
+        } else {
+            return None;
+        };
+        Some(format!(
+            "is bound to version {version} of {what}; this worker knows up to {known}: it needs a newer worker"
+        ))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
     workflow: Arc<str>,
-    language_version: u32,
+    versions: Versions,
     document: u32,
     files: Vec<BundleFile>,
     digest: Digest,
@@ -62,7 +101,7 @@ impl Bundle {
     /// files may come in any order.
     pub fn from_files(
         workflow: &str,
-        language_version: u32,
+        versions: Versions,
         entry: BundleFile,
         document: u32,
         mut used: Vec<BundleFile>,
@@ -85,10 +124,10 @@ impl Bundle {
         if size > BUNDLE_SIZE_BYTES_MAX {
             return Err(BundleError::Size);
         }
-        let digest = digest(workflow, language_version, document, &files);
+        let digest = digest(workflow, versions, document, &files);
         Ok(Bundle {
             workflow: workflow.into(),
-            language_version,
+            versions,
             document,
             files,
             digest,
@@ -100,8 +139,8 @@ impl Bundle {
         &self.workflow
     }
 
-    pub fn language_version(&self) -> u32 {
-        self.language_version
+    pub fn versions(&self) -> Versions {
+        self.versions
     }
 
     /// Which YAML document of the entry is the definition, counted from 0.
@@ -126,7 +165,8 @@ impl Bundle {
     pub fn encode(&self) -> Result<Vec<u8>, BundleError> {
         let wire = wire::Bundle {
             workflow: self.workflow.to_string(),
-            language_version: self.language_version,
+            language_version: self.versions.language,
+            cost_model_version: self.versions.cost_model,
             document: self.document,
             files: self
                 .files
@@ -165,9 +205,13 @@ impl Bundle {
             text: file.text.into(),
         });
         let entry = files.next().ok_or(BundleError::Empty)?;
+        let versions = Versions {
+            language: wire.language_version,
+            cost_model: wire.cost_model_version,
+        };
         Bundle::from_files(
             &wire.workflow,
-            wire.language_version,
+            versions,
             entry,
             wire.document,
             files.collect(),
@@ -175,7 +219,7 @@ impl Bundle {
     }
 }
 
-fn digest(workflow: &str, language_version: u32, document: u32, files: &[BundleFile]) -> Digest {
+fn digest(workflow: &str, versions: Versions, document: u32, files: &[BundleFile]) -> Digest {
     let mut hash = Sha256::new();
     let mut add = |text: &str| {
         hash.update((text.len() as u64).to_le_bytes());
@@ -183,7 +227,8 @@ fn digest(workflow: &str, language_version: u32, document: u32, files: &[BundleF
     };
     add("segno.v1.Bundle");
     add(workflow);
-    add(&language_version.to_string());
+    add(&versions.language.to_string());
+    add(&versions.cost_model.to_string());
     add(&document.to_string());
     add(&files[0].path);
     let mut by_path: Vec<_> = files.iter().collect();
@@ -221,7 +266,14 @@ mod tests {
     }
 
     fn bundle(used: Vec<BundleFile>) -> Bundle {
-        Bundle::from_files("greet", 1, file("greet.yaml", "workflow: greet"), 0, used).unwrap()
+        Bundle::from_files(
+            "greet",
+            Versions::NEWEST,
+            file("greet.yaml", "workflow: greet"),
+            0,
+            used,
+        )
+        .unwrap()
     }
 
     #[test]
@@ -232,6 +284,25 @@ mod tests {
     }
 
     #[test]
+    fn what_it_is_bound_to_survives_and_is_refused_where_it_is_not_known() {
+        let bound_to = |versions| {
+            let bundle = Bundle::from_files("w", versions, file("w.yaml", ""), 0, vec![]).unwrap();
+            Bundle::decode(&bundle.encode().unwrap()).unwrap()
+        };
+        let newest = bound_to(Versions::NEWEST);
+        assert_eq!(newest.versions().unknown(), None);
+        let later = bound_to(Versions {
+            cost_model: COST_MODEL_VERSION + 1,
+            ..Versions::NEWEST
+        });
+        assert_ne!(later.digest(), newest.digest());
+        assert_eq!(
+            later.versions().unknown().unwrap(),
+            "is bound to version 2 of the expressions' cost model; this worker knows up to 1: it needs a newer worker"
+        );
+    }
+
+    #[test]
     fn its_digest_depends_on_the_content_only() {
         let one = bundle(vec![file("a.yaml", "a"), file("b.yaml", "b")]);
         let other = bundle(vec![file("b.yaml", "b"), file("a.yaml", "a")]);
@@ -239,21 +310,22 @@ mod tests {
         assert_ne!(one.digest(), bundle(vec![file("a.yaml", "ab")]).digest());
         assert_eq!(
             bundle(vec![]).digest().to_string(),
-            "sha256:e011ab2e3567cc9f5df61a500120d99931e3ecc6271238eda81e43a7d83d50a2"
+            "sha256:d2a49b8b14713328662efd94f55074b8cd17bbbcb1c3342b905d048093367c7b"
         );
     }
 
     #[test]
     fn refuses_what_is_too_much_or_no_bundle() {
-        let twice = Bundle::from_files("w", 1, file("a", ""), 0, vec![file("a", "")]);
+        let twice =
+            Bundle::from_files("w", Versions::NEWEST, file("a", ""), 0, vec![file("a", "")]);
         assert_eq!(twice.unwrap_err(), BundleError::Twice("a".into()));
         let many = (0..BUNDLE_FILES_MAX)
             .map(|i| file(&format!("u{i}"), ""))
             .collect();
-        let many = Bundle::from_files("w", 1, file("a", ""), 0, many);
+        let many = Bundle::from_files("w", Versions::NEWEST, file("a", ""), 0, many);
         assert_eq!(many.unwrap_err(), BundleError::Files(BUNDLE_FILES_MAX + 1));
         let big = file("big", &"x".repeat(BUNDLE_SIZE_BYTES_MAX + 1));
-        let big = Bundle::from_files("w", 1, big, 0, vec![]);
+        let big = Bundle::from_files("w", Versions::NEWEST, big, 0, vec![]);
         assert_eq!(big.unwrap_err(), BundleError::Size);
         assert!(matches!(
             Bundle::decode(b"no zstd"),

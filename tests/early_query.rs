@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use segno::bundle::{Bundle, BundleFile};
+use segno::bundle::{Bundle, BundleFile, Versions};
 use segno::engine::command::CommandKind;
 use segno::engine::job::{Activation, EncodedBundle, Initialize, Job};
 use segno::engine::{Instance, Loaded, Programs};
@@ -49,7 +49,7 @@ fn it_is_answered_from_the_state_that_the_first_task_leads_to() {
         path: "counts.yaml".into(),
         text: DEFINITION.into(),
     };
-    let bundle = Bundle::from_files("counts", 1, entry, 0, Vec::new()).unwrap();
+    let bundle = Bundle::from_files("counts", Versions::NEWEST, entry, 0, Vec::new()).unwrap();
     let bytes = bundle.encode().unwrap();
     let programs = One(registry::load(&bytes).unwrap());
     let newest = EncodedBundle {

@@ -4,8 +4,8 @@ use crate::limits::{EXPRESSION_COST_MAX, WORKFLOW_TASK_COST_MAX};
 use crate::source::Range;
 use crate::value::{Timestamp, Value};
 
-/// The version of the cost model. A run keeps the one it started with: an expression that was within its bound must be
-/// so on every replay.
+/// The newest version of the cost model. A run is bound to the one it started with, in its bundle: an expression that was
+/// within its bound must be so on every replay.
 pub const COST_MODEL_VERSION: u32 = 1;
 
 /// Bytes copied or looked at for one unit of cost.

@@ -3,26 +3,20 @@
 use std::sync::Arc;
 
 use super::Entry;
-use crate::bundle::{Bundle, BundleFile};
+use crate::bundle::{Bundle, BundleFile, Versions};
 use crate::compile::compile;
 use crate::definition::Definition;
 use crate::diagnostic::Diagnostic;
 use crate::engine::Loaded;
 use crate::engine::job::EncodedBundle;
-use crate::limits::LANGUAGE_VERSION_MAX;
 use crate::load::{self, Unread};
 use crate::source::FileId;
 
 /// The program of a packed bundle: what a run is bound to, wherever it was packed.
 pub fn load(packed: &[u8]) -> Result<Arc<Loaded>, String> {
     let bundle = Bundle::decode(packed).map_err(|e| e.to_string())?;
-    let version = bundle.language_version();
-    if version > LANGUAGE_VERSION_MAX {
-        return Err(format!(
-            "the definition of {} is written in version {version} of the language; this worker knows up to \
-             {LANGUAGE_VERSION_MAX}: it needs a newer worker",
-            bundle.workflow()
-        ));
+    if let Some(why) = bundle.versions().unknown() {
+        return Err(format!("the definition of {} {why}", bundle.workflow()));
     }
     let files = bundle.files().iter().map(|file| Unread {
         key: file.path.clone(),
@@ -74,7 +68,7 @@ pub(super) fn pack(
     let used = loaded.used(file, &definition.uses);
     let bundle = Bundle::from_files(
         &definition.name.value,
-        LANGUAGE_VERSION_MAX,
+        Versions::NEWEST,
         bundle_file(file),
         document,
         used.files.iter().copied().map(bundle_file).collect(),
