@@ -7,7 +7,7 @@ mod schemas;
 mod scope;
 mod steps;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::definition::{self, Block, Definition, Handler, Library, Name, Step};
@@ -20,15 +20,26 @@ use schemas::Schemas;
 use scope::{FunctionKind, Scope};
 
 /// Compiles a definition with the libraries that it uses.
+///
+/// A state variable has the type of its first value as long as everything that is set fits it. Where something does not,
+/// the variable is dynamic, and the walk is made again with what is known then.
 pub fn compile(
     definition: &Definition,
     libraries: &[Library],
     sources: &Sources,
 ) -> (Option<Program>, Vec<Diagnostic>) {
-    let mut compiler = Compiler::new(definition, libraries);
-    let program = compiler.program(sources);
-    let has_errors = compiler.diagnostics.iter().any(Diagnostic::is_error);
-    ((!has_errors).then_some(program), compiler.diagnostics)
+    let mut dynamic = BTreeSet::new();
+    loop {
+        let mut compiler = Compiler::new(definition, libraries);
+        compiler.dynamic = dynamic;
+        let known = compiler.dynamic.len();
+        let program = compiler.program(sources);
+        if compiler.dynamic.len() == known {
+            let has_errors = compiler.diagnostics.iter().any(Diagnostic::is_error);
+            return ((!has_errors).then_some(program), compiler.diagnostics);
+        }
+        dynamic = compiler.dynamic;
+    }
 }
 
 struct Compiler<'a> {
@@ -39,7 +50,10 @@ struct Compiler<'a> {
     schemas: Schemas,
     /// The schemas of activities' results, compiled once.
     outputs: BTreeMap<Arc<str>, Option<Arc<program::Schema>>>,
-    state: Type,
+    /// The state's variables: those declared and those set anywhere.
+    state: BTreeMap<Arc<str>, Type>,
+    /// Those of them whose type changes as they are set.
+    dynamic: BTreeSet<Arc<str>>,
     diagnostics: Vec<Diagnostic>,
     steps: Vec<program::Step>,
     ranges: Vec<Range>,
@@ -71,7 +85,8 @@ impl<'a> Compiler<'a> {
                 .map(|a| (a.name.value.clone(), a))
                 .collect(),
             outputs: BTreeMap::new(),
-            state: scope::state_type(definition),
+            state: BTreeMap::new(),
+            dynamic: BTreeSet::new(),
             schemas,
             blocks_by_name,
             diagnostics,
@@ -135,10 +150,18 @@ impl<'a> Compiler<'a> {
         let mut scope = self.scope(FunctionKind::InitialState, self.definition.input.as_ref());
         let mut state = Vec::new();
         for (name, template) in &self.definition.state {
-            state.push((name.value.clone(), self.template(template, &mut scope)));
+            let (code, found) = self.typed_template(template, &mut scope);
+            let name = name.value.clone();
+            let found = match self.dynamic.contains(&name) {
+                true => Type::Dynamic,
+                false => found.as_variable(),
+            };
+            self.state.insert(name.clone(), found);
+            state.push((name, code));
         }
         for name in scope::assigned_names(self.definition) {
-            if !state.iter().any(|(declared, _)| *declared == name) {
+            if !self.state.contains_key(&name) {
+                self.state.insert(name.clone(), Type::Dynamic);
                 state.push((name, Code::constant_of(Value::Null)));
             }
         }
@@ -153,6 +176,7 @@ impl<'a> Compiler<'a> {
         steps: &[Step],
     ) -> Function {
         let mut scope = self.scope(kind, input);
+        scope.output = self.schemas.type_of(output);
         let body = self.block(steps, &mut scope);
         Function {
             name: name.value.clone(),
@@ -168,7 +192,10 @@ impl<'a> Compiler<'a> {
         let schemas = (handler.input.as_ref(), handler.output.as_ref());
         let validate = handler.validate.as_ref().map(|validate| {
             let mut scope = self.scope(FunctionKind::Validator, handler.input.as_ref());
-            self.expression(validate, &mut scope)
+            // False or the reason rejects.
+            let verdict = Type::union([Type::Bool, Type::String, Type::Null]);
+            let validate = Template::from_expression(validate.clone());
+            self.fitting(&validate, &verdict, &mut scope)
         });
         program::Handler {
             name: handler.name.value.clone(),
@@ -191,7 +218,23 @@ impl<'a> Compiler<'a> {
 
     /// Steps in a scope of their own: what they bind ends with them.
     fn block(&mut self, steps: &[Step], outer: &mut Scope) -> BlockId {
+        let scope = outer.nested();
+        self.block_in(steps, scope, outer)
+    }
+
+    /// Steps that run where a condition is `truth`.
+    fn block_where(
+        &mut self,
+        (condition, truth): (&Expression, bool),
+        steps: &[Step],
+        outer: &mut Scope,
+    ) -> BlockId {
         let mut scope = outer.nested();
+        scope.environment = scope.environment.assuming(condition, truth);
+        self.block_in(steps, scope, outer)
+    }
+
+    fn block_in(&mut self, steps: &[Step], mut scope: Scope, outer: &mut Scope) -> BlockId {
         let ids: Vec<StepId> = steps
             .iter()
             .map(|step| self.step(step, &mut scope))
@@ -210,14 +253,7 @@ impl<'a> Compiler<'a> {
 
     /// A condition: an expression whose type must not be known to be other than bool.
     fn condition(&mut self, expression: &Expression, scope: &mut Scope) -> Code {
-        let (found, diagnostics) = expression::check(expression, &scope.environment);
-        if diagnostics.is_empty() && !found.assignable(&Type::Bool) {
-            let message = format!("a condition is true or false, and this is {found}");
-            self.diagnostics.push(
-                Diagnostic::error("condition-not-boolean", expression.range(), message)
-                    .help("compare it with something, as in `… == true` or `… != null`"),
-            );
-        }
+        let diagnostics = expression::check_condition(expression, &scope.environment);
         self.diagnostics.extend(diagnostics);
         expression::compile(expression, &scope.environment)
     }
@@ -235,8 +271,33 @@ impl<'a> Compiler<'a> {
         )
     }
 
+    /// A template whose data must fit a type; a part that does not is reported at its place.
+    fn fitting(&mut self, template: &Template, wanted: &Type, scope: &mut Scope) -> Code {
+        let (_, found) = expression::check_template_as(template, &scope.environment, wanted);
+        self.diagnostics.extend(found);
+        expression::compile_template(template, &scope.environment)
+    }
+
+    fn text(&mut self, template: &Template, scope: &mut Scope) -> Code {
+        self.fitting(template, &Type::String, scope)
+    }
+
     fn optional(&mut self, template: Option<&Template>, scope: &mut Scope) -> Option<Code> {
         template.map(|template| self.template(template, scope))
+    }
+
+    fn optional_fitting(
+        &mut self,
+        template: Option<&Template>,
+        wanted: &Type,
+        scope: &mut Scope,
+    ) -> Option<Code> {
+        template.map(|template| self.fitting(template, wanted, scope))
+    }
+
+    /// Null stands for nothing said.
+    fn optional_text(&mut self, template: Option<&Template>, scope: &mut Scope) -> Option<Code> {
+        self.optional_fitting(template, &Type::String.nullable(), scope)
     }
 
     fn schema(&mut self, schema: Option<&definition::Schema>) -> Option<program::Schema> {

@@ -256,7 +256,7 @@ pub enum Input {
 #[derive(Debug, Clone)]
 pub enum DurationValue {
     Constant(Spanned<Duration>),
-    /// Gives a duration, a string that is one, or a number of seconds.
+    /// Gives a duration or a string that is one.
     Expression(Template),
 }
 

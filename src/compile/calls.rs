@@ -1,6 +1,7 @@
 //! Compiles the steps that call what is outside the run: activities, children, Nexus operations, other workflows.
 
 use super::Compiler;
+use super::options::mapping;
 use super::scope::{FunctionKind, Scope};
 use crate::definition::{self, BuiltInStep, Input, Name, Started, Step};
 use crate::diagnostic::Diagnostic;
@@ -17,7 +18,7 @@ impl Compiler<'_> {
         scope: &mut Scope,
     ) -> (Action, Type) {
         let definition = self.definition;
-        let activity = self.template(&step.activity, scope);
+        let activity = self.text(&step.activity, scope);
         let contract = match activity.constant() {
             Some(Value::String(name)) => self.activities.get(name).copied(),
             _ => None,
@@ -60,7 +61,7 @@ impl Compiler<'_> {
         (action, found)
     }
 
-    /// The one argument is held against the contract as far as its type is known.
+    /// The one argument is held against a schema as far as its type is known.
     fn typed_arguments(
         &mut self,
         input: &Input,
@@ -70,14 +71,8 @@ impl Compiler<'_> {
         let (Input::One(template), Some(expected)) = (input, expected) else {
             return self.arguments(input, scope);
         };
-        let (code, found) = self.typed_template(template, scope);
         let expected = self.schemas.type_of(Some(expected));
-        if let Some(wrong) = found.mismatch(&expected) {
-            let message = format!("the input does not fit the activity's contract: {wrong}");
-            self.diagnostics
-                .push(Diagnostic::error("input-type", template.range(), message));
-        }
-        program::Arguments(vec![code])
+        program::Arguments(vec![self.fitting(template, &expected, scope)])
     }
 
     fn output(
@@ -121,7 +116,7 @@ impl Compiler<'_> {
         scope: &mut Scope,
     ) -> Action {
         Action::Child(Box::new(program::Child {
-            child: self.template(&step.child, scope),
+            child: self.text(&step.child, scope),
             arguments: self.arguments(&step.input, scope),
             options: self.child_options(&step.options, scope),
             is_started,
@@ -136,9 +131,9 @@ impl Compiler<'_> {
     ) -> Action {
         let own = |duration| [duration, None, None];
         Action::Nexus(Box::new(program::Nexus {
-            endpoint: self.template(&step.endpoint, scope),
-            service: self.template(&step.service, scope),
-            operation: self.template(&step.operation, scope),
+            endpoint: self.text(&step.endpoint, scope),
+            service: self.text(&step.service, scope),
+            operation: self.text(&step.operation, scope),
             input: self.optional(step.input.as_ref(), scope),
             schedule_to_close_timeout: self
                 .optional_duration(own(step.schedule_to_close_timeout.as_ref()), scope),
@@ -195,8 +190,8 @@ impl Compiler<'_> {
                 workflow_id,
                 run_id,
             } => program::SignalTarget::Workflow {
-                workflow_id: self.template(workflow_id, scope),
-                run_id: self.optional(run_id.as_ref(), scope),
+                workflow_id: self.text(workflow_id, scope),
+                run_id: self.optional_text(run_id.as_ref(), scope),
             },
             definition::SignalTarget::Handle(name) => match self.handle(name, scope) {
                 Some((slot, true)) => program::SignalTarget::Handle(slot),
@@ -210,7 +205,7 @@ impl Compiler<'_> {
             },
         };
         Action::Signal(Box::new(program::Signal {
-            name: self.template(&step.name, scope),
+            name: self.text(&step.name, scope),
             target,
             arguments: self.arguments(&step.input, scope),
         }))
@@ -234,13 +229,18 @@ impl Compiler<'_> {
             );
         }
         let own = |duration| [duration, None, None];
+        // Another workflow's input is not known here.
+        let expected = match step.workflow {
+            None => self.definition.input.as_ref(),
+            Some(_) => None,
+        };
         Action::ContinueAsNew(Box::new(program::ContinueAsNew {
             arguments: match &step.input {
                 Input::None => None,
-                input => Some(self.arguments(input, scope)),
+                input => Some(self.typed_arguments(input, expected, scope)),
             },
-            workflow: self.optional(step.workflow.as_ref(), scope),
-            task_queue: self.optional(step.task_queue.as_ref(), scope),
+            workflow: self.optional_text(step.workflow.as_ref(), scope),
+            task_queue: self.optional_text(step.task_queue.as_ref(), scope),
             workflow_run_timeout: self
                 .optional_duration(own(step.workflow_run_timeout.as_ref()), scope),
             workflow_task_timeout: self
@@ -249,8 +249,12 @@ impl Compiler<'_> {
                 .retry_policy
                 .as_ref()
                 .map(|p| self.retry_policy(p, scope)),
-            memo: self.optional(step.memo.as_ref(), scope),
-            search_attributes: self.optional(step.search_attributes.as_ref(), scope),
+            memo: self.optional_fitting(step.memo.as_ref(), &mapping(), scope),
+            search_attributes: self.optional_fitting(
+                step.search_attributes.as_ref(),
+                &mapping(),
+                scope,
+            ),
             version: step.version,
         }))
     }

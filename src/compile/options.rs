@@ -3,7 +3,7 @@
 use super::Compiler;
 use super::scope::{FunctionKind, Scope};
 use crate::definition::{self, DurationValue, Input, PriorityOption};
-use crate::expression::Template;
+use crate::expression::{Code, Template, Type};
 use crate::program::{self, Arguments, DurationCode};
 use crate::value::Duration;
 
@@ -28,7 +28,8 @@ impl Compiler<'_> {
         match duration {
             DurationValue::Constant(duration) => DurationCode::Constant(duration.value),
             DurationValue::Expression(template) => {
-                DurationCode::Code(self.template(template, scope))
+                let wanted = Type::union([Type::Duration, Type::String]);
+                DurationCode::Code(self.fitting(template, &wanted, scope))
             }
         }
     }
@@ -38,17 +39,19 @@ impl Compiler<'_> {
         durations: [Option<&DurationValue>; 3],
         scope: &mut Scope,
     ) -> Option<DurationCode> {
-        let first = durations.into_iter().flatten().next();
-        first.map(|duration| self.duration(duration, scope))
+        first(durations).map(|duration| self.duration(duration, scope))
     }
 
-    fn first_template(
+    fn first_text(&mut self, templates: [Option<&Template>; 3], scope: &mut Scope) -> Option<Code> {
+        self.optional_text(first(templates), scope)
+    }
+
+    fn first_mapping(
         &mut self,
         templates: [Option<&Template>; 3],
         scope: &mut Scope,
-    ) -> Option<crate::expression::Code> {
-        let first = templates.into_iter().flatten().next();
-        first.map(|template| self.template(template, scope))
+    ) -> Option<Code> {
+        self.optional_fitting(first(templates), &mapping(), scope)
     }
 
     /// `layers`: the step's own options, its contract's, the definition's defaults; the first that says something wins.
@@ -58,7 +61,7 @@ impl Compiler<'_> {
         is_built_in: bool,
         scope: &mut Scope,
     ) -> program::ActivityOptions {
-        let queue = self.first_template(layers.map(|l| l?.task_queue.as_ref()), scope);
+        let queue = self.first_text(layers.map(|l| l?.task_queue.as_ref()), scope);
         let mut options = program::ActivityOptions {
             task_queue: queue,
             schedule_to_close_timeout: self
@@ -73,7 +76,7 @@ impl Compiler<'_> {
                 .map(|policy| self.retry_policy(policy, scope)),
             cancellation_type: first(layers.map(|l| l?.cancellation_type.as_ref()))
                 .map(|c| c.value),
-            activity_id: self.first_template(layers.map(|l| l?.activity_id.as_ref()), scope),
+            activity_id: self.first_text(layers.map(|l| l?.activity_id.as_ref()), scope),
             priority: first(layers.map(|l| l?.priority.as_ref())).map(|p| self.priority(p, scope)),
             local: first(layers.map(|l| l?.local.as_ref())).is_some_and(|local| local.value),
         };
@@ -88,9 +91,13 @@ impl Compiler<'_> {
 
     pub fn priority(&mut self, priority: &PriorityOption, scope: &mut Scope) -> program::Priority {
         program::Priority {
-            priority_key: self.optional(priority.priority_key.as_ref(), scope),
-            fairness_key: self.optional(priority.fairness_key.as_ref(), scope),
-            fairness_weight: self.optional(priority.fairness_weight.as_ref(), scope),
+            priority_key: self.optional_fitting(priority.priority_key.as_ref(), &number(), scope),
+            fairness_key: self.optional_text(priority.fairness_key.as_ref(), scope),
+            fairness_weight: self.optional_fitting(
+                priority.fairness_weight.as_ref(),
+                &number(),
+                scope,
+            ),
         }
     }
 
@@ -105,12 +112,20 @@ impl Compiler<'_> {
                 .initial_interval
                 .as_ref()
                 .map(|d| self.duration(d, scope)),
-            backoff_coefficient: self.optional(policy.backoff_coefficient.as_ref(), scope),
+            backoff_coefficient: self.optional_fitting(
+                policy.backoff_coefficient.as_ref(),
+                &number(),
+                scope,
+            ),
             maximum_interval: policy
                 .maximum_interval
                 .as_ref()
                 .map(|d| self.duration(d, scope)),
-            maximum_attempts: self.optional(policy.maximum_attempts.as_ref(), scope),
+            maximum_attempts: self.optional_fitting(
+                policy.maximum_attempts.as_ref(),
+                &number(),
+                scope,
+            ),
             non_retryable_error_types: types.map(|name| name.value.clone()).collect(),
         }
     }
@@ -123,8 +138,8 @@ impl Compiler<'_> {
         let definition = self.definition;
         let layers = [Some(own), Some(&definition.defaults.child), None];
         program::ChildOptions {
-            workflow_id: self.first_template(layers.map(|l| l?.workflow_id.as_ref()), scope),
-            task_queue: self.first_template(layers.map(|l| l?.task_queue.as_ref()), scope),
+            workflow_id: self.first_text(layers.map(|l| l?.workflow_id.as_ref()), scope),
+            task_queue: self.first_text(layers.map(|l| l?.task_queue.as_ref()), scope),
             workflow_execution_timeout: self.optional_duration(
                 layers.map(|l| l?.workflow_execution_timeout.as_ref()),
                 scope,
@@ -144,10 +159,10 @@ impl Compiler<'_> {
             cancellation_type: first(layers.map(|l| l?.cancellation_type.as_ref()))
                 .map(|c| c.value)
                 .unwrap_or_default(),
-            cron_schedule: self.first_template(layers.map(|l| l?.cron_schedule.as_ref()), scope),
-            memo: self.first_template(layers.map(|l| l?.memo.as_ref()), scope),
+            cron_schedule: self.first_text(layers.map(|l| l?.cron_schedule.as_ref()), scope),
+            memo: self.first_mapping(layers.map(|l| l?.memo.as_ref()), scope),
             search_attributes: self
-                .first_template(layers.map(|l| l?.search_attributes.as_ref()), scope),
+                .first_mapping(layers.map(|l| l?.search_attributes.as_ref()), scope),
             priority: first(layers.map(|l| l?.priority.as_ref())).map(|p| self.priority(p, scope)),
         }
     }
@@ -159,7 +174,7 @@ impl Compiler<'_> {
         let scope = &mut scope;
         let own = |duration| [duration, None, None];
         program::StartOptions {
-            workflow_id: self.optional(start.workflow_id.as_ref(), scope),
+            workflow_id: self.optional_text(start.workflow_id.as_ref(), scope),
             task_queue: start.task_queue.as_ref().map(|q| q.value.clone()),
             workflow_execution_timeout: self
                 .optional_duration(own(start.workflow_execution_timeout.as_ref()), scope),
@@ -177,10 +192,23 @@ impl Compiler<'_> {
                 .as_ref()
                 .map(|p| p.value),
             cron_schedule: start.cron_schedule.as_ref().map(|c| c.value.clone()),
-            memo: self.optional(start.memo.as_ref(), scope),
-            search_attributes: self.optional(start.search_attributes.as_ref(), scope),
+            memo: self.optional_fitting(start.memo.as_ref(), &mapping(), scope),
+            search_attributes: self.optional_fitting(
+                start.search_attributes.as_ref(),
+                &mapping(),
+                scope,
+            ),
         }
     }
+}
+
+/// Any number; that it is whole is seen once it is there.
+pub fn number() -> Type {
+    Type::union([Type::Int, Type::Uint, Type::Double])
+}
+
+pub fn mapping() -> Type {
+    Type::map(Type::String, Type::Dynamic)
 }
 
 fn first<T>(layers: [Option<T>; 3]) -> Option<T> {

@@ -61,6 +61,8 @@ pub struct Scope {
     /// The slot of the failure in the innermost `catch`.
     pub caught: Option<u32>,
     pub in_saga: bool,
+    /// What the function's `return` must give.
+    pub output: Type,
 }
 
 impl Scope {
@@ -105,7 +107,8 @@ impl Compiler<'_> {
             environment = environment.with("args", slot::ARGS, args);
         }
         if kind != FunctionKind::InitialState {
-            environment = environment.with("state", slot::STATE, self.state.clone());
+            let variables = self.state.iter().map(|(n, t)| (n.clone(), t.clone()));
+            environment = environment.with("state", slot::STATE, Type::object(variables));
         }
         environment = environment.with("workflow", slot::WORKFLOW, workflow_type());
         if kind.is_read_only() {
@@ -123,6 +126,7 @@ impl Compiler<'_> {
             around: Loop::None,
             caught: None,
             in_saga: false,
+            output: Type::Dynamic,
         }
     }
 
@@ -170,14 +174,6 @@ fn workflow_type() -> Type {
         ("suggested_continue_as_new", Type::Bool),
         ("last_completion_result", nullable()),
     ])
-}
-
-/// The state's variables: those declared and those set anywhere. Their types may change as they are set.
-pub fn state_type(definition: &Definition) -> Type {
-    let declared = definition.state.iter().map(|(name, _)| name.value.clone());
-    let names = declared.chain(assigned_names(definition));
-    let fields: Vec<(Arc<str>, Type)> = names.map(|name| (name, Type::Dynamic)).collect();
-    Type::object(fields.iter().map(|(name, found)| (&**name, found.clone())))
 }
 
 /// Every name that a `set` assigns, in the order of the text, each once.

@@ -1,20 +1,28 @@
 //! Compiles one step: its action, its options, and what its id means to the steps after it.
 
 use super::Compiler;
+use super::options::{mapping, number};
 use super::scope::{Loop, Scope};
 use crate::definition::{
     self, Action as Written, Awaited, BuiltIn, CaseMatch, FailStep, Name, Started, Step, Timer,
 };
 use crate::diagnostic::Diagnostic;
-use crate::expression::Type;
+use crate::expression::{Code, Field, Object, Other, Presence, Template, Type};
 use crate::program::{self, Action, StepId};
 use crate::source::Range;
 
 impl Compiler<'_> {
     pub fn step(&mut self, step: &Step, scope: &mut Scope) -> StepId {
         let when = step.when.as_ref().map(|when| self.condition(when, scope));
-        let summary = self.optional(step.description.as_ref(), scope);
+        let outside = scope.environment.clone();
+        if let Some(when) = &step.when {
+            scope.environment = scope.environment.assuming(when, true);
+        }
+        let summary = self.optional_text(step.description.as_ref(), scope);
         let (action, found) = self.action(step, scope);
+        if step.when.is_some() {
+            scope.environment = outside;
+        }
         let found = if step.when.is_some() {
             Type::Dynamic
         } else {
@@ -73,9 +81,9 @@ impl Compiler<'_> {
                 reason,
             } => {
                 let action = Action::CancelWorkflow {
-                    workflow_id: self.template(workflow_id, scope),
-                    run_id: self.optional(run_id.as_ref(), scope),
-                    reason: self.optional(reason.as_ref(), scope),
+                    workflow_id: self.text(workflow_id, scope),
+                    run_id: self.optional_text(run_id.as_ref(), scope),
+                    reason: self.optional_text(reason.as_ref(), scope),
                 };
                 (action, Type::Null)
             }
@@ -87,13 +95,15 @@ impl Compiler<'_> {
                 (Action::TimerFor(self.duration(duration, scope)), Type::Null)
             }
             Written::Timer(Timer::Until(until)) => {
-                (Action::TimerUntil(self.template(until, scope)), Type::Null)
+                let wanted = Type::union([Type::Timestamp, Type::String]);
+                let until = self.fitting(until, &wanted, scope);
+                (Action::TimerUntil(until), Type::Null)
             }
             Written::Wait(wait) => (self.wait(wait, scope), Type::Dynamic),
             Written::Set(assignments) => {
                 let compiled = assignments
                     .iter()
-                    .map(|(name, template)| (name.value.clone(), self.template(template, scope)));
+                    .map(|(name, template)| (name.value.clone(), self.set(name, template, scope)));
                 (Action::Set(compiled.collect()), Type::Null)
             }
             _ => self.control(step, scope),
@@ -107,11 +117,17 @@ impl Compiler<'_> {
                 condition,
                 then,
                 otherwise,
-            } => Action::If {
-                condition: self.condition(condition, scope),
-                then: self.block(then, scope),
-                otherwise: self.block(otherwise, scope),
-            },
+            } => {
+                let action = Action::If {
+                    condition: self.condition(condition, scope),
+                    then: self.block_where((condition, true), then, scope),
+                    otherwise: self.block_where((condition, false), otherwise, scope),
+                };
+                if otherwise.is_empty() && then.last().is_some_and(leaves) {
+                    scope.environment = scope.environment.assuming(condition, false);
+                }
+                action
+            }
             Written::Switch {
                 subject,
                 cases,
@@ -124,10 +140,17 @@ impl Compiler<'_> {
                 default: self.block(default, scope),
             },
             Written::ForEach(for_each) => self.for_each(for_each, scope),
-            Written::While { condition, steps } => Action::While {
-                condition: self.condition(condition, scope),
-                body: self.looped(steps, Loop::Inside, scope),
-            },
+            Written::While { condition, steps } => {
+                let code = self.condition(condition, scope);
+                let mut inner = scope.nested();
+                inner.environment = inner.environment.assuming(condition, true);
+                let body = self.looped(steps, Loop::Inside, &mut inner);
+                scope.function = inner.function;
+                Action::While {
+                    condition: code,
+                    body,
+                }
+            }
             Written::Repeat { steps, until } => Action::Repeat {
                 body: self.looped(steps, Loop::Inside, scope),
                 until: self.condition(until, scope),
@@ -168,7 +191,7 @@ impl Compiler<'_> {
                 body: self.block(steps, scope),
                 shield: *shield,
             },
-            Written::Call { block, input } => self.call(block, input.as_ref(), scope),
+            Written::Call { block, input } => return self.call(block, input.as_ref(), scope),
             _ => return self.at_once(step, scope),
         };
         (action, Type::Dynamic)
@@ -181,8 +204,12 @@ impl Compiler<'_> {
                 search_attributes,
                 memo,
             } => Action::Upsert {
-                search_attributes: self.optional(search_attributes.as_ref(), scope),
-                memo: self.optional(memo.as_ref(), scope),
+                search_attributes: self.optional_fitting(
+                    search_attributes.as_ref(),
+                    &mapping(),
+                    scope,
+                ),
+                memo: self.optional_fitting(memo.as_ref(), &mapping(), scope),
             },
             Written::Log {
                 level,
@@ -190,11 +217,14 @@ impl Compiler<'_> {
                 fields,
             } => Action::Log {
                 level: *level,
-                message: self.template(message, scope),
+                message: self.text(message, scope),
                 fields: self.optional(fields.as_ref(), scope),
             },
-            Written::Details(details) => Action::Details(self.template(details, scope)),
-            Written::Return(value) => Action::Return(self.optional(value.as_ref(), scope)),
+            Written::Details(details) => Action::Details(self.text(details, scope)),
+            Written::Return(value) => {
+                let wanted = scope.output.clone();
+                Action::Return(self.optional_fitting(value.as_ref(), &wanted, scope))
+            }
             Written::Fail(FailStep::Again) => match scope.caught {
                 Some(slot) => Action::FailAgain(slot),
                 None => {
@@ -212,8 +242,8 @@ impl Compiler<'_> {
                 details,
                 non_retryable,
             }) => Action::Fail(Box::new(program::Fail {
-                error_type: self.optional(error_type.as_ref(), scope),
-                message: self.optional(message.as_ref(), scope),
+                error_type: self.optional_fitting(error_type.as_ref(), &Type::String, scope),
+                message: self.optional_fitting(message.as_ref(), &Type::String, scope),
                 details: self.optional(details.as_ref(), scope),
                 non_retryable: *non_retryable,
             })),
@@ -256,15 +286,25 @@ impl Compiler<'_> {
                 program::CaseMatch::When(self.condition(condition, scope))
             }
         };
-        program::Case {
-            matches,
-            body: self.block(&case.steps, scope),
-        }
+        let body = match &case.matches {
+            CaseMatch::When(condition) => self.block_where((condition, true), &case.steps, scope),
+            _ => self.block(&case.steps, scope),
+        };
+        program::Case { matches, body }
     }
 
     fn for_each(&mut self, step: &definition::ForEach, scope: &mut Scope) -> Action {
         let (items, found) = self.typed_template(&step.items, scope);
-        let concurrency = self.optional(step.concurrency.as_ref(), scope);
+        let goes_over = Type::union([
+            Type::list(Type::Dynamic),
+            Type::map(Type::Dynamic, Type::Dynamic),
+        ]);
+        if let Some(wrong) = found.mismatch(&goes_over) {
+            let message = format!("`for_each` goes over a list or a map: {wrong}");
+            self.diagnostics
+                .push(Diagnostic::error("wrong-type", step.items.range(), message));
+        }
+        let concurrency = self.optional_fitting(step.concurrency.as_ref(), &number(), scope);
         let mut inner = scope.nested();
         inner.around = Loop::Inside;
         let item_type = found.items();
@@ -275,7 +315,7 @@ impl Compiler<'_> {
         let index_slot = step
             .index
             .as_ref()
-            .map(|name| self.bind(name, Type::Dynamic, &mut inner));
+            .map(|name| self.bind(name, index_of(&found), &mut inner));
         let body = self.block(&step.steps, &mut inner);
         scope.function = inner.function;
         Action::ForEach(Box::new(program::ForEach {
@@ -350,8 +390,8 @@ impl Compiler<'_> {
     fn catch(&mut self, catch: &definition::Catch, scope: &mut Scope) -> program::Catch {
         let mut inner = scope.nested();
         let slot = match &catch.name {
-            Some(name) => self.bind(name, Type::Dynamic, &mut inner),
-            None => inner.define(&"error".into(), Type::Dynamic),
+            Some(name) => self.bind(name, failure_type(), &mut inner),
+            None => inner.define(&"error".into(), failure_type()),
         };
         inner.caught = Some(slot);
         let when = catch
@@ -369,17 +409,16 @@ impl Compiler<'_> {
         }
     }
 
-    fn call(
-        &mut self,
-        name: &Name,
-        input: Option<&crate::expression::Template>,
-        scope: &mut Scope,
-    ) -> Action {
-        let input = self.optional(input, scope);
+    fn call(&mut self, name: &Name, input: Option<&Template>, scope: &mut Scope) -> (Action, Type) {
         let position = self
             .blocks_by_name
             .iter()
             .position(|b| b.name.value == name.value);
+        let block = position.map(|i| self.blocks_by_name[i]);
+        let wanted = self.schemas.type_of(block.and_then(|b| b.input.as_ref()));
+        let input = self.optional_fitting(input, &wanted, scope);
+        // A block that ends without a `return` gives null.
+        let output = self.schemas.type_of(block.and_then(|b| b.output.as_ref()));
         let function = position.unwrap_or_else(|| {
             let known: Vec<_> = self
                 .blocks_by_name
@@ -389,10 +428,71 @@ impl Compiler<'_> {
             self.undefined("unknown-block", "block", name, &known);
             0
         });
-        Action::Call {
+        let action = Action::Call {
             function: function as u32,
             input,
+        };
+        (action, output.nullable())
+    }
+
+    /// What a state variable is set to. Where that is not surely of the variable's type, the variable has none.
+    fn set(&mut self, name: &Name, template: &Template, scope: &mut Scope) -> Code {
+        let (code, found) = self.typed_template(template, scope);
+        let declared = self.state.get(&name.value).unwrap_or(&Type::Dynamic);
+        if !found.always_fits(declared) {
+            self.dynamic.insert(name.value.clone());
         }
+        code
+    }
+}
+
+/// Whether nothing after the step runs in its block.
+fn leaves(step: &Step) -> bool {
+    step.when.is_none()
+        && matches!(
+            step.action.value,
+            Written::Return(_)
+                | Written::Fail(_)
+                | Written::ContinueAsNew(_)
+                | Written::Break
+                | Written::Continue
+        )
+}
+
+/// What a `catch` gets. Which of the latter fields there are depends on the failure's kind.
+fn failure_type() -> Type {
+    let always = [
+        ("kind", Type::String),
+        ("type", Type::String.nullable()),
+        ("message", Type::String),
+        ("details", Type::Dynamic),
+        ("cause", Type::Dynamic),
+    ];
+    let by_kind = [
+        "activity_type",
+        "activity_id",
+        "workflow_id",
+        "run_id",
+        "workflow_type",
+        "timeout_type",
+    ];
+    let field = |name: &str, value, presence| (name.into(), Field { value, presence });
+    let fields = always
+        .into_iter()
+        .map(|(name, value)| field(name, value, Presence::Required))
+        .chain(by_kind.map(|name| field(name, Type::String, Presence::Unstated)))
+        .collect();
+    let other = Other::Unlisted;
+    Type::Object(Object { fields, other }.into())
+}
+
+/// What the `index` of a `for_each` over a value of this type is: a list's position, a map's key.
+fn index_of(over: &Type) -> Type {
+    match over {
+        Type::List(_) => Type::Int,
+        Type::Map(key, _) => (**key).clone(),
+        Type::Object(_) => Type::String,
+        _ => Type::Dynamic,
     }
 }
 

@@ -60,7 +60,7 @@ impl<'e> Checker<'e> {
             environment,
             locals: Vec::new(),
             diagnostics: Vec::new(),
-            present: Vec::new(),
+            present: environment.present().to_vec(),
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::ast::Expression;
+use super::presence::facts;
 use super::signature::Signature;
 use super::types::Type;
 
@@ -11,6 +13,8 @@ pub struct Environment {
     innermost: Option<Arc<Layer>>,
     container: Option<Arc<str>>,
     purity: Purity,
+    /// Paths whose fields are known to be there.
+    present: Arc<Vec<String>>,
     /// Functions that only the checker knows.
     declared: Arc<Vec<(Arc<str>, Signature)>>,
 }
@@ -67,6 +71,20 @@ impl Environment {
             })),
             ..self.clone()
         }
+    }
+
+    /// With what holds where a condition is `truth`: the optional fields that it has found to be there may be used.
+    pub fn assuming(&self, condition: &Expression, truth: bool) -> Self {
+        let mut present = (*self.present).clone();
+        facts(&condition.root, truth, &mut present);
+        Environment {
+            present: Arc::new(present),
+            ..self.clone()
+        }
+    }
+
+    pub(super) fn present(&self) -> &[String] {
+        &self.present
     }
 
     pub fn purity(&self, purity: Purity) -> Self {

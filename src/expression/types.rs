@@ -216,17 +216,30 @@ impl Type {
         }
     }
 
-    /// The type of a variable whose first value this is: what it says of later values is little.
-    pub fn of_first_value(value: &Value) -> Type {
-        match value {
-            Value::Int(_) | Value::Double(_) => Type::number(),
-            Value::List(items) if !items.is_empty() => {
-                Type::list(joined(items.iter().map(Type::of_first_value)))
+    /// The type of a variable whose first value is of this one: what that says of later values is little.
+    pub fn as_variable(&self) -> Type {
+        match self {
+            Type::Int | Type::Double => Type::number(),
+            Type::List(item) => Type::list(item.as_variable()),
+            Type::Map(..) | Type::Object(_) => Type::map(Type::String, Type::Dynamic),
+            Type::Bool | Type::String | Type::Timestamp | Type::Duration => self.clone(),
+            _ => Type::Dynamic,
+        }
+    }
+
+    /// Whether every value of this type is one of `to`. What is not known is not.
+    pub fn always_fits(&self, to: &Type) -> bool {
+        match (self, to) {
+            (_, Type::Dynamic) | (Type::Never, _) => true,
+            (Type::Dynamic | Type::Parameter(_), _) => false,
+            (Type::Union(any), _) => any.iter().all(|t| t.always_fits(to)),
+            (_, Type::Union(any)) => any.iter().any(|t| self.always_fits(t)),
+            (Type::List(a), Type::List(b)) => a.always_fits(b),
+            (Type::Map(k, v), Type::Map(l, w)) => k.always_fits(l) && v.always_fits(w),
+            (Type::Object(_), Type::Map(k, v)) => {
+                Type::String.always_fits(k) && **v == Type::Dynamic
             }
-            Value::List(_) => Type::list(Type::Dynamic),
-            Value::Map(_) => Type::map(Type::String, Type::Dynamic),
-            Value::Null => Type::Dynamic,
-            other => Type::of(other),
+            (a, b) => a == b,
         }
     }
 
