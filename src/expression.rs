@@ -21,6 +21,7 @@ mod evaluate;
 pub mod functions;
 mod literal;
 mod macros;
+mod operand;
 mod operators;
 mod overload;
 mod parse;

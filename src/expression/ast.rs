@@ -145,6 +145,16 @@ pub enum Operator {
 }
 
 impl Operator {
+    /// Whether it gives true or false of its two operands.
+    #[inline]
+    pub fn is_relation(self) -> bool {
+        use Operator::*;
+        matches!(
+            self,
+            Equal | NotEqual | Less | LessEqual | Greater | GreaterEqual | In
+        )
+    }
+
     pub fn symbol(self) -> &'static str {
         match self {
             Operator::Conditional => "?:",

@@ -44,6 +44,40 @@ impl Text {
         self.push_str(character.encode_utf8(&mut [0; 4]));
     }
 
+    /// Decimal digits, as `string()` gives them.
+    pub fn push_int(&mut self, value: i64) {
+        let mut digits = [0; 20];
+        let mut start = digits.len();
+        let mut left = value.unsigned_abs();
+        loop {
+            start -= 1;
+            digits[start] = b'0' + (left % 10) as u8;
+            left /= 10;
+            if left == 0 {
+                break;
+            }
+        }
+        if value < 0 {
+            start -= 1;
+            digits[start] = b'-';
+        }
+        if let Ok(text) = std::str::from_utf8(&digits[start..]) {
+            self.push_str(text);
+        }
+    }
+
+    /// Whether so much more is still put together on the stack.
+    pub fn has_room_for(&self, size: usize) -> bool {
+        matches!(self, Text::Short { length, .. } if length + size <= SHORT_SIZE_BYTES_MAX)
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Text::Short { bytes, length } => &bytes[..*length],
+            Text::Long(long) => long.as_bytes(),
+        }
+    }
+
     pub fn as_str(&self) -> &str {
         match self {
             Text::Short { bytes, length } => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::ast::{ComprehensionKind, Operator};
 use super::functions::workflow::DEPENDS_ON_RUN;
 use super::functions::{Overload, regex::Regex};
+use super::signature::KINDS;
 use crate::source::{FileId, Range};
 use crate::value::{Index, Key, Value};
 
@@ -147,6 +148,10 @@ pub(super) struct CallOperation {
     /// Those that the name, the form and the number of arguments leave; the values decide between them.
     pub overloads: Box<[&'static Overload]>,
     pub arguments: Box<[Id]>,
+    /// Where among them the search begins, by the first value's kind.
+    pub first: [u8; KINDS],
+    /// `string(x)`.
+    pub is_string: bool,
     /// The second argument is evaluated only where the first does not decide.
     pub lazy: bool,
     /// The pattern argument, where it is constant.

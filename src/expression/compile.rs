@@ -364,6 +364,8 @@ impl<'e> Compiler<'e> {
             None => None,
         };
         let operation = CallOperation {
+            first: functions::first_by_kind(&overloads),
+            is_string: &*full == "string" && member.is_none() && arguments.len() == 1,
             name: full,
             overloads: overloads.into(),
             lazy: member.is_some() && functions::optionals::is_lazy(&name.value),

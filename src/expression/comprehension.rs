@@ -3,9 +3,12 @@
 use super::ast::{ComprehensionKind as Over, Operator};
 use super::code::{Id, Loop};
 use super::context::{Budget, ErrorKind, EvaluationError, Failure};
-use super::evaluate::{Machine, Result, Scope, not_boolean};
+use super::evaluate::{Machine, Result, Scope};
 use super::operators;
 use crate::value::{Key, Map, Value};
+
+/// Room that is made for a result before any item of it is there and paid for.
+const ITEMS_EXPECTED_MAX: usize = 64;
 
 pub(super) fn run<'a>(
     machine: &mut Machine<'a>,
@@ -17,6 +20,9 @@ pub(super) fn run<'a>(
     let mut fold = Fold::new(looped, id);
     match &*over {
         Value::List(items) => {
+            if matches!(looped.kind, Over::Map | Over::Filter) {
+                fold.list.reserve(items.len().min(ITEMS_EXPECTED_MAX));
+            }
             for (i, item) in items.iter().enumerate() {
                 let index = Value::Int(i as i64);
                 if !fold.turn(machine, (&index, item), item, scope)? {
@@ -234,11 +240,7 @@ impl<'l> Fold<'l> {
 }
 
 fn condition(machine: &mut Machine, id: Id, scope: &Scope) -> Result<bool> {
-    let value = machine.eval(id, Some(scope))?;
-    match &*value {
-        Value::Bool(b) => Ok(*b),
-        other => Err(machine.error(id, not_boolean(other))),
-    }
+    machine.boolean(id, Some(scope))
 }
 
 fn sort_by(

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::ast::Operator;
 use super::code::{Base, CallOperation, Code, Id, MapEntry, Operation, Path};
 use super::comprehension;
-use super::context::{Budget, Context, ErrorKind, EvaluationError, Failure, Operand, Variables};
+use super::context::{Budget, Context, EvaluationError, Failure, Operand, Variables};
 use super::functions::{self, Call};
+use super::operand::local;
 use super::operators;
 use super::result;
 use super::select::{has, optional_select, walk};
@@ -79,8 +80,8 @@ pub(super) struct Scope<'s> {
 }
 
 pub(super) struct Machine<'a> {
-    operations: &'a [Operation],
-    costs: &'a [u32],
+    pub operations: &'a [Operation],
+    pub costs: &'a [u32],
     ranges: &'a [Range],
     variables: &'a dyn Variables,
     pub call: Call<'a>,
@@ -110,18 +111,15 @@ impl<'a> Machine<'a> {
         'a: 's,
     {
         let operations = self.operations;
-        let cost = u64::from(self.costs[id as usize]);
-        if let Err(failure) = self.call.budget.charge(cost) {
-            return Err(self.error(id, failure));
-        }
+        self.charge_node(id)?;
         let value = match &operations[id as usize] {
             Operation::Constant(value) => return Ok(Operand::Borrowed(value)),
             Operation::Slot(slot) => return self.slot(id, *slot).map(Operand::Borrowed),
             Operation::Local(depth) => return Ok(Operand::Borrowed(local(scope, *depth))),
             Operation::Path(path) => return self.path(id, path, scope),
             Operation::Binary(operator, a, b) => {
-                let a = self.eval(*a, scope)?;
-                let b = self.eval(*b, scope)?;
+                let a = self.operand(*a, scope)?;
+                let b = self.operand(*b, scope)?;
                 self.binary(id, *operator, a, b)?
             }
             Operation::And(operands) => Value::Bool(self.and_or(operands, false, scope)?),
@@ -152,7 +150,7 @@ impl<'a> Machine<'a> {
         'a: 's,
     {
         let value = match operation {
-            Operation::Add(operands) => self.with_all(id, operands, scope, operators::add)?,
+            Operation::Add(operands) => self.add(id, operands, scope)?,
             Operation::Call(call) => self.call(id, call, scope)?,
             Operation::Index {
                 operand,
@@ -200,21 +198,6 @@ impl<'a> Machine<'a> {
         Ok(Operand::Owned(value))
     }
 
-    fn conditional<'s>(
-        &mut self,
-        [condition, then, other]: &[Id; 3],
-        scope: Option<&'s Scope<'s>>,
-    ) -> Result<Operand<'s>>
-    where
-        'a: 's,
-    {
-        match &*self.eval(*condition, scope)? {
-            Value::Bool(true) => self.eval(*then, scope),
-            Value::Bool(false) => self.eval(*other, scope),
-            value => Err(self.error(*condition, not_boolean(value))),
-        }
-    }
-
     fn bind(&mut self, value: Id, body: Id, scope: Option<&Scope>) -> Result<Value> {
         let value = self.eval(value, scope)?;
         let inner = Scope {
@@ -224,7 +207,7 @@ impl<'a> Machine<'a> {
         Ok(self.eval(body, Some(&inner))?.into_owned())
     }
 
-    fn slot<'s>(&self, id: Id, slot: u32) -> Result<&'s Value>
+    pub fn slot<'s>(&self, id: Id, slot: u32) -> Result<&'s Value>
     where
         'a: 's,
     {
@@ -245,7 +228,7 @@ impl<'a> Machine<'a> {
     {
         let mut operands = Vec::with_capacity(ids.len());
         for id in ids {
-            operands.push(self.eval(*id, scope)?);
+            operands.push(self.operand(*id, scope)?);
         }
         Ok(operands)
     }
@@ -265,7 +248,7 @@ impl<'a> Machine<'a> {
         let value = if ids.len() <= FEW {
             let mut operands = [const { Operand::Owned(Value::Null) }; FEW];
             for (operand, id) in operands.iter_mut().zip(ids) {
-                *operand = self.eval(*id, scope)?;
+                *operand = self.operand(*id, scope)?;
             }
             compute(&operands[..ids.len()], &mut self.call.budget)
         } else {
@@ -275,13 +258,49 @@ impl<'a> Machine<'a> {
         self.located(id, value)
     }
 
+    /// `+` of several. A number that only becomes a text to be put together with others is not one of its own before.
+    fn add<'s>(&mut self, id: Id, ids: &[Id], scope: Option<&'s Scope<'s>>) -> Result<Value>
+    where
+        'a: 's,
+    {
+        const FEW: usize = 4;
+        let operations = self.operations;
+        if ids.len() > FEW {
+            return self.with_all(id, ids, scope, operators::add);
+        }
+        let mut operands = [const { Operand::Owned(Value::Null) }; FEW];
+        let mut numbers = [false; FEW];
+        for (i, part) in ids.iter().enumerate() {
+            operands[i] = match &operations[*part as usize] {
+                Operation::Call(call) if call.is_string => {
+                    self.charge_node(*part)?;
+                    let argument = self.operand(call.arguments[0], scope)?;
+                    numbers[i] = matches!(*argument, Value::Int(_));
+                    if numbers[i] {
+                        argument
+                    } else {
+                        let text = self.call.run(call, &[argument]);
+                        Operand::Owned(self.located(*part, text)?)
+                    }
+                }
+                _ => self.operand(*part, scope)?,
+            };
+        }
+        let operands = &mut operands[..ids.len()];
+        let sum = operators::join(operands, &numbers[..ids.len()], &mut self.call.budget);
+        self.located(id, sum)
+    }
+
     #[inline]
     fn binary(&mut self, id: Id, operator: Operator, a: Operand, b: Operand) -> Result<Value> {
         let value = match (operator, &*a) {
             (Operator::Add, Value::String(_) | Value::Bytes(_) | Value::List(_)) => {
                 operators::add(&[a, b], &mut self.call.budget)
             }
-            (_, left) => operators::binary(operator, left, &b, &mut self.call.budget),
+            (_, left) if operator.is_relation() => {
+                operators::relation(operator, left, &b, &mut self.call.budget).map(Value::Bool)
+            }
+            (_, left) => operators::arithmetic(operator, left, &b),
         };
         self.located(id, value)
     }
@@ -309,32 +328,6 @@ impl<'a> Machine<'a> {
             },
         };
         walk(base, path)
-    }
-
-    /// `&&` and `||`: the deciding value wins over errors and over values that are not boolean, on either side.
-    fn and_or<'s>(
-        &mut self,
-        operands: &[Id],
-        deciding: bool,
-        scope: Option<&'s Scope<'s>>,
-    ) -> Result<bool>
-    where
-        'a: 's,
-    {
-        let mut first_error = None;
-        for id in operands {
-            let error = match self.eval(*id, scope) {
-                Ok(value) => match &*value {
-                    Value::Bool(b) if *b == deciding => return Ok(deciding),
-                    Value::Bool(_) => continue,
-                    other => self.error(*id, not_boolean(other)),
-                },
-                Err(error) if error.kind == ErrorKind::Bound => return Err(error),
-                Err(error) => error,
-            };
-            first_error.get_or_insert(error);
-        }
-        first_error.map_or(Ok(!deciding), Err)
     }
 
     fn index<'s>(
@@ -390,7 +383,7 @@ impl<'a> Machine<'a> {
     {
         let value = match *call.arguments {
             [a] => {
-                let arguments = [self.eval(a, scope)?];
+                let arguments = [self.operand(a, scope)?];
                 self.call.run(call, &arguments)
             }
             [a, b] => {
@@ -403,7 +396,7 @@ impl<'a> Machine<'a> {
                     let value = self.call.run(call, &arguments);
                     return self.located(id, value);
                 }
-                let arguments = [self.eval(a, scope)?, self.eval(b, scope)?];
+                let arguments = [self.operand(a, scope)?, self.operand(b, scope)?];
                 self.call.run(call, &arguments)
             }
             ref ids => {
@@ -427,7 +420,7 @@ impl<'a> Machine<'a> {
         self.located(id, charged)?;
         let mut list = Vec::with_capacity(items.len());
         for (item, optional) in items {
-            let value = self.eval(*item, scope)?.into_owned();
+            let value = self.operand(*item, scope)?.into_owned();
             match (optional, value) {
                 (false, value) => list.push(value),
                 (true, Value::Optional(Some(inner))) => list.push((*inner).clone()),
@@ -449,7 +442,7 @@ impl<'a> Machine<'a> {
     {
         let mut entries = Vec::with_capacity(keys.len());
         for (key, value) in keys.iter().zip(values) {
-            entries.push((key.clone(), self.eval(*value, scope)?.into_owned()));
+            entries.push((key.clone(), self.operand(*value, scope)?.into_owned()));
         }
         Ok(entries)
     }
@@ -518,22 +511,6 @@ impl<'a> Machine<'a> {
             (true, other) => Err(self.error(body, not_optional(&other))),
         }
     }
-}
-
-fn local<'s>(scope: Option<&'s Scope<'s>>, depth: u32) -> &'s Value {
-    let mut scope = scope;
-    for _ in 0..depth {
-        scope = scope.and_then(|s| s.outer);
-    }
-    scope.map_or(&Value::Null, |s| s.value)
-}
-
-#[cold]
-pub(super) fn not_boolean(value: &Value) -> Failure {
-    Failure::new(format!(
-        "no matching overload: a condition is a bool, not {}",
-        value.type_name()
-    ))
 }
 
 #[cold]

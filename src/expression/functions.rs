@@ -20,7 +20,7 @@ use std::sync::LazyLock;
 
 use super::code::CallOperation;
 use super::context::{Budget, Failure, Host, Operand};
-use super::signature::{Kinds, Signature, kind, kinds};
+use super::signature::{KINDS, Kinds, Signature, kind, kinds};
 use crate::diagnostic::did_you_mean;
 use crate::value::Value;
 
@@ -98,12 +98,12 @@ impl Overload {
         !workflow::DEPENDS_ON_RUN.contains(&&*self.signature.name)
     }
 
+    /// Whether so many arguments as the overload was chosen for are of its kinds.
     fn takes(&self, arguments: &[Operand]) -> bool {
-        self.signature.accepts(arguments.len())
-            && arguments.iter().enumerate().all(|(i, argument)| {
-                let kinds = self.kinds[i.min(self.kinds.len() - 1)];
-                kinds & kind(argument) != 0
-            })
+        arguments.iter().enumerate().all(|(i, argument)| {
+            let kinds = self.kinds[i.min(self.kinds.len() - 1)];
+            kinds & kind(argument) != 0
+        })
     }
 }
 
@@ -147,6 +147,15 @@ pub fn candidates(name: &str, member: bool, arguments: usize) -> Vec<&'static Ov
         .copied()
         .filter(|o| o.signature.accepts(arguments))
         .collect()
+}
+
+/// The first of some overloads that takes a first argument of each kind; past the last where none does.
+pub fn first_by_kind(overloads: &[&Overload]) -> [u8; KINDS] {
+    std::array::from_fn(|bit| {
+        let takes = |o: &&Overload| o.kinds.first().is_none_or(|kinds| kinds & (1 << bit) != 0);
+        let position = overloads.iter().position(|o| takes(o));
+        position.unwrap_or(overloads.len()) as u8
+    })
 }
 
 /// The function that a misspelt name probably means.
@@ -224,8 +233,13 @@ impl Call<'_> {
         call: &CallOperation,
         arguments: &[Operand],
     ) -> Result<Value, Failure> {
-        self.regex.clone_from(&call.regex);
-        for overload in &call.overloads {
+        if call.regex.is_some() || self.regex.is_some() {
+            self.regex.clone_from(&call.regex);
+        }
+        let first = arguments.first().map_or(0, |argument| {
+            usize::from(call.first[kind(argument).trailing_zeros() as usize])
+        });
+        for overload in call.overloads.get(first..).unwrap_or(&[]) {
             if overload.takes(arguments) {
                 return (overload.run)(self, arguments);
             }

@@ -10,18 +10,29 @@ use crate::value::{Key, Map, Value};
 
 type Result<T> = std::result::Result<T, Failure>;
 
+/// What is true or false of two values.
 #[inline]
-pub fn binary(operator: Operator, a: &Value, b: &Value, budget: &mut Budget) -> Result<Value> {
+pub fn relation(operator: Operator, a: &Value, b: &Value, budget: &mut Budget) -> Result<bool> {
     use Operator::*;
+    if let (Value::Int(a), Value::Int(b)) = (a, b) {
+        match operator {
+            Equal => return Ok(a == b),
+            NotEqual => return Ok(a != b),
+            Less => return Ok(a < b),
+            LessEqual => return Ok(a <= b),
+            Greater => return Ok(a > b),
+            GreaterEqual => return Ok(a >= b),
+            _ => {}
+        }
+    }
     Ok(match operator {
-        Equal => Value::Bool(equal(a, b, budget)?),
-        NotEqual => Value::Bool(!equal(a, b, budget)?),
-        Less => Value::Bool(compare(operator, a, b, budget)? == Some(Ordering::Less)),
-        LessEqual => Value::Bool(compare(operator, a, b, budget)?.is_some_and(Ordering::is_le)),
-        Greater => Value::Bool(compare(operator, a, b, budget)? == Some(Ordering::Greater)),
-        GreaterEqual => Value::Bool(compare(operator, a, b, budget)?.is_some_and(Ordering::is_ge)),
-        In => Value::Bool(within(a, b, budget)?),
-        _ => arithmetic(operator, a, b)?,
+        Equal => equal(a, b, budget)?,
+        NotEqual => !equal(a, b, budget)?,
+        Less => compare(operator, a, b, budget)? == Some(Ordering::Less),
+        LessEqual => compare(operator, a, b, budget)?.is_some_and(Ordering::is_le),
+        Greater => compare(operator, a, b, budget)? == Some(Ordering::Greater),
+        GreaterEqual => compare(operator, a, b, budget)?.is_some_and(Ordering::is_ge),
+        _ => within(a, b, budget)?,
     })
 }
 
@@ -199,6 +210,35 @@ fn concatenate_strings(operands: &[Operand], budget: &mut Budget) -> Result<Valu
     Ok(all.into_value())
 }
 
+/// Adds up; those marked are ints that stand for their digits.
+pub fn join(operands: &mut [Operand], numbers: &[bool], budget: &mut Budget) -> Result<Value> {
+    let mut all = Text::new();
+    for (operand, number) in operands.iter().zip(numbers) {
+        match &**operand {
+            Value::Int(i) if *number => all.push_int(*i),
+            Value::String(text) => {
+                // Longer ones are measured before they are copied.
+                if !all.has_room_for(text.len()) {
+                    return add_texts(operands, numbers, budget);
+                }
+                all.push_str(text);
+            }
+            _ => return add_texts(operands, numbers, budget),
+        }
+    }
+    budget.charge_bytes(all.as_bytes().len())?;
+    Ok(all.into_value())
+}
+
+fn add_texts(operands: &mut [Operand], numbers: &[bool], budget: &mut Budget) -> Result<Value> {
+    for (operand, number) in operands.iter_mut().zip(numbers) {
+        if let (Value::Int(i), true) = (&**operand, number) {
+            *operand = Operand::Owned(Value::from(i.to_string()));
+        }
+    }
+    add(operands, budget)
+}
+
 pub fn equal(a: &Value, b: &Value, budget: &mut Budget) -> Result<bool> {
     use Value::*;
     Ok(match (a, b) {
@@ -295,7 +335,11 @@ pub fn within(item: &Value, of: &Value, budget: &mut Budget) -> Result<bool> {
         Value::List(items) => {
             for one in items.iter() {
                 budget.charge(1)?;
-                if equal(item, one, budget)? {
+                let same = match (item, one) {
+                    (Value::Int(a), Value::Int(b)) => a == b,
+                    _ => equal(item, one, budget)?,
+                };
+                if same {
                     return Ok(true);
                 }
             }

@@ -36,7 +36,7 @@ pub(super) fn walk<'s>(base: &'s Value, path: &Path) -> Result<Operand<'s>> {
 }
 
 #[cold]
-fn no_such_key(name: &str) -> Failure {
+pub(super) fn no_such_key(name: &str) -> Failure {
     Failure::new(format!("no such key: '{name}'"))
 }
 

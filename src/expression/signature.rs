@@ -156,7 +156,10 @@ fn parse_type(text: &str) -> Type {
 
 /// The kinds of values a parameter takes, as a set of bits, and the bit of a value.
 pub type Kinds = u16;
+/// How many kinds there are.
+pub const KINDS: usize = Kinds::BITS as usize;
 
+#[inline]
 pub fn kind(value: &Value) -> Kinds {
     1 << match value {
         Value::Null => 0,

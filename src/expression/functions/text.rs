@@ -25,7 +25,7 @@ pub fn write(value: &Value, out: &mut Text, budget: &mut Budget) -> Result<(), F
         Value::Double(d) => double(*d, out),
         Value::Null => out.push_str("null"),
         Value::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
-        Value::Int(i) => display(i, out),
+        Value::Int(i) => out.push_int(*i),
         Value::Uint(u) => display(u, out),
         Value::Timestamp(t) => display(t, out),
         Value::Duration(d) => display(d, out),
