@@ -207,6 +207,7 @@ impl<'a> Machine<'a> {
         Ok(self.eval(body, Some(&inner))?.into_owned())
     }
 
+    #[inline]
     pub fn slot<'s>(&self, id: Id, slot: u32) -> Result<&'s Value>
     where
         'a: 's,

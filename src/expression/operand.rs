@@ -1,5 +1,6 @@
 //! Operands and conditions: what an evaluation needs no new value for.
 
+use super::ast::Operator;
 use super::code::{Base, Id, Operation, PathField};
 use super::context::{ErrorKind, Failure, Operand};
 use super::evaluate::{Machine, Result, Scope};
@@ -69,6 +70,12 @@ impl<'a> Machine<'a> {
         Ok(Some(value))
     }
 
+    #[inline]
+    fn related(&mut self, id: Id, operator: Operator, a: &Value, b: &Value) -> Result<bool> {
+        let related = operators::relation(operator, a, b, &mut self.call.budget);
+        self.located(id, related)
+    }
+
     /// A condition.
     pub fn boolean<'s>(&mut self, id: Id, scope: Option<&'s Scope<'s>>) -> Result<bool>
     where
@@ -78,10 +85,18 @@ impl<'a> Machine<'a> {
         match &operations[id as usize] {
             Operation::Binary(operator, a, b) if operator.is_relation() => {
                 self.charge_node(id)?;
-                let a = self.operand(*a, scope)?;
-                let b = self.operand(*b, scope)?;
-                let related = operators::relation(*operator, &a, &b, &mut self.call.budget);
-                self.located(id, related)
+                let Some(left) = self.at_hand(*a, scope)? else {
+                    let left = self.eval(*a, scope)?;
+                    let right = self.operand(*b, scope)?;
+                    return self.related(id, *operator, &left, &right);
+                };
+                match self.at_hand(*b, scope)? {
+                    Some(right) => self.related(id, *operator, left, right),
+                    None => {
+                        let right = self.eval(*b, scope)?;
+                        self.related(id, *operator, left, &right)
+                    }
+                }
             }
             Operation::And(operands) => {
                 self.charge_node(id)?;
