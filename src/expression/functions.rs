@@ -152,8 +152,8 @@ pub fn candidates(name: &str, member: bool, arguments: usize) -> Vec<&'static Ov
 /// The first of some overloads that takes a first argument of each kind; past the last where none does.
 pub fn first_by_kind(overloads: &[&Overload]) -> [u8; KINDS] {
     std::array::from_fn(|bit| {
-        let takes = |o: &&Overload| o.kinds.first().is_none_or(|kinds| kinds & (1 << bit) != 0);
-        let position = overloads.iter().position(|o| takes(o));
+        let kinds = |o: &Overload| o.kinds.first().copied().unwrap_or(Kinds::MAX);
+        let position = overloads.iter().position(|o| kinds(o) & (1 << bit) != 0);
         position.unwrap_or(overloads.len()) as u8
     })
 }
