@@ -270,13 +270,12 @@ pub fn one_value(mut args: Vec<Value>) -> Value {
 fn workflow_value(run: &super::state::Run, clock: &Clock) -> Value {
     let info = &run.info;
     let decoded = |payloads: &BTreeMap<String, Payload>| {
+        // Null is what an upsert says to remove one.
         let entry = |(name, payload): (&String, &Payload)| {
-            (
-                Key::from(name.as_str()),
-                payload.decode().unwrap_or(Value::Null),
-            )
+            let value = payload.decode().unwrap_or(Value::Null);
+            (value != Value::Null).then(|| (Key::from(name.as_str()), value))
         };
-        Value::map(payloads.iter().map(entry).collect())
+        Value::map(payloads.iter().filter_map(entry).collect())
     };
     let text = |text: &str| Value::from(text);
     let optional = |text: &Option<String>| text.as_deref().map_or(Value::Null, Value::from);
