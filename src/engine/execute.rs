@@ -84,7 +84,7 @@ impl Machine<'_> {
                 condition, timeout, ..
             } => {
                 if self.condition(routine, condition)? {
-                    return Ok(Flow::Next(Value::Null));
+                    return Ok(Flow::Next(Value::Bool(true)));
                 }
                 let timer = self.wait_timer(id, routine, step_id, timeout.as_ref())?;
                 let seen = Some(self.run.state_version);

@@ -167,7 +167,7 @@ impl Machine<'_> {
         }
         match holds {
             Ok(false) => None,
-            Ok(true) => Some(Ok(Value::Null)),
+            Ok(true) => Some(Ok(Value::Bool(true))),
             Err(failure) => Some(Err(failure)),
         }
     }

@@ -12,7 +12,7 @@ use super::state::{
 use crate::limits::{
     COMMANDS_PER_WORKFLOW_TASK_MAX, EXPRESSION_COST_MAX, STEPS_PER_WORKFLOW_TASK_MAX,
 };
-use crate::program::{Function, Program, Step, StepId};
+use crate::program::{Action, BlockId, Function, Program, Step, StepId};
 use crate::value::Value;
 
 /// One activation's work on one run.
@@ -135,7 +135,9 @@ impl<'a> Machine<'a> {
                     self.execute(id, routine, step)
                 }
                 None => match routine.frames.pop() {
-                    Some(Frame::Block { last, .. }) => Flow::Out(Outcome::Value(last)),
+                    Some(Frame::Block { block, last, .. }) => {
+                        Flow::Out(Outcome::Value(self.block_result(routine, block, last)))
+                    }
                     _ => Flow::Out(Outcome::Value(Value::Null)),
                 },
             };
@@ -167,6 +169,19 @@ impl<'a> Machine<'a> {
                 self.program.block(*block).get(*next as usize).copied()
             }
             _ => None,
+        }
+    }
+
+    /// A block's result is its last step's, but a condition that was not met in time is false.
+    fn block_result(&self, routine: &Routine, block: BlockId, last: Value) -> Value {
+        let around = self
+            .next_step(routine)
+            .map(|s| &self.program.step(s).action);
+        match around {
+            Some(Action::WaitUntil { on_timeout, .. }) if *on_timeout == Some(block) => {
+                Value::Bool(false)
+            }
+            _ => last,
         }
     }
 

@@ -81,7 +81,7 @@ pub static ACTIONS: &[Action] = &[
             )
             .default("the step fails with a timeout"),
         ]],
-        "the signal's argument; true where the condition holds, false after `on_timeout`",
+        "the signal's argument, or what `on_timeout` results in; true where the condition holds, false after `on_timeout`",
     ),
     action(
         field(
