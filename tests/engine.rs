@@ -48,6 +48,8 @@ struct Host {
     order: u64,
     /// What is in flight by number, to know what a cancellation is of.
     pending: BTreeMap<u32, (String, i128, u64)>,
+    /// The numbers of children, by workflow id.
+    children: BTreeMap<String, u32>,
     activations: Vec<(Activation, Vec<Command>)>,
     timeline: String,
     over: bool,
@@ -84,6 +86,7 @@ impl Host {
             queue: BTreeMap::new(),
             order: 0,
             pending: BTreeMap::new(),
+            children: BTreeMap::new(),
             activations: Vec::new(),
             timeline: String::new(),
             over: false,
@@ -292,7 +295,16 @@ impl Host {
                     false,
                 );
             }
+            CommandKind::CancelExternal {
+                seq, workflow_id, ..
+            } => {
+                if let Some(child) = self.children.get(&workflow_id) {
+                    self.cancel(*child);
+                }
+                self.enqueue(0, Job::ResolveCancelExternal { seq, failure: None });
+            }
             CommandKind::StartChild(child) => {
+                self.children.insert(child.workflow_id.clone(), child.seq);
                 self.call("child", &child.workflow_type, child.seq, &child.input, true);
             }
             CommandKind::RequestCancelActivity { seq }

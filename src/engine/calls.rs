@@ -185,8 +185,10 @@ impl Machine<'_> {
         };
         let seq = self.run.take_seq();
         let kind = OperationKind::Child {
+            workflow_type: start.workflow_type.clone(),
             workflow_id: start.workflow_id.clone(),
             run_id: None,
+            cancellation_type: options.cancellation_type,
         };
         self.begin(seq, kind, Some(step));
         self.command(CommandKind::StartChild(Box::new(StartChild {

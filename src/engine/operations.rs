@@ -1,12 +1,14 @@
 //! Operations outside the run: they are begun by steps, resolved by jobs and cancelled with what waits for them.
 
-use super::command::CommandKind;
-use super::failure::Failure;
+use super::command::{ChildCancellationType, CommandKind, ScheduleLocalActivity};
+use super::failure::{Failure, FailureInfo, FailureKind, RetryState};
 use super::job::{Job, Resolution};
 use super::machine::Machine;
 use super::state::{Frame, Operation, OperationKind, Outcome, RoutineId, Waiting, timer_length};
 use crate::program::StepId;
 use crate::value::{Duration, Map, Value};
+
+const CANCEL_REASON: &str = "the step that waits for it is cancelled";
 
 impl Machine<'_> {
     /// Registers an operation under its `seq`; whoever waits comes later.
@@ -89,6 +91,9 @@ impl Machine<'_> {
             }
             Job::ResolveSignalExternal { seq, failure }
             | Job::ResolveCancelExternal { seq, failure } => {
+                if let Some(child) = self.requested_of(seq) {
+                    return self.cancellation_requested(child, failure);
+                }
                 self.resolved(
                     seq,
                     failure.map_or(Resolution::Completed(Value::Null), Resolution::Failed),
@@ -160,6 +165,7 @@ impl Machine<'_> {
         let OperationKind::Child {
             workflow_id,
             run_id,
+            ..
         } = &mut operation.kind
         else {
             return;
@@ -184,8 +190,13 @@ impl Machine<'_> {
     }
 
     fn resolved(&mut self, seq: u32, resolution: Resolution) {
-        let Some(operation) = self.run.operations.get_mut(&seq) else {
+        let is_open = |o: &&mut Operation| o.resolution.is_none();
+        let Some(operation) = self.run.operations.get_mut(&seq).filter(is_open) else {
             return;
+        };
+        let resolution = match &operation.kind {
+            OperationKind::LocalActivity(activity) => wrapped(activity, resolution),
+            _ => resolution,
         };
         let resolution = match (operation.step, resolution) {
             (Some(step), Resolution::Completed(value)) => self.checked_result(step, value),
@@ -253,9 +264,18 @@ impl Machine<'_> {
         let command = match &operation.kind {
             OperationKind::Activity => CommandKind::RequestCancelActivity { seq },
             OperationKind::LocalActivity(_) => return self.cancel_local(seq),
+            OperationKind::Child {
+                workflow_id,
+                run_id: Some(_),
+                cancellation_type,
+                ..
+            } => {
+                let (workflow_id, cancellation_type) = (workflow_id.clone(), *cancellation_type);
+                return self.cancel_child(seq, workflow_id, cancellation_type);
+            }
             OperationKind::Child { .. } => CommandKind::CancelChild {
                 seq,
-                reason: "the step that waits for it is cancelled".into(),
+                reason: CANCEL_REASON.into(),
             },
             OperationKind::Nexus => CommandKind::CancelNexus { seq },
             OperationKind::Timer => {
@@ -277,6 +297,83 @@ impl Machine<'_> {
         self.command(command);
     }
 
+    /// Core would ask the child's first run, which does nothing once the child has continued as new; so the workflow is
+    /// asked, whatever run it is at.
+    fn cancel_child(&mut self, child: u32, workflow_id: String, how: ChildCancellationType) {
+        use ChildCancellationType::{Abandon, TryCancel};
+        let is_request = |o: &Operation| matches!(o.kind, OperationKind::CancelRequest { child: c } if c == child);
+        let is_requested = self.run.operations.values().any(is_request);
+        if how != Abandon && !is_requested {
+            let seq = self.run.take_seq();
+            self.begin(seq, OperationKind::CancelRequest { child }, None);
+            self.command(CommandKind::CancelExternal {
+                seq,
+                workflow_id,
+                run_id: String::new(),
+                reason: CANCEL_REASON.into(),
+            });
+        }
+        if matches!(how, Abandon | TryCancel) {
+            self.child_cancelled(child);
+        }
+    }
+
+    fn requested_of(&mut self, seq: u32) -> Option<u32> {
+        match self.run.operations.get(&seq)?.kind {
+            OperationKind::CancelRequest { child } => {
+                self.run.operations.remove(&seq);
+                Some(child)
+            }
+            _ => None,
+        }
+    }
+
+    /// A child that cannot be asked any more has ended, and its end is about to be told.
+    fn cancellation_requested(&mut self, child: u32, failure: Option<Failure>) {
+        let kind = self.run.operations.get(&child).map(|o| &o.kind);
+        if let (
+            None,
+            Some(OperationKind::Child {
+                cancellation_type, ..
+            }),
+        ) = (failure, kind)
+            && *cancellation_type == ChildCancellationType::WaitCancellationRequested
+        {
+            self.child_cancelled(child);
+        }
+    }
+
+    /// What waits for the child goes on, whatever the child does.
+    fn child_cancelled(&mut self, child: u32) {
+        let Some(operation) = self.run.operations.get(&child) else {
+            return;
+        };
+        let OperationKind::Child {
+            workflow_type,
+            workflow_id,
+            run_id,
+            ..
+        } = &operation.kind
+        else {
+            return;
+        };
+        let info = FailureInfo::ChildWorkflow {
+            namespace: self.run.info.namespace.clone(),
+            workflow_id: workflow_id.clone(),
+            run_id: run_id.clone().unwrap_or_default(),
+            workflow_type: workflow_type.clone(),
+            retry_state: RetryState::Unspecified,
+            initiated_event_id: 0,
+            started_event_id: 0,
+        };
+        let cause = Failure::cancelled("cancelled");
+        let failure = Failure {
+            cause: Some(Box::new(cause)),
+            ..Failure::new("Child Workflow execution cancelled", info)
+        };
+        self.resolved(child, Resolution::Cancelled(failure));
+    }
+
     /// During a long backoff there is nothing to cancel but its timer.
     fn cancel_local(&mut self, seq: u32) {
         let backoff = self
@@ -293,6 +390,32 @@ impl Machine<'_> {
         self.run.operations.remove(&timer);
         self.command(CommandKind::CancelTimer { seq: timer });
         self.resolved(seq, Resolution::Cancelled(Failure::cancelled("cancelled")));
+    }
+}
+
+/// Core tells a local activity's own failure; an author meets it as that of any other activity.
+fn wrapped(activity: &ScheduleLocalActivity, resolution: Resolution) -> Resolution {
+    let wrap = |cause: Failure| {
+        let info = FailureInfo::Activity {
+            activity_type: activity.activity_type.clone(),
+            activity_id: activity.activity_id.clone(),
+            identity: String::new(),
+            retry_state: RetryState::Unspecified,
+            scheduled_event_id: 0,
+            started_event_id: 0,
+        };
+        match cause.kind() {
+            FailureKind::Activity => cause,
+            _ => Failure {
+                cause: Some(Box::new(cause)),
+                ..Failure::new("Activity task failed", info)
+            },
+        }
+    };
+    match resolution {
+        Resolution::Completed(value) => Resolution::Completed(value),
+        Resolution::Failed(failure) => Resolution::Failed(wrap(failure)),
+        Resolution::Cancelled(failure) => Resolution::Cancelled(wrap(failure)),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::command::{ContinueAsNew, ScheduleLocalActivity};
+use super::command::{ChildCancellationType, ContinueAsNew, ScheduleLocalActivity};
 use super::failure::Failure;
 use super::job::{Initialize, Job, Resolution};
 use crate::program::{BlockId, StepId};
@@ -280,8 +280,14 @@ pub enum OperationKind {
         activity: u32,
     },
     Child {
+        workflow_type: String,
         workflow_id: String,
         run_id: Option<String>,
+        cancellation_type: ChildCancellationType,
+    },
+    /// The request that the child of this seq cancels itself.
+    CancelRequest {
+        child: u32,
     },
     SignalExternal,
     CancelExternal,
