@@ -68,7 +68,10 @@ async def crash(message: str):
 
 @activity.defn
 async def until_cancelled(on_cancel: str = "raise"):
-    """Sends heartbeats until it is cancelled; then it gives in, completes, fails, or first takes its time."""
+    """Signals that it runs and sends heartbeats until it is cancelled; then it gives in, completes, fails, or first takes
+    its time."""
+    info = activity.info()
+    await CLIENT.get_workflow_handle(info.workflow_id).signal("running")
     try:
         while True:
             activity.heartbeat("still here")
@@ -169,8 +172,8 @@ class Quotes:
 
 
 class Endpoint(http.server.BaseHTTPRequestHandler):
-    """`/echo/X`, `/fail/KEY/TIMES`, `/slow/MILLIS`, `/status/CODE`, and `/signal/WORKFLOW_ID/NAME/TIMES`: answers when the
-    signal is in the workflow's history; at most so often."""
+    """`/echo/X`, `/fail/KEY/TIMES`, `/slow/MILLIS`, `/status/CODE`, and `/signal/WORKFLOW_ID/NAME/TIMES/MILLIS`: signals, at
+    most so often, and answers when the signal has arrived and the time has passed."""
 
     loop: asyncio.AbstractEventLoop
     asked: collections.Counter = collections.Counter()
@@ -181,19 +184,21 @@ class Endpoint(http.server.BaseHTTPRequestHandler):
         times = Endpoint.asked[self.path]
         match what:
             case "fail" if times <= int(rest[1]):
-                return self.answer(503, {"asked": times})
+                return self.answer(503, {"busy": True})
             case "status":
-                return self.answer(int(rest[0]), {"asked": times})
+                return self.answer(int(rest[0]), {"status": rest[0]})
             case "slow":
                 threading.Event().wait(int(rest[0]) / 1000)
-            case "signal" if times <= int(rest[2]):
-                sent = CLIENT.get_workflow_handle(rest[0]).signal(rest[1], times)
-                asyncio.run_coroutine_threadsafe(sent, Endpoint.loop).result(timeout=10)
-        self.answer(200, {"asked": times} if what == "fail" else {"path": rest})
+            case "signal":
+                if times <= int(rest[2]):
+                    sent = CLIENT.get_workflow_handle(rest[0]).signal(rest[1], times)
+                    asyncio.run_coroutine_threadsafe(sent, Endpoint.loop).result(timeout=10)
+                threading.Event().wait(int(rest[3]) / 1000)
+        self.answer(200, {"said": rest[0]} if what == "echo" else {"done": True})
 
     def answer(self, status: int, body: dict):
         data = json.dumps(body).encode()
-        self.send_response(status)
+        self.send_response_only(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
         self.end_headers()

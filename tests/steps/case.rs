@@ -11,6 +11,9 @@ use super::support::root;
 pub const WORKFLOW_ID: &str = "ID";
 pub const HTTP: &str = "HTTP";
 
+/// Fewer would say that some were not found.
+const CASES_MIN: usize = 150;
+
 pub struct Case {
     pub name: String,
     pub folder: PathBuf,
@@ -101,6 +104,11 @@ pub fn all() -> Vec<Case> {
         .collect();
     cases.sort_by(|a, b| a.name.cmp(&b.name));
     assert!(!cases.is_empty(), "no case's name contains {wanted:?}");
+    assert!(
+        !wanted.is_empty() || cases.len() >= CASES_MIN,
+        "only {} cases were found",
+        cases.len()
+    );
     cases
 }
 
@@ -121,18 +129,23 @@ fn read(folder: &Path) -> Case {
 impl Case {
     /// Copies the case's definitions into a folder for a worker.
     pub fn copy_definitions(&self, to: &Path) {
-        let to = to.join(&self.name);
-        std::fs::create_dir_all(&to).unwrap();
-        for entry in std::fs::read_dir(&self.folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap();
-            if path.extension().is_some_and(|e| e == "yaml") && name != "script.yaml" {
-                std::fs::copy(&path, to.join(name)).unwrap();
-            }
-        }
+        copy_definitions(&self.folder, &to.join(&self.name));
     }
 
     pub fn expected(&self) -> PathBuf {
         self.folder.join("expected.txt")
+    }
+}
+
+fn copy_definitions(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap();
+        if path.is_dir() {
+            copy_definitions(&path, &to.join(name));
+        } else if path.extension().is_some_and(|e| e == "yaml") && name != "script.yaml" {
+            std::fs::copy(&path, to.join(name)).unwrap();
+        }
     }
 }

@@ -174,13 +174,20 @@ impl Setup {
             never = worker.kill_after_each_task(heard, &mut kills, shared.is_none()) => match never {},
         };
         let runs = follower.runs();
+        // The places of mistakes are in it, whether the worker serves all cases or one.
+        let folder = self.definitions.path().join(&case.name);
+        let folder = format!("{}/", folder.display());
         let ids = [
             (driver.workflow_id.as_str(), "ID"),
             (driver.task_queue.as_str(), "QUEUE"),
             (driver.http.as_str(), "HTTP"),
+            (folder.as_str(), ""),
         ];
         let stories = text::stories(&runs, &ids);
-        let known = |answer: String| answer.replace(&driver.workflow_id, "ID");
+        let known = |answer: String| {
+            let known = |text: String, (from, to): &(&str, &str)| text.replace(from, to);
+            ids.iter().fold(answer, known)
+        };
         match answers {
             Ok(answers) => {
                 let answers = answers.into_iter().map(known).collect();

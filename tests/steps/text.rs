@@ -10,8 +10,8 @@ use segno::value::{Payload, to_json_string};
 use temporalio_protos::temporal::api::common::v1 as common;
 use temporalio_protos::temporal::api::enums::v1 as enums;
 use temporalio_protos::temporal::api::failure::v1::Failure as ProtoFailure;
-use temporalio_protos::temporal::api::history::v1::HistoryEvent;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
+use temporalio_protos::temporal::api::history::v1::{self as history, HistoryEvent};
 
 use super::follow::Followed;
 
@@ -105,7 +105,7 @@ pub fn has_line(runs: &[Followed], start: &str) -> bool {
 
 pub fn lines(events: &[HistoryEvent]) -> Vec<String> {
     let lines = events.iter().filter_map(|event| {
-        let line = line(event, events)?;
+        let line = line(event, events)?.replace("  ", " ");
         let summary = event.user_metadata.as_ref().and_then(|m| m.summary.clone());
         Some(match summary {
             Some(summary) => format!(
@@ -169,15 +169,7 @@ fn line(event: &HistoryEvent, events: &[HistoryEvent]) -> Option<String> {
             let name = subject(a.accepted_event_id, events);
             format!("update {name} completed {outcome}")
         }
-        WorkflowTaskFailedEventAttributes(a) => match a.cause() {
-            // Something came while the workflow was about to close: it has to look at it first.
-            enums::WorkflowTaskFailedCause::UnhandledCommand => return None,
-            cause => format!(
-                "workflow task failed {} {}",
-                cause.as_str_name(),
-                proto_failure(a.failure)
-            ),
-        },
+        WorkflowTaskFailedEventAttributes(a) => task_failed(a)?,
         UpsertWorkflowSearchAttributesEventAttributes(a) => {
             format!("upserted{}", attributes_text(a.search_attributes))
         }
@@ -190,6 +182,19 @@ fn line(event: &HistoryEvent, events: &[HistoryEvent]) -> Option<String> {
         MarkerRecordedEventAttributes(a) => marker(a.details, a.failure)?,
         attributes => step(attributes, events)?,
     })
+}
+
+/// Something came while the workflow was about to close, or it was terminated meanwhile: that is no mistake.
+fn task_failed(a: history::WorkflowTaskFailedEventAttributes) -> Option<String> {
+    use enums::WorkflowTaskFailedCause::{ForceCloseCommand, UnhandledCommand};
+    match a.cause() {
+        UnhandledCommand | ForceCloseCommand => None,
+        cause => Some(format!(
+            "workflow task failed {} {}",
+            cause.as_str_name(),
+            proto_failure(a.failure)
+        )),
+    }
 }
 
 /// What steps do outside the run.
@@ -335,9 +340,7 @@ fn other_workflow(attributes: Attributes, events: &[HistoryEvent]) -> Option<Str
     })
 }
 
-fn activity_scheduled(
-    a: temporalio_protos::temporal::api::history::v1::ActivityTaskScheduledEventAttributes,
-) -> String {
+fn activity_scheduled(a: history::ActivityTaskScheduledEventAttributes) -> String {
     let name = a.activity_type.unwrap_or_default().name;
     let mut options = Vec::new();
     if a.activity_id.parse::<u64>().is_err() {
@@ -363,9 +366,7 @@ fn activity_scheduled(
     )
 }
 
-fn child_initiated(
-    a: temporalio_protos::temporal::api::history::v1::StartChildWorkflowExecutionInitiatedEventAttributes,
-) -> String {
+fn child_initiated(a: history::StartChildWorkflowExecutionInitiatedEventAttributes) -> String {
     let mut options = vec![format!("id {}", a.workflow_id)];
     if a.parent_close_policy() != enums::ParentClosePolicy::Terminate {
         options.push(a.parent_close_policy().as_str_name().to_lowercase());
