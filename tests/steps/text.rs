@@ -462,6 +462,13 @@ fn marker(
     if name == RESOLVE_DEFINITION {
         return None;
     }
+    // Whether a cancelled one leaves a marker depends on whether it had begun.
+    if failed
+        .as_ref()
+        .is_some_and(|f| failure_from_proto(f.clone()).is_cancelled())
+    {
+        return None;
+    }
     let result = protos(details.remove("result"));
     Some(match failed {
         Some(failed) => format!(
