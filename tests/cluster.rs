@@ -15,3 +15,5 @@ mod scenarios;
 #[path = "cluster/start.rs"]
 mod start;
 mod support;
+#[path = "cluster/ui.rs"]
+mod ui;

@@ -148,7 +148,7 @@ impl Machine<'_> {
         )
     }
 
-    fn branch_name(&self, step: StepId, index: u32) -> Value {
+    pub fn branch_name(&self, step: StepId, index: u32) -> Value {
         match &self.program.step(step).action {
             Action::Parallel { branches, .. } | Action::Race { branches } => {
                 Value::String(branches[index as usize].0.clone())

@@ -335,7 +335,7 @@ impl Machine<'_> {
                     format!("update {}", self.program.updates[*handler as usize].name)
                 }
                 RoutineKind::Branch { parent, index } => {
-                    format!("branch {index} of routine {parent}")
+                    format!("{} of routine {parent}", self.branch_title(*parent, *index))
                 }
             };
             lines.push(format!("routine {id} ({kind}):"));
@@ -343,12 +343,26 @@ impl Machine<'_> {
                 if let Frame::Block { block, next, .. } = frame
                     && let Some(step) = self.program.block(*block).get(*next as usize)
                 {
-                    let name = self.program.step(*step).id.as_deref().unwrap_or("-");
+                    let name = self.program.step(*step).id.as_deref().unwrap_or("step");
                     lines.push(format!("  {name} at {}", self.program.location(*step)));
                 }
             }
         }
         lines.join("\n")
+    }
+
+    /// A branch by its name, a turn of a loop by its number.
+    fn branch_title(&self, parent: RoutineId, index: u32) -> String {
+        let parent = self.run.routines.get(&parent);
+        let mut frames = parent.iter().flat_map(|parent| parent.frames.iter().rev());
+        let step = frames.find_map(|frame| match frame {
+            Frame::Fan(fan) => Some(fan.step),
+            _ => None,
+        });
+        match step.map(|step| self.branch_name(step, index)) {
+            Some(Value::String(name)) => format!("branch {name}"),
+            _ => format!("turn {index}"),
+        }
     }
 
     /// `temporal.api.sdk.v1.WorkflowMetadata`, in protobuf's JSON form.
