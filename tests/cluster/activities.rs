@@ -35,11 +35,31 @@ where
     }
 }
 
+/// Waits for as many milliseconds as its argument says.
+struct Waits;
+
+#[async_trait]
+impl Activity for Waits {
+    fn name(&self) -> &str {
+        "waits"
+    }
+
+    async fn run(&self, _: ActivityContext, arguments: Vec<Value>) -> Result<Value, Failure> {
+        let millis = match arguments.first().map(Value::force) {
+            Some(Ok(Value::Int(millis))) => *millis as u64,
+            other => panic!("{other:?}"),
+        };
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        Ok(Value::Null)
+    }
+}
+
 /// Set when the attempt that the worker's shutdown is to meet has begun.
 static BEGUN: AtomicU32 = AtomicU32::new(0);
 
 fn activities() -> Vec<Arc<dyn Activity>> {
     vec![
+        Arc::new(Waits),
         Arc::new(Does("panics", |_: ActivityContext| async {
             panic!("the shelf is empty")
         })),
@@ -189,4 +209,29 @@ fn an_attempt_that_the_workers_shutdown_ends_is_made_again() {
         let _second = Embedded::start(&queue);
         assert_eq!(result.join().unwrap(), 2);
     });
+}
+
+/// They resolve in one order when they run, and all at once when they are replayed.
+#[test]
+fn local_activities_that_resolve_out_of_order_replay() {
+    let queue = Cluster::get().unique("activities");
+    let _worker = Embedded::start(&queue);
+    let id = Cluster::get().unique("local-order");
+    let arguments = [
+        "start",
+        "activities-local-order",
+        "--wait",
+        "--workflow-id",
+        &id,
+    ];
+    Cluster::get()
+        .segno(
+            &[
+                &arguments[..],
+                &["--task-queue", &queue, "--execution-timeout", "60s"],
+            ]
+            .concat(),
+        )
+        .ok();
+    Cluster::get().segno(&["replay", &id]).ok();
 }
