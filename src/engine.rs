@@ -17,10 +17,11 @@ pub mod job;
 mod machine;
 mod operations;
 mod options;
+mod pending;
 pub mod start;
 mod state;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 
 pub use calls::DEFINITION_HEADER;
@@ -177,6 +178,7 @@ impl Instance {
             workflow: OnceCell::new(),
             cost_left: WORKFLOW_TASK_COST_MAX,
             steps: 0,
+            payloads_size_bytes: Cell::new(0),
         })
     }
 
@@ -311,6 +313,8 @@ impl Instance {
         let Some(mut machine) = self.machine(clock, commands) else {
             return Ok(());
         };
+        // The marker with the bundle goes with the same workflow task.
+        machine.payloads_size_bytes.set(machine.bundle.len());
         let early = std::mem::take(&mut machine.run.early);
         match is_carried {
             true => machine.take_over(),
@@ -390,6 +394,7 @@ fn validate_early(
         workflow: OnceCell::new(),
         cost_left: WORKFLOW_TASK_COST_MAX,
         steps: 0,
+        payloads_size_bytes: Cell::new(0),
     };
     machine.initial_state()?;
     machine.validate(update)

@@ -36,6 +36,19 @@ pub const STEPS_PER_WORKFLOW_TASK_MAX: u64 = 100_000;
 pub const CALL_DEPTH_MAX: usize = 64;
 /// Commands of one workflow task; further ones go with the next task.
 pub const COMMANDS_PER_WORKFLOW_TASK_MAX: usize = 1_000;
+/// Payloads in the commands of one workflow task, after which further commands go with the next one: with the largest
+/// payload on top it stays under the 4 MiB of a gRPC message.
+pub const PAYLOADS_PER_WORKFLOW_TASK_SIZE_BYTES_MAX: usize = 1536 * 1024;
+/// Activities of a run in flight (`limit.numPendingActivities.error`); further ones wait until one resolves.
+pub const ACTIVITIES_PENDING_MAX: u32 = 2_000;
+/// Children of a run in flight (`limit.numPendingChildExecutions.error`); further ones wait.
+pub const CHILDREN_PENDING_MAX: u32 = 2_000;
+/// Signals to other workflows in flight (`limit.numPendingSignals.error`); further ones wait.
+pub const SIGNALS_PENDING_MAX: u32 = 2_000;
+/// Requests to cancel other workflows in flight (`limit.numPendingCancelRequests.error`); further ones wait.
+pub const CANCEL_REQUESTS_PENDING_MAX: u32 = 2_000;
+/// Nexus operations of a run in flight (`component.nexusoperations.limit.operation.concurrency`); further ones wait.
+pub const NEXUS_OPERATIONS_PENDING_MAX: u32 = 30;
 /// A definition and all the files it uses, before they are packed.
 pub const BUNDLE_SIZE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// A packed bundle: one payload of a run's history, with room for what stands around it.

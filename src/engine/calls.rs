@@ -49,6 +49,7 @@ impl Machine<'_> {
             .transpose()?;
         let seq = self.run.take_seq();
         let activity_id = activity_id.unwrap_or_else(|| seq.to_string());
+        let handle = Map::from_iter([("activity_id", activity_id.as_str())]);
         if options.local {
             let local = Box::new(ScheduleLocalActivity {
                 seq,
@@ -81,7 +82,6 @@ impl Machine<'_> {
         if !activity.is_started {
             return Ok(self.wait_operation(id, routine, seq));
         }
-        let handle = Map::from_iter([("activity_id", seq.to_string())]);
         self.keep_handle(routine, step, seq);
         Ok(Flow::Next(Value::map(handle)))
     }

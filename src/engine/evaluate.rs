@@ -6,11 +6,14 @@ use std::sync::Arc;
 use super::failure::Failure;
 use super::machine::Machine;
 use super::state::{Clock, Routine};
-use crate::expression::{self, Code, Context, Host, Variables, uuid_text};
+use crate::expression::{self, Code, Context, ErrorKind, Host, Variables, uuid_text};
 use crate::limits::PAYLOAD_SIZE_BYTES_MAX;
 use crate::program::{Arguments, Schema, slot};
 use crate::source::Range;
 use crate::value::{Key, Map, Payload, Timestamp, Value, to_json};
+
+/// The type of the failure of a step whose data would be too large for the server; it can be caught.
+const PAYLOAD_SIZE_EXCEEDED: &str = "PayloadSizeExceeded";
 
 /// A routine's names, the run's state and what is known of the run.
 pub struct Scope<'a> {
@@ -83,7 +86,13 @@ impl Machine<'_> {
         let mut context = Context::with_cost_left(&mut host, self.cost_left);
         let result = expression::evaluate(code, &scope, &mut context);
         self.cost_left = context.cost_left();
-        result.map_err(|error| self.definition_failure(error.range, error.message))
+        result.map_err(|error| {
+            let mut failure = self.definition_failure(error.range, error.message);
+            if error.kind == ErrorKind::ResultSize {
+                failure = Failure::application(PAYLOAD_SIZE_EXCEEDED, failure.message);
+            }
+            failure
+        })
     }
 
     /// A mistake of the definition that showed at run time, with its place.
@@ -167,15 +176,9 @@ impl Machine<'_> {
     pub fn payload(&self, value: &Value) -> Result<Payload, Failure> {
         let payload = Payload::from_value(value).map_err(|error| Failure::definition(error.0))?;
         let size = payload.size_bytes();
-        if size > PAYLOAD_SIZE_BYTES_MAX {
-            return Err(Failure::application(
-                "PayloadSizeExceeded",
-                format!(
-                    "a payload has {size} bytes; PAYLOAD_SIZE_BYTES_MAX is {PAYLOAD_SIZE_BYTES_MAX}, \
-                     the server's bound; hand over a reference to the data instead"
-                ),
-            ));
-        }
+        within_bound("a payload", size)?;
+        self.payloads_size_bytes
+            .set(self.payloads_size_bytes.get() + size);
         Ok(payload)
     }
 
@@ -189,6 +192,8 @@ impl Machine<'_> {
             let value = self.evaluate(routine, code)?;
             payloads.push(self.payload(&value)?);
         }
+        let size = payloads.iter().map(Payload::size_bytes).sum();
+        within_bound("the arguments", size)?;
         Ok(payloads)
     }
 
@@ -203,15 +208,16 @@ impl Machine<'_> {
         };
         let value = self.evaluate(routine, code)?;
         match self.forced(&value)? {
-            Value::Map(map) => map
-                .iter()
-                .map(|(key, value)| {
-                    Ok((
-                        key.as_str().unwrap_or_default().to_owned(),
-                        self.payload(value)?,
-                    ))
-                })
-                .collect(),
+            Value::Map(map) => {
+                let entry = |(key, value): (&Key, &Value)| {
+                    let key = key.as_str().unwrap_or_default().to_owned();
+                    Ok((key, self.payload(value)?))
+                };
+                let payloads: BTreeMap<_, _> = map.iter().map(entry).collect::<Result<_, _>>()?;
+                let size = payloads.values().map(Payload::size_bytes).sum();
+                within_bound("the entries", size)?;
+                Ok(payloads)
+            }
             other => {
                 let message = format!(
                     "a mapping is expected here, and this is {}",
@@ -235,6 +241,18 @@ impl Machine<'_> {
         let random = &mut self.run.random;
         uuid_text(split_mix(random), split_mix(random))
     }
+}
+
+/// The server takes payloads that belong together only up to a bound, and ends the workflow over a larger one.
+pub fn within_bound(what: &str, size: usize) -> Result<(), Failure> {
+    if size <= PAYLOAD_SIZE_BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!(
+        "{what} would take {size} bytes; PAYLOAD_SIZE_BYTES_MAX is {PAYLOAD_SIZE_BYTES_MAX}, the server's bound; \
+         hand over a reference to the data instead"
+    );
+    Err(Failure::application(PAYLOAD_SIZE_EXCEEDED, message))
 }
 
 /// The first way in which a value breaks a schema.

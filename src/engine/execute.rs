@@ -1,6 +1,7 @@
 //! Executes one step: what each action key does when control reaches it.
 
 use super::command::{CommandKind, LogLevel};
+use super::evaluate::within_bound;
 use super::failure::{Failure, FailureInfo};
 use super::machine::{Flow, Machine};
 use super::state::{
@@ -451,6 +452,11 @@ impl Machine<'_> {
             Some(code) => vec![self.evaluate(routine, code)?],
             None => Vec::new(),
         };
+        let mut size = message.len();
+        for detail in &details {
+            size += self.payload(detail)?.size_bytes();
+        }
+        within_bound("the failure", size)?;
         let info = FailureInfo::Application {
             error_type,
             non_retryable: fail.non_retryable,

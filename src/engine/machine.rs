@@ -1,7 +1,7 @@
 //! Drives routines: each in the order of its creation until it waits, then the conditions and signal waits, until nothing
 //! moves any more.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 
 use super::command::{Command, CommandKind, LogLevel};
 use super::failure::Failure;
@@ -10,7 +10,8 @@ use super::state::{
     Waiting,
 };
 use crate::limits::{
-    COMMANDS_PER_WORKFLOW_TASK_MAX, EXPRESSION_COST_MAX, STEPS_PER_WORKFLOW_TASK_MAX,
+    COMMANDS_PER_WORKFLOW_TASK_MAX, EXPRESSION_COST_MAX, PAYLOADS_PER_WORKFLOW_TASK_SIZE_BYTES_MAX,
+    STEPS_PER_WORKFLOW_TASK_MAX,
 };
 use crate::program::{Action, BlockId, Function, Program, Step, StepId};
 use crate::value::Value;
@@ -27,6 +28,8 @@ pub struct Machine<'a> {
     pub workflow: OnceCell<Value>,
     pub cost_left: u64,
     pub steps: u64,
+    /// Of all payloads made in this activation.
+    pub payloads_size_bytes: Cell<usize>,
 }
 
 /// What executing a step came to.
@@ -100,6 +103,7 @@ impl<'a> Machine<'a> {
         self.commands.len() >= COMMANDS_PER_WORKFLOW_TASK_MAX
             || self.steps >= STEPS_PER_WORKFLOW_TASK_MAX
             || self.cost_left < EXPRESSION_COST_MAX
+            || self.payloads_size_bytes.get() >= PAYLOADS_PER_WORKFLOW_TASK_SIZE_BYTES_MAX
     }
 
     fn run_routine(&mut self, id: RoutineId) {
@@ -130,6 +134,7 @@ impl<'a> Machine<'a> {
                 return None;
             }
             let flow = match self.next_step(routine) {
+                Some(step) if self.is_held(id, routine, step) => return None,
                 Some(step) => {
                     self.steps += 1;
                     self.execute(id, routine, step)

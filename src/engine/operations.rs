@@ -13,6 +13,9 @@ const CANCEL_REASON: &str = "the step that waits for it is cancelled";
 impl Machine<'_> {
     /// Registers an operation under its `seq`; whoever waits comes later.
     pub fn begin(&mut self, seq: u32, kind: OperationKind, step: Option<StepId>) {
+        if let Some(pending) = self.run.pending.of(&kind) {
+            *pending += 1;
+        }
         self.run.operations.insert(
             seq,
             Operation {
@@ -205,6 +208,10 @@ impl Machine<'_> {
         let Some(operation) = self.run.operations.get_mut(&seq) else {
             return;
         };
+        if let Some(pending) = self.run.pending.of(&operation.kind) {
+            *pending = pending.saturating_sub(1);
+            self.run.ready.append(&mut self.run.held);
+        }
         let waiters = std::mem::take(&mut operation.waiters);
         operation.resolution = Some(resolution.clone());
         if !operation.is_handle {
@@ -238,7 +245,12 @@ impl Machine<'_> {
             }
         }
         match routine.waiting.clone() {
-            None => routine.cancel_later(from),
+            None => {
+                routine.cancel_later(from);
+                if self.run.held.remove(&id) {
+                    self.run.ready.insert(id);
+                }
+            }
             Some(Waiting::Branches) => self.cancel_branches(id),
             Some(Waiting::Operation { seq } | Waiting::ChildStart { seq }) => {
                 self.cancel_operation(seq, Some(id));

@@ -1,6 +1,6 @@
 //! What a definition says to whoever starts its workflow: whether the input is sound, and the defaults under `start`.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
 
 use super::command::RetryPolicy;
@@ -61,6 +61,7 @@ impl StartDefaults {
             workflow: OnceCell::new(),
             cost_left: WORKFLOW_TASK_COST_MAX,
             steps: 0,
+            payloads_size_bytes: Cell::new(0),
         };
         machine.start_defaults()
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::command::{ChildCancellationType, ContinueAsNew, ScheduleLocalActivity};
 use super::failure::Failure;
 use super::job::{Initialize, Job, Resolution};
+use super::pending::Pending;
 use crate::program::{BlockId, StepId};
 use crate::value::{Duration, Map, Payload, Timestamp, Value};
 
@@ -29,7 +30,10 @@ pub struct Run {
     pub ready: BTreeSet<RoutineId>,
     /// Routines that wait for a signal or a condition.
     pub watching: BTreeSet<RoutineId>,
+    /// Routines whose step would be one operation too many for the server.
+    pub held: BTreeSet<RoutineId>,
     pub operations: BTreeMap<u32, Operation>,
+    pub pending: Pending,
     /// Signals that no handler takes, until a `wait` does.
     pub signals: BTreeMap<String, VecDeque<Value>>,
     pub memo: BTreeMap<String, Payload>,
@@ -310,6 +314,8 @@ impl Run {
             routines: BTreeMap::new(),
             ready: BTreeSet::new(),
             watching: BTreeSet::new(),
+            held: BTreeSet::new(),
+            pending: Pending::default(),
             operations: BTreeMap::new(),
             signals: BTreeMap::new(),
             cancel_requested: false,

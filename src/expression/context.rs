@@ -146,6 +146,11 @@ impl Failure {
         Failure(Box::new((message.into(), ErrorKind::Bound)))
     }
 
+    #[cold]
+    pub fn result_size(message: impl Into<String>) -> Self {
+        Failure(Box::new((message.into(), ErrorKind::ResultSize)))
+    }
+
     pub fn message(&self) -> &str {
         &self.0.0
     }
@@ -167,6 +172,8 @@ pub enum ErrorKind {
     Evaluation,
     /// A bound was passed; nothing absorbs it.
     Bound,
+    /// The result would be larger than a payload may be: the data is at fault, not the expression.
+    ResultSize,
 }
 
 /// Why an evaluation gave no value, and which part of the expression it was.

@@ -18,7 +18,7 @@ fn walk(value: &Value) -> Result<(), Failure> {
     if measure(value, 0, &mut left)? {
         return Ok(());
     }
-    Err(Failure::bound(format!(
+    Err(Failure::result_size(format!(
         "the result is larger than PAYLOAD_SIZE_BYTES_MAX ({PAYLOAD_SIZE_BYTES_MAX} bytes)"
     )))
 }

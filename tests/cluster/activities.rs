@@ -101,13 +101,13 @@ fn activities() -> Vec<Arc<dyn Activity>> {
 }
 
 /// A worker inside the test's process, with activities of the test's own.
-struct Embedded {
+pub struct Embedded {
     shutdown: CancellationToken,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Embedded {
-    fn start(task_queue: &str) -> Embedded {
+    pub fn start(task_queue: &str, folder: &'static str) -> Embedded {
         let shutdown = CancellationToken::new();
         let settings = ConnectionSettings {
             address: Some(Cluster::get().address.clone()),
@@ -119,7 +119,7 @@ impl Embedded {
         };
         let token = shutdown.clone();
         let thread = std::thread::spawn(move || {
-            let folder = root().join("tests/cluster/activities");
+            let folder = root().join(folder);
             let registry = Arc::new(Folder::open(folder, |_| {}).unwrap());
             let work = async {
                 run(
@@ -172,7 +172,7 @@ fn result(workflow_type: &str, task_queue: &str) -> serde_json::Value {
 #[test]
 fn a_panic_is_a_failure_of_the_attempt() {
     let queue = Cluster::get().unique("activities");
-    let _worker = Embedded::start(&queue);
+    let _worker = Embedded::start(&queue, "tests/cluster/activities");
     assert_eq!(
         result("activities-panic", &queue),
         "the activity panicked: the shelf is empty"
@@ -182,14 +182,14 @@ fn a_panic_is_a_failure_of_the_attempt() {
 #[test]
 fn the_next_attempt_goes_on_from_the_last_heartbeat() {
     let queue = Cluster::get().unique("activities");
-    let _worker = Embedded::start(&queue);
+    let _worker = Embedded::start(&queue, "tests/cluster/activities");
     assert_eq!(result("activities-heartbeat", &queue), json!([1000]));
 }
 
 #[test]
 fn a_running_activity_learns_of_its_cancellation_and_is_waited_for() {
     let queue = Cluster::get().unique("activities");
-    let _worker = Embedded::start(&queue);
+    let _worker = Embedded::start(&queue, "tests/cluster/activities");
     assert_eq!(
         result("activities-cancel", &queue),
         "everything was put back"
@@ -199,14 +199,14 @@ fn a_running_activity_learns_of_its_cancellation_and_is_waited_for() {
 #[test]
 fn an_attempt_that_the_workers_shutdown_ends_is_made_again() {
     let queue = Cluster::get().unique("activities");
-    let first = Embedded::start(&queue);
+    let first = Embedded::start(&queue, "tests/cluster/activities");
     std::thread::scope(|scope| {
         let result = scope.spawn(|| result("activities-shutdown", &queue));
         until("the first attempt", || {
             (BEGUN.load(Ordering::Relaxed) > 0).then_some(())
         });
         drop(first);
-        let _second = Embedded::start(&queue);
+        let _second = Embedded::start(&queue, "tests/cluster/activities");
         assert_eq!(result.join().unwrap(), 2);
     });
 }
@@ -215,7 +215,7 @@ fn an_attempt_that_the_workers_shutdown_ends_is_made_again() {
 #[test]
 fn local_activities_that_resolve_out_of_order_replay() {
     let queue = Cluster::get().unique("activities");
-    let _worker = Embedded::start(&queue);
+    let _worker = Embedded::start(&queue, "tests/cluster/activities");
     let id = Cluster::get().unique("local-order");
     let arguments = [
         "start",

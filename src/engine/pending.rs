@@ -1,0 +1,65 @@
+//! How many operations of a kind are in flight, held under the server's bounds: a step that would begin one too many
+//! waits until another resolves.
+
+use super::machine::Machine;
+use super::state::{OperationKind, Routine, RoutineId};
+use crate::limits::{
+    ACTIVITIES_PENDING_MAX, CANCEL_REQUESTS_PENDING_MAX, CHILDREN_PENDING_MAX,
+    NEXUS_OPERATIONS_PENDING_MAX, SIGNALS_PENDING_MAX,
+};
+use crate::program::{Action, StepId};
+
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+pub struct Pending {
+    activities: u32,
+    children: u32,
+    signals: u32,
+    cancel_requests: u32,
+    nexus_operations: u32,
+}
+
+impl Pending {
+    /// How many of the kind there are; `None` for what the server does not bound.
+    pub fn of(&mut self, kind: &OperationKind) -> Option<&mut u32> {
+        match kind {
+            OperationKind::Activity => Some(&mut self.activities),
+            OperationKind::Child { .. } => Some(&mut self.children),
+            OperationKind::SignalExternal => Some(&mut self.signals),
+            OperationKind::CancelExternal => Some(&mut self.cancel_requests),
+            OperationKind::Nexus => Some(&mut self.nexus_operations),
+            // There is one for a child at most.
+            OperationKind::CancelRequest { .. }
+            | OperationKind::Binding
+            | OperationKind::Timer
+            | OperationKind::Deadline { .. }
+            | OperationKind::Breather
+            | OperationKind::LocalActivity(_)
+            | OperationKind::LocalBackoff { .. } => None,
+        }
+    }
+
+    fn is_full_for(&self, action: &Action) -> bool {
+        match action {
+            Action::Activity(activity) => {
+                !activity.options.local && self.activities >= ACTIVITIES_PENDING_MAX
+            }
+            Action::Child(_) => self.children >= CHILDREN_PENDING_MAX,
+            Action::Signal(_) => self.signals >= SIGNALS_PENDING_MAX,
+            Action::CancelWorkflow { .. } => self.cancel_requests >= CANCEL_REQUESTS_PENDING_MAX,
+            Action::Nexus(_) => self.nexus_operations >= NEXUS_OPERATIONS_PENDING_MAX,
+            _ => false,
+        }
+    }
+}
+
+impl Machine<'_> {
+    /// Whether a routine's next step has to wait for room; then the routine is kept until there may be some.
+    pub fn is_held(&mut self, id: RoutineId, routine: &Routine, step: StepId) -> bool {
+        let action = &self.program.step(step).action;
+        let is_held = routine.cancel_pending.is_none() && self.run.pending.is_full_for(action);
+        if is_held {
+            self.run.held.insert(id);
+        }
+        is_held
+    }
+}
