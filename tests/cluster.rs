@@ -8,6 +8,8 @@ mod activities;
 mod connections;
 #[path = "cluster/examples.rs"]
 mod examples;
+#[path = "cluster/histories.rs"]
+mod histories;
 #[path = "cluster/limits.rs"]
 mod limits;
 #[path = "cluster/processes.rs"]

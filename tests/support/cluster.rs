@@ -25,10 +25,17 @@ impl Cluster {
 
     /// The same with the activities of a Python script, named with its arguments. The first call decides.
     pub fn with_activities(script: &[&str]) -> &'static Cluster {
-        CLUSTER.get_or_init(|| Cluster::start(script))
+        CLUSTER.get_or_init(|| Cluster::start(script, &[]))
     }
 
-    fn start(script: &[&str]) -> Cluster {
+    /// Another server, which suggests to continue as new early.
+    pub fn with_short_histories() -> &'static Cluster {
+        static SHORT: OnceLock<Cluster> = OnceLock::new();
+        let config = "limit.historyCount.suggestContinueAsNew=40";
+        SHORT.get_or_init(|| Cluster::start(&["workflows/activities/worker.py"], &[config]))
+    }
+
+    fn start(script: &[&str], config: &[&str]) -> Cluster {
         let port = free_port();
         let address = format!("127.0.0.1:{port}");
         let mut server = Command::new(temporal());
@@ -39,7 +46,12 @@ impl Cluster {
             .args(["--search-attribute", "Rank=Int"])
             // A test may send many updates and queries at once.
             .args(["--dynamic-config-value", "frontend.namespaceRPS=100000"])
-            .args(["--dynamic-config-value", "frontend.rps=100000"]);
+            .args(["--dynamic-config-value", "frontend.rps=100000"])
+            .args(
+                config
+                    .iter()
+                    .flat_map(|value| ["--dynamic-config-value", value]),
+            );
         let mut python = Command::new(python());
         python.args(script).env("TEMPORAL_ADDRESS", &address);
         let server = spawn_bound(&server, Stdio::null(), Stdio::null());

@@ -26,7 +26,10 @@ pub struct Worker {
 impl Worker {
     /// Serves the folder's definitions, with further arguments of `segno worker`.
     pub fn start(definitions: &Path, arguments: &[&str]) -> Worker {
-        let cluster = Cluster::get();
+        Worker::on(Cluster::get(), definitions, arguments)
+    }
+
+    pub fn on(cluster: &'static Cluster, definitions: &Path, arguments: &[&str]) -> Worker {
         let worker = Worker {
             cluster,
             task_queue: cluster.unique("queue"),

@@ -1,0 +1,82 @@
+//! Long histories: `history: automatic` moves a run to a continuation when the server suggests it, wherever it stands,
+//! and the result is that of a run that stays.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::support::cluster::Cluster;
+use super::support::root;
+use super::support::worker::{Worker, Workflow};
+
+/// Temporal warns of a history that is longer.
+const EVENTS_MAX: usize = 10_240;
+
+/// Writes the definitions twice: as they are, and as types of other names that stay.
+fn write_both(folder: &Path, name: &str, version: &str) {
+    let path = root().join("tests/cluster/histories").join(name);
+    let moves = std::fs::read_to_string(path)
+        .unwrap()
+        .replace("version: 1", version);
+    let stays = moves
+        .replace("history: automatic", "history: manual")
+        .replace("histories-", "staying-");
+    std::fs::write(folder.join(name), moves).unwrap();
+    std::fs::write(folder.join(format!("staying-{name}")), stays).unwrap();
+}
+
+/// What a run comes to, and in how many runs.
+fn finish(run: &Workflow<'_>) -> (Value, usize) {
+    let result = run.result();
+    run.assert_no_task_failed();
+    run.assert_replays();
+    let histories = run.histories();
+    let lengths: Vec<_> = histories.iter().map(Vec::len).collect();
+    assert!(
+        lengths.iter().all(|length| *length < EVENTS_MAX),
+        "{lengths:?}"
+    );
+    (result, histories.len())
+}
+
+#[test]
+fn a_run_moves_with_all_that_it_is_in_the_middle_of() {
+    let folder = tempfile::tempdir().unwrap();
+    write_both(folder.path(), "moves.yaml", "version: 1");
+    let worker = Worker::on(Cluster::with_short_histories(), folder.path(), &[]);
+    let runs = ["histories-moves", "staying-moves"].map(|name| worker.launch(name, &json!({})));
+    for run in &runs {
+        run.signal("kept", &json!("early"));
+        run.query_until("log", |log| log.as_i64() >= Some(1));
+    }
+    // What runs stays with its version.
+    write_both(folder.path(), "moves.yaml", "version: 2");
+    for run in &runs {
+        for number in 1..=3 {
+            run.signal("note", &json!(number));
+            assert_eq!(run.update("mark", &Value::Null), Ok(json!(number)));
+        }
+        run.signal("kept", &json!("late"));
+        run.query_until("log", |log| log.as_i64() >= Some(10));
+        run.signal("go", &json!("gone"));
+    }
+    let [(moved, moves), (stayed, stays)] = runs.each_ref().map(finish);
+    assert_eq!(moved, stayed);
+    assert_eq!(
+        (&moved["version"], &moved["kept"]),
+        (&json!(1), &json!(["early", "late"]))
+    );
+    assert_eq!(moved["state"]["undone"], json!(["second", "first"]));
+    assert!(moves >= 4 && stays == 1, "{moves} and {stays} runs");
+}
+
+#[test]
+fn a_million_turns_keep_every_run_short() {
+    let folder = tempfile::tempdir().unwrap();
+    write_both(folder.path(), "million.yaml", "version: 1");
+    let worker = Worker::on(Cluster::get(), folder.path(), &[]);
+    let runs = ["histories-million", "staying-million"].map(|name| worker.launch(name, &json!({})));
+    let (moved, moves) = finish(&runs[0]);
+    assert_eq!(moved, runs[1].result());
+    assert!(moves >= 3, "{moves} runs");
+}
