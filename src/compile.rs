@@ -49,7 +49,7 @@ struct Compiler<'a> {
     activities: BTreeMap<Arc<str>, &'a definition::ActivityContract>,
     schemas: Schemas,
     /// The schemas of activities' results, compiled once.
-    outputs: BTreeMap<Arc<str>, Option<Arc<program::Schema>>>,
+    contracts: BTreeMap<Arc<str>, Arc<program::Contract>>,
     /// The state's variables: those declared and those set anywhere.
     state: BTreeMap<Arc<str>, Type>,
     /// Those of them whose type changes as they are set.
@@ -84,7 +84,7 @@ impl<'a> Compiler<'a> {
                 .rev()
                 .map(|a| (a.name.value.clone(), a))
                 .collect(),
-            outputs: BTreeMap::new(),
+            contracts: BTreeMap::new(),
             state: BTreeMap::new(),
             dynamic: BTreeSet::new(),
             schemas,

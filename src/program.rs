@@ -246,8 +246,14 @@ pub struct Activity {
     pub options: ActivityOptions,
     /// `start`: not awaited.
     pub is_started: bool,
-    /// What the contract says of the result.
-    pub output: Option<Arc<Schema>>,
+    pub contract: Option<Arc<Contract>>,
+}
+
+/// What `activities` says of the type's input and result.
+#[derive(Debug)]
+pub struct Contract {
+    pub input: Option<Schema>,
+    pub output: Option<Schema>,
 }
 
 #[derive(Debug, Default)]

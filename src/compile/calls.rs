@@ -3,6 +3,8 @@
 use super::Compiler;
 use super::options::mapping;
 use super::scope::{FunctionKind, Scope};
+use std::sync::Arc;
+
 use crate::definition::{self, BuiltInStep, Input, Name, Started, Step};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Code, Type};
@@ -56,7 +58,7 @@ impl Compiler<'_> {
             arguments,
             options,
             is_started,
-            output: contract.and_then(|c| self.output(c)),
+            contract: contract.map(|c| self.contract(c)),
         }));
         (action, found)
     }
@@ -75,19 +77,18 @@ impl Compiler<'_> {
         program::Arguments(vec![self.fitting(template, &expected, scope)])
     }
 
-    fn output(
-        &mut self,
-        contract: &definition::ActivityContract,
-    ) -> Option<std::sync::Arc<program::Schema>> {
+    /// Compiled once, however many steps call the activity.
+    fn contract(&mut self, contract: &definition::ActivityContract) -> Arc<program::Contract> {
         let name = contract.name.value.clone();
-        if let Some(known) = self.outputs.get(&name) {
+        if let Some(known) = self.contracts.get(&name) {
             return known.clone();
         }
-        let schema = self
-            .schema(contract.output.as_ref())
-            .map(std::sync::Arc::new);
-        self.outputs.insert(name, schema.clone());
-        schema
+        let compiled = Arc::new(program::Contract {
+            input: self.schema(contract.input.as_ref()),
+            output: self.schema(contract.output.as_ref()),
+        });
+        self.contracts.insert(name, compiled.clone());
+        compiled
     }
 
     pub fn built_in(&mut self, step: &BuiltInStep, is_started: bool, scope: &mut Scope) -> Action {
@@ -105,7 +106,7 @@ impl Compiler<'_> {
             arguments: program::Arguments(vec![self.template(&step.request, scope)]),
             options,
             is_started,
-            output: None,
+            contract: None,
         }))
     }
 

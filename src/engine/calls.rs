@@ -6,6 +6,7 @@ use super::command::{
     self, CommandKind, ScheduleActivity, ScheduleLocalActivity, ScheduleNexus, SignalTarget,
     StartChild,
 };
+use super::evaluate::one_value;
 use super::failure::Failure;
 use super::job::Resolution;
 use super::machine::{Flow, Machine};
@@ -30,6 +31,7 @@ impl Machine<'_> {
         let options = &activity.options;
         let activity_type = self.text(routine, &activity.activity)?;
         let arguments = self.arguments(routine, &activity.arguments)?;
+        self.check_input(step, activity, &arguments)?;
         let timeouts = self.activity_timeouts(routine, options)?;
         let retry_policy = options
             .retry_policy
@@ -128,14 +130,31 @@ impl Machine<'_> {
         let Action::Activity(activity) = &self.program.step(step).action else {
             return Resolution::Completed(value);
         };
-        let what = || format!("the activity's result at {}", self.program.location(step));
-        match &activity.output {
-            None => Resolution::Completed(value),
-            Some(schema) => match self.check(Some(schema), &value, &what()) {
-                Ok(()) => Resolution::Completed(value),
-                Err(failure) => Resolution::Failed(failure),
-            },
+        let schema = activity.contract.as_ref().and_then(|c| c.output.as_ref());
+        if schema.is_none() {
+            return Resolution::Completed(value);
         }
+        let what = format!("the activity's result at {}", self.program.location(step));
+        match self.check(schema, &value, &what) {
+            Ok(()) => Resolution::Completed(value),
+            Err(failure) => Resolution::Failed(failure),
+        }
+    }
+
+    /// The activity would get what its contract rules out.
+    fn check_input(
+        &self,
+        step: StepId,
+        activity: &program::Activity,
+        arguments: &[Payload],
+    ) -> Result<(), Failure> {
+        let schema = activity.contract.as_ref().and_then(|c| c.input.as_ref());
+        if schema.is_none() {
+            return Ok(());
+        }
+        let values = arguments.iter().cloned().map(Value::from).collect();
+        let what = format!("the activity's input at {}", self.program.location(step));
+        self.check(schema, &one_value(values), &what)
     }
 
     pub fn start_child(
