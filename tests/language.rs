@@ -65,20 +65,37 @@ fn every_action_has_a_page() {
     }
 }
 
+/// The generated blocks written anew: `<!-- table: NAME -->` and `<!-- example: CASE -->`, up to `<!-- end -->`.
 fn filled(text: &str) -> String {
-    const BEGIN: &str = "<!-- table: ";
     const END: &str = "<!-- end -->";
     let mut filled = String::new();
     let mut rest = text;
-    while let Some(at) = rest.find(BEGIN) {
+    while let Some(at) = ["<!-- table: ", "<!-- example: "]
+        .iter()
+        .filter_map(|begin| rest.find(begin))
+        .min()
+    {
         let (before, from) = rest.split_at(at);
         let (marker, body) = from.split_once('\n').expect("a line");
-        let (_, after) = body.split_once(END).expect("an end for each table");
-        let name = marker.trim_start_matches(BEGIN).trim_end_matches(" -->");
-        filled += &format!("{before}{marker}\n\n{}\n{END}", table(name));
+        let (_, after) = body.split_once(END).expect("an end for each block");
+        let (kind, name) = marker[5..].split_once(": ").expect("a kind and a name");
+        let name = name.trim_end_matches(" -->");
+        let block = match kind {
+            "table" => table(name),
+            _ => example(name),
+        };
+        filled += &format!("{before}{marker}\n\n{block}\n{END}");
         rest = after;
     }
     filled + rest
+}
+
+/// The definition of a case that runs on a real server.
+fn example(case: &str) -> String {
+    let path = root().join(format!("tests/steps/cases/{case}/definition.yaml"));
+    let text = std::fs::read_to_string(&path);
+    let text = text.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    format!("```yaml\n{}\n```\n", text.trim_end())
 }
 
 fn table(name: &str) -> String {
