@@ -1,6 +1,6 @@
 //! Flags a loop that never ends and never waits for anything.
 //!
-//! Such a loop takes a whole workflow task; the run fails when it has taken too many steps.
+//! Such a loop takes one workflow task after the other, and fills the history with the timers of a millisecond between them.
 //!
 //! ```yaml
 //! - while: true
