@@ -10,11 +10,13 @@ import signal
 import sys
 import threading
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 
 import nexusrpc.handler
 from temporalio import activity, nexus, workflow
 from temporalio.client import Client
+from temporalio.common import RawValue
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
@@ -122,6 +124,19 @@ async def binary() -> bytes:
     return b"\x00\x01\x02"
 
 
+@activity.defn(dynamic=True)
+async def any_other(args: Sequence[RawValue]):
+    """Whatever the examples of the reference name: its result is its input, after so many `minutes`; where that has `refused`,
+    it fails with that type."""
+    values = [activity.payload_converter().from_payload(arg.payload) for arg in args]
+    value = values[0] if values else None
+    if isinstance(value, dict) and value.get("refused"):
+        raise ApplicationError(f"{activity.info().activity_type} refused", type=value["refused"], non_retryable=True)
+    if isinstance(value, dict) and value.get("minutes"):
+        await asyncio.sleep(60 * value["minutes"])
+    return value
+
+
 CLIENT: Client
 
 
@@ -141,7 +156,7 @@ TASKS: set = set()
 
 ACTIVITIES = [
     echo, echo_all, sleep, attempt, fail, crash, until_cancelled, silent, resume, big, nothing, binary,
-    completed_from_outside,
+    completed_from_outside, any_other,
 ]
 
 
