@@ -1,6 +1,7 @@
 //! Runs all cases in one of the ways that a worker may fare, and compares.
 
 use std::fs::File;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::OnceLock;
@@ -17,7 +18,7 @@ use super::drive::Driver;
 use super::follow::{Followed, Follower};
 use super::support::cluster::{Cluster, temporal};
 use super::support::run::Run;
-use super::support::{free_port, root, segno};
+use super::support::{free_port, root, segno, until};
 use super::text;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +99,11 @@ impl Setup {
             let port = free_port().to_string();
             let cluster = Cluster::with_activities(&["tests/steps/activities.py", &port]);
             create_nexus_endpoint(cluster);
-            (cluster, format!("http://127.0.0.1:{port}"))
+            let address = format!("127.0.0.1:{port}");
+            until("the HTTP server's start", || {
+                TcpStream::connect(&address).ok()
+            });
+            (cluster, format!("http://{address}"))
         });
         let settings = ConnectionSettings {
             address: Some(cluster.address.clone()),
