@@ -208,11 +208,13 @@ impl<'a> Compiler<'a> {
 
     fn query(&mut self, query: &definition::Query) -> program::Query {
         let mut scope = self.scope(FunctionKind::Query, query.input.as_ref());
+        let expected = self.schemas.type_of(query.output.as_ref());
         program::Query {
             name: query.name.value.clone(),
             description: query.description.as_ref().map(|d| d.value.clone()),
             input: self.schema(query.input.as_ref()),
-            result: self.template(&query.result, &mut scope),
+            output: self.schema(query.output.as_ref()),
+            result: self.fitting(&query.result, &expected, &mut scope),
         }
     }
 

@@ -94,6 +94,7 @@ pub struct Query {
     pub name: Arc<str>,
     pub description: Option<Arc<str>>,
     pub input: Option<Schema>,
+    pub output: Option<Schema>,
     pub result: Code,
 }
 

@@ -319,6 +319,8 @@ impl Machine<'_> {
         }
         let locals = self.locals(&program.main, args);
         let value = self.evaluate_with(&locals, &query.result)?;
+        let what = format!("the answer to the query `{name}`");
+        self.check(query.output.as_ref(), &value, &what)?;
         self.payload(&value)
     }
 
