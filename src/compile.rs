@@ -1,5 +1,5 @@
 //! Definition to program, in one walk: names become slots, expressions are checked and compiled, options get their
-//! defaults. All that is wrong is reported at once; a program comes out only where nothing is.
+//! defaults. All that is wrong is reported at once. A program always comes out: whether one with errors may run is the caller's to say.
 
 mod calls;
 mod options;
@@ -27,7 +27,7 @@ pub fn compile(
     definition: &Definition,
     libraries: &[Library],
     sources: &Sources,
-) -> (Option<Program>, Vec<Diagnostic>) {
+) -> (Program, Vec<Diagnostic>) {
     let mut dynamic = BTreeSet::new();
     loop {
         let mut compiler = Compiler::new(definition, libraries);
@@ -35,8 +35,7 @@ pub fn compile(
         let known = compiler.dynamic.len();
         let program = compiler.program(sources);
         if compiler.dynamic.len() == known {
-            let has_errors = compiler.diagnostics.iter().any(Diagnostic::is_error);
-            return ((!has_errors).then_some(program), compiler.diagnostics);
+            return (program, compiler.diagnostics);
         }
         dynamic = compiler.dynamic;
     }
@@ -48,7 +47,7 @@ struct Compiler<'a> {
     blocks_by_name: Vec<&'a Block>,
     activities: BTreeMap<Arc<str>, &'a definition::ActivityContract>,
     schemas: Schemas,
-    /// The schemas of activities' results, compiled once.
+    /// The schemas of activities' inputs and results, compiled once.
     contracts: BTreeMap<Arc<str>, Arc<program::Contract>>,
     /// The state's variables: those declared and those set anywhere.
     state: BTreeMap<Arc<str>, Type>,

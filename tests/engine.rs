@@ -445,10 +445,9 @@ fn compile(text: &str) -> segno::program::Program {
     let (_, definition) = loaded.definitions(file).next().expect("a definition");
     let (program, found) = segno::compile::compile(definition, &[], &loaded.sources);
     diagnostics.extend(found);
-    match program {
-        Some(program) if !diagnostics.iter().any(|d| d.is_error()) => program,
-        _ => panic!("{diagnostics:#?}"),
-    }
+    let errors: Vec<_> = diagnostics.iter().filter(|d| d.is_error()).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+    program
 }
 
 fn value(json: &Json) -> Value {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use segno::bundle::{Bundle, BundleFile, Versions};
 use segno::registry::{Change, Folder, Registry, load};
 
 /// Far longer than any change takes; a test that waits this long fails.
@@ -142,4 +143,29 @@ fn a_bundle_holds_what_its_definition_uses() {
 
     fs::write(root.path().join("shared.yaml"), shared(2)).unwrap();
     assert_eq!(next(&changes), "changed a");
+}
+
+fn packed(text: &str) -> Vec<u8> {
+    let file = BundleFile {
+        path: "a.yaml".into(),
+        text: text.into(),
+    };
+    let bundle = Bundle::from_files("a", Versions::NEWEST, file, 0, Vec::new());
+    bundle.unwrap().encode().unwrap()
+}
+
+/// A worker with a stricter checker than the one that packed a bundle still serves the runs that are bound to it.
+#[test]
+fn what_a_run_is_bound_to_is_not_checked_again() {
+    let text = "segno: 1\nworkflow: a\nsteps:\n  - if: 1 + 1\n    then:\n      - log: never\n  - return: 2\n";
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("a.yaml"), text).unwrap();
+    let (folder, changes) = open(root.path());
+    assert_eq!(next(&changes), "broken not-boolean stays []");
+    assert!(folder.newest("a").is_none());
+    assert_eq!(&*load(&packed(text)).unwrap().program.workflow, "a");
+    let Err(refused) = load(&packed("segno: 1\nworkflow: a\nsteps: [dance: 1]\n")) else {
+        panic!("a bundle that cannot be read was loaded");
+    };
+    assert!(refused.contains("a.yaml:3:9"), "{refused}");
 }

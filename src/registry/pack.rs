@@ -10,9 +10,12 @@ use crate::diagnostic::Diagnostic;
 use crate::engine::Loaded;
 use crate::engine::job::EncodedBundle;
 use crate::load::{self, Unread};
+use crate::program::Program;
 use crate::source::FileId;
 
 /// The program of a packed bundle: what a run is bound to, wherever it was packed.
+///
+/// What packed it found no errors. Where this worker's checker is stricter, the run goes on all the same.
 pub fn load(packed: &[u8]) -> Result<Arc<Loaded>, String> {
     let bundle = Bundle::decode(packed).map_err(|e| e.to_string())?;
     if let Some(why) = bundle.versions().unknown() {
@@ -38,19 +41,19 @@ pub fn load(packed: &[u8]) -> Result<Arc<Loaded>, String> {
         digest: bundle.digest().to_string(),
         bytes: packed.to_vec(),
     };
-    match program(&loaded, id, definition, encoded) {
-        Ok(loaded) => Ok(Arc::new(loaded)),
-        Err(diagnostics) => {
-            let text =
-                |d: &Diagnostic| format!("{}: {}", loaded.sources.location(d.range), d.message);
-            let errors = diagnostics.iter().filter(|d| d.is_error()).map(text);
-            Err(format!(
-                "the definition of {} has errors: {}",
-                bundle.workflow(),
-                errors.collect::<Vec<_>>().join("; ")
-            ))
-        }
-    }
+    let (program, _) = program(&loaded, id, definition).map_err(|diagnostics| {
+        let text = |d: &Diagnostic| format!("{}: {}", loaded.sources.location(d.range), d.message);
+        let errors = diagnostics.iter().filter(|d| d.is_error()).map(text);
+        format!(
+            "the definition of {} cannot be read: {}",
+            bundle.workflow(),
+            errors.collect::<Vec<_>>().join("; ")
+        )
+    })?;
+    Ok(Arc::new(Loaded {
+        program,
+        bundle: encoded,
+    }))
 }
 
 /// Packs and compiles one definition of a file. `known` has the entry of a digest, if it is compiled already.
@@ -85,19 +88,25 @@ pub(super) fn pack(
         return Ok(entry);
     }
     let bundle = EncodedBundle { digest, bytes };
-    let loaded = program(loaded, file, definition, bundle.clone())?;
+    let (program, diagnostics) = program(loaded, file, definition)?;
+    if diagnostics.iter().any(Diagnostic::is_error) {
+        return Err(diagnostics);
+    }
     Ok(Entry {
-        loaded: Arc::new(loaded),
+        loaded: Arc::new(Loaded {
+            program,
+            bundle: bundle.clone(),
+        }),
         bundle: Arc::new(bundle),
     })
 }
 
+/// Compiles what could be read without errors, with all that was found.
 fn program(
     loaded: &load::Loaded,
     file: FileId,
     definition: &Definition,
-    bundle: EncodedBundle,
-) -> Result<Loaded, Vec<Diagnostic>> {
+) -> Result<(Program, Vec<Diagnostic>), Vec<Diagnostic>> {
     let used = loaded.used(file, &definition.uses);
     let of_files = std::iter::once(&file).chain(&used.files);
     let mut diagnostics: Vec<_> = of_files
@@ -109,8 +118,5 @@ fn program(
     }
     let (program, found) = compile(definition, &used.libraries, &loaded.sources);
     diagnostics.extend(found);
-    match program {
-        Some(program) => Ok(Loaded { program, bundle }),
-        None => Err(diagnostics),
-    }
+    Ok((program, diagnostics))
 }
