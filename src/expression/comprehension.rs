@@ -2,7 +2,7 @@
 
 use super::ast::{ComprehensionKind as Over, Operator};
 use super::code::{Id, Loop};
-use super::context::{Budget, ErrorKind, EvaluationError, Failure};
+use super::context::{Budget, EvaluationError, Failure};
 use super::evaluate::{Machine, Result, Scope};
 use super::operators;
 use crate::value::{Key, Map, Value};
@@ -176,7 +176,7 @@ impl<'l> Fold<'l> {
                 Ok(false)
             }
             Ok(_) => Ok(true),
-            Err(error) if error.kind == ErrorKind::Bound => Err(error),
+            Err(error) if error.kind.is_bound() => Err(error),
             Err(error) => {
                 self.error.get_or_insert(error);
                 Ok(true)

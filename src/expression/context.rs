@@ -172,8 +172,15 @@ pub enum ErrorKind {
     Evaluation,
     /// A bound was passed; nothing absorbs it.
     Bound,
-    /// The result would be larger than a payload may be: the data is at fault, not the expression.
+    /// The result would be larger than a payload may be: a bound too, but the data is at fault, not the expression.
     ResultSize,
+}
+
+impl ErrorKind {
+    /// Whether nothing absorbs it.
+    pub fn is_bound(self) -> bool {
+        self != ErrorKind::Evaluation
+    }
 }
 
 /// Why an evaluation gave no value, and which part of the expression it was.

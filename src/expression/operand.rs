@@ -2,7 +2,7 @@
 
 use super::ast::Operator;
 use super::code::{Base, Id, Operation, PathField};
-use super::context::{ErrorKind, Failure, Operand};
+use super::context::{Failure, Operand};
 use super::evaluate::{Machine, Result, Scope};
 use super::operators;
 use super::select::no_such_key;
@@ -142,7 +142,7 @@ impl<'a> Machine<'a> {
             let error = match self.boolean(*id, scope) {
                 Ok(b) if b == deciding => return Ok(deciding),
                 Ok(_) => continue,
-                Err(error) if error.kind == ErrorKind::Bound => return Err(error),
+                Err(error) if error.kind.is_bound() => return Err(error),
                 Err(error) => error,
             };
             first_error.get_or_insert(error);
