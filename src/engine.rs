@@ -21,7 +21,6 @@ mod pending;
 pub mod start;
 mod state;
 
-use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 
 pub use calls::DEFINITION_HEADER;
@@ -34,7 +33,6 @@ use machine::Machine;
 use start::invalid_input;
 use state::{Clock, Ending, FunctionRef, Operation, OperationKind, Phase, RoutineKind, Run};
 
-use crate::limits::WORKFLOW_TASK_COST_MAX;
 use crate::program::Program;
 use crate::value::{Duration, Map, Payload, Value};
 
@@ -169,17 +167,13 @@ impl Instance {
         commands: &'a mut Vec<Command>,
     ) -> Option<Machine<'a>> {
         let loaded = self.loaded.as_deref()?;
-        Some(Machine {
-            run: self.run.as_deref_mut()?,
-            program: &loaded.program,
-            bundle: &loaded.bundle.bytes,
+        Some(Machine::new(
+            self.run.as_deref_mut()?,
+            &loaded.program,
+            &loaded.bundle.bytes,
             clock,
             commands,
-            workflow: OnceCell::new(),
-            cost_left: WORKFLOW_TASK_COST_MAX,
-            steps: 0,
-            payloads_size_bytes: Cell::new(0),
-        })
+        ))
     }
 
     fn apply(
@@ -385,17 +379,8 @@ fn validate_early(
 ) -> Result<(), Failure> {
     let mut scratch = run.clone();
     let mut commands = Vec::new();
-    let mut machine = Machine {
-        run: &mut scratch,
-        program: &loaded.program,
-        bundle: &loaded.bundle.bytes,
-        clock,
-        commands: &mut commands,
-        workflow: OnceCell::new(),
-        cost_left: WORKFLOW_TASK_COST_MAX,
-        steps: 0,
-        payloads_size_bytes: Cell::new(0),
-    };
+    let bundle = &loaded.bundle.bytes;
+    let mut machine = Machine::new(&mut scratch, &loaded.program, bundle, clock, &mut commands);
     machine.initial_state()?;
     machine.validate(update)
 }

@@ -26,7 +26,7 @@ impl Machine<'_> {
                 }
             }
         }
-        if routine.cancel_pending.is_some() && step.action.can_wait() && !is_shielded(routine) {
+        if step.action.can_wait() && is_to_cancel(routine) {
             routine.cancel_pending = None;
             return Failure::cancelled("cancelled").into();
         }
@@ -489,6 +489,11 @@ impl Action {
 fn enter(routine: &mut Routine, block: BlockId) -> Flow {
     routine.frames.push(Frame::block(block));
     Flow::Entered
+}
+
+/// Whether the routine's next step that can wait ends it as cancelled.
+pub fn is_to_cancel(routine: &Routine) -> bool {
+    routine.cancel_pending.is_some() && !is_shielded(routine)
 }
 
 fn is_shielded(routine: &Routine) -> bool {

@@ -11,7 +11,7 @@ use super::state::{
 };
 use crate::limits::{
     COMMANDS_PER_WORKFLOW_TASK_MAX, EXPRESSION_COST_MAX, PAYLOADS_PER_WORKFLOW_TASK_SIZE_BYTES_MAX,
-    STEPS_PER_WORKFLOW_TASK_MAX,
+    STEPS_PER_WORKFLOW_TASK_MAX, WORKFLOW_TASK_COST_MAX,
 };
 use crate::program::{Action, BlockId, Function, Program, Step, StepId};
 use crate::value::Value;
@@ -48,6 +48,26 @@ impl From<Failure> for Flow {
 }
 
 impl<'a> Machine<'a> {
+    pub fn new(
+        run: &'a mut Run,
+        program: &'a Program,
+        bundle: &'a [u8],
+        clock: &'a Clock,
+        commands: &'a mut Vec<Command>,
+    ) -> Self {
+        Machine {
+            run,
+            program,
+            bundle,
+            clock,
+            commands,
+            workflow: OnceCell::new(),
+            cost_left: WORKFLOW_TASK_COST_MAX,
+            steps: 0,
+            payloads_size_bytes: Cell::new(0),
+        }
+    }
+
     pub fn command(&mut self, kind: CommandKind) {
         self.commands.push(Command {
             kind,

@@ -1,6 +1,7 @@
 //! How many operations of a kind are in flight, held under the server's bounds: a step that would begin one too many
 //! waits until another resolves.
 
+use super::execute::is_to_cancel;
 use super::machine::Machine;
 use super::state::{OperationKind, Routine, RoutineId};
 use crate::limits::{
@@ -56,7 +57,7 @@ impl Machine<'_> {
     /// Whether a routine's next step has to wait for room; then the routine is kept until there may be some.
     pub fn is_held(&mut self, id: RoutineId, routine: &Routine, step: StepId) -> bool {
         let action = &self.program.step(step).action;
-        let is_held = routine.cancel_pending.is_none() && self.run.pending.is_full_for(action);
+        let is_held = !is_to_cancel(routine) && self.run.pending.is_full_for(action);
         if is_held {
             self.run.held.insert(id);
         }

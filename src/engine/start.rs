@@ -1,17 +1,14 @@
 //! What a definition says to whoever starts its workflow: whether the input is sound, and the defaults under `start`.
 
-use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
 
-use super::command::RetryPolicy;
+use super::command::{RetryPolicy, WorkflowIdReusePolicy};
 use super::evaluate::{one_value, violation};
 use super::failure::{Failure, FailureInfo};
 use super::job::Initialize;
 use super::machine::Machine;
 use super::state::{Clock, Routine, RoutineKind, Run};
 use crate::definition::WorkflowIdConflictPolicy;
-use crate::engine::command::WorkflowIdReusePolicy;
-use crate::limits::WORKFLOW_TASK_COST_MAX;
 use crate::program::Program;
 use crate::value::{Duration, Payload, Timestamp, Value};
 
@@ -52,18 +49,8 @@ impl StartDefaults {
             now,
             ..Clock::default()
         };
-        let machine = Machine {
-            run: &mut run,
-            program,
-            bundle: &[],
-            clock: &clock,
-            commands: &mut Vec::new(),
-            workflow: OnceCell::new(),
-            cost_left: WORKFLOW_TASK_COST_MAX,
-            steps: 0,
-            payloads_size_bytes: Cell::new(0),
-        };
-        machine.start_defaults()
+        let mut commands = Vec::new();
+        Machine::new(&mut run, program, &[], &clock, &mut commands).start_defaults()
     }
 }
 
