@@ -53,24 +53,16 @@ fn large_commands_are_spread_over_workflow_tasks() {
     run.assert_replays();
 }
 
-/// The server refuses the 2,001st activity that is pending, and with it the workflow task.
-#[test]
-fn no_more_activities_are_pending_than_the_server_takes() {
+/// Runs one of the definitions with 2,300 calls at once, of which no more than 2,000 may be pending: the server refuses
+/// the next one, and with it the workflow task.
+fn most_pending(workflow_type: &str, begun: &str, resolved: &str) -> Option<i64> {
     let queue = Cluster::get().unique("limits");
     let _worker = Embedded::start(&queue, "tests/cluster/limits");
-    let id = Cluster::get().unique("limits-wide");
-    let start = [
-        "start",
-        "limits-wide",
-        "--input",
-        "2300",
-        "--workflow-id",
-        &id,
-        "--task-queue",
-        &queue,
-    ];
+    let id = Cluster::get().unique(workflow_type);
+    let run = ["--workflow-id", &id, "--task-queue", &queue];
+    let wait = ["--input", "2300", "--wait", "--output", "json"];
     let done = Cluster::get()
-        .segno(&[&start[..], &["--wait", "--output", "json"]].concat())
+        .segno(&[&["start", workflow_type], &run[..], &wait].concat())
         .ok();
     assert_eq!(done.json()["result"], 2300);
     let history = Cluster::get()
@@ -80,16 +72,33 @@ fn no_more_activities_are_pending_than_the_server_takes() {
     let events = history["events"].as_array().unwrap();
     let failed = |event: &&Value| event["eventType"] == "EVENT_TYPE_WORKFLOW_TASK_FAILED";
     assert_eq!(events.iter().find(failed), None);
+    Cluster::get().segno(&["replay", &id]).ok();
     let pending = events.iter().scan(0_i64, |pending, event| {
-        *pending += match event["eventType"].as_str() {
-            Some("EVENT_TYPE_ACTIVITY_TASK_SCHEDULED") => 1,
-            Some("EVENT_TYPE_ACTIVITY_TASK_COMPLETED") => -1,
-            _ => 0,
-        };
+        let kind = event["eventType"].as_str().unwrap_or_default();
+        *pending += i64::from(kind == begun) - i64::from(kind == resolved);
         Some(*pending)
     });
-    assert_eq!(pending.max(), Some(2000));
-    Cluster::get().segno(&["replay", &id]).ok();
+    pending.max()
+}
+
+#[test]
+fn no_more_activities_are_pending_than_the_server_takes() {
+    let most = most_pending(
+        "limits-wide",
+        "EVENT_TYPE_ACTIVITY_TASK_SCHEDULED",
+        "EVENT_TYPE_ACTIVITY_TASK_COMPLETED",
+    );
+    assert_eq!(most, Some(2000));
+}
+
+#[test]
+fn no_more_children_are_pending_than_the_server_takes() {
+    let most = most_pending(
+        "limits-children",
+        "EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED",
+        "EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TIMED_OUT",
+    );
+    assert_eq!(most, Some(2000));
 }
 
 /// The server takes ten updates of a run at a time; the client offers one more again until there is room.
