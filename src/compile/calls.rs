@@ -1,10 +1,10 @@
 //! Compiles the steps that call what is outside the run: activities, children, Nexus operations, other workflows.
 
+use std::sync::Arc;
+
 use super::Compiler;
 use super::options::mapping;
 use super::scope::{FunctionKind, Scope};
-use std::sync::Arc;
-
 use crate::definition::{self, BuiltInStep, Input, Name, Started, Step};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Code, Type};

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::command::{
-    self, CommandKind, ScheduleActivity, ScheduleLocalActivity, ScheduleNexus, SignalTarget,
-    StartChild,
+    self, ActivityCancellationType, CommandKind, ScheduleActivity, ScheduleLocalActivity,
+    ScheduleNexus, SignalTarget, StartChild,
 };
 use super::evaluate::one_value;
 use super::failure::Failure;
@@ -39,7 +39,7 @@ impl Machine<'_> {
             .map(|p| self.retry_policy(routine, p))
             .transpose()?;
         let activity_id = self.optional_text(routine, options.activity_id.as_ref())?;
-        let cancellation_type = options.cancellation_type.unwrap_or_default();
+        let cancellation_type = options.cancellation_type;
         let task_queue = match self.optional_text(routine, options.task_queue.as_ref())? {
             Some(queue) => queue,
             None => self.run.info.task_queue.clone(),
@@ -60,7 +60,9 @@ impl Machine<'_> {
                 arguments,
                 timeouts,
                 retry_policy,
-                cancellation_type: command::ActivityCancellationType::WaitCancellationCompleted,
+                // One that goes on alone would be cut off with its worker: it is waited for unless the author says else.
+                cancellation_type: cancellation_type
+                    .unwrap_or(ActivityCancellationType::WaitCancellationCompleted),
                 attempt: 0,
                 original_schedule_time: None,
             });
@@ -76,7 +78,7 @@ impl Machine<'_> {
                 arguments,
                 timeouts,
                 retry_policy,
-                cancellation_type,
+                cancellation_type: cancellation_type.unwrap_or_default(),
                 priority,
             })));
         }

@@ -1,7 +1,6 @@
 //! Flags options that have no effect on a local activity.
 //!
 //! A local activity runs inside the workflow's own worker: it is in no task queue and sends no heartbeats.
-//! Its cancellation is always waited for.
 //!
 //! ```yaml
 //! - activity: format_address
@@ -25,7 +24,6 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
             ("task_queue", options.task_queue.is_some()),
             ("heartbeat_timeout", options.heartbeat_timeout.is_some()),
             ("priority", options.priority.is_some()),
-            ("cancellation_type", options.cancellation_type.is_some()),
         ];
         for (name, _) in names.iter().filter(|(_, is_there)| *is_there) {
             let message = format!("`{name}` has no effect on a local activity");
