@@ -1,6 +1,9 @@
 //! The generic worker's own activities, behind one trait: what a call outside needs, without a cluster in sight.
 
+mod attempt;
+pub mod exec;
 pub mod http;
+mod input;
 pub mod policy;
 pub mod secret;
 
@@ -57,18 +60,27 @@ pub trait Heartbeats: Send + Sync {
     fn record(&self, details: Vec<Value>);
 }
 
-/// The activities that the generic worker brings along: hosts that they may talk to (none: all but clouds' metadata
-/// services), hosts that they may not, and the folder of secrets' files.
-pub fn built_in(
-    allow: &[String],
-    refuse: &[String],
-    secrets_folder: Option<PathBuf>,
-) -> Result<Vec<Arc<dyn Activity>>, String> {
-    let policy = policy::Policy::new(allow, refuse)?;
+/// What the worker lets its own activities do.
+pub struct Permissions<'a> {
+    /// Hosts that they may talk to; none: all but clouds' metadata services.
+    pub hosts: &'a [String],
+    /// Hosts that they may not talk to.
+    pub hosts_refused: &'a [String],
+    /// Programs that they may run, as `NAME=PATH`.
+    pub programs: &'a [String],
+    pub secrets_folder: Option<PathBuf>,
+}
+
+/// The activities that the generic worker brings along.
+pub fn built_in(permissions: Permissions<'_>) -> Result<Vec<Arc<dyn Activity>>, String> {
+    let policy = policy::Policy::new(permissions.hosts, permissions.hosts_refused)?;
     let secrets = secret::Secrets {
-        folder: secrets_folder,
+        folder: permissions.secrets_folder,
     };
-    Ok(vec![Arc::new(http::Http::new(policy, secrets)?)])
+    Ok(vec![
+        Arc::new(http::Http::new(policy, secrets.clone())?),
+        Arc::new(exec::Exec::new(permissions.programs, secrets)?),
+    ])
 }
 
 impl ActivityContext {

@@ -168,7 +168,7 @@ pub struct Step {
 #[derive(Debug, Clone)]
 pub enum Action {
     Activity(ActivityStep),
-    /// `http`: the generic worker's own activities.
+    /// `http`, `exec`: the generic worker's own activities.
     BuiltIn(BuiltInStep),
     Timer(Timer),
     Wait(Wait),
@@ -301,6 +301,7 @@ pub struct RetryPolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BuiltIn {
     Http,
+    Exec,
 }
 
 impl BuiltIn {
@@ -308,6 +309,7 @@ impl BuiltIn {
     pub fn name(self) -> &'static str {
         match self {
             BuiltIn::Http => "http",
+            BuiltIn::Exec => "exec",
         }
     }
 }

@@ -1,51 +1,21 @@
 //! The `http` activity against real sockets: what it sends, what it makes of answers, where it does not go.
 
+#[path = "support/attempt.rs"]
+mod attempt;
 #[path = "http/server.rs"]
 mod server;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use attempt::{Recorded, context};
 use segno::activity::http::Http;
 use segno::activity::policy::Policy;
 use segno::activity::secret::Secrets;
-use segno::activity::{Activity, ActivityContext, Heartbeats};
+use segno::activity::{Activity, ActivityContext};
 use segno::engine::failure::{Failure, FailureInfo};
-use segno::value::{Duration, Value, parse_json, to_json};
+use segno::value::{Duration, parse_json, to_json};
 use serde_json::json;
 use server::Server;
-use tokio_util::sync::CancellationToken;
-
-#[derive(Default)]
-struct Recorded(Mutex<usize>);
-
-impl Heartbeats for Recorded {
-    fn record(&self, _details: Vec<Value>) {
-        *self.0.lock().unwrap() += 1;
-    }
-}
-
-fn context() -> ActivityContext {
-    ActivityContext {
-        namespace: "default".into(),
-        task_queue: "queue".into(),
-        workflow_id: "workflow".into(),
-        run_id: "run".into(),
-        workflow_type: "type".into(),
-        activity_id: "1".into(),
-        activity_type: "http".into(),
-        attempt: 1,
-        is_local: false,
-        scheduled_time: None,
-        started_time: None,
-        schedule_to_close_timeout: None,
-        start_to_close_timeout: Some(Duration::from_seconds(10)),
-        heartbeat_timeout: None,
-        heartbeat_details: Vec::new(),
-        task_token: Vec::new(),
-        cancellation: CancellationToken::new(),
-        heartbeats: Arc::new(Recorded::default()),
-    }
-}
 
 fn http(allow: &[&str], refuse: &[&str]) -> Http {
     let own = |list: &[&str]| list.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>();
@@ -58,7 +28,7 @@ fn http(allow: &[&str], refuse: &[&str]) -> Http {
 }
 
 async fn run(request: serde_json::Value) -> Result<serde_json::Value, Failure> {
-    run_with(&http(&[], &[]), context(), request).await
+    run_with(&http(&[], &[]), context("http"), request).await
 }
 
 async fn run_with(
@@ -320,7 +290,7 @@ async fn the_policy_holds_for_urls_redirects_and_what_names_resolve_to() {
         (&closed, back.clone(), "policy refuses the address"),
         (&listed, back.clone(), "not among those"),
     ] {
-        let failure = run_with(http, context(), json!({ "url": url }))
+        let failure = run_with(http, context("http"), json!({ "url": url }))
             .await
             .unwrap_err();
         assert_eq!(
@@ -331,7 +301,12 @@ async fn the_policy_holds_for_urls_redirects_and_what_names_resolve_to() {
         assert!(failure.message.contains(word), "{url}: {}", failure.message);
     }
     for allow in ["localhost", "127.0.0.0/8"] {
-        let answer = run_with(&http(&[allow], &[]), context(), json!({ "url": back })).await;
+        let answer = run_with(
+            &http(&[allow], &[]),
+            context("http"),
+            json!({ "url": back }),
+        )
+        .await;
         assert_eq!(answer.unwrap()["status"], 200, "{allow}");
     }
 }
@@ -469,7 +444,7 @@ async fn time_cancellation_and_heartbeats() {
     assert_eq!(told(&failure), ("HttpTimeout", true, None));
 
     let heartbeats = Arc::new(Recorded::default());
-    let mut context = context();
+    let mut context = context("http");
     context.heartbeats = heartbeats.clone();
     context.heartbeat_timeout = Some(Duration::from_millis(30));
     let cancellation = context.cancellation.clone();

@@ -9,7 +9,7 @@ mod status;
 
 use std::error::Error;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
@@ -20,6 +20,7 @@ use self::prepare::{PrepareError, Prepared};
 use self::request::Request;
 use self::response::Received;
 use self::status::{Verdict, retry_after};
+use super::attempt::{guarded, lasting};
 use super::policy::Policy;
 use super::secret::{Redactor, Secrets};
 use super::{Activity, ActivityContext};
@@ -44,11 +45,6 @@ pub mod failure_type {
     /// A response of success cannot be read. Not retried, since the request had its effect.
     pub const RESPONSE: &str = "HttpResponse";
 }
-
-/// What the attempt keeps back of its start-to-close timeout, so that its own word is heard before the server's.
-const TIMEOUT_MARGIN: Duration = Duration::from_millis(250);
-/// A heartbeat's timeout is served by so many heartbeats.
-const HEARTBEATS_PER_TIMEOUT: u32 = 3;
 
 pub struct Http {
     client: reqwest::Client,
@@ -94,7 +90,11 @@ impl Activity for Http {
         };
         let what = redactor.text(&format!("{} {place}", request.method));
         let exchange = self.exchange(&request, prepared, &redactor, &what);
-        guarded(&context, request.timeout, &what, exchange).await
+        let late = |limit| {
+            let message = format!("{what} was not answered within {limit:?}");
+            Failure::application(failure_type::TIMEOUT, message)
+        };
+        guarded(&context, request.timeout, &what, late, exchange).await
     }
 }
 
@@ -170,43 +170,6 @@ impl Http {
             .send()
             .await
             .map_err(|e| transport(what, &e, redactor))
-    }
-}
-
-/// Runs the exchange until it ends, its time is up or it is cancelled, and says meanwhile that it is alive.
-async fn guarded(
-    context: &ActivityContext,
-    timeout: Option<Duration>,
-    what: &str,
-    exchange: impl Future<Output = Result<Value, Failure>>,
-) -> Result<Value, Failure> {
-    let of_attempt = context.start_to_close_timeout.and_then(|d| d.to_std());
-    let of_attempt = of_attempt.map(|d| d.saturating_sub(TIMEOUT_MARGIN.min(d / 10)));
-    let limit = timeout.into_iter().chain(of_attempt).min();
-    let heartbeat = context.heartbeat_timeout.and_then(|d| d.to_std());
-    let heartbeats = async {
-        let Some(period) = heartbeat.filter(|d| !d.is_zero()) else {
-            return std::future::pending::<()>().await;
-        };
-        loop {
-            context.heartbeat(Vec::new());
-            tokio::time::sleep(period / HEARTBEATS_PER_TIMEOUT).await;
-        }
-    };
-    let time_is_up = async {
-        match limit {
-            Some(limit) => tokio::time::sleep(limit).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        result = exchange => result,
-        () = context.cancellation.cancelled() => Err(Failure::cancelled(format!("{what} was cancelled"))),
-        () = time_is_up => Err(Failure::application(
-            failure_type::TIMEOUT,
-            format!("{what} was not answered within {:?}", limit.unwrap_or_default()),
-        )),
-        () = heartbeats => Err(Failure::cancelled("heartbeats ended")),
     }
 }
 
@@ -334,13 +297,4 @@ fn transport(what: &str, error: &reqwest::Error, redactor: &Redactor) -> Failure
         true => lasting(failure_type::REQUEST, message),
         false => Failure::application(failure_type::TRANSPORT, message),
     }
-}
-
-/// A failure that no further attempt can mend.
-fn lasting(error_type: &str, message: impl Into<String>) -> Failure {
-    let mut failure = Failure::application(error_type, message);
-    if let FailureInfo::Application { non_retryable, .. } = &mut failure.info {
-        *non_retryable = true;
-    }
-    failure
 }

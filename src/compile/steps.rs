@@ -507,5 +507,10 @@ fn result_of(kind: BuiltIn) -> Type {
             ),
             ("body", Type::Dynamic),
         ]),
+        BuiltIn::Exec => Type::object([
+            ("exit_code", Type::Int),
+            ("stdout", Type::Dynamic),
+            ("stderr", Type::String),
+        ]),
     }
 }

@@ -1,11 +1,13 @@
 //! What a definition may hold, key by key: the one list from which all others are made.
 
+mod exec;
 mod http;
 mod options;
 mod step_options;
 mod steps;
 mod top;
 
+pub use exec::EXEC;
 pub use http::{HTTP, HTTP_BASIC_AUTH, HTTP_SECRETS};
 pub use options::{ACTIVITY_OPTIONS, CHILD_OPTIONS, PRIORITY, RETRY_POLICY, START};
 pub use step_options::CATCH;

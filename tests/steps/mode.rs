@@ -92,6 +92,14 @@ pub fn run_all(mode: Mode) {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
+/// What `exec` may run.
+const PROGRAMS: &[&str] = &[
+    "--exec-allow",
+    "shell=/bin/sh",
+    "--exec-allow",
+    "sort=/usr/bin/sort",
+];
+
 impl Setup {
     async fn new(mode: Mode, cases: &[Case]) -> Setup {
         static CLUSTER: OnceLock<(&Cluster, String)> = OnceLock::new();
@@ -240,7 +248,11 @@ impl Setup {
             address: self.cluster.address.clone(),
             task_queue: format!("{name}-{:?}-queue", self.mode),
             definitions: definitions.to_owned(),
-            arguments: cache.iter().map(|a| (*a).to_owned()).collect(),
+            arguments: cache
+                .iter()
+                .chain(PROGRAMS)
+                .map(|a| (*a).to_owned())
+                .collect(),
             logs: self.logs.path().join(format!("{name}.log")),
             process: tokio::sync::Mutex::default(),
         };

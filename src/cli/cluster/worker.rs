@@ -58,6 +58,9 @@ struct PolicyArgs {
     /// Hosts that `http` may not talk to, whatever else allows them; may be given several times
     #[arg(long, value_name = "PATTERN")]
     http_refuse: Vec<String>,
+    /// A program that `exec` may run, by a name of the worker's choice; may be given several times [default: none]
+    #[arg(long, value_name = "NAME=PATH")]
+    exec_allow: Vec<String>,
     /// A folder in which the file NAME holds the secret NAME; else it is the environment's SEGNO_SECRET_NAME
     #[arg(long, value_name = "FOLDER")]
     secrets_dir: Option<PathBuf>,
@@ -170,9 +173,16 @@ impl ServeArgs {
         let PolicyArgs {
             http_allow,
             http_refuse,
+            exec_allow,
             secrets_dir,
         } = &self.policy;
-        activity::built_in(http_allow, http_refuse, secrets_dir.clone()).map_err(CliError::usage)
+        let permissions = activity::Permissions {
+            hosts: http_allow,
+            hosts_refused: http_refuse,
+            programs: exec_allow,
+            secrets_folder: secrets_dir.clone(),
+        };
+        activity::built_in(permissions).map_err(CliError::usage)
     }
 
     pub fn options(&self) -> WorkerOptions {

@@ -26,6 +26,7 @@ impl Parser {
         match key.name {
             "activity" => Action::Activity(self.activity(fields)),
             "http" => Action::BuiltIn(self.built_in(BuiltIn::Http, fields)),
+            "exec" => Action::BuiltIn(self.built_in(BuiltIn::Exec, fields)),
             "timer" => Action::Timer(self.timer(key, value)),
             "wait" => Action::Wait(self.wait(fields, entry)),
             "set" => {
@@ -412,6 +413,7 @@ impl Parser {
         let started = match action.key.name {
             "child" => Started::Child(self.child(&fields)),
             "http" => Started::BuiltIn(self.built_in(BuiltIn::Http, &fields)),
+            "exec" => Started::BuiltIn(self.built_in(BuiltIn::Exec, &fields)),
             "nexus" => Started::Nexus(self.nexus(&action.key, &entry.value)),
             _ => Started::Activity(self.activity(&fields)),
         };

@@ -1,5 +1,6 @@
 //! The kinds of step and their keys.
 
+use super::exec::EXEC;
 use super::http::HTTP;
 use super::options::{ACTIVITY_OPTIONS, CHILD_OPTIONS, RETRY_POLICY};
 use super::step_options::{
@@ -40,7 +41,7 @@ pub static COMMON: &[Field] = &[
 ];
 
 /// What `start` can start.
-pub static STARTED: &[&str] = &["activity", "child", "http", "nexus"];
+pub static STARTED: &[&str] = &["activity", "child", "exec", "http", "nexus"];
 
 pub static ACTIONS: &[Action] = &[
     action(
@@ -56,6 +57,15 @@ pub static ACTIONS: &[Action] = &[
         field("http", Shape::Request(&HTTP), "Makes an HTTP request."),
         &[ACTIVITY_OPTIONS],
         "the response: `{ status, headers, body }`",
+    ),
+    action(
+        field(
+            "exec",
+            Shape::Request(&EXEC),
+            "Runs a program on the worker's machine.",
+        ),
+        &[ACTIVITY_OPTIONS],
+        "the program's end: `{ exit_code, stdout, stderr }`",
     ),
     action(
         field(

@@ -1,0 +1,92 @@
+//! Reads parts that the requests of the built-in activities have in common. An error says which key is wrong.
+
+use crate::definition::table::Table;
+use crate::value::{Duration, Key, Map, Value, to_json_string};
+
+pub fn table_keys(table: &'static Table) -> Vec<&'static str> {
+    table.fields().map(|field| field.name).collect()
+}
+
+pub fn known_keys(map: &Map, known: Vec<&str>, what: &str) -> Result<(), String> {
+    for key in map.keys() {
+        let name = key.as_str().unwrap_or_default();
+        if !known.contains(&name) {
+            let near = known.iter().max_by(|a, b| {
+                strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name))
+            });
+            let near = near.filter(|n| strsim::jaro_winkler(n, name) > 0.8);
+            let hint = near.map_or(String::new(), |n| format!(" (did you mean `{n}`?)"));
+            let keys = known.join(", ");
+            return Err(format!(
+                "{what} has no key `{name}`{hint}; its keys are {keys}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Names with their texts: a list gives a name several, null none.
+pub fn read_pairs(value: Option<&Value>, what: &str) -> Result<Vec<(String, String)>, String> {
+    let mut pairs = Vec::new();
+    let wrong = |name: &str| {
+        format!("`{what}.{name}` is a text, a number, a boolean, a list of these, or null")
+    };
+    for (name, value) in entries(value, what)? {
+        match value {
+            Value::Null => {}
+            Value::List(items) => {
+                for item in items.iter() {
+                    pairs.push((name.clone(), scalar_text(item).ok_or_else(|| wrong(&name))?));
+                }
+            }
+            one => pairs.push((name.clone(), scalar_text(one).ok_or_else(|| wrong(&name))?)),
+        }
+    }
+    Ok(pairs)
+}
+
+pub fn entries<'a>(
+    value: Option<&'a Value>,
+    what: &str,
+) -> Result<Vec<(String, &'a Value)>, String> {
+    let Some(value) = value.filter(|v| !matches!(v, Value::Null)) else {
+        return Ok(Vec::new());
+    };
+    let map = value
+        .as_map()
+        .ok_or_else(|| format!("`{what}` is a mapping"))?;
+    Ok(map.iter().map(|(k, v)| (key_text(k), v)).collect())
+}
+
+fn key_text(key: &Key) -> String {
+    scalar_text(&key.to_value()).unwrap_or_default()
+}
+
+pub fn scalar_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.to_string()),
+        Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Double(_) => {
+            to_json_string(value).ok()
+        }
+        Value::Timestamp(t) => Some(t.to_string()),
+        Value::Duration(d) => Some(d.to_string()),
+        _ => None,
+    }
+}
+
+pub fn read_timeout(value: Option<&Value>) -> Result<Option<std::time::Duration>, String> {
+    let wrong = "`timeout` is a positive duration as 10s, or a number of seconds";
+    let duration = match value {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Duration(d)) => *d,
+        Some(Value::Int(seconds)) => Duration::from_seconds(*seconds),
+        Some(Value::Double(seconds)) => {
+            Duration::from_nanos((seconds * 1e9) as i128).ok_or(wrong)?
+        }
+        Some(other) => Duration::parse(other.as_str().ok_or(wrong)?)?,
+    };
+    match duration.to_std() {
+        Some(d) if !d.is_zero() => Ok(Some(d)),
+        _ => Err(wrong.into()),
+    }
+}
