@@ -2,9 +2,12 @@
 
 mod attempt;
 pub mod exec;
+#[cfg(feature = "cluster")]
+pub mod grpc;
 pub mod http;
 mod input;
 pub mod policy;
+mod resolve;
 pub mod secret;
 
 use std::path::PathBuf;
@@ -74,11 +77,14 @@ pub struct Permissions<'a> {
 /// The activities that the generic worker brings along.
 pub fn built_in(permissions: Permissions<'_>) -> Result<Vec<Arc<dyn Activity>>, String> {
     let policy = policy::Policy::new(permissions.hosts, permissions.hosts_refused)?;
+    let policy = Arc::new(policy);
     let secrets = secret::Secrets {
         folder: permissions.secrets_folder,
     };
     Ok(vec![
-        Arc::new(http::Http::new(policy, secrets.clone())?),
+        Arc::new(http::Http::new(policy.clone(), secrets.clone())?),
+        #[cfg(feature = "cluster")]
+        Arc::new(grpc::Grpc::new(policy, secrets.clone())),
         Arc::new(exec::Exec::new(permissions.programs, secrets)?),
     ])
 }

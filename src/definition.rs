@@ -168,7 +168,7 @@ pub struct Step {
 #[derive(Debug, Clone)]
 pub enum Action {
     Activity(ActivityStep),
-    /// `http`, `exec`: the generic worker's own activities.
+    /// `http`, `grpc`, `exec`: the generic worker's own activities.
     BuiltIn(BuiltInStep),
     Timer(Timer),
     Wait(Wait),
@@ -302,6 +302,7 @@ pub struct RetryPolicy {
 pub enum BuiltIn {
     Http,
     Exec,
+    Grpc,
 }
 
 impl BuiltIn {
@@ -310,6 +311,7 @@ impl BuiltIn {
         match self {
             BuiltIn::Http => "http",
             BuiltIn::Exec => "exec",
+            BuiltIn::Grpc => "grpc",
         }
     }
 }

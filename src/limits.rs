@@ -65,6 +65,10 @@ pub const HTTP_FAILURE_BODY_SIZE_BYTES_MAX: usize = 4 * 1024;
 pub const HTTP_REDIRECTS_MAX: u32 = 20;
 /// The longest wait that a `Retry-After` may ask for; a longer one is cut to it.
 pub const HTTP_RETRY_AFTER_SECONDS_MAX: i64 = 24 * 60 * 60;
+/// The answer of a `grpc` call: what gRPC allows unless said.
+pub const GRPC_MESSAGE_SIZE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Files of a service's descriptors, with all that they import.
+pub const GRPC_DESCRIPTOR_FILES_MAX: usize = 1_000;
 /// What a program that `exec` runs may write to its standard output.
 pub const EXEC_OUTPUT_SIZE_BYTES_MAX: usize = 1024 * 1024;
 /// What is kept of a program's standard error; the rest is read and dropped.

@@ -24,7 +24,7 @@ fn http(allow: &[&str], refuse: &[&str]) -> Http {
     let secrets = Secrets {
         folder: Some(folder),
     };
-    Http::new(policy, secrets).unwrap()
+    Http::new(Arc::new(policy), secrets).unwrap()
 }
 
 async fn run(request: serde_json::Value) -> Result<serde_json::Value, Failure> {

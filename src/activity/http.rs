@@ -53,8 +53,7 @@ pub struct Http {
 }
 
 impl Http {
-    pub fn new(policy: Policy, secrets: Secrets) -> Result<Http, String> {
-        let policy = Arc::new(policy);
+    pub fn new(policy: Arc<Policy>, secrets: Secrets) -> Result<Http, String> {
         Ok(Http {
             client: client::client(policy.clone())?,
             policy,

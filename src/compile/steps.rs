@@ -507,6 +507,7 @@ fn result_of(kind: BuiltIn) -> Type {
             ),
             ("body", Type::Dynamic),
         ]),
+        BuiltIn::Grpc => Type::Dynamic,
         BuiltIn::Exec => Type::object([
             ("exit_code", Type::Int),
             ("stdout", Type::Dynamic),

@@ -1,6 +1,7 @@
 //! What a definition may hold, key by key: the one list from which all others are made.
 
 mod exec;
+mod grpc;
 mod http;
 mod options;
 mod step_options;
@@ -8,6 +9,7 @@ mod steps;
 mod top;
 
 pub use exec::EXEC;
+pub use grpc::GRPC;
 pub use http::{HTTP, HTTP_BASIC_AUTH, HTTP_SECRETS};
 pub use options::{ACTIVITY_OPTIONS, CHILD_OPTIONS, PRIORITY, RETRY_POLICY, START};
 pub use step_options::CATCH;

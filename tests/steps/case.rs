@@ -7,9 +7,10 @@ use serde_json::Value as Json;
 
 use super::support::root;
 
-/// In a script these stand for the workflow's id and for the address of the cases' HTTP server.
+/// In a script these stand for the workflow's id and for the addresses of the cases' HTTP server and of the cluster.
 pub const WORKFLOW_ID: &str = "ID";
 pub const HTTP: &str = "HTTP";
+pub const SERVER: &str = "SERVER";
 
 /// Fewer would say that some were not found.
 const CASES_MIN: usize = 150;

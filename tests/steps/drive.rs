@@ -11,7 +11,7 @@ use segno::engine::command::RetryPolicy;
 use segno::value::{Duration as Length, Payload, from_json};
 use serde_json::Value as Json;
 
-use super::case::{Action, Case, HTTP, WORKFLOW_ID};
+use super::case::{Action, Case, HTTP, SERVER, WORKFLOW_ID};
 use super::follow::Follower;
 use super::text;
 
@@ -28,6 +28,8 @@ pub struct Driver<'a> {
     pub task_queue: String,
     /// The address of the cases' HTTP server.
     pub http: String,
+    /// The address of the cluster.
+    pub server: String,
     pub follower: Arc<Follower>,
 }
 
@@ -203,6 +205,7 @@ impl Driver<'_> {
     fn text(&self, text: &str) -> String {
         text.replace(WORKFLOW_ID, &self.workflow_id)
             .replace(HTTP, &self.http)
+            .replace(SERVER, &self.server)
     }
 
     fn payloads(&self, input: Option<&Json>) -> Result<Vec<Payload>, String> {

@@ -175,6 +175,7 @@ impl Setup {
             workflow_id: format!("{}-{:?}", case.name, self.mode).to_lowercase(),
             task_queue: worker.task_queue.clone(),
             http: self.http.clone(),
+            server: format!("http://{}", self.cluster.address),
             follower: follower.clone(),
         };
         let mut kills = 0;
@@ -194,6 +195,7 @@ impl Setup {
             (driver.workflow_id.as_str(), "ID"),
             (driver.task_queue.as_str(), "QUEUE"),
             (driver.http.as_str(), "HTTP"),
+            (driver.server.as_str(), "SERVER"),
             (folder.as_str(), ""),
         ];
         let stories = text::stories(&runs, &ids);

@@ -1,12 +1,14 @@
 //! The HTTP client that only goes where the policy lets it: names are judged by what they resolve to, at the moment of
 //! connecting, and no proxy stands between.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect;
 
 use crate::activity::policy::Policy;
+use crate::activity::resolve::{ResolveError, resolve};
 
 /// A policy's refusal, on its way through the client's errors.
 #[derive(Debug, thiserror::Error)]
@@ -44,22 +46,14 @@ impl Resolve for JudgedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let policy = self.policy.clone();
         Box::pin(async move {
-            let host = name.as_str();
-            let verdict = policy.check_name(host).map_err(Refused)?;
-            let found = tokio::net::lookup_host((host, 0)).await?;
-            let mut allowed = Vec::new();
-            let mut refusal = None;
-            for address in found {
-                match policy.check_address(address.ip(), verdict) {
-                    Ok(()) => allowed.push(address),
-                    Err(reason) => refusal = Some(reason),
+            match resolve(&policy, name.as_str()).await {
+                Ok(found) => {
+                    let found: Vec<_> =
+                        found.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect();
+                    Ok(Box::new(found.into_iter()) as Addrs)
                 }
-            }
-            match refusal {
-                Some(reason) if allowed.is_empty() => {
-                    Err(Refused(format!("{host} leads nowhere that is allowed: {reason}")).into())
-                }
-                _ => Ok(Box::new(allowed.into_iter()) as Addrs),
+                Err(ResolveError::Refused(reason)) => Err(Refused(reason).into()),
+                Err(ResolveError::Unknown(error)) => Err(error.into()),
             }
         })
     }

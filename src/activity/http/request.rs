@@ -191,7 +191,7 @@ impl SecretPlaces {
 }
 
 impl SecretReference {
-    fn read(value: &Value, place: &str) -> Result<SecretReference, String> {
+    pub fn read(value: &Value, place: &str) -> Result<SecretReference, String> {
         if let Some(name) = value.as_str() {
             return Ok(SecretReference {
                 name: name.to_owned(),

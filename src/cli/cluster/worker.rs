@@ -51,11 +51,11 @@ pub struct ServeArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What definitions may do")]
 struct PolicyArgs {
-    /// Hosts that `http` may talk to: a name with * for anything, an address or a network; may be given several times
+    /// Hosts that `http` and `grpc` may talk to: a name with * for anything, an address or a network; may be given several times
     /// [default: all but clouds' metadata services]
     #[arg(long, value_name = "PATTERN")]
     http_allow: Vec<String>,
-    /// Hosts that `http` may not talk to, whatever else allows them; may be given several times
+    /// Hosts that `http` and `grpc` may not talk to, whatever else allows them; may be given several times
     #[arg(long, value_name = "PATTERN")]
     http_refuse: Vec<String>,
     /// A program that `exec` may run, by a name of the worker's choice; may be given several times [default: none]

@@ -27,6 +27,7 @@ impl Parser {
             "activity" => Action::Activity(self.activity(fields)),
             "http" => Action::BuiltIn(self.built_in(BuiltIn::Http, fields)),
             "exec" => Action::BuiltIn(self.built_in(BuiltIn::Exec, fields)),
+            "grpc" => Action::BuiltIn(self.built_in(BuiltIn::Grpc, fields)),
             "timer" => Action::Timer(self.timer(key, value)),
             "wait" => Action::Wait(self.wait(fields, entry)),
             "set" => {
@@ -414,6 +415,7 @@ impl Parser {
             "child" => Started::Child(self.child(&fields)),
             "http" => Started::BuiltIn(self.built_in(BuiltIn::Http, &fields)),
             "exec" => Started::BuiltIn(self.built_in(BuiltIn::Exec, &fields)),
+            "grpc" => Started::BuiltIn(self.built_in(BuiltIn::Grpc, &fields)),
             "nexus" => Started::Nexus(self.nexus(&action.key, &entry.value)),
             _ => Started::Activity(self.activity(&fields)),
         };

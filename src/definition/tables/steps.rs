@@ -1,6 +1,7 @@
 //! The kinds of step and their keys.
 
 use super::exec::EXEC;
+use super::grpc::GRPC;
 use super::http::HTTP;
 use super::options::{ACTIVITY_OPTIONS, CHILD_OPTIONS, RETRY_POLICY};
 use super::step_options::{
@@ -41,7 +42,7 @@ pub static COMMON: &[Field] = &[
 ];
 
 /// What `start` can start.
-pub static STARTED: &[&str] = &["activity", "child", "exec", "http", "nexus"];
+pub static STARTED: &[&str] = &["activity", "child", "exec", "grpc", "http", "nexus"];
 
 pub static ACTIONS: &[Action] = &[
     action(
@@ -66,6 +67,11 @@ pub static ACTIONS: &[Action] = &[
         ),
         &[ACTIVITY_OPTIONS],
         "the program's end: `{ exit_code, stdout, stderr }`",
+    ),
+    action(
+        field("grpc", Shape::Request(&GRPC), "Makes a unary gRPC call."),
+        &[ACTIVITY_OPTIONS],
+        "the answer's message, in the JSON form of Protocol Buffers",
     ),
     action(
         field(

@@ -187,7 +187,7 @@ pub static DEFAULTS: Table = Table {
         field(
             "activity",
             Shape::Mapping(&ACTIVITY_DEFAULTS),
-            "Of activities, `http` and `exec` too.",
+            "Of activities, `http`, `grpc` and `exec` too.",
         ),
         field(
             "child",

@@ -1,0 +1,172 @@
+//! The `grpc` activity: one unary call, its messages as JSON, their types by the server's reflection.
+//! Reference: docs/steps/grpc.md.
+
+mod channel;
+mod reflection;
+mod request;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use prost_reflect::prost::Message;
+use prost_reflect::{DynamicMessage, MethodDescriptor, SerializeOptions};
+use tonic::{Code, Status};
+
+use self::request::Request;
+use super::attempt::{guarded, lasting};
+use super::policy::Policy;
+use super::secret::{Redactor, Secrets};
+use super::{Activity, ActivityContext};
+use crate::engine::failure::{Failure, FailureInfo};
+use crate::value::{Map, Value, from_json, to_json};
+
+/// The types of its failures.
+pub mod failure_type {
+    /// The input is not a call that the server knows. Not retried.
+    pub const REQUEST: &str = "GrpcRequest";
+    /// The worker lacks a secret that the call names.
+    pub const SECRET: &str = "GrpcSecret";
+    /// The worker's policy refuses the host. Not retried.
+    pub const POLICY: &str = "GrpcPolicy";
+    /// The server was not reached.
+    pub const TRANSPORT: &str = "GrpcTransport";
+    /// No answer came in time.
+    pub const TIMEOUT: &str = "GrpcTimeout";
+    /// The call ended with another status than OK; `details` are its code and message.
+    pub const STATUS: &str = "GrpcStatus";
+}
+
+pub struct Grpc {
+    policy: Arc<Policy>,
+    secrets: Secrets,
+}
+
+impl Grpc {
+    pub fn new(policy: Arc<Policy>, secrets: Secrets) -> Grpc {
+        Grpc { policy, secrets }
+    }
+}
+
+#[async_trait]
+impl Activity for Grpc {
+    fn name(&self) -> &str {
+        "grpc"
+    }
+
+    async fn run(&self, context: ActivityContext, arguments: Vec<Value>) -> Result<Value, Failure> {
+        let input = arguments.first().unwrap_or(&Value::Null);
+        let request = input
+            .force()
+            .map_err(|e| e.to_string())
+            .and_then(Request::read)
+            .map_err(|e| lasting(failure_type::REQUEST, e))?;
+        let mut redactor = Redactor::default();
+        let metadata = request.metadata(&self.secrets, &mut redactor)?;
+        let what = request.what();
+        let late = |limit| {
+            let message = format!("{what} was not answered within {limit:?}");
+            Failure::application(failure_type::TIMEOUT, message)
+        };
+        let call = async {
+            let channel = channel::connect(&self.policy, &request.url, &what).await?;
+            let method = reflection::method(&channel, &request.service, &request.method).await;
+            let method = method.map_err(|e| e.into_failure(&what, &redactor))?;
+            let sent = message(&method, &request.message, &what)?;
+            let path = format!("/{}/{}", request.service, request.method);
+            let answer = channel::unary(&channel, path, sent, metadata).await;
+            let answer = answer.map_err(|status| not_ok(&status, &what, &redactor))?;
+            received(&method, &answer, &redactor, &what)
+        };
+        guarded(&context, request.timeout, &what, late, call).await
+    }
+}
+
+fn message(method: &MethodDescriptor, message: &Value, what: &str) -> Result<Vec<u8>, Failure> {
+    let wrong = |e: String| {
+        let name = method.input();
+        let name = name.full_name();
+        lasting(
+            failure_type::REQUEST,
+            format!("the `message` of {what} is no {name}: {e}"),
+        )
+    };
+    let json = to_json(message).map_err(|e| wrong(e.to_string()))?;
+    let sent = DynamicMessage::deserialize(method.input(), json);
+    Ok(sent.map_err(|e| wrong(e.to_string()))?.encode_to_vec())
+}
+
+/// The answer in proto3's JSON form, with every field that has a value of its own.
+fn received(
+    method: &MethodDescriptor,
+    answer: &[u8],
+    redactor: &Redactor,
+    what: &str,
+) -> Result<Value, Failure> {
+    let wrong = |e: String| {
+        lasting(
+            failure_type::STATUS,
+            format!("the answer of {what} cannot be read: {e}"),
+        )
+    };
+    let message =
+        DynamicMessage::decode(method.output(), answer).map_err(|e| wrong(e.to_string()))?;
+    let options = SerializeOptions::new().skip_default_fields(true);
+    let json = message.serialize_with_options(serde_json::value::Serializer, &options);
+    let json = json.map_err(|e| wrong(e.to_string()))?;
+    let value = from_json(&json).map_err(|e| wrong(e.to_string()))?;
+    Ok(redactor.value(&value))
+}
+
+/// Whether an attempt more may mend it, by the meaning that gRPC gives to its codes.
+fn is_retryable(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::ResourceExhausted
+            | Code::Aborted
+            | Code::Internal
+            | Code::Unavailable
+            | Code::Cancelled
+    )
+}
+
+fn not_ok(status: &Status, what: &str, redactor: &Redactor) -> Failure {
+    let code = code_name(status.code());
+    let said = redactor.text(status.message());
+    let details = Map::from_iter([
+        ("code", Value::from(code)),
+        ("message", Value::from(said.clone())),
+    ]);
+    Failure::new(
+        format!("{what} was answered {code}: {said}"),
+        FailureInfo::Application {
+            error_type: failure_type::STATUS.into(),
+            non_retryable: !is_retryable(status.code()),
+            details: vec![Value::map(details)],
+            next_retry_delay: None,
+        },
+    )
+}
+
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

@@ -1,0 +1,184 @@
+//! A method's types, from the server itself, by gRPC's reflection protocol (`grpc.reflection.v1`, else `v1alpha`).
+//!
+//! They are asked for at each attempt, so that a server's new version is known at once.
+
+use std::collections::BTreeMap;
+
+use prost_reflect::prost::{self, Message};
+use prost_reflect::{DescriptorPool, MethodDescriptor};
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use super::{channel, failure_type, not_ok};
+use crate::activity::attempt::lasting;
+use crate::activity::secret::Redactor;
+use crate::engine::failure::Failure;
+use crate::limits::GRPC_DESCRIPTOR_FILES_MAX;
+
+const SERVICES: [&str; 2] = [
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
+
+pub enum ReflectionError {
+    Status(Status),
+    /// What the server says of itself does not fit the request; no attempt more mends that.
+    Unfit(String),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Asked {
+    #[prost(string, optional, tag = "3")]
+    file_by_filename: Option<String>,
+    #[prost(string, optional, tag = "4")]
+    file_containing_symbol: Option<String>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Answer {
+    #[prost(message, optional, tag = "4")]
+    files: Option<Files>,
+    #[prost(message, optional, tag = "7")]
+    error: Option<Refusal>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Refusal {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    message: String,
+}
+
+/// A `FileDescriptorResponse`, and a `FileDescriptorSet` too.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Files {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    files: Vec<Vec<u8>>,
+}
+
+/// What has to be known of a `FileDescriptorProto` to ask for what it imports.
+#[derive(Clone, PartialEq, prost::Message)]
+struct FileHead {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, repeated, tag = "3")]
+    dependencies: Vec<String>,
+}
+
+pub async fn method(
+    channel: &Channel,
+    service: &str,
+    method: &str,
+) -> Result<MethodDescriptor, ReflectionError> {
+    let files = match files(channel, SERVICES[0], service).await {
+        Err(ReflectionError::Status(status)) if status.code() == Code::Unimplemented => {
+            files(channel, SERVICES[1], service).await?
+        }
+        files => files?,
+    };
+    let set = Files { files }.encode_to_vec();
+    let pool = DescriptorPool::decode(set.as_slice());
+    let pool = pool.map_err(|e| ReflectionError::Unfit(format!("its descriptors: {e}")))?;
+    let service = pool
+        .get_service_by_name(service)
+        .ok_or_else(|| ReflectionError::Unfit(format!("it has no service {service}")))?;
+    let mut methods = service.methods();
+    let Some(found) = methods.find(|m| m.name() == method) else {
+        let names: Vec<_> = service.methods().map(|m| m.name().to_owned()).collect();
+        let names = names.join(", ");
+        let service = service.full_name();
+        return Err(ReflectionError::Unfit(format!(
+            "{service} has no method `{method}`; it has: {names}"
+        )));
+    };
+    match found.is_client_streaming() || found.is_server_streaming() {
+        true => Err(ReflectionError::Unfit(
+            "it is a method of streams, and `grpc` makes unary calls".into(),
+        )),
+        false => Ok(found),
+    }
+}
+
+/// The files of a service's descriptors with all that they import.
+async fn files(
+    channel: &Channel,
+    reflection: &str,
+    service: &str,
+) -> Result<Vec<Vec<u8>>, ReflectionError> {
+    let mut known = BTreeMap::new();
+    let mut wanted = vec![Asked {
+        file_containing_symbol: Some(service.to_owned()),
+        file_by_filename: None,
+    }];
+    while let Some(asked) = wanted.pop() {
+        let name = asked.file_by_filename.clone();
+        if name.is_some_and(|name| known.contains_key(&name)) {
+            continue;
+        }
+        for file in ask(channel, reflection, &asked).await? {
+            let head = FileHead::decode(file.as_slice());
+            let head = head.map_err(|e| ReflectionError::Unfit(e.to_string()))?;
+            wanted.extend(head.dependencies.into_iter().map(|name| Asked {
+                file_by_filename: Some(name),
+                file_containing_symbol: None,
+            }));
+            known.insert(head.name, file);
+        }
+        if known.len() > GRPC_DESCRIPTOR_FILES_MAX {
+            return Err(ReflectionError::Unfit(format!(
+                "its descriptors are more than GRPC_DESCRIPTOR_FILES_MAX ({GRPC_DESCRIPTOR_FILES_MAX}) files"
+            )));
+        }
+    }
+    Ok(known.into_values().collect())
+}
+
+async fn ask(
+    channel: &Channel,
+    reflection: &str,
+    asked: &Asked,
+) -> Result<Vec<Vec<u8>>, ReflectionError> {
+    let answer = exchange(channel, reflection, asked.encode_to_vec()).await;
+    let answer = answer.map_err(ReflectionError::Status)?;
+    let answer = Answer::decode(answer.as_slice());
+    let answer = answer.map_err(|e| ReflectionError::Unfit(e.to_string()))?;
+    match (answer.files, answer.error) {
+        (Some(files), _) => Ok(files.files),
+        (None, Some(error)) if error.code == Code::NotFound as i32 => Err(ReflectionError::Unfit(
+            format!("its reflection does not know it: {}", error.message),
+        )),
+        (None, Some(error)) => Err(ReflectionError::Status(Status::new(
+            Code::from_i32(error.code),
+            error.message,
+        ))),
+        (None, None) => Err(ReflectionError::Unfit(
+            "its reflection gives no descriptors".into(),
+        )),
+    }
+}
+
+async fn exchange(channel: &Channel, reflection: &str, asked: Vec<u8>) -> Result<Vec<u8>, Status> {
+    let mut client = channel::client(channel).await?;
+    let path = channel::path_of(format!("/{reflection}/ServerReflectionInfo"))?;
+    let asked = tonic::Request::new(futures_util::stream::iter([asked]));
+    let answers = client.streaming(asked, path, channel::Bytes).await?;
+    let answer = answers.into_inner().message().await?;
+    answer.ok_or_else(|| Status::unavailable("reflection ended without an answer"))
+}
+
+impl ReflectionError {
+    pub fn into_failure(self, what: &str, redactor: &Redactor) -> Failure {
+        match self {
+            ReflectionError::Status(status) if status.code() == Code::Unimplemented => lasting(
+                failure_type::REQUEST,
+                format!("{what} cannot be made: the server does not offer reflection"),
+            ),
+            ReflectionError::Status(status) => not_ok(&status, what, redactor),
+            ReflectionError::Unfit(why) => lasting(
+                failure_type::REQUEST,
+                format!("{what} cannot be made: {why}"),
+            ),
+        }
+    }
+}

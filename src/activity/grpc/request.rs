@@ -1,0 +1,95 @@
+//! What the `grpc` activity is asked for: its input, read and made sure of.
+
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
+use url::Url;
+
+use super::failure_type;
+use crate::activity::attempt::lasting;
+use crate::activity::http::request::{SecretReference, parse_url};
+use crate::activity::input::{entries, known_keys, read_pairs, read_timeout, table_keys};
+use crate::activity::secret::{Redactor, Secrets};
+use crate::definition::tables;
+use crate::engine::failure::Failure;
+use crate::value::{Map, Value};
+
+#[derive(Debug)]
+pub struct Request {
+    pub url: Url,
+    /// With its package.
+    pub service: String,
+    pub method: String,
+    pub message: Value,
+    pub timeout: Option<Duration>,
+    metadata: Vec<(String, String)>,
+    secrets: Vec<(String, SecretReference)>,
+}
+
+impl Request {
+    /// An error says which key is wrong and what it should be.
+    pub fn read(input: &Value) -> Result<Request, String> {
+        let map = input
+            .as_map()
+            .ok_or("a call is a mapping with at least `url`, `service` and `method`")?;
+        known_keys(map, table_keys(&tables::GRPC), "the call")?;
+        let text = |key: &str| {
+            let text = map.get(key).and_then(Value::as_str);
+            text.ok_or_else(|| format!("`{key}` is a text"))
+        };
+        let secrets = entries(map.get("secrets"), "secrets")?.into_iter();
+        let secrets = secrets
+            .map(|(name, value)| Ok((name, SecretReference::read(value, "secrets")?)))
+            .collect::<Result<_, String>>()?;
+        Ok(Request {
+            url: parse_url(text("url")?)?,
+            service: text("service")?.into(),
+            method: text("method")?.into(),
+            message: match map.get("message") {
+                None | Some(Value::Null) => Value::map(Map::default()),
+                Some(message) => message.clone(),
+            },
+            timeout: read_timeout(map.get("timeout"))?,
+            metadata: read_pairs(map.get("metadata"), "metadata")?,
+            secrets,
+        })
+    }
+
+    /// How messages call it.
+    pub fn what(&self) -> String {
+        let host = self.url.origin().ascii_serialization();
+        format!("{}/{} at {host}", self.service, self.method)
+    }
+
+    pub fn metadata(
+        &self,
+        secrets: &Secrets,
+        redactor: &mut Redactor,
+    ) -> Result<MetadataMap, Failure> {
+        let mut metadata = MetadataMap::new();
+        let mut append = |name: &str, text: &str| {
+            let key = name.parse::<AsciiMetadataKey>().ok();
+            let value = text.parse::<AsciiMetadataValue>().ok();
+            let (Some(key), Some(value)) = (key, value) else {
+                let message = format!(
+                    "the metadata `{name}` cannot be sent: names are lower-case words, texts printable ASCII"
+                );
+                return Err(lasting(failure_type::REQUEST, message));
+            };
+            metadata.append(key, value);
+            Ok(())
+        };
+        for (name, text) in &self.metadata {
+            append(name, text)?;
+        }
+        for (name, reference) in &self.secrets {
+            let secret = secrets.get(&reference.name);
+            let secret = secret.map_err(|e| Failure::application(failure_type::SECRET, e))?;
+            redactor.add(&secret);
+            let SecretReference { prefix, suffix, .. } = reference;
+            append(name, &format!("{prefix}{}{suffix}", secret.expose_secret()))?;
+        }
+        Ok(metadata)
+    }
+}

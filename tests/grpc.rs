@@ -1,0 +1,98 @@
+//! The `grpc` activity where no server answers: what it refuses, and what it says of what it cannot reach.
+#![cfg(feature = "cluster")]
+
+#[path = "support/attempt.rs"]
+mod attempt;
+
+use std::sync::Arc;
+
+use segno::activity::Activity;
+use segno::activity::grpc::Grpc;
+use segno::activity::policy::Policy;
+use segno::activity::secret::Secrets;
+use segno::engine::failure::FailureInfo;
+use segno::value::parse_json;
+use serde_json::{Value, json};
+
+/// The type, whether an attempt more may mend it, and the message.
+async fn told(request: Value) -> (String, bool, String) {
+    let refuse = ["refused.example".to_owned()];
+    let policy = Arc::new(Policy::new(&[], &refuse).unwrap());
+    let input = parse_json(request.to_string().as_bytes()).unwrap();
+    let grpc = Grpc::new(policy, Secrets::default());
+    let result = grpc.run(attempt::context("grpc"), vec![input]).await;
+    let failure = result.expect_err("it was answered");
+    match failure.info {
+        FailureInfo::Application {
+            error_type,
+            non_retryable,
+            ..
+        } => (error_type, !non_retryable, failure.message),
+        other => (format!("{other:?}"), false, failure.message),
+    }
+}
+
+fn call(url: &str, rest: Value) -> Value {
+    let mut call = json!({ "url": url, "service": "a.B", "method": "C" });
+    let rest = rest.as_object().unwrap().clone();
+    call.as_object_mut().unwrap().extend(rest);
+    call
+}
+
+#[tokio::test]
+async fn failures_say_what_is_wrong() {
+    let listener = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address =
+        |listener: &std::net::TcpListener| format!("http://{}", listener.local_addr().unwrap());
+    // Nobody listens there any more.
+    let closed = address(&listener());
+    // This one takes connections and says nothing.
+    let listening = listener();
+    let silent = address(&listening);
+    let cases = [
+        (
+            call(&closed, json!({})),
+            ("GrpcTransport", true, "did not reach the server"),
+        ),
+        (
+            call(&silent, json!({ "timeout": "200ms" })),
+            ("GrpcTimeout", true, "was not answered within 200ms"),
+        ),
+        (
+            call("https://refused.example", json!({})),
+            ("GrpcPolicy", false, "refuses the host refused.example"),
+        ),
+        (
+            call("http://169.254.169.254", json!({})),
+            ("GrpcPolicy", false, "a cloud's metadata service"),
+        ),
+        (
+            call(
+                &closed,
+                json!({ "secrets": { "authorization": "NOT_THERE" } }),
+            ),
+            ("GrpcSecret", true, "the worker has no secret `NOT_THERE`"),
+        ),
+        (
+            call(&closed, json!({ "metadata": { "a b": 1 } })),
+            ("GrpcRequest", false, "the metadata `a b` cannot be sent"),
+        ),
+        (
+            call("ftp://example.com", json!({})),
+            (
+                "GrpcRequest",
+                false,
+                "`url` begins with http:// or https://",
+            ),
+        ),
+        (
+            call(&closed, json!({ "mesage": {} })),
+            ("GrpcRequest", false, "did you mean `message`?"),
+        ),
+    ];
+    for (request, (error_type, is_retried, message)) in cases {
+        let told = told(request).await;
+        assert_eq!((&*told.0, told.1), (error_type, is_retried), "{}", told.2);
+        assert!(told.2.contains(message), "{}", told.2);
+    }
+}
