@@ -34,6 +34,8 @@ pub mod failure_type {
     pub const TIMEOUT: &str = "GrpcTimeout";
     /// The call ended with another status than OK; `details` are its code and message.
     pub const STATUS: &str = "GrpcStatus";
+    /// The answer cannot be read. Not retried, since the call had its effect.
+    pub const ANSWER: &str = "GrpcAnswer";
 }
 
 pub struct Grpc {
@@ -95,7 +97,7 @@ fn message(method: &MethodDescriptor, message: &Value, what: &str) -> Result<Vec
     Ok(sent.map_err(|e| wrong(e.to_string()))?.encode_to_vec())
 }
 
-/// The answer in proto3's JSON form, with every field that has a value of its own.
+/// The answer in proto3's JSON form, which leaves out fields that have their default value.
 fn received(
     method: &MethodDescriptor,
     answer: &[u8],
@@ -104,7 +106,7 @@ fn received(
 ) -> Result<Value, Failure> {
     let wrong = |e: String| {
         lasting(
-            failure_type::STATUS,
+            failure_type::ANSWER,
             format!("the answer of {what} cannot be read: {e}"),
         )
     };
