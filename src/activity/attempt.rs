@@ -11,6 +11,13 @@ const TIMEOUT_MARGIN: Duration = Duration::from_millis(250);
 /// A heartbeat's timeout is served by so many heartbeats.
 const HEARTBEATS_PER_TIMEOUT: u32 = 3;
 
+/// How long the attempt may take, with a time of the request's own.
+pub fn limit(context: &ActivityContext, timeout: Option<Duration>) -> Option<Duration> {
+    let of_attempt = context.start_to_close_timeout.and_then(|d| d.to_std());
+    let of_attempt = of_attempt.map(|d| d.saturating_sub(TIMEOUT_MARGIN.min(d / 10)));
+    timeout.into_iter().chain(of_attempt).min()
+}
+
 /// Does the work until it ends, its time is up or it is cancelled, and says meanwhile that it is alive.
 pub async fn guarded(
     context: &ActivityContext,
@@ -19,9 +26,7 @@ pub async fn guarded(
     late: impl FnOnce(Duration) -> Failure,
     work: impl Future<Output = Result<Value, Failure>>,
 ) -> Result<Value, Failure> {
-    let of_attempt = context.start_to_close_timeout.and_then(|d| d.to_std());
-    let of_attempt = of_attempt.map(|d| d.saturating_sub(TIMEOUT_MARGIN.min(d / 10)));
-    let limit = timeout.into_iter().chain(of_attempt).min();
+    let limit = limit(context, timeout);
     let heartbeat = context.heartbeat_timeout.and_then(|d| d.to_std());
     let heartbeats = async {
         let Some(period) = heartbeat.filter(|d| !d.is_zero()) else {

@@ -13,7 +13,7 @@ use prost_reflect::{DynamicMessage, MethodDescriptor, SerializeOptions};
 use tonic::{Code, Status};
 
 use self::request::Request;
-use super::attempt::{guarded, lasting};
+use super::attempt::{guarded, lasting, limit};
 use super::policy::Policy;
 use super::secret::{Redactor, Secrets};
 use super::{Activity, ActivityContext};
@@ -69,13 +69,14 @@ impl Activity for Grpc {
             let message = format!("{what} was not answered within {limit:?}");
             Failure::application(failure_type::TIMEOUT, message)
         };
+        let limit = limit(&context, request.timeout);
         let call = async {
             let channel = channel::connect(&self.policy, &request.url, &what).await?;
             let method = reflection::method(&channel, &request.service, &request.method).await;
             let method = method.map_err(|e| e.into_failure(&what, &redactor))?;
             let sent = message(&method, &request.message, &what)?;
             let path = format!("/{}/{}", request.service, request.method);
-            let answer = channel::unary(&channel, path, sent, metadata).await;
+            let answer = channel::unary(&channel, path, sent, metadata, limit).await;
             let answer = answer.map_err(|status| not_ok(&status, &what, &redactor))?;
             received(&method, &answer, &redactor, &what)
         };

@@ -1,6 +1,7 @@
 //! The connection of a call, to an address that the worker's policy allows, and bytes over it.
 
 use std::error::Error;
+use std::time::Duration;
 
 use prost_reflect::prost::bytes::{Buf, BufMut};
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -83,9 +84,13 @@ pub async fn unary(
     path: String,
     message: Vec<u8>,
     metadata: MetadataMap,
+    limit: Option<Duration>,
 ) -> Result<Vec<u8>, Status> {
     let mut client = client(channel).await?;
-    let request = Request::from_parts(metadata, tonic::Extensions::default(), message);
+    let mut request = Request::from_parts(metadata, tonic::Extensions::default(), message);
+    if let Some(limit) = limit {
+        request.set_timeout(limit);
+    }
     let answer = client.unary(request, path_of(path)?, Bytes).await?;
     Ok(answer.into_inner())
 }
