@@ -314,6 +314,15 @@ impl BuiltIn {
             BuiltIn::Grpc => "grpc",
         }
     }
+
+    /// The keys of its request.
+    pub fn table(self) -> &'static table::Table {
+        match self {
+            BuiltIn::Http => &tables::HTTP,
+            BuiltIn::Exec => &tables::EXEC,
+            BuiltIn::Grpc => &tables::GRPC,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]

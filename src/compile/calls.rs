@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Compiler;
 use super::options::mapping;
 use super::scope::{FunctionKind, Scope};
+use crate::definition::table::{Shape, Table};
 use crate::definition::{self, BuiltInStep, Input, Name, Started, Step};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Code, Type};
@@ -100,10 +101,11 @@ impl Compiler<'_> {
         };
         layers[2] = Some(&defaults);
         let options = self.activity_options(layers, true, scope);
+        let request = type_of_request(step.kind.table());
         Action::Activity(Box::new(program::Activity {
             activity: Code::constant_of(Value::from(step.kind.name())),
             built_in: Some(step.kind),
-            arguments: program::Arguments(vec![self.template(&step.request, scope)]),
+            arguments: program::Arguments(vec![self.fitting(&step.request, &request, scope)]),
             options,
             is_started,
             contract: None,
@@ -259,4 +261,19 @@ impl Compiler<'_> {
             version: step.version,
         }))
     }
+}
+
+/// What the keys of a request take, as far as a type says it; which keys there are was seen to as they were read.
+fn type_of_request(table: &Table) -> Type {
+    let fields = table.fields().map(|field| {
+        let value = match &field.shape {
+            Shape::TextTemplate => Type::String,
+            Shape::NumberTemplate => Type::union([Type::number(), Type::Uint]),
+            Shape::MappingTemplate | Shape::Request(_) => Type::map(Type::Dynamic, Type::Dynamic),
+            Shape::Templates => Type::list(Type::Dynamic),
+            _ => Type::Dynamic,
+        };
+        (field.name, value.nullable())
+    });
+    Type::partial(fields)
 }

@@ -115,6 +115,18 @@ impl Type {
         Type::with_fields(fields, Other::Absent)
     }
 
+    /// An object in which each of these fields may be missing, and others may be.
+    pub fn partial<N: Into<Arc<str>>>(fields: impl IntoIterator<Item = (N, Type)>) -> Type {
+        let fields = fields.into_iter().map(|(name, value)| {
+            let presence = Presence::Optional;
+            (name.into(), Field { value, presence })
+        });
+        Type::Object(Arc::new(Object {
+            fields: fields.collect(),
+            other: Other::Unlisted,
+        }))
+    }
+
     fn with_fields<N: Into<Arc<str>>>(
         fields: impl IntoIterator<Item = (N, Type)>,
         other: Other,
