@@ -67,12 +67,15 @@ pub const HTTP_REDIRECTS_MAX: u32 = 20;
 pub const HTTP_RETRY_AFTER_SECONDS_MAX: i64 = 24 * 60 * 60;
 /// The answer of a `grpc` call: what gRPC allows unless said.
 pub const GRPC_MESSAGE_SIZE_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Files of a service's descriptors, with all that they import.
+/// A service's descriptors with all that they import, and how many files these may be.
+pub const GRPC_DESCRIPTORS_SIZE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const GRPC_DESCRIPTOR_FILES_MAX: usize = 1_000;
 /// What a program that `exec` runs may write to its standard output.
 pub const EXEC_OUTPUT_SIZE_BYTES_MAX: usize = 1024 * 1024;
 /// What is kept of a program's standard error; the rest is read and dropped.
 pub const EXEC_ERROR_OUTPUT_SIZE_BYTES_MAX: usize = 64 * 1024;
+/// What a failure keeps of each output of a program: the server cuts a large failure.
+pub const EXEC_FAILURE_OUTPUT_SIZE_BYTES_MAX: usize = 4 * 1024;
 /// One secret.
 pub const SECRET_SIZE_BYTES_MAX: usize = 64 * 1024;
 /// The newest version of the language that is understood.

@@ -2,6 +2,8 @@
 
 #[path = "support/attempt.rs"]
 mod attempt;
+#[path = "support/told.rs"]
+mod told;
 
 use std::path::Path;
 
@@ -9,17 +11,23 @@ use segno::activity::exec::Exec;
 use segno::activity::secret::Secrets;
 use segno::activity::{Activity, ActivityContext};
 use segno::engine::failure::{Failure, FailureInfo};
-use segno::limits::EXEC_OUTPUT_SIZE_BYTES_MAX;
+use segno::limits::{
+    EXEC_ERROR_OUTPUT_SIZE_BYTES_MAX, EXEC_FAILURE_OUTPUT_SIZE_BYTES_MAX,
+    EXEC_OUTPUT_SIZE_BYTES_MAX,
+};
 use segno::value::{parse_json, to_json};
 use serde_json::{Value, json};
 
 use attempt::context;
+use told::told;
 
 fn exec() -> Exec {
     let secrets = Secrets {
         folder: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/http/secrets")),
     };
-    Exec::new(&["shell=/bin/sh".to_owned()], secrets).unwrap()
+    let programs = ["shell=/bin/sh".to_owned()];
+    let variables = ["ONE", "TOKEN", "A"].map(str::to_owned);
+    Exec::new(&programs, &variables, secrets).unwrap()
 }
 
 async fn run_with(context: ActivityContext, request: Value) -> Result<Value, Failure> {
@@ -35,19 +43,6 @@ async fn shell(script: &str, rest: Value) -> Result<Value, Failure> {
     run_with(context("exec"), request).await
 }
 
-/// The type, whether an attempt more may mend it, and the message.
-fn told(failed: Result<Value, Failure>) -> (String, bool, String) {
-    let failure = failed.expect_err("it succeeded");
-    match failure.info {
-        FailureInfo::Application {
-            error_type,
-            non_retryable,
-            ..
-        } => (error_type, !non_retryable, failure.message),
-        other => (format!("{other:?}"), false, failure.message),
-    }
-}
-
 #[tokio::test]
 async fn a_program_gets_its_input_and_a_small_environment() {
     let script = "cat; echo; echo $ONE $SEGNO_WORKFLOW_ID; echo ${CARGO_MANIFEST_DIR-none}; exit 3";
@@ -60,9 +55,7 @@ async fn a_program_gets_its_input_and_a_small_environment() {
 
 #[tokio::test]
 async fn secrets_reach_the_program_and_nothing_else() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/http/secrets");
-    let name = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap();
-    let name = name.file_name().into_string().unwrap();
+    let (name, _) = secret();
     let script = "test -n \"$TOKEN\" && echo \"$TOKEN\" && echo \"$TOKEN\" >&2";
     let ended = shell(script, json!({ "secrets": { "TOKEN": name } })).await;
     let expected = json!({ "exit_code": 0, "stdout": "[redacted]\n", "stderr": "[redacted]\n" });
@@ -100,7 +93,7 @@ async fn failures_say_what_is_wrong() {
             shell("true", json!({ "env": { "LD_PRELOAD": "x" } })).await,
             "ExecPolicy",
             false,
-            "the variable `LD_PRELOAD` decides which code runs",
+            "the worker does not let a definition set the variable `LD_PRELOAD`",
         ),
         (
             shell("true", json!({ "secrets": { "A": "not-there" } })).await,
@@ -134,34 +127,109 @@ async fn failures_say_what_is_wrong() {
         ),
     ];
     for (failed, error_type, is_retried, message) in cases {
-        let told = told(failed);
+        let told = told(failed.expect_err("it succeeded"));
         assert_eq!((&*told.0, told.1), (error_type, is_retried), "{}", told.2);
         assert!(told.2.contains(message), "{}", told.2);
     }
 }
 
-/// Cancelled, the program and what it began hear of it.
+/// The name of a secret, and the secret.
+fn secret() -> (&'static str, String) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/http/secrets/TOKEN");
+    let text = std::fs::read_to_string(file).unwrap();
+    ("TOKEN", text.trim_end().to_owned())
+}
+
+/// Where the rest is dropped, no part of a secret is left before it.
 #[tokio::test]
-async fn a_cancelled_program_is_asked_to_end() {
-    let folder = tempfile::tempdir().unwrap();
-    let (begun, ended) = (folder.path().join("begun"), folder.path().join("ended"));
-    let script = format!(
-        "(trap 'touch {}; exit' TERM; touch {}; while true; do sleep 0.05; done) & wait",
-        ended.display(),
-        begun.display()
-    );
+async fn a_secret_at_the_end_of_what_is_kept_goes_whole() {
+    let (name, text) = secret();
+    let before = EXEC_ERROR_OUTPUT_SIZE_BYTES_MAX - text.len() / 2;
+    let script = format!("{{ head -c {before} /dev/zero | tr '\\0' x; echo \"$TOKEN\"; }} >&2");
+    let ended = shell(&script, json!({ "secrets": { "TOKEN": name } })).await;
+    let stderr = ended.unwrap()["stderr"].as_str().unwrap().to_owned();
+    assert!(stderr.len() > before - text.len(), "{}", stderr.len());
+    assert_eq!(stderr.trim_end_matches('x'), "");
+}
+
+/// What a failure keeps is bounded: the server cuts a large one.
+#[tokio::test]
+async fn a_failure_keeps_the_end_of_the_output() {
+    let script = "head -c 100000 /dev/zero | tr '\\0' a; printf end; head -c 9000 /dev/zero | tr '\\0' b >&2; exit 1";
+    let failure = shell(script, json!({})).await.expect_err("it succeeded");
+    let FailureInfo::Application { details, .. } = &failure.info else {
+        panic!("{failure:?}");
+    };
+    let details = to_json(&details[0]).unwrap();
+    for (name, end) in [("stdout", "aend"), ("stderr", "bb")] {
+        let kept = details[name].as_str().unwrap();
+        assert!(kept.starts_with("… ") && kept.ends_with(end), "{kept}");
+        assert!(kept.len() <= EXEC_FAILURE_OUTPUT_SIZE_BYTES_MAX + "… ".len());
+    }
+    assert!(failure.message.len() < 2 * EXEC_FAILURE_OUTPUT_SIZE_BYTES_MAX);
+}
+
+/// What identifies the attempt is the worker's own, whatever it lets definitions set.
+#[tokio::test]
+async fn a_definition_cannot_pretend_to_be_another_run() {
+    let exec = Exec::new(
+        &["shell=/bin/sh".to_owned()],
+        &["SEGNO_RUN_ID".to_owned()],
+        Secrets::default(),
+    )
+    .unwrap();
+    let request = json!({
+        "command": "shell", "args": ["-c", "echo $SEGNO_RUN_ID"], "env": { "SEGNO_RUN_ID": "other" },
+    });
+    let input = parse_json(request.to_string().as_bytes()).unwrap();
+    let ended = exec.run(context("exec"), vec![input]).await.unwrap();
+    assert_eq!(to_json(&ended).unwrap()["stdout"], "run\n");
+}
+
+/// Runs a script until it has made the file `begun`, cancels it, and waits for the activity's end.
+async fn cancelled(script: &str, folder: &Path) {
     let context = context("exec");
     let cancellation = context.cancellation.clone();
+    let script = format!("cd {}; {script}", folder.display());
     let request = json!({ "command": "shell", "args": ["-c", script] });
     let run = tokio::spawn(run_with(context, request));
-    seen(&begun).await;
+    seen(&folder.join("begun")).await;
     cancellation.cancel();
     let failure = run.await.unwrap().expect_err("it succeeded");
     assert!(
         matches!(failure.info, FailureInfo::Cancelled { .. }),
         "{failure:?}"
     );
-    seen(&ended).await;
+}
+
+/// Cancelled, the program and what it began hear of it, and the attempt is over when they are.
+#[tokio::test]
+async fn a_cancelled_program_is_asked_to_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "(trap 'sleep 0.3; touch ended; exit' TERM; touch begun; while true; do sleep 0.05; done) & wait";
+    cancelled(script, folder.path()).await;
+    assert!(folder.path().join("ended").exists());
+}
+
+/// What does not listen is ended by force, and what it began with it, though the program itself is gone already.
+#[tokio::test]
+async fn what_does_not_end_is_killed() {
+    let deaf =
+        "trap '' TERM; sh -c 'echo $PPID' > pid; touch begun; while true; do sleep 0.05; done";
+    for script in [deaf.to_owned(), format!("({deaf}) > out 2> err & wait")] {
+        let folder = tempfile::tempdir().unwrap();
+        cancelled(&script, folder.path()).await;
+        let id = std::fs::read_to_string(folder.path().join("pid")).unwrap();
+        let state = std::process::Command::new("ps")
+            .args(["-o", "stat=", "-p", id.trim()])
+            .output()
+            .unwrap();
+        let state = String::from_utf8(state.stdout).unwrap();
+        assert!(
+            state.is_empty() || state.starts_with('Z'),
+            "{state}: {script}"
+        );
+    }
 }
 
 async fn seen(path: &Path) {
@@ -178,7 +246,7 @@ async fn seen(path: &Path) {
 
 #[test]
 fn the_worker_names_programs_by_absolute_paths() {
-    let wrong = |program: &str| match Exec::new(&[program.to_owned()], Secrets::default()) {
+    let wrong = |program: &str| match Exec::new(&[program.to_owned()], &[], Secrets::default()) {
         Err(message) => message,
         Ok(_) => panic!("{program} was taken"),
     };

@@ -3,6 +3,8 @@
 
 #[path = "support/attempt.rs"]
 mod attempt;
+#[path = "support/told.rs"]
+mod told;
 
 use std::sync::Arc;
 
@@ -10,26 +12,17 @@ use segno::activity::Activity;
 use segno::activity::grpc::Grpc;
 use segno::activity::policy::Policy;
 use segno::activity::secret::Secrets;
-use segno::engine::failure::FailureInfo;
 use segno::value::parse_json;
 use serde_json::{Value, json};
 
 /// The type, whether an attempt more may mend it, and the message.
-async fn told(request: Value) -> (String, bool, String) {
+async fn failed(request: Value) -> (String, bool, String) {
     let refuse = ["refused.example".to_owned()];
     let policy = Arc::new(Policy::new(&[], &refuse).unwrap());
     let input = parse_json(request.to_string().as_bytes()).unwrap();
     let grpc = Grpc::new(policy, Secrets::default());
     let result = grpc.run(attempt::context("grpc"), vec![input]).await;
-    let failure = result.expect_err("it was answered");
-    match failure.info {
-        FailureInfo::Application {
-            error_type,
-            non_retryable,
-            ..
-        } => (error_type, !non_retryable, failure.message),
-        other => (format!("{other:?}"), false, failure.message),
-    }
+    told::told(result.expect_err("it was answered"))
 }
 
 fn call(url: &str, rest: Value) -> Value {
@@ -91,7 +84,7 @@ async fn failures_say_what_is_wrong() {
         ),
     ];
     for (request, (error_type, is_retried, message)) in cases {
-        let told = told(request).await;
+        let told = failed(request).await;
         assert_eq!((&*told.0, told.1), (error_type, is_retried), "{}", told.2);
         assert!(told.2.contains(message), "{}", told.2);
     }

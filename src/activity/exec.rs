@@ -4,19 +4,20 @@
 mod process;
 mod request;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use secrecy::ExposeSecret;
+use tokio_util::sync::CancellationToken;
 
 use self::process::{Ended, Program, ProgramError};
 use self::request::{OutputKind, Request};
 use super::attempt::{guarded, lasting};
 use super::secret::{Redactor, Secrets};
-use super::{Activity, ActivityContext};
+use super::{Activity, ActivityContext, input};
 use crate::engine::failure::{Failure, FailureInfo};
-use crate::limits::EXEC_OUTPUT_SIZE_BYTES_MAX;
+use crate::limits::{EXEC_FAILURE_OUTPUT_SIZE_BYTES_MAX, EXEC_OUTPUT_SIZE_BYTES_MAX};
 use crate::value::{Map, Value, parse_json};
 
 /// The types of its failures.
@@ -42,12 +43,18 @@ const INHERITED: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"];
 
 pub struct Exec {
     programs: BTreeMap<String, PathBuf>,
+    /// What definitions may set.
+    variables: BTreeSet<String>,
     secrets: Secrets,
 }
 
 impl Exec {
-    /// The programs that may be run, as `NAME=PATH`.
-    pub fn new(programs: &[String], secrets: Secrets) -> Result<Exec, String> {
+    /// The programs that may be run, as `NAME=PATH`, and the environment variables that definitions may set for them.
+    pub fn new(
+        programs: &[String],
+        variables: &[String],
+        secrets: Secrets,
+    ) -> Result<Exec, String> {
         let mut allowed = BTreeMap::new();
         for program in programs {
             let (name, path) = program
@@ -67,6 +74,7 @@ impl Exec {
         }
         Ok(Exec {
             programs: allowed,
+            variables: variables.iter().cloned().collect(),
             secrets,
         })
     }
@@ -79,12 +87,7 @@ impl Activity for Exec {
     }
 
     async fn run(&self, context: ActivityContext, arguments: Vec<Value>) -> Result<Value, Failure> {
-        let input = arguments.first().unwrap_or(&Value::Null);
-        let request = input
-            .force()
-            .map_err(|e| e.to_string())
-            .and_then(Request::read)
-            .map_err(|e| lasting(failure_type::REQUEST, e))?;
+        let request = input::request(&arguments, Request::read, failure_type::REQUEST)?;
         let mut redactor = Redactor::default();
         let program = self.program(&context, &request, &mut redactor)?;
         let what = format!("`{}`", request.command);
@@ -92,12 +95,27 @@ impl Activity for Exec {
             let message = format!("{what} did not end within {limit:?}");
             Failure::application(failure_type::TIMEOUT, message)
         };
+        // Whether the activity is cancelled, late or dropped: the program is asked to end, and the attempt waits for that.
+        let stop = CancellationToken::new();
+        let _guard = stop.clone().drop_guard();
+        let running = program.start(stop.clone());
+        let mut running = running.map_err(|error| failed(&what, error))?;
         let work = async {
-            let ended = program.run().await;
-            let ended = ended.map_err(|error| failed(&what, error))?;
-            result(&request, &ended, &redactor, &what)
+            let ended = (&mut running).await;
+            let ended = ended.unwrap_or_else(|e| Err(ProgramError::Start(io::Error::other(e))));
+            result(
+                &request,
+                &ended.map_err(|error| failed(&what, error))?,
+                &redactor,
+                &what,
+            )
         };
-        guarded(&context, request.timeout, &what, late, work).await
+        let result = guarded(&context, request.timeout, &what, late, work).await;
+        if !running.is_finished() {
+            stop.cancel();
+            let _ = running.await;
+        }
+        result
     }
 }
 
@@ -124,23 +142,23 @@ impl Exec {
             .iter()
             .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
             .collect();
+        for (name, text) in &request.environment {
+            self.check_variable(name)?;
+            environment.insert(name.clone(), text.clone());
+        }
+        for (name, secret) in &request.secrets {
+            self.check_variable(name)?;
+            let text = secret.text(&self.secrets, redactor);
+            let text = text.map_err(|e| Failure::application(failure_type::SECRET, e))?;
+            environment.insert(name.clone(), text);
+        }
+        // Last: no definition can pretend to be another run.
         environment.extend([
             ("SEGNO_WORKFLOW_ID".to_owned(), context.workflow_id.clone()),
             ("SEGNO_RUN_ID".to_owned(), context.run_id.clone()),
             ("SEGNO_ACTIVITY_ID".to_owned(), context.activity_id.clone()),
             ("SEGNO_ATTEMPT".to_owned(), context.attempt.to_string()),
         ]);
-        let of_step = request.environment.iter().cloned();
-        for (name, text) in of_step {
-            environment.insert(allowed_variable(name)?, text);
-        }
-        for (name, secret) in &request.secrets {
-            let secret = self.secrets.get(secret);
-            let secret = secret.map_err(|e| Failure::application(failure_type::SECRET, e))?;
-            redactor.add(&secret);
-            let text = secret.expose_secret().to_owned();
-            environment.insert(allowed_variable(name.clone())?, text);
-        }
         Ok(Program {
             path: path.clone(),
             arguments: request.arguments.clone(),
@@ -148,17 +166,18 @@ impl Exec {
             input: request.input.clone(),
         })
     }
-}
 
-/// Variables that decide which code runs are the worker's own.
-fn allowed_variable(name: String) -> Result<String, Failure> {
-    let is_refused = name == "PATH" || name.starts_with("LD_") || name.starts_with("DYLD_");
-    match is_refused {
-        true => Err(lasting(
-            failure_type::POLICY,
-            format!("the variable `{name}` decides which code runs; only the worker sets it"),
-        )),
-        false => Ok(name),
+    /// Many a variable decides which code a program runs, so that none is a definition's to set unless the worker says so.
+    fn check_variable(&self, name: &str) -> Result<(), Failure> {
+        match self.variables.contains(name) {
+            true => Ok(()),
+            false => Err(lasting(
+                failure_type::POLICY,
+                format!(
+                    "the worker does not let a definition set the variable `{name}` (`segno worker --exec-env NAME`)"
+                ),
+            )),
+        }
     }
 }
 
@@ -183,7 +202,11 @@ fn result(
     redactor: &Redactor,
     what: &str,
 ) -> Result<Value, Failure> {
-    let stderr = redactor.text(&String::from_utf8_lossy(&ended.stderr));
+    let stderr = match ended.is_stderr_cut {
+        true => redactor.bytes_of_cut(&ended.stderr),
+        false => redactor.bytes(&ended.stderr),
+    };
+    let stderr = String::from_utf8_lossy(&stderr).into_owned();
     let code = ended.code.filter(|code| request.success.contains(code));
     let Some(code) = code else {
         return Err(no_success(ended, &stderr, redactor, what));
@@ -205,6 +228,16 @@ fn result(
     ])))
 }
 
+/// The end says most: what went wrong comes last.
+fn last_part(text: &str) -> String {
+    if text.len() <= EXEC_FAILURE_OUTPUT_SIZE_BYTES_MAX {
+        return text.to_owned();
+    }
+    let cut = text.len() - EXEC_FAILURE_OUTPUT_SIZE_BYTES_MAX;
+    let start = (cut..).find(|&at| text.is_char_boundary(at));
+    format!("… {}", &text[start.unwrap_or(cut)..])
+}
+
 fn no_success(ended: &Ended, stderr: &str, redactor: &Redactor, what: &str) -> Failure {
     let how = match (ended.code, ended.signal) {
         (Some(code), _) => format!("exit code {code}"),
@@ -216,10 +249,11 @@ fn no_success(ended: &Ended, stderr: &str, redactor: &Redactor, what: &str) -> F
     let details = Value::map(Map::from_iter([
         ("exit_code", number(ended.code)),
         ("signal", number(ended.signal)),
-        ("stdout", Value::from(stdout)),
-        ("stderr", Value::from(stderr)),
+        ("stdout", Value::from(last_part(&stdout))),
+        ("stderr", Value::from(last_part(stderr))),
     ]));
-    let last_line = stderr.lines().rfind(|line| !line.trim().is_empty());
+    let last_line = last_part(stderr);
+    let last_line = last_line.lines().rfind(|line| !line.trim().is_empty());
     let why = last_line.map_or(String::new(), |line| format!(": {}", line.trim()));
     Failure::new(
         format!("{what} ended with {how}{why}"),

@@ -6,6 +6,7 @@ mod reflection;
 mod request;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use prost_reflect::prost::Message;
@@ -16,8 +17,9 @@ use self::request::Request;
 use super::attempt::{guarded, lasting, limit};
 use super::policy::Policy;
 use super::secret::{Redactor, Secrets};
-use super::{Activity, ActivityContext};
+use super::{Activity, ActivityContext, input};
 use crate::engine::failure::{Failure, FailureInfo};
+use crate::limits::PAYLOAD_SIZE_BYTES_MAX;
 use crate::value::{Map, Value, from_json, to_json};
 
 /// The types of its failures.
@@ -56,12 +58,7 @@ impl Activity for Grpc {
     }
 
     async fn run(&self, context: ActivityContext, arguments: Vec<Value>) -> Result<Value, Failure> {
-        let input = arguments.first().unwrap_or(&Value::Null);
-        let request = input
-            .force()
-            .map_err(|e| e.to_string())
-            .and_then(Request::read)
-            .map_err(|e| lasting(failure_type::REQUEST, e))?;
+        let request = input::request(&arguments, Request::read, failure_type::REQUEST)?;
         let mut redactor = Redactor::default();
         let metadata = request.metadata(&self.secrets, &mut redactor)?;
         let what = request.what();
@@ -70,13 +67,15 @@ impl Activity for Grpc {
             Failure::application(failure_type::TIMEOUT, message)
         };
         let limit = limit(&context, request.timeout);
+        let begun = Instant::now();
         let call = async {
             let channel = channel::connect(&self.policy, &request.url, &what).await?;
-            let method = reflection::method(&channel, &request.service, &request.method).await;
+            let method = reflection::method(&channel, &request, &metadata).await;
             let method = method.map_err(|e| e.into_failure(&what, &redactor))?;
             let sent = message(&method, &request.message, &what)?;
             let path = format!("/{}/{}", request.service, request.method);
-            let answer = channel::unary(&channel, path, sent, metadata, limit).await;
+            let left = limit.map(|limit| limit.saturating_sub(begun.elapsed()));
+            let answer = channel::unary(&channel, path, sent, metadata, left).await;
             let answer = answer.map_err(|status| not_ok(&status, &what, &redactor))?;
             received(&method, &answer, &redactor, &what)
         };
@@ -117,6 +116,12 @@ fn received(
     let json = message.serialize_with_options(serde_json::value::Serializer, &options);
     let json = json.map_err(|e| wrong(e.to_string()))?;
     let value = from_json(&json).map_err(|e| wrong(e.to_string()))?;
+    let size = json.to_string().len();
+    if size > PAYLOAD_SIZE_BYTES_MAX {
+        return Err(wrong(format!(
+            "as JSON it takes {size} bytes, more than PAYLOAD_SIZE_BYTES_MAX ({PAYLOAD_SIZE_BYTES_MAX})"
+        )));
+    }
     Ok(redactor.value(&value))
 }
 

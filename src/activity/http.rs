@@ -23,7 +23,7 @@ use self::status::{Verdict, retry_after};
 use super::attempt::{guarded, lasting};
 use super::policy::Policy;
 use super::secret::{Redactor, Secrets};
-use super::{Activity, ActivityContext};
+use super::{Activity, ActivityContext, input};
 use crate::engine::failure::{Failure, FailureInfo};
 use crate::limits::{HTTP_REDIRECTS_MAX, HTTP_RESPONSE_SIZE_BYTES_MAX};
 use crate::value::Value;
@@ -69,12 +69,7 @@ impl Activity for Http {
     }
 
     async fn run(&self, context: ActivityContext, arguments: Vec<Value>) -> Result<Value, Failure> {
-        let input = arguments.first().unwrap_or(&Value::Null);
-        let request = input
-            .force()
-            .map_err(|e| e.to_string())
-            .and_then(Request::read);
-        let request = request.map_err(|e| lasting(failure_type::REQUEST, e))?;
+        let request = input::request(&arguments, Request::read, failure_type::REQUEST)?;
         let mut redactor = Redactor::default();
         let prepared =
             Prepared::new(&request, &self.secrets, &mut redactor).map_err(|e| match e {

@@ -1,7 +1,20 @@
 //! Reads parts that the requests of the built-in activities have in common. An error says which key is wrong.
 
+use super::attempt::lasting;
 use crate::definition::table::Table;
+use crate::engine::failure::Failure;
 use crate::value::{Duration, Key, Map, Value, to_json_string};
+
+/// The request that an activity was given; a wrong one is a failure of that type, which no further attempt mends.
+pub fn request<R>(
+    arguments: &[Value],
+    read: impl FnOnce(&Value) -> Result<R, String>,
+    error_type: &str,
+) -> Result<R, Failure> {
+    let input = arguments.first().unwrap_or(&Value::Null);
+    let input = input.force().map_err(|e| e.to_string());
+    input.and_then(read).map_err(|e| lasting(error_type, e))
+}
 
 pub fn table_keys(table: &'static Table) -> Vec<&'static str> {
     table.fields().map(|field| field.name).collect()

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::input::known_keys;
 use crate::limits::SECRET_SIZE_BYTES_MAX;
 use crate::value::{Key, Map, Value};
 
@@ -70,6 +71,51 @@ impl Secrets {
     }
 }
 
+/// A secret by its name, with what stands around it.
+#[derive(Debug)]
+pub struct SecretReference {
+    pub name: String,
+    pub prefix: String,
+    pub suffix: String,
+}
+
+impl SecretReference {
+    pub fn read(value: &Value, place: &str) -> Result<SecretReference, String> {
+        if let Some(name) = value.as_str() {
+            return Ok(SecretReference {
+                name: name.to_owned(),
+                prefix: String::new(),
+                suffix: String::new(),
+            });
+        }
+        let wrong = || format!("`{place}` takes a secret's name, or {{ name, prefix, suffix }}");
+        let map = value.as_map().ok_or_else(wrong)?;
+        let known = vec!["name", "prefix", "suffix"];
+        known_keys(map, known, &format!("`{place}`"))?;
+        let text = |key: &str| match map.get(key) {
+            None => Ok(String::new()),
+            Some(value) => value.as_str().map(str::to_owned).ok_or_else(wrong),
+        };
+        Ok(SecretReference {
+            name: map
+                .get("name")
+                .and_then(Value::as_str)
+                .ok_or_else(wrong)?
+                .to_owned(),
+            prefix: text("prefix")?,
+            suffix: text("suffix")?,
+        })
+    }
+
+    /// The text with the secret in it, which the redactor takes out of everything from now on.
+    pub fn text(&self, secrets: &Secrets, redactor: &mut Redactor) -> Result<String, String> {
+        let secret = secrets.get(&self.name)?;
+        redactor.add(&secret);
+        let (prefix, suffix) = (&self.prefix, &self.suffix);
+        Ok(format!("{prefix}{}{suffix}", secret.expose_secret()))
+    }
+}
+
 /// Takes the secrets that an attempt used out of texts and values, in each form in which they may come back.
 #[derive(Default)]
 pub struct Redactor {
@@ -110,6 +156,14 @@ impl Redactor {
                 false => text,
             }
         })
+    }
+
+    /// Of a text whose end was cut off: what may be the beginning of a secret goes too.
+    pub fn bytes_of_cut(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut bytes = self.bytes(bytes);
+        let longest = self.forms.first().map_or(1, |f| f.expose_secret().len());
+        bytes.truncate((bytes.len() + 1).saturating_sub(longest));
+        bytes
     }
 
     pub fn bytes(&self, bytes: &[u8]) -> Vec<u8> {

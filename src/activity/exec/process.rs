@@ -1,4 +1,4 @@
-//! A program's process: what goes in, what comes out, and its end, which it is asked for when nobody waits any more.
+//! A program's process: what goes in, what comes out, and its end, for which it can be asked.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::{EXEC_ERROR_OUTPUT_SIZE_BYTES_MAX, EXEC_OUTPUT_SIZE_BYTES_MAX};
 
-/// From the request to end (SIGTERM) to the end by force (SIGKILL).
-const GRACE: Duration = Duration::from_secs(5);
+/// From the request to end (SIGTERM) to the end by force (SIGKILL): less than the worker waits for a cancelled activity.
+const GRACE: Duration = Duration::from_secs(4);
 
 pub struct Program {
     pub path: PathBuf,
@@ -27,6 +28,8 @@ pub struct Ended {
     pub signal: Option<i32>,
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
+    /// There was more of it.
+    pub is_stderr_cut: bool,
 }
 
 pub enum ProgramError {
@@ -36,15 +39,13 @@ pub enum ProgramError {
 }
 
 impl Program {
-    /// Runs it to its end. Where this future is dropped, the process and all that it began are ended.
-    pub async fn run(self) -> Result<Ended, ProgramError> {
+    /// Begins it. What comes back ends with the process, which is asked to end once `stop` fires.
+    pub fn start(
+        self,
+        stop: CancellationToken,
+    ) -> Result<JoinHandle<Result<Ended, ProgramError>>, ProgramError> {
         let child = self.spawn().map_err(ProgramError::Start)?;
-        let dropped = CancellationToken::new();
-        let _guard = dropped.clone().drop_guard();
-        let supervised = tokio::spawn(supervise(child, self.input, dropped));
-        supervised
-            .await
-            .unwrap_or_else(|e| Err(ProgramError::Start(io::Error::other(e))))
+        Ok(tokio::spawn(supervise(child, self.input, stop)))
     }
 
     fn spawn(&self) -> io::Result<Child> {
@@ -63,12 +64,11 @@ impl Program {
     }
 }
 
-/// Serves the process until it has ended. Once nobody waits for it, it is asked to end; what it still writes is read, so
-/// that it can.
+/// Serves the process until it has ended. While it is asked to end, what it still writes is read, so that it can.
 async fn supervise(
     child: Child,
     input: Vec<u8>,
-    dropped: CancellationToken,
+    stop: CancellationToken,
 ) -> Result<Ended, ProgramError> {
     let id = child.id();
     let ended = exchange(child, input);
@@ -80,13 +80,16 @@ async fn supervise(
             }
             return ended;
         }
-        () = dropped.cancelled() => signal_group(id, false),
+        () = stop.cancelled() => signal_group(id, false),
     }
-    match tokio::time::timeout(GRACE, &mut ended).await {
+    let in_time = tokio::time::timeout(GRACE, &mut ended).await;
+    // The program may be gone and what it began not: the group has its id as long as one of it is there.
+    signal_group(id, true);
+    match in_time {
         Ok(ended) => ended,
         Err(_) => {
-            signal_group(id, true);
-            ended.await
+            let killed = tokio::time::timeout(GRACE, ended).await;
+            killed.unwrap_or_else(|e| Err(ProgramError::Start(io::Error::other(e))))
         }
     }
 }
@@ -112,22 +115,26 @@ async fn exchange(mut child: Child, input: Vec<u8>) -> Result<Ended, ProgramErro
         }
     };
     let errors = async {
-        let mut kept = Vec::new();
+        let (mut kept, mut dropped) = (Vec::new(), 0);
         if let Some(stderr) = stderr {
             let mut bounded = stderr.take(EXEC_ERROR_OUTPUT_SIZE_BYTES_MAX as u64);
             let _ = bounded.read_to_end(&mut kept).await;
             // The rest is read, so that the program does not wait for room.
-            let _ = tokio::io::copy(&mut bounded.into_inner(), &mut tokio::io::sink()).await;
+            let mut rest = bounded.into_inner();
+            let read = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await;
+            dropped = read.unwrap_or_default();
         }
-        Ok(kept)
+        Ok((kept, dropped > 0))
     };
     let status = async { child.wait().await.map_err(ProgramError::Start) };
-    let ((), stdout, stderr, status) = tokio::try_join!(feed, output, errors, status)?;
+    let ((), stdout, (stderr, is_stderr_cut), status) =
+        tokio::try_join!(feed, output, errors, status)?;
     Ok(Ended {
         code: status.code(),
         signal: signal_of(status),
         stdout,
         stderr,
+        is_stderr_cut,
     })
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::activity::input::{
     entries, known_keys, read_pairs, read_timeout, scalar_text, table_keys,
 };
+use crate::activity::secret::SecretReference;
 use crate::definition::tables;
 use crate::value::{Map, Value, to_json_string};
 
@@ -15,8 +16,8 @@ pub struct Request {
     pub arguments: Vec<String>,
     pub input: Vec<u8>,
     pub environment: Vec<(String, String)>,
-    /// Variables with the names of their secrets.
-    pub secrets: Vec<(String, String)>,
+    /// Variables that are secrets.
+    pub secrets: Vec<(String, SecretReference)>,
     pub output: OutputKind,
     /// The exit codes of success.
     pub success: Vec<i32>,
@@ -96,12 +97,11 @@ fn read_environment(value: Option<&Value>) -> Result<Vec<(String, String)>, Stri
     sound.collect()
 }
 
-fn read_secrets(map: &Map) -> Result<Vec<(String, String)>, String> {
+fn read_secrets(map: &Map) -> Result<Vec<(String, SecretReference)>, String> {
     let entries = entries(map.get("secrets"), "secrets")?.into_iter();
     let named = entries.map(|(name, secret)| {
-        let secret = secret.as_str();
-        let secret = secret.ok_or_else(|| format!("`secrets.{name}` is a secret's name"))?;
-        Ok((variable(name)?, secret.to_owned()))
+        let secret = SecretReference::read(secret, "secrets")?;
+        Ok((variable(name)?, secret))
     });
     named.collect()
 }

@@ -73,7 +73,9 @@ fn endpoint(url: &Url, address: std::net::SocketAddr) -> Result<Endpoint, tonic:
     };
     match (url.scheme(), url.host_str()) {
         ("https", Some(host)) => {
-            endpoint.tls_config(ClientTlsConfig::new().with_native_roots().domain_name(host))
+            // Brackets belong to the URL's form of an address, not to the name in a certificate.
+            let name = host.trim_matches(['[', ']']);
+            endpoint.tls_config(ClientTlsConfig::new().with_native_roots().domain_name(name))
         }
         _ => Ok(endpoint),
     }
@@ -145,5 +147,22 @@ impl Decoder for Bytes {
         let mut item = vec![0; from.remaining()];
         from.copy_to_slice(&mut item);
         Ok(Some(item))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_addresses_can_stand_in_a_certificate() {
+        for url in [
+            "https://example.com",
+            "https://127.0.0.1:1",
+            "https://[::1]:1",
+        ] {
+            let made = endpoint(&url.parse().unwrap(), ([127, 0, 0, 1], 1).into());
+            assert!(made.is_ok(), "{url}: {made:?}");
+        }
     }
 }

@@ -2,18 +2,20 @@
 //!
 //! They are asked for at each attempt, so that a server's new version is known at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use prost_reflect::prost::{self, Message};
 use prost_reflect::{DescriptorPool, MethodDescriptor};
+use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
+use super::request::Request;
 use super::{channel, failure_type, not_ok};
 use crate::activity::attempt::lasting;
 use crate::activity::secret::Redactor;
 use crate::engine::failure::Failure;
-use crate::limits::GRPC_DESCRIPTOR_FILES_MAX;
+use crate::limits::{GRPC_DESCRIPTOR_FILES_MAX, GRPC_DESCRIPTORS_SIZE_BYTES_MAX};
 
 const SERVICES: [&str; 2] = [
     "grpc.reflection.v1.ServerReflection",
@@ -66,14 +68,21 @@ struct FileHead {
     dependencies: Vec<String>,
 }
 
+/// A server that asks every caller who it is asks here too: the call's own metadata goes along.
 pub async fn method(
     channel: &Channel,
-    service: &str,
-    method: &str,
+    request: &Request,
+    metadata: &MetadataMap,
 ) -> Result<MethodDescriptor, ReflectionError> {
-    let files = match files(channel, SERVICES[0], service).await {
+    let (service, method) = (request.service.as_str(), request.method.as_str());
+    let ask_by = |reflection| Server {
+        channel,
+        reflection,
+        metadata,
+    };
+    let files = match ask_by(SERVICES[0]).files(service).await {
         Err(ReflectionError::Status(status)) if status.code() == Code::Unimplemented => {
-            files(channel, SERVICES[1], service).await?
+            ask_by(SERVICES[1]).files(service).await?
         }
         files => files?,
     };
@@ -100,71 +109,85 @@ pub async fn method(
     }
 }
 
-/// The files of a service's descriptors with all that they import.
-async fn files(
-    channel: &Channel,
-    reflection: &str,
-    service: &str,
-) -> Result<Vec<Vec<u8>>, ReflectionError> {
-    let mut known = BTreeMap::new();
-    let mut wanted = vec![Asked {
-        file_containing_symbol: Some(service.to_owned()),
-        file_by_filename: None,
-    }];
-    while let Some(asked) = wanted.pop() {
-        let name = asked.file_by_filename.clone();
-        if name.is_some_and(|name| known.contains_key(&name)) {
-            continue;
-        }
-        for file in ask(channel, reflection, &asked).await? {
-            let head = FileHead::decode(file.as_slice());
-            let head = head.map_err(|e| ReflectionError::Unfit(e.to_string()))?;
-            wanted.extend(head.dependencies.into_iter().map(|name| Asked {
-                file_by_filename: Some(name),
-                file_containing_symbol: None,
-            }));
-            known.insert(head.name, file);
-        }
-        if known.len() > GRPC_DESCRIPTOR_FILES_MAX {
-            return Err(ReflectionError::Unfit(format!(
-                "its descriptors are more than GRPC_DESCRIPTOR_FILES_MAX ({GRPC_DESCRIPTOR_FILES_MAX}) files"
-            )));
-        }
-    }
-    Ok(known.into_values().collect())
+/// Whom to ask, by which version of the protocol.
+struct Server<'a> {
+    channel: &'a Channel,
+    reflection: &'static str,
+    metadata: &'a MetadataMap,
 }
 
-async fn ask(
-    channel: &Channel,
-    reflection: &str,
-    asked: &Asked,
-) -> Result<Vec<Vec<u8>>, ReflectionError> {
-    let answer = exchange(channel, reflection, asked.encode_to_vec()).await;
-    let answer = answer.map_err(ReflectionError::Status)?;
-    let answer = Answer::decode(answer.as_slice());
-    let answer = answer.map_err(|e| ReflectionError::Unfit(e.to_string()))?;
-    match (answer.files, answer.error) {
-        (Some(files), _) => Ok(files.files),
-        (None, Some(error)) if error.code == Code::NotFound as i32 => Err(ReflectionError::Unfit(
-            format!("its reflection does not know it: {}", error.message),
-        )),
-        (None, Some(error)) => Err(ReflectionError::Status(Status::new(
-            Code::from_i32(error.code),
-            error.message,
-        ))),
-        (None, None) => Err(ReflectionError::Unfit(
-            "its reflection gives no descriptors".into(),
-        )),
+impl Server<'_> {
+    /// The files of a service's descriptors with all that they import.
+    async fn files(&self, service: &str) -> Result<Vec<Vec<u8>>, ReflectionError> {
+        let by_name = |name| Asked {
+            file_by_filename: Some(name),
+            file_containing_symbol: None,
+        };
+        let mut known: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        let mut size_bytes = 0;
+        // What was asked for is not asked for again, whatever the answers call themselves.
+        let mut asked = BTreeSet::new();
+        let mut wanted = vec![Asked {
+            file_by_filename: None,
+            file_containing_symbol: Some(service.to_owned()),
+        }];
+        while let Some(next) = wanted.pop() {
+            for file in self.ask(&next).await? {
+                let head = FileHead::decode(file.as_slice());
+                let head = head.map_err(|e| ReflectionError::Unfit(e.to_string()))?;
+                if known.contains_key(&head.name) {
+                    continue;
+                }
+                size_bytes += file.len();
+                known.insert(head.name.clone(), file);
+                asked.insert(head.name);
+                let new = head.dependencies.into_iter();
+                wanted.extend(new.filter(|name| asked.insert(name.clone())).map(by_name));
+            }
+            if size_bytes > GRPC_DESCRIPTORS_SIZE_BYTES_MAX
+                || asked.len() > GRPC_DESCRIPTOR_FILES_MAX
+            {
+                return Err(ReflectionError::Unfit(format!(
+                    "its descriptors are more than GRPC_DESCRIPTORS_SIZE_BYTES_MAX ({GRPC_DESCRIPTORS_SIZE_BYTES_MAX} bytes) or GRPC_DESCRIPTOR_FILES_MAX ({GRPC_DESCRIPTOR_FILES_MAX} files)"
+                )));
+            }
+        }
+        Ok(known.into_values().collect())
     }
-}
 
-async fn exchange(channel: &Channel, reflection: &str, asked: Vec<u8>) -> Result<Vec<u8>, Status> {
-    let mut client = channel::client(channel).await?;
-    let path = channel::path_of(format!("/{reflection}/ServerReflectionInfo"))?;
-    let asked = tonic::Request::new(futures_util::stream::iter([asked]));
-    let answers = client.streaming(asked, path, channel::Bytes).await?;
-    let answer = answers.into_inner().message().await?;
-    answer.ok_or_else(|| Status::unavailable("reflection ended without an answer"))
+    async fn ask(&self, asked: &Asked) -> Result<Vec<Vec<u8>>, ReflectionError> {
+        let answer = self.exchange(asked.encode_to_vec()).await;
+        let answer = answer.map_err(ReflectionError::Status)?;
+        let answer = Answer::decode(answer.as_slice());
+        let answer = answer.map_err(|e| ReflectionError::Unfit(e.to_string()))?;
+        match (answer.files, answer.error) {
+            (Some(files), _) => Ok(files.files),
+            (None, Some(error)) if error.code == Code::NotFound as i32 => {
+                Err(ReflectionError::Unfit(format!(
+                    "its reflection does not know it: {}",
+                    error.message
+                )))
+            }
+            (None, Some(error)) => Err(ReflectionError::Status(Status::new(
+                Code::from_i32(error.code),
+                error.message,
+            ))),
+            (None, None) => Err(ReflectionError::Unfit(
+                "its reflection gives no descriptors".into(),
+            )),
+        }
+    }
+
+    async fn exchange(&self, asked: Vec<u8>) -> Result<Vec<u8>, Status> {
+        let mut client = channel::client(self.channel).await?;
+        let path = channel::path_of(format!("/{}/ServerReflectionInfo", self.reflection))?;
+        let asked = futures_util::stream::iter([asked]);
+        let metadata = self.metadata.clone();
+        let asked = tonic::Request::from_parts(metadata, tonic::Extensions::default(), asked);
+        let answers = client.streaming(asked, path, channel::Bytes).await?;
+        let answer = answers.into_inner().message().await?;
+        answer.ok_or_else(|| Status::unavailable("reflection ended without an answer"))
+    }
 }
 
 impl ReflectionError {

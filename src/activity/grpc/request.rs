@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 use url::Url;
 
 use super::failure_type;
 use crate::activity::attempt::lasting;
-use crate::activity::http::request::{SecretReference, parse_url};
+use crate::activity::http::request::parse_url;
 use crate::activity::input::{entries, known_keys, read_pairs, read_timeout, table_keys};
-use crate::activity::secret::{Redactor, Secrets};
+use crate::activity::secret::{Redactor, SecretReference, Secrets};
 use crate::definition::tables;
 use crate::engine::failure::Failure;
 use crate::value::{Map, Value};
@@ -84,11 +83,9 @@ impl Request {
             append(name, text)?;
         }
         for (name, reference) in &self.secrets {
-            let secret = secrets.get(&reference.name);
-            let secret = secret.map_err(|e| Failure::application(failure_type::SECRET, e))?;
-            redactor.add(&secret);
-            let SecretReference { prefix, suffix, .. } = reference;
-            append(name, &format!("{prefix}{}{suffix}", secret.expose_secret()))?;
+            let text = reference.text(secrets, redactor);
+            let text = text.map_err(|e| Failure::application(failure_type::SECRET, e))?;
+            append(name, &text)?;
         }
         Ok(metadata)
     }

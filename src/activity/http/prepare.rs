@@ -2,11 +2,11 @@
 
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use url::Url;
 
-use super::request::{Body, Request, SecretReference, parse_url};
-use crate::activity::secret::{Redactor, Secrets};
+use super::request::{Body, Request, parse_url};
+use crate::activity::secret::{Redactor, SecretReference, Secrets};
 use crate::value::{Map, Value, to_json_string};
 
 pub struct Prepared {
@@ -63,17 +63,9 @@ impl Prepared {
 
 impl Filler<'_> {
     fn get(&mut self, reference: &SecretReference) -> Result<String, PrepareError> {
-        let secret = self
-            .secrets
-            .get(&reference.name)
-            .map_err(PrepareError::Secret)?;
-        self.redactor.add(&secret);
-        Ok(format!(
-            "{}{}{}",
-            reference.prefix,
-            secret.expose_secret(),
-            reference.suffix
-        ))
+        reference
+            .text(self.secrets, self.redactor)
+            .map_err(PrepareError::Secret)
     }
 
     fn url(&mut self, reference: &SecretReference) -> Result<Url, PrepareError> {

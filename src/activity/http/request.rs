@@ -10,6 +10,7 @@ use super::status::{Statuses, Verdicts};
 use crate::activity::input::{
     entries, known_keys, read_pairs, read_timeout, scalar_text, table_keys,
 };
+use crate::activity::secret::SecretReference;
 use crate::definition::tables;
 use crate::limits::{HTTP_REDIRECTS_MAX, HTTP_RESPONSE_SIZE_BYTES_MAX, PAYLOAD_SIZE_BYTES_MAX};
 use crate::value::{Map, Value};
@@ -63,13 +64,6 @@ pub struct SecretPlaces {
     /// By JSON Pointer; of a form, by the field's name.
     pub body: Vec<(String, SecretReference)>,
     pub basic_auth: Option<(String, SecretReference)>,
-}
-
-#[derive(Debug)]
-pub struct SecretReference {
-    pub name: String,
-    pub prefix: String,
-    pub suffix: String,
 }
 
 impl Request {
@@ -187,35 +181,6 @@ impl SecretPlaces {
             ));
         }
         Ok(places)
-    }
-}
-
-impl SecretReference {
-    pub fn read(value: &Value, place: &str) -> Result<SecretReference, String> {
-        if let Some(name) = value.as_str() {
-            return Ok(SecretReference {
-                name: name.to_owned(),
-                prefix: String::new(),
-                suffix: String::new(),
-            });
-        }
-        let wrong = || format!("`{place}` takes a secret's name, or {{ name, prefix, suffix }}");
-        let map = value.as_map().ok_or_else(wrong)?;
-        let known = vec!["name", "prefix", "suffix"];
-        known_keys(map, known, &format!("`{place}`"))?;
-        let text = |key: &str| match map.get(key) {
-            None => Ok(String::new()),
-            Some(value) => value.as_str().map(str::to_owned).ok_or_else(wrong),
-        };
-        Ok(SecretReference {
-            name: map
-                .get("name")
-                .and_then(Value::as_str)
-                .ok_or_else(wrong)?
-                .to_owned(),
-            prefix: text("prefix")?,
-            suffix: text("suffix")?,
-        })
     }
 }
 

@@ -61,6 +61,9 @@ struct PolicyArgs {
     /// A program that `exec` may run, by a name of the worker's choice; may be given several times [default: none]
     #[arg(long, value_name = "NAME=PATH")]
     exec_allow: Vec<String>,
+    /// An environment variable that definitions may set for these programs; may be given several times [default: none]
+    #[arg(long, value_name = "NAME")]
+    exec_env: Vec<String>,
     /// A folder in which the file NAME holds the secret NAME; else it is the environment's SEGNO_SECRET_NAME
     #[arg(long, value_name = "FOLDER")]
     secrets_dir: Option<PathBuf>,
@@ -174,12 +177,14 @@ impl ServeArgs {
             http_allow,
             http_refuse,
             exec_allow,
+            exec_env,
             secrets_dir,
         } = &self.policy;
         let permissions = activity::Permissions {
             hosts: http_allow,
             hosts_refused: http_refuse,
             programs: exec_allow,
+            variables: exec_env,
             secrets_folder: secrets_dir.clone(),
         };
         activity::built_in(permissions).map_err(CliError::usage)
