@@ -71,6 +71,8 @@ pub struct Permissions<'a> {
     pub hosts_refused: &'a [String],
     /// Programs that they may run, as `NAME=PATH`.
     pub programs: &'a [String],
+    /// Environment variables that definitions may set for these.
+    pub variables: &'a [String],
     pub secrets_folder: Option<PathBuf>,
 }
 
@@ -85,7 +87,11 @@ pub fn built_in(permissions: Permissions<'_>) -> Result<Vec<Arc<dyn Activity>>, 
         Arc::new(http::Http::new(policy.clone(), secrets.clone())?),
         #[cfg(feature = "cluster")]
         Arc::new(grpc::Grpc::new(policy, secrets.clone())),
-        Arc::new(exec::Exec::new(permissions.programs, secrets)?),
+        Arc::new(exec::Exec::new(
+            permissions.programs,
+            permissions.variables,
+            secrets,
+        )?),
     ])
 }
 
