@@ -130,6 +130,7 @@ impl<'a> Compiler<'a> {
             description: definition.description.as_ref().map(|d| d.value.clone()),
             task_queue: definition.task_queue.as_ref().map(|q| q.value.clone()),
             history: definition.history,
+            versioning_behavior: definition.versioning_behavior,
             state,
             main,
             queries,

@@ -9,8 +9,8 @@ pub mod tables;
 pub use parse::{Document, parse};
 
 use crate::engine::command::{
-    ActivityCancellationType, ChildCancellationType, LogLevel, ParentClosePolicy,
-    WorkflowIdReusePolicy,
+    ActivityCancellationType, ChildCancellationType, InitialVersioningBehavior, LogLevel,
+    ParentClosePolicy, VersioningBehavior, WorkflowIdReusePolicy,
 };
 use crate::expression::{Expression, Template};
 use crate::source::{Range, Spanned};
@@ -42,6 +42,7 @@ pub struct Definition {
     pub start: StartOptions,
     pub schedules: Vec<Schedule>,
     pub history: History,
+    pub versioning_behavior: Option<VersioningBehavior>,
 }
 
 /// A file that others `use`: shared types, contracts and blocks; it defines no workflow.
@@ -502,6 +503,7 @@ pub struct ContinueAsNewStep {
     pub search_attributes: Option<Template>,
     /// `definition`: stay with the run's bundle, or take what is newest then.
     pub version: ContinuedVersion,
+    pub initial_versioning_behavior: Option<InitialVersioningBehavior>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

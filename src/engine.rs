@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 pub use calls::DEFINITION_HEADER;
 pub use carry::STATE_HEADER;
-use command::{ActivityTimeouts, Command, CommandKind, ScheduleLocalActivity};
+use command::{ActivityTimeouts, Command, CommandKind, ScheduleLocalActivity, VersioningBehavior};
 use evaluate::one_value;
 use failure::Failure;
 use job::{Activation, EncodedBundle, Initialize, Job, Resolution, Update};
@@ -142,6 +142,11 @@ impl Instance {
         }
         commands.retain(|command| matches!(command.kind, CommandKind::RespondToQuery { .. }));
         commands
+    }
+
+    /// What its definition says, once it is known.
+    pub fn versioning_behavior(&self) -> Option<VersioningBehavior> {
+        self.loaded.as_ref()?.program.versioning_behavior
     }
 
     /// The run's state as bytes, to be continued by [`Instance::restore`]; `None` before its program is known.

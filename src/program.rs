@@ -8,8 +8,8 @@ use crate::definition::{
     BuiltIn, ContinuedVersion, History, OnCompensationFailure, OnFailure, WorkflowIdConflictPolicy,
 };
 use crate::engine::command::{
-    ActivityCancellationType, ChildCancellationType, LogLevel, ParentClosePolicy,
-    WorkflowIdReusePolicy,
+    ActivityCancellationType, ChildCancellationType, InitialVersioningBehavior, LogLevel,
+    ParentClosePolicy, VersioningBehavior, WorkflowIdReusePolicy,
 };
 use crate::expression::Code;
 use crate::source::{Range, Sources};
@@ -39,6 +39,7 @@ pub struct Program {
     pub description: Option<Arc<str>>,
     pub task_queue: Option<Arc<str>>,
     pub history: History,
+    pub versioning_behavior: Option<VersioningBehavior>,
     /// Evaluated in order when a run begins; `input` is in scope.
     pub state: Vec<(Arc<str>, Code)>,
     pub main: Function,
@@ -392,6 +393,7 @@ pub struct ContinueAsNew {
     pub memo: Option<Code>,
     pub search_attributes: Option<Code>,
     pub version: ContinuedVersion,
+    pub initial_versioning_behavior: Option<InitialVersioningBehavior>,
 }
 
 #[derive(Debug)]

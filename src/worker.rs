@@ -3,19 +3,14 @@
 mod activation;
 mod activities;
 mod completion;
+mod options;
 mod programs;
 mod replay;
 mod workflows;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use temporalio_common::worker::WorkerTaskTypes;
-use temporalio_sdk_core::{
-    PollError, PollerBehavior, Worker as CoreWorker, WorkerConfig, WorkerVersioningStrategy,
-    init_worker,
-};
+use temporalio_sdk_core::{PollError, Worker as CoreWorker, init_worker};
 use tokio_util::sync::CancellationToken;
 
 use crate::activity::Activity;
@@ -23,43 +18,15 @@ use crate::client::{ClientError, ResolvedSettings};
 use crate::payload::Codec;
 use crate::registry::Registry;
 use crate::telemetry::{self, TelemetryError};
+pub use options::{
+    Deployment, Pollers, RESOURCE_BASED_SLOTS_DEFAULT, SLOTS_DEFAULT, SlotCounts, Slots,
+    WorkerOptions,
+};
 pub use replay::replay;
 
 use activities::Activities;
+use options::core_config;
 use programs::ProgramCache;
-
-#[derive(Debug, Clone)]
-pub struct WorkerOptions {
-    pub task_queue: String,
-    /// Runs kept in memory between their workflow tasks; 0 replays a run from its history for every task.
-    pub max_cached_workflows: usize,
-    pub max_concurrent_workflow_tasks: usize,
-    pub max_concurrent_activities: usize,
-    pub max_concurrent_local_activities: usize,
-    /// How many calls wait for workflow tasks at once; `None` lets the server advise.
-    pub workflow_task_pollers: Option<usize>,
-    pub activity_task_pollers: Option<usize>,
-    /// How long activities may go on when the worker is asked to stop, before they are cancelled.
-    pub graceful_shutdown_period: Duration,
-    /// Where to serve metrics for Prometheus.
-    pub metrics_address: Option<SocketAddr>,
-}
-
-impl WorkerOptions {
-    pub fn new(task_queue: impl Into<String>) -> Self {
-        WorkerOptions {
-            task_queue: task_queue.into(),
-            max_cached_workflows: 2000,
-            max_concurrent_workflow_tasks: 100,
-            max_concurrent_activities: 100,
-            max_concurrent_local_activities: 100,
-            workflow_task_pollers: None,
-            activity_task_pollers: None,
-            graceful_shutdown_period: Duration::from_secs(10),
-            metrics_address: None,
-        }
-    }
-}
 
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
@@ -83,6 +50,8 @@ struct Host {
     registry: Arc<dyn Registry>,
     programs: ProgramCache,
     codec: Codec,
+    /// Whether workers have versions.
+    is_versioned: bool,
 }
 
 /// Serves until `shutdown` fires, then lets what runs come to its end.
@@ -110,6 +79,7 @@ pub async fn run(
         programs: ProgramCache::new(registry.clone()),
         registry,
         codec: Codec::default(),
+        is_versioned: options.deployment.is_some(),
     });
     let activities = Activities::new(activities, host.registry.clone());
     tracing::info!(
@@ -141,38 +111,4 @@ pub async fn run(
     workflows?;
     activities?;
     Ok(())
-}
-
-fn core_config(namespace: &str, options: &WorkerOptions) -> Result<WorkerConfig, String> {
-    // Without a cache core holds one run at a time, and drops its local activities where another run's task waits.
-    let workflow_tasks = match options.max_cached_workflows {
-        0 => 1,
-        _ => options.max_concurrent_workflow_tasks,
-    };
-    WorkerConfig::builder()
-        .namespace(namespace)
-        .task_queue(options.task_queue.clone())
-        .task_types(WorkerTaskTypes {
-            enable_nexus: false,
-            ..WorkerTaskTypes::all()
-        })
-        .versioning_strategy(WorkerVersioningStrategy::None {
-            build_id: String::new(),
-        })
-        .max_cached_workflows(options.max_cached_workflows)
-        .max_outstanding_workflow_tasks(workflow_tasks)
-        .max_outstanding_activities(options.max_concurrent_activities)
-        .max_outstanding_local_activities(options.max_concurrent_local_activities)
-        .maybe_workflow_task_poller_behavior(
-            options
-                .workflow_task_pollers
-                .map(PollerBehavior::SimpleMaximum),
-        )
-        .maybe_activity_task_poller_behavior(
-            options
-                .activity_task_pollers
-                .map(PollerBehavior::SimpleMaximum),
-        )
-        .graceful_shutdown_period(options.graceful_shutdown_period)
-        .build()
 }

@@ -19,5 +19,11 @@ mod scenarios;
 #[path = "cluster/start.rs"]
 mod start;
 mod support;
+#[path = "cluster/tuning.rs"]
+mod tuning;
+#[path = "cluster/two_workers.rs"]
+mod two_workers;
 #[path = "cluster/ui.rs"]
 mod ui;
+#[path = "cluster/versions.rs"]
+mod versions;

@@ -13,6 +13,7 @@ mod replay;
 mod result;
 mod signal;
 mod start;
+mod tuning;
 mod update;
 mod worker;
 

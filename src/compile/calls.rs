@@ -259,6 +259,7 @@ impl Compiler<'_> {
                 scope,
             ),
             version: step.version,
+            initial_versioning_behavior: step.initial_versioning_behavior,
         }))
     }
 }

@@ -369,6 +369,7 @@ impl Machine<'_> {
                 .as_ref()
                 .map(|p| self.retry_policy(routine, p))
                 .transpose()?,
+            initial_versioning_behavior: next.initial_versioning_behavior,
         })
     }
 

@@ -225,4 +225,21 @@ pub struct ContinueAsNew {
     pub search_attributes: BTreeMap<String, Payload>,
     pub headers: BTreeMap<String, Payload>,
     pub retry_policy: Option<RetryPolicy>,
+    pub initial_versioning_behavior: Option<InitialVersioningBehavior>,
+}
+
+/// Which version's workers a run is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersioningBehavior {
+    /// The version that its first task was for, to the end.
+    Pinned,
+    /// The version that is current or ramping when its next task is due.
+    AutoUpgrade,
+}
+
+/// Which version's workers a continuation begins on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum InitialVersioningBehavior {
+    AutoUpgrade,
+    UseRampingVersion,
 }

@@ -8,12 +8,13 @@ use temporalio_protos::coresdk::workflow_commands as proto;
 use temporalio_protos::coresdk::workflow_commands::workflow_command::Variant;
 use temporalio_protos::coresdk::workflow_commands::{query_result, update_response};
 use temporalio_protos::temporal::api::common::v1 as common;
+use temporalio_protos::temporal::api::enums::v1 as enums;
 use temporalio_protos::temporal::api::sdk::v1::UserMetadata;
 
 use crate::engine::command::{
     ActivityCancellationType, ChildCancellationType, Command, CommandKind, ContinueAsNew,
-    ParentClosePolicy, Priority, ScheduleActivity, ScheduleLocalActivity, ScheduleNexus,
-    SignalTarget, StartChild,
+    InitialVersioningBehavior, ParentClosePolicy, Priority, ScheduleActivity,
+    ScheduleLocalActivity, ScheduleNexus, SignalTarget, StartChild, VersioningBehavior,
 };
 use crate::engine::failure::Failure;
 use crate::payload::{
@@ -275,7 +276,20 @@ fn nexus(schedule: ScheduleNexus) -> proto::ScheduleNexusOperation {
     }
 }
 
+pub fn behavior_to_proto(behavior: VersioningBehavior) -> enums::VersioningBehavior {
+    match behavior {
+        VersioningBehavior::Pinned => enums::VersioningBehavior::Pinned,
+        VersioningBehavior::AutoUpgrade => enums::VersioningBehavior::AutoUpgrade,
+    }
+}
+
 fn continue_as_new(next: ContinueAsNew) -> proto::ContinueAsNewWorkflowExecution {
+    use enums::ContinueAsNewVersioningBehavior as Initial;
+    let initial = match next.initial_versioning_behavior {
+        None => Initial::Unspecified,
+        Some(InitialVersioningBehavior::AutoUpgrade) => Initial::AutoUpgrade,
+        Some(InitialVersioningBehavior::UseRampingVersion) => Initial::UseRampingVersion,
+    };
     proto::ContinueAsNewWorkflowExecution {
         workflow_type: next.workflow_type,
         task_queue: next.task_queue,
@@ -286,6 +300,7 @@ fn continue_as_new(next: ContinueAsNew) -> proto::ContinueAsNewWorkflowExecution
         headers: fields(next.headers),
         search_attributes: search_attributes(next.search_attributes),
         retry_policy: next.retry_policy.map(retry_policy_to_proto),
+        initial_versioning_behavior: initial.into(),
         ..Default::default()
     }
 }

@@ -11,8 +11,9 @@ use temporalio_protos::temporal::api::history::v1::{
 use temporalio_sdk_core::init_replay_worker;
 use temporalio_sdk_core::replay::{HistoryForReplay, ReplayWorkerInput};
 
+use super::options::core_config;
 use super::programs::ProgramCache;
-use super::{Host, WorkerError, WorkerOptions, core_config, workflows};
+use super::{Host, WorkerError, WorkerOptions, workflows};
 use crate::payload::Codec;
 use crate::registry::{Entry, Registry};
 
@@ -48,6 +49,7 @@ pub async fn replay(history: History, namespace: &str) -> Result<Option<String>,
         programs: ProgramCache::new(registry.clone()),
         registry,
         codec: Codec::default(),
+        is_versioned: false,
     });
     let wrong = Mutex::new(None);
     let evicted = |_: &str, reason: EvictionReason, message: &str| {

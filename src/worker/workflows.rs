@@ -9,13 +9,14 @@ use temporalio_protos::coresdk::workflow_activation::remove_from_cache::Eviction
 use temporalio_protos::coresdk::workflow_completion::{
     Failure as TaskFailed, Success, WorkflowActivationCompletion, workflow_activation_completion,
 };
+use temporalio_protos::temporal::api::enums::v1::VersioningBehavior as ProtoBehavior;
 use temporalio_sdk_core::PollError;
 use tokio::task::JoinSet;
 
 use super::Host;
 use super::activation::{Surroundings, activation_from_proto, eviction};
-use super::completion::command_to_proto;
-use crate::engine::command::{Command, CommandKind, LogLevel};
+use super::completion::{behavior_to_proto, command_to_proto};
+use crate::engine::command::{Command, CommandKind, LogLevel, VersioningBehavior};
 use crate::engine::failure::Failure;
 use crate::engine::{Instance, TaskFailure};
 use crate::payload::failure_to_proto;
@@ -59,7 +60,7 @@ impl Host {
         let run_id = activation.run_id.clone();
         let mut completion = match self.codec.decode(&mut activation).await {
             Ok(()) => match self.drive(activation, &instance) {
-                Ok(commands) => self.success(run_id, commands),
+                Ok((commands, behavior)) => self.success(run_id, commands, behavior),
                 Err(failure) => failed(run_id, &failure.0),
             },
             Err(error) => failed(run_id, &error.to_string()),
@@ -76,7 +77,7 @@ impl Host {
         &self,
         activation: WorkflowActivation,
         instance: &Mutex<Instance>,
-    ) -> Result<Vec<Command>, TaskFailure> {
+    ) -> Result<(Vec<Command>, Option<VersioningBehavior>), TaskFailure> {
         let run_id = activation.run_id.clone();
         let is_replaying = activation.is_replaying;
         let newest = |workflow_type: &str| self.registry.newest(workflow_type).map(|e| e.bundle);
@@ -101,14 +102,24 @@ impl Host {
                 .iter()
                 .for_each(|command| log(&run_id, &command.kind));
         }
-        Ok(commands)
+        Ok((commands, instance.versioning_behavior()))
     }
 
-    fn success(&self, run_id: String, commands: Vec<Command>) -> WorkflowActivationCompletion {
+    fn success(
+        &self,
+        run_id: String,
+        commands: Vec<Command>,
+        behavior: Option<VersioningBehavior>,
+    ) -> WorkflowActivationCompletion {
         let commands = commands.into_iter();
         let commands = commands.filter_map(|command| command_to_proto(command, &self.namespace));
+        // The server refuses the word from a worker without a version.
+        let behavior = behavior.filter(|_| self.is_versioned);
         let success = Success {
             commands: commands.collect(),
+            versioning_behavior: behavior
+                .map_or(ProtoBehavior::Unspecified, behavior_to_proto)
+                .into(),
             ..Default::default()
         };
         WorkflowActivationCompletion {

@@ -19,6 +19,7 @@ pub struct Worker {
     pub task_queue: String,
     definitions: PathBuf,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     process: Mutex<Option<Child>>,
     logs: tempfile::NamedTempFile,
 }
@@ -30,11 +31,38 @@ impl Worker {
     }
 
     pub fn on(cluster: &'static Cluster, definitions: &Path, arguments: &[&str]) -> Worker {
+        let task_queue = cluster.unique("queue");
+        Worker::of_queue(cluster, task_queue, definitions, arguments, &[])
+    }
+
+    /// With environment variables.
+    pub fn with(definitions: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Worker {
+        let cluster = Cluster::get();
+        let task_queue = cluster.unique("queue");
+        Worker::of_queue(cluster, task_queue, definitions, arguments, environment)
+    }
+
+    /// Another process on the same task queue, with arguments of its own.
+    pub fn beside(&self, arguments: &[&str]) -> Worker {
+        let task_queue = self.task_queue.clone();
+        Worker::of_queue(self.cluster, task_queue, &self.definitions, arguments, &[])
+    }
+
+    fn of_queue(
+        cluster: &'static Cluster,
+        task_queue: String,
+        definitions: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Worker {
+        let text = |text: &&str| (*text).to_owned();
+        let environment = environment.iter().map(|(n, v)| (text(n), text(v)));
         let worker = Worker {
             cluster,
-            task_queue: cluster.unique("queue"),
+            task_queue,
             definitions: definitions.to_owned(),
-            arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
+            arguments: arguments.iter().map(text).collect(),
+            environment: environment.collect(),
             process: Mutex::default(),
             logs: tempfile::NamedTempFile::new().unwrap(),
         };
@@ -58,6 +86,7 @@ impl Worker {
             .current_dir(root())
             .env("TEMPORAL_ADDRESS", &self.cluster.address)
             .env("NO_COLOR", "1")
+            .envs(self.environment.iter().map(|(n, v)| (n, v)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(logs)
@@ -68,10 +97,15 @@ impl Worker {
 
     /// SIGKILL, no word of farewell; then another takes its place.
     pub fn kill_and_restart(&self) {
+        self.kill();
+        self.begin();
+    }
+
+    /// SIGKILL, and nothing takes its place.
+    pub fn kill(&self) {
         let mut child = self.process.lock().unwrap().take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
-        self.begin();
     }
 
     /// SIGTERM, and its exit code.

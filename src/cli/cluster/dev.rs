@@ -140,7 +140,7 @@ async fn serve(
     let activities = args.serve.activities()?;
     worker::run(
         settings,
-        args.serve.options(),
+        args.serve.options()?,
         registry,
         activities,
         shutdown,

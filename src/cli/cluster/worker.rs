@@ -9,12 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::TASK_QUEUE_DEFAULT;
 use super::connection::ConnectionArgs;
+use super::tuning::{TuningArgs, VersionArgs};
 use crate::activity::{self, Activity};
 use crate::cli::output::{CliError, End, Output};
 use crate::registry::{Change, Folder, Registry};
 use crate::report::{Format, Report};
 use crate::telemetry::{LogFormat, LogLevel, init_logs};
-use crate::value::Duration;
 use crate::worker::{self, WorkerOptions};
 
 #[derive(Debug, Args)]
@@ -45,6 +45,8 @@ pub struct ServeArgs {
     #[command(flatten)]
     tuning: TuningArgs,
     #[command(flatten)]
+    version: VersionArgs,
+    #[command(flatten)]
     logs: LogArgs,
 }
 
@@ -67,32 +69,6 @@ struct PolicyArgs {
     /// A folder in which the file NAME holds the secret NAME; else it is the environment's SEGNO_SECRET_NAME
     #[arg(long, value_name = "FOLDER")]
     secrets_dir: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Tuning")]
-struct TuningArgs {
-    /// Runs kept in memory between their workflow tasks; 0 replays a run for each task
-    #[arg(long, value_name = "COUNT", default_value_t = 2000)]
-    max_cached_workflows: usize,
-    /// Workflow tasks worked on at once
-    #[arg(long, value_name = "COUNT", default_value_t = 100)]
-    max_concurrent_workflow_tasks: usize,
-    /// Activities run at once
-    #[arg(long, value_name = "COUNT", default_value_t = 100)]
-    max_concurrent_activities: usize,
-    /// Local activities run at once
-    #[arg(long, value_name = "COUNT", default_value_t = 100)]
-    max_concurrent_local_activities: usize,
-    /// Calls that wait for workflow tasks at once [default: as the server advises]
-    #[arg(long, value_name = "COUNT")]
-    workflow_task_pollers: Option<usize>,
-    /// Calls that wait for activities at once [default: as the server advises]
-    #[arg(long, value_name = "COUNT")]
-    activity_task_pollers: Option<usize>,
-    /// How long activities may go on after SIGTERM or Ctrl-C, before they are cancelled
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = Duration::parse)]
-    graceful_shutdown_period: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -131,7 +107,7 @@ pub async fn run(args: WorkerArgs, _: Output) -> Result<End, CliError> {
     let registry = args.serve.registry()?;
     let shutdown = CancellationToken::new();
     tokio::spawn(cancel_on_signal(shutdown.clone()));
-    let options = args.serve.options();
+    let options = args.serve.options()?;
     worker::run(
         &settings,
         options,
@@ -190,20 +166,12 @@ impl ServeArgs {
         activity::built_in(permissions).map_err(CliError::usage)
     }
 
-    pub fn options(&self) -> WorkerOptions {
-        let tuning = &self.tuning;
+    pub fn options(&self) -> Result<WorkerOptions, CliError> {
         let mut options = WorkerOptions::new(self.task_queue.clone());
-        options.max_cached_workflows = tuning.max_cached_workflows;
-        options.max_concurrent_workflow_tasks = tuning.max_concurrent_workflow_tasks;
-        options.max_concurrent_activities = tuning.max_concurrent_activities;
-        options.max_concurrent_local_activities = tuning.max_concurrent_local_activities;
-        options.workflow_task_pollers = tuning.workflow_task_pollers;
-        options.activity_task_pollers = tuning.activity_task_pollers;
+        self.tuning.apply(&mut options)?;
+        options.deployment = self.version.deployment()?;
         options.metrics_address = self.logs.metrics_address;
-        if let Some(period) = tuning.graceful_shutdown_period.to_std() {
-            options.graceful_shutdown_period = period;
-        }
-        options
+        Ok(options)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::definition::{
     Wait, tables,
 };
 use crate::diagnostic::Diagnostic;
-use crate::engine::command::LogLevel;
+use crate::engine::command::{InitialVersioningBehavior, LogLevel};
 use crate::source::{Range, Spanned};
 use crate::value::Duration;
 use crate::yaml::{Data, Entry, Node};
@@ -515,6 +515,12 @@ impl Parser {
                 Some(choice) if choice.value == "pinned" => ContinuedVersion::Pinned,
                 _ => ContinuedVersion::Latest,
             },
+            initial_versioning_behavior: self.choice(&fields, "initial_versioning_behavior").map(
+                |choice| match choice.value {
+                    "auto_upgrade" => InitialVersioningBehavior::AutoUpgrade,
+                    _ => InitialVersioningBehavior::UseRampingVersion,
+                },
+            ),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::definition::{
     Schema, tables,
 };
 use crate::diagnostic::Diagnostic;
+use crate::engine::command::VersioningBehavior;
 use crate::source::Spanned;
 use crate::value::Value;
 use crate::yaml::{Data, Node};
@@ -44,6 +45,12 @@ impl Parser {
                 Some(choice) if choice.value == "automatic" => History::Automatic,
                 _ => History::Manual,
             },
+            versioning_behavior: self.choice(&fields, "versioning_behavior").map(|choice| {
+                match choice.value {
+                    "pinned" => VersioningBehavior::Pinned,
+                    _ => VersioningBehavior::AutoUpgrade,
+                }
+            }),
         })
     }
 

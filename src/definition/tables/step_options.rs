@@ -140,6 +140,14 @@ pub static CONTINUED_VERSIONS: &[Choice] = &[
     choice("pinned", "the run's own"),
 ];
 
+static INITIAL_VERSIONING_BEHAVIORS: &[Choice] = &[
+    choice(
+        "auto_upgrade",
+        "the version that is current, or ramping for this workflow id",
+    ),
+    choice("use_ramping_version", "the version that is ramping"),
+];
+
 pub static CONTINUE_AS_NEW: Table = Table {
     name: "continue_as_new",
     groups: &[
@@ -183,6 +191,12 @@ pub static CONTINUE_AS_NEW: Table = Table {
                 "Which definition the new run is bound to.",
             )
             .default("`latest`"),
+            field(
+                "initial_versioning_behavior",
+                Shape::OneOf(INITIAL_VERSIONING_BEHAVIORS),
+                "Which worker version the new run begins on where workers have versions.",
+            )
+            .default("of a pinned run its own, else the current one"),
         ],
     ],
 };

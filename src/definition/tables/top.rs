@@ -21,6 +21,17 @@ static HISTORIES: &[Choice] = &[
     ),
 ];
 
+static VERSIONING_BEHAVIORS: &[Choice] = &[
+    choice(
+        "pinned",
+        "a run stays with the worker version that it began on",
+    ),
+    choice(
+        "auto_upgrade",
+        "its next workflow task goes to the version that is current then",
+    ),
+];
+
 const VERSION: Field = field("segno", Shape::Version, "The version of the language: 1.").required();
 const USE: Field = field(
     "use",
@@ -119,6 +130,12 @@ pub static DEFINITION: Table = Table {
             "What happens when the history grows long.",
         )
         .default("`manual`"),
+        field(
+            "versioning_behavior",
+            Shape::OneOf(VERSIONING_BEHAVIORS),
+            "Which workers its runs go to where workers have versions.",
+        )
+        .default("the worker's, with `--versioning-behavior`"),
     ]],
 };
 

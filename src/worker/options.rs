@@ -1,0 +1,253 @@
+//! A worker's options: what it serves, how much at once, as which version; and what they are for Temporal's core.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use temporalio_common::worker::{
+    VersioningBehavior as CoreBehavior, WorkerDeploymentOptions, WorkerDeploymentVersion,
+    WorkerTaskTypes,
+};
+use temporalio_sdk_core::{
+    PollerBehavior, ResourceBasedSlotsOptions, ResourceBasedTunerConfig, ResourceSlotOptions,
+    SlotKind, SlotSupplierOptions, TunerHolderOptions, WorkerConfig, WorkerVersioningStrategy,
+};
+
+use crate::engine::command::VersioningBehavior;
+
+/// Slots that each kind of task has if nobody says how many.
+pub const SLOTS_DEFAULT: usize = 100;
+
+/// The same where the machine's load decides: the bound that it never passes.
+pub const RESOURCE_BASED_SLOTS_DEFAULT: usize = 500;
+
+/// What official SDKs give out whatever the load, and how slowly they add slots of activities.
+const WORKFLOW_TASK_SLOTS_MIN: usize = 5;
+const ACTIVITY_SLOTS_MIN: usize = 1;
+const ACTIVITY_RAMP_THROTTLE: Duration = Duration::from_millis(50);
+
+/// Calls that wait for tasks when an autoscaled worker begins.
+const POLLERS_INITIAL: usize = 5;
+
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    pub task_queue: String,
+    /// Runs kept in memory between their workflow tasks; 0 replays a run from its history for every task.
+    pub max_cached_workflows: usize,
+    pub slots: Slots,
+    /// How many calls wait for workflow tasks at once; `None` lets the server advise.
+    pub workflow_task_pollers: Option<Pollers>,
+    pub activity_task_pollers: Option<Pollers>,
+    /// Activities that this worker begins a second at most.
+    pub max_activities_per_second: Option<f64>,
+    /// Activities that the server hands out a second from the task queue, to all its workers.
+    pub max_task_queue_activities_per_second: Option<f64>,
+    /// How long a workflow task waits for the worker that has the run in its cache.
+    pub sticky_queue_schedule_to_start_timeout: Duration,
+    pub max_heartbeat_throttle_interval: Duration,
+    pub default_heartbeat_throttle_interval: Duration,
+    /// How long activities may go on when the worker is asked to stop, before they are cancelled.
+    pub graceful_shutdown_period: Duration,
+    /// The version that the worker is of; `None` for a worker without versions.
+    pub deployment: Option<Deployment>,
+    /// Where to serve metrics for Prometheus.
+    pub metrics_address: Option<SocketAddr>,
+}
+
+/// How many tasks of each kind are worked on at once.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Slots {
+    Fixed(SlotCounts),
+    /// As many as keep the machine below its targets, each a share from 0 to 1, and no more than the counts.
+    ResourceBased {
+        target_memory_usage: f64,
+        target_cpu_usage: f64,
+        most: SlotCounts,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotCounts {
+    pub workflow_tasks: usize,
+    pub activities: usize,
+    pub local_activities: usize,
+}
+
+/// How many calls wait for tasks at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pollers {
+    Fixed(usize),
+    /// As the server asks for, between the two.
+    Autoscaled {
+        min: usize,
+        max: usize,
+    },
+}
+
+/// A version of a worker deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    pub name: String,
+    pub build_id: String,
+    /// Of runs whose definition does not say.
+    pub versioning_behavior: VersioningBehavior,
+}
+
+impl WorkerOptions {
+    pub fn new(task_queue: impl Into<String>) -> Self {
+        WorkerOptions {
+            task_queue: task_queue.into(),
+            max_cached_workflows: 2000,
+            slots: Slots::Fixed(SlotCounts::all(SLOTS_DEFAULT)),
+            workflow_task_pollers: None,
+            activity_task_pollers: None,
+            max_activities_per_second: None,
+            max_task_queue_activities_per_second: None,
+            sticky_queue_schedule_to_start_timeout: Duration::from_secs(10),
+            max_heartbeat_throttle_interval: Duration::from_secs(60),
+            default_heartbeat_throttle_interval: Duration::from_secs(30),
+            graceful_shutdown_period: Duration::from_secs(10),
+            deployment: None,
+            metrics_address: None,
+        }
+    }
+}
+
+impl SlotCounts {
+    /// The same number of each kind.
+    pub fn all(count: usize) -> Self {
+        SlotCounts {
+            workflow_tasks: count,
+            activities: count,
+            local_activities: count,
+        }
+    }
+}
+
+impl Pollers {
+    fn to_core(self) -> PollerBehavior {
+        match self {
+            Pollers::Fixed(count) => PollerBehavior::SimpleMaximum(count),
+            Pollers::Autoscaled { min, max } => PollerBehavior::Autoscaling {
+                minimum: min,
+                maximum: max,
+                initial: POLLERS_INITIAL.clamp(min, max),
+            },
+        }
+    }
+}
+
+impl Slots {
+    fn to_core(self, is_cached: bool) -> Result<TunerHolderOptions, String> {
+        let (most, resources) = match self {
+            Slots::Fixed(counts) => (counts, None),
+            Slots::ResourceBased {
+                target_memory_usage,
+                target_cpu_usage,
+                most,
+            } => {
+                let options = ResourceBasedSlotsOptions::builder()
+                    .target_mem_usage(target_memory_usage)
+                    .target_cpu_usage(target_cpu_usage)
+                    .build();
+                (most, Some(ResourceBasedTunerConfig::Options(options)))
+            }
+        };
+        let is_fixed = resources.is_none();
+        // Without a cache core holds one run at a time, and drops its local activities where another run's task waits.
+        let workflow_tasks = match is_cached {
+            false => SlotSupplierOptions::FixedSize { slots: 1 },
+            true => supplier(
+                is_fixed,
+                WORKFLOW_TASK_SLOTS_MIN,
+                most.workflow_tasks,
+                Duration::ZERO,
+            ),
+        };
+        let ramp = ACTIVITY_RAMP_THROTTLE;
+        TunerHolderOptions::builder()
+            .workflow_slot_options(workflow_tasks)
+            .activity_slot_options(supplier(
+                is_fixed,
+                ACTIVITY_SLOTS_MIN,
+                most.activities,
+                ramp,
+            ))
+            .local_activity_slot_options(supplier(
+                is_fixed,
+                ACTIVITY_SLOTS_MIN,
+                most.local_activities,
+                ramp,
+            ))
+            .maybe_resource_based_config(resources)
+            .build()
+    }
+}
+
+fn supplier<K: SlotKind>(
+    is_fixed: bool,
+    min: usize,
+    max: usize,
+    ramp: Duration,
+) -> SlotSupplierOptions<K> {
+    match is_fixed {
+        true => SlotSupplierOptions::FixedSize { slots: max },
+        false => {
+            SlotSupplierOptions::ResourceBased(ResourceSlotOptions::new(min.min(max), max, ramp))
+        }
+    }
+}
+
+impl Deployment {
+    fn to_core(&self) -> WorkerVersioningStrategy {
+        let version = WorkerDeploymentVersion::builder()
+            .deployment_name(self.name.clone())
+            .build_id(self.build_id.clone())
+            .build();
+        let options = WorkerDeploymentOptions::new(version)
+            .use_worker_versioning(true)
+            .default_versioning_behavior(behavior_to_core(self.versioning_behavior))
+            .build();
+        WorkerVersioningStrategy::WorkerDeploymentBased(options)
+    }
+}
+
+fn behavior_to_core(behavior: VersioningBehavior) -> CoreBehavior {
+    match behavior {
+        VersioningBehavior::Pinned => CoreBehavior::Pinned,
+        VersioningBehavior::AutoUpgrade => CoreBehavior::AutoUpgrade,
+    }
+}
+
+pub(super) fn core_config(
+    namespace: &str,
+    options: &WorkerOptions,
+) -> Result<WorkerConfig, String> {
+    let tuner = options.slots.to_core(options.max_cached_workflows > 0)?;
+    let tuner = tuner.build_tuner_holder().map_err(|e| e.to_string())?;
+    let versioning = match &options.deployment {
+        Some(deployment) => deployment.to_core(),
+        None => WorkerVersioningStrategy::None {
+            build_id: String::new(),
+        },
+    };
+    WorkerConfig::builder()
+        .namespace(namespace)
+        .task_queue(options.task_queue.clone())
+        .task_types(WorkerTaskTypes {
+            enable_nexus: false,
+            ..WorkerTaskTypes::all()
+        })
+        .versioning_strategy(versioning)
+        .max_cached_workflows(options.max_cached_workflows)
+        .tuner(Arc::new(tuner))
+        .maybe_workflow_task_poller_behavior(options.workflow_task_pollers.map(Pollers::to_core))
+        .maybe_activity_task_poller_behavior(options.activity_task_pollers.map(Pollers::to_core))
+        .maybe_max_worker_activities_per_second(options.max_activities_per_second)
+        .maybe_max_task_queue_activities_per_second(options.max_task_queue_activities_per_second)
+        .sticky_queue_schedule_to_start_timeout(options.sticky_queue_schedule_to_start_timeout)
+        .max_heartbeat_throttle_interval(options.max_heartbeat_throttle_interval)
+        .default_heartbeat_throttle_interval(options.default_heartbeat_throttle_interval)
+        .graceful_shutdown_period(options.graceful_shutdown_period)
+        .build()
+}

@@ -1,0 +1,140 @@
+//! Worker deployment versions: which worker a run's tasks go to when the current version moves, and when one is ramping.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::support::cluster::{Cluster, temporal};
+use super::support::run::Run;
+use super::support::worker::{Worker, Workflow, count};
+use super::support::{root, until};
+
+const SIGNAL: &str = "step";
+
+/// A worker deployment, ruled by the official command line.
+struct Deployment {
+    name: String,
+}
+
+impl Deployment {
+    fn temporal(&self, arguments: &[&str]) -> Run {
+        let mut command = Command::new(temporal());
+        command
+            .args(["worker", "deployment"])
+            .args(arguments)
+            .args(["--output", "json", "--address", &Cluster::get().address]);
+        Run::of(&mut command)
+    }
+
+    /// Routes by a command's arguments, as soon as the server knows the version's workers and until all of it has heard.
+    fn route(&self, arguments: &[&str]) {
+        until("a version's worker", || {
+            let named = ["--deployment-name", &self.name, "--yes"];
+            let routed = self.temporal(&[arguments, &named].concat());
+            (routed.code == 0).then_some(())
+        });
+        until("the end of the change", || {
+            let described = self.temporal(&["describe", "--name", &self.name]);
+            let described = described.ok().json();
+            let state = &described["routingConfigUpdateState"];
+            (!state.to_string().to_lowercase().contains("inprogress")).then_some(())
+        });
+    }
+
+    fn worker(&self, build_id: &str, beside: Option<&Worker>) -> Worker {
+        let arguments = ["--deployment-name", &self.name, "--build-id", build_id];
+        match beside {
+            Some(worker) => worker.beside(&arguments),
+            None => Worker::start(&root().join("tests/cluster/versions"), &arguments),
+        }
+    }
+}
+
+/// The builds that did a run's workflow tasks, and its behaviour as the last of them had it.
+fn tasks(events: &[Value]) -> (Vec<String>, Value) {
+    let done = events
+        .iter()
+        .map(|event| &event["workflowTaskCompletedEventAttributes"]);
+    let done: Vec<&Value> = done.filter(|task| task.is_object()).collect();
+    let builds = done
+        .iter()
+        .filter_map(|task| task["deploymentVersion"]["buildId"].as_str());
+    (
+        builds.map(str::to_owned).collect(),
+        done.last()
+            .map_or(Value::Null, |t| t["versioningBehavior"].clone()),
+    )
+}
+
+fn until_tasks(workflow: &Workflow<'_>, run_id: Option<&str>, tasks: usize) -> Vec<Value> {
+    until("a workflow task", || {
+        let events = workflow.history(run_id);
+        let done = count(&events, "EVENT_TYPE_WORKFLOW_TASK_COMPLETED");
+        (done >= tasks).then_some(events)
+    })
+}
+
+#[test]
+fn a_pinned_run_stays_with_its_version_and_another_moves() {
+    let deployment = Deployment {
+        name: Cluster::get().unique("shop"),
+    };
+    let one = deployment.worker("one", None);
+    let two = deployment.worker("two", Some(&one));
+    deployment.route(&["set-current-version", "--build-id", "one"]);
+
+    let [pinned, moving, trampoline] = ["pinned", "moving", "trampoline"]
+        .map(|name| one.launch(&format!("versions-{name}"), &json!({ "runs": 2 })));
+    for workflow in [&pinned, &moving, &trampoline] {
+        until_tasks(workflow, None, 1);
+    }
+    deployment.route(&["set-current-version", "--build-id", "two"]);
+    for workflow in [&pinned, &moving, &trampoline] {
+        workflow.signal(SIGNAL, &Value::Null);
+    }
+    // Pinned to a version whose worker is replaced, and the other replayed on its new version.
+    one.kill_and_restart();
+    for workflow in [&pinned, &moving] {
+        until_tasks(workflow, None, 2);
+        workflow.signal(SIGNAL, &Value::Null);
+        assert_eq!(workflow.result(), json!(2));
+    }
+    let (builds, behavior) = tasks(&pinned.history(None));
+    assert_eq!(behavior, "VERSIONING_BEHAVIOR_PINNED");
+    assert!(builds.iter().all(|build| build == "one"), "{builds:?}");
+    let (builds, behavior) = tasks(&moving.history(None));
+    assert_eq!(behavior, "VERSIONING_BEHAVIOR_AUTO_UPGRADE");
+    assert_eq!(builds[0], "one");
+    assert!(builds[1..].iter().all(|build| build == "two"), "{builds:?}");
+
+    let second = until("the second run", || {
+        Some(trampoline.histories()).filter(|histories| histories.len() == 2)
+    });
+    assert!(tasks(&second[0]).0.iter().all(|build| build == "one"));
+    trampoline.signal(SIGNAL, &Value::Null);
+    assert_eq!(trampoline.result(), "done");
+    let (builds, behavior) = tasks(&trampoline.histories()[1]);
+    assert_eq!(behavior, "VERSIONING_BEHAVIOR_PINNED");
+    assert!(builds.iter().all(|build| build == "two"), "{builds:?}");
+
+    // All of what begins now goes to the ramping version.
+    deployment.route(&[
+        "set-ramping-version",
+        "--build-id",
+        "one",
+        "--percentage",
+        "100",
+    ]);
+    let ramped = two.launch("versions-pinned", &json!(null));
+    let (builds, _) = tasks(&until_tasks(&ramped, None, 1));
+    assert_eq!(builds, ["one"]);
+    deployment.route(&["set-ramping-version", "--build-id", "one", "--delete"]);
+    let current = two.launch("versions-pinned", &json!(null));
+    let (builds, _) = tasks(&until_tasks(&current, None, 1));
+    assert_eq!(builds, ["two"]);
+
+    for workflow in [&pinned, &moving, &trampoline] {
+        workflow.assert_no_task_failed();
+        workflow.assert_replays();
+    }
+}
