@@ -70,10 +70,12 @@ fn default_filter(level: LogLevel) -> String {
         LogLevel::Debug => ("debug", "info", "warn"),
         LogLevel::Trace => ("trace", "debug", "info"),
     };
-    // What core says of failed workflow tasks the worker has said already, in fewer words.
+    // What core says of failed workflow tasks the worker has said already, in fewer words. Why the server refused one
+    // only core hears: that is in its `error`.
     let tasks = if core == "warn" { "error" } else { core };
+    const TASKS: &str = "temporalio_sdk_core::worker::workflow";
     format!(
-        "{others},segno={ours},temporalio_sdk_core={core},temporalio_sdk_core::worker::workflow={tasks},\
+        "{others},segno={ours},temporalio_sdk_core={core},{TASKS}={tasks},{TASKS}[{{error}}]={core},\
          temporalio_client={core},temporalio_common={core}"
     )
 }

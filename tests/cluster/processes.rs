@@ -130,3 +130,14 @@ fn a_worker_that_is_asked_to_stop_leaves_its_runs_to_the_next() {
     });
     run.assert_no_task_failed();
 }
+
+#[test]
+fn the_log_says_why_the_server_refused_a_workflow_task() {
+    let worker = Worker::start(&root().join("tests/cluster/processes"), &[]);
+    let run = worker.launch("unknown-search-attribute", &Value::Null);
+    until("the server's words", || {
+        let said = "no mapping defined for search attribute NobodyRegisteredThis";
+        worker.logs().contains(said).then_some(())
+    });
+    worker.cluster.segno(&["terminate", &run.id]).ok();
+}
