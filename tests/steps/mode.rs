@@ -360,9 +360,9 @@ fn is_unordered(mode: Mode, case: &Case) -> bool {
 /// What differs from the case's `expected.txt`; with SEGNO_UPDATE the plain way writes it anew.
 fn compare(mode: Mode, case: &Case, text: &str) -> Option<String> {
     if mode == Mode::Plain && std::env::var_os("SEGNO_UPDATE").is_some() {
-        std::fs::write(case.expected(), text).unwrap();
+        std::fs::write(case.expected(false), text).unwrap();
     }
-    let expected = std::fs::read_to_string(case.expected()).unwrap_or_default();
+    let expected = std::fs::read_to_string(case.expected(mode == Mode::Killed)).unwrap_or_default();
     let sorted = |text: &str| {
         let mut sections: Vec<String> = Vec::new();
         for section in text.split("\n\n") {
