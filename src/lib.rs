@@ -1,5 +1,6 @@
 //! Segno: declarative workflows in YAML on a Temporal cluster. ARCHITECTURE.md is the map.
 
+pub mod accepted;
 pub mod activity;
 pub mod bundle;
 pub mod cli;

@@ -28,6 +28,10 @@ pub const WORKFLOW_TASK_COST_MAX: u64 = 10_000_000;
 pub const PAYLOAD_SIZE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Temporal's bound on a step's summary.
 pub const SUMMARY_SIZE_BYTES_MAX: usize = 400;
+/// Temporal's bound on ids, types and names of task queues (`limit.maxIDLength`).
+pub const ID_SIZE_BYTES_MAX: usize = 1_000;
+/// Temporal's bound on a fairness key.
+pub const FAIRNESS_KEY_SIZE_BYTES_MAX: usize = 64;
 /// Nested data of a value: lists and maps.
 pub const VALUE_DEPTH_MAX: usize = 128;
 /// Steps a workflow may take in one workflow task without waiting for anything.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const TIERS: [&[&str]; 6] = [
     &["limits", "source", "diagnostic", "value"],
     &["yaml", "expression", "definition"],
-    &["load", "program", "compile", "lint", "schema"],
+    &["accepted", "load", "program", "compile", "lint", "schema"],
     &["engine"],
     &[
         "activity",

@@ -21,7 +21,7 @@ impl Compiler<'_> {
         scope: &mut Scope,
     ) -> (Action, Type) {
         let definition = self.definition;
-        let activity = self.text(&step.activity, scope);
+        let activity = self.name(&step.activity, scope);
         let contract = match activity.constant() {
             Some(Value::String(name)) => self.activities.get(name).copied(),
             _ => None,
@@ -119,7 +119,7 @@ impl Compiler<'_> {
         scope: &mut Scope,
     ) -> Action {
         Action::Child(Box::new(program::Child {
-            child: self.text(&step.child, scope),
+            child: self.name(&step.child, scope),
             arguments: self.arguments(&step.input, scope),
             options: self.child_options(&step.options, scope),
             is_started,
@@ -132,18 +132,14 @@ impl Compiler<'_> {
         is_started: bool,
         scope: &mut Scope,
     ) -> Action {
-        let own = |duration| [duration, None, None];
         Action::Nexus(Box::new(program::Nexus {
-            endpoint: self.text(&step.endpoint, scope),
-            service: self.text(&step.service, scope),
-            operation: self.text(&step.operation, scope),
+            endpoint: self.name(&step.endpoint, scope),
+            service: self.name(&step.service, scope),
+            operation: self.name(&step.operation, scope),
             input: self.optional(step.input.as_ref(), scope),
-            schedule_to_close_timeout: self
-                .optional_duration(own(step.schedule_to_close_timeout.as_ref()), scope),
-            schedule_to_start_timeout: self
-                .optional_duration(own(step.schedule_to_start_timeout.as_ref()), scope),
-            start_to_close_timeout: self
-                .optional_duration(own(step.start_to_close_timeout.as_ref()), scope),
+            schedule_to_close_timeout: self.length(step.schedule_to_close_timeout.as_ref(), scope),
+            schedule_to_start_timeout: self.length(step.schedule_to_start_timeout.as_ref(), scope),
+            start_to_close_timeout: self.length(step.start_to_close_timeout.as_ref(), scope),
             is_started,
         }))
     }
@@ -193,7 +189,7 @@ impl Compiler<'_> {
                 workflow_id,
                 run_id,
             } => program::SignalTarget::Workflow {
-                workflow_id: self.text(workflow_id, scope),
+                workflow_id: self.name(workflow_id, scope),
                 run_id: self.optional_text(run_id.as_ref(), scope),
             },
             definition::SignalTarget::Handle(name) => match self.handle(name, scope) {
@@ -208,7 +204,7 @@ impl Compiler<'_> {
             },
         };
         Action::Signal(Box::new(program::Signal {
-            name: self.text(&step.name, scope),
+            name: self.name(&step.name, scope),
             target,
             arguments: self.arguments(&step.input, scope),
         }))
@@ -231,7 +227,6 @@ impl Compiler<'_> {
                     .help("set a state variable here, and `wait: { until: … }` for it in `steps`"),
             );
         }
-        let own = |duration| [duration, None, None];
         // Another workflow's input is not known here.
         let expected = match step.workflow {
             None => self.definition.input.as_ref(),
@@ -242,12 +237,10 @@ impl Compiler<'_> {
                 Input::None => None,
                 input => Some(self.typed_arguments(input, expected, scope)),
             },
-            workflow: self.optional_text(step.workflow.as_ref(), scope),
-            task_queue: self.optional_text(step.task_queue.as_ref(), scope),
-            workflow_run_timeout: self
-                .optional_duration(own(step.workflow_run_timeout.as_ref()), scope),
-            workflow_task_timeout: self
-                .optional_duration(own(step.workflow_task_timeout.as_ref()), scope),
+            workflow: self.optional_name(step.workflow.as_ref(), scope),
+            task_queue: self.optional_name(step.task_queue.as_ref(), scope),
+            workflow_run_timeout: self.length(step.workflow_run_timeout.as_ref(), scope),
+            workflow_task_timeout: self.length(step.workflow_task_timeout.as_ref(), scope),
             retry_policy: step
                 .retry_policy
                 .as_ref()

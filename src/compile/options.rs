@@ -2,10 +2,13 @@
 
 use super::Compiler;
 use super::scope::{FunctionKind, Scope};
+use crate::accepted;
 use crate::definition::{self, DurationValue, Input, PriorityOption};
+use crate::diagnostic::Diagnostic;
 use crate::expression::{Code, Template, Type};
 use crate::program::{self, Arguments, DurationCode};
-use crate::value::Duration;
+use crate::source::Range;
+use crate::value::{Duration, Value};
 
 /// Where a built-in activity's step says nothing else.
 const BUILT_IN_START_TO_CLOSE: Duration = Duration {
@@ -34,16 +37,81 @@ impl Compiler<'_> {
         }
     }
 
-    pub fn optional_duration(
+    /// A timeout or an interval; one that is written out is held to the server's rule.
+    fn first_length(
         &mut self,
         durations: [Option<&DurationValue>; 3],
+        rule: fn(Duration) -> Result<Duration, String>,
         scope: &mut Scope,
     ) -> Option<DurationCode> {
-        first(durations).map(|duration| self.duration(duration, scope))
+        let duration = first(durations)?;
+        if let DurationValue::Constant(constant) = duration {
+            self.hold(constant.range, rule(constant.value));
+        }
+        Some(self.duration(duration, scope))
     }
 
-    fn first_text(&mut self, templates: [Option<&Template>; 3], scope: &mut Scope) -> Option<Code> {
-        self.optional_text(first(templates), scope)
+    pub fn length(
+        &mut self,
+        duration: Option<&DurationValue>,
+        scope: &mut Scope,
+    ) -> Option<DurationCode> {
+        self.first_length([duration, None, None], accepted::length, scope)
+    }
+
+    /// What the server knows something by.
+    pub fn name(&mut self, template: &Template, scope: &mut Scope) -> Code {
+        self.accepted(template, &Type::String, accepted::name, scope)
+    }
+
+    fn first_name(&mut self, templates: [Option<&Template>; 3], scope: &mut Scope) -> Option<Code> {
+        self.optional_name(first(templates), scope)
+    }
+
+    pub fn optional_name(
+        &mut self,
+        template: Option<&Template>,
+        scope: &mut Scope,
+    ) -> Option<Code> {
+        self.optional_accepted(template, &Type::String.nullable(), accepted::name, scope)
+    }
+
+    /// A literal is held to the server's rule here, what is computed when it is.
+    fn accepted<T>(
+        &mut self,
+        template: &Template,
+        wanted: &Type,
+        rule: fn(&Value) -> Result<T, String>,
+        scope: &mut Scope,
+    ) -> Code {
+        let before = self.diagnostics.len();
+        let code = self.fitting(template, wanted, scope);
+        let is_of_the_type = self.diagnostics.len() == before;
+        match template.as_literal() {
+            None | Some(Value::Null) => {}
+            Some(literal) if is_of_the_type => self.hold(template.range(), rule(&literal)),
+            Some(_) => {}
+        }
+        code
+    }
+
+    pub fn optional_accepted<T>(
+        &mut self,
+        template: Option<&Template>,
+        wanted: &Type,
+        rule: fn(&Value) -> Result<T, String>,
+        scope: &mut Scope,
+    ) -> Option<Code> {
+        template.map(|template| self.accepted(template, wanted, rule, scope))
+    }
+
+    /// Defaults are looked at by every step that has them, and reported once.
+    fn hold<T>(&mut self, range: Range, accepted: Result<T, String>) {
+        let Err(why) = accepted else { return };
+        let diagnostic = Diagnostic::error("invalid-option", range, why);
+        if !self.diagnostics.contains(&diagnostic) {
+            self.diagnostics.push(diagnostic);
+        }
     }
 
     fn first_mapping(
@@ -61,22 +129,34 @@ impl Compiler<'_> {
         is_built_in: bool,
         scope: &mut Scope,
     ) -> program::ActivityOptions {
-        let queue = self.first_text(layers.map(|l| l?.task_queue.as_ref()), scope);
+        let queue = self.first_name(layers.map(|l| l?.task_queue.as_ref()), scope);
         let mut options = program::ActivityOptions {
             task_queue: queue,
-            schedule_to_close_timeout: self
-                .optional_duration(layers.map(|l| l?.schedule_to_close_timeout.as_ref()), scope),
-            schedule_to_start_timeout: self
-                .optional_duration(layers.map(|l| l?.schedule_to_start_timeout.as_ref()), scope),
-            start_to_close_timeout: self
-                .optional_duration(layers.map(|l| l?.start_to_close_timeout.as_ref()), scope),
-            heartbeat_timeout: self
-                .optional_duration(layers.map(|l| l?.heartbeat_timeout.as_ref()), scope),
+            schedule_to_close_timeout: self.first_length(
+                layers.map(|l| l?.schedule_to_close_timeout.as_ref()),
+                accepted::length,
+                scope,
+            ),
+            schedule_to_start_timeout: self.first_length(
+                layers.map(|l| l?.schedule_to_start_timeout.as_ref()),
+                accepted::length,
+                scope,
+            ),
+            start_to_close_timeout: self.first_length(
+                layers.map(|l| l?.start_to_close_timeout.as_ref()),
+                accepted::length,
+                scope,
+            ),
+            heartbeat_timeout: self.first_length(
+                layers.map(|l| l?.heartbeat_timeout.as_ref()),
+                accepted::heartbeat_timeout,
+                scope,
+            ),
             retry_policy: first(layers.map(|l| l?.retry_policy.as_ref()))
                 .map(|policy| self.retry_policy(policy, scope)),
             cancellation_type: first(layers.map(|l| l?.cancellation_type.as_ref()))
                 .map(|c| c.value),
-            activity_id: self.first_text(layers.map(|l| l?.activity_id.as_ref()), scope),
+            activity_id: self.first_name(layers.map(|l| l?.activity_id.as_ref()), scope),
             priority: first(layers.map(|l| l?.priority.as_ref())).map(|p| self.priority(p, scope)),
             local: first(layers.map(|l| l?.local.as_ref())).is_some_and(|local| local.value),
         };
@@ -91,11 +171,22 @@ impl Compiler<'_> {
 
     pub fn priority(&mut self, priority: &PriorityOption, scope: &mut Scope) -> program::Priority {
         program::Priority {
-            priority_key: self.optional_fitting(priority.priority_key.as_ref(), &number(), scope),
-            fairness_key: self.optional_text(priority.fairness_key.as_ref(), scope),
-            fairness_weight: self.optional_fitting(
+            priority_key: self.optional_accepted(
+                priority.priority_key.as_ref(),
+                &number(),
+                accepted::priority_key,
+                scope,
+            ),
+            fairness_key: self.optional_accepted(
+                priority.fairness_key.as_ref(),
+                &Type::String.nullable(),
+                accepted::fairness_key,
+                scope,
+            ),
+            fairness_weight: self.optional_accepted(
                 priority.fairness_weight.as_ref(),
                 &number(),
+                accepted::fairness_weight,
                 scope,
             ),
         }
@@ -106,24 +197,35 @@ impl Compiler<'_> {
         policy: &definition::RetryPolicy,
         scope: &mut Scope,
     ) -> program::RetryPolicy {
+        if let (initial, Some(DurationValue::Constant(maximum))) =
+            (&policy.initial_interval, &policy.maximum_interval)
+        {
+            let initial = match initial {
+                None => Some(None),
+                Some(DurationValue::Constant(initial)) => Some(Some(initial.value)),
+                Some(DurationValue::Expression(_)) => None,
+            };
+            if let Some(initial) = initial {
+                self.hold(
+                    maximum.range,
+                    accepted::intervals(initial, Some(maximum.value)),
+                );
+            }
+        }
         let types = policy.non_retryable_error_types.iter();
         program::RetryPolicy {
-            initial_interval: policy
-                .initial_interval
-                .as_ref()
-                .map(|d| self.duration(d, scope)),
-            backoff_coefficient: self.optional_fitting(
+            initial_interval: self.length(policy.initial_interval.as_ref(), scope),
+            backoff_coefficient: self.optional_accepted(
                 policy.backoff_coefficient.as_ref(),
                 &number(),
+                accepted::backoff_coefficient,
                 scope,
             ),
-            maximum_interval: policy
-                .maximum_interval
-                .as_ref()
-                .map(|d| self.duration(d, scope)),
-            maximum_attempts: self.optional_fitting(
+            maximum_interval: self.length(policy.maximum_interval.as_ref(), scope),
+            maximum_attempts: self.optional_accepted(
                 policy.maximum_attempts.as_ref(),
                 &number(),
+                accepted::maximum_attempts,
                 scope,
             ),
             non_retryable_error_types: types.map(|name| name.value.clone()).collect(),
@@ -138,16 +240,23 @@ impl Compiler<'_> {
         let definition = self.definition;
         let layers = [Some(own), Some(&definition.defaults.child), None];
         program::ChildOptions {
-            workflow_id: self.first_text(layers.map(|l| l?.workflow_id.as_ref()), scope),
-            task_queue: self.first_text(layers.map(|l| l?.task_queue.as_ref()), scope),
-            workflow_execution_timeout: self.optional_duration(
+            workflow_id: self.first_name(layers.map(|l| l?.workflow_id.as_ref()), scope),
+            task_queue: self.first_name(layers.map(|l| l?.task_queue.as_ref()), scope),
+            workflow_execution_timeout: self.first_length(
                 layers.map(|l| l?.workflow_execution_timeout.as_ref()),
+                accepted::length,
                 scope,
             ),
-            workflow_run_timeout: self
-                .optional_duration(layers.map(|l| l?.workflow_run_timeout.as_ref()), scope),
-            workflow_task_timeout: self
-                .optional_duration(layers.map(|l| l?.workflow_task_timeout.as_ref()), scope),
+            workflow_run_timeout: self.first_length(
+                layers.map(|l| l?.workflow_run_timeout.as_ref()),
+                accepted::length,
+                scope,
+            ),
+            workflow_task_timeout: self.first_length(
+                layers.map(|l| l?.workflow_task_timeout.as_ref()),
+                accepted::length,
+                scope,
+            ),
             retry_policy: first(layers.map(|l| l?.retry_policy.as_ref()))
                 .map(|policy| self.retry_policy(policy, scope)),
             parent_close_policy: first(layers.map(|l| l?.parent_close_policy.as_ref()))
@@ -159,7 +268,12 @@ impl Compiler<'_> {
             cancellation_type: first(layers.map(|l| l?.cancellation_type.as_ref()))
                 .map(|c| c.value)
                 .unwrap_or_default(),
-            cron_schedule: self.first_text(layers.map(|l| l?.cron_schedule.as_ref()), scope),
+            cron_schedule: self.optional_accepted(
+                first(layers.map(|l| l?.cron_schedule.as_ref())),
+                &Type::String.nullable(),
+                accepted::cron_schedule,
+                scope,
+            ),
             memo: self.first_mapping(layers.map(|l| l?.memo.as_ref()), scope),
             search_attributes: self
                 .first_mapping(layers.map(|l| l?.search_attributes.as_ref()), scope),
@@ -173,15 +287,33 @@ impl Compiler<'_> {
         let mut scope = self.scope(FunctionKind::InitialState, definition.input.as_ref());
         let scope = &mut scope;
         let own = |duration| [duration, None, None];
+        let literals = [
+            (&start.task_queue, accepted::name as fn(&Value) -> _),
+            (&start.cron_schedule, accepted::cron_schedule),
+        ];
+        for (text, rule) in literals {
+            if let Some(text) = text {
+                self.hold(text.range, rule(&Value::from(&*text.value)));
+            }
+        }
         program::StartOptions {
-            workflow_id: self.optional_text(start.workflow_id.as_ref(), scope),
+            workflow_id: self.first_name([start.workflow_id.as_ref(), None, None], scope),
             task_queue: start.task_queue.as_ref().map(|q| q.value.clone()),
-            workflow_execution_timeout: self
-                .optional_duration(own(start.workflow_execution_timeout.as_ref()), scope),
-            workflow_run_timeout: self
-                .optional_duration(own(start.workflow_run_timeout.as_ref()), scope),
-            workflow_task_timeout: self
-                .optional_duration(own(start.workflow_task_timeout.as_ref()), scope),
+            workflow_execution_timeout: self.first_length(
+                own(start.workflow_execution_timeout.as_ref()),
+                accepted::length,
+                scope,
+            ),
+            workflow_run_timeout: self.first_length(
+                own(start.workflow_run_timeout.as_ref()),
+                accepted::length,
+                scope,
+            ),
+            workflow_task_timeout: self.first_length(
+                own(start.workflow_task_timeout.as_ref()),
+                accepted::length,
+                scope,
+            ),
             retry_policy: start
                 .retry_policy
                 .as_ref()

@@ -3,6 +3,7 @@
 use super::Compiler;
 use super::options::{mapping, number};
 use super::scope::{Loop, Scope};
+use crate::accepted;
 use crate::definition::{
     self, Action as Written, Awaited, BuiltIn, CaseMatch, FailStep, Name, Started, Step, Timer,
 };
@@ -81,7 +82,7 @@ impl Compiler<'_> {
                 reason,
             } => {
                 let action = Action::CancelWorkflow {
-                    workflow_id: self.text(workflow_id, scope),
+                    workflow_id: self.name(workflow_id, scope),
                     run_id: self.optional_text(run_id.as_ref(), scope),
                     reason: self.optional_text(reason.as_ref(), scope),
                 };
@@ -304,7 +305,12 @@ impl Compiler<'_> {
             self.diagnostics
                 .push(Diagnostic::error("wrong-type", step.items.range(), message));
         }
-        let concurrency = self.optional_fitting(step.concurrency.as_ref(), &number(), scope);
+        let concurrency = self.optional_accepted(
+            step.concurrency.as_ref(),
+            &number(),
+            accepted::concurrency,
+            scope,
+        );
         let mut inner = scope.nested();
         inner.around = Loop::Inside;
         let item_type = found.items();

@@ -12,6 +12,7 @@ use super::job::Resolution;
 use super::machine::{Flow, Machine};
 use super::operations::outcome_of;
 use super::state::{OperationKind, Outcome, Routine, RoutineId, Waiting};
+use crate::accepted;
 use crate::definition::ContinuedVersion;
 use crate::expression::Code;
 use crate::program::{self, Action, StepId};
@@ -29,7 +30,7 @@ impl Machine<'_> {
         activity: &program::Activity,
     ) -> Result<Flow, Failure> {
         let options = &activity.options;
-        let activity_type = self.text(routine, &activity.activity)?;
+        let activity_type = self.accepted(routine, &activity.activity, accepted::name)?;
         let arguments = self.arguments(routine, &activity.arguments)?;
         self.check_input(step, activity, &arguments)?;
         let timeouts = self.activity_timeouts(routine, options)?;
@@ -38,12 +39,14 @@ impl Machine<'_> {
             .as_ref()
             .map(|p| self.retry_policy(routine, p))
             .transpose()?;
-        let activity_id = self.optional_text(routine, options.activity_id.as_ref())?;
+        let activity_id =
+            self.optional_accepted(routine, options.activity_id.as_ref(), accepted::name)?;
         let cancellation_type = options.cancellation_type;
-        let task_queue = match self.optional_text(routine, options.task_queue.as_ref())? {
-            Some(queue) => queue,
-            None => self.run.info.task_queue.clone(),
-        };
+        let task_queue =
+            match self.optional_accepted(routine, options.task_queue.as_ref(), accepted::name)? {
+                Some(queue) => queue,
+                None => self.run.info.task_queue.clone(),
+            };
         let priority = options
             .priority
             .as_ref()
@@ -167,10 +170,12 @@ impl Machine<'_> {
         child: &program::Child,
     ) -> Result<Flow, Failure> {
         let options = &child.options;
-        let workflow_type = self.text(routine, &child.child)?;
+        let workflow_type = self.accepted(routine, &child.child, accepted::name)?;
         let input = self.arguments(routine, &child.arguments)?;
-        let workflow_id = self.optional_text(routine, options.workflow_id.as_ref())?;
-        let task_queue = self.optional_text(routine, options.task_queue.as_ref())?;
+        let workflow_id =
+            self.optional_accepted(routine, options.workflow_id.as_ref(), accepted::name)?;
+        let task_queue =
+            self.optional_accepted(routine, options.task_queue.as_ref(), accepted::name)?;
         let start = StartChild {
             seq: 0,
             workflow_id: match workflow_id {
@@ -181,10 +186,9 @@ impl Machine<'_> {
             task_queue: task_queue.unwrap_or_else(|| self.run.info.task_queue.clone()),
             input,
             execution_timeout: self
-                .optional_duration(routine, options.workflow_execution_timeout.as_ref())?,
-            run_timeout: self.optional_duration(routine, options.workflow_run_timeout.as_ref())?,
-            task_timeout: self
-                .optional_duration(routine, options.workflow_task_timeout.as_ref())?,
+                .optional_length(routine, options.workflow_execution_timeout.as_ref())?,
+            run_timeout: self.optional_length(routine, options.workflow_run_timeout.as_ref())?,
+            task_timeout: self.optional_length(routine, options.workflow_task_timeout.as_ref())?,
             parent_close_policy: options.parent_close_policy,
             workflow_id_reuse_policy: options.workflow_id_reuse_policy,
             retry_policy: options
@@ -244,11 +248,11 @@ impl Machine<'_> {
             operation: self.text(routine, &nexus.operation)?,
             input: self.payload(&input)?,
             schedule_to_close_timeout: self
-                .optional_duration(routine, nexus.schedule_to_close_timeout.as_ref())?,
+                .optional_length(routine, nexus.schedule_to_close_timeout.as_ref())?,
             schedule_to_start_timeout: self
-                .optional_duration(routine, nexus.schedule_to_start_timeout.as_ref())?,
+                .optional_length(routine, nexus.schedule_to_start_timeout.as_ref())?,
             start_to_close_timeout: self
-                .optional_duration(routine, nexus.start_to_close_timeout.as_ref())?,
+                .optional_length(routine, nexus.start_to_close_timeout.as_ref())?,
         };
         let seq = self.run.take_seq();
         self.begin(seq, OperationKind::Nexus, Some(step));
@@ -271,14 +275,14 @@ impl Machine<'_> {
         step: StepId,
         signal: &program::Signal,
     ) -> Result<Flow, Failure> {
-        let name = self.text(routine, &signal.name)?;
+        let name = self.accepted(routine, &signal.name, accepted::name)?;
         let args = self.arguments(routine, &signal.arguments)?;
         let target = match &signal.target {
             program::SignalTarget::Workflow {
                 workflow_id,
                 run_id,
             } => SignalTarget::Workflow {
-                workflow_id: self.text(routine, workflow_id)?,
+                workflow_id: self.accepted(routine, workflow_id, accepted::name)?,
                 run_id: self
                     .optional_text(routine, run_id.as_ref())?
                     .unwrap_or_default(),
@@ -314,7 +318,7 @@ impl Machine<'_> {
         step: StepId,
         (workflow_id, run_id, reason): (&Code, Option<&Code>, Option<&Code>),
     ) -> Result<Flow, Failure> {
-        let workflow_id = self.text(routine, workflow_id)?;
+        let workflow_id = self.accepted(routine, workflow_id, accepted::name)?;
         let run_id = self.optional_text(routine, run_id)?.unwrap_or_default();
         let reason = self.optional_text(routine, reason)?.unwrap_or_default();
         let seq = self.run.take_seq();
@@ -335,8 +339,9 @@ impl Machine<'_> {
         next: &program::ContinueAsNew,
     ) -> Result<command::ContinueAsNew, Failure> {
         let info = self.run.info.clone();
-        let workflow = self.optional_text(routine, next.workflow.as_ref())?;
-        let task_queue = self.optional_text(routine, next.task_queue.as_ref())?;
+        let workflow = self.optional_accepted(routine, next.workflow.as_ref(), accepted::name)?;
+        let task_queue =
+            self.optional_accepted(routine, next.task_queue.as_ref(), accepted::name)?;
         let arguments = match &next.arguments {
             Some(arguments) => self.arguments(routine, arguments)?,
             None => info
@@ -359,8 +364,8 @@ impl Machine<'_> {
             workflow_type: workflow.unwrap_or(info.workflow_type),
             task_queue: task_queue.unwrap_or(info.task_queue),
             arguments,
-            run_timeout: self.optional_duration(routine, next.workflow_run_timeout.as_ref())?,
-            task_timeout: self.optional_duration(routine, next.workflow_task_timeout.as_ref())?,
+            run_timeout: self.optional_length(routine, next.workflow_run_timeout.as_ref())?,
+            task_timeout: self.optional_length(routine, next.workflow_task_timeout.as_ref())?,
             memo,
             search_attributes,
             headers,

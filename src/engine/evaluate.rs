@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::failure::Failure;
 use super::machine::Machine;
 use super::state::{Clock, Routine};
+use crate::accepted;
 use crate::expression::{self, Code, Context, ErrorKind, Host, Variables, uuid_text};
 use crate::limits::PAYLOAD_SIZE_BYTES_MAX;
 use crate::program::{Arguments, Schema, slot};
@@ -124,17 +125,7 @@ impl Machine<'_> {
     }
 
     pub fn text(&mut self, routine: &Routine, code: &Code) -> Result<String, Failure> {
-        let value = self.evaluate(routine, code)?;
-        match self.forced(&value)? {
-            Value::String(text) => Ok(text.to_string()),
-            other => {
-                let message = format!(
-                    "a string is expected here, and this is {}",
-                    other.type_name()
-                );
-                Err(self.definition_failure(code.range(), message))
-            }
-        }
+        self.accepted(routine, code, accepted::text)
     }
 
     /// `None` where nothing is said, or null.
@@ -143,32 +134,36 @@ impl Machine<'_> {
         routine: &Routine,
         code: Option<&Code>,
     ) -> Result<Option<String>, Failure> {
-        let Some(code) = code else { return Ok(None) };
-        match self.evaluate(routine, code)?.force() {
-            Ok(Value::Null) => Ok(None),
-            _ => self.text(routine, code).map(Some),
-        }
+        self.optional_accepted(routine, code, accepted::text)
     }
 
-    pub fn whole_number(
+    /// A value that breaks the rule is the definition's mistake.
+    pub fn accepted<T>(
         &mut self,
         routine: &Routine,
         code: &Code,
-        what: &str,
-    ) -> Result<i64, Failure> {
+        rule: fn(&Value) -> Result<T, String>,
+    ) -> Result<T, Failure> {
+        let value = self.evaluate(routine, code)?;
+        rule(&self.forced(&value)?).map_err(|why| self.definition_failure(code.range(), why))
+    }
+
+    /// `None` where nothing is said, or null.
+    pub fn optional_accepted<T>(
+        &mut self,
+        routine: &Routine,
+        code: Option<&Code>,
+        rule: fn(&Value) -> Result<T, String>,
+    ) -> Result<Option<T>, Failure> {
+        let Some(code) = code else { return Ok(None) };
         let value = self.evaluate(routine, code)?;
         match self.forced(&value)? {
-            Value::Int(number) => Ok(number),
-            Value::Uint(number) if number <= i64::MAX as u64 => Ok(number as i64),
-            Value::Double(number) if number.fract() == 0.0 && number.abs() < 1e15 => {
-                Ok(number as i64)
-            }
-            other => {
-                let message = format!(
-                    "`{what}` is a whole number, and this is {}",
-                    other.type_name()
-                );
-                Err(self.definition_failure(code.range(), message))
+            Value::Null => Ok(None),
+            value => {
+                let accepted = rule(&value);
+                Ok(Some(accepted.map_err(|why| {
+                    self.definition_failure(code.range(), why)
+                })?))
             }
         }
     }

@@ -8,6 +8,7 @@ use super::state::{
     Caller, FanKind, Frame, FunctionRef, Items, OperationKind, Outcome, Routine, RoutineId, Saga,
     Try, TryPhase, Waiting,
 };
+use crate::accepted;
 use crate::limits::CALL_DEPTH_MAX;
 use crate::program::{self, Action, BlockId, CaseMatch, DurationCode, StepId};
 use crate::value::{Value, to_json_string};
@@ -291,7 +292,7 @@ impl Machine<'_> {
                 None => Ok(Flow::Entered),
             },
             Some(code) => {
-                let concurrency = self.whole_number(routine, code, "concurrency")?.max(1) as usize;
+                let concurrency = self.accepted(routine, code, accepted::concurrency)?;
                 Ok(self.enter_turns(id, routine, step, items, concurrency))
             }
         }

@@ -4,6 +4,7 @@ use super::command::{self, ActivityTimeouts};
 use super::failure::Failure;
 use super::machine::Machine;
 use super::state::Routine;
+use crate::accepted;
 use crate::expression::Code;
 use crate::limits::SUMMARY_SIZE_BYTES_MAX;
 use crate::program::{ActivityOptions, DurationCode, Priority, RetryPolicy, StepId};
@@ -34,12 +35,30 @@ impl Machine<'_> {
         Err(self.definition_failure(code.range(), wrong))
     }
 
-    pub fn optional_duration(
+    /// A timeout or an interval.
+    pub fn optional_length(
         &mut self,
         routine: &Routine,
         duration: Option<&DurationCode>,
     ) -> Result<Option<Duration>, Failure> {
-        duration.map(|d| self.duration(routine, d)).transpose()
+        self.held_to(routine, duration, accepted::length)
+    }
+
+    fn held_to(
+        &mut self,
+        routine: &Routine,
+        duration: Option<&DurationCode>,
+        rule: fn(Duration) -> Result<Duration, String>,
+    ) -> Result<Option<Duration>, Failure> {
+        let Some(code) = duration else {
+            return Ok(None);
+        };
+        let length = rule(self.duration(routine, code)?);
+        let length = length.map_err(|why| match code {
+            DurationCode::Code(code) => self.definition_failure(code.range(), why),
+            DurationCode::Constant(_) => Failure::definition(why),
+        });
+        length.map(Some)
     }
 
     pub fn timestamp(&mut self, routine: &Routine, code: &Code) -> Result<Timestamp, Failure> {
@@ -67,12 +86,16 @@ impl Machine<'_> {
     ) -> Result<ActivityTimeouts, Failure> {
         Ok(ActivityTimeouts {
             schedule_to_close: self
-                .optional_duration(routine, options.schedule_to_close_timeout.as_ref())?,
+                .optional_length(routine, options.schedule_to_close_timeout.as_ref())?,
             schedule_to_start: self
-                .optional_duration(routine, options.schedule_to_start_timeout.as_ref())?,
+                .optional_length(routine, options.schedule_to_start_timeout.as_ref())?,
             start_to_close: self
-                .optional_duration(routine, options.start_to_close_timeout.as_ref())?,
-            heartbeat: self.optional_duration(routine, options.heartbeat_timeout.as_ref())?,
+                .optional_length(routine, options.start_to_close_timeout.as_ref())?,
+            heartbeat: self.held_to(
+                routine,
+                options.heartbeat_timeout.as_ref(),
+                accepted::heartbeat_timeout,
+            )?,
         })
     }
 
@@ -81,19 +104,24 @@ impl Machine<'_> {
         routine: &Routine,
         policy: &RetryPolicy,
     ) -> Result<command::RetryPolicy, Failure> {
-        let coefficient = match &policy.backoff_coefficient {
-            Some(code) => Some(self.number(routine, code, "backoff_coefficient")?),
-            None => None,
-        };
-        let attempts = match &policy.maximum_attempts {
-            Some(code) => Some(self.whole_number(routine, code, "maximum_attempts")?),
-            None => None,
-        };
+        let initial = self.optional_length(routine, policy.initial_interval.as_ref())?;
+        let maximum = self.optional_length(routine, policy.maximum_interval.as_ref())?;
+        accepted::intervals(initial, maximum).map_err(Failure::definition)?;
+        let coefficient = policy.backoff_coefficient.as_ref();
+        let attempts = policy.maximum_attempts.as_ref();
         Ok(command::RetryPolicy {
-            initial_interval: self.optional_duration(routine, policy.initial_interval.as_ref())?,
-            backoff_coefficient: coefficient,
-            maximum_interval: self.optional_duration(routine, policy.maximum_interval.as_ref())?,
-            maximum_attempts: attempts.map(|n| u32::try_from(n.max(0)).unwrap_or(u32::MAX)),
+            initial_interval: initial,
+            backoff_coefficient: self.optional_accepted(
+                routine,
+                coefficient,
+                accepted::backoff_coefficient,
+            )?,
+            maximum_interval: maximum,
+            maximum_attempts: self.optional_accepted(
+                routine,
+                attempts,
+                accepted::maximum_attempts,
+            )?,
             non_retryable_error_types: policy
                 .non_retryable_error_types
                 .iter()
@@ -107,34 +135,20 @@ impl Machine<'_> {
         routine: &Routine,
         priority: &Priority,
     ) -> Result<command::Priority, Failure> {
-        let key = match &priority.priority_key {
-            Some(code) => self.whole_number(routine, code, "priority_key")?,
-            None => 0,
-        };
-        let weight = match &priority.fairness_weight {
-            Some(code) => self.number(routine, code, "fairness_weight")?,
-            None => 0.0,
-        };
+        let (key, weight) = (&priority.priority_key, &priority.fairness_weight);
+        let name = priority.fairness_key.as_ref();
+        // What is not said is 0, or empty.
         Ok(command::Priority {
-            priority_key: i32::try_from(key).unwrap_or(0),
-            fairness_key: self
-                .optional_text(routine, priority.fairness_key.as_ref())?
+            priority_key: self
+                .optional_accepted(routine, key.as_ref(), accepted::priority_key)?
                 .unwrap_or_default(),
-            fairness_weight: weight as f32,
+            fairness_key: self
+                .optional_accepted(routine, name, accepted::fairness_key)?
+                .unwrap_or_default(),
+            fairness_weight: self
+                .optional_accepted(routine, weight.as_ref(), accepted::fairness_weight)?
+                .unwrap_or_default(),
         })
-    }
-
-    fn number(&mut self, routine: &Routine, code: &Code, what: &str) -> Result<f64, Failure> {
-        let value = self.evaluate(routine, code)?;
-        match self.forced(&value)? {
-            Value::Int(number) => Ok(number as f64),
-            Value::Uint(number) => Ok(number as f64),
-            Value::Double(number) => Ok(number),
-            other => {
-                let message = format!("`{what}` is a number, and this is {}", other.type_name());
-                Err(self.definition_failure(code.range(), message))
-            }
-        }
     }
 
     /// Gives the command just made what Temporal's UI shows of its step: the description, or the id.

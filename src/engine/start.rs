@@ -76,9 +76,9 @@ impl Machine<'_> {
             workflow_id: self.optional_text(routine, start.workflow_id.as_ref())?,
             task_queue: start.task_queue.as_deref().map(str::to_owned),
             execution_timeout: self
-                .optional_duration(routine, start.workflow_execution_timeout.as_ref())?,
-            run_timeout: self.optional_duration(routine, start.workflow_run_timeout.as_ref())?,
-            task_timeout: self.optional_duration(routine, start.workflow_task_timeout.as_ref())?,
+                .optional_length(routine, start.workflow_execution_timeout.as_ref())?,
+            run_timeout: self.optional_length(routine, start.workflow_run_timeout.as_ref())?,
+            task_timeout: self.optional_length(routine, start.workflow_task_timeout.as_ref())?,
             retry_policy: retry_policy
                 .map(|policy| self.retry_policy(routine, policy))
                 .transpose()?,
