@@ -1,5 +1,6 @@
 //! The cluster's client: each operation typed, over Temporal's WorkflowService.
 
+mod codec;
 mod connection;
 mod events;
 mod inspect;
@@ -13,10 +14,11 @@ use temporalio_client::Connection;
 use temporalio_protos::temporal::api::common::v1::WorkflowExecution;
 use tonic::{Code, Request, Response, Status};
 
+pub use codec::{CodecKind, CodecSettings, KeySource};
 pub use connection::{ConnectionSettings, ResolvedSettings, Source, default_identity};
 pub use events::{EventLook, EventSummary, event_summaries};
 pub use inspect::{Description, PendingActivity, PendingChild, WorkflowSummary};
-pub use json::{HistoryJsonError, history_from_json, history_to_json};
+pub use json::{history_from_json, history_to_json};
 pub use message::{QueryAnswer, QueryReject, UpdateOptions, UpdateStage, UpdateStarted};
 pub use outcome::{Ended, Outcome};
 pub use start::{StartOptions, Started};
@@ -86,7 +88,7 @@ impl Client {
             connection: settings.connect(None).await?,
             namespace: settings.namespace.clone(),
             identity: settings.options.identity.clone(),
-            codec: Codec::default(),
+            codec: settings.codec.clone(),
         })
     }
 

@@ -80,6 +80,12 @@ pub const EXEC_OUTPUT_SIZE_BYTES_MAX: usize = 1024 * 1024;
 pub const EXEC_ERROR_OUTPUT_SIZE_BYTES_MAX: usize = 64 * 1024;
 /// What a failure keeps of each output of a program: the server cuts a large failure.
 pub const EXEC_FAILURE_OUTPUT_SIZE_BYTES_MAX: usize = 4 * 1024;
+/// What a compressed payload may hold.
+pub const CODEC_DECOMPRESSED_SIZE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// A request to a codec server, and its answer: the payloads of one message, in JSON.
+pub const CODEC_BODY_SIZE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Callers of a codec server that are answered at once; further ones wait.
+pub const CODEC_CONNECTIONS_MAX: usize = 256;
 /// One secret.
 pub const SECRET_SIZE_BYTES_MAX: usize = 64 * 1024;
 /// The newest version of the language that is understood.

@@ -2,13 +2,17 @@
 
 mod codec;
 mod failure;
+mod json;
 mod options;
 mod time;
 
 use temporalio_protos::temporal::api::common::v1 as proto;
 
-pub use codec::{Codec, CodecError};
-pub use failure::{failure_from_proto, failure_to_proto};
+pub use codec::{Codec, CodecError, Key, KeyError, Keyring, Remote, RemoteError, Stage};
+pub use failure::{encode_common_attributes, failure_from_proto, failure_to_proto};
+pub use json::{
+    ProtoJsonError, message_from_json, message_to_json, payloads_from_json, payloads_to_json,
+};
 pub use options::{id_conflict_policy_to_proto, id_reuse_policy_to_proto, retry_policy_to_proto};
 pub use time::{duration_from_proto, duration_to_proto, timestamp_from_proto, timestamp_to_proto};
 

@@ -3,6 +3,7 @@
 mod activation;
 mod activities;
 mod completion;
+mod failures;
 mod options;
 mod programs;
 mod replay;
@@ -78,7 +79,7 @@ pub async fn run(
         task_queue: options.task_queue.clone(),
         programs: ProgramCache::new(registry.clone()),
         registry,
-        codec: Codec::default(),
+        codec: settings.codec.clone(),
         is_versioned: options.deployment.is_some(),
     });
     let activities = Activities::new(activities, host.registry.clone());
@@ -86,6 +87,7 @@ pub async fn run(
         address = %settings.address,
         namespace = %settings.namespace,
         task_queue = %options.task_queue,
+        codec = %host.codec,
         workflow_types = %host.registry.workflow_types().join(" "),
         "the worker serves"
     );

@@ -41,7 +41,7 @@ const HOMES: [(&str, &[&str]); 15] = [
     ("regex", &["expression"]),
     ("jsonschema", &["compile", "program", "schema"]),
     ("annotate_snippets", &["report"]),
-    ("reqwest", &["activity"]),
+    ("reqwest", &["activity", "payload"]),
     ("notify_debouncer_full", &["registry"]),
     ("clap", &["cli", "client", "telemetry", "activity"]),
     ("comfy_table", &["cli"]),

@@ -1,5 +1,6 @@
 //! The commands that speak to a cluster.
 
+mod codec;
 mod connection;
 mod describe;
 mod dev;
@@ -55,6 +56,9 @@ pub enum ClusterCommand {
     History(history::HistoryArgs),
     /// Check that recorded histories replay with this version
     Replay(replay::ReplayArgs),
+    /// Serve the payload codecs to Temporal's UI, or decode and encode payloads
+    #[command(subcommand)]
+    Codec(codec::CodecCommand),
 }
 
 impl ClusterCommand {
@@ -73,6 +77,7 @@ impl ClusterCommand {
             ClusterCommand::List(args) => block_on(list::run(args, output)),
             ClusterCommand::History(args) => block_on(history::run(args, output)),
             ClusterCommand::Replay(args) => block_on_all(replay::run(args, output)),
+            ClusterCommand::Codec(command) => block_on_all(codec::run(command, output)),
         }
     }
 }

@@ -16,7 +16,8 @@ use temporalio_client::{Connection, ConnectionOptions, GrpcCompression};
 use temporalio_common::envconfig::{ClientConfigTLS, load_client_config_profile};
 use temporalio_common::telemetry::metrics::TemporalMeter;
 
-use super::ClientError;
+use super::{ClientError, CodecSettings};
+use crate::payload::Codec;
 
 const NAMESPACE_DEFAULT: &str = "default";
 const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
@@ -42,6 +43,7 @@ pub struct ConnectionSettings {
     /// Gzip on the wire. Without a choice it is on, except to an address on this machine, where it only costs time.
     pub grpc_compression: Option<bool>,
     pub connect_timeout: Option<Duration>,
+    pub codec: CodecSettings,
 }
 
 /// A certificate or key: in a file, or the text itself.
@@ -57,12 +59,15 @@ pub struct ResolvedSettings {
     pub namespace: String,
     pub address: String,
     pub(crate) options: ConnectionOptions,
+    pub(crate) codec: Codec,
 }
 
 impl ConnectionSettings {
     pub fn resolve(&self) -> Result<ResolvedSettings, ClientError> {
         let profile = self.profile()?;
         let namespace = profile.namespace.clone();
+        let namespace = namespace.unwrap_or_else(|| NAMESPACE_DEFAULT.to_owned());
+        let codec = self.codec.resolve(profile.codec.as_ref(), &namespace)?;
         let disable_host_verification = profile
             .tls
             .as_ref()
@@ -81,9 +86,10 @@ impl ConnectionSettings {
             options.dns_load_balancing = None;
         }
         Ok(ResolvedSettings {
-            namespace: namespace.unwrap_or_else(|| NAMESPACE_DEFAULT.to_owned()),
+            namespace,
             address: options.target.to_string(),
             options,
+            codec,
         })
     }
 

@@ -1,51 +1,251 @@
-//! Where payload codecs (compression, encryption) come in: over whole messages, as they leave and as they arrive.
+//! Payload codecs (compression, encryption, a codec server): over whole messages, as they leave and as they arrive.
+
+mod compression;
+mod encryption;
+mod remote;
+mod visit;
 
 use std::fmt;
 use std::sync::Arc;
 
-use temporalio_common::data_converters::{
-    PayloadCodec, PayloadConversionError, SerializationContextData, WorkflowSerializationContext,
-};
-use temporalio_common::payload_visitor::{PayloadVisitable, decode_payloads, encode_payloads};
+use serde_json::Value as Json;
+use temporalio_common::payload_visitor::PayloadVisitable;
+use temporalio_protos::temporal::api::common::v1::Payload;
 
-/// The codec of a worker or client, if it has one.
+pub use encryption::{Key, KeyError, Keyring};
+pub use remote::{Remote, RemoteError};
+
+use super::json::{ProtoJsonError, payloads_from_json, payloads_to_json};
+use crate::limits::{CODEC_BODY_SIZE_BYTES_MAX, CODEC_DECOMPRESSED_SIZE_BYTES_MAX};
+
+/// The name under which a payload says what its data is.
+const ENCODING: &str = "encoding";
+
+/// The codecs of a worker or client, in the order in which they encode; none at all changes nothing.
 #[derive(Clone, Default)]
-pub struct Codec(Option<Arc<dyn PayloadCodec + Send + Sync>>);
+pub struct Codec {
+    stages: Arc<[Stage]>,
+    encode_common_attributes: bool,
+}
+
+/// One codec of a chain.
+#[derive(Debug)]
+pub enum Stage {
+    Compression,
+    Encryption(Keyring),
+    Remote(Box<Remote>),
+}
 
 #[derive(Debug, thiserror::Error)]
-#[error("the payload codec failed: {0}")]
-pub struct CodecError(#[from] PayloadConversionError);
+pub enum CodecError {
+    #[error(
+        "a payload is encrypted with the key `{id}`, which is not among the codec's keys ({known})"
+    )]
+    UnknownKey { id: String, known: String },
+    #[error(
+        "a payload cannot be decrypted with the key `{0}`: it was encrypted with another key of that name, or changed since"
+    )]
+    NotDecrypted(String),
+    #[error("a payload is encrypted by {0:?}, which is not known here; AES-256-GCM is")]
+    UnknownCipher(String),
+    #[error("a payload could not be encrypted")]
+    NotEncrypted,
+    #[error("a compressed payload is broken: {0}")]
+    Decompress(std::io::Error),
+    #[error(
+        "a compressed payload holds more than CODEC_DECOMPRESSED_SIZE_BYTES_MAX ({CODEC_DECOMPRESSED_SIZE_BYTES_MAX} bytes)"
+    )]
+    TooLarge,
+    #[error("what was decoded is no payload: {0}")]
+    NotAPayload(prost::DecodeError),
+    #[error("the codec server {url}: {reason}")]
+    Server { url: String, reason: String },
+    #[error(
+        "the codec server {0}: the answer takes more than CODEC_BODY_SIZE_BYTES_MAX ({CODEC_BODY_SIZE_BYTES_MAX} bytes)"
+    )]
+    ServerAnswerTooLarge(String),
+    #[error(transparent)]
+    Json(#[from] ProtoJsonError),
+    #[error(
+        "a payload is encoded as {encoding}{key} and none of the codecs decodes it: the worker needs the codecs and keys \
+         that others encode with (--codec, --codec-key)"
+    )]
+    NotDecoded { encoding: String, key: String },
+}
 
 impl Codec {
-    pub fn new(codec: Arc<dyn PayloadCodec + Send + Sync>) -> Self {
-        Codec(Some(codec))
+    pub fn new(stages: Vec<Stage>) -> Self {
+        Codec {
+            stages: stages.into(),
+            encode_common_attributes: false,
+        }
     }
 
-    pub async fn encode<M: PayloadVisitable>(&self, message: &mut M) -> Result<(), CodecError> {
-        match &self.0 {
-            Some(codec) => Ok(encode_payloads(message, codec.as_ref(), &context()).await?),
-            None => Ok(()),
+    /// With it the messages and stack traces of failures are payloads too, and encoded like all others.
+    pub fn with_encoded_common_attributes(mut self, encode: bool) -> Self {
+        self.encode_common_attributes = encode;
+        self
+    }
+
+    pub fn encodes_common_attributes(&self) -> bool {
+        self.encode_common_attributes
+    }
+
+    pub fn is_none(&self) -> bool {
+        self.stages.is_empty()
+    }
+
+    /// Whether encoding waits for another process.
+    pub fn asks_a_server(&self) -> bool {
+        self.stages.iter().any(|s| matches!(s, Stage::Remote(_)))
+    }
+
+    /// As many as before, in the same order.
+    pub async fn encode_payloads(
+        &self,
+        mut payloads: Vec<Payload>,
+    ) -> Result<Vec<Payload>, CodecError> {
+        for stage in self.stages.iter() {
+            payloads = stage.encode(payloads).await?;
         }
+        Ok(payloads)
+    }
+
+    /// As many as before, in the same order. What none of the codecs has encoded stays as it is.
+    pub async fn decode_payloads(
+        &self,
+        mut payloads: Vec<Payload>,
+    ) -> Result<Vec<Payload>, CodecError> {
+        for stage in self.stages.iter().rev() {
+            payloads = stage.decode(payloads).await?;
+        }
+        Ok(payloads)
+    }
+
+    /// The same from and to `{"payloads": […]}`, as codec servers are asked and answer.
+    pub async fn encode_json(&self, text: &[u8]) -> Result<Json, CodecError> {
+        let encoded = self.encode_payloads(payloads_from_json(text)?).await?;
+        Ok(payloads_to_json(encoded)?)
+    }
+
+    pub async fn decode_json(&self, text: &[u8]) -> Result<Json, CodecError> {
+        let decoded = self.decode_payloads(payloads_from_json(text)?).await?;
+        Ok(payloads_to_json(decoded)?)
+    }
+
+    /// Encodes all of a message but its search attributes, which the server reads.
+    pub async fn encode<M: PayloadVisitable>(&self, message: &mut M) -> Result<(), CodecError> {
+        if self.is_none() {
+            return Ok(());
+        }
+        let payloads = self.encode_payloads(visit::take(message).await).await?;
+        visit::put(message, payloads).await;
+        Ok(())
     }
 
     pub async fn decode<M: PayloadVisitable>(&self, message: &mut M) -> Result<(), CodecError> {
-        match &self.0 {
-            Some(codec) => Ok(decode_payloads(message, codec.as_ref(), &context()).await?),
-            None => Ok(()),
+        if self.is_none() {
+            return Ok(());
         }
+        let payloads = self.decode_payloads(visit::take(message).await).await?;
+        visit::put(message, payloads).await;
+        Ok(())
+    }
+
+    /// The same, but what cannot be decoded stays encoded: of many workflows in a list, some may be none of ours.
+    pub async fn decode_what_can_be<M: PayloadVisitable>(&self, message: &mut M) {
+        if self.is_none() {
+            return;
+        }
+        let payloads = visit::take(message).await;
+        let decoded = match self.decode_payloads(payloads.clone()).await {
+            Ok(decoded) => decoded,
+            Err(_) => {
+                let mut decoded = Vec::with_capacity(payloads.len());
+                for payload in payloads {
+                    let one = self.decode_payloads(vec![payload.clone()]).await;
+                    decoded.push(one.ok().and_then(|mut p| p.pop()).unwrap_or(payload));
+                }
+                decoded
+            }
+        };
+        visit::put(message, decoded).await;
+    }
+
+    /// The same, for who must be able to read it all: what is still compressed or encrypted is an error.
+    pub async fn decode_all<M: PayloadVisitable>(&self, message: &mut M) -> Result<(), CodecError> {
+        self.decode(message).await?;
+        let mut left = None;
+        visit::each(message, |payload| {
+            if left.is_none() && is_encoded(payload) {
+                left = Some(not_decoded(payload));
+            }
+        })
+        .await;
+        left.map_or(Ok(()), Err)
     }
 }
 
 impl fmt::Debug for Codec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() {
-            "Codec"
-        } else {
-            "no codec"
-        })
+        f.write_str(&self.to_string())
     }
 }
 
-fn context() -> SerializationContextData {
-    SerializationContextData::Workflow(WorkflowSerializationContext::new())
+/// The names of the codecs, in the order in which they encode.
+impl fmt::Display for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_none() {
+            return f.write_str("none");
+        }
+        for (i, stage) in self.stages.iter().enumerate() {
+            let separator = if i > 0 { " " } else { "" };
+            write!(f, "{separator}{}", stage.name())?;
+        }
+        Ok(())
+    }
+}
+
+impl Stage {
+    fn name(&self) -> &'static str {
+        match self {
+            Stage::Compression => "compression",
+            Stage::Encryption(_) => "encryption",
+            Stage::Remote(_) => "remote",
+        }
+    }
+
+    async fn encode(&self, payloads: Vec<Payload>) -> Result<Vec<Payload>, CodecError> {
+        match self {
+            Stage::Compression => Ok(payloads.into_iter().map(compression::encode).collect()),
+            Stage::Encryption(keys) => payloads.iter().map(|p| keys.encode(p)).collect(),
+            Stage::Remote(server) => server.encode(payloads).await,
+        }
+    }
+
+    async fn decode(&self, payloads: Vec<Payload>) -> Result<Vec<Payload>, CodecError> {
+        match self {
+            Stage::Compression => payloads.into_iter().map(compression::decode).collect(),
+            Stage::Encryption(keys) => payloads.into_iter().map(|p| keys.decode(p)).collect(),
+            Stage::Remote(server) => server.decode(payloads).await,
+        }
+    }
+}
+
+fn encoding(payload: &Payload) -> &[u8] {
+    payload.metadata.get(ENCODING).map_or(&[], Vec::as_slice)
+}
+
+/// Whether nobody but a codec can read it. Other encodings may be a worker's own, which are passed on as they are.
+fn is_encoded(payload: &Payload) -> bool {
+    let known = [compression::ENCODING_VALUE, encryption::ENCODING_VALUE];
+    known.contains(&encoding(payload))
+}
+
+fn not_decoded(payload: &Payload) -> CodecError {
+    let key = encryption::key_id(payload).map(|id| format!(" with the key `{id}`"));
+    CodecError::NotDecoded {
+        encoding: String::from_utf8_lossy(encoding(payload)).into_owned(),
+        key: key.unwrap_or_default(),
+    }
 }

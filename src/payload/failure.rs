@@ -11,7 +11,7 @@ use super::{
 };
 use crate::engine::failure::{Failure, FailureInfo, PassedOn, RetryState, TimeoutType};
 use crate::limits::FAILURE_CAUSES_MAX;
-use crate::value::{Payload, Value};
+use crate::value::{Map, Payload, Value};
 
 /// What stands for the message of a failure whose message is in its encoded attributes, in every SDK.
 const ENCODED_MESSAGE: &str = "Encoded failure";
@@ -161,6 +161,22 @@ fn one_to_proto(failure: &Failure) -> proto::Failure {
         encoded_attributes: passed_on.encoded_attributes.clone().map(payload_to_proto),
         cause: None,
         failure_info: Some(info_to_proto(&failure.info, passed_on)),
+    }
+}
+
+/// Moves the message and stack trace of a failure and its causes into payloads, which codecs encode.
+pub fn encode_common_attributes(failure: &mut proto::Failure) {
+    let mut next = Some(failure);
+    while let Some(failure) = next {
+        if failure.encoded_attributes.is_none() {
+            let text = |text: &mut String| Value::from(std::mem::take(text));
+            let mut attributes = Map::default();
+            attributes.insert("message", text(&mut failure.message));
+            attributes.insert("stack_trace", text(&mut failure.stack_trace));
+            failure.encoded_attributes = value_to_proto(&Value::map(attributes)).ok();
+            failure.message = ENCODED_MESSAGE.into();
+        }
+        next = failure.cause.as_deref_mut();
     }
 }
 
@@ -450,6 +466,41 @@ mod tests {
             ("secret", "at x")
         );
         assert_eq!(failure_to_proto(&read), failure);
+    }
+
+    #[test]
+    fn messages_are_encoded_and_read_again() {
+        let cause = proto::Failure {
+            message: "the PIN is 1234".into(),
+            failure_info: every_info().into_iter().next(),
+            ..Default::default()
+        };
+        let plain = proto::Failure {
+            message: "the card failed".into(),
+            stack_trace: "at pay".into(),
+            cause: Some(Box::new(cause)),
+            failure_info: every_info().into_iter().nth(6),
+            ..Default::default()
+        };
+        let mut encoded = plain.clone();
+        encode_common_attributes(&mut encoded);
+        let cause = encoded.cause.as_deref().unwrap();
+        assert_eq!(
+            (encoded.message.as_str(), cause.message.as_str()),
+            (ENCODED_MESSAGE, ENCODED_MESSAGE)
+        );
+        assert_eq!(encoded.stack_trace, "");
+        let attributes = &encoded.encoded_attributes.as_ref().unwrap().data;
+        assert_eq!(
+            attributes,
+            br#"{"message":"the card failed","stack_trace":"at pay"}"#
+        );
+        let read = failure_from_proto(encoded.clone());
+        let texts: Vec<_> = read.chain().map(|f| f.message.as_str()).collect();
+        assert_eq!(texts, ["the card failed", "the PIN is 1234"]);
+        let mut twice = encoded.clone();
+        encode_common_attributes(&mut twice);
+        assert_eq!(twice, encoded);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Host;
+use super::failures;
 use super::workflows::panic_text;
 use crate::activity::{Activity, ActivityContext, Heartbeats};
 use crate::engine::RESOLVE_DEFINITION;
@@ -106,7 +107,7 @@ impl Activities {
         task_token: &[u8],
         running: &Running,
     ) -> Status {
-        if let Err(error) = host.codec.decode(&mut start).await {
+        if let Err(error) = host.codec.decode_all(&mut start).await {
             return failed(&Failure::application("CodecError", error.to_string()));
         }
         let Some(activity) = self.by_name.get(&start.activity_type) else {
@@ -196,6 +197,9 @@ impl Host {
                 status: Some(status),
             }),
         };
+        if self.codec.encodes_common_attributes() {
+            failures::encode_in_activity(&mut completion);
+        }
         if let Err(error) = self.codec.encode(&mut completion).await {
             let failure = Failure::application("CodecError", error.to_string());
             completion.result = Some(ActivityExecutionResult {

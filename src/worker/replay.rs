@@ -14,12 +14,15 @@ use temporalio_sdk_core::replay::{HistoryForReplay, ReplayWorkerInput};
 use super::options::core_config;
 use super::programs::ProgramCache;
 use super::{Host, WorkerError, WorkerOptions, workflows};
-use crate::payload::Codec;
+use crate::client::ResolvedSettings;
 use crate::registry::{Entry, Registry};
 
-/// Replays the history of a run in a namespace, by the definition that the history holds. The answer is what does not
-/// fit, or `None`.
-pub async fn replay(history: History, namespace: &str) -> Result<Option<String>, WorkerError> {
+/// Replays the history of a run, by the definition that the history holds. Its payloads may be encoded. The answer is
+/// what does not fit, or `None`.
+pub async fn replay(
+    history: History,
+    settings: &ResolvedSettings,
+) -> Result<Option<String>, WorkerError> {
     let Some(started) = started(&history) else {
         return Ok(Some(
             "the history does not begin with the workflow's start".to_owned(),
@@ -37,18 +40,18 @@ pub async fn replay(history: History, namespace: &str) -> Result<Option<String>,
         .map(|q| q.name.clone())
         .unwrap_or_default();
     let options = WorkerOptions::new(task_queue);
-    let config = core_config(namespace, &options).map_err(WorkerError::Options)?;
+    let config = core_config(&settings.namespace, &options).map_err(WorkerError::Options)?;
     let histories = stream::iter([HistoryForReplay::new(history, workflow_id)]);
     let core = init_replay_worker(ReplayWorkerInput::new(config, histories))
         .map_err(|e| WorkerError::Begin(e.to_string()))?;
     let registry: Arc<dyn Registry> = Arc::new(NoRegistry);
     let host = Arc::new(Host {
         core,
-        namespace: namespace.to_owned(),
+        namespace: settings.namespace.clone(),
         task_queue: options.task_queue,
         programs: ProgramCache::new(registry.clone()),
         registry,
-        codec: Codec::default(),
+        codec: settings.codec.clone(),
         is_versioned: false,
     });
     let wrong = Mutex::new(None);
@@ -109,6 +112,7 @@ impl Registry for NoRegistry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::ConnectionSettings;
     use temporalio_protos::temporal::api::history::v1::HistoryEvent;
 
     #[tokio::test]
@@ -120,7 +124,8 @@ mod tests {
         let mut events = vec![event(1), event(3)];
         let started = WorkflowExecutionStartedEventAttributes::default();
         events[0].attributes = Some(Attributes::WorkflowExecutionStartedEventAttributes(started));
-        let wrong = replay(History { events }, "default").await.unwrap();
+        let settings = ConnectionSettings::default().resolve().unwrap();
+        let wrong = replay(History { events }, &settings).await.unwrap();
         assert!(wrong.is_some_and(|wrong| wrong.contains("missing")));
     }
 }

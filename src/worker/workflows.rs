@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use super::Host;
 use super::activation::{Surroundings, activation_from_proto, eviction};
 use super::completion::{behavior_to_proto, command_to_proto};
+use super::failures;
 use crate::engine::command::{Command, CommandKind, LogLevel, VersioningBehavior};
 use crate::engine::failure::Failure;
 use crate::engine::{Instance, TaskFailure};
@@ -58,13 +59,16 @@ impl Host {
     /// There is never more than one activation of a run under way: nobody waits for the lock.
     async fn activate(&self, mut activation: WorkflowActivation, instance: Arc<Mutex<Instance>>) {
         let run_id = activation.run_id.clone();
-        let mut completion = match self.codec.decode(&mut activation).await {
+        let mut completion = match self.codec.decode_all(&mut activation).await {
             Ok(()) => match self.drive(activation, &instance) {
                 Ok((commands, behavior)) => self.success(run_id, commands, behavior),
                 Err(failure) => failed(run_id, &failure.0),
             },
             Err(error) => failed(run_id, &error.to_string()),
         };
+        if self.codec.encodes_common_attributes() {
+            failures::encode_in_workflow_task(&mut completion);
+        }
         if let Err(error) = self.codec.encode(&mut completion).await {
             completion = failed(completion.run_id, &error.to_string());
         }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::codec::CodecArgs;
 use crate::cli::output::CliError;
 use crate::client::{Client, ClientError, ConnectionSettings, ResolvedSettings, Source};
 use crate::value::Duration;
@@ -70,6 +71,8 @@ pub struct ConnectionArgs {
     /// How long to try to connect, for instance 10s
     #[arg(long, value_name = "DURATION", value_parser = Duration::parse)]
     client_connect_timeout: Option<Duration>,
+    #[command(flatten)]
+    codec: CodecArgs,
 }
 
 impl ConnectionArgs {
@@ -96,6 +99,7 @@ impl ConnectionArgs {
             disable_config_env: self.disable_config_env,
             grpc_compression: self.grpc_compression,
             connect_timeout: self.client_connect_timeout.and_then(Duration::to_std),
+            codec: self.codec.settings(),
         }
     }
 

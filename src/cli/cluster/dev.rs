@@ -10,6 +10,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::codec::CodecArgs;
 use super::worker::{ServeArgs, cancel_on_signal};
 use crate::cli::output::{CliError, End, Output, Tone, styled};
 use crate::client::{Client, ConnectionSettings, ResolvedSettings};
@@ -26,6 +27,8 @@ pub struct DevArgs {
     serve: ServeArgs,
     #[command(flatten)]
     server: ServerArgs,
+    #[command(flatten)]
+    codec: CodecArgs,
 }
 
 #[derive(Debug, Args)]
@@ -76,6 +79,7 @@ pub async fn run(args: DevArgs, output: Output) -> Result<End, CliError> {
         namespace: Some(args.server.namespace.clone()),
         disable_config_file: true,
         disable_config_env: true,
+        codec: args.codec.settings(),
         ..Default::default()
     };
     let settings = settings.resolve()?;

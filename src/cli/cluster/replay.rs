@@ -35,10 +35,10 @@ pub async fn run(args: ReplayArgs, output: Output) -> Result<End, CliError> {
             histories.push(client.history(&WorkflowRef::new(workflow_id, None)).await?);
         }
     }
-    let namespace = args.connection.resolve()?.namespace;
+    let settings = args.connection.resolve()?;
     let mut results = Vec::with_capacity(histories.len());
     for history in histories {
-        results.push(worker::replay(history, &namespace).await?);
+        results.push(worker::replay(history, &settings).await?);
     }
     drop(progress);
     let names = args.file.iter().chain(&args.workflows);
