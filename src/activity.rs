@@ -1,6 +1,7 @@
 //! The generic worker's own activities, behind one trait: what a call outside needs, without a cluster in sight.
 
 mod attempt;
+pub mod callback;
 pub mod exec;
 #[cfg(feature = "cluster")]
 pub mod grpc;
@@ -24,6 +25,11 @@ use crate::value::{Duration, Timestamp, Value};
 pub trait Activity: Send + Sync {
     /// The type that workflows call it by.
     fn name(&self) -> &str;
+
+    /// Whether a success of `run` only begins it: somebody outside completes it then, by its task token.
+    fn is_completed_outside(&self) -> bool {
+        false
+    }
 
     /// Runs one attempt. When `context.cancellation` fires the activity may clean up and fail with
     /// [`Failure::cancelled`]; the host drops the future of one that goes on for longer than the grace it allows. A
@@ -83,15 +89,15 @@ pub fn built_in(permissions: Permissions<'_>) -> Result<Vec<Arc<dyn Activity>>, 
     let secrets = secret::Secrets {
         folder: permissions.secrets_folder,
     };
+    let http = Arc::new(http::Http::new(policy.clone(), secrets.clone())?);
+    let exec = exec::Exec::new(permissions.programs, permissions.variables, secrets.clone())?;
+    let exec = Arc::new(exec);
     Ok(vec![
-        Arc::new(http::Http::new(policy.clone(), secrets.clone())?),
+        Arc::new(callback::Callback::new(http.clone(), exec.clone())),
+        http,
         #[cfg(feature = "cluster")]
-        Arc::new(grpc::Grpc::new(policy, secrets.clone())),
-        Arc::new(exec::Exec::new(
-            permissions.programs,
-            permissions.variables,
-            secrets,
-        )?),
+        Arc::new(grpc::Grpc::new(policy, secrets)),
+        exec,
     ])
 }
 
@@ -99,5 +105,14 @@ impl ActivityContext {
     /// Says that the attempt is alive, with the progress that the next attempt may go on from.
     pub fn heartbeat(&self, details: Vec<Value>) {
         self.heartbeats.record(details);
+    }
+
+    /// What the attempt before said of its progress: one value, or a list where it said several.
+    pub fn last_heartbeat(&self) -> Option<Value> {
+        match self.heartbeat_details.as_slice() {
+            [] => None,
+            [one] => Some(one.clone()),
+            several => Some(Value::list(several.to_vec())),
+        }
     }
 }

@@ -55,7 +55,10 @@ enum Command {
     Schema(schema::Schema),
 }
 
-/// Exit codes: 0, 1 where what was asked for failed, 2 where the command line is wrong.
+/// The activity that sent a heartbeat is to stop: no failure, and a script can tell it from one.
+const STOP: u8 = 3;
+
+/// Exit codes: 0, 1 where what was asked for failed, 2 where the command line is wrong, 3 as said at `STOP`.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let choice = match cli.color {
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
     match cli.command.run(output) {
         Ok(End::Done) => ExitCode::SUCCESS,
         Ok(End::Failed) => ExitCode::FAILURE,
+        Ok(End::Stop) => ExitCode::from(STOP),
         Err(error) => error.report(),
     }
 }

@@ -1,5 +1,6 @@
 //! The cluster's client: each operation typed, over Temporal's WorkflowService.
 
+mod activity;
 mod codec;
 mod connection;
 mod events;
@@ -14,6 +15,7 @@ use temporalio_client::Connection;
 use temporalio_protos::temporal::api::common::v1::WorkflowExecution;
 use tonic::{Code, Request, Response, Status};
 
+pub use activity::{ActivityRef, HeartbeatAnswer};
 pub use codec::{CodecKind, CodecSettings, KeySource};
 pub use connection::{ConnectionSettings, ResolvedSettings, Source, default_identity};
 pub use events::{EventLook, EventSummary, event_summaries};
@@ -53,6 +55,12 @@ pub enum ClientError {
     Connect { address: String, reason: String },
     #[error("there is no workflow with the id {0:?} in the namespace {1:?}")]
     NoSuchWorkflow(String, String),
+    #[error("{activity} waits for no end in the namespace {namespace:?}: {reason}")]
+    NoSuchActivity {
+        activity: String,
+        namespace: String,
+        reason: String,
+    },
     #[error("a workflow with the id {workflow_id:?} is there already (run {run_id})")]
     AlreadyStarted { workflow_id: String, run_id: String },
     #[error("the server refused to {operation}: {} ({:?})", .status.message(), .status.code())]

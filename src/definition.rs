@@ -169,7 +169,7 @@ pub struct Step {
 #[derive(Debug, Clone)]
 pub enum Action {
     Activity(ActivityStep),
-    /// `http`, `grpc`, `exec`: the generic worker's own activities.
+    /// `http`, `grpc`, `exec`, `callback`: the generic worker's own activities.
     BuiltIn(BuiltInStep),
     Timer(Timer),
     Wait(Wait),
@@ -304,6 +304,7 @@ pub enum BuiltIn {
     Http,
     Exec,
     Grpc,
+    Callback,
 }
 
 impl BuiltIn {
@@ -313,6 +314,7 @@ impl BuiltIn {
             BuiltIn::Http => "http",
             BuiltIn::Exec => "exec",
             BuiltIn::Grpc => "grpc",
+            BuiltIn::Callback => "callback",
         }
     }
 
@@ -322,6 +324,7 @@ impl BuiltIn {
             BuiltIn::Http => &tables::HTTP,
             BuiltIn::Exec => &tables::EXEC,
             BuiltIn::Grpc => &tables::GRPC,
+            BuiltIn::Callback => &tables::CALLBACK,
         }
     }
 }

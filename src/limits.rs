@@ -74,6 +74,8 @@ pub const GRPC_MESSAGE_SIZE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A service's descriptors with all that they import, and how many files these may be.
 pub const GRPC_DESCRIPTORS_SIZE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const GRPC_DESCRIPTOR_FILES_MAX: usize = 1_000;
+/// A line in which a program that `exec` runs says how far it has come.
+pub const EXEC_HEARTBEAT_SIZE_BYTES_MAX: usize = 64 * 1024;
 /// What a program that `exec` runs may write to its standard output.
 pub const EXEC_OUTPUT_SIZE_BYTES_MAX: usize = 1024 * 1024;
 /// What is kept of a program's standard error; the rest is read and dropped.

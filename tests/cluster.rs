@@ -12,6 +12,8 @@ mod examples;
 mod histories;
 #[path = "cluster/limits.rs"]
 mod limits;
+#[path = "cluster/outside.rs"]
+mod outside;
 #[path = "cluster/processes.rs"]
 mod processes;
 #[path = "cluster/scenarios.rs"]

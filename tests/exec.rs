@@ -6,6 +6,7 @@ mod attempt;
 mod told;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use segno::activity::exec::Exec;
 use segno::activity::secret::Secrets;
@@ -15,10 +16,10 @@ use segno::limits::{
     EXEC_ERROR_OUTPUT_SIZE_BYTES_MAX, EXEC_FAILURE_OUTPUT_SIZE_BYTES_MAX,
     EXEC_OUTPUT_SIZE_BYTES_MAX,
 };
-use segno::value::{parse_json, to_json};
+use segno::value::{Duration, Value as Datum, parse_json, to_json};
 use serde_json::{Value, json};
 
-use attempt::context;
+use attempt::{Recorded, context};
 use told::told;
 
 fn exec() -> Exec {
@@ -167,6 +168,83 @@ async fn a_failure_keeps_the_end_of_the_output() {
         assert!(kept.len() <= EXEC_FAILURE_OUTPUT_SIZE_BYTES_MAX + "… ".len());
     }
     assert!(failure.message.len() < 2 * EXEC_FAILURE_OUTPUT_SIZE_BYTES_MAX);
+}
+
+/// Runs a script whose attempt has that progress before it, and gives what its heartbeats say, the same only once.
+async fn heartbeats_of(script: &str, before: &[Datum], rest: Value) -> Vec<Value> {
+    let heartbeats = Arc::new(Recorded::default());
+    let context = ActivityContext {
+        heartbeats: heartbeats.clone(),
+        heartbeat_timeout: Some(Duration::from_seconds(60)),
+        heartbeat_details: before.to_vec(),
+        ..context("exec")
+    };
+    let mut request = json!({ "command": "shell", "args": ["-c", script] });
+    let rest = rest.as_object().unwrap().clone();
+    request.as_object_mut().unwrap().extend(rest);
+    let _ = run_with(context, request).await;
+    let heartbeats = heartbeats.0.lock().unwrap();
+    let json = |details: &Vec<Datum>| details.iter().map(|d| to_json(d).unwrap()).collect();
+    let mut told: Vec<Value> = heartbeats.iter().map(json).collect();
+    told.dedup();
+    told
+}
+
+#[tokio::test]
+async fn a_program_says_how_far_it_has_come() {
+    let say = |text: &str| format!("printf '{text}' >> $SEGNO_HEARTBEAT; exit 1");
+    let big = "\"%070000d\"";
+    for (script, told) in [
+        ("true".to_owned(), json!([[]])),
+        (say(r#"1\n{"page": 2}\n"#), json!([[], [{ "page": 2 }]])),
+        (say(r"page seven\n"), json!([[], ["page seven"]])),
+        (say(r"3\nnot yet whole"), json!([[], [3]])),
+        (say(&format!(r"4\n{big}\n")), json!([[]])),
+        (say(big), json!([[]])),
+        (
+            "echo 5 > new; mv new $SEGNO_HEARTBEAT".to_owned(),
+            json!([[], [5]]),
+        ),
+        (
+            "rm $SEGNO_HEARTBEAT; mkfifo $SEGNO_HEARTBEAT".to_owned(),
+            json!([[]]),
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let script = format!("cd {}; {script}", folder.path().display());
+        let heartbeats = heartbeats_of(&script, &[], json!({})).await;
+        assert_eq!(json!(heartbeats), told, "{script}");
+    }
+}
+
+/// Also what it writes when it is asked to end.
+#[tokio::test]
+async fn the_last_word_of_a_program_counts() {
+    let script = "trap 'echo 9 > $SEGNO_HEARTBEAT; exit' TERM; sleep 20 & wait";
+    let heartbeats = heartbeats_of(script, &[], json!({ "timeout": "300ms" })).await;
+    assert_eq!(json!(heartbeats), json!([[], [9]]));
+}
+
+/// A heartbeat that says no more than "alive" says again what the attempt before has come to.
+#[tokio::test]
+async fn a_program_goes_on_from_the_last_heartbeat() {
+    let echo = "echo \"$SEGNO_LAST_HEARTBEAT\" > $SEGNO_HEARTBEAT";
+    let one = [parse_json(br#"{"page": [1]}"#).unwrap()];
+    let told = json!([[{ "page": [1] }]]);
+    assert_eq!(json!(heartbeats_of(echo, &one, json!({})).await), told);
+    let several = [Datum::Int(1), Datum::from("two")];
+    let told = json!([[1, "two"], [[1, "two"]]]);
+    assert_eq!(json!(heartbeats_of(echo, &several, json!({})).await), told);
+    let program = json!({ "heartbeats": "program" });
+    assert_eq!(json!(heartbeats_of("true", &one, program).await), json!([]));
+}
+
+#[tokio::test]
+async fn a_heartbeat_is_without_secrets() {
+    let script = "echo \"{\\\"$TOKEN\\\": 1}\" > $SEGNO_HEARTBEAT";
+    let secrets = json!({ "secrets": { "TOKEN": "TOKEN" } });
+    let heartbeats = heartbeats_of(script, &[], secrets).await;
+    assert_eq!(json!(heartbeats), json!([[], [{ "[redacted]": 1 }]]));
 }
 
 /// What identifies the attempt is the worker's own, whatever it lets definitions set.

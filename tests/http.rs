@@ -325,14 +325,10 @@ async fn secrets_go_out_and_never_come_back() {
     }))
     .await
     .unwrap();
-    assert_eq!(
-        server.last(),
-        (
-            "POST /echo?key=k%2Fe%22y HTTP/1.1".to_owned(),
-            Some("Bearer t0k3n-value".to_owned()),
-            r#"{"card":{"number":"1","code":"735001"}}"#.to_owned()
-        )
-    );
+    let sent = server.last();
+    assert_eq!(sent.line, "POST /echo?key=k%2Fe%22y HTTP/1.1");
+    assert_eq!(sent.headers["authorization"], "Bearer t0k3n-value");
+    assert_eq!(sent.body, r#"{"card":{"number":"1","code":"735001"}}"#);
     let seen = answer.to_string();
     assert_eq!(
         answer["body"]["headers"]["authorization"],
@@ -346,8 +342,8 @@ async fn secrets_go_out_and_never_come_back() {
         .await
         .unwrap();
     assert_eq!(
-        server.last().1.as_deref(),
-        Some("Basic bWU6dDBrM24tdmFsdWU=")
+        server.last().headers["authorization"],
+        "Basic bWU6dDBrM24tdmFsdWU="
     );
 }
 
@@ -378,7 +374,7 @@ async fn secrets_stay_with_the_origin_they_were_meant_for() {
         .await
         .unwrap();
     assert_eq!(answer["body"]["headers"]["x-api-key"], json!(null));
-    assert_eq!(other.last().1, None);
+    assert_eq!(other.last().headers.get("authorization"), None);
     let request =
         json!({ "url": server.url(&to), "body": {}, "secrets": { "body": { "/pin": "CODE" } } });
     let failure = run(request).await.unwrap_err();
@@ -451,7 +447,7 @@ async fn time_cancellation_and_heartbeats() {
     let http = http(&[], &[]);
     let running = run_with(&http, context, json!({ "url": server.url("/never") }));
     let cancelling = async {
-        while *heartbeats.0.lock().unwrap() < 3 {
+        while heartbeats.0.lock().unwrap().len() < 3 {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
         cancellation.cancel();

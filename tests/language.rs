@@ -122,7 +122,10 @@ fn table(name: &str) -> String {
         "block" => tables::BLOCK.fields().collect(),
         "start" => tables::START.fields().collect(),
         "common" => tables::COMMON.iter().collect(),
-        "activity options" => tables::ACTIVITY_OPTIONS.iter().collect(),
+        "activity options" => {
+            let options = tables::ACTIVITY_OPTIONS.iter();
+            options.chain(tables::LOCAL).collect()
+        }
         "child options" => tables::CHILD_OPTIONS.iter().collect(),
         "retry policy" => tables::RETRY_POLICY.fields().collect(),
         "priority" => tables::PRIORITY.fields().collect(),

@@ -1,6 +1,9 @@
 //! One attempt of a built-in activity: its time, its heartbeats, and failures that no further attempt mends.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use super::ActivityContext;
 use crate::engine::failure::{Failure, FailureInfo};
@@ -10,6 +13,75 @@ use crate::value::Value;
 const TIMEOUT_MARGIN: Duration = Duration::from_millis(250);
 /// A heartbeat's timeout is served by so many heartbeats.
 const HEARTBEATS_PER_TIMEOUT: u32 = 3;
+
+/// What an attempt's heartbeats say: how far it has come.
+pub struct Progress {
+    state: Mutex<Told>,
+    changed: Notify,
+    /// Heartbeats are sent as long as the attempt lasts; else only when there is progress.
+    is_steady: bool,
+}
+
+struct Told {
+    details: Vec<Value>,
+    is_sent: bool,
+}
+
+impl Progress {
+    /// It begins with what the attempt before said, so that a heartbeat that only says "alive" does not forget that.
+    pub fn new(context: &ActivityContext, is_steady: bool) -> Progress {
+        Progress {
+            state: Mutex::new(Told {
+                details: context.heartbeat_details.clone(),
+                is_sent: true,
+            }),
+            changed: Notify::new(),
+            is_steady,
+        }
+    }
+
+    pub fn tell(&self, detail: Value) {
+        *self.state() = Told {
+            details: vec![detail],
+            is_sent: false,
+        };
+        self.changed.notify_one();
+    }
+
+    fn send(&self, context: &ActivityContext) {
+        let mut state = self.state();
+        state.is_sent = true;
+        context.heartbeat(state.details.clone());
+    }
+
+    /// What was told last goes out, however the attempt ends: a failure takes it along.
+    pub fn send_last(&self, context: &ActivityContext) {
+        if !self.state().is_sent {
+            self.send(context);
+        }
+    }
+
+    async fn heartbeats(&self, context: &ActivityContext) {
+        let timeout = context.heartbeat_timeout.and_then(|d| d.to_std());
+        let period = timeout.filter(|d| self.is_steady && !d.is_zero());
+        let period = period.map(|d| d / HEARTBEATS_PER_TIMEOUT);
+        if period.is_some() {
+            self.send(context);
+        }
+        loop {
+            let changed = self.changed.notified();
+            match period {
+                Some(period) => drop(tokio::time::timeout(period, changed).await),
+                None => changed.await,
+            }
+            self.send(context);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, Told> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// How long the attempt may take, with a time of the request's own.
 pub fn limit(context: &ActivityContext, timeout: Option<Duration>) -> Option<Duration> {
@@ -22,33 +94,26 @@ pub fn limit(context: &ActivityContext, timeout: Option<Duration>) -> Option<Dur
 pub async fn guarded(
     context: &ActivityContext,
     timeout: Option<Duration>,
+    progress: &Progress,
     what: &str,
     late: impl FnOnce(Duration) -> Failure,
     work: impl Future<Output = Result<Value, Failure>>,
 ) -> Result<Value, Failure> {
     let limit = limit(context, timeout);
-    let heartbeat = context.heartbeat_timeout.and_then(|d| d.to_std());
-    let heartbeats = async {
-        let Some(period) = heartbeat.filter(|d| !d.is_zero()) else {
-            return std::future::pending::<()>().await;
-        };
-        loop {
-            context.heartbeat(Vec::new());
-            tokio::time::sleep(period / HEARTBEATS_PER_TIMEOUT).await;
-        }
-    };
     let time_is_up = async {
         match limit {
             Some(limit) => tokio::time::sleep(limit).await,
             None => std::future::pending().await,
         }
     };
-    tokio::select! {
+    let result = tokio::select! {
         result = work => result,
         () = context.cancellation.cancelled() => Err(Failure::cancelled(format!("{what} was cancelled"))),
         () = time_is_up => Err(late(limit.unwrap_or_default())),
-        () = heartbeats => Err(Failure::cancelled("heartbeats ended")),
-    }
+        () = progress.heartbeats(context) => Err(Failure::cancelled("heartbeats ended")),
+    };
+    progress.send_last(context);
+    result
 }
 
 /// A failure that no further attempt can mend.

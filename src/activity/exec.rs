@@ -1,24 +1,29 @@
 //! The `exec` activity: a program on the worker's machine, under a name that the worker allows. No shell is involved.
 //! Reference: docs/steps/exec.md.
 
+mod heartbeat;
 mod process;
-mod request;
+pub(super) mod request;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
+use self::heartbeat::HeartbeatFile;
 use self::process::{Ended, Program, ProgramError};
 use self::request::{OutputKind, Request};
-use super::attempt::{guarded, lasting};
+use super::attempt::{Progress, guarded, lasting};
 use super::secret::{Redactor, Secrets};
 use super::{Activity, ActivityContext, input};
 use crate::engine::failure::{Failure, FailureInfo};
-use crate::limits::{EXEC_FAILURE_OUTPUT_SIZE_BYTES_MAX, EXEC_OUTPUT_SIZE_BYTES_MAX};
-use crate::value::{Map, Value, parse_json};
+use crate::limits::{
+    EXEC_FAILURE_OUTPUT_SIZE_BYTES_MAX, EXEC_HEARTBEAT_SIZE_BYTES_MAX, EXEC_OUTPUT_SIZE_BYTES_MAX,
+};
+use crate::value::{Map, Value, parse_json, to_json_string};
 
 /// The types of its failures.
 pub mod failure_type {
@@ -88,8 +93,36 @@ impl Activity for Exec {
 
     async fn run(&self, context: ActivityContext, arguments: Vec<Value>) -> Result<Value, Failure> {
         let request = input::request(&arguments, Request::read, failure_type::REQUEST)?;
+        self.end(&context, &request, Handed::default()).await
+    }
+}
+
+/// What a program gets beside what its author wrote.
+#[derive(Default)]
+pub(super) struct Handed {
+    pub variables: Vec<(String, String)>,
+    /// It is in them, and taken out of whatever the program writes.
+    pub secret: Option<SecretString>,
+}
+
+impl Exec {
+    /// The program's end.
+    pub(super) async fn end(
+        &self,
+        context: &ActivityContext,
+        request: &Request,
+        handed: Handed,
+    ) -> Result<Value, Failure> {
         let mut redactor = Redactor::default();
-        let program = self.program(&context, &request, &mut redactor)?;
+        let mut program = self.program(context, request, handed, &mut redactor)?;
+        let mut heartbeat = HeartbeatFile::new()
+            .inspect_err(|e| tracing::warn!("a program gets no file for its heartbeats: {e}"))
+            .ok();
+        let path = heartbeat.as_ref().map(|file| file.path().to_string_lossy());
+        program
+            .environment
+            .extend(path.map(|path| ("SEGNO_HEARTBEAT".to_owned(), path.into_owned())));
+        let progress = Progress::new(context, request.is_alive_while_it_runs);
         let what = format!("`{}`", request.command);
         let late = |limit| {
             let message = format!("{what} did not end within {limit:?}");
@@ -101,29 +134,31 @@ impl Activity for Exec {
         let running = program.start(stop.clone());
         let mut running = running.map_err(|error| failed(&what, error))?;
         let work = async {
-            let ended = (&mut running).await;
+            let ended = tokio::select! {
+                ended = &mut running => ended,
+                never = follow(&mut heartbeat, &progress, &redactor) => match never {},
+            };
             let ended = ended.unwrap_or_else(|e| Err(ProgramError::Start(io::Error::other(e))));
-            result(
-                &request,
-                &ended.map_err(|error| failed(&what, error))?,
-                &redactor,
-                &what,
-            )
+            let ended = ended.map_err(|error| failed(&what, error))?;
+            result(request, &ended, &redactor, &what)
         };
-        let result = guarded(&context, request.timeout, &what, late, work).await;
+        let result = guarded(context, request.timeout, &progress, &what, late, work).await;
         if !running.is_finished() {
             stop.cancel();
             let _ = running.await;
         }
+        if let Some(heartbeat) = &mut heartbeat {
+            heartbeat.look(&progress, &redactor);
+            progress.send_last(context);
+        }
         result
     }
-}
 
-impl Exec {
     fn program(
         &self,
         context: &ActivityContext,
         request: &Request,
+        handed: Handed,
         redactor: &mut Redactor,
     ) -> Result<Program, Failure> {
         let Some(path) = self.programs.get(&request.command) else {
@@ -159,6 +194,11 @@ impl Exec {
             ("SEGNO_ACTIVITY_ID".to_owned(), context.activity_id.clone()),
             ("SEGNO_ATTEMPT".to_owned(), context.attempt.to_string()),
         ]);
+        environment.extend(last_heartbeat(context));
+        environment.extend(handed.variables);
+        if let Some(secret) = &handed.secret {
+            redactor.add(secret);
+        }
         Ok(Program {
             path: path.clone(),
             arguments: request.arguments.clone(),
@@ -179,6 +219,32 @@ impl Exec {
             )),
         }
     }
+}
+
+enum Never {}
+
+async fn follow(
+    file: &mut Option<HeartbeatFile>,
+    progress: &Progress,
+    redactor: &Redactor,
+) -> Never {
+    if let Some(file) = file {
+        file.follow(progress, redactor).await;
+    }
+    std::future::pending().await
+}
+
+/// What the attempt before said of its progress, as far as an environment takes it.
+fn last_heartbeat(context: &ActivityContext) -> Option<(String, String)> {
+    let last = context.last_heartbeat()?;
+    let text = last.force().ok().and_then(|last| to_json_string(last).ok());
+    let text = text.filter(|text| text.len() <= EXEC_HEARTBEAT_SIZE_BYTES_MAX);
+    if text.is_none() {
+        tracing::warn!(
+            "the last heartbeat is no JSON of up to EXEC_HEARTBEAT_SIZE_BYTES_MAX ({EXEC_HEARTBEAT_SIZE_BYTES_MAX} bytes): the program begins without it"
+        );
+    }
+    Some(("SEGNO_LAST_HEARTBEAT".to_owned(), text?))
 }
 
 fn failed(what: &str, error: ProgramError) -> Failure {

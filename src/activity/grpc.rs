@@ -14,7 +14,7 @@ use prost_reflect::{DynamicMessage, MethodDescriptor, SerializeOptions};
 use tonic::{Code, Status};
 
 use self::request::Request;
-use super::attempt::{guarded, lasting, limit};
+use super::attempt::{Progress, guarded, lasting, limit};
 use super::policy::Policy;
 use super::secret::{Redactor, Secrets};
 use super::{Activity, ActivityContext, input};
@@ -79,7 +79,8 @@ impl Activity for Grpc {
             let answer = answer.map_err(|status| not_ok(&status, &what, &redactor))?;
             received(&method, &answer, &redactor, &what)
         };
-        guarded(&context, request.timeout, &what, late, call).await
+        let progress = Progress::new(&context, true);
+        guarded(&context, request.timeout, &progress, &what, late, call).await
     }
 }
 

@@ -12,15 +12,16 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode};
+use secrecy::SecretString;
 
 use self::client::Refused;
 use self::prepare::{PrepareError, Prepared};
 use self::request::Request;
 use self::response::Received;
 use self::status::{Verdict, retry_after};
-use super::attempt::{guarded, lasting};
+use super::attempt::{Progress, guarded, lasting};
 use super::policy::Policy;
 use super::secret::{Redactor, Secrets};
 use super::{Activity, ActivityContext, input};
@@ -70,29 +71,51 @@ impl Activity for Http {
 
     async fn run(&self, context: ActivityContext, arguments: Vec<Value>) -> Result<Value, Failure> {
         let request = input::request(&arguments, Request::read, failure_type::REQUEST)?;
+        self.answer(&context, &request, None).await
+    }
+}
+
+/// A task token that goes along with a request. From then on all heartbeats are its receiver's.
+pub(super) struct Attached {
+    pub headers: Vec<(String, String)>,
+    /// It is in the request, which goes to no other origin, and is taken out of whatever comes back.
+    pub token: SecretString,
+}
+
+impl Http {
+    /// What the request is answered.
+    pub(super) async fn answer(
+        &self,
+        context: &ActivityContext,
+        request: &Request,
+        attached: Option<Attached>,
+    ) -> Result<Value, Failure> {
         let mut redactor = Redactor::default();
-        let prepared =
-            Prepared::new(&request, &self.secrets, &mut redactor).map_err(|e| match e {
+        let mut prepared =
+            Prepared::new(request, &self.secrets, &mut redactor).map_err(|e| match e {
                 PrepareError::Secret(message) => {
                     Failure::application(failure_type::SECRET, message)
                 }
                 PrepareError::Request(message) => lasting(failure_type::REQUEST, message),
             })?;
+        let is_alive_while_it_waits = attached.is_none();
+        if let Some(attached) = attached {
+            attached.put(&mut prepared, &mut redactor)?;
+        }
         let place = match prepared.is_url_secret {
             true => "the secret URL".to_owned(),
             false => shown(&prepared.url),
         };
         let what = redactor.text(&format!("{} {place}", request.method));
-        let exchange = self.exchange(&request, prepared, &redactor, &what);
+        let exchange = self.exchange(request, prepared, &redactor, &what);
         let late = |limit| {
             let message = format!("{what} was not answered within {limit:?}");
             Failure::application(failure_type::TIMEOUT, message)
         };
-        guarded(&context, request.timeout, &what, late, exchange).await
+        let progress = Progress::new(context, is_alive_while_it_waits);
+        guarded(context, request.timeout, &progress, &what, late, exchange).await
     }
-}
 
-impl Http {
     async fn exchange(
         &self,
         request: &Request,
@@ -164,6 +187,25 @@ impl Http {
             .send()
             .await
             .map_err(|e| transport(what, &e, redactor))
+    }
+}
+
+impl Attached {
+    fn put(self, prepared: &mut Prepared, redactor: &mut Redactor) -> Result<(), Failure> {
+        let wrong = |name: &str| {
+            lasting(
+                failure_type::REQUEST,
+                format!("the header `{name}` cannot be sent"),
+            )
+        };
+        for (name, text) in self.headers {
+            let value = HeaderValue::from_str(&text).map_err(|_| wrong(&name))?;
+            let name = HeaderName::try_from(&name).map_err(|_| wrong(&name))?;
+            prepared.headers.insert(name, value);
+        }
+        prepared.is_bound_to_origin = true;
+        redactor.add(&self.token);
+        Ok(())
     }
 }
 
@@ -244,6 +286,15 @@ fn redirect(
         prepared.headers.remove(CONTENT_LENGTH);
     }
     if url.origin() != prepared.url.origin() {
+        if prepared.is_bound_to_origin {
+            return Err(lasting(
+                failure_type::POLICY,
+                format!(
+                    "{what} was redirected to {}, and a task token does not go to another origin",
+                    shown(&url)
+                ),
+            ));
+        }
         if prepared.is_body_secret {
             return Err(lasting(
                 failure_type::POLICY,

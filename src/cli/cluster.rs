@@ -1,5 +1,6 @@
 //! The commands that speak to a cluster.
 
+mod activity;
 mod codec;
 mod connection;
 mod describe;
@@ -54,6 +55,9 @@ pub enum ClusterCommand {
     List(list::ListArgs),
     /// Show a workflow's history
     History(history::HistoryArgs),
+    /// Complete, fail, heartbeat or cancel an activity from outside of a worker
+    #[command(subcommand)]
+    Activity(activity::ActivityCommand),
     /// Check that recorded histories replay with this version
     Replay(replay::ReplayArgs),
     /// Serve the payload codecs to Temporal's UI, or decode and encode payloads
@@ -76,6 +80,7 @@ impl ClusterCommand {
             ClusterCommand::Describe(args) => block_on(describe::run(args, output)),
             ClusterCommand::List(args) => block_on(list::run(args, output)),
             ClusterCommand::History(args) => block_on(history::run(args, output)),
+            ClusterCommand::Activity(command) => block_on(activity::run(command, output)),
             ClusterCommand::Replay(args) => block_on_all(replay::run(args, output)),
             ClusterCommand::Codec(command) => block_on_all(codec::run(command, output)),
         }

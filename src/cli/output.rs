@@ -81,6 +81,8 @@ pub enum End {
     Done,
     /// What was asked for failed, and has been said.
     Failed,
+    /// What was asked for is done, and whoever asked is to stop.
+    Stop,
 }
 
 /// Why a command could not do what was asked for.

@@ -6,7 +6,7 @@ use super::Compiler;
 use super::options::mapping;
 use super::scope::{FunctionKind, Scope};
 use crate::definition::table::{Shape, Table};
-use crate::definition::{self, BuiltInStep, Input, Name, Started, Step};
+use crate::definition::{self, BuiltIn, BuiltInStep, Input, Name, Started, Step};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Code, Type};
 use crate::program::{self, Action};
@@ -39,16 +39,12 @@ impl Compiler<'_> {
                 .map(|q| Value::String(q.value.clone()));
             options.task_queue = queue.map(Code::constant_of);
         }
-        if options.start_to_close_timeout.is_none() && options.schedule_to_close_timeout.is_none() {
-            self.diagnostics.push(
-                Diagnostic::error(
-                    "missing-timeout",
-                    step.activity.range(),
-                    "an activity needs `start_to_close_timeout` or `schedule_to_close_timeout`",
-                )
-                .help("add `start_to_close_timeout: 30s` to the step, to the activity's entry under `activities`, or to `defaults: { activity: … }`"),
-            );
-        }
+        self.check_timeout(
+            &options,
+            step.activity.range(),
+            "an activity",
+            "add `start_to_close_timeout: 30s` to the step, to the activity's entry under `activities`, or to `defaults: { activity: … }`",
+        );
         let expected = contract.and_then(|c| c.input.as_ref());
         let arguments = self.typed_arguments(&step.input, expected, scope);
         let output = contract.and_then(|c| c.output.as_ref());
@@ -100,7 +96,18 @@ impl Compiler<'_> {
             ..self.definition.defaults.activity.clone()
         };
         layers[2] = Some(&defaults);
-        let options = self.activity_options(layers, true, scope);
+        let is_callback = step.kind == BuiltIn::Callback;
+        let mut options = self.activity_options(layers, !is_callback, scope);
+        if is_callback {
+            // Whoever completes it is outside: nothing local, and only the author knows how long it may take.
+            options.local = false;
+            self.check_timeout(
+                &options,
+                step.request.range(),
+                "a callback",
+                "add `start_to_close_timeout: 2d` to the step: how long its completion may take",
+            );
+        }
         let request = type_of_request(step.kind.table());
         Action::Activity(Box::new(program::Activity {
             activity: Code::constant_of(Value::from(step.kind.name())),
@@ -110,6 +117,21 @@ impl Compiler<'_> {
             is_started,
             contract: None,
         }))
+    }
+
+    fn check_timeout(
+        &mut self,
+        options: &program::ActivityOptions,
+        range: Range,
+        what: &str,
+        help: &str,
+    ) {
+        if options.start_to_close_timeout.is_none() && options.schedule_to_close_timeout.is_none() {
+            let message =
+                format!("{what} needs `start_to_close_timeout` or `schedule_to_close_timeout`");
+            self.diagnostics
+                .push(Diagnostic::error("missing-timeout", range, message).help(help));
+        }
     }
 
     pub fn child(
@@ -263,7 +285,8 @@ fn type_of_request(table: &Table) -> Type {
         let value = match &field.shape {
             Shape::TextTemplate => Type::String,
             Shape::NumberTemplate => Type::union([Type::number(), Type::Uint]),
-            Shape::MappingTemplate | Shape::Request(_) => Type::map(Type::Dynamic, Type::Dynamic),
+            Shape::MappingTemplate => Type::map(Type::Dynamic, Type::Dynamic),
+            Shape::Request(table) => type_of_request(table),
             Shape::Templates => Type::list(Type::Dynamic),
             _ => Type::Dynamic,
         };

@@ -513,7 +513,7 @@ fn result_of(kind: BuiltIn) -> Type {
             ),
             ("body", Type::Dynamic),
         ]),
-        BuiltIn::Grpc => Type::Dynamic,
+        BuiltIn::Grpc | BuiltIn::Callback => Type::Dynamic,
         BuiltIn::Exec => Type::object([
             ("exit_code", Type::Int),
             ("stdout", Type::Dynamic),

@@ -1,5 +1,6 @@
 //! What a definition may hold, key by key: the one list from which all others are made.
 
+mod callback;
 mod exec;
 mod grpc;
 mod http;
@@ -8,10 +9,11 @@ mod step_options;
 mod steps;
 mod top;
 
+pub use callback::CALLBACK;
 pub use exec::EXEC;
 pub use grpc::GRPC;
 pub use http::{HTTP, HTTP_BASIC_AUTH, HTTP_SECRETS};
-pub use options::{ACTIVITY_OPTIONS, CHILD_OPTIONS, PRIORITY, RETRY_POLICY, START};
+pub use options::{ACTIVITY_OPTIONS, CHILD_OPTIONS, LOCAL, PRIORITY, RETRY_POLICY, START};
 pub use step_options::CATCH;
 pub use steps::{ACTIONS, COMMON, STARTED};
 pub use top::{BLOCK, CONTRACT, DEFAULTS, DEFINITION, LIBRARY, QUERY, SIGNAL, UPDATE};

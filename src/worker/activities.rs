@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use temporalio_protos::coresdk::activity_result::activity_execution_result::Status;
 use temporalio_protos::coresdk::activity_result::{
-    ActivityExecutionResult, Cancellation, Failure as Failed, Success,
+    ActivityExecutionResult, Cancellation, Failure as Failed, Success, WillCompleteAsync,
 };
 use temporalio_protos::coresdk::activity_task::{
     ActivityCancelReason, ActivityTask, Start, activity_task::Variant,
@@ -122,6 +122,9 @@ impl Activities {
             () = running.cancelled_for_too_long() => Ok(Err(Failure::cancelled("the activity was cancelled"))),
         };
         match result {
+            Ok(Ok(_)) if activity.is_completed_outside() => {
+                Status::WillCompleteAsync(WillCompleteAsync {})
+            }
             Ok(Ok(value)) => match value_to_proto(&value) {
                 Ok(payload) => Status::Completed(Success {
                     result: Some(payload),

@@ -13,10 +13,10 @@ pub struct Server {
 }
 
 #[derive(Default, Clone)]
-struct Request {
-    line: String,
-    headers: BTreeMap<String, String>,
-    body: String,
+pub struct Request {
+    pub line: String,
+    pub headers: BTreeMap<String, String>,
+    pub body: String,
 }
 
 impl Server {
@@ -41,11 +41,8 @@ impl Server {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// The last request's first line, authorization and body.
-    pub fn last(&self) -> (String, Option<String>, String) {
-        let last = self.last.lock().unwrap().clone();
-        let authorization = last.headers.get("authorization").cloned();
-        (last.line, authorization, last.body)
+    pub fn last(&self) -> Request {
+        self.last.lock().unwrap().clone()
     }
 }
 
@@ -114,6 +111,10 @@ fn answer(path: &str, request: &Request) -> Vec<u8> {
         ["body", kind, body] => {
             let kind = String::from_utf8(percent(kind)).unwrap();
             response("200", &format!("content-type: {kind}\r\n"), &percent(body))
+        }
+        ["repeat", status] => {
+            let body = request.headers.get("segno-task-token").cloned();
+            response(status, "", body.unwrap_or_default().as_bytes())
         }
         ["reflect"] => {
             let authorization = request

@@ -3,6 +3,7 @@ address is the first argument.
 """
 
 import asyncio
+import base64
 import collections
 import http.server
 import json
@@ -15,7 +16,7 @@ from datetime import timedelta
 
 import nexusrpc.handler
 from temporalio import activity, nexus, workflow
-from temporalio.client import Client
+from temporalio.client import AsyncActivityCancelledError, Client
 from temporalio.common import RawValue
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import ApplicationError, CancelledError
@@ -188,7 +189,8 @@ class Quotes:
 
 class Endpoint(http.server.BaseHTTPRequestHandler):
     """`/echo/X`, `/fail/KEY/TIMES`, `/slow/MILLIS`, `/status/CODE`, and `/signal/WORKFLOW_ID/NAME/TIMES/MILLIS`: signals, at
-    most so often, and answers when the signal has arrived and the time has passed."""
+    most so often, and answers when the signal has arrived and the time has passed. Whoever posts to `/callback/HOW/…` hands
+    over an activity, which is completed so a little later."""
 
     loop: asyncio.AbstractEventLoop
     asked: collections.Counter = collections.Counter()
@@ -211,6 +213,21 @@ class Endpoint(http.server.BaseHTTPRequestHandler):
                 threading.Event().wait(int(rest[3]) / 1000)
         self.answer(200, {"said": rest[0]} if what == "echo" else {"done": True})
 
+    def do_POST(self):
+        what, how, *rest = self.path.strip("/").split("/")
+        if what != "callback":
+            return self.answer(404, {"nothing": "here"})
+        length = int(self.headers.get("content-length", 0))
+        sent = json.loads(self.rfile.read(length) or "null")
+        Endpoint.asked[self.path] += 1
+        times = Endpoint.asked[self.path]
+        if how == "busy" and times <= int(rest[1]):
+            return self.answer(503, {"busy": True})
+        token = base64.b64decode(self.headers["segno-task-token"])
+        workflow = self.headers["segno-workflow-id"]
+        Endpoint.loop.call_soon_threadsafe(complete_later, how, times, token, workflow, sent)
+        self.answer(202, {"taken": True})
+
     def answer(self, status: int, body: dict):
         data = json.dumps(body).encode()
         self.send_response_only(status)
@@ -224,6 +241,37 @@ class Endpoint(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+def complete_later(*what):
+    task = asyncio.ensure_future(complete_outside(*what))
+    TASKS.add(task)
+    task.add_done_callback(TASKS.discard)
+
+
+async def complete_outside(how: str, times: int, token: bytes, workflow_id: str, sent):
+    """What somebody outside does with an activity that was handed over: the `times`th one."""
+    handle = CLIENT.get_async_activity_handle(task_token=token)
+    match how:
+        case "fail":
+            await handle.fail(ApplicationError("nobody answered", {"asked": 3}, type="NoAnswer", non_retryable=True))
+        case "fail-once" if times == 1:
+            await handle.heartbeat("half")
+            await handle.fail(ApplicationError("the line is busy", type="Busy"))
+        case "silent-once" if times == 1:
+            await handle.heartbeat({"page": 7})
+        case "fail-once" | "silent-once":
+            await handle.complete({"last": sent["last_heartbeat"]})
+        case "until-cancelled":
+            await CLIENT.get_workflow_handle(workflow_id).signal("running")
+            try:
+                while True:
+                    await handle.heartbeat("still here")
+                    await asyncio.sleep(BEAT)
+            except AsyncActivityCancelledError:
+                await handle.report_cancellation("cleaned up")
+        case _:
+            await handle.complete({"approved": True, "by": sent.get("by", "nobody")})
 
 
 async def main(http_port: int) -> None:

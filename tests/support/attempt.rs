@@ -6,13 +6,13 @@ use segno::activity::{ActivityContext, Heartbeats};
 use segno::value::{Duration, Value};
 use tokio_util::sync::CancellationToken;
 
-/// Counts heartbeats.
+/// The details of the heartbeats.
 #[derive(Default)]
-pub struct Recorded(pub Mutex<usize>);
+pub struct Recorded(pub Mutex<Vec<Vec<Value>>>);
 
 impl Heartbeats for Recorded {
-    fn record(&self, _details: Vec<Value>) {
-        *self.0.lock().unwrap() += 1;
+    fn record(&self, details: Vec<Value>) {
+        self.0.lock().unwrap().push(details);
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Request {
     /// The exit codes of success.
     pub success: Vec<i32>,
     pub timeout: Option<Duration>,
+    /// Heartbeats are sent as long as it runs; else only when it says how far it has come.
+    pub is_alive_while_it_runs: bool,
 }
 
 /// How the standard output is read.
@@ -49,6 +51,7 @@ impl Request {
             output: OutputKind::read(map.get("stdout"))?,
             success: read_success(map.get("success"))?,
             timeout: read_timeout(map.get("timeout"))?,
+            is_alive_while_it_runs: read_heartbeats(map.get("heartbeats"))?,
         })
     }
 }
@@ -104,6 +107,14 @@ fn read_secrets(map: &Map) -> Result<Vec<(String, SecretReference)>, String> {
         Ok((variable(name)?, secret))
     });
     named.collect()
+}
+
+fn read_heartbeats(value: Option<&Value>) -> Result<bool, String> {
+    match value.map(|v| (v, v.as_str())) {
+        None | Some((Value::Null, _)) | Some((_, Some("automatic"))) => Ok(true),
+        Some((_, Some("program"))) => Ok(false),
+        Some(_) => Err("`heartbeats` is automatic or program".into()),
+    }
 }
 
 fn read_success(value: Option<&Value>) -> Result<Vec<i32>, String> {

@@ -17,6 +17,8 @@ pub struct Prepared {
     /// Headers that do not follow a redirect to another origin.
     pub secret_headers: Vec<HeaderName>,
     pub is_body_secret: bool,
+    /// It would be useless without what does not go elsewhere.
+    pub is_bound_to_origin: bool,
     pub is_url_secret: bool,
 }
 
@@ -56,6 +58,7 @@ impl Prepared {
             body: filler.body(request)?,
             secret_headers,
             is_body_secret: !places.body.is_empty(),
+            is_bound_to_origin: false,
             is_url_secret: places.url.is_some(),
         })
     }

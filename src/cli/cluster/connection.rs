@@ -131,6 +131,9 @@ impl From<ClientError> for CliError {
             ClientError::AlreadyStarted { .. } => text.help(
                 "choose another --workflow-id, or --id-conflict-policy use-existing or terminate-existing",
             ),
+            ClientError::NoSuchActivity { .. } => text.help(
+                "it may have ended, its attempt may have failed or timed out (the next one has another task token), or its workflow may have closed: `segno describe` shows a workflow's pending activities",
+            ),
             _ => text,
         }
     }

@@ -30,23 +30,29 @@ pub struct InputArgs {
 
 impl InputArgs {
     pub fn payloads(&self) -> Result<Vec<Payload>, CliError> {
-        let from_flags = self.input.iter().map(|text| self.payload("--input", text));
-        let from_files = self
-            .input_file
-            .iter()
-            .map(|path| self.payload(path, &read(path)?));
-        from_flags.chain(from_files).collect()
+        payloads("--input", &self.input, &self.input_file, self.input_base64)
     }
+}
 
-    fn payload(&self, place: &str, text: &str) -> Result<Payload, CliError> {
-        if !self.input_base64 {
-            return json_payload(place, text);
-        }
-        let bytes = BASE64
-            .decode(text.trim())
-            .map_err(|e| CliError::usage(format!("{place} is not base64: {e}")))?;
-        Ok(payload(BINARY_PLAIN, bytes))
-    }
+/// What was given with a flag and in files, one payload each: JSON, or bytes in base64.
+pub fn payloads(
+    flag: &str,
+    texts: &[String],
+    files: &[String],
+    is_base64: bool,
+) -> Result<Vec<Payload>, CliError> {
+    let one = |place: &str, text: &str| match is_base64 {
+        true => Ok(payload(BINARY_PLAIN, base64_bytes(place, text)?)),
+        false => json_payload(place, text),
+    };
+    let from_flags = texts.iter().map(|text| one(flag, text));
+    let from_files = files.iter().map(|path| one(path, &read(path)?));
+    from_flags.chain(from_files).collect()
+}
+
+pub fn base64_bytes(place: &str, text: &str) -> Result<Vec<u8>, CliError> {
+    let bytes = BASE64.decode(text.trim());
+    bytes.map_err(|e| CliError::usage(format!("{place} is not base64: {e}")))
 }
 
 fn read(path: &str) -> Result<String, CliError> {

@@ -28,6 +28,7 @@ impl Parser {
             "http" => Action::BuiltIn(self.built_in(BuiltIn::Http, fields)),
             "exec" => Action::BuiltIn(self.built_in(BuiltIn::Exec, fields)),
             "grpc" => Action::BuiltIn(self.built_in(BuiltIn::Grpc, fields)),
+            "callback" => Action::BuiltIn(self.built_in(BuiltIn::Callback, fields)),
             "timer" => Action::Timer(self.timer(key, value)),
             "wait" => Action::Wait(self.wait(fields, entry)),
             "set" => {
@@ -416,6 +417,7 @@ impl Parser {
             "http" => Started::BuiltIn(self.built_in(BuiltIn::Http, &fields)),
             "exec" => Started::BuiltIn(self.built_in(BuiltIn::Exec, &fields)),
             "grpc" => Started::BuiltIn(self.built_in(BuiltIn::Grpc, &fields)),
+            "callback" => Started::BuiltIn(self.built_in(BuiltIn::Callback, &fields)),
             "nexus" => Started::Nexus(self.nexus(&action.key, &entry.value)),
             _ => Started::Activity(self.activity(&fields)),
         };

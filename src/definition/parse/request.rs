@@ -3,6 +3,7 @@
 use super::Parser;
 use super::fields::Fields;
 use crate::definition::table::{Shape, Table};
+use crate::definition::tables;
 use crate::diagnostic::Diagnostic;
 use crate::yaml::Node;
 
@@ -35,8 +36,27 @@ impl Parser {
                 _ => {}
             }
         }
-        if table.name == crate::definition::tables::HTTP.name {
+        if table.name == tables::HTTP.name {
             self.check_url(&fields);
+        }
+        if table.name == tables::CALLBACK.name {
+            self.check_receiver(&fields);
+        }
+    }
+
+    fn check_receiver(&mut self, fields: &Fields<'_>) {
+        self.exclusive(fields, ["http", "exec"]);
+        let is_there = |name| fields.get(name).is_some() || fields.meant(name);
+        if !is_there("http") && !is_there("exec") {
+            let error = Diagnostic::error(
+                "missing-key",
+                fields.start(),
+                "a callback lacks the key `http` or `exec`",
+            )
+            .help(
+                "http: the request that hands over the task token; or exec: a program that gets it",
+            );
+            self.report(error);
         }
     }
 

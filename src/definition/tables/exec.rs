@@ -45,9 +45,20 @@ pub static EXEC: Table = Table {
             "The exit codes of success: one, or a list.",
         )
         .default("0"),
+        field(
+            "heartbeats",
+            Shape::OneOf(HEARTBEATS),
+            "When its heartbeats are sent, where the step has a `heartbeat_timeout`.",
+        )
+        .default("`automatic`"),
         field("timeout", Shape::Duration, "Of one attempt.").default("`start_to_close_timeout`"),
     ]],
 };
+
+static HEARTBEATS: &[Choice] = &[
+    choice("automatic", "as long as it runs"),
+    choice("program", "only when it says how far it has come"),
+];
 
 static OUTPUTS: &[Choice] = &[
     choice("text", "as text, in UTF-8"),

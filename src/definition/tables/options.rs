@@ -154,13 +154,15 @@ pub static ACTIVITY_OPTIONS: &[Field] = &[
         Shape::Mapping(&PRIORITY),
         "Its place in the task queue.",
     ),
-    field(
-        "local",
-        Shape::Flag,
-        "Run it inside the workflow's own worker, without a task queue: for short work only.",
-    )
-    .default("false"),
 ];
+
+/// What an activity that somebody outside completes cannot be.
+pub static LOCAL: &[Field] = &[field(
+    "local",
+    Shape::Flag,
+    "Run it inside the workflow's own worker, without a task queue: for short work only.",
+)
+.default("false")];
 
 pub static CHILD_OPTIONS: &[Field] = &[
     field(

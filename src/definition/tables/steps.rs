@@ -1,9 +1,10 @@
 //! The kinds of step and their keys.
 
+use super::callback::CALLBACK;
 use super::exec::EXEC;
 use super::grpc::GRPC;
 use super::http::HTTP;
-use super::options::{ACTIVITY_OPTIONS, CHILD_OPTIONS, RETRY_POLICY};
+use super::options::{ACTIVITY_OPTIONS, CHILD_OPTIONS, LOCAL, RETRY_POLICY};
 use super::step_options::{
     ARGUMENTS, CANCEL_WORKFLOW, CASE, CATCH, CONTINUE_AS_NEW, FAIL, INPUT, LOG, NEXUS,
     ON_COMPENSATION_FAILURE, ON_FAILURE, TIMEOUT, UNTIL, UPSERT, WAIT,
@@ -42,7 +43,9 @@ pub static COMMON: &[Field] = &[
 ];
 
 /// What `start` can start.
-pub static STARTED: &[&str] = &["activity", "child", "exec", "grpc", "http", "nexus"];
+pub static STARTED: &[&str] = &[
+    "activity", "callback", "child", "exec", "grpc", "http", "nexus",
+];
 
 pub static ACTIONS: &[Action] = &[
     action(
@@ -51,12 +54,12 @@ pub static ACTIONS: &[Action] = &[
             Shape::TextTemplate,
             "Runs an activity of this type, on any worker in any language.",
         ),
-        &[ARGUMENTS, ACTIVITY_OPTIONS],
+        &[ARGUMENTS, ACTIVITY_OPTIONS, LOCAL],
         "what the activity returns",
     ),
     action(
         field("http", Shape::Request(&HTTP), "Makes an HTTP request."),
-        &[ACTIVITY_OPTIONS],
+        &[ACTIVITY_OPTIONS, LOCAL],
         "the response: `{ status, headers, body }`",
     ),
     action(
@@ -65,13 +68,22 @@ pub static ACTIONS: &[Action] = &[
             Shape::Request(&EXEC),
             "Runs a program on the worker's machine.",
         ),
-        &[ACTIVITY_OPTIONS],
+        &[ACTIVITY_OPTIONS, LOCAL],
         "the program's end: `{ exit_code, stdout, stderr }`",
     ),
     action(
         field("grpc", Shape::Request(&GRPC), "Makes a unary gRPC call."),
-        &[ACTIVITY_OPTIONS],
+        &[ACTIVITY_OPTIONS, LOCAL],
         "the answer's message, in the JSON form of Protocol Buffers",
+    ),
+    action(
+        field(
+            "callback",
+            Shape::Request(&CALLBACK),
+            "Hands an activity's task token to an endpoint or a program, which completes it later.",
+        ),
+        &[ACTIVITY_OPTIONS],
+        "what it is completed with",
     ),
     action(
         field(

@@ -1,6 +1,6 @@
 //! The keys of a definition, outside its steps.
 
-use super::options::{ACTIVITY_OPTIONS, CHILD_OPTIONS, START};
+use super::options::{ACTIVITY_OPTIONS, CHILD_OPTIONS, LOCAL, START};
 use crate::definition::table::{Choice, Field, Shape, Table, choice, field};
 
 static CONTRACT_SHAPE: Shape = Shape::Mapping(&CONTRACT);
@@ -146,7 +146,7 @@ pub static LIBRARY: Table = Table {
 
 pub static CONTRACT: Table = Table {
     name: "an activity",
-    groups: &[&[DESCRIPTION, INPUT, OUTPUT], ACTIVITY_OPTIONS],
+    groups: &[&[DESCRIPTION, INPUT, OUTPUT], ACTIVITY_OPTIONS, LOCAL],
 };
 
 pub static QUERY: Table = Table {
@@ -204,7 +204,7 @@ pub static DEFAULTS: Table = Table {
         field(
             "activity",
             Shape::Mapping(&ACTIVITY_DEFAULTS),
-            "Of activities, `http`, `grpc` and `exec` too.",
+            "Of activities, `http`, `grpc`, `exec` and `callback` too.",
         ),
         field(
             "child",
@@ -216,7 +216,7 @@ pub static DEFAULTS: Table = Table {
 
 static ACTIVITY_DEFAULTS: Table = Table {
     name: "activity options",
-    groups: &[ACTIVITY_OPTIONS],
+    groups: &[ACTIVITY_OPTIONS, LOCAL],
 };
 
 static CHILD_DEFAULTS: Table = Table {

@@ -1,0 +1,102 @@
+//! The file in which a program says how far it has come: its last line is the progress, as JSON or else as a text.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use tempfile::{Builder, NamedTempFile};
+
+use crate::activity::attempt::Progress;
+use crate::activity::secret::Redactor;
+use crate::limits::EXEC_HEARTBEAT_SIZE_BYTES_MAX;
+use crate::value::{Value, parse_json};
+
+/// How often the file is looked at. Temporal's core throttles what comes of it.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+pub struct HeartbeatFile {
+    file: NamedTempFile,
+    /// The size and the time of the last change, as they were at the last look.
+    seen: (u64, Option<SystemTime>),
+}
+
+impl HeartbeatFile {
+    /// It is readable by the worker's user only, and gone with the attempt.
+    pub fn new() -> io::Result<HeartbeatFile> {
+        let file = Builder::new().prefix("segno-heartbeat-").tempfile()?;
+        let seen = stamp(file.path())?;
+        Ok(HeartbeatFile { file, seen })
+    }
+
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Tells of what the program writes, until it is dropped.
+    pub async fn follow(&mut self, progress: &Progress, redactor: &Redactor) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            self.look(progress, redactor);
+        }
+    }
+
+    /// Tells of what the program has written since the last look.
+    pub fn look(&mut self, progress: &Progress, redactor: &Redactor) {
+        match self.news() {
+            Ok(Some(line)) => {
+                let text = || Value::from(String::from_utf8_lossy(&line).trim());
+                progress.tell(redactor.value(&parse_json(&line).unwrap_or_else(|_| text())));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!("a program's heartbeat cannot be read: {error}"),
+        }
+    }
+
+    /// The last whole line, if the file has changed. It is opened anew, since a program may put another in its place.
+    fn news(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let now = stamp(self.path())?;
+        if now == self.seen {
+            return Ok(None);
+        }
+        let mut file = File::open(self.path())?;
+        let room = EXEC_HEARTBEAT_SIZE_BYTES_MAX as u64 + 2;
+        let start = now.0.saturating_sub(room);
+        file.seek(SeekFrom::Start(start))?;
+        let mut tail = Vec::new();
+        file.take(room).read_to_end(&mut tail)?;
+        let Some(end) = tail.iter().rposition(|b| *b == b'\n') else {
+            return match start > 0 {
+                true => self.too_long(now),
+                // The line is not yet whole.
+                false => Ok(None),
+            };
+        };
+        let before = tail[..end].iter().rposition(|b| *b == b'\n');
+        let line = match before {
+            None if start > 0 => return self.too_long(now),
+            before => &tail[before.map_or(0, |at| at + 1)..end],
+        };
+        if line.len() > EXEC_HEARTBEAT_SIZE_BYTES_MAX {
+            return self.too_long(now);
+        }
+        self.seen = now;
+        Ok(Some(line.to_vec()))
+    }
+
+    fn too_long<T>(&mut self, now: (u64, Option<SystemTime>)) -> io::Result<T> {
+        self.seen = now;
+        Err(io::Error::other(format!(
+            "its last line is longer than EXEC_HEARTBEAT_SIZE_BYTES_MAX ({EXEC_HEARTBEAT_SIZE_BYTES_MAX} bytes)"
+        )))
+    }
+}
+
+/// Only of a file: to open anything else might wait for ever.
+fn stamp(path: &Path) -> io::Result<(u64, Option<SystemTime>)> {
+    let metadata = std::fs::metadata(path)?;
+    match metadata.is_file() {
+        true => Ok((metadata.len(), metadata.modified().ok())),
+        false => Err(io::Error::other("there is no file any more")),
+    }
+}

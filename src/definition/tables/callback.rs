@@ -1,0 +1,21 @@
+//! The request of a `callback` step.
+
+use super::exec::EXEC;
+use super::http::HTTP;
+use crate::definition::table::{Shape, Table, field};
+
+pub static CALLBACK: Table = Table {
+    name: "a callback",
+    groups: &[&[
+        field(
+            "http",
+            Shape::Request(&HTTP),
+            "The request that hands the task token to an HTTP endpoint, as of the step `http`.",
+        ),
+        field(
+            "exec",
+            Shape::Request(&EXEC),
+            "The program that gets the task token instead, as of the step `exec`.",
+        ),
+    ]],
+};
