@@ -48,6 +48,18 @@ tools_editor() {
     echo "$tools_wanted" > "$tools_root/.tools/editor/installed"
 }
 
+# For tests/cluster/telemetry.rs only: OpenTelemetry for the Python that has the official SDK.
+tools_telemetry() {
+    tools_wanted=$(cat "$tools_root"/tools/telemetry/requirements.txt | cksum)
+    if [ "$(cat "$tools_root/.tools/telemetry" 2>/dev/null)" = "$tools_wanted" ]; then
+        return
+    fi
+    tools_say "installing OpenTelemetry for Python (about 1 MB, once)"
+    "$PYTHON" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+        -r "$tools_root/tools/telemetry/requirements.txt" || return 1
+    echo "$tools_wanted" > "$tools_root/.tools/telemetry"
+}
+
 tools_root=${tools_root:-$PWD}
 tools_install "$tools_root" || exit 1
 PYTHON=$tools_root/.tools/bin/python

@@ -10,6 +10,7 @@ mod message;
 mod outcome;
 mod start;
 mod timeline;
+mod trace;
 
 use temporalio_client::Connection;
 use temporalio_protos::temporal::api::common::v1::WorkflowExecution;
@@ -30,6 +31,7 @@ pub use temporalio_protos::temporal::api::enums::v1::{
 pub use timeline::{Span, SpanState, timeline};
 
 use crate::payload::{Codec, CodecError};
+use crate::telemetry::Tracer;
 
 /// A connection to one namespace.
 #[derive(Clone)]
@@ -38,6 +40,7 @@ pub struct Client {
     namespace: String,
     identity: String,
     codec: Codec,
+    tracer: Tracer,
 }
 
 /// A workflow by its id; without a run id its latest run is meant.
@@ -97,6 +100,7 @@ impl Client {
             namespace: settings.namespace.clone(),
             identity: settings.options.identity.clone(),
             codec: settings.codec.clone(),
+            tracer: Tracer::from_environment().map_err(|e| ClientError::Config(e.to_string()))?,
         })
     }
 

@@ -1,4 +1,7 @@
-//! Logs to standard error, and metrics for Prometheus.
+//! Logs to standard error, metrics for Prometheus or OpenTelemetry, and traces.
+
+mod otlp;
+mod trace;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -10,6 +13,8 @@ use temporalio_common::telemetry::{
 };
 use temporalio_sdk_core::{CoreRuntime, RuntimeOptions};
 use tracing_subscriber::EnvFilter;
+
+pub use trace::{Kind, Moment, Span, TRACE_HEADER, TraceContext, Tracer};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
@@ -36,6 +41,8 @@ pub enum TelemetryError {
     Filter(String),
     #[error("cannot serve metrics at {0}: {1}")]
     Metrics(SocketAddr, String),
+    #[error("cannot send telemetry as the environment says: {0}")]
+    Otlp(String),
     #[error("cannot set up the core's telemetry: {0}")]
     Core(String),
 }
@@ -82,7 +89,10 @@ fn default_filter(level: LogLevel) -> String {
 
 /// The runtime that Temporal's core wants, on the tokio runtime that this is called in. Its logs go where ours go.
 pub fn core_runtime(metrics_address: Option<SocketAddr>) -> Result<CoreRuntime, TelemetryError> {
-    let meter = metrics_address.map(serve_metrics).transpose()?;
+    let meter = match metrics_address {
+        Some(address) => Some(serve_metrics(address)?),
+        None => otlp::metric_exporter()?,
+    };
     let telemetry = TelemetryOptions::builder().maybe_metrics(meter).build();
     let options = RuntimeOptions::builder()
         .telemetry_options(telemetry)

@@ -7,6 +7,7 @@ mod failures;
 mod options;
 mod programs;
 mod replay;
+mod trace;
 mod workflows;
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::activity::Activity;
 use crate::client::{ClientError, ResolvedSettings};
 use crate::payload::Codec;
 use crate::registry::Registry;
-use crate::telemetry::{self, TelemetryError};
+use crate::telemetry::{self, TelemetryError, Tracer};
 pub use options::{
     Deployment, Pollers, RESOURCE_BASED_SLOTS_DEFAULT, SLOTS_DEFAULT, SlotCounts, Slots,
     WorkerOptions,
@@ -51,6 +52,7 @@ struct Host {
     registry: Arc<dyn Registry>,
     programs: ProgramCache,
     codec: Codec,
+    tracer: Tracer,
     /// Whether workers have versions.
     is_versioned: bool,
 }
@@ -80,6 +82,7 @@ pub async fn run(
         programs: ProgramCache::new(registry.clone()),
         registry,
         codec: settings.codec.clone(),
+        tracer: Tracer::from_environment()?,
         is_versioned: options.deployment.is_some(),
     });
     let activities = Activities::new(activities, host.registry.clone());

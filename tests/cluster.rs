@@ -21,6 +21,8 @@ mod scenarios;
 #[path = "cluster/start.rs"]
 mod start;
 mod support;
+#[path = "cluster/telemetry.rs"]
+mod telemetry;
 #[path = "cluster/tuning.rs"]
 mod tuning;
 #[path = "cluster/two_workers.rs"]

@@ -28,7 +28,7 @@ const TIERS: [&[&str]; 6] = [
 const SHARED_WORDS: &str = "crate::engine::command";
 
 /// A foreign crate, and the modules that may name it.
-const HOMES: [(&str, &[&str]); 15] = [
+const HOMES: [(&str, &[&str]); 17] = [
     ("temporalio_sdk_core", &["worker", "telemetry"]),
     ("temporalio_client", &["client", "worker"]),
     (
@@ -36,6 +36,8 @@ const HOMES: [(&str, &[&str]); 15] = [
         &["worker", "client", "payload", "telemetry"],
     ),
     ("temporalio_protos", &["worker", "client", "payload"]),
+    ("opentelemetry_sdk", &["telemetry"]),
+    ("opentelemetry_otlp", &["telemetry"]),
     ("granit_parser", &["yaml"]),
     ("pest", &["expression"]),
     ("regex", &["expression"]),

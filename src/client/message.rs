@@ -16,6 +16,7 @@ use temporalio_protos::temporal::api::workflowservice::v1::{
 use tonic::Code;
 
 use super::start::detail;
+use super::trace::put_context;
 use super::{Client, ClientError, WorkflowRef, body, request, unique_id};
 use crate::engine::failure::Failure;
 use crate::payload::{failure_from_proto, payloads_from_proto, payloads_to_proto};
@@ -84,11 +85,14 @@ impl Client {
             ..Default::default()
         };
         self.codec.encode(&mut message).await?;
+        let mut span = self.span("SignalWorkflow", name, &workflow.workflow_id);
+        put_context(&mut message.header, &span);
         let answer = self
             .connection
             .clone()
             .signal_workflow_execution(request(message))
             .await;
+        let answer = answer.inspect_err(|status| span.fail(status.message()));
         answer.map_err(self.refused("signal the workflow", Some(workflow)))?;
         Ok(())
     }
@@ -116,12 +120,16 @@ impl Client {
             query_reject_condition: condition.into(),
         };
         self.codec.encode(&mut message).await?;
+        let mut span = self.span("QueryWorkflow", name, &workflow.workflow_id);
+        if let Some(query) = &mut message.query {
+            put_context(&mut query.header, &span);
+        }
         let answer = self
             .connection
             .clone()
             .query_workflow(request(message))
             .await;
-        let mut answer = match answer {
+        let mut answer = match answer.inspect_err(|status| span.fail(status.message())) {
             Ok(answer) => body(answer),
             Err(status) => {
                 // The workflow's own refusal comes as an error of the call, from older workers as a message only.
@@ -153,8 +161,13 @@ impl Client {
         options: UpdateOptions,
     ) -> Result<UpdateStarted, ClientError> {
         let update_id = options.update_id.clone().unwrap_or_else(unique_id);
+        let name = options.name.clone();
         let mut message = self.update_request(workflow, options, &update_id);
         self.codec.encode(&mut message).await?;
+        let mut span = self.span("StartWorkflowUpdate", &name, &workflow.workflow_id);
+        if let Some(input) = message.request.as_mut().and_then(|r| r.input.as_mut()) {
+            put_context(&mut input.header, &span);
+        }
         let wanted = message
             .wait_policy
             .map_or(Stage::Unspecified, |p| p.lifecycle_stage());
@@ -165,6 +178,7 @@ impl Client {
             let answer = service
                 .update_workflow_execution(request(message.clone()))
                 .await;
+            let answer = answer.inspect_err(|status| span.fail(status.message()));
             let answer = body(answer.map_err(self.refused("run the update", Some(workflow)))?);
             (reached, outcome, reference) = (answer.stage(), answer.outcome, answer.update_ref);
             if reached >= Stage::Accepted || outcome.is_some() {

@@ -11,6 +11,7 @@ use temporalio_protos::temporal::api::workflowservice::v1::{
 };
 use tonic::{Code, Status};
 
+use super::trace::put_context;
 use super::{
     Client, ClientError, WorkflowIdConflictPolicy, WorkflowIdReusePolicy, body, request, unique_id,
 };
@@ -63,11 +64,23 @@ impl Client {
         let mut message = self.start_request(options)?;
         self.codec.encode(&mut message).await?;
         let workflow_id = message.workflow_id.clone();
+        let what = match &signal {
+            None => "StartWorkflow",
+            Some(_) => "SignalWithStartWorkflow",
+        };
+        let workflow_type = message.workflow_type.as_ref();
+        let workflow_type = workflow_type.map_or("", |workflow_type| &workflow_type.name);
+        let mut span = self.span(what, workflow_type, &workflow_id);
+        put_context(&mut message.header, &span);
         let mut service = self.connection.clone();
+        let mut refused = |status: Status| {
+            span.fail(status.message());
+            refused(&workflow_id, status)
+        };
         let (run_id, started) = match signal {
             None => {
                 let answer = service.start_workflow_execution(request(message)).await;
-                let answer = body(answer.map_err(|status| refused(&workflow_id, status))?);
+                let answer = body(answer.map_err(&mut refused)?);
                 (answer.run_id, answer.started)
             }
             Some((name, input)) => {
@@ -79,7 +92,7 @@ impl Client {
                 let answer = service
                     .signal_with_start_workflow_execution(request(message))
                     .await;
-                let answer = body(answer.map_err(|status| refused(&workflow_id, status))?);
+                let answer = body(answer.map_err(&mut refused)?);
                 (answer.run_id, answer.started)
             }
         };

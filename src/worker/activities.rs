@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Host;
 use super::failures;
+use super::trace::context_of;
 use super::workflows::panic_text;
 use crate::activity::{Activity, ActivityContext, Heartbeats};
 use crate::engine::RESOLVE_DEFINITION;
@@ -28,6 +29,7 @@ use crate::payload::{
     duration_from_proto, failure_to_proto, timestamp_from_proto, value_from_proto, value_to_proto,
 };
 use crate::registry::Registry;
+use crate::telemetry::{Kind, Span, TraceContext, Tracer};
 use crate::value::Value;
 
 /// How long an activity may clean up once it is cancelled.
@@ -113,6 +115,30 @@ impl Activities {
         let Some(activity) = self.by_name.get(&start.activity_type) else {
             return failed(&self.not_found(&start.activity_type));
         };
+        let mut span = span(&host.tracer, &start);
+        let status = self.run(host, activity, start, task_token, running).await;
+        match &status {
+            Status::Failed(_) if host.codec.encodes_common_attributes() => {
+                span.fail("the activity failed");
+            }
+            Status::Failed(failed) => {
+                let failure = failed.failure.as_ref();
+                span.fail(failure.map_or("", |failure| &failure.message));
+            }
+            Status::Cancelled(_) => span.fail("the activity was cancelled"),
+            _ => {}
+        }
+        status
+    }
+
+    async fn run(
+        &self,
+        host: &Arc<Host>,
+        activity: &Arc<dyn Activity>,
+        mut start: Start,
+        task_token: &[u8],
+        running: &Running,
+    ) -> Status {
         let arguments = std::mem::take(&mut start.input);
         let arguments = arguments.into_iter().map(value_from_proto).collect();
         let context = context(host, start, task_token, running);
@@ -220,6 +246,28 @@ fn failed(failure: &Failure) -> Status {
         failure: Some(failure_to_proto(failure)),
         ..Default::default()
     })
+}
+
+/// The worker's own look-up of definitions is no part of anybody's trace.
+fn span(tracer: &Tracer, start: &Start) -> Span {
+    if start.activity_type == RESOLVE_DEFINITION {
+        return Tracer::default().span(String::new(), Kind::Server, &TraceContext::default(), &[]);
+    }
+    let workflow = start.workflow_execution.as_ref();
+    let attributes = [
+        ("temporalActivityID", start.activity_id.as_str()),
+        (
+            "temporalWorkflowID",
+            workflow.map_or("", |workflow| &workflow.workflow_id),
+        ),
+        (
+            "temporalRunID",
+            workflow.map_or("", |workflow| &workflow.run_id),
+        ),
+    ];
+    let name = format!("RunActivity:{}", start.activity_type);
+    let parent = context_of(&start.header_fields);
+    tracer.span(name, Kind::Server, &parent, &attributes)
 }
 
 fn context(

@@ -16,6 +16,7 @@ use super::programs::ProgramCache;
 use super::{Host, WorkerError, WorkerOptions, workflows};
 use crate::client::ResolvedSettings;
 use crate::registry::{Entry, Registry};
+use crate::telemetry::Tracer;
 
 /// Replays the history of a run, by the definition that the history holds. Its payloads may be encoded. The answer is
 /// what does not fit, or `None`.
@@ -52,6 +53,7 @@ pub async fn replay(
         programs: ProgramCache::new(registry.clone()),
         registry,
         codec: settings.codec.clone(),
+        tracer: Tracer::default(),
         is_versioned: false,
     });
     let wrong = Mutex::new(None);

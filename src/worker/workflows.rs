@@ -17,6 +17,7 @@ use super::Host;
 use super::activation::{Surroundings, activation_from_proto, eviction};
 use super::completion::{behavior_to_proto, command_to_proto};
 use super::failures;
+use super::trace::RunTrace;
 use crate::engine::command::{Command, CommandKind, LogLevel, VersioningBehavior};
 use crate::engine::failure::Failure;
 use crate::engine::{Instance, TaskFailure};
@@ -25,12 +26,19 @@ use crate::payload::failure_to_proto;
 /// The type of the failure that a workflow task is failed with.
 const TASK_FAILURE_TYPE: &str = "WorkflowTaskFailure";
 
+/// A run that the worker has in its memory.
+#[derive(Default)]
+struct Cached {
+    instance: Mutex<Instance>,
+    trace: Mutex<RunTrace>,
+}
+
 /// Polls until the worker is shut down and every run has been let go of. `evicted` hears of each run that is.
 pub(super) async fn serve(
     host: Arc<Host>,
     evicted: impl Fn(&str, EvictionReason, &str),
 ) -> Result<(), PollError> {
-    let mut runs: HashMap<String, Arc<Mutex<Instance>>> = HashMap::new();
+    let mut runs: HashMap<String, Arc<Cached>> = HashMap::new();
     // Completions may wait for the server; none may hold up the next activation.
     let mut tasks = JoinSet::new();
     let end = loop {
@@ -48,22 +56,26 @@ pub(super) async fn serve(
             tasks.spawn(async move { host.complete(completion).await });
             continue;
         }
-        let instance = runs.entry(activation.run_id.clone()).or_default().clone();
-        tasks.spawn(async move { host.activate(activation, instance).await });
+        let run = runs.entry(activation.run_id.clone()).or_default().clone();
+        tasks.spawn(async move { host.activate(activation, &run).await });
     };
     while tasks.join_next().await.is_some() {}
     end
 }
 
 impl Host {
-    /// There is never more than one activation of a run under way: nobody waits for the lock.
-    async fn activate(&self, mut activation: WorkflowActivation, instance: Arc<Mutex<Instance>>) {
+    /// There is never more than one activation of a run under way: nobody waits for the locks.
+    async fn activate(&self, mut activation: WorkflowActivation, run: &Cached) {
         let run_id = activation.run_id.clone();
+        let trace = || run.trace.lock().unwrap_or_else(PoisonError::into_inner);
         let mut completion = match self.codec.decode_all(&mut activation).await {
-            Ok(()) => match self.drive(activation, &instance) {
-                Ok((commands, behavior)) => self.success(run_id, commands, behavior),
-                Err(failure) => failed(run_id, &failure.0),
-            },
+            Ok(()) => {
+                trace().activated(&self.tracer, &activation);
+                match self.drive(activation, &run.instance) {
+                    Ok((commands, behavior)) => self.success(run_id, commands, behavior),
+                    Err(failure) => failed(run_id, &failure.0),
+                }
+            }
             Err(error) => failed(run_id, &error.to_string()),
         };
         if self.codec.encodes_common_attributes() {
@@ -72,6 +84,8 @@ impl Host {
         if let Err(error) = self.codec.encode(&mut completion).await {
             completion = failed(completion.run_id, &error.to_string());
         }
+        // Codecs leave headers alone, and an encoded failure stays so.
+        trace().completed(&self.tracer, &mut completion);
         self.complete(completion).await;
     }
 

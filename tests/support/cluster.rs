@@ -124,18 +124,27 @@ pub fn python() -> PathBuf {
     tool("python")
 }
 
+/// The same with OpenTelemetry beside it.
+pub fn python_with_telemetry() -> PathBuf {
+    static INSTALLED: OnceLock<()> = OnceLock::new();
+    INSTALLED.get_or_init(|| install(". ./tools.sh && tools_telemetry"));
+    python()
+}
+
 /// A tool of the project's own. They are installed by the first test that needs one.
 fn tool(name: &str) -> PathBuf {
     static INSTALLED: OnceLock<()> = OnceLock::new();
-    INSTALLED.get_or_init(|| {
-        let status = Command::new("sh")
-            .args(["-c", ". ./tools.sh"])
-            .current_dir(root())
-            .status();
-        assert!(
-            status.is_ok_and(|s| s.success()),
-            "the tools cannot be installed: run ./test"
-        );
-    });
+    INSTALLED.get_or_init(|| install(". ./tools.sh"));
     root().join(".tools/bin").join(name)
+}
+
+fn install(script: &str) {
+    let status = Command::new("sh")
+        .args(["-c", script])
+        .current_dir(root())
+        .status();
+    assert!(
+        status.is_ok_and(|s| s.success()),
+        "the tools cannot be installed: run ./test"
+    );
 }

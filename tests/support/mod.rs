@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod cluster;
+pub mod collector;
 pub mod endpoint;
 pub mod gateway;
 pub mod run;
