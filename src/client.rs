@@ -8,6 +8,7 @@ mod inspect;
 mod json;
 mod message;
 mod outcome;
+mod schedule;
 mod start;
 mod timeline;
 mod trace;
@@ -24,11 +25,15 @@ pub use inspect::{Description, PendingActivity, PendingChild, WorkflowSummary};
 pub use json::{history_from_json, history_to_json};
 pub use message::{QueryAnswer, QueryReject, UpdateOptions, UpdateStage, UpdateStarted};
 pub use outcome::{Ended, Outcome};
+pub use schedule::{
+    Backfill, Calendar, Interval, OverlapPolicy, Schedule, ScheduleChange, ScheduleDescription,
+    ScheduleError, ScheduleSpec, ScheduleSummary, TakenAction,
+};
 pub use start::{StartOptions, Started};
 pub use temporalio_protos::temporal::api::enums::v1::{
     WorkflowIdConflictPolicy, WorkflowIdReusePolicy,
 };
-pub use timeline::{Span, SpanState, timeline};
+pub use timeline::{Span, SpanState, duration_units, timeline};
 
 use crate::payload::{Codec, CodecError};
 use crate::telemetry::Tracer;
@@ -66,6 +71,12 @@ pub enum ClientError {
     },
     #[error("a workflow with the id {workflow_id:?} is there already (run {run_id})")]
     AlreadyStarted { workflow_id: String, run_id: String },
+    #[error("there is no schedule with the id {0:?} in the namespace {1:?}")]
+    NoSuchSchedule(String, String),
+    #[error("a schedule with the id {0:?} is there already")]
+    ScheduleExists(String),
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
     #[error("the server refused to {operation}: {} ({:?})", .status.message(), .status.code())]
     Refused {
         operation: &'static str,

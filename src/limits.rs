@@ -94,3 +94,7 @@ pub const SECRET_SIZE_BYTES_MAX: usize = 64 * 1024;
 pub const LANGUAGE_VERSION_MAX: u32 = 1;
 /// Definitions no longer in force that a worker keeps at hand for runs that have just begun with them.
 pub const DEFINITIONS_SUPERSEDED_MAX: usize = 1_000;
+/// How often a schedule's interval comes at most: the server counts in seconds.
+pub const SCHEDULE_INTERVAL_SECONDS_MIN: i64 = 1;
+/// The shortest time after which a schedule gives up a start that it missed.
+pub const SCHEDULE_CATCHUP_WINDOW_SECONDS_MIN: i64 = 10;

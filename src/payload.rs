@@ -13,7 +13,10 @@ pub use failure::{encode_common_attributes, failure_from_proto, failure_to_proto
 pub use json::{
     ProtoJsonError, message_from_json, message_to_json, payloads_from_json, payloads_to_json,
 };
-pub use options::{id_conflict_policy_to_proto, id_reuse_policy_to_proto, retry_policy_to_proto};
+pub use options::{
+    id_conflict_policy_to_proto, id_reuse_policy_to_proto, retry_policy_from_proto,
+    retry_policy_to_proto,
+};
 pub use time::{duration_from_proto, duration_to_proto, timestamp_from_proto, timestamp_to_proto};
 
 use crate::value::{JsonError, Map, Payload, Value};

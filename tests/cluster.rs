@@ -18,6 +18,8 @@ mod outside;
 mod processes;
 #[path = "cluster/scenarios.rs"]
 mod scenarios;
+#[path = "cluster/schedules.rs"]
+mod schedules;
 #[path = "cluster/start.rs"]
 mod start;
 mod support;

@@ -13,11 +13,14 @@ mod list;
 mod query;
 mod replay;
 mod result;
+mod schedule;
 mod signal;
 mod start;
 mod tuning;
 mod update;
+mod values;
 mod worker;
+mod workflow_options;
 
 use std::future::Future;
 
@@ -63,6 +66,8 @@ pub enum ClusterCommand {
     /// Serve the payload codecs to Temporal's UI, or decode and encode payloads
     #[command(subcommand)]
     Codec(codec::CodecCommand),
+    /// Start workflows at times of their own: make, change, watch and end schedules
+    Schedule(schedule::ScheduleArgs),
 }
 
 impl ClusterCommand {
@@ -83,6 +88,7 @@ impl ClusterCommand {
             ClusterCommand::Activity(command) => block_on(activity::run(command, output)),
             ClusterCommand::Replay(args) => block_on_all(replay::run(args, output)),
             ClusterCommand::Codec(command) => block_on_all(codec::run(command, output)),
+            ClusterCommand::Schedule(args) => block_on(schedule::run(args, output)),
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::payload::{
 use crate::value::{Duration, Payload, Value};
 
 /// Everything that Temporal lets one say about a new workflow; what is `None` is the server's default.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct StartOptions {
     pub workflow_type: String,
     /// Without one a unique id is made.
@@ -201,7 +201,9 @@ fn user_metadata(
         .map_err(|e| ClientError::Config(e.to_string()))
 }
 
-fn fields<C: FromIterator<(String, common::Payload)>>(fields: Vec<(String, Payload)>) -> Option<C> {
+pub(super) fn fields<C: FromIterator<(String, common::Payload)>>(
+    fields: Vec<(String, Payload)>,
+) -> Option<C> {
     (!fields.is_empty()).then(|| {
         fields
             .into_iter()

@@ -157,7 +157,7 @@ fn begins(attributes: &Attributes) -> Option<(String, Moment)> {
                 .start_to_fire_timeout
                 .map(duration_from_proto)
                 .unwrap_or_default();
-            (format!("timer {}", units(length)), Moment::Begin)
+            (format!("timer {}", duration_units(length)), Moment::Begin)
         }
         NexusOperationScheduledEventAttributes(a) => {
             (name("nexus", Some(&a.operation)), Moment::Begin)
@@ -189,8 +189,8 @@ fn begins(attributes: &Attributes) -> Option<(String, Moment)> {
     })
 }
 
-/// A timer's length in the largest unit that fits: `3d`, `90s`.
-fn units(length: Duration) -> String {
+/// A length in the largest unit that fits: `3d`, `90s`.
+pub fn duration_units(length: Duration) -> String {
     let whole = [("d", 86_400), ("h", 3600), ("m", 60)];
     let fits = |(_, seconds): &&(&str, i64)| {
         length.nanos == 0 && length.seconds > 0 && length.seconds % seconds == 0

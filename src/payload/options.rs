@@ -3,7 +3,7 @@
 use temporalio_protos::temporal::api::common::v1 as common;
 use temporalio_protos::temporal::api::enums::v1 as enums;
 
-use super::duration_to_proto;
+use super::{duration_from_proto, duration_to_proto};
 use crate::definition::WorkflowIdConflictPolicy;
 use crate::engine::command::{RetryPolicy, WorkflowIdReusePolicy};
 
@@ -14,6 +14,20 @@ pub fn retry_policy_to_proto(policy: RetryPolicy) -> common::RetryPolicy {
         backoff_coefficient: policy.backoff_coefficient.unwrap_or_default(),
         maximum_interval: policy.maximum_interval.map(duration_to_proto),
         maximum_attempts: attempts.min(i32::MAX as u32) as i32,
+        non_retryable_error_types: policy.non_retryable_error_types,
+    }
+}
+
+/// Temporal's zeros stand for what is not said.
+pub fn retry_policy_from_proto(policy: common::RetryPolicy) -> RetryPolicy {
+    let coefficient = policy.backoff_coefficient;
+    RetryPolicy {
+        initial_interval: policy.initial_interval.map(duration_from_proto),
+        backoff_coefficient: (coefficient != 0.0).then_some(coefficient),
+        maximum_interval: policy.maximum_interval.map(duration_from_proto),
+        maximum_attempts: u32::try_from(policy.maximum_attempts)
+            .ok()
+            .filter(|attempts| *attempts > 0),
         non_retryable_error_types: policy.non_retryable_error_types,
     }
 }

@@ -134,6 +134,11 @@ impl From<ClientError> for CliError {
             ClientError::NoSuchActivity { .. } => text.help(
                 "it may have ended, its attempt may have failed or timed out (the next one has another task token), or its workflow may have closed: `segno describe` shows a workflow's pending activities",
             ),
+            ClientError::Schedule(_) => CliError::usage(&error),
+            ClientError::NoSuchSchedule(..) => text.help("`segno schedule list` shows those there are"),
+            ClientError::ScheduleExists(_) => {
+                text.help("`segno schedule update` changes it, `segno schedule delete` ends it")
+            }
             _ => text,
         }
     }

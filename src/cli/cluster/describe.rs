@@ -85,7 +85,7 @@ fn activity_json(activity: &PendingActivity) -> Json {
     })
 }
 
-fn time(time: Option<Timestamp>) -> Json {
+pub fn time(time: Option<Timestamp>) -> Json {
     time.map_or(Json::Null, |t| t.to_string().into())
 }
 
@@ -158,7 +158,7 @@ fn activity_text(activity: &PendingActivity) -> String {
     )
 }
 
-fn field(name: &str, text: impl AsRef<str>) -> String {
+pub fn field(name: &str, text: impl AsRef<str>) -> String {
     format!(
         "{} {}",
         styled(Tone::Bold, format!("{name:<18}")),

@@ -18,7 +18,13 @@ const BINARY_PLAIN: &[u8] = b"binary/plain";
 #[derive(Debug, Clone, Args)]
 pub struct InputArgs {
     /// An argument, in JSON; given several times there are several arguments
-    #[arg(long, short = 'i', value_name = "JSON", conflicts_with = "input_file")]
+    #[arg(
+        long,
+        short = 'i',
+        value_name = "JSON",
+        conflicts_with = "input_file",
+        allow_negative_numbers = true
+    )]
     input: Vec<String>,
     /// A file with an argument in JSON, or - for standard input
     #[arg(long, value_name = "FILE")]
@@ -105,7 +111,7 @@ pub fn result_json(payloads: &[Payload]) -> Json {
 }
 
 /// The data, or for an encoding that cannot be read the payload itself in protobuf's JSON.
-fn payload_json(payload: &Payload) -> Json {
+pub fn payload_json(payload: &Payload) -> Json {
     if payload.encoding().starts_with(b"json/")
         && let Ok(json) = serde_json::from_slice(&payload.data)
     {

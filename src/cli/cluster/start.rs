@@ -1,70 +1,33 @@
 //! `segno start`: starts a workflow, and with `--wait` waits for its end.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::TASK_QUEUE_DEFAULT;
-use super::connection::{ConnectionArgs, key_value};
-use super::input::{InputArgs, json_fields, json_payload};
+use super::connection::ConnectionArgs;
+use super::input::json_payload;
 use super::result::report;
+use super::values::{cron_schedule, length};
+use super::workflow_options::WorkflowOptionArgs;
 use crate::cli::output::{CliError, End, Output, Tone, styled};
 use crate::client::{StartOptions, WorkflowIdConflictPolicy, WorkflowIdReusePolicy, WorkflowRef};
-use crate::engine::command::RetryPolicy;
-use crate::engine::start::StartDefaults;
-use crate::payload::{id_conflict_policy_to_proto, id_reuse_policy_to_proto};
-use crate::registry::{Folder, Registry};
-use crate::value::{Duration, Payload, Timestamp, Value};
+use crate::value::{Duration, Payload};
 
 #[derive(Debug, Args)]
 pub struct StartArgs {
     /// The workflow type, as the definition's key `workflow` names it
     #[arg(value_name = "TYPE")]
     workflow_type: String,
-    /// Take the defaults under the definition's `start` from this folder, and hold the input against its schema
-    #[arg(long, short = 'd', value_name = "FOLDER", env = "SEGNO_DEFINITIONS")]
-    definitions: Option<PathBuf>,
-    /// The task queue that the worker polls [default: the definition's, else segno]
-    #[arg(long, short = 't', env = "SEGNO_TASK_QUEUE")]
-    task_queue: Option<String>,
-    /// The workflow's id [default: the definition's, else a unique one]
-    #[arg(long, short = 'w')]
-    workflow_id: Option<String>,
     #[command(flatten)]
-    input: InputArgs,
+    options: WorkflowOptionArgs,
     /// Wait for the end and print the result
     #[arg(long)]
     wait: bool,
     #[command(flatten)]
-    timeouts: TimeoutArgs,
-    #[command(flatten)]
     policies: PolicyArgs,
-    #[command(flatten)]
-    about: AboutArgs,
     #[command(flatten)]
     signal: SignalArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Timeouts")]
-struct TimeoutArgs {
-    /// Of the workflow with all its retries and runs
-    #[arg(long, value_name = "DURATION", value_parser = Duration::parse)]
-    execution_timeout: Option<Duration>,
-    /// Of one run
-    #[arg(long, value_name = "DURATION", value_parser = Duration::parse)]
-    run_timeout: Option<Duration>,
-    /// Of one workflow task
-    #[arg(long, value_name = "DURATION", value_parser = Duration::parse)]
-    task_timeout: Option<Duration>,
-    /// Wait for this long before the first workflow task
-    #[arg(long, value_name = "DURATION", value_parser = Duration::parse, conflicts_with = "cron_schedule")]
-    start_delay: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
@@ -80,52 +43,12 @@ struct PolicyArgs {
     #[arg(long, conflicts_with_all = ["id_reuse_policy", "id_conflict_policy"])]
     fail_existing: bool,
     /// Start a run at each of these times, for instance "0 12 * * *"
-    #[arg(long, value_name = "CRON")]
+    #[arg(long, value_name = "CRON", value_parser = cron_schedule)]
     cron_schedule: Option<String>,
-    /// Before the first retry of a workflow that failed; any of the retry options turns retries on
-    #[arg(long, value_name = "DURATION", value_parser = Duration::parse)]
-    retry_initial_interval: Option<Duration>,
-    /// How much longer each wait is than the last
-    #[arg(long, value_name = "NUMBER")]
-    retry_backoff_coefficient: Option<f64>,
-    /// The longest wait between retries
-    #[arg(long, value_name = "DURATION", value_parser = Duration::parse)]
-    retry_maximum_interval: Option<Duration>,
-    /// How often the workflow is tried at most; 0 is without end
-    #[arg(long, value_name = "COUNT")]
-    retry_maximum_attempts: Option<u32>,
-    /// An error type that is not retried; may be given several times
-    #[arg(long, value_name = "TYPE")]
-    retry_non_retryable_error_type: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "About the workflow")]
-struct AboutArgs {
-    /// A note that stays with the workflow, in JSON; may be given several times
-    #[arg(long, value_name = "KEY=JSON", value_parser = key_value)]
-    memo: Vec<(String, String)>,
-    /// A search attribute, in JSON; may be given several times
-    #[arg(long, value_name = "KEY=JSON", value_parser = key_value)]
-    search_attribute: Vec<(String, String)>,
-    /// A header of the workflow, in JSON; may be given several times
-    #[arg(long, value_name = "KEY=JSON", value_parser = key_value)]
-    headers: Vec<(String, String)>,
-    /// One line about the workflow for Temporal's UI
-    #[arg(long, value_name = "TEXT")]
-    static_summary: Option<String>,
-    /// More about the workflow for Temporal's UI, in Markdown
-    #[arg(long, value_name = "TEXT")]
-    static_details: Option<String>,
-    /// 1 is the most urgent, 5 the least [default: 3]
-    #[arg(long, value_name = "NUMBER")]
-    priority_key: Option<i32>,
-    /// Workflows with the same key share what the task queue can do
-    #[arg(long, value_name = "TEXT")]
-    fairness_key: Option<String>,
-    /// The share of the fairness key
-    #[arg(long, value_name = "NUMBER")]
-    fairness_weight: Option<f32>,
+    /// Wait for this long before the first workflow task
+    #[arg(long, value_name = "DURATION", value_parser = length, allow_hyphen_values = true)]
+    #[arg(conflicts_with = "cron_schedule")]
+    start_delay: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
@@ -135,7 +58,12 @@ struct SignalArgs {
     #[arg(long, value_name = "NAME")]
     signal: Option<String>,
     /// An argument of the signal, in JSON; may be given several times
-    #[arg(long, value_name = "JSON", requires = "signal")]
+    #[arg(
+        long,
+        value_name = "JSON",
+        requires = "signal",
+        allow_negative_numbers = true
+    )]
     signal_input: Vec<String>,
 }
 
@@ -201,92 +129,27 @@ pub async fn run(args: StartArgs, output: Output) -> Result<End, CliError> {
 
 impl StartArgs {
     fn options(&self) -> Result<StartOptions, CliError> {
-        let input = self.input.payloads()?;
-        let defaults = match &self.definitions {
-            Some(folder) => defaults(folder, &self.workflow_type, &input)?,
-            None => StartDefaults::default(),
-        };
-        let signal_input = self.signal.signal_input.iter();
-        let signal_input: Vec<_> = signal_input
-            .map(|text| json_payload("--signal-input", text))
-            .collect::<Result<_, _>>()?;
+        let options = self.options.read(&self.workflow_type)?;
+        let policies = &self.policies;
         Ok(StartOptions {
-            workflow_type: self.workflow_type.clone(),
-            workflow_id: self.workflow_id.clone().or(defaults.workflow_id),
-            task_queue: self
-                .task_queue
-                .clone()
-                .or(defaults.task_queue)
-                .unwrap_or_else(|| TASK_QUEUE_DEFAULT.to_owned()),
-            input,
-            execution_timeout: self
-                .timeouts
-                .execution_timeout
-                .or(defaults.execution_timeout),
-            run_timeout: self.timeouts.run_timeout.or(defaults.run_timeout),
-            task_timeout: self.timeouts.task_timeout.or(defaults.task_timeout),
-            start_delay: self.timeouts.start_delay,
-            id_reuse_policy: self
-                .policies
-                .id_reuse_policy()
-                .or(defaults.id_reuse_policy.map(id_reuse_policy_to_proto)),
-            id_conflict_policy: self
-                .policies
-                .id_conflict_policy()
-                .or(defaults.id_conflict_policy.map(id_conflict_policy_to_proto)),
-            retry_policy: self.policies.retry_policy().or(defaults.retry_policy),
-            cron_schedule: self
-                .policies
-                .cron_schedule
-                .clone()
-                .or(defaults.cron_schedule),
-            memo: merged(defaults.memo, json_fields("--memo", &self.about.memo)?),
-            search_attributes: merged(
-                defaults.search_attributes,
-                json_fields("--search-attribute", &self.about.search_attribute)?,
-            ),
-            headers: json_fields("--headers", &self.about.headers)?,
-            summary: self.about.static_summary.clone(),
-            details: self.about.static_details.clone(),
-            priority_key: self.about.priority_key,
-            fairness_key: self.about.fairness_key.clone(),
-            fairness_weight: self.about.fairness_weight,
-            signal: self.signal.signal.clone().map(|name| (name, signal_input)),
+            start_delay: policies.start_delay,
+            id_reuse_policy: policies.id_reuse_policy().or(options.id_reuse_policy),
+            id_conflict_policy: policies.id_conflict_policy().or(options.id_conflict_policy),
+            cron_schedule: policies.cron_schedule.clone().or(options.cron_schedule),
+            signal: self.signal.read()?,
+            ..options
         })
     }
 }
 
-/// The defaults of a definition in a folder, and a look at the input with them.
-fn defaults(
-    folder: &Path,
-    workflow_type: &str,
-    input: &[Payload],
-) -> Result<StartDefaults, CliError> {
-    let registry = Folder::open(folder, |_| {}).map_err(CliError::usage)?;
-    let Some(entry) = registry.newest(workflow_type) else {
-        let message = format!(
-            "{} has no sound definition of {workflow_type}; it has: {}",
-            folder.display(),
-            registry.workflow_types().join(", ")
-        );
-        let help = format!("`segno lint {}` says what is wrong", folder.display());
-        return Err(CliError::usage(message).help(help));
-    };
-    let arguments = input.iter().cloned().map(Value::from).collect();
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let nanos = since.unwrap_or_default().as_nanos();
-    let now = Timestamp::from_nanos(nanos as i128).unwrap_or_default();
-    StartDefaults::of(&entry.loaded.program, arguments, now, nanos as u64)
-        .map_err(|failure| CliError::usage(failure.message))
-}
-
-/// What the flags say wins.
-fn merged(
-    mut defaults: BTreeMap<String, Payload>,
-    flags: Vec<(String, Payload)>,
-) -> Vec<(String, Payload)> {
-    defaults.extend(flags);
-    defaults.into_iter().collect()
+impl SignalArgs {
+    fn read(&self) -> Result<Option<(String, Vec<Payload>)>, CliError> {
+        let input = self.signal_input.iter();
+        let input: Vec<_> = input
+            .map(|text| json_payload("--signal-input", text))
+            .collect::<Result<_, _>>()?;
+        Ok(self.signal.clone().map(|name| (name, input)))
+    }
 }
 
 impl PolicyArgs {
@@ -312,16 +175,5 @@ impl PolicyArgs {
             IdConflictPolicy::UseExisting => WorkflowIdConflictPolicy::UseExisting,
             IdConflictPolicy::TerminateExisting => WorkflowIdConflictPolicy::TerminateExisting,
         })
-    }
-
-    fn retry_policy(&self) -> Option<RetryPolicy> {
-        let policy = RetryPolicy {
-            initial_interval: self.retry_initial_interval,
-            backoff_coefficient: self.retry_backoff_coefficient,
-            maximum_interval: self.retry_maximum_interval,
-            maximum_attempts: self.retry_maximum_attempts,
-            non_retryable_error_types: self.retry_non_retryable_error_type.clone(),
-        };
-        (policy != RetryPolicy::default()).then_some(policy)
     }
 }

@@ -1,0 +1,438 @@
+//! Calendars and cron strings, read as the server reads them.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
+
+/// The times that fit all fields. A field is `*`, a number, a range like `9-17`, each also with a step (`*/15`), a name
+/// where months or days of the week have one, or several of these after commas.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Calendar {
+    #[serde(deserialize_with = "field")]
+    pub second: Option<String>,
+    #[serde(deserialize_with = "field")]
+    pub minute: Option<String>,
+    #[serde(deserialize_with = "field")]
+    pub hour: Option<String>,
+    #[serde(deserialize_with = "field", alias = "dayOfMonth")]
+    pub day_of_month: Option<String>,
+    #[serde(deserialize_with = "field")]
+    pub month: Option<String>,
+    #[serde(deserialize_with = "field")]
+    pub year: Option<String>,
+    #[serde(deserialize_with = "field", alias = "dayOfWeek")]
+    pub day_of_week: Option<String>,
+    pub comment: Option<String>,
+}
+
+/// From the first to the last by steps, both of them included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Range {
+    pub start: i32,
+    pub end: i32,
+    pub step: i32,
+}
+
+/// A calendar's fields in numbers, in the order of [`FIELDS`].
+pub(super) type Ranges = [Vec<Range>; FIELDS.len()];
+
+pub(super) struct Field {
+    key: &'static str,
+    pub first: i32,
+    pub last: i32,
+    /// What is meant where nothing is said.
+    default: &'static str,
+    names: &'static [&'static str],
+    /// Letters that a name is known by.
+    name_letters_min: usize,
+}
+
+const MONTHS: [&str; 12] = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+const DAYS: [&str; 7] = [
+    "sunday",
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+];
+/// 0 and 7 are both Sunday.
+const SUNDAY_AT_THE_END: i32 = 7;
+
+pub(super) const YEAR: usize = 5;
+const DAY_OF_WEEK: usize = 6;
+
+pub(super) const FIELDS: [Field; 7] = [
+    Field::new("second", 0, 59, "0"),
+    Field::new("minute", 0, 59, "0"),
+    Field::new("hour", 0, 23, "0"),
+    Field::new("day_of_month", 1, 31, "*"),
+    Field::new("month", 1, 12, "*").named(&MONTHS, 3),
+    Field::new("year", 2000, 2100, "*"),
+    Field::new("day_of_week", 0, SUNDAY_AT_THE_END, "*").named(&DAYS, 2),
+];
+
+/// Where the fields of a cron string stand in a calendar, by their number.
+const CRON_FIELDS: [(usize, &[usize]); 3] = [
+    (5, &[1, 2, 3, 4, 6]),
+    (6, &[1, 2, 3, 4, 6, 5]),
+    (7, &[0, 1, 2, 3, 4, 6, 5]),
+];
+const CRON_WORDS: [&str; 7] = [
+    "@yearly",
+    "@annually",
+    "@monthly",
+    "@weekly",
+    "@daily",
+    "@midnight",
+    "@hourly",
+];
+
+impl Calendar {
+    fn fields(&self) -> [Option<&str>; FIELDS.len()] {
+        [
+            &self.second,
+            &self.minute,
+            &self.hour,
+            &self.day_of_month,
+            &self.month,
+            &self.year,
+            &self.day_of_week,
+        ]
+        .map(Option::as_deref)
+    }
+
+    pub(super) fn ranges(&self) -> Result<Ranges, String> {
+        let mut ranges = Ranges::default();
+        for (at, text) in self.fields().into_iter().enumerate() {
+            ranges[at] = FIELDS[at].ranges(text)?;
+        }
+        Ok(ranges)
+    }
+}
+
+/// Makes sure of a cron string, and says whether it names a time zone.
+pub(super) fn check_cron(cron: &str) -> Result<bool, String> {
+    let cron = cron.trim();
+    let named = ["CRON_TZ=", "TZ="]
+        .iter()
+        .find_map(|prefix| cron.strip_prefix(prefix));
+    let rest = match named {
+        None => cron,
+        Some(named) => {
+            let (name, rest) = named
+                .split_once(' ')
+                .ok_or("the fields after the time zone are missing")?;
+            zone(name)?;
+            rest
+        }
+    };
+    let text = rest.split('#').next().unwrap_or_default().trim();
+    if let Some(every) = text.strip_prefix("@every") {
+        super::Interval::parse(every.trim()).and_then(|interval| interval.check())?;
+    } else if text.starts_with('@') {
+        if !CRON_WORDS.contains(&text) {
+            let words = CRON_WORDS.join(", ");
+            return Err(format!("the words are {words}, and `@every 90m`"));
+        }
+    } else {
+        check_fields(text)?;
+    }
+    Ok(named.is_some())
+}
+
+fn check_fields(text: &str) -> Result<(), String> {
+    let parts: Vec<&str> = text.split_whitespace().collect();
+    let Some((_, places)) = CRON_FIELDS.iter().find(|(count, _)| *count == parts.len()) else {
+        return Err(format!(
+            "it has 5 fields (minute, hour, day of the month, month, day of the week), 6 with a year at the end or 7 with \
+             a second at the beginning too, and not {}",
+            parts.len()
+        ));
+    };
+    let mut fields = places.iter().zip(parts);
+    fields.try_for_each(|(at, part)| FIELDS[*at].ranges(Some(part)).map(drop))
+}
+
+/// The name as the database writes it: the server knows it in no other way.
+pub(super) fn zone(name: &str) -> Result<String, String> {
+    let zone = jiff::tz::TimeZone::get(name);
+    let known = zone.ok().and_then(|z| z.iana_name().map(str::to_owned));
+    known.ok_or_else(|| {
+        format!("there is no time zone `{name}`; they are named like `Europe/Berlin` and `UTC`")
+    })
+}
+
+impl Field {
+    const fn new(key: &'static str, first: i32, last: i32, default: &'static str) -> Self {
+        Field {
+            key,
+            first,
+            last,
+            default,
+            names: &[],
+            name_letters_min: 0,
+        }
+    }
+
+    const fn named(mut self, names: &'static [&'static str], letters: usize) -> Self {
+        self.names = names;
+        self.name_letters_min = letters;
+        self
+    }
+
+    fn is_days_of_week(&self) -> bool {
+        self.key == FIELDS[DAY_OF_WEEK].key
+    }
+
+    fn ranges(&self, text: Option<&str>) -> Result<Vec<Range>, String> {
+        let text = text.map(str::trim).filter(|text| !text.is_empty());
+        let text = text.unwrap_or(self.default);
+        if text == "*" && self.key == FIELDS[YEAR].key {
+            return Ok(Vec::new());
+        }
+        let mut ranges = Vec::new();
+        for part in text.split(',') {
+            let range = self.range(part.trim());
+            let range = range.map_err(|why| format!("{why}; {}", self.help()))?;
+            ranges.extend(self.without_day_7(range));
+        }
+        Ok(ranges)
+    }
+
+    fn help(&self) -> String {
+        let Field {
+            key, first, last, ..
+        } = self;
+        let name = match self.names.first() {
+            Some(name) => format!(" or a name like `{}`", &name[..3]),
+            None => String::new(),
+        };
+        format!(
+            "`{key}` is from {first} to {last}{name}, a range like `{first}-{last}/2`, or several after commas"
+        )
+    }
+
+    fn range(&self, part: &str) -> Result<Range, String> {
+        let (span, step) = match part.split_once('/') {
+            None => (part, None),
+            Some((span, step)) => match step.parse::<i32>() {
+                Ok(step) if step > 0 => (span, Some(step)),
+                _ => return Err(format!("`{step}` is no step, which is a number from 1 on")),
+            },
+        };
+        let (start, end) = if span == "*" {
+            (self.first, self.last)
+        } else if let Some((start, end)) = span.split_once('-') {
+            (self.number(start)?, self.number(end)?)
+        } else {
+            let start = self.number(span)?;
+            // With a step one number is where it begins.
+            (start, if step.is_some() { self.last } else { start })
+        };
+        if end < start {
+            return Err(format!("`{span}` ends before it begins"));
+        }
+        Ok(Range {
+            start,
+            end,
+            step: step.unwrap_or(1),
+        })
+    }
+
+    fn number(&self, text: &str) -> Result<i32, String> {
+        let lower = text.to_ascii_lowercase();
+        if self.name_letters_min > 0 && lower.len() >= self.name_letters_min {
+            let at = self.names.iter().position(|name| name.starts_with(&lower));
+            if let Some(at) = at {
+                return Ok(self.first + at as i32);
+            }
+        }
+        let number = text.parse().ok();
+        number
+            .filter(|n| (self.first..=self.last).contains(n))
+            .ok_or_else(|| format!("`{text}` is no `{}`", self.key))
+    }
+
+    /// Day 7 is day 0, which may take a range of its own.
+    fn without_day_7(&self, range: Range) -> Vec<Range> {
+        let Range { start, end, step } = range;
+        if !self.is_days_of_week() || end != SUNDAY_AT_THE_END {
+            return vec![range];
+        }
+        let sunday = Range {
+            start: 0,
+            end: 0,
+            step: 1,
+        };
+        let rest = Range {
+            end: end - 1,
+            ..range
+        };
+        let is_reached = (end - start) % step == 0;
+        let is_there_already = step == 1 && start <= 1;
+        match (is_reached, start == end) {
+            (true, true) => vec![sunday],
+            (true, false) if !is_there_already => vec![sunday, rest],
+            // From Monday to Sunday is the whole week.
+            (true, false) => vec![Range { start: 0, ..rest }],
+            (false, _) => vec![rest],
+        }
+    }
+
+    /// The text of ranges that the server has, or nothing where it is what is meant anyway.
+    pub(super) fn text(&self, ranges: &[Range]) -> Option<String> {
+        let last = match self.is_days_of_week() {
+            true => self.last - 1,
+            false => self.last,
+        };
+        let part = |range: &Range| {
+            let step = match range.step {
+                ..=1 => String::new(),
+                step => format!("/{step}"),
+            };
+            match (range.start, range.end) {
+                (start, end) if start == self.first && end == last => format!("*{step}"),
+                (start, end) if end <= start => start.to_string(),
+                (start, end) => format!("{start}-{end}{step}"),
+            }
+        };
+        let text = ranges.iter().map(part).collect::<Vec<_>>().join(",");
+        (!text.is_empty() && text != self.default).then_some(text)
+    }
+}
+
+/// A field that is said: a number, a text, or a list of them.
+fn field<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    deserializer.deserialize_any(FieldVisitor).map(Some)
+}
+
+struct FieldVisitor;
+
+impl<'de> Visitor<'de> for FieldVisitor {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number, a text like \"9-17\", or a list of them")
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<String, E> {
+        Ok(number.to_string())
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<String, E> {
+        Ok(number.to_string())
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<String, A::Error> {
+        let mut parts = Vec::new();
+        while let Some(Part(part)) = list.next_element()? {
+            parts.push(part);
+        }
+        Ok(parts.join(","))
+    }
+}
+
+struct Part(String);
+
+impl<'de> Deserialize<'de> for Part {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FieldVisitor).map(Part)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Calendar, DAY_OF_WEEK, FIELDS, check_cron};
+
+    #[test]
+    fn a_field_is_read_as_the_server_reads_it() {
+        for (key, text, read) in [
+            ("hour", "9-17/2", "9-17/2"),
+            ("hour", "*", "*"),
+            ("second", "0", ""),
+            ("minute", "*/15", "*/15"),
+            ("minute", "50/5", "50-59/5"),
+            ("minute", "0, 30", "0,30"),
+            ("month", "jan-MARCH", "1-3"),
+            ("day_of_week", "Fri", "5"),
+            ("day_of_week", "7", "0"),
+            ("day_of_week", "sat-7", "0,6"),
+            ("day_of_week", "1-7/2", "0,1-6/2"),
+            ("day_of_week", "mon-7", ""),
+            ("day_of_week", "3-7/3", "3-6/3"),
+            ("year", "2030", "2030"),
+            ("day_of_month", "", ""),
+        ] {
+            let field = FIELDS.iter().find(|field| field.key == key).unwrap();
+            let again = field.text(&field.ranges(Some(text)).unwrap());
+            // Nothing is said of what is meant anyway.
+            assert_eq!(again.unwrap_or_default(), read, "{key} {text}");
+        }
+        let days = &FIELDS[DAY_OF_WEEK];
+        assert!(days.ranges(Some("su")).is_ok() && days.ranges(Some("s")).is_err());
+    }
+
+    #[test]
+    fn a_calendar_has_numbers_texts_and_lists() {
+        let text =
+            r#"{"hour": 9, "minute": [0, "30-35"], "dayOfWeek": "Mon-Fri", "comment": "work"}"#;
+        let calendar: Calendar = serde_json::from_str(text).unwrap();
+        assert_eq!(calendar.hour.as_deref(), Some("9"));
+        assert_eq!(calendar.minute.as_deref(), Some("0,30-35"));
+        assert_eq!(calendar.day_of_week.as_deref(), Some("Mon-Fri"));
+        assert!(serde_json::from_str::<Calendar>(r#"{"hour": true}"#).is_err());
+    }
+
+    #[test]
+    fn cron_strings_are_those_of_schedules() {
+        for (cron, has_zone) in [
+            ("30 12 * * Fri", false),
+            ("30 12 * * 7 2030", false),
+            ("5 30 12 1,15 jan-mar sun *", false),
+            ("@daily", false),
+            ("@every 90m", false),
+            ("@every 14h/3h", false),
+            ("CRON_TZ=Europe/Berlin 0 9 * * 1 # on Mondays", true),
+            ("TZ=UTC @hourly", true),
+        ] {
+            assert_eq!(check_cron(cron), Ok(has_zone), "{cron}");
+        }
+        for (cron, why) in [
+            ("", "not 0"),
+            ("* * * *", "not 4"),
+            ("60 * * * *", "`60` is no `minute`"),
+            ("* * * * 8", "`8` is no `day_of_week`"),
+            ("* 5-1 * * *", "`5-1` ends before it begins"),
+            ("*/0 * * * *", "`0` is no step"),
+            ("@fortnightly", "the words are @yearly"),
+            ("@every 0s", "an interval is at least 1s"),
+            ("@every soon", "`soon` is not a duration"),
+            ("TZ=Mars/Olympus 0 9 * * 1", "no time zone `Mars/Olympus`"),
+            ("TZ=UTC", "the fields after the time zone are missing"),
+        ] {
+            let message = check_cron(cron).expect_err(cron);
+            assert!(message.contains(why), "{cron}: {message}");
+        }
+    }
+}
