@@ -60,6 +60,18 @@ tools_telemetry() {
     echo "$tools_wanted" > "$tools_root/.tools/telemetry"
 }
 
+# For tests/cluster/codecs.rs only: the ciphers of its worker in Python.
+tools_codecs() {
+    tools_wanted=$(cat "$tools_root"/tools/codecs/requirements.txt | cksum)
+    if [ "$(cat "$tools_root/.tools/codecs" 2>/dev/null)" = "$tools_wanted" ]; then
+        return
+    fi
+    tools_say "installing ciphers for Python (about 5 MB, once)"
+    "$PYTHON" -m pip install --quiet --disable-pip-version-check --require-hashes \
+        -r "$tools_root/tools/codecs/requirements.txt" || return 1
+    echo "$tools_wanted" > "$tools_root/.tools/codecs"
+}
+
 tools_root=${tools_root:-$PWD}
 tools_install "$tools_root" || exit 1
 PYTHON=$tools_root/.tools/bin/python

@@ -4,6 +4,7 @@ mod activation;
 mod activities;
 mod completion;
 mod failures;
+mod heart;
 mod options;
 mod programs;
 mod replay;

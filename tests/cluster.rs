@@ -4,6 +4,10 @@
 
 #[path = "cluster/activities.rs"]
 mod activities;
+#[path = "cluster/codec_server.rs"]
+mod codec_server;
+#[path = "cluster/codecs.rs"]
+mod codecs;
 #[path = "cluster/connections.rs"]
 mod connections;
 #[path = "cluster/examples.rs"]

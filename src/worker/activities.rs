@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use temporalio_protos::coresdk::ActivityTaskCompletion;
 use temporalio_protos::coresdk::activity_result::activity_execution_result::Status;
 use temporalio_protos::coresdk::activity_result::{
     ActivityExecutionResult, Cancellation, Failure as Failed, Success, WillCompleteAsync,
@@ -13,13 +14,13 @@ use temporalio_protos::coresdk::activity_result::{
 use temporalio_protos::coresdk::activity_task::{
     ActivityCancelReason, ActivityTask, Start, activity_task::Variant,
 };
-use temporalio_protos::coresdk::{ActivityHeartbeat, ActivityTaskCompletion};
 use temporalio_sdk_core::PollError;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Host;
 use super::failures;
+use super::heart::heart;
 use super::trace::context_of;
 use super::workflows::panic_text;
 use crate::activity::{Activity, ActivityContext, Heartbeats};
@@ -141,12 +142,14 @@ impl Activities {
     ) -> Status {
         let arguments = std::mem::take(&mut start.input);
         let arguments = arguments.into_iter().map(value_from_proto).collect();
-        let context = context(host, start, task_token, running);
+        let (heartbeats, beats) = heart(host, task_token, start.is_local);
+        let context = context(host, start, task_token, running, heartbeats);
         let attempt = AssertUnwindSafe(activity.run(context, arguments)).catch_unwind();
         let result = tokio::select! {
             result = attempt => result,
             () = running.cancelled_for_too_long() => Ok(Err(Failure::cancelled("the activity was cancelled"))),
         };
+        beats.end().await;
         match result {
             Ok(Ok(_)) if activity.is_completed_outside() => {
                 Status::WillCompleteAsync(WillCompleteAsync {})
@@ -275,6 +278,7 @@ fn context(
     start: Start,
     task_token: &[u8],
     running: &Running,
+    heartbeats: Arc<dyn Heartbeats>,
 ) -> ActivityContext {
     let workflow = start.workflow_execution.unwrap_or_default();
     ActivityContext {
@@ -299,42 +303,7 @@ fn context(
             .collect(),
         task_token: task_token.to_vec(),
         cancellation: running.cancellation.clone(),
-        heartbeats: Arc::new(Heart {
-            host: host.clone(),
-            task_token: task_token.to_vec(),
-            is_local: start.is_local,
-        }),
-    }
-}
-
-/// Temporal's core throttles the heartbeats. Local activities have none.
-struct Heart {
-    host: Arc<Host>,
-    task_token: Vec<u8>,
-    is_local: bool,
-}
-
-impl Heartbeats for Heart {
-    fn record(&self, details: Vec<Value>) {
-        if self.is_local {
-            return;
-        }
-        let details = details
-            .iter()
-            .filter_map(|detail| value_to_proto(detail).ok());
-        let mut heartbeat = ActivityHeartbeat {
-            task_token: self.task_token.clone(),
-            details: details.collect(),
-        };
-        // Codecs that compute are ready at once; one that asks a server costs its heartbeat's details.
-        match self.host.codec.encode(&mut heartbeat).now_or_never() {
-            Some(Ok(())) => self.host.core.record_activity_heartbeat(heartbeat),
-            Some(Err(error)) => tracing::warn!("a heartbeat could not be encoded: {error}"),
-            None => self.host.core.record_activity_heartbeat(ActivityHeartbeat {
-                task_token: self.task_token.clone(),
-                details: Vec::new(),
-            }),
-        }
+        heartbeats,
     }
 }
 

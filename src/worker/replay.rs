@@ -52,7 +52,8 @@ pub async fn replay(
         task_queue: options.task_queue,
         programs: ProgramCache::new(registry.clone()),
         registry,
-        codec: settings.codec.clone(),
+        // What is wrong is said by failures, which are to be read.
+        codec: settings.codec.clone().with_encoded_common_attributes(false),
         tracer: Tracer::default(),
         is_versioned: false,
     });

@@ -2,7 +2,7 @@
 
     python tests/codec/make_vectors.py > tests/codec/vectors.jsonl
 
-It needs the packages of tests/cluster/codecs/requirements.txt. Each run has new nonces.
+It needs the packages of tools/codecs/requirements.txt. Each run has new nonces.
 """
 
 import asyncio
