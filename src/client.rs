@@ -3,6 +3,7 @@
 mod activity;
 mod codec;
 mod connection;
+mod deployments;
 mod events;
 mod inspect;
 mod json;
@@ -20,6 +21,7 @@ use tonic::{Code, Request, Response, Status};
 pub use activity::{ActivityRef, HeartbeatAnswer};
 pub use codec::{CodecKind, CodecSettings, KeySource};
 pub use connection::{ConnectionSettings, ResolvedSettings, Source, default_identity};
+pub use deployments::{Ramping, RoutingForce, WorkerDeployment, WorkerVersion};
 pub use events::{EventLook, EventSummary, event_summaries};
 pub use inspect::{Description, PendingActivity, PendingChild, WorkflowSummary};
 pub use json::{history_from_json, history_to_json};

@@ -30,6 +30,32 @@ fn every_command_is_documented() {
 }
 
 #[test]
+fn every_option_of_the_worker_is_documented() {
+    let help = Command::new(env!("CARGO_BIN_EXE_segno"))
+        .args(["worker", "--help"])
+        .output()
+        .unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let page = include_str!("../docs/worker.md");
+    let global = ["--help", "--version", "--output", "--color"];
+    let lines = help.lines().map(str::trim_start);
+    let flags: Vec<&str> = lines
+        .filter(|line| line.starts_with('-'))
+        .filter_map(|line| {
+            line.split([' ', '=', '[', ','])
+                .find(|word| word.starts_with("--"))
+        })
+        .filter(|flag| !global.contains(flag))
+        .collect();
+    assert!(flags.len() > 40, "{flags:?}");
+    let missing: Vec<_> = flags
+        .iter()
+        .filter(|flag| !page.contains(&format!("`{flag}`")))
+        .collect();
+    assert!(missing.is_empty(), "docs/worker.md lacks {missing:?}");
+}
+
+#[test]
 fn a_wrong_command_line_exits_with_2_and_an_unreachable_server_with_1() {
     let exit = |args: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_segno"))

@@ -20,6 +20,7 @@ mod tuning;
 mod update;
 mod values;
 mod worker;
+mod worker_deployment;
 mod workflow_options;
 
 use std::future::Future;
@@ -61,6 +62,9 @@ pub enum ClusterCommand {
     /// Complete, fail, heartbeat or cancel an activity from outside of a worker
     #[command(subcommand)]
     Activity(activity::ActivityCommand),
+    /// Look at worker deployments, and say which version gets workflow tasks
+    #[command(subcommand)]
+    WorkerDeployment(worker_deployment::DeploymentCommand),
     /// Check that recorded histories replay with this version
     Replay(replay::ReplayArgs),
     /// Serve the payload codecs to Temporal's UI, or decode and encode payloads
@@ -86,6 +90,9 @@ impl ClusterCommand {
             ClusterCommand::List(args) => block_on(list::run(args, output)),
             ClusterCommand::History(args) => block_on(history::run(args, output)),
             ClusterCommand::Activity(command) => block_on(activity::run(command, output)),
+            ClusterCommand::WorkerDeployment(command) => {
+                block_on(worker_deployment::run(command, output))
+            }
             ClusterCommand::Replay(args) => block_on_all(replay::run(args, output)),
             ClusterCommand::Codec(command) => block_on_all(codec::run(command, output)),
             ClusterCommand::Schedule(args) => block_on(schedule::run(args, output)),

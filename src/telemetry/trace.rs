@@ -134,10 +134,13 @@ impl TraceContext {
 
     /// `None` where there is nothing to tell.
     pub fn to_header(&self) -> Option<Payload> {
+        if !self.is_somewhere() && self.baggage.is_none() {
+            return None;
+        }
         let carrier = self.to_carrier();
         let data = serde_json::to_vec(&carrier).ok()?;
         let encoding = ("encoding".to_owned(), b"json/plain".to_vec());
-        (!carrier.is_empty()).then(|| Payload {
+        Some(Payload {
             metadata: [encoding].into(),
             data,
         })

@@ -1,44 +1,32 @@
 //! Worker deployment versions: which worker a run's tasks go to when the current version moves, and when one is ramping.
 
-use std::process::Command;
-
 use serde_json::{Value, json};
 
-use super::support::cluster::{Cluster, temporal};
+use super::support::cluster::Cluster;
 use super::support::run::Run;
 use super::support::worker::{Worker, Workflow, count};
 use super::support::{root, until};
 
 const SIGNAL: &str = "step";
 
-/// A worker deployment, ruled by the official command line.
+/// A worker deployment.
 struct Deployment {
     name: String,
 }
 
 impl Deployment {
-    fn temporal(&self, arguments: &[&str]) -> Run {
-        let mut command = Command::new(temporal());
-        command
-            .args(["worker", "deployment"])
-            .args(arguments)
-            .args(["--output", "json", "--address", &Cluster::get().address]);
-        Run::of(&mut command)
+    fn segno(&self, command: &str, arguments: &[&str]) -> Run {
+        let named = ["worker-deployment", command, &self.name];
+        let rest = ["--output", "json"];
+        Cluster::get().segno(&[&named[..], arguments, &rest].concat())
     }
 
-    /// Routes by a command's arguments, as soon as the server knows the version's workers and until all of it has heard.
-    fn route(&self, arguments: &[&str]) {
+    /// Routes by a command, as soon as the server knows the version's workers. Returns the deployment as it is then.
+    fn route(&self, command: &str, arguments: &[&str]) -> Value {
         until("a version's worker", || {
-            let named = ["--deployment-name", &self.name, "--yes"];
-            let routed = self.temporal(&[arguments, &named].concat());
-            (routed.code == 0).then_some(())
-        });
-        until("the end of the change", || {
-            let described = self.temporal(&["describe", "--name", &self.name]);
-            let described = described.ok().json();
-            let state = &described["routingConfigUpdateState"];
-            (!state.to_string().to_lowercase().contains("inprogress")).then_some(())
-        });
+            let routed = self.segno(command, arguments);
+            (routed.code == 0).then(|| routed.json())
+        })
     }
 
     fn worker(&self, build_id: &str, beside: Option<&Worker>) -> Worker {
@@ -81,14 +69,20 @@ fn a_pinned_run_stays_with_its_version_and_another_moves() {
     };
     let one = deployment.worker("one", None);
     let two = deployment.worker("two", Some(&one));
-    deployment.route(&["set-current-version", "--build-id", "one"]);
+    let refused = deployment.segno("set-current-version", &["--build-id", "none"]);
+    assert!(
+        refused.code == 1 && refused.stderr.contains("set the current version"),
+        "{refused:#?}"
+    );
+    let routed = deployment.route("set-current-version", &["--build-id", "one"]);
+    assert_eq!(routed["currentBuildId"], "one");
 
     let [pinned, moving, trampoline] = ["pinned", "moving", "trampoline"]
         .map(|name| one.launch(&format!("versions-{name}"), &json!({ "runs": 2 })));
     for workflow in [&pinned, &moving, &trampoline] {
         until_tasks(workflow, None, 1);
     }
-    deployment.route(&["set-current-version", "--build-id", "two"]);
+    deployment.route("set-current-version", &["--build-id", "two"]);
     for workflow in [&pinned, &moving, &trampoline] {
         workflow.signal(SIGNAL, &Value::Null);
     }
@@ -118,17 +112,34 @@ fn a_pinned_run_stays_with_its_version_and_another_moves() {
     assert!(builds.iter().all(|build| build == "two"), "{builds:?}");
 
     // All of what begins now goes to the ramping version.
-    deployment.route(&[
-        "set-ramping-version",
-        "--build-id",
-        "one",
-        "--percentage",
-        "100",
-    ]);
+    let all = ["--build-id", "one", "--percentage", "100"];
+    let routed = deployment.route("set-ramping-version", &all);
+    assert_eq!(
+        routed["ramping"],
+        json!({ "buildId": "one", "percentage": 100.0 })
+    );
     let ramped = two.launch("versions-pinned", &json!(null));
     let (builds, _) = tasks(&until_tasks(&ramped, None, 1));
     assert_eq!(builds, ["one"]);
-    deployment.route(&["set-ramping-version", "--build-id", "one", "--delete"]);
+    let listed = Cluster::get().segno(&["worker-deployment", "list"]).ok();
+    let row = listed
+        .stdout
+        .lines()
+        .find(|l| l.starts_with(&deployment.name));
+    let columns: Vec<&str> = row.unwrap().split_whitespace().collect();
+    assert_eq!(columns, [&deployment.name, "two", "one", "100", "%"]);
+    let routed = deployment.route("set-ramping-version", &["--delete"]);
+    assert_eq!(routed["ramping"], Value::Null);
+    let described = deployment.segno("describe", &[]).ok().json();
+    let mut statuses: Vec<_> = described["versions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|version| (version["buildId"].clone(), version["status"].clone()))
+        .collect();
+    statuses.sort_by_key(|(build, _)| build.to_string());
+    assert_eq!(statuses[1], (json!("two"), json!("CURRENT")));
+    assert_eq!(statuses[0].0, "one");
     let current = two.launch("versions-pinned", &json!(null));
     let (builds, _) = tasks(&until_tasks(&current, None, 1));
     assert_eq!(builds, ["two"]);
