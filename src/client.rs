@@ -23,7 +23,7 @@ pub use codec::{CodecKind, CodecSettings, KeySource};
 pub use connection::{ConnectionSettings, ResolvedSettings, Source, default_identity};
 pub use deployments::{Ramping, RoutingForce, WorkerDeployment, WorkerVersion};
 pub use events::{EventLook, EventSummary, event_summaries};
-pub use inspect::{Description, PendingActivity, PendingChild, WorkflowSummary};
+pub use inspect::{Description, PendingActivity, PendingChild, RunVersion, WorkflowSummary};
 pub use json::{history_from_json, history_to_json};
 pub use message::{QueryAnswer, QueryReject, UpdateOptions, UpdateStage, UpdateStarted};
 pub use outcome::{Ended, Outcome};

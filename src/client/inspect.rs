@@ -33,6 +33,16 @@ pub struct WorkflowSummary {
     pub parent: Option<WorkflowRef>,
     pub memo: Map,
     pub search_attributes: Map,
+    /// The version of a worker deployment that the run is on.
+    pub version: Option<RunVersion>,
+}
+
+#[derive(Debug, Clone)]
+pub struct RunVersion {
+    pub deployment_name: String,
+    pub build_id: String,
+    /// Temporal's word: PINNED or AUTO_UPGRADE.
+    pub behavior: &'static str,
 }
 
 /// A run with what it waits for.
@@ -175,7 +185,18 @@ fn summary(info: proto::WorkflowExecutionInfo) -> WorkflowSummary {
             .map(|parent| WorkflowRef::new(parent.workflow_id, Some(parent.run_id))),
         memo: map_from_proto(memo),
         search_attributes: map_from_proto(attributes),
+        version: info.versioning_info.and_then(run_version),
     }
+}
+
+fn run_version(info: proto::WorkflowExecutionVersioningInfo) -> Option<RunVersion> {
+    let behavior = info.behavior().as_str_name();
+    let version = info.deployment_version?;
+    Some(RunVersion {
+        deployment_name: version.deployment_name,
+        build_id: version.build_id,
+        behavior: behavior.trim_start_matches("VERSIONING_BEHAVIOR_"),
+    })
 }
 
 fn description(answer: DescribeWorkflowExecutionResponse) -> Option<Description> {

@@ -111,6 +111,11 @@ fn a_pinned_run_stays_with_its_version_and_another_moves() {
     assert_eq!(behavior, "VERSIONING_BEHAVIOR_PINNED");
     assert!(builds.iter().all(|build| build == "two"), "{builds:?}");
 
+    let described = Cluster::get().segno(&["describe", &pinned.id, "--output", "json"]);
+    let version =
+        json!({ "deploymentName": deployment.name, "buildId": "one", "behavior": "PINNED" });
+    assert_eq!(described.ok().json()["version"], version);
+
     // All of what begins now goes to the ramping version.
     let all = ["--build-id", "one", "--percentage", "100"];
     let routed = deployment.route("set-ramping-version", &all);

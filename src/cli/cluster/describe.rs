@@ -55,6 +55,11 @@ pub fn summary_json(workflow: &WorkflowSummary) -> Json {
         })),
         "memo": map_json(&workflow.memo),
         "searchAttributes": map_json(&workflow.search_attributes),
+        "version": workflow.version.as_ref().map(|version| json!({
+            "deploymentName": version.deployment_name,
+            "buildId": version.build_id,
+            "behavior": version.behavior,
+        })),
     })
 }
 
@@ -121,6 +126,11 @@ fn description_text(description: &Description) -> String {
         data(&workflow.memo).filter(|_| !workflow.memo.is_empty()),
     );
     optional("search attributes", data(&workflow.search_attributes));
+    let version = workflow.version.as_ref().map(|version| {
+        let (name, build_id) = (&version.deployment_name, &version.build_id);
+        format!("{build_id} of {name}, {}", version.behavior)
+    });
+    optional("worker version", version);
     if let Some(attempt) = description
         .workflow_task_attempt
         .filter(|attempt| *attempt > 1)
