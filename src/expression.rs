@@ -21,6 +21,7 @@ mod evaluate;
 pub mod functions;
 mod literal;
 mod macros;
+mod normal;
 mod operand;
 mod operators;
 mod overload;
@@ -45,6 +46,7 @@ pub use context::{
 pub use environment::{Environment, Purity, Variable};
 pub use evaluate::evaluate;
 pub use functions::workflow::uuid_text;
+pub use normal::{normal_expression, normal_template, same_expression, same_template};
 pub use parse::parse;
 pub use reference::reference;
 pub use signature::Signature;

@@ -9,6 +9,7 @@ pub mod client;
 pub mod compile;
 pub mod definition;
 pub mod diagnostic;
+pub mod difference;
 pub mod engine;
 pub mod expression;
 pub mod limits;

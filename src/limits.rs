@@ -98,3 +98,11 @@ pub const DEFINITIONS_SUPERSEDED_MAX: usize = 1_000;
 pub const SCHEDULE_INTERVAL_SECONDS_MIN: i64 = 1;
 /// The shortest time after which a schedule gives up a start that it missed.
 pub const SCHEDULE_CATCHUP_WINDOW_SECONDS_MIN: i64 = 10;
+/// What finding out which steps of two definitions are the same may cost in comparisons; beyond it only equal ones are found.
+pub const DIFFERENCE_COMPARISONS_MAX: usize = 2_000_000;
+/// Parts of a step by which it is compared with others.
+pub const DIFFERENCE_FEATURES_PER_STEP_MAX: usize = 64;
+/// Differences between two definitions that are listed; further ones are counted only.
+pub const DIFFERENCES_MAX: usize = 1_000;
+/// What a difference shows of a value.
+pub const DIFFERENCE_TEXT_CHARACTERS_MAX: usize = 80;

@@ -10,7 +10,15 @@ use std::path::{Path, PathBuf};
 const TIERS: [&[&str]; 6] = [
     &["limits", "source", "diagnostic", "value"],
     &["yaml", "expression", "definition"],
-    &["accepted", "load", "program", "compile", "lint", "schema"],
+    &[
+        "accepted",
+        "load",
+        "program",
+        "compile",
+        "lint",
+        "schema",
+        "difference",
+    ],
     &["engine"],
     &[
         "activity",
@@ -191,6 +199,7 @@ fn the_deterministic_part_knows_no_outside() {
         "definition",
         "compile",
         "program",
+        "difference",
         "engine",
     ];
     let forbidden = [

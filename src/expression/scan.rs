@@ -65,7 +65,7 @@ fn closes(open: u8, close: u8) -> bool {
 }
 
 /// Whether the quote at `at` has a raw string's prefix: `r`, or `br`, in either case.
-fn is_raw(bytes: &[u8], start: usize, at: usize) -> bool {
+pub(super) fn is_raw(bytes: &[u8], start: usize, at: usize) -> bool {
     let before = &bytes[start..at];
     let word = before
         .iter()
@@ -76,7 +76,7 @@ fn is_raw(bytes: &[u8], start: usize, at: usize) -> bool {
     prefix == b"r" || prefix == b"br"
 }
 
-fn string_end(bytes: &[u8], at: usize, raw: bool) -> Option<usize> {
+pub(super) fn string_end(bytes: &[u8], at: usize, raw: bool) -> Option<usize> {
     let quote = bytes[at];
     let triple = bytes[at..].starts_with(&[quote; 3]);
     let mut at = at + if triple { 3 } else { 1 };

@@ -1,0 +1,132 @@
+//! Differences for people and for programs.
+
+use super::{Difference, Differences, Kind, Runs, Subject};
+
+impl Kind {
+    /// As plans of changes are commonly printed.
+    pub fn sign(self) -> char {
+        match self {
+            Kind::Added => '+',
+            Kind::Removed => '-',
+            Kind::Moved => '>',
+            Kind::Changed => '~',
+        }
+    }
+}
+
+impl Runs {
+    /// In words that follow "it is".
+    pub fn words(self) -> &'static str {
+        match self {
+            Runs::New => "for new runs; runs in flight end with the version that they began with",
+            Runs::NewAndContinued => {
+                "for new runs, and for runs in flight from their next continue_as_new on"
+            }
+        }
+    }
+}
+
+impl Difference {
+    /// On one line, without its sign.
+    pub fn text(&self) -> String {
+        let is_whole = matches!(
+            self.subject,
+            Subject::Step | Subject::Branch | Subject::Case | Subject::Catch | Subject::File
+        );
+        let values = match (&self.old, &self.new) {
+            (Some(old), Some(new)) => format!(": {old} → {new}"),
+            (Some(value), None) | (None, Some(value)) if !is_whole => format!(": {value}"),
+            _ => String::new(),
+        };
+        let place = match (&self.new_place, &self.old_place) {
+            (Some(place), _) => format!("  {}:{}", place.file, place.line),
+            (None, Some(place)) => format!("  was {}:{}", place.file, place.line),
+            (None, None) => String::new(),
+        };
+        format!("{}{values}{place}", self.what)
+    }
+}
+
+impl Differences {
+    pub fn is_empty(&self) -> bool {
+        self.differences.is_empty()
+    }
+
+    /// Whether there may be differences that are not listed.
+    fn is_unknown(&self) -> bool {
+        self.unreadable && self.text_changed
+    }
+
+    /// Whether anything runs differently, as far as is known.
+    pub fn changes_meaning(&self) -> bool {
+        self.is_unknown()
+            || self.omitted > 0
+            || self.differences.iter().any(|d| !d.description_only)
+    }
+
+    /// All of it for people, a difference a line, each with its sign.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for difference in &self.differences {
+            text.push_str(&format!(
+                "{} {}\n",
+                difference.kind.sign(),
+                difference.text()
+            ));
+        }
+        text.push_str(&self.summary());
+        text.push('\n');
+        text
+    }
+
+    /// How much changed, in one line.
+    pub fn summary(&self) -> String {
+        if self.is_unknown() {
+            return "what changed is not known: a file of the two versions is no YAML".into();
+        }
+        if self.is_empty() {
+            let summary = match self.text_changed {
+                true => "nothing changed in meaning, only the text did",
+                false => "nothing changed",
+            };
+            return summary.into();
+        }
+        let counts: Vec<_> = [
+            (Kind::Added, "added"),
+            (Kind::Removed, "removed"),
+            (Kind::Moved, "moved"),
+            (Kind::Changed, "changed"),
+        ]
+        .into_iter()
+        .filter_map(|(kind, word)| {
+            let of_kind = self.differences.iter().filter(|d| d.kind == kind);
+            match of_kind.count() {
+                0 => None,
+                count => Some(format!("{count} {word}")),
+            }
+        })
+        .collect();
+        let mut summary = counts.join(", ");
+        if self.omitted > 0 {
+            summary.push_str(&format!(
+                ", and {} more than the {} of DIFFERENCES_MAX",
+                self.omitted,
+                crate::limits::DIFFERENCES_MAX
+            ));
+        }
+        match self.changes_meaning() {
+            true => format!("{summary}: {}", self.runs.words()),
+            false => format!("{summary}: nothing changed in meaning, only what people read"),
+        }
+    }
+
+    /// The same for programs; the names of the fields stay.
+    pub fn json(&self) -> serde_json::Value {
+        let mut json = serde_json::to_value(self).unwrap_or_default();
+        if let Some(fields) = json.as_object_mut() {
+            fields.insert("changes_meaning".into(), self.changes_meaning().into());
+            fields.insert("summary".into(), self.summary().into());
+        }
+        json
+    }
+}

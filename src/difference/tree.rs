@@ -1,0 +1,143 @@
+//! A definition with all that it uses as one tree in normal form: equal things have equal numbers.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::Subject;
+use crate::definition::table::Action;
+use crate::source::{FileId, Range};
+use crate::yaml;
+
+pub(super) type Id = usize;
+
+/// How the children of a node belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// It has none.
+    Leaf,
+    /// Found by their key; their order means nothing.
+    Fields,
+    /// Found by their key; their order means something.
+    OrderedFields,
+    /// Found by what they are.
+    List,
+}
+
+/// How two texts that differ may mean the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    Exact,
+    Template,
+    Expression,
+}
+
+pub(super) struct Node<'n> {
+    pub parent: Option<Id>,
+    pub subject: Subject,
+    pub form: Form,
+    /// Its key, or its place in a list counted from 0.
+    pub segment: Arc<str>,
+    pub children: Vec<Id>,
+    /// Equal for nodes that mean the same, of the old and of the new tree.
+    pub content: u32,
+    /// From the key to the end.
+    pub range: Range,
+    /// As it stands in the file; nothing for what only the normal form has.
+    pub value: Option<&'n yaml::Node>,
+    pub reading: Reading,
+    /// Nothing runs differently for it.
+    pub for_people: bool,
+    /// A mapping or list that stands only for what is in it.
+    pub is_group: bool,
+    /// Of a step, or of what `start` starts: the action and its value.
+    pub action: Option<(&'static Action, &'n yaml::Node)>,
+}
+
+impl Node<'_> {
+    pub fn is_step(&self) -> bool {
+        self.subject == Subject::Step
+    }
+}
+
+/// The root is node 0; a node comes before its children.
+pub(super) struct Tree<'n> {
+    pub nodes: Vec<Node<'n>>,
+}
+
+impl<'n> Tree<'n> {
+    pub fn node(&self, id: Id) -> &Node<'n> {
+        &self.nodes[id]
+    }
+
+    /// The child of a key.
+    pub fn child(&self, id: Id, segment: &str) -> Option<Id> {
+        let children = &self.node(id).children;
+        let found = children
+            .iter()
+            .find(|child| &*self.node(**child).segment == segment);
+        found.copied()
+    }
+
+    /// The text of a scalar child: a step's `id`, a step's action key.
+    pub fn text(&self, id: Id, segment: &str) -> Option<&'n str> {
+        let value = self.node(self.child(id, segment)?).value?;
+        value.scalar().map(|scalar| &*scalar.text)
+    }
+
+    /// The node itself, what it is in, and so on.
+    pub fn ancestors(&self, id: Id) -> impl Iterator<Item = Id> + '_ {
+        std::iter::successors(Some(id), |id| self.node(*id).parent)
+    }
+
+    /// Where a node stands in its file, as a JSON Pointer.
+    pub fn pointer(&self, id: Id) -> String {
+        let inside = |id: &Id| {
+            !matches!(
+                self.node(*id).subject,
+                Subject::Definition | Subject::File | Subject::Library
+            )
+        };
+        let mut parts: Vec<_> = self
+            .ancestors(id)
+            .take_while(inside)
+            .map(|id| self.node(id).segment.replace('~', "~0").replace('/', "~1"))
+            .collect();
+        parts.push(String::new());
+        parts.reverse();
+        parts.join("/")
+    }
+}
+
+/// Gives equal numbers to equal things.
+#[derive(Default)]
+pub(super) struct Contents {
+    texts: FxHashMap<Arc<str>, u32>,
+    wholes: FxHashMap<Vec<u32>, u32>,
+    next: u32,
+}
+
+impl Contents {
+    pub fn text(&mut self, text: &str) -> u32 {
+        if let Some(found) = self.texts.get(text) {
+            return *found;
+        }
+        self.next += 1;
+        self.texts.insert(text.into(), self.next);
+        self.next
+    }
+
+    pub fn whole(&mut self, parts: Vec<u32>) -> u32 {
+        if let Some(found) = self.wholes.get(&parts) {
+            return *found;
+        }
+        self.next += 1;
+        self.wholes.insert(parts, self.next);
+        self.next
+    }
+}
+
+/// A whole file, where nothing closer is known.
+pub(super) fn start_of(file: FileId) -> Range {
+    Range::new(file, 0, 0)
+}
