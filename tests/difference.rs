@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use segno::difference::{Differences, Kind, Version, difference};
 use segno::limits::DIFFERENCES_MAX;
 use segno::load::{Loaded, Unread};
+use segno::{value, yaml};
 
 const KEY: &str = "definition.yaml";
 
@@ -144,6 +145,59 @@ fn a_definition_does_not_differ_from_itself() {
         assert!(found.is_empty(), "{name}:\n{}", found.text());
         assert!(!found.text_changed, "{name}");
     }
+}
+
+/// The definition of an example as JSON, which is YAML too: all in flow style, all texts in quotes, without comments.
+fn as_json(loaded: &Loaded) -> Option<serde_json::Value> {
+    let file = loaded.by_key(KEY).expect("the definition is loaded");
+    let (documents, _) = yaml::read(file, &loaded.sources.file(file).text);
+    value::to_json(&documents.first()?.to_value()).ok()
+}
+
+fn in_folder(name: &str, json: &serde_json::Value) -> Loaded {
+    let folder = Path::new(name).parent().expect("a file is in a folder");
+    load(name, &json.to_string(), folder)
+}
+
+#[test]
+fn another_layout_is_no_difference() {
+    for (name, loaded) in examples() {
+        let json = as_json(&loaded).expect("an example is data");
+        let found = compare(&loaded, &in_folder(&name, &json));
+        assert!(found.is_empty(), "{name}:\n{}", found.text());
+    }
+}
+
+#[test]
+fn a_step_less_is_one_removed_and_two_exchanged_are_one_moved() {
+    let mut removed = 0;
+    for (name, loaded) in examples() {
+        let json = as_json(&loaded).expect("an example is data");
+        let count = json["steps"].as_array().map_or(0, Vec::len);
+        for i in 0..count {
+            let mut less = json.clone();
+            let steps = less["steps"].as_array_mut().expect("steps");
+            let step = steps.remove(i);
+            let found = compare(&loaded, &in_folder(&name, &less));
+            let kinds: Vec<_> = found.differences.iter().map(|d| d.kind).collect();
+            assert_eq!(
+                kinds,
+                [Kind::Removed],
+                "{name} without {step}: {}",
+                found.text()
+            );
+            removed += 1;
+            if i + 1 < count && json["steps"][i] != json["steps"][i + 1] {
+                let mut exchanged = json.clone();
+                let steps = exchanged["steps"].as_array_mut().expect("steps");
+                steps.swap(i, i + 1);
+                let found = compare(&loaded, &in_folder(&name, &exchanged));
+                let kinds: Vec<_> = found.differences.iter().map(|d| d.kind).collect();
+                assert_eq!(kinds, [Kind::Moved], "{name} from {step}: {}", found.text());
+            }
+        }
+    }
+    assert!(removed > 200, "the examples have steps");
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(super) fn reading(shape: &Shape) -> Reading {
 
 pub(super) fn of_scalar(shape: &Shape, scalar: &Scalar) -> String {
     match shape {
-        Shape::Expression | Shape::OptionalExpression => {
+        Shape::Expression | Shape::OptionalExpression if scalar.value != Value::Null => {
             format!("expression {}", normal_expression(&scalar.text))
         }
         Shape::Duration => match Duration::parse(&scalar.text) {
