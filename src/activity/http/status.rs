@@ -78,7 +78,8 @@ impl Verdicts {
     }
 }
 
-/// What `Retry-After` asks for, in seconds or as a date, within the bound.
+/// What `Retry-After` asks for, in seconds or as a date, within the bound. "At once" is no wait: the server would take a wait of
+/// nothing for no further attempt at all.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let seconds = match text.parse::<i64>() {
@@ -89,9 +90,7 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
             date.as_second() - now.as_second()
         }
     };
-    Some(Duration::from_seconds(
-        seconds.clamp(0, HTTP_RETRY_AFTER_SECONDS_MAX),
-    ))
+    (seconds > 0).then(|| Duration::from_seconds(seconds.min(HTTP_RETRY_AFTER_SECONDS_MAX)))
 }
 
 #[cfg(test)]
@@ -159,7 +158,9 @@ mod tests {
             after("Wed, 21 Oct 2015 07:28:00 GMT"),
             Some(1_445_412_480 - 1_445_412_400)
         );
-        assert_eq!(after("Wed, 21 Oct 2015 07:00:00 GMT"), Some(0));
+        for at_once in ["Wed, 21 Oct 2015 07:00:00 GMT", "0"] {
+            assert_eq!(after(at_once), None);
+        }
         assert_eq!(after("99999999"), Some(HTTP_RETRY_AFTER_SECONDS_MAX));
         assert_eq!(after("soon"), None);
     }
