@@ -128,6 +128,9 @@ impl Receiver {
             map.insert("body", body(context, token));
         }
         let mut request = Request::read(&Value::map(map))?;
+        if request.poll.is_some() {
+            return Err("a token is handed over once: leave `poll` out".into());
+        }
         request.timeout.get_or_insert(HAND_OVER_TIMEOUT);
         request.response = ResponseKind::None;
         let headers = token.named().map(|(name, text)| {

@@ -2,31 +2,28 @@
 //! Reference: docs/steps/http.md.
 
 mod client;
+mod exchange;
+mod poll;
 mod prepare;
 pub mod request;
 mod response;
 mod status;
 
-use std::error::Error;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use async_trait::async_trait;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
-use reqwest::{Method, StatusCode};
+use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 
-use self::client::Refused;
+use self::exchange::{Exchange, shown};
+use self::poll::Polled;
 use self::prepare::{PrepareError, Prepared};
 use self::request::Request;
-use self::response::Received;
-use self::status::{Verdict, retry_after};
 use super::attempt::{Progress, guarded, lasting};
 use super::policy::Policy;
 use super::secret::{Redactor, Secrets};
 use super::{Activity, ActivityContext, input};
-use crate::engine::failure::{Failure, FailureInfo};
-use crate::limits::{HTTP_REDIRECTS_MAX, HTTP_RESPONSE_SIZE_BYTES_MAX};
+use crate::engine::failure::Failure;
 use crate::value::Value;
 
 /// The types of its failures.
@@ -107,86 +104,28 @@ impl Http {
             false => shown(&prepared.url),
         };
         let what = redactor.text(&format!("{} {place}", request.method));
-        let exchange = self.exchange(request, prepared, &redactor, &what);
-        let late = |limit| {
-            let message = format!("{what} was not answered within {limit:?}");
-            Failure::application(failure_type::TIMEOUT, message)
+        let exchange = Exchange {
+            http: self,
+            request,
+            redactor: &redactor,
+            what: &what,
         };
         let progress = Progress::new(context, is_alive_while_it_waits);
-        guarded(context, request.timeout, &progress, &what, late, exchange).await
-    }
-
-    async fn exchange(
-        &self,
-        request: &Request,
-        mut prepared: Prepared,
-        redactor: &Redactor,
-        what: &str,
-    ) -> Result<Value, Failure> {
-        let mut redirects = 0;
-        let response = loop {
-            let response = self.send(&prepared, redactor, what).await?;
-            let status = response.status();
-            let location = response.headers().get(LOCATION);
-            let wanted = request.verdicts.of(status.as_u16()) == Verdict::Success;
-            match location.filter(|_| is_redirect(status) && !wanted && request.redirects > 0) {
-                None => break response,
-                Some(_) if redirects == request.redirects => {
-                    return Err(lasting(
-                        failure_type::STATUS,
-                        format!(
-                            "{what} was redirected more than {} times (`redirects`; HTTP_REDIRECTS_MAX is {HTTP_REDIRECTS_MAX})",
-                            request.redirects
-                        ),
-                    ));
-                }
-                Some(location) => {
-                    let location = location.to_str().unwrap_or_default().to_owned();
-                    redirect(&mut prepared, status, &location, what)?;
-                    redirects += 1;
-                }
-            }
+        let Some(poll) = &request.poll else {
+            let late = |limit| {
+                let message = format!("{what} was not answered within {limit:?}");
+                Failure::application(failure_type::TIMEOUT, message)
+            };
+            let once = exchange.once(prepared);
+            return guarded(context, request.timeout, &progress, &what, late, once).await;
         };
-        let is_success = request.verdicts.of(response.status().as_u16()) == Verdict::Success;
-        let size_bytes_max = match is_success {
-            true => request.response_size_bytes_max,
-            false => HTTP_RESPONSE_SIZE_BYTES_MAX,
+        let late = |limit| {
+            let message = format!("{what} was not ready within {limit:?}");
+            Failure::application(failure_type::TIMEOUT, message)
         };
-        let received = Received::read(response, size_bytes_max, redactor).await;
-        let received = received.map_err(|e| transport(what, &e, redactor))?;
-        tracing::debug!(status = received.status, "{what} was answered");
-        match is_success {
-            true => success(&received, request, redactor, what),
-            false => Err(no_success(&received, request, redactor, what)),
-        }
-    }
-
-    async fn send(
-        &self,
-        prepared: &Prepared,
-        redactor: &Redactor,
-        what: &str,
-    ) -> Result<reqwest::Response, Failure> {
-        let refused = |reason: String| {
-            lasting(
-                failure_type::POLICY,
-                redactor.text(&format!("{what} is refused: {reason}")),
-            )
-        };
-        let host = prepared.url.host();
-        let host = host.ok_or_else(|| refused("its URL has no host".into()))?;
-        self.policy.check_host(&host).map_err(refused)?;
-        let mut builder = self
-            .client
-            .request(prepared.method.clone(), prepared.url.clone())
-            .headers(prepared.headers.clone());
-        if let Some(body) = &prepared.body {
-            builder = builder.body(body.clone());
-        }
-        builder
-            .send()
-            .await
-            .map_err(|e| transport(what, &e, redactor))
+        let polled = Polled::resume(context.last_heartbeat().as_ref());
+        let polling = exchange.poll(poll, prepared, polled, &progress);
+        guarded(context, None, &progress, &what, late, polling).await
     }
 }
 
@@ -206,140 +145,5 @@ impl Attached {
         prepared.is_bound_to_origin = true;
         redactor.add(&self.token);
         Ok(())
-    }
-}
-
-fn success(
-    received: &Received,
-    request: &Request,
-    redactor: &Redactor,
-    what: &str,
-) -> Result<Value, Failure> {
-    if received.is_cut && request.response != request::ResponseKind::None {
-        return Err(lasting(
-            failure_type::RESPONSE,
-            format!(
-                "{what} was answered with a body of more than {} bytes; `response_size_bytes_max` allows more (HTTP_RESPONSE_SIZE_BYTES_MAX, {HTTP_RESPONSE_SIZE_BYTES_MAX}, unless said), `response: none` leaves it out",
-                request.response_size_bytes_max
-            ),
-        ));
-    }
-    received.value(request.response, redactor).map_err(|e| {
-        lasting(
-            failure_type::RESPONSE,
-            format!("{what}: {}", redactor.text(&e)),
-        )
-    })
-}
-
-fn no_success(received: &Received, request: &Request, redactor: &Redactor, what: &str) -> Failure {
-    let status = StatusCode::from_u16(received.status).ok();
-    let reason = status
-        .and_then(|s| s.canonical_reason())
-        .unwrap_or_default();
-    let message = format!("{what} was answered {} {reason}", received.status);
-    let verdict = request.verdicts.of(received.status);
-    Failure::new(
-        message.trim_end(),
-        FailureInfo::Application {
-            error_type: failure_type::STATUS.into(),
-            non_retryable: verdict == Verdict::NonRetryable,
-            details: vec![received.failure_value(redactor)],
-            next_retry_delay: match verdict {
-                Verdict::Retryable => retry_after(&received.headers, SystemTime::now()),
-                _ => None,
-            },
-        },
-    )
-}
-
-fn is_redirect(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
-}
-
-/// Turns the request to where it is sent on. Secrets stay with the origin they were meant for.
-fn redirect(
-    prepared: &mut Prepared,
-    status: StatusCode,
-    location: &str,
-    what: &str,
-) -> Result<(), Failure> {
-    let url = prepared.url.join(location).ok();
-    let url = url
-        .filter(|u| matches!(u.scheme(), "http" | "https"))
-        .ok_or_else(|| {
-            lasting(
-                failure_type::STATUS,
-                format!("{what} was redirected to what is no http or https URL"),
-            )
-        })?;
-    let becomes_get = match status.as_u16() {
-        303 => prepared.method != Method::HEAD,
-        301 | 302 => prepared.method == Method::POST,
-        _ => false,
-    };
-    if becomes_get {
-        prepared.method = Method::GET;
-        prepared.body = None;
-        prepared.is_body_secret = false;
-        prepared.headers.remove(CONTENT_TYPE);
-        prepared.headers.remove(CONTENT_LENGTH);
-    }
-    if url.origin() != prepared.url.origin() {
-        if prepared.is_bound_to_origin {
-            return Err(lasting(
-                failure_type::POLICY,
-                format!(
-                    "{what} was redirected to {}, and a task token does not go to another origin",
-                    shown(&url)
-                ),
-            ));
-        }
-        if prepared.is_body_secret {
-            return Err(lasting(
-                failure_type::POLICY,
-                format!(
-                    "{what} was redirected to {}, and its body with secrets does not go to another origin",
-                    shown(&url)
-                ),
-            ));
-        }
-        let names = ["authorization", "cookie", "proxy-authorization"];
-        names
-            .iter()
-            .for_each(|name| drop(prepared.headers.remove(*name)));
-        for name in &prepared.secret_headers {
-            prepared.headers.remove(name);
-        }
-    }
-    prepared.url = url;
-    Ok(())
-}
-
-/// A URL without what may be confidential in it.
-fn shown(url: &url::Url) -> String {
-    format!("{}{}", url.origin().ascii_serialization(), url.path())
-}
-
-/// What the client says when there is no response.
-fn transport(what: &str, error: &reqwest::Error, redactor: &Redactor) -> Failure {
-    let sources = std::iter::successors(error.source(), |e: &&(dyn Error + 'static)| (*e).source());
-    let mut reasons: Vec<String> = Vec::new();
-    for source in sources {
-        if let Some(Refused(reason)) = source.downcast_ref() {
-            return lasting(
-                failure_type::POLICY,
-                redactor.text(&format!("{what} is refused: {reason}")),
-            );
-        }
-        let reason = source.to_string();
-        if !reasons.contains(&reason) {
-            reasons.push(reason);
-        }
-    }
-    let message = redactor.text(&format!("{what} was not answered: {}", reasons.join(": ")));
-    match error.is_builder() {
-        true => lasting(failure_type::REQUEST, message),
-        false => Failure::application(failure_type::TRANSPORT, message),
     }
 }

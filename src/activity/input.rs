@@ -88,18 +88,25 @@ pub fn scalar_text(value: &Value) -> Option<String> {
 }
 
 pub fn read_timeout(value: Option<&Value>) -> Result<Option<std::time::Duration>, String> {
-    let wrong = "`timeout` is a positive duration as 10s, or a number of seconds";
+    read_duration(value, "timeout")
+}
+
+pub fn read_duration(
+    value: Option<&Value>,
+    key: &str,
+) -> Result<Option<std::time::Duration>, String> {
+    let wrong = || format!("`{key}` is a positive duration as 10s, or a number of seconds");
     let duration = match value {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::Duration(d)) => *d,
         Some(Value::Int(seconds)) => Duration::from_seconds(*seconds),
         Some(Value::Double(seconds)) => {
-            Duration::from_nanos((seconds * 1e9) as i128).ok_or(wrong)?
+            Duration::from_nanos((seconds * 1e9) as i128).ok_or_else(wrong)?
         }
-        Some(other) => Duration::parse(other.as_str().ok_or(wrong)?)?,
+        Some(other) => Duration::parse(other.as_str().ok_or_else(wrong)?)?,
     };
     match duration.to_std() {
         Some(d) if !d.is_zero() => Ok(Some(d)),
-        _ => Err(wrong.into()),
+        _ => Err(wrong()),
     }
 }

@@ -12,7 +12,7 @@ mod top;
 pub use callback::CALLBACK;
 pub use exec::EXEC;
 pub use grpc::GRPC;
-pub use http::{HTTP, HTTP_BASIC_AUTH, HTTP_SECRETS};
+pub use http::{HTTP, HTTP_BASIC_AUTH, HTTP_POLL, HTTP_SECRETS};
 pub use options::{ACTIVITY_OPTIONS, CHILD_OPTIONS, LOCAL, PRIORITY, RETRY_POLICY, START};
 pub use step_options::CATCH;
 pub use steps::{ACTIONS, COMMON, STARTED};

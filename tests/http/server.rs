@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 pub struct Server {
     port: u16,
-    last: Arc<Mutex<Request>>,
+    seen: Arc<Mutex<Vec<Request>>>,
 }
 
 #[derive(Default, Clone)]
@@ -23,14 +23,14 @@ impl Server {
     pub async fn start() -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let last = Arc::new(Mutex::new(Request::default()));
-        let seen = last.clone();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let server = seen.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, seen.clone()));
+                tokio::spawn(serve(stream, server.clone()));
             }
         });
-        Server { port, last }
+        Server { port, seen }
     }
 
     pub fn port(&self) -> u16 {
@@ -42,19 +42,38 @@ impl Server {
     }
 
     pub fn last(&self) -> Request {
-        self.last.lock().unwrap().clone()
+        self.seen
+            .lock()
+            .unwrap()
+            .last()
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// The first lines of all requests.
+    pub fn lines(&self) -> Vec<String> {
+        let seen = self.seen.lock().unwrap();
+        seen.iter().map(|request| request.line.clone()).collect()
     }
 }
 
-async fn serve(stream: TcpStream, seen: Arc<Mutex<Request>>) {
+async fn serve(stream: TcpStream, seen: Arc<Mutex<Vec<Request>>>) {
     let mut stream = BufReader::new(stream);
     while let Some(request) = read(&mut stream).await {
-        *seen.lock().unwrap() = request.clone();
+        let times = {
+            let mut seen = seen.lock().unwrap();
+            seen.push(request.clone());
+            seen.iter().filter(|r| r.line == request.line).count()
+        };
         let path = request.line.split(' ').nth(1).unwrap_or("/").to_owned();
         if path.starts_with("/never") {
             std::future::pending::<()>().await;
         }
-        if stream.write_all(&answer(&path, &request)).await.is_err() {
+        if stream
+            .write_all(&answer(&path, &request, times))
+            .await
+            .is_err()
+        {
             return;
         }
     }
@@ -88,7 +107,8 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Option<Request> {
     Some(request)
 }
 
-fn answer(path: &str, request: &Request) -> Vec<u8> {
+/// `times`: how often this was asked, this time included.
+fn answer(path: &str, request: &Request, times: usize) -> Vec<u8> {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let query: BTreeMap<String, String> = url::form_urlencoded::parse(query.as_bytes())
         .into_owned()
@@ -111,6 +131,29 @@ fn answer(path: &str, request: &Request) -> Vec<u8> {
         ["body", kind, body] => {
             let kind = String::from_utf8(percent(kind)).unwrap();
             response("200", &format!("content-type: {kind}\r\n"), &percent(body))
+        }
+        // A job that is begun once and is done when it was asked for so often.
+        ["job", asks] => response(
+            "202",
+            &format!("location: /state/{asks}?{}\r\n", "key=t0k3n-value"),
+            b"",
+        ),
+        ["begin", asks] => response("202", &format!("location: ../state/{asks}\r\n"), b""),
+        ["state", asks] if times < asks.parse().unwrap() => response("202", "", b""),
+        // The states one after the other; what is no word is a status.
+        ["states", states] => {
+            let state = states.split(',').nth(times - 1).unwrap();
+            let status = if state.parse::<u16>().is_ok() {
+                state
+            } else {
+                "200"
+            };
+            let body = json!({ "job": { "state": state } }).to_string();
+            response(
+                status,
+                "content-type: application/json\r\n",
+                body.as_bytes(),
+            )
         }
         ["repeat", status] => {
             let body = request.headers.get("segno-task-token").cloned();

@@ -190,7 +190,8 @@ class Quotes:
 class Endpoint(http.server.BaseHTTPRequestHandler):
     """`/echo/X`, `/fail/KEY/TIMES`, `/slow/MILLIS`, `/status/CODE`, and `/signal/WORKFLOW_ID/NAME/TIMES/MILLIS`: signals, at
     most so often, and answers when the signal has arrived and the time has passed. Whoever posts to `/callback/HOW/…` hands
-    over an activity, which is completed so a little later."""
+    over an activity, which is completed so a little later; to `/job/KEY`, begins a job, whose state at `/state/KEY` is once busy and
+    in the end done."""
 
     loop: asyncio.AbstractEventLoop
     asked: collections.Counter = collections.Counter()
@@ -202,6 +203,11 @@ class Endpoint(http.server.BaseHTTPRequestHandler):
         match what:
             case "fail" if times <= int(rest[1]):
                 return self.answer(503, {"busy": True})
+            case "state" if times < 6:
+                state = {"state": "running"} if times != 3 else {"busy": True}
+                return self.answer(503 if times == 3 else 200, state, {"retry-after": "0"})
+            case "state":
+                return self.answer(200, {"state": "done", "pages": 12})
             case "status":
                 return self.answer(int(rest[0]), {"status": rest[0]})
             case "slow":
@@ -215,6 +221,8 @@ class Endpoint(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         what, how, *rest = self.path.strip("/").split("/")
+        if what == "job":
+            return self.answer(202, {"state": "begun"}, {"location": f"/state/{how}", "retry-after": "0"})
         if what != "callback":
             return self.answer(404, {"nothing": "here"})
         length = int(self.headers.get("content-length", 0))
@@ -228,9 +236,11 @@ class Endpoint(http.server.BaseHTTPRequestHandler):
         Endpoint.loop.call_soon_threadsafe(complete_later, how, times, token, workflow, sent)
         self.answer(202, {"taken": True})
 
-    def answer(self, status: int, body: dict):
+    def answer(self, status: int, body: dict, headers: dict = {}):
         data = json.dumps(body).encode()
         self.send_response_only(status)
+        for name, text in headers.items():
+            self.send_header(name, text)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
         self.end_headers()

@@ -9,6 +9,7 @@ use super::request::{Body, Request, parse_url};
 use crate::activity::secret::{Redactor, SecretReference, Secrets};
 use crate::value::{Map, Value, to_json_string};
 
+#[derive(Clone)]
 pub struct Prepared {
     pub method: Method,
     pub url: Url,

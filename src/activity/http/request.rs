@@ -6,6 +6,7 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
+use super::poll::Poll;
 use super::status::{Statuses, Verdicts};
 use crate::activity::input::{
     entries, known_keys, read_pairs, read_timeout, scalar_text, table_keys,
@@ -16,6 +17,7 @@ use crate::limits::{HTTP_REDIRECTS_MAX, HTTP_RESPONSE_SIZE_BYTES_MAX, PAYLOAD_SI
 use crate::value::{Map, Value};
 
 const REDIRECTS_DEFAULT: u32 = 10;
+const POLL_TIMEOUT_DEFAULT: std::time::Duration = std::time::Duration::from_secs(30);
 
 #[derive(Debug)]
 pub struct Request {
@@ -27,7 +29,9 @@ pub struct Request {
     pub body: Body,
     pub secrets: SecretPlaces,
     pub verdicts: Verdicts,
+    /// Of the attempt; with `poll`, of each request.
     pub timeout: Option<std::time::Duration>,
+    pub poll: Option<Poll>,
     pub redirects: u32,
     pub response: ResponseKind,
     pub response_size_bytes_max: usize,
@@ -95,10 +99,16 @@ impl Request {
                 non_retryable: Statuses::read(map, "non_retryable")?,
             },
             timeout: read_timeout(map.get("timeout"))?,
+            poll: Poll::read(map.get("poll"))?,
             redirects: read_redirects(map.get("redirects"))?,
             response: ResponseKind::read(map.get("response"))?,
             response_size_bytes_max: read_size(map.get("response_size_bytes_max"))?,
         })
+    }
+
+    /// Of each request, where it is made again and again.
+    pub fn poll_timeout(&self) -> std::time::Duration {
+        self.timeout.unwrap_or(POLL_TIMEOUT_DEFAULT)
     }
 }
 

@@ -40,7 +40,11 @@ impl Statuses {
         Ok(Some(Statuses(ranges)))
     }
 
-    fn contains(&self, status: u16) -> bool {
+    pub fn one(status: u16) -> Statuses {
+        Statuses(vec![status..=status])
+    }
+
+    pub fn contains(&self, status: u16) -> bool {
         self.0.iter().any(|r| r.contains(&status))
     }
 }

@@ -46,6 +46,18 @@ impl Parser {
 
     fn check_receiver(&mut self, fields: &Fields<'_>) {
         self.exclusive(fields, ["http", "exec"]);
+        let poll = fields.get("http").and_then(|(_, node)| node.mapping());
+        let poll = poll.and_then(|entries| {
+            entries
+                .iter()
+                .find(|e| e.key.scalar().is_some_and(|key| &*key.text == "poll"))
+        });
+        if let Some(entry) = poll {
+            let message = "a callback is handed over once: it cannot `poll`";
+            let error = Diagnostic::error("exclusive-keys", entry.key.range, message)
+                .help("remove `poll`, or take the step `http` in the place of `callback`");
+            self.report(error);
+        }
         let is_there = |name| fields.get(name).is_some() || fields.meant(name);
         if !is_there("http") && !is_there("exec") {
             let error = Diagnostic::error(

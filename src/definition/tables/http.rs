@@ -55,7 +55,18 @@ pub static HTTP: Table = Table {
             "Statuses that no attempt mends; it wins over `retryable`.",
         )
         .default("all others"),
-        field("timeout", Shape::Duration, "Of one attempt.").default("`start_to_close_timeout`"),
+        field(
+            "timeout",
+            Shape::Duration,
+            "Of one attempt; with `poll`, of each of its requests, 30s unless said.",
+        )
+        .default("`start_to_close_timeout`"),
+        field(
+            "poll",
+            Shape::Request(&HTTP_POLL),
+            "Asks again as long as the answer is \"not yet\".",
+        )
+        .default("the first answer counts"),
         field(
             "redirects",
             Shape::NumberTemplate,
@@ -74,6 +85,29 @@ pub static HTTP: Table = Table {
             "The bound of the body, after decompression, up to 2,097,152.",
         )
         .default("1,048,576"),
+    ]],
+};
+
+pub static HTTP_POLL: Table = Table {
+    name: "a way of polling",
+    groups: &[&[
+        field(
+            "every",
+            Shape::Duration,
+            "How long to wait before asking again, unless a `Retry-After` header says so.",
+        )
+        .default("10s"),
+        field(
+            "pending_status",
+            Shape::Template,
+            "Statuses that mean \"not yet\": as of `success`.",
+        )
+        .default("202"),
+        field(
+            "pending_body",
+            Shape::MappingTemplate,
+            "What means \"not yet\" in the body of a success: by JSON Pointer, a value or a list of values.",
+        ),
     ]],
 };
 
