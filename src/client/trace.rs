@@ -16,7 +16,7 @@ impl Client {
     }
 }
 
-/// Codecs leave headers alone, so this comes after them.
+/// It stays plain, as the SDKs have it: it comes after the codecs.
 pub fn put_context(header: &mut Option<Header>, span: &Span) {
     if let Some(payload) = span.context().to_header() {
         let fields = &mut header.get_or_insert_default().fields;

@@ -60,6 +60,12 @@ pub enum CodecError {
     NotAPayload(prost::DecodeError),
     #[error("the codec server {url}: {reason}")]
     Server { url: String, reason: String },
+    #[error("the codec server {url}: it answered {status}: {reason}")]
+    ServerRefused {
+        url: String,
+        status: u16,
+        reason: String,
+    },
     #[error(
         "the codec server {0}: the answer takes more than CODEC_BODY_SIZE_BYTES_MAX ({CODEC_BODY_SIZE_BYTES_MAX} bytes)"
     )]
@@ -160,6 +166,8 @@ impl Codec {
         let payloads = visit::take(message).await;
         let decoded = match self.decode_payloads(payloads.clone()).await {
             Ok(decoded) => decoded,
+            // It would not answer to each of them either.
+            Err(CodecError::Server { .. }) => payloads,
             Err(_) => {
                 let mut decoded = Vec::with_capacity(payloads.len());
                 for payload in payloads {

@@ -84,7 +84,7 @@ impl Host {
         if let Err(error) = self.codec.encode(&mut completion).await {
             completion = failed(completion.run_id, &error.to_string());
         }
-        // Codecs leave headers alone, and an encoded failure stays so.
+        // The context of traces stays plain, as the SDKs have it: it comes after the codecs.
         trace().completed(&self.tracer, &mut completion);
         self.complete(completion).await;
     }

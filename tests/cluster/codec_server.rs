@@ -134,7 +134,7 @@ fn a_worker_may_have_a_codec_server_encode_for_it() {
         ],
     );
     assert!(
-        denied.code == 1 && denied.stderr.contains("401 Unauthorized"),
+        denied.code == 1 && denied.stderr.contains("it answered 401"),
         "{denied:#?}"
     );
     remote.push(format!("--codec-auth-file={}", sealed.file("token")));

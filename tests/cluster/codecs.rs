@@ -383,3 +383,40 @@ fn every_kind_of_payload_comes_back_as_it_was() {
     assert_eq!(ended["result"], expected, "{ended:#}");
     with(&keys, &["replay", &id]).ok();
 }
+
+#[test]
+fn a_schedule_keeps_its_input_and_notes_encrypted() {
+    let sealed = Sealed::get();
+    let keys = sealed.keys(&["new", "old"]);
+    let worker = worker(&keys);
+    let id = worker.cluster.unique("sealed-schedule");
+    let create = [
+        "schedule",
+        "create",
+        &id,
+        "--type",
+        "sealed-child",
+        "--task-queue",
+        &worker.task_queue,
+        "--input",
+        "\"hush-scheduled\"",
+        "--schedule-memo",
+        "why=\"hush-why\"",
+    ];
+    with(&keys, &create).ok();
+    with(&keys, &["schedule", "trigger", &id]).ok();
+    let describe = ["schedule", "describe", &id, "--output", "json"];
+    let started = until("the scheduled run", || {
+        let described = with(&keys, &describe).ok().json();
+        assert!(holds(&described, "hush-scheduled") && holds(&described, "hush-why"));
+        let started = &described["recentActions"][0]["workflow"]["workflowId"];
+        started.as_str().map(str::to_owned)
+    });
+    let raw = Cluster::get().segno(&describe).ok().json();
+    assert!(!holds(&raw, SECRET), "{raw:#}");
+    with(&keys, &["signal", &started, "word", "--input", "\"hush\""]).ok();
+    let ended = with(&keys, &["result", &started, "--output", "json"]).json();
+    assert_eq!(ended["result"], "hush-scheduled-hush", "{ended:#}");
+    assert!(!holds(&raw_histories(&started)[0], SECRET));
+    with(&keys, &["schedule", "delete", &id]).ok();
+}

@@ -161,7 +161,7 @@ impl Client {
             .list_schedules(request(message))
             .await;
         let mut answer = body(answer.map_err(self.refused("list schedules", None))?);
-        self.codec.decode(&mut answer).await?;
+        self.codec.decode_what_can_be(&mut answer).await;
         let next = answer.next_page_token;
         let schedules = answer.schedules.into_iter().map(summary).collect();
         Ok((schedules, (!next.is_empty()).then_some(next)))

@@ -108,7 +108,11 @@ impl Remote {
         if !status.is_success() {
             let text = String::from_utf8_lossy(&body);
             let text: String = text.trim().chars().take(REASON_CHARS_MAX).collect();
-            return Err(failed(format!("it answered {status}: {text}")));
+            return Err(CodecError::ServerRefused {
+                url: url.to_string(),
+                status: status.as_u16(),
+                reason: text,
+            });
         }
         let answered = payloads_from_json(&body).map_err(|e| failed(e.to_string()))?;
         match answered.len() {

@@ -181,9 +181,9 @@ impl Server {
         };
         let payloads = worked.map_err(|error| {
             let status = match error {
-                CodecError::Server { .. } | CodecError::ServerAnswerTooLarge(_) => {
-                    StatusCode::BAD_GATEWAY
-                }
+                CodecError::Server { .. }
+                | CodecError::ServerRefused { .. }
+                | CodecError::ServerAnswerTooLarge(_) => StatusCode::BAD_GATEWAY,
                 _ => StatusCode::BAD_REQUEST,
             };
             refusal(status, error)
