@@ -8,11 +8,13 @@ mod events;
 mod inspect;
 mod json;
 mod message;
+mod namespace;
 mod outcome;
 mod schedule;
 mod start;
 mod timeline;
 mod trace;
+mod update;
 
 use temporalio_client::Connection;
 use temporalio_protos::temporal::api::common::v1::WorkflowExecution;
@@ -25,7 +27,10 @@ pub use deployments::{Ramping, RoutingForce, WorkerDeployment, WorkerVersion};
 pub use events::{EventLook, EventSummary, event_summaries};
 pub use inspect::{Description, PendingActivity, PendingChild, RunVersion, WorkflowSummary};
 pub use json::{history_from_json, history_to_json};
-pub use message::{QueryAnswer, QueryReject, UpdateOptions, UpdateStage, UpdateStarted};
+pub use message::{QueryAnswer, QueryReject};
+pub use namespace::{
+    Archival, NamespaceDescription, NamespaceOptions, SearchAttributeType, SearchAttributes,
+};
 pub use outcome::{Ended, Outcome};
 pub use schedule::{
     Backfill, Calendar, Interval, OverlapPolicy, Schedule, ScheduleChange, ScheduleDescription,
@@ -36,6 +41,7 @@ pub use temporalio_protos::temporal::api::enums::v1::{
     WorkflowIdConflictPolicy, WorkflowIdReusePolicy,
 };
 pub use timeline::{Span, SpanState, duration_units, timeline};
+pub use update::{UpdateOptions, UpdateStage, UpdateStarted};
 
 use crate::payload::{Codec, CodecError};
 use crate::telemetry::Tracer;
@@ -79,6 +85,10 @@ pub enum ClientError {
     ScheduleExists(String),
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
+    #[error("there is no namespace {0:?}")]
+    NoSuchNamespace(String),
+    #[error("a namespace {0:?} is there already")]
+    NamespaceExists(String),
     #[error("the server refused to {operation}: {} ({:?})", .status.message(), .status.code())]
     Refused {
         operation: &'static str,

@@ -16,6 +16,8 @@ mod examples;
 mod histories;
 #[path = "cluster/limits.rs"]
 mod limits;
+#[path = "cluster/namespaces.rs"]
+mod namespaces;
 #[path = "cluster/outside.rs"]
 mod outside;
 #[path = "cluster/processes.rs"]
@@ -26,6 +28,8 @@ mod scenarios;
 mod schedules;
 #[path = "cluster/start.rs"]
 mod start;
+#[path = "cluster/start_options.rs"]
+mod start_options;
 mod support;
 #[path = "cluster/telemetry.rs"]
 mod telemetry;

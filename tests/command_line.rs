@@ -119,3 +119,247 @@ fn a_wrong_command_line_exits_with_2_and_an_unreachable_server_with_1() {
         "{text}"
     );
 }
+
+/// What the server would refuse, or take for something else, never leaves the machine.
+#[test]
+fn a_wrong_value_is_refused_with_what_is_right() {
+    let start = "start hello";
+    let create = "schedule create nightly --type hello";
+    for (command, arguments, wanted) in [
+        (start, &["--execution-timeout", "-5s"][..], "longer than 0s"),
+        (start, &["--run-timeout", "0s"], "longer than 0s"),
+        (
+            start,
+            &["--task-timeout", "soon"],
+            "`soon` is not a duration",
+        ),
+        (start, &["--start-delay", "-1h"], "longer than 0s"),
+        (
+            start,
+            &["--retry-backoff-coefficient", "0.5"],
+            "a backoff coefficient is at least 1",
+        ),
+        (
+            start,
+            &["--retry-backoff-coefficient", "NaN"],
+            "a backoff coefficient is at least 1",
+        ),
+        (
+            start,
+            &["--retry-backoff-coefficient", "twice"],
+            "this is no number",
+        ),
+        (
+            start,
+            &["--retry-maximum-attempts", "-1"],
+            "the number of attempts is from 0",
+        ),
+        (
+            start,
+            &["--retry-maximum-attempts", "1.5"],
+            "a whole number is expected",
+        ),
+        (
+            start,
+            &[
+                "--retry-initial-interval",
+                "10s",
+                "--retry-maximum-interval",
+                "5s",
+            ],
+            "the maximum interval, 5s, is shorter than the initial interval, 10s",
+        ),
+        (
+            start,
+            &["--retry-maximum-interval", "500ms"],
+            "shorter than the initial interval, 1s",
+        ),
+        (
+            start,
+            &["--cron-schedule", "whenever"],
+            "`whenever` is no cron schedule",
+        ),
+        (
+            start,
+            &["--cron-schedule", "61 * * * *"],
+            "`61` is no minute",
+        ),
+        (
+            start,
+            &["--cron-schedule", "@daily", "--start-delay", "1h"],
+            "cannot be used with",
+        ),
+        (start, &["--priority-key", "6"], "a priority key is from 1"),
+        (start, &["--priority-key", "-1"], "a priority key is from 1"),
+        (
+            start,
+            &["--fairness-weight", "0"],
+            "a fairness weight is from 0.001 to 1000",
+        ),
+        (
+            start,
+            &["--fairness-key", &"k".repeat(65)],
+            "FAIRNESS_KEY_SIZE_BYTES_MAX",
+        ),
+        (start, &["--workflow-id", ""], "this is empty"),
+        (
+            start,
+            &["--task-queue", &"q".repeat(1001)],
+            "ID_SIZE_BYTES_MAX",
+        ),
+        (
+            start,
+            &["--id-reuse-policy", "sometimes"],
+            "possible values: allow-duplicate",
+        ),
+        (start, &["--memo", "a=b"], "--memo a is not JSON"),
+        (start, &["--search-attribute", "a"], "expected KEY=VALUE"),
+        (start, &["--update-input", "1"], "--update <NAME>"),
+        (
+            start,
+            &["--update", "add", "--signal", "go"],
+            "cannot be used with",
+        ),
+        (
+            start,
+            &["--update", "add", "--update-input", "x"],
+            "--update-input is not JSON",
+        ),
+        (
+            create,
+            &["--interval", "0s"],
+            "--interval: an interval is at least 1s (SCHEDULE_INTERVAL_SECONDS_MIN)",
+        ),
+        (
+            create,
+            &["--interval", "1h/2h"],
+            "an offset is shorter than its interval",
+        ),
+        (create, &["--interval", "1500ms"], "in whole seconds"),
+        (
+            create,
+            &["--cron", "nonsense"],
+            "--cron: `nonsense` is no cron string",
+        ),
+        (
+            create,
+            &["--cron", "60 * * * *"],
+            "`60` is no `minute`; `minute` is from 0 to 59",
+        ),
+        (
+            create,
+            &["--cron", "TZ=UTC @daily", "--time-zone", "UTC"],
+            "keep one",
+        ),
+        (
+            create,
+            &["--calendar", r#"{"hour":"25"}"#],
+            "--calendar: `25` is no `hour`",
+        ),
+        (
+            create,
+            &["--calendar", r#"{"our":"5"}"#],
+            "unknown field `our`",
+        ),
+        (
+            create,
+            &["--calendar", r#"{"dayOfWeek":"Freitag"}"#],
+            "`Freitag` is no `day_of_week`",
+        ),
+        (
+            create,
+            &["--skip", r#"{"month":13}"#],
+            "--skip: `13` is no `month`",
+        ),
+        (
+            create,
+            &["--time-zone", "Mars/Olympus"],
+            "--time-zone: there is no time zone `Mars/Olympus`",
+        ),
+        (
+            create,
+            &["--jitter", "-1s"],
+            "--jitter: a jitter is not negative",
+        ),
+        (
+            create,
+            &["--catchup-window", "1s"],
+            "SCHEDULE_CATCHUP_WINDOW_SECONDS_MIN",
+        ),
+        (
+            create,
+            &["--start-time", "tomorrow"],
+            "write it like 2030-01-31T09:00:00Z",
+        ),
+        (
+            create,
+            &[
+                "--start-time",
+                "2030-01-02T00:00:00Z",
+                "--end-time",
+                "2030-01-01T00:00:00Z",
+            ],
+            "--end-time: the schedule ends at 2030-01-01T00:00:00Z, before it starts",
+        ),
+        (
+            create,
+            &["--overlap-policy", "never"],
+            "possible values: skip, buffer-one",
+        ),
+        (
+            create,
+            &["--schedule-memo", "a=b"],
+            "--schedule-memo a is not JSON",
+        ),
+        ("schedule create", &["nightly"], "--type <TYPE>"),
+        (
+            "schedule update nightly",
+            &[],
+            "no flag says what is to change",
+        ),
+        ("schedule update nightly", &["--replace"], "--type <TYPE>"),
+        (
+            "schedule backfill nightly",
+            &[
+                "--start-time",
+                "2030-01-02T00:00:00Z",
+                "--end-time",
+                "2030-01-02T00:00:00Z",
+            ],
+            "--end-time: the time to fill ends",
+        ),
+        ("schedule pause nightly", &["--note", ""], "this is empty"),
+        (
+            "namespace register night",
+            &["--retention", "0s"],
+            "longer than 0s",
+        ),
+        (
+            "namespace update night",
+            &[],
+            "no flag says what is to change",
+        ),
+        (
+            "namespace delete night",
+            &[],
+            "--yes says that this is meant",
+        ),
+        (
+            "search-attribute create",
+            &["--name", "A", "--type", "Date"],
+            "possible values: Text, Keyword",
+        ),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_segno"))
+            .args(command.split(' '))
+            .args(arguments)
+            .args(["--address", "127.0.0.1:1", "--disable-config-file"])
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            output.status.code() == Some(2) && text.contains(wanted),
+            "segno {command} {arguments:?}: {text}"
+        );
+    }
+}

@@ -10,10 +10,12 @@ mod failure;
 mod history;
 mod input;
 mod list;
+mod namespace;
 mod query;
 mod replay;
 mod result;
 mod schedule;
+mod search_attribute;
 mod signal;
 mod start;
 mod tuning;
@@ -72,6 +74,12 @@ pub enum ClusterCommand {
     Codec(codec::CodecCommand),
     /// Start workflows at times of their own: make, change, watch and end schedules
     Schedule(schedule::ScheduleArgs),
+    /// Register, show, change and delete namespaces
+    #[command(subcommand)]
+    Namespace(namespace::NamespaceCommand),
+    /// Make, list and remove search attributes
+    #[command(subcommand)]
+    SearchAttribute(search_attribute::SearchAttributeCommand),
 }
 
 impl ClusterCommand {
@@ -96,6 +104,10 @@ impl ClusterCommand {
             ClusterCommand::Replay(args) => block_on_all(replay::run(args, output)),
             ClusterCommand::Codec(command) => block_on_all(codec::run(command, output)),
             ClusterCommand::Schedule(args) => block_on(schedule::run(args, output)),
+            ClusterCommand::Namespace(command) => block_on(namespace::run(command, output)),
+            ClusterCommand::SearchAttribute(command) => {
+                block_on(search_attribute::run(command, output))
+            }
         }
     }
 }

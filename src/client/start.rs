@@ -212,7 +212,7 @@ pub(super) fn fields<C: FromIterator<(String, common::Payload)>>(
     })
 }
 
-fn refused(workflow_id: &str, status: Status) -> ClientError {
+pub(super) fn refused(workflow_id: &str, status: Status) -> ClientError {
     if status.code() == Code::AlreadyExists {
         let details: Option<WorkflowExecutionAlreadyStartedFailure> = detail(&status);
         return ClientError::AlreadyStarted {

@@ -135,6 +135,8 @@ impl From<ClientError> for CliError {
                 "it may have ended, its attempt may have failed or timed out (the next one has another task token), or its workflow may have closed: `segno describe` shows a workflow's pending activities",
             ),
             ClientError::Schedule(_) => CliError::usage(&error),
+            ClientError::NoSuchNamespace(_) => text.help("`segno namespace list` shows those there are"),
+            ClientError::NamespaceExists(_) => text.help("`segno namespace update` changes it"),
             ClientError::NoSuchSchedule(..) => text.help("`segno schedule list` shows those there are"),
             ClientError::ScheduleExists(_) => {
                 text.help("`segno schedule update` changes it, `segno schedule delete` ends it")

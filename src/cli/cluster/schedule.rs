@@ -190,41 +190,43 @@ async fn create(args: CreateArgs, output: Output) -> Result<End, CliError> {
 }
 
 async fn update(args: UpdateArgs, output: Output) -> Result<End, CliError> {
-    let mut change = ScheduleChange {
+    let action = match &args.workflow_type {
+        Some(workflow_type) if args.replace => {
+            Some(schedulable(args.options.read(workflow_type)?)?)
+        }
+        workflow_type => {
+            let mut said = args.options.flags()?;
+            said.workflow_type = workflow_type.clone().unwrap_or_default();
+            (said != StartOptions::default()).then_some(said)
+        }
+    };
+    let change = ScheduleChange {
         spec: args.spec.read()?,
-        action: None,
+        action,
         search_attributes: json_fields(
             "--schedule-search-attribute",
             &args.schedule_search_attribute,
         )?,
         replace: args.replace,
     };
-    let id = args.id.schedule_id;
-    let client;
-    match &args.workflow_type {
-        Some(workflow_type) if args.replace => {
-            change.action = Some(schedulable(args.options.read(workflow_type)?)?);
-            client = args.connection.connect().await?;
-        }
-        workflow_type => {
-            let mut said = args.options.flags()?;
-            said.workflow_type = workflow_type.clone().unwrap_or_default();
-            client = args.connection.connect().await?;
-            if workflow_type.is_some() || !said.input.is_empty() {
-                let there = client.describe_schedule(&id).await?.action;
-                let workflow_type = workflow_type.as_ref().unwrap_or(&there.workflow_type);
-                let input = match said.input.is_empty() {
-                    true => &there.input,
-                    false => &said.input,
-                };
-                args.options.check_input(workflow_type, input)?;
-            }
-            change.action = (said != StartOptions::default()).then_some(said);
-        }
-    }
     if change.is_empty() {
         return Err(CliError::usage("no flag says what is to change")
             .help("`segno schedule update --help` lists what can be said of a schedule"));
+    }
+    let id = args.id.schedule_id;
+    let client = args.connection.connect().await?;
+    if !args.replace
+        && let Some(said) = &change.action
+        && !(said.workflow_type.is_empty() && said.input.is_empty())
+    {
+        let there = client.describe_schedule(&id).await?.action;
+        let workflow_type = args.workflow_type.as_ref();
+        let input = match said.input.is_empty() {
+            true => &there.input,
+            false => &said.input,
+        };
+        let workflow_type = workflow_type.unwrap_or(&there.workflow_type);
+        args.options.check_input(workflow_type, input)?;
     }
     client.update_schedule(&id, change).await?;
     done(&id, "was updated", &client, output)

@@ -6,10 +6,14 @@ use serde_json::json;
 use super::connection::ConnectionArgs;
 use super::input::json_payload;
 use super::result::report;
+use super::update::{self, WaitFor};
 use super::values::{cron_schedule, length};
 use super::workflow_options::WorkflowOptionArgs;
 use crate::cli::output::{CliError, End, Output, Tone, styled};
-use crate::client::{StartOptions, WorkflowIdConflictPolicy, WorkflowIdReusePolicy, WorkflowRef};
+use crate::client::{
+    StartOptions, Started, UpdateOptions, WorkflowIdConflictPolicy, WorkflowIdReusePolicy,
+    WorkflowRef,
+};
 use crate::value::{Duration, Payload};
 
 #[derive(Debug, Args)]
@@ -26,6 +30,8 @@ pub struct StartArgs {
     policies: PolicyArgs,
     #[command(flatten)]
     signal: SignalArgs,
+    #[command(flatten)]
+    update: UpdateArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -67,6 +73,28 @@ struct SignalArgs {
     signal_input: Vec<String>,
 }
 
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Update with start")]
+struct UpdateArgs {
+    /// Send this update too, also to a workflow that runs already, and print its result
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["signal", "wait", "cron_schedule", "start_delay"])]
+    update: Option<String>,
+    /// An argument of the update, in JSON; may be given several times
+    #[arg(
+        long,
+        value_name = "JSON",
+        requires = "update",
+        allow_negative_numbers = true
+    )]
+    update_input: Vec<String>,
+    /// Two updates with the same id are one; without it a unique one is made
+    #[arg(long, value_name = "ID", requires = "update")]
+    update_id: Option<String>,
+    /// Return when the update is accepted, or when it is completed
+    #[arg(long, value_enum, default_value = "completed", requires = "update")]
+    wait_for: WaitFor,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 #[value(rename_all = "kebab-case")]
 enum IdReusePolicy {
@@ -91,9 +119,19 @@ enum IdConflictPolicy {
 
 pub async fn run(args: StartArgs, output: Output) -> Result<End, CliError> {
     let options = args.options()?;
+    let update = args.update.read()?;
     let task_queue = options.task_queue.clone();
     let client = args.connection.connect().await?;
-    let started = client.start(options).await?;
+    let (started, updated) = match update {
+        None => (client.start(options).await?, None),
+        Some(update) => {
+            let name = update.name.clone();
+            let progress = output.progress(format!("waiting for {name}"));
+            let (started, updated) = client.update_with_start(options, update).await?;
+            drop(progress);
+            (started, Some((name, updated)))
+        }
+    };
     let workflow = WorkflowRef::new(&started.workflow_id, Some(started.run_id.clone()));
     let mut json = json!({
         "workflowId": started.workflow_id,
@@ -103,28 +141,34 @@ pub async fn run(args: StartArgs, output: Output) -> Result<End, CliError> {
         "taskQueue": task_queue,
         "started": started.started,
     });
-    let word = if started.started {
-        "started"
-    } else {
-        "runs already"
-    };
-    let line = format!(
-        "{} {word} {}",
-        styled(Tone::Good, &started.workflow_id),
-        styled(Tone::Dim, format!("run {}", started.run_id))
-    );
+    if let Some((name, updated)) = updated {
+        output.remark(line(&started));
+        return update::report(json, &name, &updated, output);
+    }
     if !args.wait {
         match output.is_json() {
             true => output.json(&json)?,
-            false => output.line(line)?,
+            false => output.line(line(&started))?,
         }
         return Ok(End::Done);
     }
-    output.remark(line);
+    output.remark(line(&started));
     let progress = output.progress(format!("waiting for {}", started.workflow_id));
     let ended = client.result(&workflow, true).await?;
     drop(progress);
     report(&mut json, &workflow, &ended, output)
+}
+
+fn line(started: &Started) -> String {
+    let word = match started.started {
+        true => "started",
+        false => "runs already",
+    };
+    format!(
+        "{} {word} {}",
+        styled(Tone::Good, &started.workflow_id),
+        styled(Tone::Dim, format!("run {}", started.run_id))
+    )
 }
 
 impl StartArgs {
@@ -139,6 +183,22 @@ impl StartArgs {
             signal: self.signal.read()?,
             ..options
         })
+    }
+}
+
+impl UpdateArgs {
+    fn read(&self) -> Result<Option<UpdateOptions>, CliError> {
+        let input = self.update_input.iter();
+        let input: Vec<_> = input
+            .map(|text| json_payload("--update-input", text))
+            .collect::<Result<_, _>>()?;
+        Ok(self.update.clone().map(|name| UpdateOptions {
+            name,
+            input,
+            update_id: self.update_id.clone(),
+            wait_for: self.wait_for.stage(),
+            first_execution_run_id: None,
+        }))
     }
 }
 

@@ -1,14 +1,14 @@
 //! `segno update`: sends an update to a workflow and waits for its result.
 
 use clap::{Args, ValueEnum};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::WorkflowArgs;
 use super::connection::ConnectionArgs;
 use super::failure::{failed, failure_text};
 use super::input::{InputArgs, failure_json, result_json};
 use crate::cli::output::{CliError, End, Output};
-use crate::client::{UpdateOptions, UpdateStage};
+use crate::client::{UpdateOptions, UpdateStage, UpdateStarted};
 
 #[derive(Debug, Args)]
 pub struct UpdateArgs {
@@ -32,10 +32,20 @@ pub struct UpdateArgs {
     connection: ConnectionArgs,
 }
 
+/// How far an update is waited for.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum WaitFor {
+pub enum WaitFor {
     Accepted,
     Completed,
+}
+
+impl WaitFor {
+    pub fn stage(self) -> UpdateStage {
+        match self {
+            WaitFor::Accepted => UpdateStage::Accepted,
+            WaitFor::Completed => UpdateStage::Completed,
+        }
+    }
 }
 
 pub async fn run(args: UpdateArgs, output: Output) -> Result<End, CliError> {
@@ -43,10 +53,7 @@ pub async fn run(args: UpdateArgs, output: Output) -> Result<End, CliError> {
         name: args.name.clone(),
         input: args.input.payloads()?,
         update_id: args.update_id,
-        wait_for: match args.wait_for {
-            WaitFor::Accepted => UpdateStage::Accepted,
-            WaitFor::Completed => UpdateStage::Completed,
-        },
+        wait_for: args.wait_for.stage(),
         first_execution_run_id: args.first_execution_run_id,
     };
     let workflow = args.workflow.reference();
@@ -54,18 +61,24 @@ pub async fn run(args: UpdateArgs, output: Output) -> Result<End, CliError> {
     let progress = output.progress(format!("waiting for {}", args.name));
     let update = client.update(&workflow, options).await?;
     drop(progress);
-    let end = if matches!(update.outcome, Some(Err(_))) {
-        End::Failed
-    } else {
-        End::Done
+    let json = json!({ "workflowId": workflow.workflow_id, "runId": update.run_id });
+    report(json, &args.name, &update, output)
+}
+
+/// Prints the update's result, or says on standard error why there is none.
+pub fn report(
+    mut json: Json,
+    name: &str,
+    update: &UpdateStarted,
+    output: Output,
+) -> Result<End, CliError> {
+    let end = match &update.outcome {
+        Some(Err(_)) => End::Failed,
+        _ => End::Done,
     };
     if output.is_json() {
-        let mut json = json!({
-            "workflowId": workflow.workflow_id,
-            "runId": update.run_id,
-            "updateId": update.update_id,
-            "name": args.name,
-        });
+        json["updateId"] = update.update_id.clone().into();
+        json["name"] = name.into();
         match &update.outcome {
             None => json["stage"] = "ACCEPTED".into(),
             Some(Ok(payloads)) => json["result"] = result_json(payloads),
@@ -75,19 +88,13 @@ pub async fn run(args: UpdateArgs, output: Output) -> Result<End, CliError> {
         return Ok(end);
     }
     match &update.outcome {
-        None => output.line(format!(
-            "{} was accepted, as {}",
-            args.name, update.update_id
-        ))?,
+        None => output.line(format!("{name} was accepted, as {}", update.update_id))?,
         Some(Ok(payloads)) => {
             let result = result_json(payloads);
             output.line(serde_json::to_string_pretty(&result).map_err(CliError::new)?)?;
         }
         Some(Err(failure)) => {
-            output.remark(failed(&format!(
-                "the update {} failed or was rejected",
-                args.name
-            )));
+            output.remark(failed(&format!("the update {name} failed or was rejected")));
             output.remark(failure_text(failure));
         }
     }

@@ -1,0 +1,331 @@
+//! Namespaces and their search attributes: made, shown, changed and taken away.
+
+use std::collections::BTreeMap;
+
+use temporalio_client::grpc::{OperatorService, WorkflowService};
+use temporalio_protos::temporal::api::enums::v1::{ArchivalState, IndexedValueType};
+use temporalio_protos::temporal::api::namespace::v1::{NamespaceConfig, UpdateNamespaceInfo};
+use temporalio_protos::temporal::api::operatorservice::v1::{
+    AddSearchAttributesRequest, DeleteNamespaceRequest, ListSearchAttributesRequest,
+    RemoveSearchAttributesRequest,
+};
+use temporalio_protos::temporal::api::workflowservice::v1::{
+    DescribeNamespaceRequest, DescribeNamespaceResponse, ListNamespacesRequest,
+    RegisterNamespaceRequest, UpdateNamespaceRequest,
+};
+use tonic::{Code, Status};
+
+use super::{Client, ClientError, body, request};
+use crate::payload::{duration_from_proto, duration_to_proto};
+use crate::value::Duration;
+
+/// What one says of a namespace; what is `None` is the server's default, or stays.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NamespaceOptions {
+    /// How long closed workflows are kept.
+    pub retention: Option<Duration>,
+    pub description: Option<String>,
+    pub owner_email: Option<String>,
+    /// Kept as texts; where a namespace is changed, its other keys stay.
+    pub data: BTreeMap<String, String>,
+    pub history_archival: Archival,
+    pub visibility_archival: Archival,
+}
+
+/// Whether closed workflows are put into an archive, and where it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Archival {
+    pub enabled: Option<bool>,
+    /// Once it is set the server does not change it.
+    pub uri: Option<String>,
+}
+
+/// A namespace as the server has it.
+#[derive(Debug, Clone)]
+pub struct NamespaceDescription {
+    pub name: String,
+    pub id: String,
+    /// Temporal's word: REGISTERED, DEPRECATED, DELETED.
+    pub state: &'static str,
+    pub description: String,
+    pub owner_email: String,
+    pub data: BTreeMap<String, String>,
+    pub retention: Option<Duration>,
+    pub history_archival: Archival,
+    pub visibility_archival: Archival,
+    pub is_global: bool,
+    pub active_cluster: String,
+    pub clusters: Vec<String>,
+}
+
+/// What a search attribute holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SearchAttributeType {
+    Text,
+    Keyword,
+    Int,
+    Double,
+    Bool,
+    Datetime,
+    KeywordList,
+}
+
+/// The search attributes of a namespace by their names.
+#[derive(Debug, Clone, Default)]
+pub struct SearchAttributes {
+    pub custom: BTreeMap<String, Option<SearchAttributeType>>,
+    pub system: BTreeMap<String, Option<SearchAttributeType>>,
+}
+
+impl Client {
+    pub async fn register_namespace(
+        &self,
+        name: &str,
+        options: NamespaceOptions,
+    ) -> Result<(), ClientError> {
+        let message = RegisterNamespaceRequest {
+            namespace: name.to_owned(),
+            description: options.description.unwrap_or_default(),
+            owner_email: options.owner_email.unwrap_or_default(),
+            workflow_execution_retention_period: options.retention.map(duration_to_proto),
+            data: options.data.into_iter().collect(),
+            history_archival_state: archival_state(&options.history_archival),
+            history_archival_uri: options.history_archival.uri.unwrap_or_default(),
+            visibility_archival_state: archival_state(&options.visibility_archival),
+            visibility_archival_uri: options.visibility_archival.uri.unwrap_or_default(),
+            ..Default::default()
+        };
+        let mut service = self.connection.clone();
+        let answer = service.register_namespace(request(message)).await;
+        answer.map_err(|status| match status.code() {
+            Code::AlreadyExists => ClientError::NamespaceExists(name.to_owned()),
+            _ => namespace_refused("register the namespace", name)(status),
+        })?;
+        Ok(())
+    }
+
+    pub async fn update_namespace(
+        &self,
+        name: &str,
+        options: NamespaceOptions,
+    ) -> Result<(), ClientError> {
+        // The server resets descriptions and owners that an update leaves out.
+        let there = self.describe_namespace(name).await?;
+        let config = NamespaceConfig {
+            workflow_execution_retention_ttl: options.retention.map(duration_to_proto),
+            history_archival_state: archival_state(&options.history_archival),
+            history_archival_uri: options.history_archival.uri.unwrap_or_default(),
+            visibility_archival_state: archival_state(&options.visibility_archival),
+            visibility_archival_uri: options.visibility_archival.uri.unwrap_or_default(),
+            ..Default::default()
+        };
+        let message = UpdateNamespaceRequest {
+            namespace: name.to_owned(),
+            update_info: Some(UpdateNamespaceInfo {
+                description: options.description.unwrap_or(there.description),
+                owner_email: options.owner_email.unwrap_or(there.owner_email),
+                data: options.data.into_iter().collect(),
+                ..Default::default()
+            }),
+            config: Some(config),
+            ..Default::default()
+        };
+        let mut service = self.connection.clone();
+        let answer = service.update_namespace(request(message)).await;
+        answer.map_err(namespace_refused("update the namespace", name))?;
+        Ok(())
+    }
+
+    pub async fn describe_namespace(
+        &self,
+        name: &str,
+    ) -> Result<NamespaceDescription, ClientError> {
+        let message = DescribeNamespaceRequest {
+            namespace: name.to_owned(),
+            ..Default::default()
+        };
+        let mut service = self.connection.clone();
+        let answer = service.describe_namespace(request(message)).await;
+        let answer = answer.map_err(namespace_refused("describe the namespace", name))?;
+        Ok(description(body(answer)))
+    }
+
+    /// One page of the namespaces, and the token of the next page if there is one.
+    pub async fn namespaces_page(
+        &self,
+        page_size: i32,
+        token: Vec<u8>,
+    ) -> Result<(Vec<NamespaceDescription>, Option<Vec<u8>>), ClientError> {
+        let message = ListNamespacesRequest {
+            page_size,
+            next_page_token: token,
+            ..Default::default()
+        };
+        let mut service = self.connection.clone();
+        let answer = service.list_namespaces(request(message)).await;
+        let answer = body(answer.map_err(self.refused("list namespaces", None))?);
+        let next = answer.next_page_token;
+        let namespaces = answer.namespaces.into_iter().map(description).collect();
+        Ok((namespaces, (!next.is_empty()).then_some(next)))
+    }
+
+    /// Takes the namespace away with all that is in it.
+    pub async fn delete_namespace(&self, name: &str) -> Result<(), ClientError> {
+        let message = DeleteNamespaceRequest {
+            namespace: name.to_owned(),
+            ..Default::default()
+        };
+        let mut service = self.connection.clone();
+        let answer = service.delete_namespace(request(message)).await;
+        answer.map_err(namespace_refused("delete the namespace", name))?;
+        Ok(())
+    }
+
+    pub async fn create_search_attributes(
+        &self,
+        attributes: &BTreeMap<String, SearchAttributeType>,
+    ) -> Result<(), ClientError> {
+        let attribute =
+            |(name, kind): (&String, &SearchAttributeType)| (name.clone(), kind.to_proto().into());
+        let message = AddSearchAttributesRequest {
+            search_attributes: attributes.iter().map(attribute).collect(),
+            namespace: self.namespace.clone(),
+        };
+        let mut service = self.connection.clone();
+        let answer = service.add_search_attributes(request(message)).await;
+        answer.map_err(namespace_refused(
+            "create the search attributes",
+            &self.namespace,
+        ))?;
+        Ok(())
+    }
+
+    pub async fn remove_search_attributes(&self, names: &[String]) -> Result<(), ClientError> {
+        let message = RemoveSearchAttributesRequest {
+            search_attributes: names.to_vec(),
+            namespace: self.namespace.clone(),
+        };
+        let mut service = self.connection.clone();
+        let answer = service.remove_search_attributes(request(message)).await;
+        answer.map_err(self.refused("remove the search attributes", None))?;
+        Ok(())
+    }
+
+    pub async fn search_attributes(&self) -> Result<SearchAttributes, ClientError> {
+        let message = ListSearchAttributesRequest {
+            namespace: self.namespace.clone(),
+        };
+        let mut service = self.connection.clone();
+        let answer = service.list_search_attributes(request(message)).await;
+        let refused = namespace_refused("list the search attributes", &self.namespace);
+        let answer = body(answer.map_err(refused)?);
+        let read = |(name, kind): (String, i32)| {
+            let kind = IndexedValueType::try_from(kind).unwrap_or_default();
+            let known = SearchAttributeType::ALL;
+            (name, known.into_iter().find(|k| k.to_proto() == kind))
+        };
+        Ok(SearchAttributes {
+            custom: answer.custom_attributes.into_iter().map(read).collect(),
+            system: answer.system_attributes.into_iter().map(read).collect(),
+        })
+    }
+}
+
+impl SearchAttributeType {
+    pub const ALL: [SearchAttributeType; 7] = [
+        SearchAttributeType::Text,
+        SearchAttributeType::Keyword,
+        SearchAttributeType::Int,
+        SearchAttributeType::Double,
+        SearchAttributeType::Bool,
+        SearchAttributeType::Datetime,
+        SearchAttributeType::KeywordList,
+    ];
+
+    /// Temporal's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            SearchAttributeType::Text => "Text",
+            SearchAttributeType::Keyword => "Keyword",
+            SearchAttributeType::Int => "Int",
+            SearchAttributeType::Double => "Double",
+            SearchAttributeType::Bool => "Bool",
+            SearchAttributeType::Datetime => "Datetime",
+            SearchAttributeType::KeywordList => "KeywordList",
+        }
+    }
+
+    fn to_proto(self) -> IndexedValueType {
+        match self {
+            SearchAttributeType::Text => IndexedValueType::Text,
+            SearchAttributeType::Keyword => IndexedValueType::Keyword,
+            SearchAttributeType::Int => IndexedValueType::Int,
+            SearchAttributeType::Double => IndexedValueType::Double,
+            SearchAttributeType::Bool => IndexedValueType::Bool,
+            SearchAttributeType::Datetime => IndexedValueType::Datetime,
+            SearchAttributeType::KeywordList => IndexedValueType::KeywordList,
+        }
+    }
+}
+
+fn description(answer: DescribeNamespaceResponse) -> NamespaceDescription {
+    let info = answer.namespace_info.unwrap_or_default();
+    let config = answer.config.unwrap_or_default();
+    let replication = answer.replication_config.unwrap_or_default();
+    let archival = |state: ArchivalState, uri: String| Archival {
+        enabled: Some(state == ArchivalState::Enabled),
+        uri: (!uri.is_empty()).then_some(uri),
+    };
+    NamespaceDescription {
+        state: info
+            .state()
+            .as_str_name()
+            .trim_start_matches("NAMESPACE_STATE_"),
+        history_archival: archival(
+            config.history_archival_state(),
+            config.history_archival_uri.clone(),
+        ),
+        visibility_archival: archival(
+            config.visibility_archival_state(),
+            config.visibility_archival_uri.clone(),
+        ),
+        name: info.name,
+        id: info.id,
+        description: info.description,
+        owner_email: info.owner_email,
+        data: info.data.into_iter().collect(),
+        retention: config
+            .workflow_execution_retention_ttl
+            .map(duration_from_proto),
+        is_global: answer.is_global_namespace,
+        active_cluster: replication.active_cluster_name,
+        clusters: replication
+            .clusters
+            .into_iter()
+            .map(|cluster| cluster.cluster_name)
+            .collect(),
+    }
+}
+
+fn archival_state(archival: &Archival) -> i32 {
+    let state = match archival.enabled {
+        None => ArchivalState::Unspecified,
+        Some(false) => ArchivalState::Disabled,
+        Some(true) => ArchivalState::Enabled,
+    };
+    state.into()
+}
+
+fn namespace_refused(
+    operation: &'static str,
+    name: &str,
+) -> impl FnOnce(Status) -> ClientError + use<> {
+    let name = name.to_owned();
+    move |status| match status.code() {
+        Code::NotFound => ClientError::NoSuchNamespace(name),
+        _ => ClientError::Refused {
+            operation,
+            status: Box::new(status),
+        },
+    }
+}
