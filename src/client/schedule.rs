@@ -308,3 +308,63 @@ fn timestamp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timest
     let wrong = || de::Error::custom(format!("`{text}` is no time like 2030-01-31T09:00:00Z"));
     Timestamp::parse(&text).map(Some).ok_or_else(wrong)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Interval, OverlapPolicy, ScheduleSpec};
+    use crate::value::{Duration, Timestamp};
+
+    #[test]
+    fn a_specification_is_read_from_yaml() {
+        let text = r#"
+intervals: [{ every: 6h, offset: 5h }]
+calendars: [{ hour: 9-17, minute: [0, 30], day_of_week: Mon-Fri }]
+cron: ["@daily"]
+start_time: 2030-01-01T00:00:00Z
+jitter: 1m
+time_zone: Europe/Berlin
+overlap_policy: buffer_one
+remaining_actions: 3
+"#;
+        let spec: ScheduleSpec = serde_yaml::from_str(text).unwrap();
+        let interval = Interval {
+            every: Duration::from_seconds(21_600),
+            offset: Duration::from_seconds(18_000),
+        };
+        assert_eq!(spec.intervals, [interval]);
+        assert_eq!(spec.calendars[0].minute.as_deref(), Some("0,30"));
+        assert_eq!(spec.start_time, Timestamp::parse("2030-01-01T00:00:00Z"));
+        assert_eq!(spec.overlap_policy, Some(OverlapPolicy::BufferOne));
+        assert_eq!(spec.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_wrong_specification_says_where_and_what() {
+        for (text, why) in [
+            ("intervals: [{ every: soon }]", "`soon` is not a duration"),
+            ("intervals: [{ offset: 1h }]", "missing field `every`"),
+            ("calendars: [{ hours: 3 }]", "unknown field `hours`"),
+            ("calendars: [{ hour: true }]", "a number, a text like"),
+            ("start_time: tomorrow", "`tomorrow` is no time"),
+            ("overlap_policy: never", "unknown variant `never`"),
+            ("every: 1h", "unknown field `every`"),
+            (
+                "calendars: [{ hour: 24 }]",
+                "`calendars`: `24` is no `hour`",
+            ),
+            (
+                "time_zone: Mars/Olympus",
+                "`time_zone`: there is no time zone",
+            ),
+            (
+                "intervals: [{ every: 0s }]",
+                "`intervals`: an interval is at least 1s",
+            ),
+        ] {
+            let spec = serde_yaml::from_str::<ScheduleSpec>(text).map_err(|e| e.to_string());
+            let wrong = spec.and_then(|spec| spec.check().map_err(|e| e.to_string()));
+            let message = wrong.expect_err(text);
+            assert!(message.contains(why), "{text}: {message}");
+        }
+    }
+}

@@ -1,11 +1,13 @@
 //! Schedules: what the server has after `segno schedule`, and what it starts.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use super::support::cluster::Cluster;
 use super::support::run::Run;
 use super::support::worker::Worker;
-use super::support::{root, until};
+use super::support::{root, segno, until};
 
 /// Nothing comes of itself at these times.
 const FAR: [&str; 2] = ["--start-time", "2030-01-01T00:00:00Z"];
@@ -526,4 +528,65 @@ fn a_definition_gives_its_defaults_and_judges_the_input() {
         cron.code == 2 && cron.stderr.contains("a `cron_schedule` under `start`"),
         "{cron:#?}"
     );
+}
+
+/// What the schedule starts is encrypted as what `segno start` starts is, and is still so after an update.
+#[test]
+fn what_a_schedule_starts_goes_through_the_codecs() {
+    let key = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(key.path(), "0123456789abcdef0123456789abcdef").unwrap();
+    let codec = format!("--codec-key=test={}", key.path().display());
+    let rest = [
+        "--type",
+        "hello",
+        "--input",
+        "\"hush\"",
+        "--memo",
+        "for=\"hush\"",
+    ];
+    let memo = [
+        "--schedule-memo",
+        "of=\"hush\"",
+        "--search-attribute",
+        "Stage=\"open\"",
+    ];
+    let schedule = Schedule::create("secret", &[&rest[..], &memo, &FAR, &[&codec]].concat());
+    let read = |arguments: &[&str]| {
+        let json = ["--output", "json"];
+        let description = schedule.segno("describe", &[&json[..], arguments].concat());
+        description.ok().json()
+    };
+    for _ in 0..2 {
+        let sealed = read(&[]);
+        assert!(!sealed.to_string().contains("hush"), "{sealed:#}");
+        assert_eq!(sealed["action"]["searchAttributes"]["Stage"], "open");
+        let open = read(&[&codec]);
+        assert_eq!(open["action"]["input"], "hush");
+        assert_eq!(open["action"]["memo"]["for"], "hush");
+        assert_eq!(open["memo"]["of"], "hush");
+        let update = ["--interval", "1h", &codec];
+        schedule.segno("update", &update).ok();
+    }
+}
+
+/// The commands of the page, one after the other, and what they print.
+#[test]
+fn the_examples_of_the_page_are_true() {
+    let page = std::fs::read_to_string(root().join("docs/schedules.md")).unwrap();
+    let (_, block) = page.split_once("```console\n").unwrap();
+    let block = block.split("```").next().unwrap();
+    let commands: Vec<_> = block.split("$ ").skip(1).collect();
+    assert!(commands.len() > 5, "{block}");
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", segno().parent().unwrap().display());
+    for command in commands {
+        let (command, wanted) = command.split_once('\n').unwrap();
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", command])
+            .env("PATH", &path)
+            .env("TEMPORAL_ADDRESS", &Cluster::get().address)
+            .env("NO_COLOR", "1");
+        assert_eq!(Run::of(&mut shell).ok().stdout, wanted, "{command}");
+    }
 }
