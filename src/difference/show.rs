@@ -10,7 +10,7 @@ const ALIKE_CHARACTERS_MAX: usize = 20;
 /// A value in YAML's flow style, at least so much of it as is shown.
 pub(super) fn value(node: &Node) -> String {
     let mut shown = String::new();
-    // Twice as much, so that two values can be cut where they part.
+    // More than is shown, so that two values can be cut where they part.
     write(node, &mut shown, 16 * DIFFERENCE_TEXT_CHARACTERS_MAX);
     shown
 }

@@ -221,6 +221,10 @@ fn argument(shape: &Shape, value: &Node) -> Option<String> {
     match shape {
         Shape::Mapping(table) | Shape::Request(table) => telling(table, entries),
         Shape::Either(_, Shape::Mapping(table)) => telling(table, entries),
+        Shape::Named(Shape::Template) => {
+            let set = |entry: &Entry| format!("{}: {}", entry.name(), show::value(&entry.value));
+            Some(entries.iter().map(set).collect::<Vec<_>>().join(", "))
+        }
         Shape::Named(_) => {
             let names: Vec<_> = entries.iter().map(Entry::name).collect();
             Some(names.join(", "))
