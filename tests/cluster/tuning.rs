@@ -61,6 +61,11 @@ const REFUSED: &[(&[&str], &str, &str)] = &[
         "the version that this worker is",
     ),
     (
+        &["--versioning-behavior", "pinned"],
+        "--deployment-name",
+        "--help",
+    ),
+    (
         &["--build-id", "1.0"],
         "--build-id needs a --deployment-name",
         "the version that this worker is",
