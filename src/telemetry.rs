@@ -1,5 +1,6 @@
 //! Logs to standard error, metrics for Prometheus or OpenTelemetry, and traces.
 
+mod metrics;
 mod otlp;
 mod trace;
 
@@ -14,6 +15,7 @@ use temporalio_common::telemetry::{
 use temporalio_sdk_core::{CoreRuntime, RuntimeOptions};
 use tracing_subscriber::EnvFilter;
 
+pub use metrics::Metrics;
 pub use trace::{Kind, Moment, Span, TRACE_HEADER, TraceContext, Tracer};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -20,7 +20,7 @@ use crate::activity::Activity;
 use crate::client::{ClientError, ResolvedSettings};
 use crate::payload::Codec;
 use crate::registry::Registry;
-use crate::telemetry::{self, TelemetryError, Tracer};
+use crate::telemetry::{self, Metrics, TelemetryError, Tracer};
 pub use options::{
     Deployment, Pollers, RESOURCE_BASED_SLOTS_DEFAULT, SLOTS_DEFAULT, SlotCounts, Slots,
     WorkerOptions,
@@ -86,7 +86,8 @@ pub async fn run(
         tracer: Tracer::from_environment()?,
         is_versioned: options.deployment.is_some(),
     });
-    let activities = Activities::new(activities, host.registry.clone());
+    let metrics = Metrics::new(&runtime, &settings.namespace, &options.task_queue);
+    let activities = Activities::new(activities, host.registry.clone(), metrics);
     tracing::info!(
         address = %settings.address,
         namespace = %settings.namespace,

@@ -30,7 +30,7 @@ use crate::payload::{
     duration_from_proto, failure_to_proto, timestamp_from_proto, value_from_proto, value_to_proto,
 };
 use crate::registry::Registry;
-use crate::telemetry::{Kind, Span, TraceContext, Tracer};
+use crate::telemetry::{Kind, Metrics, Span, TraceContext, Tracer};
 use crate::value::Value;
 
 /// How long an activity may clean up once it is cancelled.
@@ -49,8 +49,12 @@ struct Running {
 }
 
 impl Activities {
-    pub fn new(activities: Vec<Arc<dyn Activity>>, registry: Arc<dyn Registry>) -> Arc<Self> {
-        let resolve: Arc<dyn Activity> = Arc::new(ResolveDefinition { registry });
+    pub fn new(
+        activities: Vec<Arc<dyn Activity>>,
+        registry: Arc<dyn Registry>,
+        metrics: Metrics,
+    ) -> Arc<Self> {
+        let resolve: Arc<dyn Activity> = Arc::new(ResolveDefinition { registry, metrics });
         let by_name = activities.into_iter().chain([resolve]);
         Arc::new(Activities {
             by_name: by_name
@@ -310,6 +314,7 @@ fn context(
 /// The local activity whose marker binds a run to its bundle. Its arguments are the workflow type and the digest.
 struct ResolveDefinition {
     registry: Arc<dyn Registry>,
+    metrics: Metrics,
 }
 
 #[async_trait::async_trait]
@@ -327,7 +332,11 @@ impl Activity for ResolveDefinition {
             digest => self.registry.by_digest(digest),
         };
         match entry {
-            Some(entry) => Ok(Value::Bytes(entry.bundle.bytes.as_slice().into())),
+            Some(entry) => {
+                let digest = &entry.loaded.bundle.digest;
+                self.metrics.run_bound(workflow_type, digest);
+                Ok(Value::Bytes(entry.bundle.bytes.as_slice().into()))
+            }
             None => Err(Failure::application(
                 "NotFoundError",
                 format!(

@@ -226,6 +226,7 @@ fn prometheus_finds_what_the_worker_did() {
             &[queue, resolved],
             "1",
         ),
+        ("segno_runs_bound", &[queue, hello], "1"),
     ] {
         assert!(
             has(&text, name, labels, value),
