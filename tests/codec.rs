@@ -3,6 +3,9 @@
 
 #![cfg(feature = "cluster")]
 
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
 use segno::client::{CodecKind, CodecSettings, ConnectionSettings, KeySource};
 use segno::limits::CODEC_DECOMPRESSED_SIZE_BYTES_MAX;
 use segno::payload::{Codec, CodecError, Key, Keyring, Stage, payloads_from_json, value_to_proto};
@@ -283,4 +286,92 @@ fn settings_that_would_leave_something_plain_are_refused() {
             Err(error) => assert!(error.to_string().contains(expected), "{error}"),
         }
     }
+}
+
+/// `segno codec encode` of one small payload, with nothing but the environment.
+fn encode_with(environment: &[(&str, &str)]) -> Output {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_segno"))
+        .args(["codec", "encode"])
+        .envs(environment.iter().copied())
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let payload = br#"{"payloads":[{"metadata":{"encoding":"YmluYXJ5L3BsYWlu"},"data":"AAAA"}]}"#;
+    // It may have ended already, having refused its settings.
+    let _ = process.stdin.take().unwrap().write_all(payload);
+    process.wait_with_output().unwrap()
+}
+
+#[test]
+fn the_environment_names_codecs_and_keys() {
+    let key = "0a".repeat(32);
+    let output = encode_with(&[
+        ("SEGNO_CODEC", "compression,encryption"),
+        ("SEGNO_CODEC_KEY", "new=env:KEY_OF_TEST"),
+        ("KEY_OF_TEST", &key),
+    ]);
+    assert!(output.status.success(), "{output:?}");
+    let payload = payloads_from_json(&output.stdout).unwrap().remove(0);
+    assert_eq!(encoding(&payload), "binary/encrypted");
+    assert_eq!(payload.metadata["encryption-key-id"], b"new");
+
+    for (environment, wanted) in [
+        (&[][..], "no codec is named"),
+        (
+            &[("SEGNO_CODEC", "encryption")],
+            "the codec encryption has no key",
+        ),
+        (
+            &[("SEGNO_CODEC_KEY", "secret")],
+            "expected ID=FILE or ID=env:NAME",
+        ),
+        (
+            &[("SEGNO_CODEC_KEY", "new=no/such/file")],
+            "the key `new` cannot be read: no/such/file",
+        ),
+        (
+            &[
+                ("SEGNO_CODEC_KEY", "new=env:KEY_OF_TEST"),
+                ("KEY_OF_TEST", "too short"),
+            ],
+            "the key `new` is not 32 bytes",
+        ),
+    ] {
+        let output = encode_with(environment);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(wanted), "{text}");
+        assert!(!text.contains("too short"), "{text}");
+    }
+}
+
+#[test]
+fn an_endpoint_of_the_profile_is_used_and_a_flag_wins_over_it() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let profile = "[profile.default.codec]\nendpoint = \"not a URL\"\n";
+    std::fs::write(file.path(), profile).unwrap();
+    let settings = |codec: CodecSettings| ConnectionSettings {
+        config_file: Some(file.path().display().to_string()),
+        disable_config_env: true,
+        codec,
+        ..Default::default()
+    };
+    let error = settings(CodecSettings::default()).resolve().err().unwrap();
+    assert!(error.to_string().contains("\"not a URL\""), "{error}");
+    let flag = CodecSettings {
+        endpoint: Some("http://localhost:8081/{namespace}".into()),
+        ..Default::default()
+    };
+    assert!(settings(flag).resolve().is_ok());
+    let compression = CodecSettings {
+        codecs: vec![CodecKind::Compression],
+        ..Default::default()
+    };
+    assert!(
+        settings(compression).resolve().is_ok(),
+        "the profile may be other tools'"
+    );
 }
