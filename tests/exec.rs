@@ -220,9 +220,27 @@ async fn a_program_says_how_far_it_has_come() {
 /// Also what it writes when it is asked to end.
 #[tokio::test]
 async fn the_last_word_of_a_program_counts() {
-    let script = "trap 'echo 9 > $SEGNO_HEARTBEAT; exit' TERM; sleep 20 & wait";
-    let heartbeats = heartbeats_of(script, &[], json!({ "timeout": "300ms" })).await;
-    assert_eq!(json!(heartbeats), json!([[], [9]]));
+    let folder = tempfile::tempdir().unwrap();
+    let heartbeats = Arc::new(Recorded::default());
+    let context = ActivityContext {
+        heartbeats: heartbeats.clone(),
+        ..context("exec")
+    };
+    let cancellation = context.cancellation.clone();
+    let script = format!(
+        "trap 'echo 9 > $SEGNO_HEARTBEAT; exit' TERM; touch {}/begun; sleep 20 & wait",
+        folder.path().display()
+    );
+    let request = json!({ "command": "shell", "args": ["-c", script] });
+    let run = tokio::spawn(run_with(context, request));
+    seen(&folder.path().join("begun")).await;
+    cancellation.cancel();
+    assert!(run.await.unwrap().expect_err("it ended").is_cancelled());
+    let told = heartbeats.0.lock().unwrap();
+    assert!(
+        matches!(told.as_slice(), [one] if matches!(one.as_slice(), [Datum::Int(9)])),
+        "{told:?}"
+    );
 }
 
 /// A heartbeat that says no more than "alive" says again what the attempt before has come to.
