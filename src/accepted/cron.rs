@@ -51,7 +51,12 @@ fn check(cron: &str) -> Result<(), String> {
         .find_map(|prefix| cron.strip_prefix(prefix));
     let fields = match zone.map(|rest| rest.split_once(' ').unwrap_or((rest, ""))) {
         Some((zone, fields)) => {
-            jiff::tz::TimeZone::get(zone).map_err(|_| format!("there is no time zone `{zone}`"))?;
+            let known = jiff::tz::TimeZone::get(zone);
+            let known = known.map_err(|_| format!("there is no time zone `{zone}`"))?;
+            // The server knows it in no other letters.
+            if let Some(written) = known.iana_name().filter(|written| *written != zone) {
+                return Err(format!("the time zone `{zone}` is written `{written}`"));
+            }
             fields.trim()
         }
         None => cron,
@@ -187,6 +192,10 @@ mod tests {
             (
                 "CRON_TZ=Mars/Olympus 0 9 * * 1",
                 "no time zone `Mars/Olympus`",
+            ),
+            (
+                "TZ=europe/berlin @daily",
+                "the time zone `europe/berlin` is written `Europe/Berlin`",
             ),
             ("@fortnightly", "the words are @yearly"),
             ("@every 1d", "`1d` is no interval"),

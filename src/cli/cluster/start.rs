@@ -21,11 +21,11 @@ pub struct StartArgs {
     /// The workflow type, as the definition's key `workflow` names it
     #[arg(value_name = "TYPE")]
     workflow_type: String,
-    #[command(flatten)]
-    options: WorkflowOptionArgs,
     /// Wait for the end and print the result
     #[arg(long)]
     wait: bool,
+    #[command(flatten)]
+    options: WorkflowOptionArgs,
     #[command(flatten)]
     policies: PolicyArgs,
     #[command(flatten)]

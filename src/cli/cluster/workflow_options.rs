@@ -32,7 +32,7 @@ pub struct WorkflowOptionArgs {
     /// The task queue that the worker polls [env: SEGNO_TASK_QUEUE] [default: the definition's, else segno]
     #[arg(long, short = 't', value_parser = name)]
     task_queue: Option<String>,
-    /// The workflow's id [default: the definition's, else a unique one]
+    /// The workflow's id [default: the definition's; else a unique one, or the schedule's]
     #[arg(long, short = 'w', value_parser = name)]
     workflow_id: Option<String>,
     #[command(flatten)]

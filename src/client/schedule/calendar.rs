@@ -139,7 +139,11 @@ pub(super) fn check_cron(cron: &str) -> Result<bool, String> {
             let (name, rest) = named
                 .split_once(' ')
                 .ok_or("the fields after the time zone are missing")?;
-            zone(name)?;
+            // It is sent as it is written.
+            let written = zone(name)?;
+            if written != name {
+                return Err(format!("the time zone `{name}` is written `{written}`"));
+            }
             rest
         }
     };
@@ -429,6 +433,10 @@ mod tests {
             ("@every 0s", "an interval is at least 1s"),
             ("@every soon", "`soon` is not a duration"),
             ("TZ=Mars/Olympus 0 9 * * 1", "no time zone `Mars/Olympus`"),
+            (
+                "TZ=europe/berlin @daily",
+                "the time zone `europe/berlin` is written `Europe/Berlin`",
+            ),
             ("TZ=UTC", "the fields after the time zone are missing"),
         ] {
             let message = check_cron(cron).expect_err(cron);
