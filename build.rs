@@ -4,7 +4,10 @@ use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let descriptors = protox::compile(["segno/v1/bundle.proto"], ["proto"])?;
+    let descriptors = protox::compile(
+        ["segno/v1/bundle.proto", "segno/v1/registry.proto"],
+        ["proto"],
+    )?;
     prost_build::Config::new().compile_fds(descriptors)?;
 
     // Histories are printed in proto3's JSON by reflection over the descriptors that the generated types came from.

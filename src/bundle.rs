@@ -11,10 +11,7 @@ use crate::expression::COST_MODEL_VERSION;
 use crate::limits::{
     BUNDLE_FILES_MAX, BUNDLE_PACKED_SIZE_BYTES_MAX, BUNDLE_SIZE_BYTES_MAX, LANGUAGE_VERSION_MAX,
 };
-
-mod wire {
-    include!(concat!(env!("OUT_DIR"), "/segno.v1.rs"));
-}
+use crate::wire;
 
 /// Files this big compress in well under a millisecond at this level.
 const ZSTD_LEVEL: i32 = 3;
@@ -73,6 +70,8 @@ pub struct Bundle {
     document: u32,
     files: Vec<BundleFile>,
     digest: Digest,
+    /// Its name in the registry that it came from.
+    version: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -131,6 +130,7 @@ impl Bundle {
             document,
             files,
             digest,
+            version: String::new(),
         })
     }
 
@@ -161,6 +161,15 @@ impl Bundle {
         self.digest
     }
 
+    /// As `order@12`, or empty: what the registry that it came from calls it.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    pub fn named(self, version: String) -> Self {
+        Bundle { version, ..self }
+    }
+
     /// The stored form: protobuf, compressed.
     pub fn encode(&self) -> Result<Vec<u8>, BundleError> {
         let wire = wire::Bundle {
@@ -176,6 +185,7 @@ impl Bundle {
                     text: file.text.to_string(),
                 })
                 .collect(),
+            version: self.version.clone(),
         };
         let packed = zstd::bulk::compress(&wire.encode_to_vec(), ZSTD_LEVEL)
             .map_err(|e| BundleError::Malformed(e.to_string()))?;
@@ -209,13 +219,14 @@ impl Bundle {
             language: wire.language_version,
             cost_model: wire.cost_model_version,
         };
-        Bundle::from_files(
+        let bundle = Bundle::from_files(
             &wire.workflow,
             versions,
             entry,
             wire.document,
             files.collect(),
-        )
+        )?;
+        Ok(bundle.named(wire.version))
     }
 }
 
@@ -238,6 +249,16 @@ fn digest(workflow: &str, versions: Versions, document: u32, files: &[BundleFile
         add(&file.text);
     }
     Digest(hash.finalize().into())
+}
+
+impl Digest {
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Option<Digest> {
+        Some(Digest(bytes.try_into().ok()?))
+    }
 }
 
 /// `sha256:` and 64 hexadecimal digits.

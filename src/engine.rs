@@ -40,6 +40,9 @@ use crate::value::{Duration, Map, Payload, Value};
 /// result the encoded bundle.
 pub const RESOLVE_DEFINITION: &str = "resolve-definition";
 
+/// Temporal's own search attribute for versions of code: a list finds a run by the version that it is bound to.
+pub const VERSION_ATTRIBUTE: &str = "TemporalChangeVersion";
+
 /// How long the look-up of a bundle may take; it is one in memory.
 const RESOLVE_DEFINITION_TIMEOUT: Duration = Duration {
     seconds: 10,
@@ -300,11 +303,14 @@ impl Instance {
                 "the marker of the run's definition does not hold a bundle".into(),
             ));
         };
-        self.loaded = Some(programs.load(bytes).map_err(TaskFailure)?);
+        let loaded = programs.load(bytes).map_err(TaskFailure)?;
+        let version = loaded.bundle.version.clone();
+        self.loaded = Some(loaded);
         let Some(run) = &mut self.run else {
             return Ok(());
         };
         let is_carried = run.info.headers.contains_key(STATE_HEADER);
+        let is_brought = run.info.headers.contains_key(DEFINITION_HEADER);
         run.phase = Phase::Running;
         run.info.newest = None;
         // Kept in history, needed no more.
@@ -314,6 +320,12 @@ impl Instance {
         };
         // The marker with the bundle goes with the same workflow task.
         machine.payloads_size_bytes.set(machine.bundle.len());
+        // Whoever brings a bundle along brings the attribute too.
+        if !is_brought && !version.is_empty() {
+            machine
+                .name_version(&version)
+                .map_err(|failure| TaskFailure(failure.message.to_string()))?;
+        }
         let early = std::mem::take(&mut machine.run.early);
         match is_carried {
             true => machine.take_over(),

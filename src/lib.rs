@@ -3,6 +3,7 @@
 pub mod accepted;
 pub mod activity;
 pub mod bundle;
+pub mod catalog;
 pub mod cli;
 #[cfg(feature = "cluster")]
 pub mod client;
@@ -25,6 +26,7 @@ pub mod source;
 #[cfg(feature = "cluster")]
 pub mod telemetry;
 pub mod value;
+mod wire;
 #[cfg(feature = "cluster")]
 pub mod worker;
 pub mod yaml;

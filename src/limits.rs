@@ -106,3 +106,15 @@ pub const DIFFERENCE_FEATURES_PER_STEP_MAX: usize = 64;
 pub const DIFFERENCES_MAX: usize = 1_000;
 /// What a difference shows of a value.
 pub const DIFFERENCE_TEXT_CHARACTERS_MAX: usize = 80;
+/// Definitions in one deployment: its change is one signal, well under a payload's bound.
+pub const DEPLOYMENT_DEFINITIONS_MAX: usize = 5_000;
+/// One piece of what a registry stores, before the cluster's codec: it fits a payload with room to spare.
+pub const REGISTRY_PIECE_SIZE_BYTES_MAX: usize = 1024 * 1024;
+/// What one stored message of a registry may unpack to.
+pub const REGISTRY_DATA_SIZE_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Changes in one run of a registry, after which whoever deploys lets it continue as new.
+pub const REGISTRY_CHANGES_PER_RUN_MAX: u64 = 500;
+/// Records of changes that a registry keeps at hand; older ones are stored in pages.
+pub const REGISTRY_RECORDS_MAX: usize = 200;
+/// The name of a tag, of a project, and what a deployment says of itself.
+pub const REGISTRY_TEXT_SIZE_BYTES_MAX: usize = 1_000;

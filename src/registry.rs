@@ -1,12 +1,21 @@
 //! Where definitions come from: the newest of each workflow type, and each that has been handed to a run.
 
+#[cfg(feature = "cluster")]
+mod cluster;
+pub mod deploy;
+mod deployed;
 mod folder;
 mod pack;
+mod store;
 
 use std::sync::Arc;
 
-pub use folder::{Change, Folder, FolderError};
-pub use pack::load;
+#[cfg(feature = "cluster")]
+pub use cluster::{ClusterStore, REGISTRY, REGISTRY_DATA};
+pub use deployed::{Deployed, version};
+pub use folder::{Change, Folder, FolderError, Found, read_folder};
+pub use pack::{differences, load};
+pub use store::{Store, StoreError, bundle, data, put_data};
 
 use crate::engine::Loaded;
 use crate::engine::job::EncodedBundle;
@@ -20,8 +29,8 @@ pub struct Entry {
 
 /// What a worker serves. Answers come from memory, at once; a registry changes behind them.
 pub trait Registry: Send + Sync {
-    /// The definition that a new run of the type is bound to.
-    fn newest(&self, workflow_type: &str) -> Option<Entry>;
+    /// The definition that a new run of the type with this id is bound to.
+    fn for_new_run(&self, workflow_type: &str, workflow_id: &str) -> Option<Entry>;
 
     /// A definition by its bundle's digest: those in force, and those that were and may have been handed to a run.
     fn by_digest(&self, digest: &str) -> Option<Entry>;

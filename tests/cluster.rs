@@ -10,6 +10,8 @@ mod codec_server;
 mod codecs;
 #[path = "cluster/connections.rs"]
 mod connections;
+#[path = "cluster/deployments.rs"]
+mod deployments;
 #[path = "cluster/examples.rs"]
 mod examples;
 #[path = "cluster/histories.rs"]

@@ -53,6 +53,7 @@ fn it_is_answered_from_the_state_that_the_first_task_leads_to() {
     let bytes = bundle.encode().unwrap();
     let programs = One(registry::load(&bytes).unwrap());
     let newest = EncodedBundle {
+        version: String::new(),
         digest: bundle.digest().to_string(),
         bytes,
     };

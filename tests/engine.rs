@@ -75,6 +75,7 @@ impl Host {
         };
         let program = compile(&read("definition.yaml"));
         let bundle = EncodedBundle {
+            version: String::new(),
             digest: "digest".into(),
             bytes: b"bundle".to_vec(),
         };

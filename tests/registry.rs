@@ -37,11 +37,17 @@ fn next(changes: &Receiver<Change>) -> String {
             format!("broken {} stays [{}]", codes.join(" "), stays.join(" "))
         }
         Change::Unreadable { reason } => format!("unreadable {reason}"),
+        Change::Deployed { .. } | Change::Refused { .. } => panic!("a folder deploys nothing"),
     }
 }
 
 fn digest(folder: &Folder, workflow: &str) -> String {
-    folder.newest(workflow).unwrap().bundle.digest.clone()
+    folder
+        .for_new_run(workflow, "")
+        .unwrap()
+        .bundle
+        .digest
+        .clone()
 }
 
 #[test]
@@ -57,7 +63,7 @@ fn what_is_saved_is_in_force() {
     let (folder, changes) = open(root.path());
     assert_eq!(next(&changes), "added a");
     assert_eq!(folder.workflow_types(), ["a"]);
-    let first = folder.newest("a").unwrap();
+    let first = folder.for_new_run("a", "").unwrap();
 
     fs::write(root.path().join("a.yaml"), definition("a", 2)).unwrap();
     assert_eq!(next(&changes), "changed a");
@@ -137,7 +143,7 @@ fn a_bundle_holds_what_its_definition_uses() {
     fs::write(root.path().join("a.yaml"), text).unwrap();
     let (folder, changes) = open(root.path());
     assert_eq!(next(&changes), "added a");
-    let entry = folder.newest("a").unwrap();
+    let entry = folder.for_new_run("a", "").unwrap();
     let unpacked = load(&entry.bundle.bytes).unwrap();
     assert_eq!(unpacked.bundle.digest, entry.bundle.digest);
 
@@ -162,7 +168,7 @@ fn what_a_run_is_bound_to_is_not_checked_again() {
     fs::write(root.path().join("a.yaml"), text).unwrap();
     let (folder, changes) = open(root.path());
     assert_eq!(next(&changes), "broken not-boolean stays []");
-    assert!(folder.newest("a").is_none());
+    assert!(folder.for_new_run("a", "").is_none());
     assert_eq!(&*load(&packed(text)).unwrap().program.workflow, "a");
     let Err(refused) = load(&packed("segno: 1\nworkflow: a\nsteps: [dance: 1]\n")) else {
         panic!("a bundle that cannot be read was loaded");

@@ -23,10 +23,12 @@ const TIERS: [&[&str]; 6] = [
     &[
         "activity",
         "payload",
+        "wire",
         "bundle",
-        "registry",
+        "catalog",
         "telemetry",
         "client",
+        "registry",
         "worker",
     ],
     &["report", "cli"],

@@ -3,6 +3,8 @@
 mod activity;
 mod codec;
 mod connection;
+mod definitions;
+mod deploy;
 mod describe;
 mod dev;
 mod end;
@@ -18,6 +20,7 @@ mod schedule;
 mod search_attribute;
 mod signal;
 mod start;
+mod store;
 mod tuning;
 mod update;
 mod values;
@@ -41,6 +44,11 @@ pub enum ClusterCommand {
     Worker(Box<worker::WorkerArgs>),
     /// Start a development server and a worker in one command
     Dev(Box<dev::DevArgs>),
+    /// Put a folder's definitions in force, on every worker that serves the cluster's registry
+    Deploy(Box<deploy::DeployArgs>),
+    /// Look at the deployed definitions, and choose the versions of new runs
+    #[command(subcommand)]
+    Definitions(Box<definitions::DefinitionsCommand>),
     /// Start a workflow
     Start(Box<start::StartArgs>),
     /// Send a signal to a workflow
@@ -58,6 +66,7 @@ pub enum ClusterCommand {
     /// Show a workflow and what it waits for
     Describe(describe::DescribeArgs),
     /// List workflows
+    #[command(visible_alias = "runs")]
     List(list::ListArgs),
     /// Show a workflow's history
     History(history::HistoryArgs),
@@ -87,6 +96,8 @@ impl ClusterCommand {
         match self {
             ClusterCommand::Worker(args) => block_on_all(worker::run(*args, output)),
             ClusterCommand::Dev(args) => block_on_all(dev::run(*args, output)),
+            ClusterCommand::Deploy(args) => block_on(deploy::run(*args, output)),
+            ClusterCommand::Definitions(command) => block_on(definitions::run(*command, output)),
             ClusterCommand::Start(args) => block_on(start::run(*args, output)),
             ClusterCommand::Signal(args) => block_on(signal::run(args, output)),
             ClusterCommand::Query(args) => block_on(query::run(args, output)),

@@ -5,8 +5,9 @@ use temporalio_protos::temporal::api::enums::v1::PendingActivityState;
 use temporalio_protos::temporal::api::history::v1::{History, HistoryEvent};
 use temporalio_protos::temporal::api::workflow::v1 as proto;
 use temporalio_protos::temporal::api::workflowservice::v1::{
-    DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse,
-    GetWorkflowExecutionHistoryRequest, ListWorkflowExecutionsRequest,
+    CountWorkflowExecutionsRequest, DescribeWorkflowExecutionRequest,
+    DescribeWorkflowExecutionResponse, GetWorkflowExecutionHistoryRequest,
+    ListWorkflowExecutionsRequest,
 };
 
 use super::message::status_name;
@@ -118,6 +119,20 @@ impl Client {
         let next = answer.next_page_token;
         let workflows = answer.executions.into_iter().map(summary).collect();
         Ok((workflows, (!next.is_empty()).then_some(next)))
+    }
+
+    /// How many workflows match.
+    pub async fn count(&self, query: &str) -> Result<i64, ClientError> {
+        let message = CountWorkflowExecutionsRequest {
+            namespace: self.namespace.clone(),
+            query: query.to_owned(),
+        };
+        let answer = self
+            .connection
+            .clone()
+            .count_workflow_executions(request(message))
+            .await;
+        Ok(body(answer.map_err(self.refused("count workflows", None))?).count)
     }
 
     /// The whole history of one run.

@@ -137,5 +137,7 @@ pub struct Initialize {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct EncodedBundle {
     pub digest: String,
+    /// As `order@12`: its name in the registry that it came from, or empty.
+    pub version: String,
     pub bytes: Vec<u8>,
 }

@@ -55,6 +55,15 @@ pub enum Change {
     Unreadable {
         reason: String,
     },
+    /// A deployed version is in force.
+    Deployed {
+        name: String,
+    },
+    /// A deployed version that this worker cannot read.
+    Refused {
+        name: String,
+        reason: String,
+    },
 }
 
 /// Serves the definitions of a folder until it is dropped.
@@ -120,7 +129,7 @@ impl Folder {
 }
 
 impl Registry for Folder {
-    fn newest(&self, workflow_type: &str) -> Option<Entry> {
+    fn for_new_run(&self, workflow_type: &str, _: &str) -> Option<Entry> {
         self.state
             .inner()
             .in_force
@@ -209,31 +218,7 @@ impl State {
     /// Reads everything and puts in force what has changed and is sound, all at once.
     fn read(&self) -> io::Result<()> {
         let seen = look(&self.root)?;
-        let mut empty = Vec::new();
-        let mut unread = Vec::new();
-        for file in &seen {
-            let key: Arc<str> = key(&self.root, &file.path).into();
-            match read(&file.path) {
-                // Between an editor's truncating and its writing a file is empty.
-                Ok(bytes) if bytes.is_empty() => empty.push(key),
-                Ok(bytes) if is_definition(&bytes) => unread.push(Unread {
-                    path: file.path.display().to_string().into(),
-                    key,
-                    bytes,
-                }),
-                Ok(_) => {}
-                // Removed since it was seen, which an event tells next.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    let reason = format!("{}: {error}", file.path.display());
-                    return Err(io::Error::new(error.kind(), reason));
-                }
-            }
-        }
-        let mut loaded = Loaded::default();
-        loaded.add(unread);
-        let asked = loaded.files.len();
-        loaded.complete(&mut |key| fetch(&self.root, key));
+        let (loaded, asked, empty) = load_all(&self.root, &seen)?;
         let changes = self.put_in_force(seen, &loaded, asked, &empty);
         changes.into_iter().for_each(&self.observer);
         Ok(())
@@ -247,42 +232,113 @@ impl State {
         empty: &[Arc<str>],
     ) -> Vec<Change> {
         let known = |digest: &str| self.inner().by_digest(digest);
-        let mut found: BTreeMap<String, InForce> = BTreeMap::new();
-        let mut broken: BTreeMap<Arc<str>, Vec<Diagnostic>> = BTreeMap::new();
-        for id in (0..asked as u32).map(FileId) {
-            let file = loaded.file(id);
-            if file.diagnostics.iter().any(Diagnostic::is_error) {
-                broken.insert(file.key.clone(), file.diagnostics.clone());
-                continue;
-            }
-            for (document, definition) in loaded.definitions(id) {
-                let name = definition.name.value.to_string();
-                let packed = match found.get(&name) {
-                    None => pack(loaded, id, document, definition, &known),
-                    Some(other) => Err(vec![duplicate(&definition.name, &other.file)]),
-                };
-                match packed {
-                    Ok(entry) => {
-                        found.insert(
-                            name,
-                            InForce {
-                                entry,
-                                file: file.key.clone(),
-                            },
-                        );
-                    }
-                    Err(diagnostics) => {
-                        broken
-                            .entry(file.key.clone())
-                            .or_default()
-                            .extend(diagnostics);
-                    }
-                }
-            }
-        }
+        let (found, broken) = pack_all(loaded, asked, &known);
         self.inner()
             .replace(seen, found, broken, empty, &loaded.sources, loaded)
     }
+}
+
+/// Reads the files and all that they use; with how many of them were asked for, and which are empty.
+fn load_all(root: &Path, seen: &[Seen]) -> io::Result<(Loaded, usize, Vec<Arc<str>>)> {
+    let mut empty = Vec::new();
+    let mut unread = Vec::new();
+    for file in seen {
+        let key: Arc<str> = key(root, &file.path).into();
+        match read(&file.path) {
+            // Between an editor's truncating and its writing a file is empty.
+            Ok(bytes) if bytes.is_empty() => empty.push(key),
+            Ok(bytes) if is_definition(&bytes) => unread.push(Unread {
+                path: file.path.display().to_string().into(),
+                key,
+                bytes,
+            }),
+            Ok(_) => {}
+            // Removed since it was seen, which an event tells next.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                let reason = format!("{}: {error}", file.path.display());
+                return Err(io::Error::new(error.kind(), reason));
+            }
+        }
+    }
+    let mut loaded = Loaded::default();
+    loaded.add(unread);
+    let asked = loaded.files.len();
+    loaded.complete(&mut |key| fetch(root, key));
+    Ok((loaded, asked, empty))
+}
+
+/// What a folder holds at one moment.
+pub struct Found {
+    /// With the file of each, by workflow type.
+    pub definitions: BTreeMap<String, (Entry, Arc<str>)>,
+    pub sources: Sources,
+    /// What is wrong, by file.
+    pub diagnostics: Vec<Diagnostic>,
+    /// How many files hold definitions.
+    pub files: usize,
+}
+
+/// Reads a folder once.
+pub fn read_folder(root: &Path) -> Result<Found, FolderError> {
+    let error = |error| FolderError::Read(root.to_owned(), error);
+    let seen = look(root).map_err(error)?;
+    let (loaded, asked, _) = load_all(root, &seen).map_err(error)?;
+    let (found, broken) = pack_all(&loaded, asked, &|_| None);
+    let definitions = found.into_iter();
+    Ok(Found {
+        definitions: definitions
+            .map(|(name, found)| (name, (found.entry, found.file)))
+            .collect(),
+        diagnostics: broken.into_values().flatten().collect(),
+        sources: loaded.sources,
+        files: asked,
+    })
+}
+
+/// Packs every definition of the first `asked` files, and says what is wrong with which file.
+fn pack_all(
+    loaded: &Loaded,
+    asked: usize,
+    known: &dyn Fn(&str) -> Option<Entry>,
+) -> (
+    BTreeMap<String, InForce>,
+    BTreeMap<Arc<str>, Vec<Diagnostic>>,
+) {
+    let mut found: BTreeMap<String, InForce> = BTreeMap::new();
+    let mut broken: BTreeMap<Arc<str>, Vec<Diagnostic>> = BTreeMap::new();
+    for id in (0..asked as u32).map(FileId) {
+        let file = loaded.file(id);
+        if file.diagnostics.iter().any(Diagnostic::is_error) {
+            broken.insert(file.key.clone(), file.diagnostics.clone());
+            continue;
+        }
+        for (document, definition) in loaded.definitions(id) {
+            let name = definition.name.value.to_string();
+            let packed = match found.get(&name) {
+                None => pack(loaded, id, document, definition, known),
+                Some(other) => Err(vec![duplicate(&definition.name, &other.file)]),
+            };
+            match packed {
+                Ok(entry) => {
+                    found.insert(
+                        name,
+                        InForce {
+                            entry,
+                            file: file.key.clone(),
+                        },
+                    );
+                }
+                Err(diagnostics) => {
+                    broken
+                        .entry(file.key.clone())
+                        .or_default()
+                        .extend(diagnostics);
+                }
+            }
+        }
+    }
+    (found, broken)
 }
 
 impl Inner {

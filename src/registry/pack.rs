@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::Entry;
-use crate::bundle::{Bundle, BundleFile, Versions};
+use crate::bundle::{Bundle, BundleError, BundleFile, Versions};
 use crate::compile::compile;
 use crate::definition::Definition;
 use crate::diagnostic::Diagnostic;
+use crate::difference::{Differences, Version, difference};
 use crate::engine::Loaded;
 use crate::engine::job::EncodedBundle;
 use crate::load::{self, Unread};
@@ -21,15 +22,8 @@ pub fn load(packed: &[u8]) -> Result<Arc<Loaded>, String> {
     if let Some(why) = bundle.versions().unknown() {
         return Err(format!("the definition of {} {why}", bundle.workflow()));
     }
-    let files = bundle.files().iter().map(|file| Unread {
-        key: file.path.clone(),
-        path: file.path.clone(),
-        bytes: file.text.as_bytes().to_vec(),
-    });
-    let mut loaded = load::Loaded::default();
-    loaded.add(files.collect());
+    let (loaded, entry) = files(&bundle);
     let wanted = bundle.document();
-    let entry = loaded.by_key(&bundle.entry().path);
     let mut definitions = entry.into_iter().flat_map(|id| loaded.definitions(id));
     let (Some(id), Some((_, definition))) = (entry, definitions.find(|(i, _)| *i == wanted)) else {
         return Err(format!(
@@ -39,6 +33,7 @@ pub fn load(packed: &[u8]) -> Result<Arc<Loaded>, String> {
     };
     let encoded = EncodedBundle {
         digest: bundle.digest().to_string(),
+        version: bundle.version().to_owned(),
         bytes: packed.to_vec(),
     };
     let (program, _) = program(&loaded, id, definition).map_err(|diagnostics| {
@@ -54,6 +49,37 @@ pub fn load(packed: &[u8]) -> Result<Arc<Loaded>, String> {
         program,
         bundle: encoded,
     }))
+}
+
+/// A bundle's files as they are read, and which of them holds the definition.
+fn files(bundle: &Bundle) -> (load::Loaded, Option<FileId>) {
+    let files = bundle.files().iter().map(|file| Unread {
+        key: file.path.clone(),
+        path: file.path.clone(),
+        bytes: file.text.as_bytes().to_vec(),
+    });
+    let mut loaded = load::Loaded::default();
+    loaded.add(files.collect());
+    let entry = loaded.by_key(&bundle.entry().path);
+    (loaded, entry)
+}
+
+/// What changed in meaning from one packed bundle to another.
+pub fn differences(old: &[u8], new: &[u8]) -> Result<Differences, BundleError> {
+    let (old, new) = (Bundle::decode(old)?, Bundle::decode(new)?);
+    let ((old_files, old_entry), (new_files, new_entry)) = (files(&old), files(&new));
+    let (Some(old_entry), Some(new_entry)) = (old_entry, new_entry) else {
+        return Err(BundleError::Empty);
+    };
+    let version = |loaded, file, bundle: &Bundle| Version {
+        loaded,
+        file,
+        document: bundle.document(),
+    };
+    Ok(difference(
+        version(&old_files, old_entry, &old),
+        version(&new_files, new_entry, &new),
+    ))
 }
 
 /// Packs and compiles one definition of a file. `known` has the entry of a digest, if it is compiled already.
@@ -87,7 +113,11 @@ pub(super) fn pack(
     if let Some(entry) = known(&digest) {
         return Ok(entry);
     }
-    let bundle = EncodedBundle { digest, bytes };
+    let bundle = EncodedBundle {
+        digest,
+        version: String::new(),
+        bytes,
+    };
     let (program, diagnostics) = program(loaded, file, definition)?;
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Err(diagnostics);

@@ -27,8 +27,8 @@ use crate::value::{Payload, Timestamp, Value};
 pub struct Surroundings<'a> {
     pub namespace: &'a str,
     pub task_queue: &'a str,
-    /// The bundle that a run of a workflow type is to be bound to.
-    pub newest: &'a dyn Fn(&str) -> Option<Arc<EncodedBundle>>,
+    /// The bundle that a run of a workflow type with this id is to be bound to.
+    pub newest: &'a dyn Fn(&str, &str) -> Option<Arc<EncodedBundle>>,
 }
 
 /// The reason for which the run is to be forgotten, if this is what the activation asks.
@@ -76,7 +76,7 @@ fn initialize(
     let newest = if is_replaying {
         None
     } else {
-        (around.newest)(&start.workflow_type)
+        (around.newest)(&start.workflow_type, &start.workflow_id)
     };
     let non_empty = |text: String| (!text.is_empty()).then_some(text);
     Initialize {

@@ -323,12 +323,14 @@ impl Activity for ResolveDefinition {
         RESOLVE_DEFINITION
     }
 
-    async fn run(&self, _: ActivityContext, arguments: Vec<Value>) -> Result<Value, Failure> {
+    async fn run(&self, context: ActivityContext, arguments: Vec<Value>) -> Result<Value, Failure> {
         let text = |i: usize| arguments.get(i).and_then(Value::as_str).unwrap_or_default();
         let (workflow_type, digest) = (text(0), text(1));
         // A replay of a first task that was never completed knows no digest: any will do.
         let entry = match digest {
-            "" => self.registry.newest(workflow_type),
+            "" => self
+                .registry
+                .for_new_run(workflow_type, &context.workflow_id),
             digest => self.registry.by_digest(digest),
         };
         match entry {

@@ -42,8 +42,9 @@ impl Programs for ProgramCache {
         // Compiling holds the lock: many runs of a new definition begin at once and would all compile it.
         let loaded = registry::load(bundle)?;
         let loaded = match self.registry.by_digest(&loaded.bundle.digest) {
-            Some(entry) => entry.loaded,
-            None => loaded,
+            // Under another name it is another bundle to the run.
+            Some(entry) if entry.bundle.bytes == bundle => entry.loaded,
+            _ => loaded,
         };
         cache.by_bytes.insert(key, Arc::downgrade(&loaded));
         if cache.by_bytes.len() >= cache.sweep_at {

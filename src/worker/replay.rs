@@ -99,7 +99,7 @@ fn started(history: &History) -> Option<&WorkflowExecutionStartedEventAttributes
 struct NoRegistry;
 
 impl Registry for NoRegistry {
-    fn newest(&self, _: &str) -> Option<Entry> {
+    fn for_new_run(&self, _: &str, _: &str) -> Option<Entry> {
         None
     }
 

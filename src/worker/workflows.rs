@@ -98,7 +98,10 @@ impl Host {
     ) -> Result<(Vec<Command>, Option<VersioningBehavior>), TaskFailure> {
         let run_id = activation.run_id.clone();
         let is_replaying = activation.is_replaying;
-        let newest = |workflow_type: &str| self.registry.newest(workflow_type).map(|e| e.bundle);
+        let newest = |workflow_type: &str, workflow_id: &str| {
+            let entry = self.registry.for_new_run(workflow_type, workflow_id);
+            entry.map(|e| e.bundle)
+        };
         let around = Surroundings {
             namespace: &self.namespace,
             task_queue: &self.task_queue,

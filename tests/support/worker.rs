@@ -17,7 +17,8 @@ const EXECUTION_TIMEOUT: &str = "150s";
 pub struct Worker {
     pub cluster: &'static Cluster,
     pub task_queue: String,
-    definitions: PathBuf,
+    /// None serves what is deployed.
+    definitions: Option<PathBuf>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     process: Mutex<Option<Child>>,
@@ -32,26 +33,39 @@ impl Worker {
 
     pub fn on(cluster: &'static Cluster, definitions: &Path, arguments: &[&str]) -> Worker {
         let task_queue = cluster.unique("queue");
-        Worker::of_queue(cluster, task_queue, definitions, arguments, &[])
+        Worker::of_queue(cluster, task_queue, Some(definitions), arguments, &[])
+    }
+
+    /// One that serves what is deployed, with the registry that the arguments name.
+    pub fn of_deployed(arguments: &[&str]) -> Worker {
+        let cluster = Cluster::get();
+        Worker::of_queue(cluster, cluster.unique("queue"), None, arguments, &[])
     }
 
     /// With environment variables.
     pub fn with(definitions: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Worker {
         let cluster = Cluster::get();
         let task_queue = cluster.unique("queue");
-        Worker::of_queue(cluster, task_queue, definitions, arguments, environment)
+        Worker::of_queue(
+            cluster,
+            task_queue,
+            Some(definitions),
+            arguments,
+            environment,
+        )
     }
 
     /// Another process on the same task queue, with arguments of its own.
     pub fn beside(&self, arguments: &[&str]) -> Worker {
         let task_queue = self.task_queue.clone();
-        Worker::of_queue(self.cluster, task_queue, &self.definitions, arguments, &[])
+        let definitions = self.definitions.as_deref();
+        Worker::of_queue(self.cluster, task_queue, definitions, arguments, &[])
     }
 
     fn of_queue(
         cluster: &'static Cluster,
         task_queue: String,
-        definitions: &Path,
+        definitions: Option<&Path>,
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Worker {
@@ -60,7 +74,7 @@ impl Worker {
         let worker = Worker {
             cluster,
             task_queue,
-            definitions: definitions.to_owned(),
+            definitions: definitions.map(Path::to_owned),
             arguments: arguments.iter().map(text).collect(),
             environment: environment.collect(),
             process: Mutex::default(),
@@ -80,8 +94,12 @@ impl Worker {
         assert!(process.is_none());
         let logs = File::options().append(true).open(self.logs.path()).unwrap();
         let child = Command::new(segno())
-            .args(["worker", "--task-queue", &self.task_queue, "--definitions"])
-            .arg(&self.definitions)
+            .args(["worker", "--task-queue", &self.task_queue])
+            .args(
+                self.definitions
+                    .iter()
+                    .flat_map(|folder| [Path::new("--definitions"), folder]),
+            )
             .args(&self.arguments)
             .current_dir(root())
             .env("TEMPORAL_ADDRESS", &self.cluster.address)

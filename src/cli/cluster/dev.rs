@@ -11,11 +11,13 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::codec::CodecArgs;
-use super::worker::{ServeArgs, cancel_on_signal};
+use super::worker::{ServeArgs, cancel_on_signal, folder_registry};
 use crate::cli::output::{CliError, End, Output, Tone, styled};
 use crate::client::{Client, ConnectionSettings, ResolvedSettings};
 use crate::worker;
 
+/// The folder that is served if nobody names another.
+const DEFINITIONS: &str = "workflows";
 /// Where the project keeps tools of its own.
 const PROJECT_TOOL: &str = ".tools/bin/temporal";
 const SERVER_START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -60,7 +62,12 @@ struct ServerArgs {
 pub async fn run(args: DevArgs, output: Output) -> Result<End, CliError> {
     args.serve.init_logs()?;
     let binary = args.server.binary()?;
-    let registry = args.serve.registry()?;
+    let registry = folder_registry(
+        args.serve
+            .definitions
+            .as_deref()
+            .unwrap_or(Path::new(DEFINITIONS)),
+    )?;
     let port = free_port("--port", args.server.port)?;
     let ui_port = match args.server.headless {
         true => 0,

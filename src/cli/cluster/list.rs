@@ -4,8 +4,10 @@ use clap::Args;
 
 use super::connection::ConnectionArgs;
 use super::describe::{status_tone, summary_json};
+use crate::catalog::VersionQuery;
 use crate::cli::output::{CliError, End, Output, Tone};
 use crate::client::WorkflowSummary;
+use crate::engine::VERSION_ATTRIBUTE;
 
 const PAGE_SIZE_MAX: usize = 1000;
 
@@ -14,6 +16,9 @@ pub struct ListArgs {
     /// Temporal's list filter, for instance "WorkflowType = 'hello' AND ExecutionStatus = 'Running'"
     #[arg(long, short = 'q', default_value = "")]
     query: String,
+    /// Runs that are bound to this deployed version, as order@12
+    #[arg(long, value_name = "TYPE@NUMBER")]
+    definition: Option<VersionQuery>,
     /// How many at most, newest first
     #[arg(long, default_value_t = 100)]
     limit: usize,
@@ -23,6 +28,7 @@ pub struct ListArgs {
 
 pub async fn run(args: ListArgs, output: Output) -> Result<End, CliError> {
     let client = args.connection.connect().await?;
+    let query = args.filter()?;
     let progress = output.progress("reading the list".to_owned());
     let mut workflows: Vec<WorkflowSummary> = Vec::new();
     let mut token = Some(Vec::new());
@@ -30,7 +36,7 @@ pub async fn run(args: ListArgs, output: Output) -> Result<End, CliError> {
         && workflows.len() < args.limit
     {
         let page_size = (args.limit - workflows.len()).min(PAGE_SIZE_MAX) as i32;
-        let (page, next) = client.list_page(&args.query, page_size, next).await?;
+        let (page, next) = client.list_page(&query, page_size, next).await?;
         workflows.extend(page);
         token = next;
     }
@@ -56,4 +62,27 @@ pub async fn run(args: ListArgs, output: Output) -> Result<End, CliError> {
         output.remark(format!("… and more: --limit is {}", args.limit));
     }
     Ok(End::Done)
+}
+
+impl ListArgs {
+    fn filter(&self) -> Result<String, CliError> {
+        let Some(version) = &self.definition else {
+            return Ok(self.query.clone());
+        };
+        let number = version.version.as_deref().unwrap_or_default();
+        if number.parse::<u32>().is_err() {
+            let message = format!(
+                "--definition takes a version by its number, as {}@12",
+                version.workflow
+            );
+            return Err(CliError::usage(message)
+                .help("`segno definitions list` shows which number a tag stands for"));
+        }
+        let name = format!("{}@{number}", version.workflow).replace('\'', "''");
+        let filter = format!("{VERSION_ATTRIBUTE} = '{name}'");
+        Ok(match self.query.is_empty() {
+            true => filter,
+            false => format!("{filter} AND ({})", self.query),
+        })
+    }
 }

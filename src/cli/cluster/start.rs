@@ -6,21 +6,29 @@ use serde_json::json;
 use super::connection::ConnectionArgs;
 use super::input::json_payload;
 use super::result::report;
+use super::store::RegistryArgs;
 use super::update::{self, WaitFor};
 use super::values::{cron_schedule, length};
 use super::workflow_options::WorkflowOptionArgs;
+use crate::catalog::VersionQuery;
 use crate::cli::output::{CliError, End, Output, Tone, styled};
 use crate::client::{
-    StartOptions, Started, UpdateOptions, WorkflowIdConflictPolicy, WorkflowIdReusePolicy,
+    Client, StartOptions, Started, UpdateOptions, WorkflowIdConflictPolicy, WorkflowIdReusePolicy,
     WorkflowRef,
 };
+use crate::registry;
 use crate::value::{Duration, Payload};
 
 #[derive(Debug, Args)]
 pub struct StartArgs {
     /// The workflow type, as the definition's key `workflow` names it
-    #[arg(value_name = "TYPE")]
-    workflow_type: String,
+    #[arg(value_name = "TYPE", required_unless_present = "definition")]
+    workflow_type: Option<String>,
+    /// Run this deployed version instead of the one that new runs get, as order@12 or order@stable
+    #[arg(long, value_name = "TYPE@VERSION", conflicts_with_all = ["workflow_type", "definitions"])]
+    definition: Option<VersionQuery>,
+    #[command(flatten)]
+    registry: RegistryArgs,
     /// Wait for the end and print the result
     #[arg(long)]
     wait: bool,
@@ -118,10 +126,21 @@ enum IdConflictPolicy {
 }
 
 pub async fn run(args: StartArgs, output: Output) -> Result<End, CliError> {
-    let options = args.options()?;
+    // What is wrong with the flags is said before anything is asked of the cluster.
+    let read = args
+        .workflow_type
+        .as_deref()
+        .map(|name| args.options.read(name));
+    let read = read.transpose()?;
     let update = args.update.read()?;
-    let task_queue = options.task_queue.clone();
     let client = args.connection.connect().await?;
+    let options = match read {
+        Some(options) => options,
+        None => args.version(&client).await?,
+    };
+    let options = args.options(options)?;
+    let task_queue = options.task_queue.clone();
+    let workflow_type = options.workflow_type.clone();
     let (started, updated) = match update {
         None => (client.start(options).await?, None),
         Some(update) => {
@@ -136,7 +155,7 @@ pub async fn run(args: StartArgs, output: Output) -> Result<End, CliError> {
     let mut json = json!({
         "workflowId": started.workflow_id,
         "runId": started.run_id,
-        "type": args.workflow_type,
+        "type": workflow_type,
         "namespace": client.namespace(),
         "taskQueue": task_queue,
         "started": started.started,
@@ -172,8 +191,19 @@ fn line(started: &Started) -> String {
 }
 
 impl StartArgs {
-    fn options(&self) -> Result<StartOptions, CliError> {
-        let options = self.options.read(&self.workflow_type)?;
+    /// What a start of a deployed version needs.
+    async fn version(&self, client: &Client) -> Result<StartOptions, CliError> {
+        let store = self.registry.of(client);
+        let catalog = store.read().await?;
+        let Some(query) = &self.definition else {
+            return Err(CliError::usage("which workflow? give its TYPE"));
+        };
+        let (definition, version) = catalog.find(query)?;
+        let entry = registry::version(&*store, definition, version).await?;
+        self.options.of_version(&entry)
+    }
+
+    fn options(&self, options: StartOptions) -> Result<StartOptions, CliError> {
         let policies = &self.policies;
         Ok(StartOptions {
             start_delay: policies.start_delay,

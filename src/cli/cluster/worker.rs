@@ -1,7 +1,7 @@
 //! `segno worker`: serves a folder's definitions on a task queue.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -9,10 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::TASK_QUEUE_DEFAULT;
 use super::connection::ConnectionArgs;
+use super::store::RegistryArgs;
 use super::tuning::{TuningArgs, VersionArgs};
 use crate::activity::{self, Activity};
 use crate::cli::output::{CliError, End, Output};
-use crate::registry::{Change, Folder, Registry};
+use crate::client::{Client, ResolvedSettings};
+use crate::registry::{Change, Deployed, Folder, Registry};
 use crate::report::{Format, Report};
 use crate::telemetry::{LogFormat, LogLevel, init_logs};
 use crate::worker::{self, WorkerOptions};
@@ -22,21 +24,17 @@ pub struct WorkerArgs {
     #[command(flatten)]
     pub serve: ServeArgs,
     #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
     pub connection: ConnectionArgs,
 }
 
 /// What `worker` and `dev` have in common.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// The folder of definitions; it is watched
-    #[arg(
-        long,
-        short = 'd',
-        value_name = "FOLDER",
-        env = "SEGNO_DEFINITIONS",
-        default_value = "workflows"
-    )]
-    pub definitions: PathBuf,
+    /// A folder of definitions to serve; it is watched [default: what is deployed to the cluster; of dev: workflows]
+    #[arg(long, short = 'd', value_name = "FOLDER", env = "SEGNO_DEFINITIONS")]
+    pub definitions: Option<PathBuf>,
     /// The task queue to serve
     #[arg(long, short = 't', env = "SEGNO_TASK_QUEUE", default_value = TASK_QUEUE_DEFAULT)]
     pub task_queue: String,
@@ -104,7 +102,10 @@ enum LogFormatArg {
 pub async fn run(args: WorkerArgs, _: Output) -> Result<End, CliError> {
     args.serve.init_logs()?;
     let settings = args.connection.resolve()?;
-    let registry = args.serve.registry()?;
+    let registry = match &args.serve.definitions {
+        Some(folder) => folder_registry(folder)?,
+        None => deployed_registry(&settings, &args.registry).await?,
+    };
     let shutdown = CancellationToken::new();
     tokio::spawn(cancel_on_signal(shutdown.clone()));
     let options = args.serve.options()?;
@@ -136,18 +137,6 @@ impl ServeArgs {
         init_logs(level, format).map_err(CliError::usage)
     }
 
-    /// Reads the definitions and watches them; what is wrong with them is logged.
-    pub fn registry(&self) -> Result<Arc<dyn Registry>, CliError> {
-        let folder = Folder::open(&self.definitions, log_change).map_err(|error| {
-            CliError::usage(error).help("--definitions names the folder with the definitions")
-        })?;
-        if folder.workflow_types().is_empty() {
-            let folder = self.definitions.display();
-            tracing::warn!("no sound definition is in {folder} yet: nothing can be started");
-        }
-        Ok(Arc::new(folder))
-    }
-
     pub fn activities(&self) -> Result<Vec<Arc<dyn Activity>>, CliError> {
         let PolicyArgs {
             http_allow,
@@ -175,6 +164,32 @@ impl ServeArgs {
     }
 }
 
+/// Reads the definitions and watches them; what is wrong with them is logged.
+pub fn folder_registry(folder: &Path) -> Result<Arc<dyn Registry>, CliError> {
+    let registry = Folder::open(folder, log_change).map_err(|error| {
+        CliError::usage(error).help("--definitions names the folder with the definitions")
+    })?;
+    if registry.workflow_types().is_empty() {
+        let folder = folder.display();
+        tracing::warn!("no sound definition is in {folder} yet: nothing can be started");
+    }
+    Ok(Arc::new(registry))
+}
+
+/// Serves what is deployed to the cluster, and follows it.
+async fn deployed_registry(
+    settings: &ResolvedSettings,
+    registry: &RegistryArgs,
+) -> Result<Arc<dyn Registry>, CliError> {
+    let store = registry.of(&Client::connect(settings).await?);
+    let name = store.name();
+    let deployed = Deployed::open(store, log_change).await?;
+    if deployed.workflow_types().is_empty() {
+        tracing::warn!("nothing is deployed to {name} yet: `segno deploy FOLDER` does that");
+    }
+    Ok(Arc::new(deployed))
+}
+
 fn log_change(change: Change) {
     match change {
         Change::Added {
@@ -191,6 +206,10 @@ fn log_change(change: Change) {
         }
         Change::Removed { workflow_type } => {
             tracing::info!(%workflow_type, "a definition was removed: runs in flight go on");
+        }
+        Change::Deployed { name } => tracing::info!(%name, "a version is in force"),
+        Change::Refused { name, reason } => {
+            tracing::error!(%name, "this worker cannot read a version, and serves the last good one: {reason}");
         }
         Change::Broken {
             path,

@@ -18,8 +18,10 @@ use crate::cli::output::CliError;
 use crate::client::StartOptions;
 use crate::engine::command::RetryPolicy;
 use crate::engine::start::StartDefaults;
+use crate::engine::{DEFINITION_HEADER, VERSION_ATTRIBUTE};
 use crate::payload::{id_conflict_policy_to_proto, id_reuse_policy_to_proto};
-use crate::registry::{Folder, Registry};
+use crate::program::Program;
+use crate::registry::{Entry, Folder, Registry};
 use crate::value::{Duration, Payload, Timestamp, Value};
 
 const TASK_QUEUE_VARIABLE: &str = "SEGNO_TASK_QUEUE";
@@ -111,6 +113,34 @@ struct AboutArgs {
 impl WorkflowOptionArgs {
     /// What the flags say, then the environment, then the definition.
     pub fn read(&self, workflow_type: &str) -> Result<StartOptions, CliError> {
+        let input = self.input.payloads()?;
+        let defaults = match &self.definitions {
+            Some(folder) => Some(defaults(folder, workflow_type, &input)?),
+            None => None,
+        };
+        self.with(workflow_type, defaults)
+    }
+
+    /// The same, of a deployed version, which goes along with the start.
+    pub fn of_version(&self, entry: &Entry) -> Result<StartOptions, CliError> {
+        let program = &entry.loaded.program;
+        let defaults = start_defaults(program, &self.input.payloads()?)?;
+        let mut options = self.with(&program.workflow, Some(defaults))?;
+        let payload = |value| Payload::from_value(&value).map_err(|e| CliError::new(e.0));
+        let bundle = Value::Bytes(entry.bundle.bytes.as_slice().into());
+        let bundle = (DEFINITION_HEADER.to_owned(), payload(bundle)?);
+        let names = Value::list(vec![Value::from(entry.bundle.version.as_str())]);
+        let names = (VERSION_ATTRIBUTE.to_owned(), payload(names)?);
+        options.headers.push(bundle);
+        options.search_attributes.push(names);
+        Ok(options)
+    }
+
+    fn with(
+        &self,
+        workflow_type: &str,
+        defaults: Option<StartDefaults>,
+    ) -> Result<StartOptions, CliError> {
         let mut options = self.flags()?;
         options.workflow_type = workflow_type.to_owned();
         let from_environment = std::env::var(TASK_QUEUE_VARIABLE).ok();
@@ -118,8 +148,7 @@ impl WorkflowOptionArgs {
             said if said.is_empty() => from_environment.unwrap_or_default(),
             said => said,
         };
-        if let Some(folder) = &self.definitions {
-            let defaults = defaults(folder, workflow_type, &options.input)?;
+        if let Some(defaults) = defaults {
             options = with_defaults(options, defaults);
         }
         if options.task_queue.is_empty() {
@@ -189,7 +218,7 @@ fn defaults(
     input: &[Payload],
 ) -> Result<StartDefaults, CliError> {
     let registry = Folder::open(folder, |_| {}).map_err(CliError::usage)?;
-    let Some(entry) = registry.newest(workflow_type) else {
+    let Some(entry) = registry.for_new_run(workflow_type, "") else {
         let message = format!(
             "{} has no sound definition of {workflow_type}; it has: {}",
             folder.display(),
@@ -198,11 +227,15 @@ fn defaults(
         let help = format!("`segno lint {}` says what is wrong", folder.display());
         return Err(CliError::usage(message).help(help));
     };
+    start_defaults(&entry.loaded.program, input)
+}
+
+fn start_defaults(program: &Program, input: &[Payload]) -> Result<StartDefaults, CliError> {
     let arguments = input.iter().cloned().map(Value::from).collect();
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let nanos = since.unwrap_or_default().as_nanos();
     let now = Timestamp::from_nanos(nanos as i128).unwrap_or_default();
-    StartDefaults::of(&entry.loaded.program, arguments, now, nanos as u64)
+    StartDefaults::of(program, arguments, now, nanos as u64)
         .map_err(|failure| CliError::usage(failure.message))
 }
 

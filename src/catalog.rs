@@ -1,0 +1,253 @@
+//! What is deployed: the versions of each definition and which of them new runs get, as the fold of a log of changes.
+//!
+//! Whoever folds the same changes has the same catalog: nothing here reads a clock or depends on who folds.
+
+mod name;
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::limits::REGISTRY_RECORDS_MAX;
+pub use crate::wire::{
+    Change, Data, Definition, Origin, Page, Put, Record, Registry as State, Route, Segment, Start,
+    Tag, TagChange, Version, VersionName,
+};
+pub use name::{NameError, VersionQuery};
+
+/// The definitions of a registry at a revision.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Catalog {
+    pub state: State,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applied {
+    /// It took effect as this revision.
+    Yes(u64),
+    /// Another change came between: it was made on an older revision.
+    Stale,
+    /// It was sent twice.
+    Twice,
+    /// It speaks of what is not there.
+    Invalid(String),
+}
+
+impl Catalog {
+    pub fn revision(&self) -> u64 {
+        self.state.revision
+    }
+
+    pub fn definition(&self, workflow: &str) -> Option<&Definition> {
+        let definitions = &self.state.definitions;
+        let at = definitions.binary_search_by(|d| d.workflow.as_str().cmp(workflow));
+        at.ok().map(|at| &definitions[at])
+    }
+
+    /// Takes a change in; one that does not count leaves the catalog as it was.
+    pub fn apply(&mut self, change: &Change, time: i64) -> Applied {
+        if self.state.log.iter().any(|record| record.id == change.id) {
+            return Applied::Twice;
+        }
+        if change.base != self.state.revision {
+            return Applied::Stale;
+        }
+        let mut next = self.clone();
+        match next.take_in(change, time) {
+            Ok(()) => {
+                *self = next;
+                Applied::Yes(self.state.revision)
+            }
+            Err(why) => Applied::Invalid(why),
+        }
+    }
+
+    fn take_in(&mut self, change: &Change, time: i64) -> Result<(), String> {
+        let revision = self.state.revision + 1;
+        let mut put = Vec::new();
+        for new in &change.puts {
+            let number = self.put(new, &change.project, revision)?;
+            put.push(VersionName {
+                workflow: new.workflow.clone(),
+                number,
+            });
+        }
+        for workflow in &change.retired {
+            self.definition_mut(workflow)?.retired = true;
+        }
+        for route in &change.routes {
+            self.definition_mut(&route.workflow)?.route(route)?;
+        }
+        for tag in &change.tags {
+            self.definition_mut(&tag.workflow)?.tag(tag)?;
+        }
+        for version in &change.deleted {
+            self.definition_mut(&version.workflow)?
+                .delete(version.number)?;
+        }
+        self.state.definitions.retain(|d| !d.versions.is_empty());
+        self.state.revision = revision;
+        self.state.log.push(Record {
+            revision,
+            id: change.id.clone(),
+            origin: change.origin.clone(),
+            time,
+            project: change.project.clone(),
+            put,
+            retired: change.retired.clone(),
+            routes: change.routes.clone(),
+            tags: change.tags.clone(),
+            deleted: change.deleted.clone(),
+        });
+        Ok(())
+    }
+
+    fn put(&mut self, put: &Put, project: &str, revision: u64) -> Result<u32, String> {
+        let definitions = &mut self.state.definitions;
+        let at = definitions.binary_search_by(|d| d.workflow.cmp(&put.workflow));
+        let at = at.unwrap_or_else(|at| {
+            let new = Definition {
+                workflow: put.workflow.clone(),
+                ..Definition::default()
+            };
+            definitions.insert(at, new);
+            at
+        });
+        let definition = &mut definitions[at];
+        let is_anothers = definition.project != project && !definition.versions.is_empty();
+        if is_anothers && !definition.retired {
+            return Err(format!(
+                "the workflow type {} is deployed by the project {:?}",
+                put.workflow, definition.project
+            ));
+        }
+        definition.project = project.to_owned();
+        definition.retired = false;
+        let same = |v: &&Version| v.digest == put.digest;
+        let number = match definition.versions.iter().find(same) {
+            Some(version) => version.number,
+            None => {
+                definition.last_number += 1;
+                definition.versions.push(Version {
+                    number: definition.last_number,
+                    digest: put.digest.clone(),
+                    language_version: put.language_version,
+                    segment: put.segment.clone(),
+                    index: put.index,
+                    revision,
+                });
+                definition.last_number
+            }
+        };
+        if !definition.pinned || definition.current == 0 {
+            definition.current = number;
+            (definition.ramp, definition.ramp_percent) = (0, 0);
+        }
+        Ok(number)
+    }
+
+    fn definition_mut(&mut self, workflow: &str) -> Result<&mut Definition, String> {
+        let found = self
+            .state
+            .definitions
+            .iter_mut()
+            .find(|d| d.workflow == workflow);
+        found.ok_or_else(|| format!("the registry has no definition of {workflow}"))
+    }
+
+    /// The records that are more than are kept at hand, taken out to be stored as a page.
+    pub fn take_old_records(&mut self) -> Option<Page> {
+        let more = self.state.log.len().checked_sub(REGISTRY_RECORDS_MAX)?;
+        (more > 0).then(|| Page {
+            log: self.state.log.drain(..more).collect(),
+            older: self.state.older.take(),
+        })
+    }
+}
+
+impl Definition {
+    pub fn version(&self, number: u32) -> Option<&Version> {
+        self.versions.iter().find(|v| v.number == number)
+    }
+
+    pub fn version_of(&self, digest: &[u8]) -> Option<&Version> {
+        self.versions.iter().find(|v| v.digest == digest)
+    }
+
+    /// The version of a new run with this workflow id.
+    pub fn version_for(&self, workflow_id: &str) -> Option<&Version> {
+        if self.retired {
+            return None;
+        }
+        let is_ramped = self.ramp != 0 && share(workflow_id) < u64::from(self.ramp_percent);
+        let ramp = is_ramped.then(|| self.version(self.ramp)).flatten();
+        ramp.or_else(|| self.version(self.current))
+    }
+
+    /// The versions that new runs get.
+    pub fn in_force(&self) -> impl Iterator<Item = &Version> {
+        let numbers: BTreeSet<u32> = match self.retired {
+            true => BTreeSet::new(),
+            false => [self.current, self.ramp].into(),
+        };
+        let versions = self.versions.iter();
+        versions.filter(move |v| numbers.contains(&v.number))
+    }
+
+    /// `order@12`
+    pub fn name_of(&self, number: u32) -> String {
+        format!("{}@{number}", self.workflow)
+    }
+
+    fn known(&self, number: u32) -> Result<u32, String> {
+        match self.version(number) {
+            Some(_) => Ok(number),
+            None => Err(format!("there is no version {number} of {}", self.workflow)),
+        }
+    }
+
+    fn route(&mut self, route: &Route) -> Result<(), String> {
+        self.current = self.known(route.current)?;
+        self.pinned = route.pinned;
+        self.ramp = match route.ramp {
+            0 => 0,
+            number => self.known(number)?,
+        };
+        self.ramp_percent = route.ramp_percent.min(100);
+        Ok(())
+    }
+
+    fn tag(&mut self, change: &TagChange) -> Result<(), String> {
+        self.tags.retain(|tag| tag.name != change.name);
+        if change.number != 0 {
+            let number = self.known(change.number)?;
+            self.tags.push(Tag {
+                name: change.name.clone(),
+                number,
+            });
+            self.tags.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, number: u32) -> Result<(), String> {
+        self.known(number)?;
+        if !self.retired && (number == self.current || number == self.ramp) {
+            return Err(format!("new runs get {}", self.name_of(number)));
+        }
+        self.versions.retain(|v| v.number != number);
+        self.tags.retain(|tag| tag.number != number);
+        Ok(())
+    }
+}
+
+/// Where a workflow id falls among a hundred parts.
+fn share(workflow_id: &str) -> u64 {
+    let hash = Sha256::digest(workflow_id);
+    let first: [u8; 8] = std::array::from_fn(|i| hash[i]);
+    u64::from_be_bytes(first) % 100
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,320 @@
+//! `segno definitions`: what is deployed, and which version new runs get.
+
+mod look;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::connection::ConnectionArgs;
+use super::store::{OriginArgs, RegistryArgs};
+use crate::catalog::{
+    Catalog, Change, Definition, NameError, Origin, Route, TagChange, VersionName, VersionQuery,
+};
+use crate::cli::output::{CliError, End, Output, Tone, styled};
+use crate::client::{Client, unique_id};
+use crate::engine::VERSION_ATTRIBUTE;
+use crate::registry::deploy::{DeployError, change};
+
+#[derive(Debug, Subcommand)]
+pub enum DefinitionsCommand {
+    /// List the deployed definitions
+    List(look::ListArgs),
+    /// Show a version's text
+    Show(look::ShowArgs),
+    /// Show the changes of the registry, newest first
+    History(look::HistoryArgs),
+    /// Give new runs an earlier version again
+    Rollback(RollbackArgs),
+    /// Keep new runs on one version, also when others are deployed
+    Pin(VersionArgs),
+    /// Let deployments decide again
+    Unpin(TypeArgs),
+    /// Give a share of new runs another version, always the same workflow ids
+    Ramp(RampArgs),
+    /// Give a version a name, as stable
+    Tag(TagArgs),
+    /// Remove a version that nothing runs, or retire a whole type
+    Delete(DeleteArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct Common {
+    #[command(flatten)]
+    origin: OriginArgs,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// The workflow type, or TYPE@VERSION for another version than the one before
+    #[arg(value_name = "TYPE[@VERSION]")]
+    name: VersionQuery,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct VersionArgs {
+    /// By number or tag, as order@12; a type alone is its current version
+    #[arg(value_name = "TYPE[@VERSION]")]
+    name: VersionQuery,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct TypeArgs {
+    #[arg(value_name = "TYPE")]
+    workflow: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct RampArgs {
+    /// The version to ramp up, as order@13
+    #[arg(value_name = "TYPE@VERSION")]
+    name: VersionQuery,
+    /// The share of new runs; 0 ends the ramp, 100 is all of them
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=100))]
+    percent: u32,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct TagArgs {
+    #[arg(value_name = "TYPE@VERSION")]
+    name: VersionQuery,
+    /// The tag: letters, digits, `-`, `_` and `.`, not a number
+    #[arg(value_parser = tag_name)]
+    tag: String,
+    /// Take the tag away
+    #[arg(long)]
+    remove: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// TYPE@VERSION removes a version; TYPE retires the type, whose versions stay for runs in flight
+    #[arg(value_name = "TYPE[@VERSION]")]
+    name: VersionQuery,
+    /// Also where runs are in flight
+    #[arg(long)]
+    with_runs: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub async fn run(command: DefinitionsCommand, output: Output) -> Result<End, CliError> {
+    match command {
+        DefinitionsCommand::List(args) => look::list(args, output).await,
+        DefinitionsCommand::Show(args) => look::show(args, output).await,
+        DefinitionsCommand::History(args) => look::history(args, output).await,
+        DefinitionsCommand::Rollback(args) => {
+            let wanted = args.name;
+            let make = |catalog: &Catalog| {
+                let definition = known(catalog, &wanted.workflow)?;
+                let to = match &wanted.version {
+                    Some(_) => find(catalog, &wanted)?.1,
+                    None => before(definition)?,
+                };
+                let kept = Route {
+                    current: to,
+                    ramp: 0,
+                    ramp_percent: 0,
+                    ..route(definition)
+                };
+                Ok(routed(kept))
+            };
+            args.common.carry_out(make, output).await
+        }
+        DefinitionsCommand::Pin(args) => {
+            let make = |catalog: &Catalog| {
+                let (definition, number) = find(catalog, &args.name)?;
+                Ok(routed(Route {
+                    current: number,
+                    pinned: true,
+                    ramp: 0,
+                    ramp_percent: 0,
+                    ..route(definition)
+                }))
+            };
+            args.common.carry_out(make, output).await
+        }
+        DefinitionsCommand::Unpin(args) => {
+            let make = |catalog: &Catalog| {
+                Ok(routed(Route {
+                    pinned: false,
+                    ..route(known(catalog, &args.workflow)?)
+                }))
+            };
+            args.common.carry_out(make, output).await
+        }
+        DefinitionsCommand::Ramp(args) => {
+            let make = |catalog: &Catalog| {
+                let (definition, number) = find(catalog, &args.name)?;
+                Ok(routed(Route {
+                    ramp: if args.percent == 0 { 0 } else { number },
+                    ramp_percent: args.percent,
+                    ..route(definition)
+                }))
+            };
+            args.common.carry_out(make, output).await
+        }
+        DefinitionsCommand::Tag(args) => {
+            let make = |catalog: &Catalog| {
+                let (definition, number) = find(catalog, &args.name)?;
+                Ok(Change {
+                    tags: vec![TagChange {
+                        workflow: definition.workflow.clone(),
+                        name: args.tag.clone(),
+                        number: if args.remove { 0 } else { number },
+                    }],
+                    ..Change::default()
+                })
+            };
+            args.common.carry_out(make, output).await
+        }
+        DefinitionsCommand::Delete(args) => delete(args, output).await,
+    }
+}
+
+async fn delete(args: DeleteArgs, output: Output) -> Result<End, CliError> {
+    let (client, store) = args.common.registry.open(&args.common.connection).await?;
+    let catalog = store.read().await?;
+    let workflow = args.name.workflow.clone();
+    let (query, what) = match &args.name.version {
+        None => {
+            known(&catalog, &workflow)?;
+            (
+                format!("WorkflowType = '{}'", quoted(&workflow)),
+                workflow.clone(),
+            )
+        }
+        Some(_) => {
+            let (definition, number) = find(&catalog, &args.name)?;
+            let name = definition.name_of(number);
+            (format!("{VERSION_ATTRIBUTE} = '{}'", quoted(&name)), name)
+        }
+    };
+    if !args.with_runs {
+        refuse_runs(&client, &query, &what).await?;
+    }
+    let make = |catalog: &Catalog| match &args.name.version {
+        None => Ok(Change {
+            retired: vec![known(catalog, &workflow)?.workflow.clone()],
+            ..Change::default()
+        }),
+        Some(_) => {
+            let (definition, number) = find(catalog, &args.name)?;
+            Ok(Change {
+                deleted: vec![VersionName {
+                    workflow: definition.workflow.clone(),
+                    number,
+                }],
+                ..Change::default()
+            })
+        }
+    };
+    let origin = args.common.origin.origin(None);
+    let revision = change(&*store, origin, unique_id, make).await?;
+    said(revision, output)
+}
+
+async fn refuse_runs(client: &Client, query: &str, what: &str) -> Result<(), CliError> {
+    let running = format!("{query} AND ExecutionStatus = 'Running'");
+    match client.count(&running).await? {
+        0 => Ok(()),
+        count => Err(CliError::new(format!(
+            "{count} of {what} {} in flight; nothing was deleted",
+            if count == 1 { "is" } else { "are" }
+        ))
+        .help("--with-runs deletes it all the same: runs in flight keep what they are bound to")),
+    }
+}
+
+/// For a list filter.
+fn quoted(text: &str) -> String {
+    text.replace('\'', "''")
+}
+
+impl Common {
+    async fn carry_out(
+        &self,
+        make: impl Fn(&Catalog) -> Result<Change, DeployError>,
+        output: Output,
+    ) -> Result<End, CliError> {
+        let (_, store) = self.registry.open(&self.connection).await?;
+        let origin: Origin = self.origin.origin(None);
+        let revision = change(&*store, origin, unique_id, make).await?;
+        said(revision, output)
+    }
+}
+
+fn said(revision: u64, output: Output) -> Result<End, CliError> {
+    match output.is_json() {
+        true => output.json(&json!({ "revision": revision }))?,
+        false => output.line(format!(
+            "{} revision {revision}",
+            styled(Tone::Good, "done")
+        ))?,
+    }
+    Ok(End::Done)
+}
+
+fn known<'a>(catalog: &'a Catalog, workflow: &str) -> Result<&'a Definition, NameError> {
+    catalog.known(workflow)
+}
+
+fn find<'a>(
+    catalog: &'a Catalog,
+    query: &VersionQuery,
+) -> Result<(&'a Definition, u32), NameError> {
+    let (definition, version) = catalog.find(query)?;
+    Ok((definition, version.number))
+}
+
+/// The version before the current one.
+fn before(definition: &Definition) -> Result<u32, NameError> {
+    let numbers = definition.versions.iter().map(|v| v.number);
+    let before = numbers.filter(|number| *number < definition.current).max();
+    before.ok_or_else(|| {
+        NameError::Version(
+            definition.workflow.clone(),
+            "before the current one".to_owned(),
+            format!("none before {}", definition.current),
+        )
+    })
+}
+
+/// As it is.
+fn route(definition: &Definition) -> Route {
+    Route {
+        workflow: definition.workflow.clone(),
+        current: definition.current,
+        pinned: definition.pinned,
+        ramp: definition.ramp,
+        ramp_percent: definition.ramp_percent,
+    }
+}
+
+fn routed(route: Route) -> Change {
+    Change {
+        routes: vec![route],
+        ..Change::default()
+    }
+}
+
+fn tag_name(text: &str) -> Result<String, String> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    match !text.is_empty() && text.chars().all(is_word) && text.parse::<u32>().is_err() {
+        true => Ok(text.to_owned()),
+        false => Err("a tag has letters, digits, `-`, `_` and `.`, and is not a number".to_owned()),
+    }
+}

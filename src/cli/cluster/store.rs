@@ -1,0 +1,96 @@
+//! Which registry a command means.
+
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::connection::ConnectionArgs;
+use crate::catalog::{NameError, Origin};
+use crate::cli::output::CliError;
+use crate::client::{Client, default_identity};
+use crate::registry::deploy::DeployError;
+use crate::registry::{ClusterStore, REGISTRY, Store, StoreError};
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Registry")]
+pub struct RegistryArgs {
+    /// The registry: the id of the workflow that holds it
+    #[arg(long, value_name = "WORKFLOW_ID", env = "SEGNO_REGISTRY", default_value = REGISTRY)]
+    registry: String,
+}
+
+impl RegistryArgs {
+    pub fn of(&self, client: &Client) -> Arc<dyn Store> {
+        Arc::new(ClusterStore::new(client.clone(), self.registry.clone()))
+    }
+
+    pub async fn open(
+        &self,
+        connection: &ConnectionArgs,
+    ) -> Result<(Client, Arc<dyn Store>), CliError> {
+        let client = connection.connect().await?;
+        let store = self.of(&client);
+        Ok((client, store))
+    }
+}
+
+/// What a change says of whoever makes it.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Who and why")]
+pub struct OriginArgs {
+    /// Who makes the change [default: user@host]
+    #[arg(long, env = "SEGNO_DEPLOYED_BY", value_name = "NAME")]
+    by: Option<String>,
+    /// Why
+    #[arg(long, short = 'm', default_value = "", value_name = "TEXT")]
+    message: String,
+    /// The commit that is deployed
+    #[arg(long, env = "SEGNO_COMMIT", value_name = "COMMIT")]
+    commit: Option<String>,
+}
+
+impl OriginArgs {
+    pub fn origin(&self, commit: Option<String>) -> Origin {
+        Origin {
+            who: self.by.clone().unwrap_or_else(user),
+            commit: self.commit.clone().or(commit).unwrap_or_default(),
+            message: self.message.clone(),
+        }
+    }
+}
+
+/// The user, at the machine that the identity names.
+fn user() -> String {
+    let identity = default_identity();
+    let host = identity.rsplit_once('@').map_or("", |(_, host)| host);
+    let user = ["USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok());
+    format!("{}@{host}", user.unwrap_or_else(|| "unknown".to_owned()))
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        CliError::new(error)
+    }
+}
+
+impl From<NameError> for CliError {
+    fn from(error: NameError) -> Self {
+        CliError::new(error).help("`segno definitions list` shows what is deployed")
+    }
+}
+
+impl From<DeployError> for CliError {
+    fn from(error: DeployError) -> Self {
+        let text = CliError::new(&error);
+        match error {
+            DeployError::Name(name) => name.into(),
+            DeployError::Anothers { .. } => {
+                text.help("give the type another name, or deploy it with --project of that name")
+            }
+            DeployError::Overtaken(_) => text.help("look at the new plan and deploy again"),
+            _ => text,
+        }
+    }
+}

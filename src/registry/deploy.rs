@@ -1,0 +1,280 @@
+//! Deploying a folder: what would change, and the change that does it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Entry;
+use super::store::{Store, StoreError, put_data};
+use crate::bundle::Bundle;
+use crate::catalog::{Applied, Catalog, Change, NameError, Origin, Put, Segment};
+use crate::limits::{
+    BUNDLE_PACKED_SIZE_BYTES_MAX, DEPLOYMENT_DEFINITIONS_MAX, REGISTRY_TEXT_SIZE_BYTES_MAX,
+};
+
+/// A folder's definitions by workflow type, each with its file.
+pub type Definitions = BTreeMap<String, (Entry, Arc<str>)>;
+
+/// A segment holds bundles of about this size together: a reader fetches it whole.
+const SEGMENT_SIZE_BYTES: usize = BUNDLE_PACKED_SIZE_BYTES_MAX;
+/// Changes of others that come between are looked at this often before somebody else is let have their way.
+const TRIES: usize = 20;
+
+/// What a deployment does to one workflow type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// The type is new, or was retired.
+    Add,
+    /// From the current version.
+    Change { from: u32 },
+    /// The version is there already and is put in force again.
+    Restore { from: u32, to: u32 },
+    /// The folder no longer has it.
+    Retire { from: u32 },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    pub workflow: String,
+    pub action: Action,
+    /// New runs stay with the version that the type is pinned to.
+    pub is_pinned: bool,
+    /// A share of new runs got another version; the deployment ends that.
+    pub ends_ramp: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The revision that it was made on.
+    pub base: u64,
+    pub project: String,
+    /// By workflow type.
+    pub steps: Vec<Step>,
+    pub unchanged: usize,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    #[error("the workflow type {workflow} ({file}) is deployed by the project {project:?} already")]
+    Anothers {
+        workflow: String,
+        file: Arc<str>,
+        project: String,
+    },
+    #[error(
+        "the folder has {0} definitions; DEPLOYMENT_DEFINITIONS_MAX is {DEPLOYMENT_DEFINITIONS_MAX}"
+    )]
+    TooMany(usize),
+    #[error("{0} has {1} bytes; REGISTRY_TEXT_SIZE_BYTES_MAX is {REGISTRY_TEXT_SIZE_BYTES_MAX}")]
+    Text(&'static str, usize),
+    #[error("another deployment came between and changed what this one would do (revision {0})")]
+    Overtaken(u64),
+    #[error("the registry did not take the change: {0}")]
+    Invalid(String),
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Makes a change on what is there, anew for each that comes between.
+pub async fn change(
+    store: &dyn Store,
+    origin: Origin,
+    id: impl Fn() -> String,
+    make: impl Fn(&Catalog) -> Result<Change, DeployError>,
+) -> Result<u64, DeployError> {
+    check_texts("", &origin)?;
+    let mut catalog = store.read().await?;
+    for _ in 0..TRIES {
+        let change = Change {
+            id: id(),
+            base: catalog.revision(),
+            origin: Some(origin.clone()),
+            ..make(&catalog)?
+        };
+        match store.send(change).await? {
+            Applied::Yes(revision) => return Ok(revision),
+            Applied::Invalid(why) => return Err(DeployError::Invalid(why)),
+            Applied::Stale | Applied::Twice => catalog = store.read().await?,
+        }
+    }
+    Err(DeployError::Overtaken(catalog.revision()))
+}
+
+impl Plan {
+    pub fn new(catalog: &Catalog, found: &Definitions, project: &str) -> Result<Plan, DeployError> {
+        if found.len() > DEPLOYMENT_DEFINITIONS_MAX {
+            return Err(DeployError::TooMany(found.len()));
+        }
+        let mut steps = Vec::new();
+        for (workflow, (entry, file)) in found {
+            let Some(definition) = catalog.definition(workflow) else {
+                steps.push(Step::new(workflow, Action::Add));
+                continue;
+            };
+            if definition.project != project && !definition.retired {
+                return Err(DeployError::Anothers {
+                    workflow: workflow.clone(),
+                    file: file.clone(),
+                    project: definition.project.clone(),
+                });
+            }
+            let digest = digest_of(entry)?;
+            let known = definition.version_of(&digest).map(|v| v.number);
+            let from = definition.current;
+            let action = match known {
+                _ if definition.retired => Action::Add,
+                Some(number) if number == from => continue,
+                // A pin keeps it from new runs.
+                Some(_) if definition.pinned => continue,
+                Some(to) => Action::Restore { from, to },
+                None => Action::Change { from },
+            };
+            steps.push(Step {
+                is_pinned: definition.pinned,
+                ends_ramp: definition.ramp != 0 && !definition.pinned,
+                ..Step::new(workflow, action)
+            });
+        }
+        let unchanged = found.len() - steps.len();
+        let deployed = catalog.state.definitions.iter();
+        for gone in deployed.filter(|d| d.project == project && !d.retired) {
+            if !found.contains_key(&gone.workflow) {
+                let from = gone.current;
+                steps.push(Step::new(&gone.workflow, Action::Retire { from }));
+            }
+        }
+        steps.sort_by(|a, b| a.workflow.cmp(&b.workflow));
+        Ok(Plan {
+            base: catalog.revision(),
+            project: project.to_owned(),
+            steps,
+            unchanged,
+        })
+    }
+
+    /// Puts it in force: whole or not at all. What others deployed meanwhile is respected; where that makes it another plan,
+    /// nothing is done.
+    pub async fn carry_out(
+        &self,
+        store: &dyn Store,
+        found: &Definitions,
+        origin: Origin,
+        id: String,
+    ) -> Result<u64, DeployError> {
+        check_texts(&self.project, &origin)?;
+        let mut change = Change {
+            id,
+            origin: Some(origin),
+            project: self.project.clone(),
+            puts: self.store_bundles(store, found).await?,
+            retired: self.retired(),
+            ..Change::default()
+        };
+        let mut base = self.base;
+        for _ in 0..TRIES {
+            change.base = base;
+            match store.send(change.clone()).await? {
+                Applied::Yes(revision) => return Ok(revision),
+                Applied::Twice => return Ok(store.read().await?.revision()),
+                Applied::Invalid(why) => return Err(DeployError::Invalid(why)),
+                Applied::Stale => {}
+            }
+            let catalog = store.read().await?;
+            base = catalog.revision();
+            if Plan::new(&catalog, found, &self.project)?.steps != self.steps {
+                return Err(DeployError::Overtaken(base));
+            }
+            // The id belongs to a change that did not count.
+            change.id.push('\'');
+        }
+        Err(DeployError::Overtaken(base))
+    }
+
+    fn retired(&self) -> Vec<String> {
+        let retired = self.steps.iter();
+        retired
+            .filter(|step| matches!(step.action, Action::Retire { .. }))
+            .map(|step| step.workflow.clone())
+            .collect()
+    }
+
+    /// Stored before the change that speaks of them: whoever reads it finds them.
+    async fn store_bundles(
+        &self,
+        store: &dyn Store,
+        found: &Definitions,
+    ) -> Result<Vec<Put>, DeployError> {
+        let mut puts = Vec::new();
+        let (mut segment, mut size) = (Segment::default(), 0);
+        let mut first = 0;
+        for step in &self.steps {
+            let Some((entry, _)) = found.get(&step.workflow) else {
+                continue;
+            };
+            size += entry.bundle.bytes.len();
+            puts.push(Put {
+                workflow: step.workflow.clone(),
+                digest: digest_of(entry)?,
+                language_version: crate::bundle::Versions::NEWEST.language,
+                segment: None,
+                index: segment.bundles.len() as u32,
+            });
+            segment.bundles.push(entry.bundle.bytes.clone());
+            if size >= SEGMENT_SIZE_BYTES {
+                close(store, &mut segment, &mut puts[first..]).await?;
+                (first, size) = (puts.len(), 0);
+            }
+        }
+        close(store, &mut segment, &mut puts[first..]).await?;
+        Ok(puts)
+    }
+}
+
+/// Stores a segment and tells those that are in it.
+async fn close(
+    store: &dyn Store,
+    segment: &mut Segment,
+    puts: &mut [Put],
+) -> Result<(), StoreError> {
+    if puts.is_empty() {
+        return Ok(());
+    }
+    let data = put_data(store, &std::mem::take(segment)).await?;
+    for put in puts {
+        put.segment = Some(data.clone());
+    }
+    Ok(())
+}
+
+impl Step {
+    fn new(workflow: &str, action: Action) -> Step {
+        Step {
+            workflow: workflow.to_owned(),
+            action,
+            is_pinned: false,
+            ends_ramp: false,
+        }
+    }
+}
+
+fn digest_of(entry: &Entry) -> Result<Vec<u8>, DeployError> {
+    let bundle = Bundle::decode(&entry.bundle.bytes);
+    let bundle = bundle.map_err(|e| StoreError::Malformed(e.to_string()))?;
+    Ok(bundle.digest().as_bytes().to_vec())
+}
+
+fn check_texts(project: &str, origin: &Origin) -> Result<(), DeployError> {
+    let texts = [
+        ("the name of the project", project),
+        ("who deploys", &origin.who),
+        ("the commit", &origin.commit),
+        ("the message", &origin.message),
+    ];
+    for (what, text) in texts {
+        if text.len() > REGISTRY_TEXT_SIZE_BYTES_MAX {
+            return Err(DeployError::Text(what, text.len()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,259 @@
+//! What a worker serves of a store: the deployed definitions in force, followed as they change.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, RwLock, RwLockReadGuard};
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use tokio::task::JoinHandle;
+
+use super::folder::Change;
+use super::pack::load;
+use super::store::{Store, StoreError, bundle, data};
+use super::{Entry, Registry};
+use crate::bundle::{Bundle, Digest};
+use crate::catalog::{Catalog, Data, Definition, Segment, Version};
+use crate::limits::DEFINITIONS_SUPERSEDED_MAX;
+
+/// Segments are fetched this many at a time.
+const FETCHES: usize = 16;
+/// A store that cannot be reached is asked again after this long, then after twice as long, and so on.
+const RETRY_FIRST: Duration = Duration::from_millis(200);
+const RETRY_LONGEST: Duration = Duration::from_secs(10);
+
+type Observer = Box<dyn Fn(Change) + Send + Sync>;
+
+/// Serves what is deployed until it is dropped. What it has it keeps, also while the store cannot be reached.
+pub struct Deployed {
+    state: Arc<RwLock<State>>,
+    follows: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct State {
+    catalog: Catalog,
+    entries: BTreeMap<(String, u32), Entry>,
+    /// No longer in force, but a run that has just begun may still ask for them; the oldest first.
+    superseded: VecDeque<Entry>,
+}
+
+impl Deployed {
+    /// Reads all that is in force and follows it from then on.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        observer: impl Fn(Change) + Send + Sync + 'static,
+    ) -> Result<Deployed, StoreError> {
+        let observer: Observer = Box::new(observer);
+        let state = Arc::new(RwLock::new(State::default()));
+        let catalog = store.read().await?;
+        take_over(&*store, &state, catalog, &observer).await?;
+        let followed = state.clone();
+        let follows = tokio::spawn(async move { follow(&*store, &followed, &observer).await });
+        Ok(Deployed { state, follows })
+    }
+}
+
+impl Drop for Deployed {
+    fn drop(&mut self) {
+        self.follows.abort();
+    }
+}
+
+impl Registry for Deployed {
+    fn for_new_run(&self, workflow_type: &str, workflow_id: &str) -> Option<Entry> {
+        let state = read(&self.state);
+        let definition = state.catalog.definition(workflow_type)?;
+        let number = definition.version_for(workflow_id)?.number;
+        let key = |number| (workflow_type.to_owned(), number);
+        // One that this worker cannot read leaves the type to what can be read.
+        let entry = state.entries.get(&key(number));
+        let entry = entry.or_else(|| state.entries.get(&key(definition.current)));
+        entry
+            .or_else(|| state.newest_readable(workflow_type))
+            .cloned()
+    }
+
+    fn by_digest(&self, digest: &str) -> Option<Entry> {
+        let state = read(&self.state);
+        let mut entries = state.entries.values().chain(state.superseded.iter().rev());
+        entries.find(|entry| entry.bundle.digest == digest).cloned()
+    }
+
+    fn workflow_types(&self) -> Vec<String> {
+        let state = read(&self.state);
+        let mut types: Vec<_> = state.entries.keys().map(|(name, _)| name.clone()).collect();
+        types.dedup();
+        types
+    }
+}
+
+impl State {
+    fn newest_readable(&self, workflow_type: &str) -> Option<&Entry> {
+        let all = (workflow_type.to_owned(), 0)..=(workflow_type.to_owned(), u32::MAX);
+        self.entries.range(all).next_back().map(|(_, entry)| entry)
+    }
+}
+
+fn read(state: &RwLock<State>) -> RwLockReadGuard<'_, State> {
+    state
+        .read()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+async fn follow(store: &dyn Store, state: &RwLock<State>, observer: &Observer) {
+    let mut retry = RETRY_FIRST;
+    loop {
+        let revision = read(state).catalog.revision();
+        let followed = match store.wait(revision).await {
+            Ok(catalog) => take_over(store, state, catalog, observer).await,
+            Err(error) => Err(error),
+        };
+        match followed {
+            Ok(()) => retry = RETRY_FIRST,
+            Err(error) => {
+                if retry == RETRY_FIRST {
+                    let reason = error.to_string();
+                    observer(Change::Unreadable { reason });
+                }
+                tokio::time::sleep(retry).await;
+                retry = (retry * 2).min(RETRY_LONGEST);
+            }
+        }
+    }
+}
+
+/// Fetches and compiles what is new, then puts the whole catalog in force at once.
+async fn take_over(
+    store: &dyn Store,
+    state: &RwLock<State>,
+    catalog: Catalog,
+    observer: &Observer,
+) -> Result<(), StoreError> {
+    let wanted = |catalog: &Catalog| -> Vec<(Definition, Version)> {
+        let definitions = catalog.state.definitions.iter();
+        let versions = definitions.flat_map(|d| d.in_force().map(move |v| (d.clone(), v.clone())));
+        versions.collect()
+    };
+    let wanted = wanted(&catalog);
+    let mut entries = BTreeMap::new();
+    let mut missing = Vec::new();
+    for (definition, version) in wanted {
+        let key = (definition.workflow.clone(), version.number);
+        match read(state).entries.get(&key) {
+            Some(entry) => drop(entries.insert(key, entry.clone())),
+            None => missing.push((definition, version)),
+        }
+    }
+    let segments = segments(store, &missing).await?;
+    let mut changes = Vec::new();
+    for (definition, version) in missing {
+        let name = definition.name_of(version.number);
+        let workflow_type = definition.workflow.clone();
+        let segment = version
+            .segment
+            .as_ref()
+            .and_then(|s| segments.get(&s.pieces));
+        let bundle = segment.and_then(|s| s.bundles.get(version.index as usize));
+        match bundle
+            .ok_or("its bundle is not there".to_owned())
+            .and_then(|b| entry(b, &name, &version))
+        {
+            Ok(entry) => {
+                changes.push(Change::Deployed { name });
+                entries.insert((workflow_type, version.number), entry);
+            }
+            Err(reason) => changes.push(Change::Refused { name, reason }),
+        }
+    }
+    replace(state, catalog, entries, &mut changes);
+    changes.into_iter().for_each(observer);
+    Ok(())
+}
+
+fn replace(
+    state: &RwLock<State>,
+    catalog: Catalog,
+    mut entries: BTreeMap<(String, u32), Entry>,
+    changes: &mut Vec<Change>,
+) {
+    let mut state = state
+        .write()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let old = std::mem::take(&mut state.entries);
+    for (key, entry) in old {
+        if entries.contains_key(&key) {
+            continue;
+        }
+        let is_in_force = catalog.definition(&key.0).is_some_and(|d| !d.retired);
+        let has_other = entries.keys().any(|(name, _)| *name == key.0);
+        if is_in_force && !has_other {
+            // What came instead cannot be read: the last good one stays.
+            entries.insert(key, entry);
+            continue;
+        }
+        if !is_in_force {
+            changes.push(Change::Removed {
+                workflow_type: key.0,
+            });
+        }
+        state.superseded.push_back(entry);
+        if state.superseded.len() > DEFINITIONS_SUPERSEDED_MAX {
+            state.superseded.pop_front();
+        }
+    }
+    state.entries = entries;
+    state.catalog = catalog;
+}
+
+async fn segments(
+    store: &dyn Store,
+    versions: &[(Definition, Version)],
+) -> Result<HashMap<Vec<Vec<u8>>, Segment>, StoreError> {
+    let mut wanted: Vec<Data> = versions
+        .iter()
+        .filter_map(|(_, v)| v.segment.clone())
+        .collect();
+    wanted.sort_by(|a, b| a.pieces.cmp(&b.pieces));
+    wanted.dedup();
+    let fetched = stream::iter(wanted)
+        .map(|wanted| async move {
+            match data(store, &wanted).await {
+                Ok(segment) => Ok(Some((wanted.pieces, segment))),
+                // One that is broken concerns its own definitions only.
+                Err(StoreError::Malformed(_)) => Ok(None),
+                Err(error) => Err(error),
+            }
+        })
+        .buffer_unordered(FETCHES);
+    let fetched: Vec<Result<_, StoreError>> = fetched.collect().await;
+    let fetched: Result<Vec<_>, StoreError> = fetched.into_iter().collect();
+    Ok(fetched?.into_iter().flatten().collect())
+}
+
+/// A deployed version, fetched and compiled.
+pub async fn version(
+    store: &dyn Store,
+    definition: &Definition,
+    version: &Version,
+) -> Result<Entry, StoreError> {
+    let name = definition.name_of(version.number);
+    let packed = bundle(store, version).await?;
+    entry(&packed, &name, version).map_err(|why| StoreError::Malformed(format!("{name}: {why}")))
+}
+
+/// Compiles a version, under its name.
+fn entry(packed: &[u8], name: &str, version: &Version) -> Result<Entry, String> {
+    let bundle = Bundle::decode(packed).map_err(|e| e.to_string())?;
+    if Digest::from_bytes(&version.digest) != Some(bundle.digest()) {
+        return Err("its bundle is not what its digest says".to_owned());
+    }
+    let packed = bundle
+        .named(name.to_owned())
+        .encode()
+        .map_err(|e| e.to_string())?;
+    let loaded = load(&packed)?;
+    Ok(Entry {
+        bundle: Arc::new(loaded.bundle.clone()),
+        loaded,
+    })
+}
