@@ -310,7 +310,6 @@ impl Instance {
             return Ok(());
         };
         let is_carried = run.info.headers.contains_key(STATE_HEADER);
-        let is_brought = run.info.headers.contains_key(DEFINITION_HEADER);
         run.phase = Phase::Running;
         run.info.newest = None;
         // Kept in history, needed no more.
@@ -320,11 +319,8 @@ impl Instance {
         };
         // The marker with the bundle goes with the same workflow task.
         machine.payloads_size_bytes.set(machine.bundle.len());
-        // Whoever brings a bundle along brings the attribute too.
-        if !is_brought && !version.is_empty() {
-            machine
-                .name_version(&version)
-                .map_err(|failure| TaskFailure(failure.message.to_string()))?;
+        if !version.is_empty() {
+            machine.command(CommandKind::MarkVersion(version));
         }
         let early = std::mem::take(&mut machine.run.early);
         match is_carried {

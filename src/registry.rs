@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "cluster")]
 pub use cluster::{ClusterStore, REGISTRY, REGISTRY_DATA};
-pub use deployed::{Deployed, version};
+pub use deployed::{Deployed, bundles, version};
 pub use folder::{Change, Folder, FolderError, Found, read_folder};
 pub use pack::{differences, load};
 pub use store::{Store, StoreError, bundle, data, put_data};

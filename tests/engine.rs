@@ -356,6 +356,7 @@ impl Host {
                 ));
             }
             CommandKind::UpsertMemo(memo) => self.say(format!("memo {:?}", memo.keys())),
+            CommandKind::MarkVersion(version) => self.say(format!("mark version {version}")),
             CommandKind::UpsertSearchAttributes(names) => {
                 self.say(format!("search attributes {:?}", names.keys()));
             }

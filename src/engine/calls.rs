@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::VERSION_ATTRIBUTE;
 use super::command::{
     self, ActivityCancellationType, CommandKind, ScheduleActivity, ScheduleLocalActivity,
     ScheduleNexus, SignalTarget, StartChild,
@@ -379,21 +378,6 @@ impl Machine<'_> {
         })
     }
 
-    /// Says in lists which version the run is bound to.
-    pub fn name_version(&mut self, version: &str) -> Result<(), Failure> {
-        let names = Value::list(vec![Value::from(version)]);
-        let attribute = (VERSION_ATTRIBUTE.to_owned(), self.payload(&names)?);
-        self.upsert_attributes(BTreeMap::from([attribute]));
-        Ok(())
-    }
-
-    fn upsert_attributes(&mut self, attributes: BTreeMap<String, Payload>) {
-        if !attributes.is_empty() {
-            self.run.search_attributes.extend(attributes.clone());
-            self.command(CommandKind::UpsertSearchAttributes(attributes));
-        }
-    }
-
     pub fn upsert(
         &mut self,
         routine: &Routine,
@@ -401,7 +385,10 @@ impl Machine<'_> {
         memo: Option<&Code>,
     ) -> Result<(), Failure> {
         let attributes: BTreeMap<String, Payload> = self.payloads(routine, search_attributes)?;
-        self.upsert_attributes(attributes);
+        if !attributes.is_empty() {
+            self.run.search_attributes.extend(attributes.clone());
+            self.command(CommandKind::UpsertSearchAttributes(attributes));
+        }
         let memo = self.payloads(routine, memo)?;
         if !memo.is_empty() {
             self.run.memo.extend(memo.clone());

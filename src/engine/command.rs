@@ -52,6 +52,8 @@ pub enum CommandKind {
         seq: u32,
     },
     UpsertSearchAttributes(BTreeMap<String, Payload>),
+    /// Lists find the run by the version that it is bound to: a marker, and the search attribute `TemporalChangeVersion`.
+    MarkVersion(String),
     UpsertMemo(BTreeMap<String, Payload>),
     RespondToQuery {
         id: String,

@@ -144,20 +144,13 @@ async fn take_over(
             None => missing.push((definition, version)),
         }
     }
-    let segments = segments(store, &missing).await?;
+    let bundles = bundles(store, &missing).await?;
     let mut changes = Vec::new();
-    for (definition, version) in missing {
+    for ((definition, version), bundle) in missing.into_iter().zip(bundles) {
         let name = definition.name_of(version.number);
         let workflow_type = definition.workflow.clone();
-        let segment = version
-            .segment
-            .as_ref()
-            .and_then(|s| segments.get(&s.pieces));
-        let bundle = segment.and_then(|s| s.bundles.get(version.index as usize));
-        match bundle
-            .ok_or("its bundle is not there".to_owned())
-            .and_then(|b| entry(b, &name, &version))
-        {
+        let bundle = bundle.ok_or("its bundle is not there".to_owned());
+        match bundle.and_then(|bundle| entry(&bundle, &name, &version)) {
             Ok(entry) => {
                 changes.push(Change::Deployed { name });
                 entries.insert((workflow_type, version.number), entry);
@@ -203,6 +196,22 @@ fn replace(
     }
     state.entries = entries;
     state.catalog = catalog;
+}
+
+/// The packed bundles of these versions; none where it cannot be read.
+pub async fn bundles(
+    store: &dyn Store,
+    versions: &[(Definition, Version)],
+) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+    let segments = segments(store, versions).await?;
+    let bundle = |version: &Version| {
+        let segment = segments.get(&version.segment.as_ref()?.pieces)?;
+        segment.bundles.get(version.index as usize).cloned()
+    };
+    Ok(versions
+        .iter()
+        .map(|(_, version)| bundle(version))
+        .collect())
 }
 
 async fn segments(

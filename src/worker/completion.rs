@@ -92,6 +92,10 @@ fn variant(kind: CommandKind, namespace: &str) -> Option<Variant> {
                 search_attributes: search_attributes(attributes),
             })
         }
+        CommandKind::MarkVersion(patch_id) => Variant::SetPatchMarker(proto::SetPatchMarker {
+            patch_id,
+            deprecated: false,
+        }),
         CommandKind::UpsertMemo(memo) => {
             Variant::ModifyWorkflowProperties(proto::ModifyWorkflowProperties {
                 upserted_memo: Some(common::Memo {

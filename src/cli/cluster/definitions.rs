@@ -23,6 +23,8 @@ pub enum DefinitionsCommand {
     Show(look::ShowArgs),
     /// Show the changes of the registry, newest first
     History(look::HistoryArgs),
+    /// Show what changed in meaning between two versions
+    Diff(look::DiffArgs),
     /// Give new runs an earlier version again
     Rollback(RollbackArgs),
     /// Keep new runs on one version, also when others are deployed
@@ -116,6 +118,7 @@ pub async fn run(command: DefinitionsCommand, output: Output) -> Result<End, Cli
         DefinitionsCommand::List(args) => look::list(args, output).await,
         DefinitionsCommand::Show(args) => look::show(args, output).await,
         DefinitionsCommand::History(args) => look::history(args, output).await,
+        DefinitionsCommand::Diff(args) => look::diff(args, output).await,
         DefinitionsCommand::Rollback(args) => {
             let wanted = args.name;
             let make = |catalog: &Catalog| {

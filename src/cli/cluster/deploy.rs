@@ -1,5 +1,6 @@
 //! `segno deploy`: puts a folder's definitions in force.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,10 +9,12 @@ use serde_json::{Value as Json, json};
 
 use super::connection::ConnectionArgs;
 use super::store::{OriginArgs, RegistryArgs};
+use crate::catalog::Catalog;
 use crate::cli::output::{CliError, End, Output, Tone, styled};
 use crate::client::{Client, unique_id};
+use crate::difference::Differences;
 use crate::registry::deploy::{Action, Definitions, Plan, Step};
-use crate::registry::{Found, read_folder};
+use crate::registry::{Found, Store, bundles, differences, read_folder};
 use crate::report::{Format, Report};
 
 #[derive(Debug, Args)]
@@ -56,8 +59,9 @@ pub async fn run(args: DeployArgs, output: Output) -> Result<End, CliError> {
     let catalog = store.read().await?;
     let plan = Plan::new(&catalog, &found, &args.project)?;
     let asks = !args.dry_run && !args.yes && !plan.steps.is_empty();
+    let compared = compare(&*store, &catalog, &plan, &found).await?;
     if !output.is_json() {
-        print(&plan, &found, output)?;
+        print(&plan, &found, &compared, output)?;
     }
     if !args.retire_with_runs {
         refuse_runs_in_flight(&client, &plan).await?;
@@ -81,7 +85,7 @@ pub async fn run(args: DeployArgs, output: Output) -> Result<End, CliError> {
     };
     let is_done = !args.dry_run && !plan.steps.is_empty();
     match output.is_json() {
-        true => output.json(&plan_json(&plan, &found, revision, is_done))?,
+        true => output.json(&plan_json(&plan, &found, &compared, revision, is_done))?,
         false if is_done => output.line(format!(
             "{} revision {revision}",
             styled(Tone::Good, "deployed")
@@ -121,6 +125,35 @@ fn read(folder: &Path, output: Output) -> Result<Option<Definitions>, CliError> 
         ));
     }
     Ok(Some(definitions))
+}
+
+/// What a deployment changes in meaning, by workflow type.
+type Compared = BTreeMap<String, Differences>;
+
+async fn compare(
+    store: &dyn Store,
+    catalog: &Catalog,
+    plan: &Plan,
+    found: &Definitions,
+) -> Result<Compared, CliError> {
+    let changed = plan.steps.iter().filter_map(|step| {
+        let (Action::Change { from } | Action::Restore { from, .. }) = step.action else {
+            return None;
+        };
+        let definition = catalog.definition(&step.workflow)?;
+        Some((definition.clone(), definition.version(from)?.clone()))
+    });
+    let changed: Vec<_> = changed.collect();
+    let bundles = bundles(store, &changed).await?;
+    let mut compared = Compared::new();
+    for ((definition, _), old) in changed.into_iter().zip(bundles) {
+        let new = found.get(&definition.workflow);
+        if let (Some(old), Some((new, _))) = (old, new) {
+            let differences = differences(&old, &new.bundle.bytes).map_err(CliError::new)?;
+            compared.insert(definition.workflow, differences);
+        }
+    }
+    Ok(compared)
 }
 
 async fn refuse_runs_in_flight(client: &Client, plan: &Plan) -> Result<(), CliError> {
@@ -165,7 +198,12 @@ fn commit(folder: &Path) -> Option<String> {
     git.status.success().then_some(commit)
 }
 
-fn print(plan: &Plan, found: &Definitions, output: Output) -> Result<(), CliError> {
+fn print(
+    plan: &Plan,
+    found: &Definitions,
+    compared: &Compared,
+    output: Output,
+) -> Result<(), CliError> {
     for step in &plan.steps {
         let (tone, sign) = match step.action {
             Action::Add => (Tone::Good, "+"),
@@ -179,6 +217,11 @@ fn print(plan: &Plan, found: &Definitions, output: Output) -> Result<(), CliErro
             words(step),
             styled(Tone::Dim, file.unwrap_or_default())
         ))?;
+        if let Some(differences) = compared.get(&step.workflow) {
+            for line in differences.text().lines() {
+                output.line(format!("    {line}"))?;
+            }
+        }
     }
     let count = |f: fn(&Action) -> bool| plan.steps.iter().filter(|s| f(&s.action)).count();
     output.line(format!(
@@ -208,7 +251,13 @@ fn words(step: &Step) -> String {
     words
 }
 
-fn plan_json(plan: &Plan, found: &Definitions, revision: u64, is_done: bool) -> Json {
+fn plan_json(
+    plan: &Plan,
+    found: &Definitions,
+    compared: &Compared,
+    revision: u64,
+    is_done: bool,
+) -> Json {
     let steps = plan.steps.iter().map(|step| {
         let (action, from, to) = match step.action {
             Action::Add => ("add", None, None),
@@ -220,6 +269,7 @@ fn plan_json(plan: &Plan, found: &Definitions, revision: u64, is_done: bool) -> 
         json!({
             "workflow": step.workflow, "action": action, "from": from, "to": to, "file": file,
             "pinned": step.is_pinned, "endsRamp": step.ends_ramp,
+            "differences": compared.get(&step.workflow).map(Differences::json),
         })
     });
     json!({

@@ -16,9 +16,9 @@ use super::values::{
 use crate::accepted;
 use crate::cli::output::CliError;
 use crate::client::StartOptions;
+use crate::engine::DEFINITION_HEADER;
 use crate::engine::command::RetryPolicy;
 use crate::engine::start::StartDefaults;
-use crate::engine::{DEFINITION_HEADER, VERSION_ATTRIBUTE};
 use crate::payload::{id_conflict_policy_to_proto, id_reuse_policy_to_proto};
 use crate::program::Program;
 use crate::registry::{Entry, Folder, Registry};
@@ -126,13 +126,9 @@ impl WorkflowOptionArgs {
         let program = &entry.loaded.program;
         let defaults = start_defaults(program, &self.input.payloads()?)?;
         let mut options = self.with(&program.workflow, Some(defaults))?;
-        let payload = |value| Payload::from_value(&value).map_err(|e| CliError::new(e.0));
         let bundle = Value::Bytes(entry.bundle.bytes.as_slice().into());
-        let bundle = (DEFINITION_HEADER.to_owned(), payload(bundle)?);
-        let names = Value::list(vec![Value::from(entry.bundle.version.as_str())]);
-        let names = (VERSION_ATTRIBUTE.to_owned(), payload(names)?);
-        options.headers.push(bundle);
-        options.search_attributes.push(names);
+        let bundle = Payload::from_value(&bundle).map_err(|e| CliError::new(e.0))?;
+        options.headers.push((DEFINITION_HEADER.to_owned(), bundle));
         Ok(options)
     }
 

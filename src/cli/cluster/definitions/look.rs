@@ -8,7 +8,7 @@ use super::super::store::RegistryArgs;
 use crate::bundle::{Bundle, Digest};
 use crate::catalog::{Definition, Page, Record, VersionQuery};
 use crate::cli::output::{CliError, End, Output, Tone, styled};
-use crate::registry::{bundle, data};
+use crate::registry::{bundle, data, differences};
 use crate::value::Timestamp;
 
 #[derive(Debug, Args)]
@@ -42,6 +42,34 @@ pub struct HistoryArgs {
     registry: RegistryArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The older version, as order@11
+    #[arg(value_name = "TYPE@VERSION")]
+    old: VersionQuery,
+    /// The newer one; a type alone is its current version
+    #[arg(value_name = "TYPE[@VERSION]")]
+    new: VersionQuery,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+pub async fn diff(args: DiffArgs, output: Output) -> Result<End, CliError> {
+    let (_, store) = args.registry.open(&args.connection).await?;
+    let catalog = store.read().await?;
+    let (_, old) = catalog.find(&args.old)?;
+    let (_, new) = catalog.find(&args.new)?;
+    let (old, new) = (bundle(&*store, old).await?, bundle(&*store, new).await?);
+    let differences = differences(&old, &new).map_err(CliError::new)?;
+    match output.is_json() {
+        true => output.json(&differences.json())?,
+        false => output.line(differences.text().trim_end())?,
+    }
+    Ok(End::Done)
 }
 
 pub async fn list(args: ListArgs, output: Output) -> Result<End, CliError> {
