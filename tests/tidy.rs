@@ -45,7 +45,10 @@ const HOMES: [(&str, &[&str]); 17] = [
         "temporalio_common",
         &["worker", "client", "payload", "telemetry"],
     ),
-    ("temporalio_protos", &["worker", "client", "payload"]),
+    (
+        "temporalio_protos",
+        &["worker", "client", "payload", "registry"],
+    ),
     ("opentelemetry_sdk", &["telemetry"]),
     ("opentelemetry_otlp", &["telemetry"]),
     ("granit_parser", &["yaml"]),

@@ -122,11 +122,7 @@ fn a_deployment_is_in_force_for_new_runs_and_runs_in_flight_keep_theirs() {
         .map(|d| format!("{} {}", d["kind"], d["subject"]));
     assert_eq!(
         words.collect::<Vec<_>>(),
-        [
-            r#""removed" "signal""#,
-            r#""removed" "step""#,
-            r#""changed" "step""#
-        ]
+        [r#""removed" "step""#, r#""changed" "option""#]
     );
     assert_eq!(project.deployed(), 2);
     let diff = project
