@@ -258,7 +258,9 @@ fn what_is_wrong_changes_nothing() {
         ..Project::new()
     };
     project.deployed();
-    let cases: [(&str, &dyn Fn(&Path), &[&str], &str); 4] = [
+    /// What it is, what makes it, further arguments, and what is said.
+    type Case<'a> = (&'a str, &'a dyn Fn(&Path), &'a [&'a str], &'a str);
+    let cases: [Case; 4] = [
         (
             "a broken file",
             &|folder| fs::write(folder.join("b.yaml"), "segno: 1\nworkflow: b\nsteps: [").unwrap(),
