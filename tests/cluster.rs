@@ -16,6 +16,8 @@ mod deployments;
 mod examples;
 #[path = "cluster/histories.rs"]
 mod histories;
+#[path = "cluster/interop.rs"]
+mod interop;
 #[path = "cluster/limits.rs"]
 mod limits;
 #[path = "cluster/namespaces.rs"]

@@ -131,6 +131,13 @@ pub fn python_with_telemetry() -> PathBuf {
     python()
 }
 
+/// The Node.js that has the official TypeScript SDK beside it, in `.tools/typescript`.
+pub fn node() -> PathBuf {
+    static INSTALLED: OnceLock<()> = OnceLock::new();
+    INSTALLED.get_or_init(|| install(". ./tools.sh && tools_typescript"));
+    tool("node")
+}
+
 /// A tool of the project's own. They are installed by the first test that needs one.
 fn tool(name: &str) -> PathBuf {
     static INSTALLED: OnceLock<()> = OnceLock::new();
