@@ -26,6 +26,8 @@ mod namespaces;
 mod outside;
 #[path = "cluster/processes.rs"]
 mod processes;
+#[path = "cluster/restarts.rs"]
+mod restarts;
 #[path = "cluster/scenarios.rs"]
 mod scenarios;
 #[path = "cluster/schedules.rs"]

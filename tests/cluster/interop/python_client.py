@@ -25,7 +25,7 @@ from temporalio.exceptions import (
 )
 from temporalio.worker import Worker
 
-from python_worker import ACTIVITIES, BINARY, WORKFLOWS
+from python_worker import ACTIVITIES, BENIGN, BINARY, WORKFLOWS
 
 STAGE, RANK = SearchAttributeKey.for_keyword("Stage"), SearchAttributeKey.for_int("Rank")
 KINDS = {
@@ -51,6 +51,7 @@ def chain(error):
                 "type": error.type, "details": list(error.details), "non_retryable": error.non_retryable,
                 # This SDK does not name itself.
                 "source": error.failure.source or "the SDK", "stack": error.failure.stack_trace != "",
+                "benign": error.category == BENIGN,
             }
         told.append(one)
         error = error.__cause__

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from temporalio import activity, workflow
 from temporalio.common import RawValue
-from temporalio.exceptions import ApplicationError, FailureError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, FailureError
 
+BENIGN = ApplicationErrorCategory.BENIGN
 BINARY = bytes([0, 1, 128, 255])
 
 
@@ -29,7 +30,9 @@ async def fails():
     except ApplicationError as cause:
         is_last = activity.info().attempt > 1
         details = ({"minutes": 9}, BINARY, None, 2**53)
-        raise ApplicationError("the toast is burnt", *details, type="Burnt", non_retryable=is_last) from cause
+        raise ApplicationError(
+            "the toast is burnt", *details, type="Burnt", non_retryable=is_last, category=BENIGN
+        ) from cause
 
 
 @activity.defn

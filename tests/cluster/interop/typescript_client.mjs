@@ -24,6 +24,7 @@ const activities = {
       message: 'the toast is burnt',
       type: 'Burnt',
       details: [{ minutes: 9 }, BINARY, null, 2 ** 53],
+      category: 'BENIGN',
       nonRetryable: Context.current().info.attempt > 1,
       cause: ApplicationFailure.create({ message: 'the toaster is hot 🔥', type: 'TooHot', details: [[1.5, 'é']] }),
     });
@@ -54,6 +55,7 @@ function chain(error) {
         non_retryable: error.nonRetryable,
         source: source === 'TypeScriptSDK' ? 'the SDK' : source,
         stack: Boolean(stackTrace),
+        benign: error.category === 'BENIGN',
       });
     }
     told.push(one);
