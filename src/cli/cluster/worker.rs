@@ -102,21 +102,15 @@ enum LogFormatArg {
 pub async fn run(args: WorkerArgs, _: Output) -> Result<End, CliError> {
     args.serve.init_logs()?;
     let settings = args.connection.resolve()?;
+    // What is wrong with the flags is said before anything is asked of the cluster.
+    let (options, activities) = (args.serve.options()?, args.serve.activities()?);
     let registry = match &args.serve.definitions {
         Some(folder) => folder_registry(folder)?,
         None => deployed_registry(&settings, &args.registry).await?,
     };
     let shutdown = CancellationToken::new();
     tokio::spawn(cancel_on_signal(shutdown.clone()));
-    let options = args.serve.options()?;
-    worker::run(
-        &settings,
-        options,
-        registry,
-        args.serve.activities()?,
-        shutdown,
-    )
-    .await?;
+    worker::run(&settings, options, registry, activities, shutdown).await?;
     Ok(End::Done)
 }
 
