@@ -51,12 +51,7 @@ fn check(cron: &str) -> Result<(), String> {
         .find_map(|prefix| cron.strip_prefix(prefix));
     let fields = match zone.map(|rest| rest.split_once(' ').unwrap_or((rest, ""))) {
         Some((zone, fields)) => {
-            let known = jiff::tz::TimeZone::get(zone);
-            let known = known.map_err(|_| format!("there is no time zone `{zone}`"))?;
-            // The server knows it in no other letters.
-            if let Some(written) = known.iana_name().filter(|written| *written != zone) {
-                return Err(format!("the time zone `{zone}` is written `{written}`"));
-            }
+            written_zone(zone)?;
             fields.trim()
         }
         None => cron,
@@ -65,13 +60,7 @@ fn check(cron: &str) -> Result<(), String> {
         return interval(every.trim());
     }
     if fields.starts_with('@') {
-        return match WORDS.contains(&fields) {
-            true => Ok(()),
-            false => Err(format!(
-                "the words are {}, and `@every 90m`",
-                WORDS.join(", ")
-            )),
-        };
+        return word(fields);
     }
     let parts: Vec<_> = fields.split_whitespace().collect();
     if parts.len() != FIELDS.len() {
@@ -84,6 +73,35 @@ fn check(cron: &str) -> Result<(), String> {
         .iter()
         .zip(parts)
         .try_for_each(|(field, text)| text.split(',').try_for_each(|part| field.check(part)))
+}
+
+/// One of the words for often used schedules.
+pub fn word(text: &str) -> Result<(), String> {
+    match WORDS.contains(&text) {
+        true => Ok(()),
+        false => Err(format!(
+            "the words are {}, and `@every 90m`",
+            WORDS.join(", ")
+        )),
+    }
+}
+
+/// A time zone's name as the database writes it.
+pub fn zone(name: &str) -> Result<String, String> {
+    let zone = jiff::tz::TimeZone::get(name);
+    let known = zone.ok().and_then(|z| z.iana_name().map(str::to_owned));
+    known.ok_or_else(|| {
+        format!("there is no time zone `{name}`; they are named like `Europe/Berlin` and `UTC`")
+    })
+}
+
+/// The server knows a zone in no other letters than the database's.
+pub fn written_zone(name: &str) -> Result<(), String> {
+    let written = zone(name)?;
+    match written == name {
+        true => Ok(()),
+        false => Err(format!("the time zone `{name}` is written `{written}`")),
+    }
 }
 
 /// Go's durations end at hours.

@@ -184,7 +184,7 @@ impl ScheduleSpec {
             }
         }
         if let Some(zone) = &self.time_zone {
-            calendar::zone(zone).map_err(|why| ScheduleError::new("time_zone", why))?;
+            crate::accepted::zone(zone).map_err(|why| ScheduleError::new("time_zone", why))?;
         }
         self.check_bounds()
     }

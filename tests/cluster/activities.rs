@@ -1,7 +1,7 @@
 //! The worker's own activities on the real server: heartbeats and their details, cancellation while they run, panics.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -57,9 +57,22 @@ impl Activity for Waits {
 /// Set when the attempt that the worker's shutdown is to meet has begun.
 static BEGUN: AtomicU32 = AtomicU32::new(0);
 
+/// Set when the activities that are held may end.
+static RELEASED: AtomicBool = AtomicBool::new(false);
+
+pub fn release() {
+    RELEASED.store(true, Ordering::Relaxed);
+}
+
 fn activities() -> Vec<Arc<dyn Activity>> {
     vec![
         Arc::new(Waits),
+        Arc::new(Does("held", |_: ActivityContext| async {
+            while !RELEASED.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Ok(Value::Null)
+        })),
         Arc::new(Does("panics", |_: ActivityContext| async {
             panic!("the shelf is empty")
         })),

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::activities::Embedded;
+use super::activities::{Embedded, release};
 use super::support::cluster::Cluster;
-use super::support::root;
-use super::support::worker::Worker;
+use super::support::worker::{Worker, count};
+use super::support::{root, until};
 
 fn worker() -> Worker {
     Worker::start(&root().join("tests/cluster/limits"), &[])
@@ -56,26 +56,30 @@ fn large_commands_are_spread_over_workflow_tasks() {
 /// Runs one of the definitions with 2,300 calls at once, of which no more than 2,000 may be pending: the server refuses
 /// the next one, and with it the workflow task.
 ///
-/// `tolerated`: why a workflow task may fail all the same.
+/// `when_full`: what is done as soon as that many have begun, so that none resolves before. `tolerated`: why a workflow task may fail all the same.
 fn most_pending(
     workflow_type: &str,
     (begun, resolved): (&str, &str),
+    when_full: fn(),
     tolerated: &[&str],
 ) -> Option<i64> {
     let queue = Cluster::get().unique("limits");
     let _worker = Embedded::start(&queue, "tests/cluster/limits");
     let id = Cluster::get().unique(workflow_type);
     let run = ["--workflow-id", &id, "--task-queue", &queue];
-    let wait = ["--input", "2300", "--wait", "--output", "json"];
-    let done = Cluster::get()
-        .segno(&[&["start", workflow_type], &run[..], &wait].concat())
-        .ok();
-    assert_eq!(done.json()["result"], 2300);
-    let history = Cluster::get()
-        .segno(&["history", &id, "--output", "json"])
-        .ok()
-        .json();
-    let events = history["events"].as_array().unwrap();
+    let start = [&["start", workflow_type], &run[..], &["--input", "2300"]];
+    Cluster::get().segno(&start.concat()).ok();
+    let events = || {
+        let history = Cluster::get().segno(&["history", &id, "--output", "json"]);
+        history.ok().json()["events"].as_array().unwrap().clone()
+    };
+    until("as many at once as may be", || {
+        (count(&events(), begun) >= 2000).then_some(())
+    });
+    when_full();
+    let done = Cluster::get().segno(&["result", &id, "--output", "json"]);
+    assert_eq!(done.ok().json()["result"], 2300);
+    let events = events();
     let failed = |event: &&Value| {
         let cause = event["workflowTaskFailedEventAttributes"]["cause"].as_str();
         event["eventType"] == "EVENT_TYPE_WORKFLOW_TASK_FAILED"
@@ -99,6 +103,7 @@ fn no_more_activities_are_pending_than_the_server_takes() {
             "EVENT_TYPE_ACTIVITY_TASK_SCHEDULED",
             "EVENT_TYPE_ACTIVITY_TASK_COMPLETED",
         ),
+        release,
         &[],
     );
     assert_eq!(most, Some(2000));
@@ -112,6 +117,7 @@ fn no_more_children_are_pending_than_the_server_takes() {
             "EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED",
             "EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TIMED_OUT",
         ),
+        || (),
         // Where more children start during a workflow task than the server keeps events of, it closes the task itself.
         &["WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND"],
     );

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
+use crate::accepted::{cron_word, written_zone};
+
 /// The times that fit all fields. A field is `*`, a number, a range like `9-17`, each also with a step (`*/15`), a name
 /// where months or days of the week have one, or several of these after commas.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -94,15 +96,6 @@ const CRON_FIELDS: [(usize, &[usize]); 3] = [
     (6, &[1, 2, 3, 4, 6, 5]),
     (7, &[0, 1, 2, 3, 4, 6, 5]),
 ];
-const CRON_WORDS: [&str; 7] = [
-    "@yearly",
-    "@annually",
-    "@monthly",
-    "@weekly",
-    "@daily",
-    "@midnight",
-    "@hourly",
-];
 
 impl Calendar {
     fn fields(&self) -> [Option<&str>; FIELDS.len()] {
@@ -140,10 +133,7 @@ pub(super) fn check_cron(cron: &str) -> Result<bool, String> {
                 .split_once(' ')
                 .ok_or("the fields after the time zone are missing")?;
             // It is sent as it is written.
-            let written = zone(name)?;
-            if written != name {
-                return Err(format!("the time zone `{name}` is written `{written}`"));
-            }
+            written_zone(name)?;
             rest
         }
     };
@@ -151,10 +141,7 @@ pub(super) fn check_cron(cron: &str) -> Result<bool, String> {
     if let Some(every) = text.strip_prefix("@every") {
         super::Interval::parse(every.trim()).and_then(|interval| interval.check())?;
     } else if text.starts_with('@') {
-        if !CRON_WORDS.contains(&text) {
-            let words = CRON_WORDS.join(", ");
-            return Err(format!("the words are {words}, and `@every 90m`"));
-        }
+        cron_word(text)?;
     } else {
         check_fields(text)?;
     }
@@ -172,15 +159,6 @@ fn check_fields(text: &str) -> Result<(), String> {
     };
     let mut fields = places.iter().zip(parts);
     fields.try_for_each(|(at, part)| FIELDS[*at].ranges(Some(part)).map(drop))
-}
-
-/// The name as the database writes it: the server knows it in no other way.
-pub(super) fn zone(name: &str) -> Result<String, String> {
-    let zone = jiff::tz::TimeZone::get(name);
-    let known = zone.ok().and_then(|z| z.iana_name().map(str::to_owned));
-    known.ok_or_else(|| {
-        format!("there is no time zone `{name}`; they are named like `Europe/Berlin` and `UTC`")
-    })
 }
 
 impl Field {

@@ -4,8 +4,9 @@ use temporalio_protos::temporal::api::enums::v1::ScheduleOverlapPolicy;
 use temporalio_protos::temporal::api::schedule::v1 as proto;
 use temporalio_protos::temporal::api::workflow::v1::NewWorkflowExecutionInfo;
 
-use super::calendar::{Range, zone};
+use super::calendar::Range;
 use super::{Calendar, Interval, OverlapPolicy, ScheduleError, ScheduleSpec, check_order};
+use crate::accepted::zone;
 use crate::client::ClientError;
 use crate::payload::{duration_to_proto, timestamp_from_proto, timestamp_to_proto};
 
