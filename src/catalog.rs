@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::limits::REGISTRY_RECORDS_MAX;
 pub use crate::wire::{
-    Change, Data, Definition, Origin, Page, Put, Record, Registry as State, Route, Segment, Start,
-    Tag, TagChange, Version, VersionName,
+    Change, Data, Definition, LogEntry, Origin, Page, Put, Record, Registry as State, Route,
+    Segment, Start, Tag, TagChange, Version, VersionName,
 };
 pub use name::{NameError, VersionQuery};
 

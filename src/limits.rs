@@ -114,6 +114,8 @@ pub const REGISTRY_PIECE_SIZE_BYTES_MAX: usize = 1024 * 1024;
 pub const REGISTRY_DATA_SIZE_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Changes in one run of a registry, after which whoever deploys lets it continue as new.
 pub const REGISTRY_CHANGES_PER_RUN_MAX: u64 = 500;
+/// Changes after which a registry in an object store gets a snapshot: who begins to read it fetches fewer entries than this.
+pub const REGISTRY_CHANGES_PER_SNAPSHOT: u64 = 100;
 /// Records of changes that a registry keeps at hand; older ones are stored in pages.
 pub const REGISTRY_RECORDS_MAX: usize = 200;
 /// The name of a tag, of a project, and what a deployment says of itself.

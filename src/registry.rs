@@ -5,6 +5,8 @@ mod cluster;
 pub mod deploy;
 mod deployed;
 mod folder;
+#[cfg(feature = "cluster")]
+mod objects;
 mod pack;
 mod store;
 
@@ -14,6 +16,8 @@ use std::sync::Arc;
 pub use cluster::{ClusterStore, REGISTRY, REGISTRY_DATA};
 pub use deployed::{Deployed, bundles, version};
 pub use folder::{Change, Folder, FolderError, Found, read_folder};
+#[cfg(feature = "cluster")]
+pub use objects::{OBJECT_STORE_POLL_INTERVAL, ObjectsStore};
 pub use pack::{differences, load};
 pub use store::{Store, StoreError, bundle, data, put_data};
 

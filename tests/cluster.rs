@@ -24,6 +24,8 @@ mod limits;
 mod namespaces;
 #[path = "cluster/outside.rs"]
 mod outside;
+#[path = "cluster/places.rs"]
+mod places;
 #[path = "cluster/processes.rs"]
 mod processes;
 #[path = "cluster/restarts.rs"]

@@ -38,7 +38,7 @@ const TIERS: [&[&str]; 6] = [
 const SHARED_WORDS: &str = "crate::engine::command";
 
 /// A foreign crate, and the modules that may name it.
-const HOMES: [(&str, &[&str]); 17] = [
+const HOMES: [(&str, &[&str]); 18] = [
     ("temporalio_sdk_core", &["worker", "telemetry"]),
     ("temporalio_client", &["client", "worker"]),
     (
@@ -58,6 +58,7 @@ const HOMES: [(&str, &[&str]); 17] = [
     ("annotate_snippets", &["report"]),
     ("reqwest", &["activity", "payload"]),
     ("notify_debouncer_full", &["registry"]),
+    ("object_store", &["registry"]),
     ("clap", &["cli", "client", "telemetry", "activity"]),
     ("comfy_table", &["cli"]),
     ("indicatif", &["cli"]),

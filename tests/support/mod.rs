@@ -8,6 +8,7 @@ pub mod collector;
 pub mod endpoint;
 pub mod gateway;
 pub mod run;
+pub mod s3;
 pub mod worker;
 
 use std::path::{Path, PathBuf};

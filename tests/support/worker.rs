@@ -42,6 +42,13 @@ impl Worker {
         Worker::of_queue(cluster, cluster.unique("queue"), None, arguments, &[])
     }
 
+    /// The same with environment variables.
+    pub fn of_deployed_with(arguments: &[&str], environment: &[(&str, &str)]) -> Worker {
+        let cluster = Cluster::get();
+        let task_queue = cluster.unique("queue");
+        Worker::of_queue(cluster, task_queue, None, arguments, environment)
+    }
+
     /// With environment variables.
     pub fn with(definitions: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Worker {
         let cluster = Cluster::get();

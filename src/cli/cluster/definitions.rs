@@ -253,7 +253,7 @@ impl Common {
         make: impl Fn(&Catalog) -> Result<Change, DeployError>,
         output: Output,
     ) -> Result<End, CliError> {
-        let (_, store) = self.registry.open(&self.connection).await?;
+        let store = self.registry.store(&self.connection).await?;
         let origin: Origin = self.origin.origin(None);
         let revision = change(&*store, origin, unique_id, make).await?;
         said(revision, output)

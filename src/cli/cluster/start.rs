@@ -193,7 +193,7 @@ fn line(started: &Started) -> String {
 impl StartArgs {
     /// What a start of a deployed version needs.
     async fn version(&self, client: &Client) -> Result<StartOptions, CliError> {
-        let store = self.registry.of(client);
+        let store = self.registry.of(client)?;
         let catalog = store.read().await?;
         let Some(query) = &self.definition else {
             return Err(CliError::usage("which workflow? give its TYPE"));

@@ -9,19 +9,38 @@ use crate::catalog::{NameError, Origin};
 use crate::cli::output::CliError;
 use crate::client::{Client, default_identity};
 use crate::registry::deploy::DeployError;
-use crate::registry::{ClusterStore, REGISTRY, Store, StoreError};
+use crate::registry::{ClusterStore, ObjectsStore, REGISTRY, Store, StoreError};
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Registry")]
 pub struct RegistryArgs {
-    /// The registry: the id of the workflow that holds it
-    #[arg(long, value_name = "WORKFLOW_ID", env = "SEGNO_REGISTRY", default_value = REGISTRY)]
+    /// The registry: the id of the workflow that holds it, or a folder or an object store, as s3://bucket/prefix
+    #[arg(long, value_name = "WORKFLOW_ID|URL", env = "SEGNO_REGISTRY", default_value = REGISTRY)]
     registry: String,
 }
 
 impl RegistryArgs {
-    pub fn of(&self, client: &Client) -> Arc<dyn Store> {
-        Arc::new(ClusterStore::new(client.clone(), self.registry.clone()))
+    pub fn of(&self, client: &Client) -> Result<Arc<dyn Store>, CliError> {
+        Ok(match self.objects()? {
+            Some(store) => store,
+            None => Arc::new(ClusterStore::new(client.clone(), self.registry.clone())),
+        })
+    }
+
+    /// The registry alone: one that is elsewhere needs no cluster.
+    pub async fn store(&self, connection: &ConnectionArgs) -> Result<Arc<dyn Store>, CliError> {
+        match self.objects()? {
+            Some(store) => Ok(store),
+            None => Ok(self.open(connection).await?.1),
+        }
+    }
+
+    fn objects(&self) -> Result<Option<Arc<dyn Store>>, CliError> {
+        if !self.registry.contains("://") {
+            return Ok(None);
+        }
+        let store = ObjectsStore::open(&self.registry).map_err(CliError::usage)?;
+        Ok(Some(Arc::new(store)))
     }
 
     pub async fn open(
@@ -29,7 +48,7 @@ impl RegistryArgs {
         connection: &ConnectionArgs,
     ) -> Result<(Client, Arc<dyn Store>), CliError> {
         let client = connection.connect().await?;
-        let store = self.of(&client);
+        let store = self.of(&client)?;
         Ok((client, store))
     }
 }

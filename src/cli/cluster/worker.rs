@@ -170,12 +170,12 @@ pub fn folder_registry(folder: &Path) -> Result<Arc<dyn Registry>, CliError> {
     Ok(Arc::new(registry))
 }
 
-/// Serves what is deployed to the cluster, and follows it.
+/// Serves what is deployed, and follows it.
 async fn deployed_registry(
     settings: &ResolvedSettings,
     registry: &RegistryArgs,
 ) -> Result<Arc<dyn Registry>, CliError> {
-    let store = registry.of(&Client::connect(settings).await?);
+    let store = registry.of(&Client::connect(settings).await?)?;
     let name = store.name();
     let deployed = Deployed::open(store, log_change).await?;
     if deployed.workflow_types().is_empty() {

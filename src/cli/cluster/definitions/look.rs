@@ -59,7 +59,7 @@ pub struct DiffArgs {
 }
 
 pub async fn diff(args: DiffArgs, output: Output) -> Result<End, CliError> {
-    let (_, store) = args.registry.open(&args.connection).await?;
+    let store = args.registry.store(&args.connection).await?;
     let catalog = store.read().await?;
     let (_, old) = catalog.find(&args.old)?;
     let (_, new) = catalog.find(&args.new)?;
@@ -73,7 +73,7 @@ pub async fn diff(args: DiffArgs, output: Output) -> Result<End, CliError> {
 }
 
 pub async fn list(args: ListArgs, output: Output) -> Result<End, CliError> {
-    let (_, store) = args.registry.open(&args.connection).await?;
+    let store = args.registry.store(&args.connection).await?;
     let catalog = store.read().await?;
     let definitions = &catalog.state.definitions;
     if output.is_json() {
@@ -145,7 +145,7 @@ fn definition_json(definition: &Definition) -> Json {
 }
 
 pub async fn show(args: ShowArgs, output: Output) -> Result<End, CliError> {
-    let (_, store) = args.registry.open(&args.connection).await?;
+    let store = args.registry.store(&args.connection).await?;
     let catalog = store.read().await?;
     let (definition, version) = catalog.find(&args.name)?;
     let bundle = Bundle::decode(&bundle(&*store, version).await?).map_err(CliError::new)?;
@@ -171,7 +171,7 @@ pub async fn show(args: ShowArgs, output: Output) -> Result<End, CliError> {
 }
 
 pub async fn history(args: HistoryArgs, output: Output) -> Result<End, CliError> {
-    let (_, store) = args.registry.open(&args.connection).await?;
+    let store = args.registry.store(&args.connection).await?;
     let mut state = store.read().await?.state;
     let mut records = Vec::new();
     loop {
