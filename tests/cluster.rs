@@ -28,6 +28,8 @@ mod outside;
 mod places;
 #[path = "cluster/processes.rs"]
 mod processes;
+#[path = "cluster/registry_crashes.rs"]
+mod registry_crashes;
 #[path = "cluster/restarts.rs"]
 mod restarts;
 #[path = "cluster/scenarios.rs"]

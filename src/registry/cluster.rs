@@ -242,7 +242,14 @@ impl Store for ClusterStore {
     async fn piece(&self, hash: &[u8]) -> Result<Vec<u8>, StoreError> {
         let workflow = WorkflowRef::new(piece_id(hash), None);
         let page = self.client.history_page(&workflow, Vec::new(), false);
-        let (events, _) = page.await.map_err(unreachable)?;
+        let (events, _) = page.await.map_err(|error| match error {
+            // It concerns what is in it, and nothing else.
+            ClientError::NoSuchWorkflow(..) => StoreError::Malformed(format!(
+                "the workflow {} is not there",
+                workflow.workflow_id
+            )),
+            error => unreachable(error),
+        })?;
         match events.into_iter().next().and_then(|event| event.attributes) {
             Some(Attributes::WorkflowExecutionStartedEventAttributes(started)) => {
                 payload(started.input)
