@@ -57,6 +57,8 @@ struct Compiler<'a> {
     steps: Vec<program::Step>,
     ranges: Vec<Range>,
     blocks: Vec<Box<[StepId]>>,
+    /// Of all code that is not a constant.
+    expressions: Vec<Range>,
 }
 
 impl<'a> Compiler<'a> {
@@ -92,6 +94,7 @@ impl<'a> Compiler<'a> {
             steps: Vec::new(),
             ranges: Vec::new(),
             blocks: Vec::new(),
+            expressions: Vec::new(),
         }
     }
 
@@ -124,6 +127,8 @@ impl<'a> Compiler<'a> {
                 self.function(FunctionKind::Block, &b.name, schemas, &b.steps)
             })
             .collect();
+        // The options of a start are computed by whoever starts, not by a run.
+        let expressions = std::mem::take(&mut self.expressions);
         let start = self.start_options();
         Program {
             workflow: definition.name.value.clone(),
@@ -141,6 +146,7 @@ impl<'a> Compiler<'a> {
             steps: std::mem::take(&mut self.steps),
             blocks: std::mem::take(&mut self.blocks),
             ranges: std::mem::take(&mut self.ranges),
+            expressions,
             sources: sources.clone(),
         }
     }
@@ -250,14 +256,16 @@ impl<'a> Compiler<'a> {
     fn expression(&mut self, expression: &Expression, scope: &mut Scope) -> Code {
         let (_, diagnostics) = expression::check(expression, &scope.environment);
         self.diagnostics.extend(diagnostics);
-        expression::compile(expression, &scope.environment)
+        let code = expression::compile(expression, &scope.environment);
+        self.noted(code)
     }
 
     /// A condition: an expression whose type must not be known to be other than bool.
     fn condition(&mut self, expression: &Expression, scope: &mut Scope) -> Code {
         let diagnostics = expression::check_condition(expression, &scope.environment);
         self.diagnostics.extend(diagnostics);
-        expression::compile(expression, &scope.environment)
+        let code = expression::compile(expression, &scope.environment);
+        self.noted(code)
     }
 
     fn template(&mut self, template: &Template, scope: &mut Scope) -> Code {
@@ -267,17 +275,23 @@ impl<'a> Compiler<'a> {
     fn typed_template(&mut self, template: &Template, scope: &mut Scope) -> (Code, Type) {
         let (found, diagnostics) = expression::check_template(template, &scope.environment);
         self.diagnostics.extend(diagnostics);
-        (
-            expression::compile_template(template, &scope.environment),
-            found,
-        )
+        let code = expression::compile_template(template, &scope.environment);
+        (self.noted(code), found)
     }
 
     /// A template whose data must fit a type; a part that does not is reported at its place.
     fn fitting(&mut self, template: &Template, wanted: &Type, scope: &mut Scope) -> Code {
         let (_, found) = expression::check_template_as(template, &scope.environment, wanted);
         self.diagnostics.extend(found);
-        expression::compile_template(template, &scope.environment)
+        let code = expression::compile_template(template, &scope.environment);
+        self.noted(code)
+    }
+
+    fn noted(&mut self, code: Code) -> Code {
+        if code.constant().is_none() {
+            self.expressions.push(code.range());
+        }
+        code
     }
 
     fn text(&mut self, template: &Template, scope: &mut Scope) -> Code {

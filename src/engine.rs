@@ -15,6 +15,7 @@ mod frames;
 mod handlers;
 pub mod job;
 mod machine;
+pub mod observe;
 mod operations;
 mod options;
 mod pending;
@@ -30,6 +31,7 @@ use evaluate::one_value;
 use failure::Failure;
 use job::{Activation, EncodedBundle, Initialize, Job, Resolution, Update};
 use machine::Machine;
+use observe::{Observer, Sight};
 use start::invalid_input;
 use state::{Clock, Ending, FunctionRef, Operation, OperationKind, Phase, RoutineKind, Run};
 
@@ -75,11 +77,17 @@ pub trait Programs {
 pub struct Instance {
     run: Option<Box<Run>>,
     loaded: Option<Arc<Loaded>>,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl Instance {
     pub fn new() -> Self {
         Instance::default()
+    }
+
+    /// From now on the observer sees what the run does. It is not part of a snapshot.
+    pub fn observed_by(&mut self, observer: Arc<dyn Observer>) {
+        self.observer = Some(observer);
     }
 
     /// Applies the jobs of an activation, in order, then drives the run as far as it goes.
@@ -128,6 +136,7 @@ impl Instance {
         let mut copy = Instance {
             run: self.run.clone(),
             loaded: None,
+            observer: None,
         };
         let mut commands = Vec::new();
         let bound = newest.and_then(|newest| {
@@ -166,6 +175,7 @@ impl Instance {
         Ok(Instance {
             run: Some(Box::new(run)),
             loaded: Some(loaded),
+            observer: None,
         })
     }
 
@@ -174,14 +184,19 @@ impl Instance {
         clock: &'a Clock,
         commands: &'a mut Vec<Command>,
     ) -> Option<Machine<'a>> {
-        let loaded = self.loaded.as_deref()?;
-        Some(Machine::new(
+        let loaded = self.loaded.as_ref()?;
+        let mut machine = Machine::new(
             self.run.as_deref_mut()?,
             &loaded.program,
             &loaded.bundle.bytes,
             clock,
             commands,
-        ))
+        );
+        machine.sight = self
+            .observer
+            .as_deref()
+            .map(|observer| Sight { observer, loaded });
+        Some(machine)
     }
 
     fn apply(

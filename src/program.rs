@@ -26,7 +26,9 @@ pub mod slot {
     pub const LOCAL_FIRST: u32 = 4;
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub struct StepId(pub u32);
 
 /// A sequence of steps.
@@ -52,6 +54,8 @@ pub struct Program {
     pub blocks: Vec<Box<[StepId]>>,
     /// Where each step's action key stands, by [`StepId`].
     pub ranges: Vec<Range>,
+    /// Where the expressions stand that a run may evaluate.
+    pub expressions: Vec<Range>,
     /// The texts that the ranges point into.
     pub sources: Sources,
 }

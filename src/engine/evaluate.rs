@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::failure::Failure;
 use super::machine::Machine;
+use super::observe::{Event, Found};
 use super::state::{Clock, Routine};
 use crate::accepted;
 use crate::expression::{self, Code, Context, ErrorKind, Host, Variables, uuid_text};
@@ -87,6 +88,10 @@ impl Machine<'_> {
         let mut context = Context::with_cost_left(&mut host, self.cost_left);
         let result = expression::evaluate(code, &scope, &mut context);
         self.cost_left = context.cost_left();
+        self.observe(Event::Evaluated {
+            range: code.range(),
+            found: Found::of(&result),
+        });
         result.map_err(|error| {
             let mut failure = self.definition_failure(error.range, error.message);
             if error.kind == ErrorKind::ResultSize {

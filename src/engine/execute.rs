@@ -4,6 +4,7 @@ use super::command::{CommandKind, LogLevel};
 use super::evaluate::within_bound;
 use super::failure::{Failure, FailureInfo};
 use super::machine::{Flow, Machine};
+use super::observe::Event;
 use super::state::{
     Caller, FanKind, Frame, FunctionRef, Items, OperationKind, Outcome, Routine, RoutineId, Saga,
     Try, TryPhase, Waiting,
@@ -27,6 +28,10 @@ impl Machine<'_> {
                 }
             }
         }
+        self.observe(Event::StepBegan {
+            routine: id,
+            step: step_id,
+        });
         if step.action.can_wait() && is_to_cancel(routine) {
             routine.cancel_pending = None;
             return Failure::cancelled("cancelled").into();
@@ -136,6 +141,7 @@ impl Machine<'_> {
             Action::ForEach(for_each) => self.enter_for_each(id, routine, step_id, for_each),
             Action::While { condition, body } => {
                 if !self.condition(routine, condition)? {
+                    self.observe(Event::BodyLeftOut { step: step_id });
                     return Ok(Flow::Next(Value::Null));
                 }
                 routine.frames.push(Frame::Loop { step: step_id });
@@ -285,6 +291,9 @@ impl Machine<'_> {
         for_each: &program::ForEach,
     ) -> Result<Flow, Failure> {
         let items = self.items(routine, for_each)?;
+        if items.is_empty() {
+            self.observe(Event::BodyLeftOut { step });
+        }
         match &for_each.concurrency {
             None => match self.enter_turn(routine, step, items, 0, Vec::new()) {
                 Some(Outcome::Value(value)) => Ok(Flow::Next(value)),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::failure::Failure;
 use super::machine::{Flow, Machine};
+use super::observe::Event;
 use super::state::{Fan, FanKind, Frame, Items, Outcome, Routine, RoutineId, RoutineKind, Waiting};
 use crate::definition::OnFailure;
 use crate::program::{Action, BlockId, StepId};
@@ -120,6 +121,10 @@ impl Machine<'_> {
                 | Outcome::ContinueAsNew(_),
             ) if fan.stopped => {}
             (FanKind::Race, Outcome::Value(value)) => {
+                self.observe(Event::RaceWon {
+                    step: fan.step,
+                    branch: index,
+                });
                 let winner = self.branch_name(fan.step, index);
                 let result = Map::from_iter([("winner", winner), ("result", value)]);
                 fan.decide(Outcome::Value(Value::map(result)));

@@ -5,6 +5,7 @@ use std::cell::{Cell, OnceCell};
 
 use super::command::{Command, CommandKind, LogLevel};
 use super::failure::Failure;
+use super::observe::{End, Event, Sight};
 use super::state::{
     Clock, Ending, Frame, FunctionRef, Outcome, Phase, Routine, RoutineId, RoutineKind, Run,
     Waiting,
@@ -30,6 +31,8 @@ pub struct Machine<'a> {
     pub steps: u64,
     /// Of all payloads made in this activation.
     pub payloads_size_bytes: Cell<usize>,
+    /// Who watches, if anybody does.
+    pub sight: Option<Sight<'a>>,
 }
 
 /// What executing a step came to.
@@ -65,6 +68,7 @@ impl<'a> Machine<'a> {
             cost_left: WORKFLOW_TASK_COST_MAX,
             steps: 0,
             payloads_size_bytes: Cell::new(0),
+            sight: None,
         }
     }
 
@@ -157,10 +161,14 @@ impl<'a> Machine<'a> {
                 Some(step) if self.is_held(id, routine, step) => return None,
                 Some(step) => {
                     self.steps += 1;
+                    self.observe_entry(routine);
                     self.execute(id, routine, step)
                 }
                 None => match routine.frames.pop() {
-                    Some(Frame::Block { block, last, .. }) => {
+                    Some(Frame::Block { block, next, last }) => {
+                        if next == 0 {
+                            self.observe(Event::BlockEntered { block });
+                        }
                         Flow::Out(Outcome::Value(self.block_result(routine, block, last)))
                     }
                     _ => Flow::Out(Outcome::Value(Value::Null)),
@@ -168,7 +176,7 @@ impl<'a> Machine<'a> {
             };
             let outcome = match flow {
                 Flow::Next(value) => {
-                    self.complete_step(routine, value);
+                    self.complete_step(id, routine, value);
                     continue;
                 }
                 Flow::Entered => continue,
@@ -197,6 +205,13 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// A block whose first step is about to run has just been entered.
+    fn observe_entry(&self, routine: &Routine) {
+        if let Some(Frame::Block { block, next: 0, .. }) = routine.frames.last() {
+            self.observe(Event::BlockEntered { block: *block });
+        }
+    }
+
     /// A block's result is its last step's, but a condition that was not met in time is false.
     fn block_result(&self, routine: &Routine, block: BlockId, last: Value) -> Value {
         let around = self
@@ -221,11 +236,20 @@ impl<'a> Machine<'a> {
         while let Some(frame) = routine.frames.pop() {
             match frame {
                 Frame::Block { .. } => {
+                    routine.frames.push(frame);
                     if let Outcome::Value(value) = outcome {
-                        routine.frames.push(frame);
-                        self.complete_step(routine, value);
+                        self.complete_step(id, routine, value);
                         return None;
                     }
+                    if let Some(step) = self.next_step(routine) {
+                        let end = End::of(&outcome);
+                        self.observe(Event::StepEnded {
+                            routine: id,
+                            step,
+                            end,
+                        });
+                    }
+                    routine.frames.pop();
                 }
                 frame => outcome = self.leave(id, routine, frame, outcome)?,
             }
@@ -233,7 +257,15 @@ impl<'a> Machine<'a> {
         Some(outcome)
     }
 
-    fn complete_step(&mut self, routine: &mut Routine, value: Value) {
+    fn complete_step(&mut self, id: RoutineId, routine: &mut Routine, value: Value) {
+        if let Some(step) = self.next_step(routine) {
+            let end = End::Value(&value);
+            self.observe(Event::StepEnded {
+                routine: id,
+                step,
+                end,
+            });
+        }
         let step = self.leave_step(routine, value);
         if let Some(block) = step.and_then(|step| step.compensate) {
             self.register_compensation(routine, block);
@@ -242,6 +274,9 @@ impl<'a> Machine<'a> {
 
     /// A step that `when` leaves out has the result null, and nothing to compensate.
     pub fn skip_step(&mut self, routine: &mut Routine) {
+        if let Some(step) = self.next_step(routine) {
+            self.observe(Event::StepSkipped { step });
+        }
         self.leave_step(routine, Value::Null);
     }
 

@@ -1,0 +1,125 @@
+//! What somebody who watches a run sees of it: its steps, blocks and expressions as the engine goes through them. Who
+//! watches cannot act on the run, and is not part of its state.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use super::Loaded;
+use super::failure::Failure;
+use super::machine::Machine;
+use super::state::{Outcome, RoutineId};
+use crate::program::{BlockId, StepId};
+use crate::source::Range;
+use crate::value::{Timestamp, Value};
+
+/// Given to an instance by its host, for coverage and timelines.
+pub trait Observer: Debug + Send + Sync {
+    fn saw(&self, moment: &Moment<'_>, event: Event<'_>);
+}
+
+/// When it happened, and in which run.
+#[derive(Debug)]
+pub struct Moment<'a> {
+    pub loaded: &'a Arc<Loaded>,
+    pub workflow_id: &'a str,
+    pub run_id: &'a str,
+    pub now: Timestamp,
+    pub is_replaying: bool,
+}
+
+/// Routines run at the same time; a step's beginning and its end are in the same one.
+#[derive(Debug, Clone, Copy)]
+pub enum Event<'a> {
+    StepBegan {
+        routine: RoutineId,
+        step: StepId,
+    },
+    /// Its `when` did not hold.
+    StepSkipped {
+        step: StepId,
+    },
+    StepEnded {
+        routine: RoutineId,
+        step: StepId,
+        end: End<'a>,
+    },
+    /// Control is in the block: a case, a `catch`, a loop's body once more. An empty block is entered too.
+    BlockEntered {
+        block: BlockId,
+    },
+    /// A loop ended without a single turn.
+    BodyLeftOut {
+        step: StepId,
+    },
+    /// The branch of this index ended first, and so decided its `race`.
+    RaceWon {
+        step: StepId,
+        branch: u32,
+    },
+    Evaluated {
+        range: Range,
+        found: Found,
+    },
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy)]
+pub enum End<'a> {
+    Value(&'a Value),
+    Failed(&'a Failure),
+    /// By `return`, `break`, `continue` or `continue_as_new`.
+    Left,
+}
+
+/// What an expression came to; conditions are true or false.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    True,
+    False,
+    Other,
+    Failed,
+}
+
+impl<'a> End<'a> {
+    pub(super) fn of(outcome: &'a Outcome) -> Self {
+        match outcome {
+            Outcome::Value(value) => End::Value(value),
+            Outcome::Failed(failure) => End::Failed(failure),
+            Outcome::Return(_) | Outcome::Break | Outcome::Continue | Outcome::ContinueAsNew(_) => {
+                End::Left
+            }
+        }
+    }
+}
+
+impl Found {
+    pub(super) fn of<E>(result: &Result<Value, E>) -> Self {
+        match result {
+            Ok(Value::Bool(true)) => Found::True,
+            Ok(Value::Bool(false)) => Found::False,
+            Ok(_) => Found::Other,
+            Err(_) => Found::Failed,
+        }
+    }
+}
+
+/// An observer beside the program that the instance is bound to.
+#[derive(Clone, Copy)]
+pub struct Sight<'a> {
+    pub observer: &'a dyn Observer,
+    pub loaded: &'a Arc<Loaded>,
+}
+
+impl Machine<'_> {
+    pub fn observe(&self, event: Event<'_>) {
+        let Some(sight) = self.sight else { return };
+        let moment = Moment {
+            loaded: sight.loaded,
+            workflow_id: &self.run.info.workflow_id,
+            run_id: &self.run.info.run_id,
+            now: self.clock.now,
+            is_replaying: self.clock.is_replaying,
+        };
+        sight.observer.saw(&moment, event);
+    }
+}
