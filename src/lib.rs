@@ -8,6 +8,7 @@ pub mod cli;
 #[cfg(feature = "cluster")]
 pub mod client;
 pub mod compile;
+pub mod coverage;
 pub mod definition;
 pub mod diagnostic;
 pub mod difference;
@@ -25,6 +26,7 @@ pub mod schema;
 pub mod source;
 #[cfg(feature = "cluster")]
 pub mod telemetry;
+pub mod timeline;
 pub mod value;
 mod wire;
 #[cfg(feature = "cluster")]

@@ -2,6 +2,9 @@
 //! virtual time, and the expected timeline. Every activation is also made on an instance restored from bytes, and the
 //! whole run once more as a replay: all must give the same commands.
 
+#[path = "engine/coverage.rs"]
+mod coverage;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,6 +13,7 @@ use std::sync::Arc;
 use segno::engine::command::{Command, CommandKind};
 use segno::engine::failure::Failure;
 use segno::engine::job::{Activation, EncodedBundle, Initialize, Job, Resolution, Update};
+use segno::engine::observe::Observer;
 use segno::engine::{Instance, Loaded, Programs, RESOLVE_DEFINITION, STATE_HEADER};
 use segno::load;
 use segno::value::{Duration, Payload, Timestamp, Value, from_json, to_json_string};
@@ -59,7 +63,11 @@ impl Host {
     fn new(folder: &Path) -> Self {
         let read =
             |name: &str| std::fs::read_to_string(folder.join(name)).expect("the fixture is there");
-        let script: Json = serde_yaml::from_str(&read("script.yaml")).expect("a script is YAML");
+        Host::of(loaded(&read("definition.yaml")), &read("script.yaml"))
+    }
+
+    fn of(loaded: Arc<Loaded>, script: &str) -> Self {
+        let script: Json = serde_yaml::from_str(script).expect("a script is YAML");
         let outcomes = script["outcomes"].as_object().cloned().unwrap_or_default();
         let list = |json: &Json| json.as_array().cloned().unwrap_or_default();
         let script = Script {
@@ -73,15 +81,9 @@ impl Host {
             input: script["input"].clone(),
             events: list(&script["events"]),
         };
-        let program = compile(&read("definition.yaml"));
-        let bundle = EncodedBundle {
-            version: String::new(),
-            digest: "digest".into(),
-            bytes: b"bundle".to_vec(),
-        };
         Host {
             script,
-            programs: OneProgram(Arc::new(Loaded { program, bundle })),
+            programs: OneProgram(loaded),
             instance: Instance::new(),
             now: 0,
             queue: BTreeMap::new(),
@@ -92,6 +94,11 @@ impl Host {
             timeline: String::new(),
             over: false,
         }
+    }
+
+    fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.instance.observed_by(observer);
+        self
     }
 
     fn run(mut self) -> String {
@@ -432,6 +439,16 @@ impl Host {
         };
         self.enqueue(0, job);
     }
+}
+
+fn loaded(text: &str) -> Arc<Loaded> {
+    let program = compile(text);
+    let bundle = EncodedBundle {
+        version: String::new(),
+        digest: "digest".into(),
+        bytes: b"bundle".to_vec(),
+    };
+    Arc::new(Loaded { program, bundle })
 }
 
 fn compile(text: &str) -> segno::program::Program {

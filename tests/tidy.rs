@@ -21,6 +21,8 @@ const TIERS: [&[&str]; 6] = [
     ],
     &["engine"],
     &[
+        "coverage",
+        "timeline",
         "activity",
         "payload",
         "wire",

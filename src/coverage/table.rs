@@ -1,0 +1,56 @@
+//! Coverage for people: a line for each file, and where its gaps are.
+
+use std::fmt::Write as _;
+
+use super::{Coverage, Share, Totals};
+
+const ALL: &str = "all";
+
+impl Coverage {
+    pub fn table(&self) -> String {
+        let width = self.files.keys().map(|path| path.chars().count()).max();
+        let width = width.unwrap_or_default().max(ALL.len());
+        let mut text = format!(
+            "{:width$}  {:>14}  {:>14}  {:>14}  lines with gaps\n",
+            "", "steps", "branches", "expressions"
+        );
+        for (path, file) in &self.files {
+            let gaps = stretches(&file.lines_with_gaps());
+            line(&mut text, width, path, file.totals(), &gaps);
+        }
+        line(&mut text, width, ALL, self.totals(), "");
+        text
+    }
+}
+
+fn line(text: &mut String, width: usize, name: &str, totals: Totals, gaps: &str) {
+    let (steps, branches) = (share(totals.steps), share(totals.branches));
+    let line = format!(
+        "{name:width$}  {steps:>14}  {branches:>14}  {:>14}  {gaps}",
+        share(totals.expressions)
+    );
+    let _ = writeln!(text, "{}", line.trim_end());
+}
+
+fn share(share: Share) -> String {
+    match share.all {
+        0 => "none".to_owned(),
+        all => format!("{}/{all} {:>5.1}%", share.covered, share.percent()),
+    }
+}
+
+/// `3, 5-7`: lines that follow each other as one stretch.
+fn stretches(lines: &[u32]) -> String {
+    let mut found: Vec<(u32, u32)> = Vec::new();
+    for line in lines {
+        match found.last_mut() {
+            Some((_, last)) if *last + 1 == *line => *last = *line,
+            _ => found.push((*line, *line)),
+        }
+    }
+    let text = |(first, last): &(u32, u32)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    };
+    found.iter().map(text).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,154 @@
+//! The steps of a run in the order in which they began, with their lines, times and ends: for failing tests, and live.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::engine::observe::{End, Event, Moment, Observer};
+use crate::program::{Program, StepId};
+use crate::value::{Timestamp, to_json_string};
+
+/// A result longer than this is cut in a timeline.
+const RESULT_CHARS_MAX: usize = 60;
+
+/// Collects the steps of the runs that it watches. What a replay does again is not taken twice.
+#[derive(Debug, Default)]
+pub struct Timeline {
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    entries: Vec<Entry>,
+    /// By run, routine and step: the entry that has not ended.
+    open: BTreeMap<(String, u32, u32), usize>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    pub began: Timestamp,
+    pub workflow_id: String,
+    /// `file:line`.
+    pub place: String,
+    /// The step's id, or the line that it begins in.
+    pub step: String,
+    /// When it ended and how; `None`: it has not.
+    pub ended: Option<(Timestamp, String)>,
+}
+
+impl Timeline {
+    pub fn new() -> Self {
+        Timeline::default()
+    }
+
+    pub fn entries(&self) -> Vec<Entry> {
+        self.seen().entries.clone()
+    }
+
+    /// One line a step; times are counted from `start`.
+    pub fn text(&self, start: Timestamp) -> String {
+        let seen = self.seen();
+        let width = |text: fn(&Entry) -> &str| {
+            let lengths = seen.entries.iter().map(|e| text(e).chars().count());
+            lengths.max().unwrap_or_default()
+        };
+        let (places, steps) = (width(|e| &e.place), width(|e| &e.step));
+        let after = |at: Timestamp| {
+            let length = at.since(start).unwrap_or_default();
+            length.to_string()
+        };
+        let mut text = String::new();
+        for entry in &seen.entries {
+            let end = match &entry.ended {
+                None => "has not ended".to_owned(),
+                Some((at, how)) if *at == entry.began => how.clone(),
+                Some((at, how)) => format!("{how} (at {})", after(*at)),
+            };
+            let _ = writeln!(
+                text,
+                "{:>8}  {:places$}  {:steps$}  {end}",
+                after(entry.began),
+                entry.place,
+                entry.step
+            );
+        }
+        text
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Timeline {
+    fn saw(&self, moment: &Moment<'_>, event: Event<'_>) {
+        if moment.is_replaying {
+            return;
+        }
+        let mut seen = self.seen();
+        match event {
+            Event::StepBegan { routine, step } => {
+                let entry = Entry {
+                    began: moment.now,
+                    workflow_id: moment.workflow_id.to_owned(),
+                    place: place(&moment.loaded.program, step),
+                    step: name(&moment.loaded.program, step),
+                    ended: None,
+                };
+                let index = seen.entries.len();
+                seen.entries.push(entry);
+                seen.open
+                    .insert((moment.run_id.to_owned(), routine, step.0), index);
+            }
+            Event::StepEnded { routine, step, end } => {
+                let key = (moment.run_id.to_owned(), routine, step.0);
+                if let Some(index) = seen.open.remove(&key)
+                    && let Some(entry) = seen.entries.get_mut(index)
+                {
+                    entry.ended = Some((moment.now, outcome(end)));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn place(program: &Program, step: StepId) -> String {
+    let range = program.ranges[step.0 as usize];
+    let file = program.sources.file(range.file);
+    format!("{}:{}", file.path, file.position(range.start).line)
+}
+
+fn name(program: &Program, step: StepId) -> String {
+    if let Some(id) = &program.step(step).id {
+        return id.to_string();
+    }
+    let range = program.ranges[step.0 as usize];
+    let rest = program
+        .sources
+        .file(range.file)
+        .text
+        .get(range.start as usize..);
+    let line = rest
+        .and_then(|rest| rest.lines().next())
+        .unwrap_or_default();
+    cut(line.trim_end())
+}
+
+fn outcome(end: End<'_>) -> String {
+    match end {
+        End::Value(value) => cut(&to_json_string(value).unwrap_or_else(|_| "a value".into())),
+        End::Failed(failure) => {
+            let root = failure.chain().last().unwrap_or(failure);
+            cut(&format!("failed: {}", root.message))
+        }
+        End::Left => "left".to_owned(),
+    }
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(RESULT_CHARS_MAX) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
