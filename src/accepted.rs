@@ -8,7 +8,7 @@ use std::fmt::Display;
 use crate::limits::{FAIRNESS_KEY_SIZE_BYTES_MAX, ID_SIZE_BYTES_MAX};
 use crate::value::{Duration, Value};
 
-pub use cron::{cron_schedule, word as cron_word, written_zone, zone};
+pub use cron::{cron_schedule, next_time as next_cron_time, word as cron_word, written_zone, zone};
 
 /// Temporal's levels of priority: 1 is the most urgent.
 const PRIORITY_KEYS: std::ops::RangeInclusive<i64> = 1..=5;

@@ -1,6 +1,7 @@
 //! The cluster's client: each operation typed, over Temporal's WorkflowService.
 
 mod activity;
+mod beginning;
 mod codec;
 mod connection;
 mod deployments;
@@ -11,6 +12,7 @@ mod json;
 mod message;
 mod namespace;
 mod outcome;
+mod pollers;
 mod schedule;
 mod start;
 mod timeline;
@@ -22,6 +24,7 @@ use temporalio_protos::temporal::api::common::v1::WorkflowExecution;
 use tonic::{Code, Request, Response, Status};
 
 pub use activity::{ActivityRef, HeartbeatAnswer};
+pub use beginning::{Beginning, local_activity};
 pub use codec::{CodecKind, CodecSettings, KeySource};
 pub use connection::{ConnectionSettings, ResolvedSettings, Source, default_identity};
 pub use deployments::{Ramping, RoutingForce, WorkerDeployment, WorkerVersion};
@@ -34,6 +37,7 @@ pub use namespace::{
     Archival, NamespaceDescription, NamespaceOptions, SearchAttributeType, SearchAttributes,
 };
 pub use outcome::{Ended, Outcome};
+pub use pollers::{Poller, announcing};
 pub use schedule::{
     Backfill, Calendar, Interval, OverlapPolicy, Schedule, ScheduleChange, ScheduleDescription,
     ScheduleError, ScheduleSpec, ScheduleSummary, TakenAction,
@@ -42,6 +46,7 @@ pub use start::{StartOptions, Started};
 pub use temporalio_protos::temporal::api::enums::v1::{
     WorkflowIdConflictPolicy, WorkflowIdReusePolicy,
 };
+pub use temporalio_protos::temporal::api::history::v1::History;
 pub use timeline::{Span, SpanState, duration_units, timeline};
 pub use update::{UpdateOptions, UpdateStage, UpdateStarted};
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-mod parse;
+pub(crate) mod parse;
 pub mod table;
 pub mod tables;
 

@@ -28,14 +28,17 @@ pub use calls::DEFINITION_HEADER;
 pub use carry::STATE_HEADER;
 use command::{ActivityTimeouts, Command, CommandKind, ScheduleLocalActivity, VersioningBehavior};
 use evaluate::one_value;
+pub use evaluate::split_mix;
 use failure::Failure;
 use job::{Activation, EncodedBundle, Initialize, Job, Resolution, Update};
 use machine::Machine;
 use observe::{Observer, Sight};
 use start::invalid_input;
-use state::{Clock, Ending, FunctionRef, Operation, OperationKind, Phase, RoutineKind, Run};
+use state::{
+    Clock, Ending, FunctionRef, Operation, OperationKind, Phase, Routine, RoutineKind, Run, Waiting,
+};
 
-use crate::program::Program;
+use crate::program::{Program, StepId};
 use crate::value::{Duration, Map, Payload, Value};
 
 /// The local activity whose marker binds a run to its bundle: its arguments are the workflow type and the digest, its
@@ -159,6 +162,24 @@ impl Instance {
     /// What its definition says, once it is known.
     pub fn versioning_behavior(&self) -> Option<VersioningBehavior> {
         self.loaded.as_ref()?.program.versioning_behavior
+    }
+
+    /// The steps that its routines wait at, in the order of the routines.
+    pub fn waits_at(&self) -> Vec<StepId> {
+        let (Some(run), Some(loaded)) = (&self.run, &self.loaded) else {
+            return Vec::new();
+        };
+        let waits = |routine: &&Routine| !matches!(routine.waiting, None | Some(Waiting::Branches));
+        let waiting = run.routines.values().filter(waits);
+        waiting
+            .filter_map(|routine| routine.step(&loaded.program))
+            .collect()
+    }
+
+    /// What the definition keeps in its `state`; `None` before its program is known.
+    pub fn state(&self) -> Option<Value> {
+        self.loaded.as_ref()?;
+        Some(self.run.as_deref()?.state.clone())
     }
 
     /// The run's state as bytes, to be continued by [`Instance::restore`]; `None` before its program is known.
@@ -288,10 +309,7 @@ impl Instance {
             },
             ..ScheduleLocalActivity::default()
         };
-        commands.push(Command {
-            kind: CommandKind::ScheduleLocalActivity(Box::new(schedule)),
-            summary: None,
-        });
+        commands.push(CommandKind::ScheduleLocalActivity(Box::new(schedule)).into());
         self.run = Some(Box::new(run));
         Ok(())
     }
@@ -381,17 +399,11 @@ impl Instance {
                         protocol_instance_id,
                         failure,
                     };
-                    commands.push(Command {
-                        kind,
-                        summary: None,
-                    });
+                    commands.push(kind.into());
                     return Ok(());
                 }
             };
-            commands.push(Command {
-                kind,
-                summary: None,
-            });
+            commands.push(kind.into());
         }
         run.early.push(job);
         Ok(())
@@ -422,10 +434,7 @@ fn is_binding(run: &Run, seq: u32) -> bool {
 fn too_early(id: String) -> Command {
     let message = "the run has not begun yet: its definition is not known so far; ask again";
     let result = Err(Failure::application("NotStarted", message));
-    Command {
-        kind: CommandKind::RespondToQuery { id, result },
-        summary: None,
-    }
+    CommandKind::RespondToQuery { id, result }.into()
 }
 
 impl Machine<'_> {

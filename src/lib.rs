@@ -18,14 +18,20 @@ pub mod limits;
 pub mod lint;
 pub mod load;
 #[cfg(feature = "cluster")]
+pub mod local;
+#[cfg(feature = "cluster")]
 pub mod payload;
 pub mod program;
 pub mod registry;
 pub mod report;
 pub mod schema;
+#[cfg(feature = "cluster")]
+pub mod simulator;
 pub mod source;
 #[cfg(feature = "cluster")]
 pub mod telemetry;
+#[cfg(feature = "cluster")]
+pub mod testing;
 pub mod timeline;
 pub mod value;
 mod wire;

@@ -294,6 +294,15 @@ fn key_of(from: &str, path: &str) -> Option<String> {
 /// What a function gives for each item, in the items' order, computed on all processors.
 pub fn in_parallel<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    in_threads(threads, items, f)
+}
+
+/// The same with so many threads.
+pub fn in_threads<T: Sync, R: Send>(
+    threads: usize,
+    items: &[T],
+    f: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
     if items.len() < 2 || threads < 2 {
         return items.iter().map(f).collect();
     }

@@ -1,5 +1,6 @@
 //! Where definitions come from: the newest of each workflow type, and each that has been handed to a run.
 
+pub mod check;
 #[cfg(feature = "cluster")]
 mod cluster;
 pub mod deploy;
@@ -10,12 +11,13 @@ mod objects;
 mod pack;
 mod store;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[cfg(feature = "cluster")]
 pub use cluster::{ClusterStore, REGISTRY, REGISTRY_DATA};
 pub use deployed::{Deployed, bundles, version};
-pub use folder::{Change, Folder, FolderError, Found, read_folder};
+pub use folder::{Change, Folder, FolderError, Found, read_folder, watch};
 #[cfg(feature = "cluster")]
 pub use objects::{OBJECT_STORE_POLL_INTERVAL, ObjectsStore};
 pub use pack::{differences, load};
@@ -41,4 +43,20 @@ pub trait Registry: Send + Sync {
 
     /// The workflow types that a run can be started with, in order.
     fn workflow_types(&self) -> Vec<String>;
+}
+
+/// Definitions that stay as they are, by workflow type.
+impl Registry for BTreeMap<String, Entry> {
+    fn for_new_run(&self, workflow_type: &str, _: &str) -> Option<Entry> {
+        self.get(workflow_type).cloned()
+    }
+
+    fn by_digest(&self, digest: &str) -> Option<Entry> {
+        let found = self.values().find(|entry| entry.bundle.digest == digest);
+        found.cloned()
+    }
+
+    fn workflow_types(&self) -> Vec<String> {
+        self.keys().cloned().collect()
+    }
 }

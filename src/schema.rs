@@ -3,5 +3,5 @@
 mod json;
 mod markdown;
 
-pub use json::schema;
+pub use json::{schema, test_schema};
 pub use markdown::{action_section, choices_table, fields_table, rules};

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::engine::observe::{End, Event, Moment, Observer};
-use crate::program::{Program, StepId};
+use crate::expression::Code;
+use crate::program::{Action, Program, StepId};
 use crate::value::{Timestamp, to_json_string};
 
 /// A result longer than this is cut in a timeline.
 const RESULT_CHARS_MAX: usize = 60;
+const TIME_WIDTH_MIN: usize = 8;
 
 /// Collects the steps of the runs that it watches. What a replay does again is not taken twice.
 #[derive(Debug, Default)]
@@ -32,6 +35,8 @@ pub struct Entry {
     pub place: String,
     /// The step's id, or the line that it begins in.
     pub step: String,
+    /// The type of the activity or child, or `SERVICE/OPERATION`, where no expression chooses it.
+    pub calls: Option<String>,
     /// When it ended and how; `None`: it has not.
     pub ended: Option<(Timestamp, String)>,
 }
@@ -47,18 +52,32 @@ impl Timeline {
 
     /// One line a step; times are counted from `start`.
     pub fn text(&self, start: Timestamp) -> String {
-        let seen = self.seen();
+        self.text_within(Path::new(""), start)
+    }
+
+    /// The same, with places as they are from within a folder.
+    pub fn text_within(&self, folder: &Path, start: Timestamp) -> String {
+        let mut entries = self.entries();
+        for entry in &mut entries {
+            // Both may begin with `./`, which is no part of them.
+            let plain = |path: &Path| path.strip_prefix(".").unwrap_or(path).to_owned();
+            let place = plain(Path::new(&entry.place));
+            let place = place.strip_prefix(plain(folder)).unwrap_or(&place);
+            entry.place = place.display().to_string();
+        }
         let width = |text: fn(&Entry) -> &str| {
-            let lengths = seen.entries.iter().map(|e| text(e).chars().count());
+            let lengths = entries.iter().map(|e| text(e).chars().count());
             lengths.max().unwrap_or_default()
         };
         let (places, steps) = (width(|e| &e.place), width(|e| &e.step));
         let after = |at: Timestamp| {
             let length = at.since(start).unwrap_or_default();
-            length.to_string()
+            length.words()
         };
+        let began = entries.iter().map(|entry| after(entry.began).len());
+        let began = began.max().unwrap_or_default().max(TIME_WIDTH_MIN);
         let mut text = String::new();
-        for entry in &seen.entries {
+        for entry in &entries {
             let end = match &entry.ended {
                 None => "has not ended".to_owned(),
                 Some((at, how)) if *at == entry.began => how.clone(),
@@ -66,7 +85,7 @@ impl Timeline {
             };
             let _ = writeln!(
                 text,
-                "{:>8}  {:places$}  {:steps$}  {end}",
+                "{:>began$}  {:places$}  {:steps$}  {end}",
                 after(entry.began),
                 entry.place,
                 entry.step
@@ -93,6 +112,7 @@ impl Observer for Timeline {
                     workflow_id: moment.workflow_id.to_owned(),
                     place: place(&moment.loaded.program, step),
                     step: name(&moment.loaded.program, step),
+                    calls: calls(&moment.loaded.program.step(step).action),
                     ended: None,
                 };
                 let index = seen.entries.len();
@@ -133,6 +153,19 @@ fn name(program: &Program, step: StepId) -> String {
         .and_then(|rest| rest.lines().next())
         .unwrap_or_default();
     cut(line.trim_end())
+}
+
+fn calls(action: &Action) -> Option<String> {
+    let text = |code: &Code| code.constant()?.as_str().map(str::to_owned);
+    match action {
+        Action::Activity(activity) => text(&activity.activity),
+        Action::Child(child) => text(&child.child),
+        Action::Nexus(nexus) => {
+            let names = text(&nexus.service).zip(text(&nexus.operation));
+            names.map(|(service, operation)| format!("{service}/{operation}"))
+        }
+        _ => None,
+    }
 }
 
 fn outcome(end: End<'_>) -> String {

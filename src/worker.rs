@@ -1,6 +1,6 @@
 //! The generic worker: runs any workflow type that its registry has a definition of, on Temporal's core.
 
-mod activation;
+pub(crate) mod activation;
 mod activities;
 mod completion;
 mod failures;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::activity::Activity;
 use crate::client::{ClientError, ResolvedSettings};
+use crate::engine::Programs;
 use crate::payload::Codec;
 use crate::registry::Registry;
 use crate::telemetry::{self, Metrics, TelemetryError, Tracer};
@@ -25,11 +26,13 @@ pub use options::{
     Deployment, Pollers, RESOURCE_BASED_SLOTS_DEFAULT, SLOTS_DEFAULT, SlotCounts, Slots,
     WorkerOptions,
 };
-pub use replay::replay;
+pub use programs::ProgramCache;
+pub use replay::{Divergence, NoReplay, Place, Replay, Replayed, RunName, Side};
+pub(crate) use workflows::panic_text;
 
 use activities::Activities;
 use options::core_config;
-use programs::ProgramCache;
+use replay::Watch;
 
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
@@ -51,7 +54,9 @@ struct Host {
     namespace: String,
     task_queue: String,
     registry: Arc<dyn Registry>,
-    programs: ProgramCache,
+    programs: Box<dyn Programs + Send + Sync>,
+    /// Of a replay.
+    watch: Option<Watch>,
     codec: Codec,
     tracer: Tracer,
     /// Whether workers have versions.
@@ -70,7 +75,9 @@ pub async fn run(
     let connection = settings
         .connect(runtime.telemetry().get_temporal_metric_meter())
         .await?;
-    let config = core_config(&settings.namespace, &options).map_err(WorkerError::Options)?;
+    let identity = &settings.options.identity;
+    let config =
+        core_config(&settings.namespace, identity, &options).map_err(WorkerError::Options)?;
     let core =
         init_worker(&runtime, config, connection).map_err(|e| WorkerError::Begin(e.to_string()))?;
     core.validate()
@@ -80,7 +87,8 @@ pub async fn run(
         core,
         namespace: settings.namespace.clone(),
         task_queue: options.task_queue.clone(),
-        programs: ProgramCache::new(registry.clone()),
+        programs: Box::new(ProgramCache::new(registry.clone())),
+        watch: None,
         registry,
         codec: settings.codec.clone(),
         tracer: Tracer::from_environment()?,

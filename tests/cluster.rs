@@ -10,6 +10,8 @@ mod codec_server;
 mod codecs;
 #[path = "cluster/connections.rs"]
 mod connections;
+#[path = "cluster/deploy_checks.rs"]
+mod deploy_checks;
 #[path = "cluster/deployments.rs"]
 mod deployments;
 #[path = "cluster/examples.rs"]
@@ -30,6 +32,8 @@ mod places;
 mod processes;
 #[path = "cluster/registry_crashes.rs"]
 mod registry_crashes;
+#[path = "cluster/replays.rs"]
+mod replays;
 #[path = "cluster/restarts.rs"]
 mod restarts;
 #[path = "cluster/scenarios.rs"]

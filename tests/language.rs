@@ -31,6 +31,30 @@ fn the_json_schema_is_up_to_date() {
 }
 
 #[test]
+fn the_json_schema_of_tests_is_up_to_date_and_takes_the_examples() {
+    let schema = schema::test_schema();
+    up_to_date("schemas/segno.test.schema.json", &format!("{schema:#}\n"));
+    let validator = jsonschema::draft202012::new(&schema).expect("a valid schema");
+    let mut count = 0;
+    for entry in std::fs::read_dir(root().join("workflows")).expect("the examples") {
+        let path = entry.expect("an entry").path();
+        if !path.to_string_lossy().ends_with(".test.yaml") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).expect("a file");
+        let (nodes, _) = segno::yaml::read(segno::source::FileId(0), &text);
+        for node in &nodes {
+            let json = segno::value::to_json(&node.to_value()).expect("JSON");
+            let errors = validator.iter_errors(&json).map(|e| e.to_string());
+            let errors: Vec<_> = errors.collect();
+            assert!(errors.is_empty(), "{}: {errors:#?}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count > 10, "only {count} tests were found");
+}
+
+#[test]
 fn the_page_of_lint_rules_is_up_to_date() {
     up_to_date("docs/rules.md", &schema::rules());
 }
@@ -38,7 +62,10 @@ fn the_page_of_lint_rules_is_up_to_date() {
 /// Between `<!-- table: NAME -->` and `<!-- end -->` stands what the tables say.
 #[test]
 fn the_tables_in_the_reference_are_up_to_date() {
-    let mut pages = vec![root().join("docs/language.md")];
+    let mut pages = vec![
+        root().join("docs/language.md"),
+        root().join("docs/testing.md"),
+    ];
     let steps = std::fs::read_dir(root().join("docs/steps")).expect("the pages of steps");
     pages.extend(steps.map(|entry| entry.expect("a page").path()));
     for page in pages {
@@ -129,6 +156,13 @@ fn table(name: &str) -> String {
         "child options" => tables::CHILD_OPTIONS.iter().collect(),
         "retry policy" => tables::RETRY_POLICY.fields().collect(),
         "priority" => tables::PRIORITY.fields().collect(),
+        "test" => tables::TEST.fields().take(4).collect(),
+        "test case" => tables::TEST_CASE.fields().collect(),
+        "outcome" => tables::OUTCOME.fields().collect(),
+        "mocked failure" => tables::MOCKED_FAILURE.fields().collect(),
+        "test action" => tables::TEST_ACTION.fields().collect(),
+        "expectation" => tables::EXPECTATION.fields().collect(),
+        "expected failure" => tables::EXPECTED_FAILURE.fields().collect(),
         other => panic!("no table {other}"),
     };
     schema::fields_table(fields.into_iter())

@@ -6,6 +6,8 @@
 
 #[path = "steps/case.rs"]
 mod case;
+#[path = "steps/compare.rs"]
+mod compare;
 #[path = "steps/drive.rs"]
 mod drive;
 #[path = "steps/follow.rs"]

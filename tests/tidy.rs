@@ -32,6 +32,9 @@ const TIERS: [&[&str]; 6] = [
         "client",
         "registry",
         "worker",
+        "simulator",
+        "testing",
+        "local",
     ],
     &["report", "cli"],
 ];
@@ -49,7 +52,14 @@ const HOMES: [(&str, &[&str]); 18] = [
     ),
     (
         "temporalio_protos",
-        &["worker", "client", "payload", "registry"],
+        &[
+            "worker",
+            "client",
+            "payload",
+            "registry",
+            "simulator",
+            "testing",
+        ],
     ),
     ("opentelemetry_sdk", &["telemetry"]),
     ("opentelemetry_otlp", &["telemetry"]),
@@ -64,7 +74,7 @@ const HOMES: [(&str, &[&str]); 18] = [
     ("clap", &["cli", "client", "telemetry", "activity"]),
     ("comfy_table", &["cli"]),
     ("indicatif", &["cli"]),
-    ("postcard", &["engine"]),
+    ("postcard", &["engine", "local"]),
 ];
 
 const FILE_LINES_MAX: usize = 600;

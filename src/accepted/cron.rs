@@ -1,6 +1,10 @@
 //! Cron expressions as the server reads them: five fields, a time zone before them, or a word for them.
 
+mod next;
+
 use std::ops::RangeInclusive;
+
+pub use next::next_time;
 
 use super::text;
 use crate::value::{Duration, Value};

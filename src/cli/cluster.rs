@@ -16,11 +16,13 @@ mod namespace;
 mod query;
 mod replay;
 mod result;
+mod run;
 mod schedule;
 mod search_attribute;
 mod signal;
 mod start;
 mod store;
+mod test;
 mod tuning;
 mod update;
 mod values;
@@ -76,6 +78,10 @@ pub enum ClusterCommand {
     /// Look at worker deployments, and say which version gets workflow tasks
     #[command(subcommand)]
     WorkerDeployment(worker_deployment::DeploymentCommand),
+    /// Run a definition in this process, durably, without a server
+    Run(Box<run::RunArgs>),
+    /// Run the tests of definitions, *.test.yaml, in a simulation: no server, no waiting
+    Test(test::TestArgs),
     /// Check that recorded histories replay with this version
     Replay(replay::ReplayArgs),
     /// Serve the payload codecs to Temporal's UI, or decode and encode payloads
@@ -112,6 +118,8 @@ impl ClusterCommand {
             ClusterCommand::WorkerDeployment(command) => {
                 block_on(worker_deployment::run(command, output))
             }
+            ClusterCommand::Run(args) => block_on_all(run::run(*args, output)),
+            ClusterCommand::Test(args) => test::run(&args, output),
             ClusterCommand::Replay(args) => block_on_all(replay::run(args, output)),
             ClusterCommand::Codec(command) => block_on_all(codec::run(command, output)),
             ClusterCommand::Schedule(args) => block_on(schedule::run(args, output)),

@@ -1,5 +1,7 @@
 //! `segno lint`: everything that can be known to be wrong before a run.
 
+mod test_files;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -25,7 +27,7 @@ const STDIN: &str = "<stdin>";
 #[derive(Debug, Args)]
 pub struct Lint {
     /// Definitions, or folders of them; `-` is standard input. In a folder all *.yaml and *.yml files that hold a
-    /// definition are taken, but for *.test.yaml
+    /// definition are taken, and their tests, *.test.yaml
     #[arg(default_value = ".")]
     paths: Vec<PathBuf>,
     /// Exit code 1 also where there are warnings only
@@ -37,12 +39,17 @@ impl Lint {
     pub fn run(self, output: Output) -> Result<End, CliError> {
         let files = Files::find(&self.paths)?;
         let mut loaded = Loaded::default();
-        let Files { root, unread } = files;
-        let count = unread.len();
+        let Files {
+            root,
+            unread,
+            tests,
+        } = files;
+        let count = unread.len() + tests.len();
         loaded.add(unread);
         let asked = loaded.files.len();
         loaded.complete(&mut |key| fetch(&root, key));
-        let diagnostics = check(&loaded, asked);
+        let mut diagnostics = check(&loaded, asked);
+        diagnostics.extend(test_files::check(&tests, &mut loaded.sources)?);
         let report = Report::new(&loaded.sources, diagnostics, count);
         print(&report, output.format)?;
         let failed =
@@ -140,11 +147,24 @@ struct Files {
     /// The folder that `use` may not leave.
     root: PathBuf,
     unread: Vec<Unread>,
+    tests: Vec<Test>,
+}
+
+/// A test file.
+#[cfg_attr(
+    not(feature = "cluster"),
+    expect(dead_code, reason = "a build that cannot run tests finds none")
+)]
+struct Test {
+    path: PathBuf,
+    /// Whose definitions it tests.
+    folder: PathBuf,
 }
 
 impl Files {
     fn find(paths: &[PathBuf]) -> Result<Files, CliError> {
         let mut found = Vec::new();
+        let mut tests = Vec::new();
         for path in paths {
             if path.as_os_str() == "-" {
                 found.push((PathBuf::from(STDIN), true));
@@ -152,6 +172,18 @@ impl Files {
                 let start = found.len();
                 walk(path, &mut found)?;
                 found[start..].sort();
+                for (file, _) in found.extract_if(start.., |(file, _)| test_files::is_test(file)) {
+                    tests.push(Test {
+                        path: file,
+                        folder: path.clone(),
+                    });
+                }
+            } else if test_files::is_test(path) {
+                let folder = path.parent().filter(|folder| *folder != Path::new(""));
+                tests.push(Test {
+                    path: path.clone(),
+                    folder: folder.unwrap_or(Path::new(".")).to_owned(),
+                });
             } else {
                 found.push((path.clone(), true));
             }
@@ -170,7 +202,7 @@ impl Files {
                 });
             }
         }
-        if unread.is_empty() {
+        if unread.is_empty() && tests.is_empty() {
             let paths: Vec<_> = paths
                 .iter()
                 .map(|path| path.display().to_string())
@@ -180,7 +212,11 @@ impl Files {
                     .help("a definition is a *.yaml or *.yml file with `segno: 1` in it"),
             );
         }
-        Ok(Files { root, unread })
+        Ok(Files {
+            root,
+            unread,
+            tests,
+        })
     }
 }
 
@@ -200,10 +236,7 @@ fn walk(folder: &Path, found: &mut Vec<(PathBuf, bool)>) -> Result<(), CliError>
         if kind.is_dir() && !name.starts_with('.') {
             walk(&path, found)?;
         }
-        let stem = name
-            .strip_suffix(".yaml")
-            .or_else(|| name.strip_suffix(".yml"));
-        let is_wanted = stem.is_some_and(|stem| !stem.ends_with(".test"));
+        let is_wanted = name.ends_with(".yaml") || name.ends_with(".yml");
         if is_wanted && !kind.is_dir() && path.is_file() {
             found.push((path, false));
         }

@@ -5,11 +5,18 @@ use crate::schema;
 
 /// Print the JSON Schema of the language, with which editors complete and check definitions
 #[derive(Debug, clap::Args)]
-pub struct Schema;
+pub struct Schema {
+    /// That of test files, *.test.yaml
+    #[arg(long)]
+    tests: bool,
+}
 
 impl Schema {
     pub fn run(self, output: Output) -> Result<End, CliError> {
-        output.json(&schema::schema())?;
+        output.json(&match self.tests {
+            true => schema::test_schema(),
+            false => schema::schema(),
+        })?;
         Ok(End::Done)
     }
 }

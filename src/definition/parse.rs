@@ -1,7 +1,7 @@
 //! A YAML tree to a definition: everything that is wrong is reported, and what can be read is read.
 
 mod actions;
-mod fields;
+pub(crate) mod fields;
 mod options;
 mod request;
 mod step;
@@ -24,9 +24,7 @@ pub enum Document {
 /// Where there are errors the tree holds what could be read, with harmless values in the place of the rest; nothing at
 /// all only for what is no definition.
 pub fn parse(document: &Node) -> (Option<Document>, Vec<Diagnostic>) {
-    let mut parser = Parser {
-        diagnostics: Vec::new(),
-    };
+    let mut parser = Parser::default();
     if !matches!(document.data, Data::Mapping(_)) {
         let error = Diagnostic::error(
             "not-a-definition",
@@ -58,12 +56,14 @@ fn is_library(document: &Node) -> bool {
     has(&tables::LIBRARY, &["segno", "description"]) && !has(&tables::DEFINITION, &common)
 }
 
-struct Parser {
-    diagnostics: Vec<Diagnostic>,
+/// Reads mappings by their tables; other kinds of file than definitions are read by it too.
+#[derive(Default)]
+pub(crate) struct Parser {
+    pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
 impl Parser {
-    fn report(&mut self, diagnostic: Diagnostic) {
+    pub(crate) fn report(&mut self, diagnostic: Diagnostic) {
         if !self.is_full() {
             self.diagnostics.push(diagnostic);
         }

@@ -127,7 +127,7 @@ impl Shape {
     }
 }
 
-pub(super) const fn field(name: &'static str, shape: Shape, meaning: &'static str) -> Field {
+pub(crate) const fn field(name: &'static str, shape: Shape, meaning: &'static str) -> Field {
     Field {
         name,
         meaning,
@@ -138,18 +138,18 @@ pub(super) const fn field(name: &'static str, shape: Shape, meaning: &'static st
 }
 
 impl Field {
-    pub(super) const fn required(self) -> Field {
+    pub(crate) const fn required(self) -> Field {
         Field {
             required: true,
             ..self
         }
     }
 
-    pub(super) const fn default(self, default: &'static str) -> Field {
+    pub(crate) const fn default(self, default: &'static str) -> Field {
         Field { default, ..self }
     }
 }
 
-pub(super) const fn choice(name: &'static str, meaning: &'static str) -> Choice {
+pub(crate) const fn choice(name: &'static str, meaning: &'static str) -> Choice {
     Choice { name, meaning }
 }

@@ -7,6 +7,7 @@ mod http;
 mod options;
 mod step_options;
 mod steps;
+mod test;
 mod top;
 
 pub use callback::CALLBACK;
@@ -16,6 +17,9 @@ pub use http::{HTTP, HTTP_BASIC_AUTH, HTTP_POLL, HTTP_SECRETS};
 pub use options::{ACTIVITY_OPTIONS, CHILD_OPTIONS, LOCAL, PRIORITY, RETRY_POLICY, START};
 pub use step_options::CATCH;
 pub use steps::{ACTIONS, COMMON, STARTED};
+pub use test::{
+    EXPECTATION, EXPECTED_FAILURE, HEARTBEAT, MOCKED_FAILURE, OUTCOME, TEST, TEST_ACTION, TEST_CASE,
+};
 pub use top::{BLOCK, CONTRACT, DEFAULTS, DEFINITION, LIBRARY, QUERY, SIGNAL, UPDATE};
 
 use super::table::Action;

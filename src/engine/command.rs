@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::failure::Failure;
+use crate::program::StepId;
 use crate::value::{Duration, Payload, Timestamp};
 
 /// A command, and what Temporal's UI shows of the step behind it.
@@ -11,6 +12,18 @@ pub struct Command {
     pub kind: CommandKind,
     /// At most [`crate::limits::SUMMARY_SIZE_BYTES_MAX`].
     pub summary: Option<String>,
+    /// The step that the routine was at.
+    pub step: Option<StepId>,
+}
+
+impl From<CommandKind> for Command {
+    fn from(kind: CommandKind) -> Self {
+        Command {
+            kind,
+            summary: None,
+            step: None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -180,13 +180,17 @@ impl Failure {
         Failure::new(message, info)
     }
 
-    /// A mistake of the definition: it does not heal by itself, so nothing retries it.
-    pub fn definition(message: impl Into<String>) -> Self {
-        let mut failure = Failure::application(DEFINITION_ERROR, message);
-        if let FailureInfo::Application { non_retryable, .. } = &mut failure.info {
+    /// No policy retries it.
+    pub fn non_retryable(mut self) -> Self {
+        if let FailureInfo::Application { non_retryable, .. } = &mut self.info {
             *non_retryable = true;
         }
-        failure
+        self
+    }
+
+    /// A mistake of the definition: it does not heal by itself, so nothing retries it.
+    pub fn definition(message: impl Into<String>) -> Self {
+        Failure::application(DEFINITION_ERROR, message).non_retryable()
     }
 
     pub fn cancelled(message: impl Into<String>) -> Self {

@@ -36,7 +36,7 @@ impl StartDefaults {
         now: Timestamp,
         random_seed: u64,
     ) -> Result<StartDefaults, Failure> {
-        if let Some(failure) = invalid_input(program, &one_value(arguments.clone())) {
+        if let Some(failure) = refused(program, arguments.clone()) {
             return Err(failure);
         }
         let mut run = Run::new(Initialize {
@@ -52,6 +52,11 @@ impl StartDefaults {
         let mut commands = Vec::new();
         Machine::new(&mut run, program, &[], &clock, &mut commands).start_defaults()
     }
+}
+
+/// How the arguments of a start break the schema of its workflow.
+pub fn refused(program: &Program, arguments: Vec<Value>) -> Option<Failure> {
+    invalid_input(program, &one_value(arguments))
 }
 
 /// How an input breaks the schema of its workflow.

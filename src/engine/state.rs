@@ -7,7 +7,7 @@ use super::command::{ChildCancellationType, ContinueAsNew, ScheduleLocalActivity
 use super::failure::Failure;
 use super::job::{Initialize, Job, Resolution};
 use super::pending::Pending;
-use crate::program::{BlockId, StepId};
+use crate::program::{BlockId, Program, StepId};
 use crate::value::{Duration, Map, Payload, Timestamp, Value};
 
 /// Routines are numbered in the order of their creation, which is the order in which they run.
@@ -375,6 +375,16 @@ impl Routine {
             resume: None,
             cancel_pending: None,
         }
+    }
+
+    /// The innermost step that it is at.
+    pub fn step(&self, program: &Program) -> Option<StepId> {
+        let blocks = self.frames.iter().rev();
+        let mut at = blocks.filter_map(|frame| match frame {
+            Frame::Block { block, next, .. } => program.block(*block).get(*next as usize).copied(),
+            _ => None,
+        });
+        at.next()
     }
 
     pub fn cancel_later(&mut self, from: usize) {

@@ -146,7 +146,8 @@ impl Registry for Folder {
     }
 }
 
-fn watch(
+/// Says when something in the folder has changed, as long as the watcher is kept.
+pub fn watch(
     root: &Path,
     events: Sender<()>,
 ) -> Result<Debouncer<RecommendedWatcher, RecommendedCache>, FolderError> {

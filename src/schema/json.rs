@@ -30,28 +30,7 @@ pub fn schema() -> Value {
         "steps",
         json!({ "type": "array", "items": { "$ref": "#/$defs/step" } }),
     );
-    definitions.insert(
-        "expression",
-        json!({
-            "description": "An expression in CEL.",
-            "type": ["string", "boolean", "number"],
-        }),
-    );
-    definitions.insert(
-        "duration",
-        json!({
-            "description": "`10s`, `1h 30m`, `3d`, ISO 8601, or an expression in `${ }`.",
-            "type": "string",
-            "pattern": DURATION,
-        }),
-    );
-    definitions.insert("schema", json!({
-        "description": "A JSON Schema 2020-12; the name of a type alone is short for `{ type: … }`.",
-        "anyOf": [
-            { "type": ["object", "boolean", "null"] },
-            { "enum": ["array", "boolean", "integer", "null", "number", "object", "string"] },
-        ],
-    }));
+    definitions.common();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Segno workflow definition",
@@ -63,12 +42,51 @@ pub fn schema() -> Value {
     })
 }
 
+/// Of test files.
+pub fn test_schema() -> Value {
+    let mut definitions = Definitions::default();
+    let test = definitions.table(&tables::TEST);
+    definitions.common();
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Segno tests of a workflow definition",
+        "$ref": test["$ref"],
+        "$defs": definitions.sorted(),
+    })
+}
+
 #[derive(Default)]
 struct Definitions(Vec<(String, Value)>);
 
 impl Definitions {
     fn insert(&mut self, name: &str, schema: Value) {
         self.0.push((name.to_string(), schema));
+    }
+
+    /// What every kind of file has.
+    fn common(&mut self) {
+        self.insert(
+            "expression",
+            json!({
+                "description": "An expression in CEL.",
+                "type": ["string", "boolean", "number"],
+            }),
+        );
+        self.insert(
+            "duration",
+            json!({
+                "description": "`10s`, `1h 30m`, `3d`, ISO 8601, or an expression in `${ }`.",
+                "type": "string",
+                "pattern": DURATION,
+            }),
+        );
+        self.insert("schema", json!({
+        "description": "A JSON Schema 2020-12; the name of a type alone is short for `{ type: … }`.",
+        "anyOf": [
+            { "type": ["object", "boolean", "null"] },
+            { "enum": ["array", "boolean", "integer", "null", "number", "object", "string"] },
+        ],
+    }));
     }
 
     fn has(&self, name: &str) -> bool {

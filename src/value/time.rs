@@ -196,6 +196,10 @@ impl Duration {
         i128::from(self.seconds) * NANOS_PER_SECOND + i128::from(self.nanos)
     }
 
+    pub fn is_zero(self) -> bool {
+        self == Duration::ZERO
+    }
+
     pub fn is_negative(self) -> bool {
         self.seconds < 0 || self.nanos < 0
     }
@@ -223,6 +227,28 @@ impl fmt::Display for Duration {
 }
 
 impl Duration {
+    /// As an author would write it: `2d 3h`, `90.5s` as `1m 30.5s`.
+    pub fn words(self) -> String {
+        const UNITS: [(u64, &str); 3] = [(86_400, "d"), (3_600, "h"), (60, "m")];
+        let mut rest = self.seconds.unsigned_abs();
+        let mut words = Vec::new();
+        for (seconds, unit) in UNITS {
+            if rest >= seconds {
+                words.push(format!("{}{unit}", rest / seconds));
+                rest %= seconds;
+            }
+        }
+        if rest > 0 || self.nanos != 0 || words.is_empty() {
+            let seconds = Duration {
+                seconds: rest as i64,
+                nanos: self.nanos.abs(),
+            };
+            words.push(seconds.to_string());
+        }
+        let sign = if self.is_negative() { "-" } else { "" };
+        format!("{sign}{}", words.join(" "))
+    }
+
     /// Reads an author's duration: `10s`, `1h 30m`, `3d`, or ISO 8601 (`PT1H30M`). Days have 24 hours and weeks 7 days;
     /// months and years are refused, since their length depends on the calendar.
     pub fn parse(text: &str) -> Result<Self, String> {
@@ -248,6 +274,23 @@ impl Duration {
 #[cfg(test)]
 mod tests {
     use super::Duration;
+
+    #[test]
+    fn what_is_written_in_words_is_read_as_the_same() {
+        for (text, words) in [
+            ("0s", "0s"),
+            ("59.5s", "59.5s"),
+            ("60s", "1m"),
+            ("PT1H30M0.25S", "1h 30m 0.25s"),
+            ("360d", "360d"),
+            ("180000s", "2d 2h"),
+        ] {
+            let length = Duration::parse(text).unwrap();
+            assert_eq!(length.words(), words);
+            assert_eq!(Duration::parse(words), Ok(length));
+        }
+        assert_eq!(Duration::from_seconds(-90).words(), "-1m 30s");
+    }
 
     #[test]
     fn durations_are_read_in_both_forms() {

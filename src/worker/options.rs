@@ -13,7 +13,9 @@ use temporalio_sdk_core::{
     SlotKind, SlotSupplierOptions, TunerHolderOptions, WorkerConfig, WorkerVersioningStrategy,
 };
 
+use crate::client::announcing;
 use crate::engine::command::VersioningBehavior;
+use crate::limits::LANGUAGE_VERSION_MAX;
 
 /// Slots that each kind of task has if nobody says how many.
 pub const SLOTS_DEFAULT: usize = 100;
@@ -221,6 +223,7 @@ fn behavior_to_core(behavior: VersioningBehavior) -> CoreBehavior {
 
 pub(super) fn core_config(
     namespace: &str,
+    identity: &str,
     options: &WorkerOptions,
 ) -> Result<WorkerConfig, String> {
     let tuner = options.slots.to_core(options.max_cached_workflows > 0)?;
@@ -233,6 +236,7 @@ pub(super) fn core_config(
     };
     WorkerConfig::builder()
         .namespace(namespace)
+        .client_identity_override(announcing(identity, LANGUAGE_VERSION_MAX))
         .task_queue(options.task_queue.clone())
         .task_types(WorkerTaskTypes {
             enable_nexus: false,

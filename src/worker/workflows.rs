@@ -76,7 +76,12 @@ impl Host {
                     Err(failure) => failed(run_id, &failure.0),
                 }
             }
-            Err(error) => failed(run_id, &error.to_string()),
+            Err(error) => {
+                if let Some(watch) = &self.watch {
+                    watch.not_decoded(&error.to_string());
+                }
+                failed(run_id, &error.to_string())
+            }
         };
         if self.codec.encodes_common_attributes() {
             failures::encode_in_workflow_task(&mut completion);
@@ -108,16 +113,24 @@ impl Host {
             newest: &newest,
         };
         let activation = activation_from_proto(activation, &around);
+        let history_length = activation.history_length;
         let mut instance = instance.lock().unwrap_or_else(PoisonError::into_inner);
         let driven = catch_unwind(AssertUnwindSafe(|| {
-            instance.activate(activation, &self.programs)
+            if let Some(watch) = &self.watch {
+                watch.before(&mut instance, &*self.programs)?;
+            }
+            instance.activate(activation, &*self.programs)
         }));
-        let commands = driven.unwrap_or_else(|panic| {
+        let driven = driven.unwrap_or_else(|panic| {
             Err(TaskFailure(format!(
                 "the engine broke an invariant: {}",
                 panic_text(&*panic)
             )))
-        })?;
+        });
+        if let Some(watch) = &self.watch {
+            watch.after(history_length, &driven, &instance);
+        }
+        let commands = driven?;
         if !is_replaying {
             commands
                 .iter()
@@ -171,7 +184,7 @@ fn failed(run_id: String, message: &str) -> WorkflowActivationCompletion {
     }
 }
 
-pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_default()

@@ -300,7 +300,7 @@ fn replays(id: &str, sealed: &Sealed) {
     ] {
         let failed = with(&flags, &file);
         let text = format!("{}{}", failed.stdout, failed.stderr);
-        assert!(failed.code == 1 && text.contains(missing), "{failed:#?}");
+        assert!(failed.code == 2 && text.contains(missing), "{failed:#?}");
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use segno::catalog::{Applied, Change, Put};
-use segno::client::{Client, ConnectionSettings};
+use segno::client::{Client, ConnectionSettings, announcing};
 use segno::limits::{REGISTRY_CHANGES_PER_RUN_MAX, REGISTRY_RECORDS_MAX};
 use segno::registry::{ClusterStore, Store};
 
@@ -432,4 +432,48 @@ fn a_long_log_continues_as_new_and_loses_nothing() {
     ];
     let history = project.segno(&all).ok().json();
     assert_eq!(history.as_array().unwrap().len() as u64, changes);
+}
+
+#[test]
+fn a_worker_that_knows_an_older_language_than_a_definition_is_told() {
+    let project = Project::new();
+    let worker = project.worker();
+    let text = format!(
+        "# What it is for.\nsegno: 1\nworkflow: newer\nstart: {{ task_queue: {} }}\nsteps:\n  - return: 1\n",
+        worker.task_queue
+    );
+    fs::write(project.folder.path().join("newer.yaml"), text).unwrap();
+    // One that knows this language, and one that says nothing of it, are no reason.
+    until("the worker's poll", || {
+        let pollers = wait(poller("watcher").workflow_pollers(&worker.task_queue)).unwrap();
+        pollers.iter().find(|p| p.language == Some(1)).map(drop)
+    });
+    wait(poller("1@other").held_task(&worker.task_queue)).unwrap();
+    let dry = project.deploy(&["--dry-run"]).ok();
+    assert_eq!(dry.json()["changes"][0]["action"], "add");
+
+    let identity = announcing("2@older", 0);
+    wait(poller(&identity).held_task(&worker.task_queue)).unwrap();
+    let refused = project.deploy(&["--yes"]);
+    assert_eq!(refused.code, 1, "{refused:#?}");
+    for said in [
+        "newer.yaml:2:8: newer is written in version 1",
+        &format!("{identity:?}"),
+        &format!("{:?} knows up to 0", worker.task_queue),
+    ] {
+        assert!(refused.stderr.contains(said), "{said}: {refused:#?}");
+    }
+    let listed = project.segno(&["definitions", "list", "-o", "json"]).ok();
+    assert_eq!(listed.json()["definitions"], json!([]));
+}
+
+fn poller(identity: &str) -> Client {
+    let settings = ConnectionSettings {
+        address: Some(Cluster::get().address.clone()),
+        identity: Some(identity.to_owned()),
+        disable_config_env: true,
+        disable_config_file: true,
+        ..ConnectionSettings::default()
+    };
+    wait(Client::connect(&settings.resolve().unwrap())).unwrap()
 }

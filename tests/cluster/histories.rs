@@ -71,6 +71,37 @@ fn a_run_moves_with_all_that_it_is_in_the_middle_of() {
 }
 
 #[test]
+fn a_run_moves_with_every_kind_of_frame_and_value() {
+    let folder = tempfile::tempdir().unwrap();
+    write_both(folder.path(), "everything.yaml", "version: 1");
+    let worker = Worker::on(Cluster::with_short_histories(), folder.path(), &[]);
+    let runs =
+        ["histories-everything", "staying-everything"].map(|name| worker.launch(name, &json!({})));
+    for run in &runs {
+        run.signal("note", &json!("first"));
+        // It comes long before the step that takes it.
+        run.signal("late", &json!({ "kept": ["for", "long"] }));
+    }
+    // Both at the same time: neither may be over before it is told.
+    for run in &runs {
+        run.query_until("ticks", |ticks| ticks.as_i64() >= Some(10));
+        run.signal("note", &json!("second"));
+    }
+    let [(moved, moves), (stayed, stays)] = runs.each_ref().map(finish);
+    let sorted = |mut result: Value| {
+        // Their order is that of timers in different branches.
+        let notes = result["notes"].as_array_mut().unwrap();
+        notes.sort_by_key(Value::to_string);
+        result
+    };
+    let (moved, stayed) = (sorted(moved), sorted(stayed));
+    assert_eq!(moved, stayed);
+    let notes = json!(["as it was meant", "first", "second", "undone"]);
+    assert_eq!(moved["notes"], notes, "{moved:#}");
+    assert!(moves >= 4 && stays == 1, "{moves} and {stays} runs");
+}
+
+#[test]
 fn a_million_turns_keep_every_run_short() {
     let folder = tempfile::tempdir().unwrap();
     write_both(folder.path(), "million.yaml", "version: 1");

@@ -9,15 +9,7 @@ use temporalio_protos::temporal::api::history::v1::HistoryEvent;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use tokio::sync::{mpsc, watch};
 
-/// One run's history, as far as it has come.
-#[derive(Clone)]
-pub struct Followed {
-    pub workflow_id: String,
-    pub run_id: String,
-    /// The place of the parent's run among those followed.
-    pub parent: Option<usize>,
-    pub events: Vec<HistoryEvent>,
-}
+use super::text::Followed;
 
 /// All that is known of a workflow and of what it started.
 pub struct Follower {

@@ -14,12 +14,14 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
 use super::case::{self, Case};
+use super::compare::{difference, sorted};
 use super::drive::Driver;
-use super::follow::{Followed, Follower};
+use super::follow::Follower;
 use super::support::cluster::{Cluster, temporal};
+use super::support::golden;
 use super::support::run::Run;
 use super::support::{free_port, root, segno, until};
-use super::text;
+use super::text::{self, Followed};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -63,7 +65,11 @@ pub fn run_all(mode: Mode) {
         match ran {
             Err(error) => wrong.push(format!("{}: {error}", case.name)),
             Ok(ran) => {
-                wrong.extend(compare(mode, case, &ran.text));
+                let differs = compare(mode, case, &ran.text);
+                if mode == Mode::Plain && differs.is_none() && golden::is_wanted() {
+                    golden::record(&format!("steps/{}", case.name), ran.runs.iter().map(json));
+                }
+                wrong.extend(differs);
                 kills += ran.kills;
                 histories.extend(ran.runs);
             }
@@ -368,16 +374,6 @@ fn compare(mode: Mode, case: &Case, text: &str) -> Option<String> {
         let lines = expected.split_inclusive('\n').map(str::to_owned);
         expected = lines.map(without_attempt).collect();
     }
-    let sorted = |text: &str| {
-        let mut sections: Vec<String> = Vec::new();
-        for section in text.split("\n\n") {
-            let (title, lines) = section.split_once('\n').unwrap_or((section, ""));
-            let mut lines: Vec<&str> = lines.lines().collect();
-            lines.sort_unstable();
-            sections.push(format!("{title}\n{}", lines.join("\n")));
-        }
-        sections.join("\n\n")
-    };
     let (expected, text) = match is_unordered(mode, case) {
         true => (sorted(&expected), sorted(text)),
         false => (expected, text.to_owned()),
@@ -385,34 +381,9 @@ fn compare(mode: Mode, case: &Case, text: &str) -> Option<String> {
     (expected != text).then(|| format!("{}\n{}", case.name, difference(&expected, &text)))
 }
 
-/// The lines of both, with marks at those that only one has.
-fn difference(expected: &str, came: &str) -> String {
-    let (old, new): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), came.lines().collect());
-    let mut common = vec![vec![0; new.len() + 1]; old.len() + 1];
-    for i in (0..old.len()).rev() {
-        for j in (0..new.len()).rev() {
-            common[i][j] = match old[i] == new[j] {
-                true => common[i + 1][j + 1] + 1,
-                false => common[i + 1][j].max(common[i][j + 1]),
-            };
-        }
-    }
-    let (mut i, mut j) = (0, 0);
-    let mut text = String::new();
-    while i < old.len() || j < new.len() {
-        let (mark, line) = if i < old.len() && j < new.len() && old[i] == new[j] {
-            (i, j) = (i + 1, j + 1);
-            (' ', old[i - 1])
-        } else if j < new.len() && (i == old.len() || common[i][j + 1] >= common[i + 1][j]) {
-            j += 1;
-            ('+', new[j - 1])
-        } else {
-            i += 1;
-            ('-', old[i - 1])
-        };
-        text += &format!("{mark} {line}\n");
-    }
-    text
+fn json(run: &Followed) -> serde_json::Value {
+    let events = run.events.clone();
+    history_to_json(&History { events }).unwrap()
 }
 
 /// Replays histories by the command line, and says which do not fit.
@@ -421,12 +392,10 @@ fn replay(runs: &[Followed]) -> Vec<String> {
     let mut command = std::process::Command::new(segno());
     command.args(["replay", "--output", "json"]);
     for (number, run) in runs.iter().enumerate() {
-        let events = run.events.clone();
-        let json = history_to_json(&History { events }).unwrap();
         let path = folder
             .path()
             .join(format!("{}-{number}.json", run.workflow_id));
-        std::fs::write(&path, json.to_string()).unwrap();
+        std::fs::write(&path, json(run).to_string()).unwrap();
         command.arg("--file").arg(path);
     }
     let answer = Run::of(&mut command);

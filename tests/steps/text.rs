@@ -13,10 +13,18 @@ use temporalio_protos::temporal::api::failure::v1::Failure as ProtoFailure;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_protos::temporal::api::history::v1::{self as history, HistoryEvent};
 
-use super::follow::Followed;
-
 /// The local activity by which a run is bound to its definition: every run has it.
 const RESOLVE_DEFINITION: &str = "resolve-definition";
+/// One run's history, as far as it has come.
+#[derive(Clone)]
+pub struct Followed {
+    pub workflow_id: String,
+    pub run_id: String,
+    /// The place of the parent's run among those followed.
+    pub parent: Option<usize>,
+    pub events: Vec<HistoryEvent>,
+}
+
 /// What is longer is shown by its length.
 const TEXT_LENGTH_MAX: usize = 400;
 

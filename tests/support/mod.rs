@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod collector;
 pub mod endpoint;
 pub mod gateway;
+pub mod golden;
 pub mod run;
 pub mod s3;
 pub mod worker;

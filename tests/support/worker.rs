@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
+use super::golden;
 use super::run::Run;
 use super::{root, segno, until};
 
@@ -309,14 +310,27 @@ impl Workflow<'_> {
     pub fn assert_replays(&self) {
         let folder = tempfile::tempdir().unwrap();
         let mut arguments = vec!["replay".to_owned()];
-        for (number, events) in self.histories().into_iter().enumerate() {
+        let histories = self.histories();
+        let histories = histories.into_iter().map(|e| json!({ "events": e }));
+        let histories: Vec<Value> = histories.collect();
+        for (number, history) in histories.iter().enumerate() {
             let path = folder.path().join(format!("{number}.json"));
-            std::fs::write(&path, json!({ "events": events }).to_string()).unwrap();
+            std::fs::write(&path, history.to_string()).unwrap();
             arguments.extend(["--file".to_owned(), path.display().to_string()]);
         }
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         let replayed = self.worker.cluster.segno(&arguments);
         assert!(replayed.code == 0, "{} {replayed:#?}", self.id);
+        if golden::is_wanted() {
+            let started = &histories[0]["events"][0]["workflowExecutionStartedEventAttributes"];
+            let workflow = started["workflowType"]["name"].as_str().unwrap();
+            let test = std::thread::current();
+            let test = test
+                .name()
+                .map(|name| format!("{}-", name.replace("::", "-")));
+            let name = format!("cluster/{}{workflow}", test.unwrap_or_default());
+            golden::record(&name, histories);
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! `segno deploy`: puts a folder's definitions in force.
 
+mod check;
+mod language;
+
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -13,6 +16,7 @@ use crate::catalog::Catalog;
 use crate::cli::output::{CliError, End, Output, Tone, styled};
 use crate::client::{Client, unique_id};
 use crate::difference::Differences;
+use crate::registry::check::Effects;
 use crate::registry::deploy::{Action, Definitions, Plan, Step};
 use crate::registry::{Found, Store, bundles, differences, read_folder};
 use crate::report::{Format, Report};
@@ -42,6 +46,9 @@ pub struct DeployArgs {
     /// Retire definitions also where runs of them are in flight; those go on with what they are bound to
     #[arg(long)]
     retire_with_runs: bool,
+    /// Refuse what would break a run in flight that this list filter finds, for instance "ExecutionStatus = 'Running'"
+    #[arg(long, value_name = "QUERY")]
+    check_against: Option<String>,
     #[command(flatten)]
     origin: OriginArgs,
     #[command(flatten)]
@@ -66,6 +73,22 @@ pub async fn run(args: DeployArgs, output: Output) -> Result<End, CliError> {
     if !args.retire_with_runs {
         refuse_runs_in_flight(&client, &plan).await?;
     }
+    language::refuse_older_workers(&client, &plan, &found, &args.folder).await?;
+    let checked = match &args.check_against {
+        Some(query) => {
+            let effects = Effects::of(&plan, &found, &compared);
+            Some(check::check(&client, query, &effects, output).await?)
+        }
+        None => None,
+    };
+    if let Some(checked) = checked.as_ref().filter(|checked| checked.breaks()) {
+        if output.is_json() {
+            let mut json = plan_json(&plan, &found, &compared, plan.base, false);
+            json["checked"] = checked.json();
+            output.json(&json)?;
+        }
+        return Err(checked.refusal());
+    }
     if asks && !confirmed()? {
         return Err(
             CliError::new("nothing was deployed").help("--yes deploys without asking, as in CI")
@@ -85,7 +108,11 @@ pub async fn run(args: DeployArgs, output: Output) -> Result<End, CliError> {
     };
     let is_done = !args.dry_run && !plan.steps.is_empty();
     match output.is_json() {
-        true => output.json(&plan_json(&plan, &found, &compared, revision, is_done))?,
+        true => {
+            let mut json = plan_json(&plan, &found, &compared, revision, is_done);
+            json["checked"] = checked.map_or(Json::Null, |checked| checked.json());
+            output.json(&json)?;
+        }
         false if is_done => output.line(format!(
             "{} revision {revision}",
             styled(Tone::Good, "deployed")

@@ -50,7 +50,7 @@ pub struct ServeArgs {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What definitions may do")]
-struct PolicyArgs {
+pub struct PolicyArgs {
     /// Hosts that `http` and `grpc` may talk to: a name with * for anything, an address or a network; may be given several times
     /// [default: all but clouds' metadata services]
     #[arg(long, value_name = "PATTERN")]
@@ -132,21 +132,7 @@ impl ServeArgs {
     }
 
     pub fn activities(&self) -> Result<Vec<Arc<dyn Activity>>, CliError> {
-        let PolicyArgs {
-            http_allow,
-            http_refuse,
-            exec_allow,
-            exec_env,
-            secrets_dir,
-        } = &self.policy;
-        let permissions = activity::Permissions {
-            hosts: http_allow,
-            hosts_refused: http_refuse,
-            programs: exec_allow,
-            variables: exec_env,
-            secrets_folder: secrets_dir.clone(),
-        };
-        activity::built_in(permissions).map_err(CliError::usage)
+        self.policy.activities()
     }
 
     pub fn options(&self) -> Result<WorkerOptions, CliError> {
@@ -155,6 +141,26 @@ impl ServeArgs {
         options.deployment = self.version.deployment()?;
         options.metrics_address = self.logs.metrics_address;
         Ok(options)
+    }
+}
+
+impl PolicyArgs {
+    pub fn activities(&self) -> Result<Vec<Arc<dyn Activity>>, CliError> {
+        let PolicyArgs {
+            http_allow,
+            http_refuse,
+            exec_allow,
+            exec_env,
+            secrets_dir,
+        } = self;
+        let permissions = activity::Permissions {
+            hosts: http_allow,
+            hosts_refused: http_refuse,
+            programs: exec_allow,
+            variables: exec_env,
+            secrets_folder: secrets_dir.clone(),
+        };
+        activity::built_in(permissions).map_err(CliError::usage)
     }
 }
 

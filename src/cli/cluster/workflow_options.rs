@@ -184,6 +184,13 @@ impl WorkflowOptionArgs {
     }
 }
 
+/// The queue of a definition for which no flag names one.
+pub fn task_queue_of(definitions: Option<&str>) -> String {
+    let from_environment = std::env::var(TASK_QUEUE_VARIABLE).ok();
+    let said = from_environment.filter(|queue| !queue.is_empty());
+    said.unwrap_or_else(|| definitions.unwrap_or(TASK_QUEUE_DEFAULT).to_owned())
+}
+
 /// The flags win over the definition.
 fn with_defaults(flags: StartOptions, defaults: StartDefaults) -> StartOptions {
     let task_queue = match flags.task_queue.is_empty() {

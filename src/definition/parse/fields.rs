@@ -8,7 +8,7 @@ use crate::source::Range;
 use crate::yaml::{Entry, Node};
 
 /// The known keys that a mapping has.
-pub(super) struct Fields<'n> {
+pub(crate) struct Fields<'n> {
     pub range: Range,
     found: Vec<(&'static Field, &'n Entry)>,
     /// Keys that misspelt ones were meant to be.
@@ -17,7 +17,7 @@ pub(super) struct Fields<'n> {
 
 impl<'n> Fields<'n> {
     /// A mapping without keys.
-    pub(super) fn none(range: Range) -> Self {
+    pub(crate) fn none(range: Range) -> Self {
         Fields {
             range,
             found: Vec::new(),
@@ -25,16 +25,16 @@ impl<'n> Fields<'n> {
         }
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<(&'static Field, &'n Node)> {
+    pub(crate) fn get(&self, name: &str) -> Option<(&'static Field, &'n Node)> {
         self.entry(name).map(|(field, entry)| (field, &entry.value))
     }
 
     /// Whether a misspelt key was meant to be this one.
-    pub(super) fn meant(&self, name: &str) -> bool {
+    pub(crate) fn meant(&self, name: &str) -> bool {
         self.meant.contains(&name)
     }
 
-    pub(super) fn entry(&self, name: &str) -> Option<(&'static Field, &'n Entry)> {
+    pub(crate) fn entry(&self, name: &str) -> Option<(&'static Field, &'n Entry)> {
         self.found
             .iter()
             .find(|(field, _)| field.name == name)
@@ -42,7 +42,7 @@ impl<'n> Fields<'n> {
     }
 
     /// Where to point for something that is not there: the mapping's first key.
-    pub(super) fn start(&self) -> Range {
+    pub(crate) fn start(&self) -> Range {
         self.found
             .first()
             .map_or(self.range, |(_, entry)| entry.key.range)
@@ -51,7 +51,7 @@ impl<'n> Fields<'n> {
 
 impl Parser {
     /// `None` where the node is no mapping, which is reported.
-    pub(super) fn fields<'n>(
+    pub(crate) fn fields<'n>(
         &mut self,
         node: &'n Node,
         table: &'static Table,
@@ -79,7 +79,7 @@ impl Parser {
     }
 
     /// The keys of a step; the keys of other `actions` in it are reported already.
-    pub(super) fn step_fields<'n>(
+    pub(crate) fn step_fields<'n>(
         &mut self,
         node: &'n Node,
         action: &'static Action,
@@ -162,7 +162,7 @@ impl Parser {
     }
 
     /// At most one of some keys.
-    pub(super) fn exclusive(&mut self, fields: &Fields<'_>, names: [&str; 2]) {
+    pub(crate) fn exclusive(&mut self, fields: &Fields<'_>, names: [&str; 2]) {
         if let [Some((_, first)), Some((_, second))] = names.map(|name| fields.entry(name)) {
             let message = format!("`{}` and `{}` exclude each other", names[0], names[1]);
             let error = Diagnostic::error("exclusive-keys", second.key.range, message)
@@ -173,7 +173,7 @@ impl Parser {
     }
 }
 
-pub(super) fn first_key(node: &Node) -> Range {
+pub(crate) fn first_key(node: &Node) -> Range {
     let first = node.mapping().and_then(|entries| entries.first());
     first.map_or(node.range, |entry| entry.key.range)
 }
@@ -196,7 +196,7 @@ fn elsewhere(name: &str, action: Option<&Field>) -> Option<String> {
 }
 
 /// The actions that have an option of this name.
-pub(super) fn actions_with(name: &str) -> Option<String> {
+pub(crate) fn actions_with(name: &str) -> Option<String> {
     let of: Vec<_> = tables::ACTIONS
         .iter()
         .filter(|action| action.fields().any(|field| field.name == name))

@@ -38,7 +38,7 @@ const RESERVED: &[&str] = &[
 ];
 
 impl Parser {
-    pub(super) fn wrong_type(&mut self, field: &Field, node: &Node) {
+    pub(crate) fn wrong_type(&mut self, field: &Field, node: &Node) {
         let message = format!(
             "`{}` must be {}, this is {}",
             field.name,
@@ -64,12 +64,12 @@ impl Parser {
     }
 
     /// A text as it stands.
-    pub(super) fn text(&mut self, fields: &Fields<'_>, name: &str) -> Option<Name> {
+    pub(crate) fn text(&mut self, fields: &Fields<'_>, name: &str) -> Option<Name> {
         let (field, node) = fields.get(name)?;
         self.text_of(field, node)
     }
 
-    pub(super) fn text_of(&mut self, field: &Field, node: &Node) -> Option<Name> {
+    pub(crate) fn text_of(&mut self, field: &Field, node: &Node) -> Option<Name> {
         let Some(Scalar {
             value: Value::String(text),
             ..
@@ -92,7 +92,7 @@ impl Parser {
         Some(Spanned::new(text.clone(), node.range))
     }
 
-    pub(super) fn texts(&mut self, fields: &Fields<'_>, name: &str) -> Vec<Name> {
+    pub(crate) fn texts(&mut self, fields: &Fields<'_>, name: &str) -> Vec<Name> {
         let Some((field, node)) = fields.get(name) else {
             return Vec::new();
         };
@@ -106,14 +106,14 @@ impl Parser {
     }
 
     /// A name for expressions.
-    pub(super) fn identifier(&mut self, fields: &Fields<'_>, name: &str) -> Option<Name> {
+    pub(crate) fn identifier(&mut self, fields: &Fields<'_>, name: &str) -> Option<Name> {
         let (field, node) = fields.get(name)?;
         let text = self.text_of(field, node)?;
         self.check_identifier(&text, field.name);
         Some(text)
     }
 
-    pub(super) fn check_identifier(&mut self, name: &Name, what: &str) {
+    pub(crate) fn check_identifier(&mut self, name: &Name, what: &str) {
         let text = &*name.value;
         let error = |message: String| Diagnostic::error("bad-name", name.range, message);
         let well_formed = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
@@ -137,7 +137,7 @@ impl Parser {
         }
     }
 
-    pub(super) fn flag(&mut self, fields: &Fields<'_>, name: &str) -> Option<Spanned<bool>> {
+    pub(crate) fn flag(&mut self, fields: &Fields<'_>, name: &str) -> Option<Spanned<bool>> {
         let (field, node) = fields.get(name)?;
         match node.scalar().map(|scalar| &scalar.value) {
             Some(Value::Bool(flag)) => Some(Spanned::new(*flag, node.range)),
@@ -149,12 +149,12 @@ impl Parser {
     }
 
     /// Any of the kinds that may hold `${ }`.
-    pub(super) fn template(&mut self, fields: &Fields<'_>, name: &str) -> Option<Template> {
+    pub(crate) fn template(&mut self, fields: &Fields<'_>, name: &str) -> Option<Template> {
         let (field, node) = fields.get(name)?;
         Some(self.template_of(field, node))
     }
 
-    pub(super) fn template_of(&mut self, field: &Field, node: &Node) -> Template {
+    pub(crate) fn template_of(&mut self, field: &Field, node: &Node) -> Template {
         let scalar = node.scalar();
         let dynamic = scalar.is_some_and(|scalar| scalar.text.contains("${"));
         let fits = match &field.shape {
@@ -179,30 +179,30 @@ impl Parser {
         self.any_template(node)
     }
 
-    pub(super) fn any_template(&mut self, node: &Node) -> Template {
+    pub(crate) fn any_template(&mut self, node: &Node) -> Template {
         let (template, diagnostics) = expression::template(node);
         self.diagnostics.extend(diagnostics);
         template
     }
 
     /// In the place of a value that is missing or could not be read.
-    pub(super) fn absent(&mut self, range: Range) -> Template {
+    pub(crate) fn absent(&mut self, range: Range) -> Template {
         self.any_template(&unknown(range))
     }
 
-    pub(super) fn required_template(&mut self, fields: &Fields<'_>, name: &str) -> Template {
+    pub(crate) fn required_template(&mut self, fields: &Fields<'_>, name: &str) -> Template {
         match self.template(fields, name) {
             Some(template) => template,
             None => self.absent(fields.start()),
         }
     }
 
-    pub(super) fn condition(&mut self, fields: &Fields<'_>, name: &str) -> Option<Expression> {
+    pub(crate) fn condition(&mut self, fields: &Fields<'_>, name: &str) -> Option<Expression> {
         let (field, node) = fields.get(name)?;
         Some(self.condition_of(field, node))
     }
 
-    pub(super) fn required_condition(&mut self, fields: &Fields<'_>, name: &str) -> Expression {
+    pub(crate) fn required_condition(&mut self, fields: &Fields<'_>, name: &str) -> Expression {
         match self.condition(fields, name) {
             Some(condition) => condition,
             None => self.always(fields.start()),
@@ -210,7 +210,7 @@ impl Parser {
     }
 
     /// A bare expression, or one in `${ }`.
-    pub(super) fn condition_of(&mut self, field: &Field, node: &Node) -> Expression {
+    pub(crate) fn condition_of(&mut self, field: &Field, node: &Node) -> Expression {
         let Some(scalar) = node.scalar().filter(|_| !node.is_null()) else {
             self.wrong_type(field, node);
             return self.always(node.range);
@@ -237,18 +237,18 @@ impl Parser {
     }
 
     /// In the place of a condition that is missing or could not be read.
-    pub(super) fn always(&mut self, range: Range) -> Expression {
+    pub(crate) fn always(&mut self, range: Range) -> Expression {
         let (expression, _) = expression::parse("true", &TextMap::verbatim(range));
         assert!(expression.is_some(), "`true` is an expression");
         expression.unwrap_or_else(|| unreachable!())
     }
 
-    pub(super) fn duration(&mut self, fields: &Fields<'_>, name: &str) -> Option<DurationValue> {
+    pub(crate) fn duration(&mut self, fields: &Fields<'_>, name: &str) -> Option<DurationValue> {
         let (field, node) = fields.get(name)?;
         self.duration_of(field, node)
     }
 
-    pub(super) fn duration_of(&mut self, field: &Field, node: &Node) -> Option<DurationValue> {
+    pub(crate) fn duration_of(&mut self, field: &Field, node: &Node) -> Option<DurationValue> {
         let Some(scalar) = node.scalar().filter(|_| !node.is_null()) else {
             self.wrong_type(field, node);
             return None;
@@ -285,7 +285,7 @@ impl Parser {
     }
 
     /// The chosen word, from its own table.
-    pub(super) fn choice(
+    pub(crate) fn choice(
         &mut self,
         fields: &Fields<'_>,
         name: &str,
@@ -303,14 +303,14 @@ impl Parser {
     }
 
     /// A mapping with the author's own names as keys.
-    pub(super) fn named<'n>(&mut self, fields: &Fields<'n>, name: &str) -> Vec<(Name, &'n Node)> {
+    pub(crate) fn named<'n>(&mut self, fields: &Fields<'n>, name: &str) -> Vec<(Name, &'n Node)> {
         let Some((field, node)) = fields.get(name) else {
             return Vec::new();
         };
         self.named_of(field, node)
     }
 
-    pub(super) fn named_of<'n>(&mut self, field: &Field, node: &'n Node) -> Vec<(Name, &'n Node)> {
+    pub(crate) fn named_of<'n>(&mut self, field: &Field, node: &'n Node) -> Vec<(Name, &'n Node)> {
         let Some(entries) = node.mapping() else {
             self.wrong_type(field, node);
             return Vec::new();
@@ -321,12 +321,12 @@ impl Parser {
             .collect()
     }
 
-    pub(super) fn schema(&mut self, fields: &Fields<'_>, name: &str) -> Option<Schema> {
+    pub(crate) fn schema(&mut self, fields: &Fields<'_>, name: &str) -> Option<Schema> {
         let (_, node) = fields.get(name)?;
         self.schema_of(name, node)
     }
 
-    pub(super) fn schema_of(&mut self, name: &str, node: &Node) -> Option<Schema> {
+    pub(crate) fn schema_of(&mut self, name: &str, node: &Node) -> Option<Schema> {
         let json = match (&node.data, node.scalar().map(|scalar| &scalar.value)) {
             (Data::Mapping(_), _) | (_, Some(Value::Bool(_))) => value::to_json(&node.to_value()),
             (_, Some(Value::String(kind))) => Ok(serde_json::json!({ "type": &**kind })),
@@ -355,12 +355,12 @@ impl Parser {
         }
     }
 
-    pub(super) fn steps(&mut self, fields: &Fields<'_>, name: &str) -> Option<Steps> {
+    pub(crate) fn steps(&mut self, fields: &Fields<'_>, name: &str) -> Option<Steps> {
         let (field, node) = fields.get(name)?;
         Some(self.steps_of(field, node))
     }
 
-    pub(super) fn required_steps(&mut self, fields: &Fields<'_>, name: &str) -> Steps {
+    pub(crate) fn required_steps(&mut self, fields: &Fields<'_>, name: &str) -> Steps {
         self.steps(fields, name).unwrap_or_default()
     }
 }
@@ -406,7 +406,7 @@ fn bare(scalar: &Scalar) -> (Arc<str>, TextMap) {
 }
 
 /// A text in the place of a value that could not be read.
-pub(super) fn unknown(range: Range) -> Node {
+pub(crate) fn unknown(range: Range) -> Node {
     let text: Arc<str> = "unknown".into();
     Node {
         data: Data::Scalar(Scalar {
@@ -419,7 +419,7 @@ pub(super) fn unknown(range: Range) -> Node {
     }
 }
 
-pub(super) fn empty_mapping(range: Range) -> Node {
+pub(crate) fn empty_mapping(range: Range) -> Node {
     Node {
         data: Data::Mapping(Vec::new()),
         range,

@@ -1,0 +1,131 @@
+//! How a run began: with which input, and which definition it was bound to.
+
+use std::collections::BTreeMap;
+
+use temporalio_protos::temporal::api::common::v1::Payloads;
+use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
+use temporalio_protos::temporal::api::history::v1::{
+    HistoryEvent, MarkerRecordedEventAttributes, WorkflowExecutionStartedEventAttributes,
+};
+
+use super::{Client, ClientError, WorkflowRef};
+use crate::engine::{DEFINITION_HEADER, RESOLVE_DEFINITION};
+use crate::payload::{payload_from_proto, payloads_from_proto};
+use crate::value::{Payload, Value};
+
+/// The name that Temporal's core gives the markers of local activities.
+const LOCAL_ACTIVITY_MARKER: &str = "core_local_activity";
+
+#[derive(Debug, Clone, Default)]
+pub struct Beginning {
+    pub workflow_type: String,
+    pub input: Vec<Payload>,
+    /// Its first workflow task is done.
+    pub has_begun: bool,
+    /// The packed bundle that it is bound to.
+    pub bundle: Option<Vec<u8>>,
+    /// The run before it has handed the bundle on.
+    pub is_carried: bool,
+    /// The server begins it again by cron, or after a failure.
+    pub begins_again: bool,
+}
+
+impl Client {
+    /// Reads the history as far as it takes.
+    pub async fn beginning(&self, workflow: &WorkflowRef) -> Result<Beginning, ClientError> {
+        let mut beginning = Beginning::default();
+        let mut token = Vec::new();
+        loop {
+            let (events, next) = self.history_page(workflow, token, false).await?;
+            events.iter().for_each(|event| beginning.hear(event));
+            match next {
+                Some(next) if !beginning.has_begun && beginning.bundle.is_none() => token = next,
+                _ => return Ok(beginning),
+            }
+        }
+    }
+
+    /// The inputs of the children that a run has started, by their types.
+    pub async fn inputs_of_children(
+        &self,
+        workflow: &WorkflowRef,
+    ) -> Result<BTreeMap<String, Vec<Vec<Payload>>>, ClientError> {
+        let mut inputs: BTreeMap<String, Vec<Vec<Payload>>> = BTreeMap::new();
+        let mut token = Vec::new();
+        loop {
+            let (events, next) = self.history_page(workflow, token, false).await?;
+            for event in events {
+                if let Some(Attributes::StartChildWorkflowExecutionInitiatedEventAttributes(a)) =
+                    event.attributes
+                {
+                    let workflow_type = a.workflow_type.unwrap_or_default().name;
+                    let input = payloads_from_proto(a.input);
+                    let known = inputs.entry(workflow_type).or_default();
+                    if !known.contains(&input) {
+                        known.push(input);
+                    }
+                }
+            }
+            match next {
+                Some(next) => token = next,
+                None => return Ok(inputs),
+            }
+        }
+    }
+}
+
+impl Beginning {
+    fn hear(&mut self, event: &HistoryEvent) {
+        match &event.attributes {
+            Some(Attributes::WorkflowExecutionStartedEventAttributes(a)) => self.started(a),
+            Some(Attributes::WorkflowTaskCompletedEventAttributes(_)) => self.has_begun = true,
+            Some(Attributes::MarkerRecordedEventAttributes(a)) if self.bundle.is_none() => {
+                let is_binding = local_activity(a).is_some_and(|(_, t)| t == RESOLVE_DEFINITION);
+                if is_binding {
+                    self.bundle = first_bytes(a.details.get("result"));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn started(&mut self, a: &WorkflowExecutionStartedEventAttributes) {
+        let header = a
+            .header
+            .as_ref()
+            .and_then(|h| h.fields.get(DEFINITION_HEADER));
+        let workflow_type = a.workflow_type.as_ref();
+        self.workflow_type = workflow_type.map(|t| t.name.clone()).unwrap_or_default();
+        self.input = payloads_from_proto(a.input.clone());
+        self.begins_again = !a.cron_schedule.is_empty() || a.retry_policy.is_some();
+        self.is_carried = header.is_some();
+        self.bundle = header.and_then(|payload| bytes(payload_from_proto(payload.clone())));
+    }
+}
+
+fn first_bytes(payloads: Option<&Payloads>) -> Option<Vec<u8>> {
+    bytes(payload_from_proto(payloads?.payloads.first()?.clone()))
+}
+
+fn bytes(payload: Payload) -> Option<Vec<u8>> {
+    match payload.decode() {
+        Ok(Value::Bytes(bytes)) => Some(bytes.to_vec()),
+        _ => None,
+    }
+}
+
+/// The id and the type of the local activity whose end a marker is.
+pub fn local_activity(marker: &MarkerRecordedEventAttributes) -> Option<(String, String)> {
+    if marker.marker_name != LOCAL_ACTIVITY_MARKER {
+        return None;
+    }
+    let data = marker
+        .details
+        .get("data")
+        .and_then(|data| data.payloads.first());
+    let json: serde_json::Value = data
+        .and_then(|data| serde_json::from_slice(&data.data).ok())
+        .unwrap_or_default();
+    let text = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
+    Some((text("activity_id"), text("activity_type")))
+}

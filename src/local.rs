@@ -1,0 +1,11 @@
+//! One workflow in one process, in real time, with the worker's own activities, and with its state in a file: whoever is
+//! killed goes on where it was.
+
+mod attempts;
+mod host;
+mod journal;
+mod needs;
+
+pub use host::{Ended, LocalError, LocalRun, Told, now};
+pub use journal::{Begun, Journal, JournalError};
+pub use needs::{Need, needs};

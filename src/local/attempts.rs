@@ -1,0 +1,186 @@
+//! The attempts of activities that are under way in this process.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
+
+use super::journal::What;
+use crate::activity::{Activity, ActivityContext, Heartbeats};
+use crate::engine::failure::Failure;
+use crate::simulator::{
+    ActivityTask, Attempt, AttemptKey, ChildTask, End, NexusTask, OnCancel, Outside,
+};
+use crate::value::{Duration, Value};
+
+/// What the simulation has asked for and nobody has begun yet, and what is to stop.
+#[derive(Default)]
+pub struct Asked {
+    pub tasks: BTreeMap<AttemptKey, ActivityTask>,
+    pub cancelled: Vec<AttemptKey>,
+}
+
+#[derive(Clone, Default)]
+pub struct Questions(Arc<Mutex<Asked>>);
+
+impl Questions {
+    pub fn lock(&self) -> MutexGuard<'_, Asked> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Every attempt ends from outside: when this process has done it.
+impl Outside for Questions {
+    fn activity(&mut self, task: &ActivityTask) -> Attempt {
+        self.lock().tasks.insert(task.key(), task.clone());
+        Attempt {
+            picked_up_after: Some(Duration::ZERO),
+            heartbeats: Vec::new(),
+            end: End::FromOutside,
+            on_cancel: OnCancel::Ignore,
+        }
+    }
+
+    fn child(&mut self, _: &ChildTask) -> Option<Attempt> {
+        None
+    }
+
+    fn nexus(&mut self, _: &NexusTask) -> Attempt {
+        let failure = Failure::application(NEEDS_CLUSTER, "a Nexus operation needs a cluster");
+        Attempt::ends(Duration::ZERO, Err(failure))
+    }
+
+    fn cancelled(&mut self, attempt: &AttemptKey) {
+        self.lock().cancelled.push(attempt.clone());
+    }
+}
+
+/// The type of the failure of what a run in one process cannot do.
+const NEEDS_CLUSTER: &str = "NeedsCluster";
+
+/// Runs attempts, and tells of their heartbeats and ends.
+pub struct Runner {
+    by_name: BTreeMap<String, Arc<dyn Activity>>,
+    told: UnboundedSender<What>,
+    running: BTreeMap<AttemptKey, CancellationToken>,
+}
+
+impl Runner {
+    pub fn new(activities: Vec<Arc<dyn Activity>>, told: UnboundedSender<What>) -> Self {
+        let named = activities.into_iter();
+        Runner {
+            by_name: named.map(|a| (a.name().to_owned(), a)).collect(),
+            told,
+            running: BTreeMap::new(),
+        }
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    pub fn ended(&mut self, key: &AttemptKey) {
+        self.running.remove(key);
+    }
+
+    /// Begins what was asked for and asks to stop what is cancelled.
+    pub fn attend(&mut self, questions: &Questions) {
+        let (tasks, cancelled) = {
+            let mut asked = questions.lock();
+            let tasks = std::mem::take(&mut asked.tasks);
+            (tasks, std::mem::take(&mut asked.cancelled))
+        };
+        for (key, task) in tasks {
+            self.begin(key, task);
+        }
+        for key in cancelled {
+            if let Some(token) = self.running.get(&key) {
+                token.cancel();
+            }
+        }
+    }
+
+    fn begin(&mut self, key: AttemptKey, task: ActivityTask) {
+        let token = CancellationToken::new();
+        self.running.insert(key.clone(), token.clone());
+        let told = self.told.clone();
+        let Some(activity) = self.by_name.get(&task.activity_type).cloned() else {
+            let message = format!(
+                "the activity `{}` is of another worker, and needs a cluster",
+                task.activity_type
+            );
+            let failure = Failure::application(NEEDS_CLUSTER, message).non_retryable();
+            let end = What::Attempt {
+                attempt: key,
+                result: Err(failure),
+            };
+            let _ = told.send(end);
+            return;
+        };
+        let context = context(&key, &task, token, told.clone());
+        let arguments = task.input.into_iter().map(Value::from).collect();
+        tokio::spawn(async move {
+            let run = AssertUnwindSafe(activity.run(context, arguments)).catch_unwind();
+            let result = run.await.unwrap_or_else(|panic| {
+                let text = crate::worker::panic_text(&*panic);
+                Err(Failure::application(
+                    "Panic",
+                    format!("the activity panicked: {text}"),
+                ))
+            });
+            let _ = told.send(What::Attempt {
+                attempt: key,
+                result,
+            });
+        });
+    }
+}
+
+fn context(
+    key: &AttemptKey,
+    task: &ActivityTask,
+    cancellation: CancellationToken,
+    told: UnboundedSender<What>,
+) -> ActivityContext {
+    let details = task.heartbeat_details.iter().cloned().map(Value::from);
+    ActivityContext {
+        namespace: String::new(),
+        task_queue: task.task_queue.clone(),
+        workflow_id: task.workflow_id.clone(),
+        run_id: task.run_id.clone(),
+        workflow_type: task.workflow_type.clone(),
+        activity_id: task.activity_id.clone(),
+        activity_type: task.activity_type.clone(),
+        attempt: task.attempt,
+        is_local: task.is_local,
+        scheduled_time: Some(task.now),
+        started_time: Some(task.now),
+        schedule_to_close_timeout: task.schedule_to_close_timeout,
+        start_to_close_timeout: task.start_to_close_timeout,
+        heartbeat_timeout: task.heartbeat_timeout,
+        heartbeat_details: details.collect(),
+        task_token: Vec::new(),
+        cancellation,
+        heartbeats: Arc::new(Beats {
+            attempt: key.clone(),
+            told,
+        }),
+    }
+}
+
+struct Beats {
+    attempt: AttemptKey,
+    told: UnboundedSender<What>,
+}
+
+impl Heartbeats for Beats {
+    fn record(&self, details: Vec<Value>) {
+        let _ = self.told.send(What::Heartbeat {
+            attempt: self.attempt.clone(),
+            details,
+        });
+    }
+}

@@ -1,0 +1,60 @@
+//! What a definition asks for that only a cluster has, and where.
+
+use std::collections::BTreeSet;
+
+use crate::expression::Code;
+use crate::program::{Action, Program, Step, StepId};
+
+/// What a run in one process cannot do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// `file:line:column` of the step.
+    pub location: String,
+    pub what: String,
+}
+
+/// All that the steps say for certain; what is computed shows when it comes to it.
+pub fn needs(program: &Program, workflow_types: &BTreeSet<String>) -> Vec<Need> {
+    let ids = (0..program.steps.len() as u32).map(StepId);
+    let of_step = |id| {
+        Some(Need {
+            what: need(program.step(id), workflow_types)?,
+            location: program.location(id),
+        })
+    };
+    ids.filter_map(of_step).collect()
+}
+
+fn need(step: &Step, workflow_types: &BTreeSet<String>) -> Option<String> {
+    match &step.action {
+        Action::Activity(activity) => match (text(&activity.activity), activity.built_in) {
+            (_, None) => {
+                let name = text(&activity.activity).map_or_else(String::new, |n| format!(" `{n}`"));
+                Some(format!("the activity{name} is of another worker"))
+            }
+            (name, Some(_)) => queue(activity.options.task_queue.as_ref())
+                .map(|queue| format!("the activity `{}` is for {queue}", name.unwrap_or_default())),
+        },
+        Action::Child(child) => match text(&child.child) {
+            Some(name) if !workflow_types.contains(name) => Some(format!(
+                "the child `{name}` has no definition in this folder, so it is of another worker"
+            )),
+            name => queue(child.options.task_queue.as_ref())
+                .map(|queue| format!("the child `{}` is for {queue}", name.unwrap_or_default())),
+        },
+        Action::Nexus(_) => Some("Nexus operations are of other namespaces".to_owned()),
+        _ => None,
+    }
+}
+
+fn queue(task_queue: Option<&Code>) -> Option<String> {
+    let task_queue = task_queue?;
+    Some(match text(task_queue) {
+        Some(name) => format!("the task queue `{name}`"),
+        None => "a task queue of its own".to_owned(),
+    })
+}
+
+fn text(code: &Code) -> Option<&str> {
+    code.constant()?.as_str()
+}

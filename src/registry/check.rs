@@ -1,0 +1,262 @@
+//! What a deployment means to a run in flight. It goes on with the definition that it is bound to; what it begins after
+//! that may be bound to what is deployed: its next run, and its children.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::deploy::{Action, Definitions, Plan};
+use crate::definition::ContinuedVersion;
+use crate::difference::{Differences, Subject};
+use crate::engine::Loaded;
+use crate::engine::start::refused;
+use crate::expression::Code;
+use crate::program::{self, Arguments, Program};
+use crate::value::Value;
+
+/// A run, as far as its history tells what it may begin.
+#[derive(Debug, Clone, Default)]
+pub struct InFlight {
+    pub workflow_type: String,
+    pub arguments: Vec<Value>,
+    /// None: its first workflow task is not done.
+    pub bound: Option<Arc<Loaded>>,
+    /// It brought its definition along, and takes it along wherever the server begins it again.
+    pub keeps_its_own: bool,
+    /// The server begins it again with the same input: by cron, or after a failure.
+    pub begins_again: bool,
+    /// What children it has started were given, by type.
+    pub children: BTreeMap<String, Vec<Vec<Value>>>,
+}
+
+/// Something that a run would begin on what is deployed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Concern {
+    pub what: String,
+    /// Whether it would fail; else it is not known beforehand.
+    pub breaks: bool,
+}
+
+/// What a deployment does to those workflow types that new runs of get something else.
+pub struct Effects(BTreeMap<String, Effect>);
+
+enum Effect {
+    Retired,
+    Changed {
+        new: Arc<Loaded>,
+        /// The schema of the input is the same.
+        takes_the_same: bool,
+    },
+}
+
+impl Effects {
+    /// `compared` is what changes in meaning, by workflow type.
+    pub fn of(
+        plan: &Plan,
+        found: &Definitions,
+        compared: &BTreeMap<String, Differences>,
+    ) -> Effects {
+        let mut effects = BTreeMap::new();
+        for step in &plan.steps {
+            let effect = match (&step.action, found.get(&step.workflow)) {
+                (Action::Retire { .. }, _) => Effect::Retired,
+                (Action::Change { .. } | Action::Restore { .. }, Some((entry, _)))
+                    if !step.is_pinned =>
+                {
+                    let differences = compared.get(&step.workflow);
+                    Effect::Changed {
+                        new: entry.loaded.clone(),
+                        takes_the_same: differences.is_some_and(takes_the_same),
+                    }
+                }
+                // There was no other that took more.
+                (Action::Add, Some((entry, _))) => Effect::Changed {
+                    new: entry.loaded.clone(),
+                    takes_the_same: true,
+                },
+                _ => continue,
+            };
+            effects.insert(step.workflow.clone(), effect);
+        }
+        Effects(effects)
+    }
+
+    /// Whether the children that a run has started say something of those that it will start.
+    pub fn concern_children_of(&self, bound: &Loaded) -> bool {
+        !self.0.is_empty() && children(&bound.program).next().is_some()
+    }
+
+    pub fn on(&self, run: &InFlight) -> Vec<Concern> {
+        let Some(bound) = &run.bound else {
+            let subject = "it has not begun, and";
+            let concern = self.with_input(&run.workflow_type, subject, &run.arguments);
+            return concern.into_iter().collect();
+        };
+        let mut concerns = Vec::new();
+        if run.begins_again && !run.keeps_its_own {
+            let subject = "the server may begin it again, by cron or after a failure, and then";
+            concerns.extend(self.with_input(&run.workflow_type, subject, &run.arguments));
+        }
+        for (place, next) in continuations(&bound.program) {
+            concerns.extend(self.continues(run, &place, next));
+        }
+        for (place, child) in children(&bound.program) {
+            concerns.extend(self.starts(run, &place, child));
+        }
+        concerns
+    }
+
+    fn continues(
+        &self,
+        run: &InFlight,
+        place: &str,
+        next: &program::ContinueAsNew,
+    ) -> Option<Concern> {
+        let subject = format!("it may continue as new ({place}), and then");
+        let Ok(workflow) = target(next.workflow.as_ref(), &run.workflow_type) else {
+            return self.unknown_type(&subject);
+        };
+        let given = match &next.arguments {
+            None => Some(run.arguments.clone()),
+            Some(arguments) => constants(arguments),
+        };
+        if let Some(given) = given {
+            return self.with_input(workflow, &subject, &given);
+        }
+        let is_alike = workflow == run.workflow_type;
+        let alike = is_alike.then_some(&run.arguments);
+        self.with_unknown_input(workflow, &subject, alike.into_iter())
+    }
+
+    fn starts(&self, run: &InFlight, place: &str, child: &program::Child) -> Option<Concern> {
+        let subject = format!("it may start a child ({place}), and then");
+        let Ok(workflow) = target(Some(&child.child), "") else {
+            return self.unknown_type(&subject);
+        };
+        match constants(&child.arguments) {
+            Some(given) => self.with_input(workflow, &subject, &given),
+            None => {
+                let started = run.children.get(workflow);
+                self.with_unknown_input(workflow, &subject, started.into_iter().flatten())
+            }
+        }
+    }
+
+    fn unknown_type(&self, subject: &str) -> Option<Concern> {
+        (!self.0.is_empty()).then(|| Concern {
+            what: format!("{subject} an expression decides which workflow type it is"),
+            breaks: false,
+        })
+    }
+
+    /// The input is known.
+    fn with_input(&self, workflow: &str, subject: &str, input: &[Value]) -> Option<Concern> {
+        let why = match self.0.get(workflow)? {
+            Effect::Retired => no_definition(workflow),
+            Effect::Changed { new, .. } => refusal(&new.program, input)?,
+        };
+        Some(Concern {
+            what: format!("{subject} {why}"),
+            breaks: true,
+        })
+    }
+
+    /// The input is known when it is given: those that were given before are like it.
+    fn with_unknown_input<'a>(
+        &self,
+        workflow: &str,
+        subject: &str,
+        alike: impl Iterator<Item = &'a Vec<Value>>,
+    ) -> Option<Concern> {
+        let (what, breaks) = match self.0.get(workflow)? {
+            Effect::Retired => (no_definition(workflow), true),
+            Effect::Changed {
+                takes_the_same: true,
+                ..
+            } => return None,
+            Effect::Changed { new, .. } => {
+                let mut refusals = alike.map(|input| refusal(&new.program, input));
+                match refusals.find_map(|refusal| refusal) {
+                    Some(why) => (format!("with an input like the one before {why}"), true),
+                    None => {
+                        let what = format!(
+                            "what input `{workflow}` gets is decided then; the schema of its input has changed"
+                        );
+                        (what, false)
+                    }
+                }
+            }
+        };
+        Some(Concern {
+            what: format!("{subject} {what}"),
+            breaks,
+        })
+    }
+}
+
+fn takes_the_same(differences: &Differences) -> bool {
+    // The schema of an input may refer to any type.
+    let concerns_input = differences.differences.iter().any(|d| {
+        !d.description_only
+            && (d.path == "/input"
+                || d.path.starts_with("/input/")
+                || d.path.starts_with("/types/")
+                || matches!(d.subject, Subject::Type | Subject::File | Subject::Library))
+    });
+    !concerns_input && differences.omitted == 0 && !differences.unreadable
+}
+
+fn no_definition(workflow: &str) -> String {
+    format!("there is no definition of `{workflow}`")
+}
+
+fn refusal(program: &Program, input: &[Value]) -> Option<String> {
+    let failure = refused(program, input.to_vec())?;
+    let workflow = &program.workflow;
+    Some(format!(
+        "the new version of `{workflow}` refuses it: {}",
+        failure.message
+    ))
+}
+
+fn continuations(program: &Program) -> impl Iterator<Item = (String, &program::ContinueAsNew)> {
+    steps(program).filter_map(|(place, action)| match action {
+        program::Action::ContinueAsNew(next) if next.version == ContinuedVersion::Latest => {
+            Some((place, &**next))
+        }
+        _ => None,
+    })
+}
+
+fn children(program: &Program) -> impl Iterator<Item = (String, &program::Child)> {
+    steps(program).filter_map(|(place, action)| match action {
+        program::Action::Child(child) => Some((place, &**child)),
+        _ => None,
+    })
+}
+
+/// With `file:line`.
+fn steps(program: &Program) -> impl Iterator<Item = (String, &program::Action)> {
+    program
+        .steps
+        .iter()
+        .zip(&program.ranges)
+        .map(|(step, range)| {
+            let file = program.sources.file(range.file);
+            let line = file.position(range.start).line;
+            (format!("{}:{line}", file.path), &step.action)
+        })
+}
+
+/// The workflow type; an error where it is decided at run time.
+fn target<'a>(workflow: Option<&'a Code>, own: &'a str) -> Result<&'a str, ()> {
+    match workflow.map(Code::constant) {
+        None => Ok(own),
+        Some(Some(Value::String(name))) => Ok(name),
+        Some(_) => Err(()),
+    }
+}
+
+fn constants(arguments: &Arguments) -> Option<Vec<Value>> {
+    let values = arguments.0.iter().map(|code| code.constant().cloned());
+    values.collect()
+}

@@ -1,0 +1,438 @@
+//! Temporal's server and a worker in one process, on a clock that jumps to what is due next: the same calls give the same
+//! histories. No threads, no waiting, nothing from outside but what it is asked.
+
+mod activity;
+mod agenda;
+mod children;
+mod close;
+mod commands;
+mod completion;
+mod event;
+mod execution;
+mod external;
+mod local;
+mod machines;
+mod nexus;
+mod outside;
+mod replay;
+mod retry;
+mod tasks;
+mod updates;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use temporalio_protos::temporal::api::common::v1 as common;
+use temporalio_protos::temporal::api::history::v1::{
+    HistoryEvent, WorkflowExecutionStartedEventAttributes,
+};
+
+use agenda::{Agenda, Due};
+use execution::Execution;
+pub use execution::{Outcome, Status};
+pub use outside::{
+    ActivityTask, Attempt, AttemptKey, ChildTask, End, NexusTask, OnCancel, Outside,
+};
+pub use replay::Divergence;
+
+use crate::engine::command::{LogLevel, RetryPolicy, WorkflowIdReusePolicy};
+use crate::engine::failure::Failure;
+use crate::engine::observe::Observer;
+use crate::engine::{Instance, Programs};
+use crate::payload::{duration_to_proto, id_reuse_policy_to_proto};
+use crate::registry::Registry;
+use crate::value::{Duration, Payload, Timestamp, Value};
+
+/// Where and when the simulation takes place.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    pub start_time: Timestamp,
+    pub namespace: String,
+    pub task_queue: String,
+}
+
+/// A run by its number, in the order in which runs began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RunNumber(pub usize);
+
+/// How a workflow is started; what is left out is the server's default.
+#[derive(Debug, Clone, Default)]
+pub struct Start {
+    pub workflow_type: String,
+    pub workflow_id: String,
+    pub input: Vec<Payload>,
+    pub memo: BTreeMap<String, Payload>,
+    pub search_attributes: BTreeMap<String, Payload>,
+    pub execution_timeout: Option<Duration>,
+    pub run_timeout: Option<Duration>,
+    pub task_timeout: Option<Duration>,
+    pub retry_policy: Option<RetryPolicy>,
+    pub cron_schedule: String,
+    pub id_reuse_policy: WorkflowIdReusePolicy,
+    pub start_delay: Option<Duration>,
+    /// Signal-with-start: the signal's name and input.
+    pub signal: Option<(String, Vec<Payload>)>,
+}
+
+/// What the server answers instead of doing what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error("no workflow has the id {0:?}")]
+    NotFound(String),
+    #[error("the workflow {0:?} is running already")]
+    AlreadyStarted(String),
+    #[error("the workflow {0:?} has closed already")]
+    Closed(String),
+    #[error("the workflow {workflow_id:?} has no activity {activity_id:?} that is under way")]
+    NoActivity {
+        workflow_id: String,
+        activity_id: String,
+    },
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// An update as the client that sent it knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UpdateNumber(pub usize);
+
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "most updates complete")]
+pub enum UpdateStage {
+    Admitted,
+    Accepted,
+    Completed(Result<Payload, Failure>),
+}
+
+/// Something that is due, in words, for those who choose an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueItem {
+    pub at: Timestamp,
+    pub workflow_id: String,
+    pub what: String,
+}
+
+pub struct Simulator {
+    setup: Setup,
+    now: Timestamp,
+    registry: Arc<dyn Registry>,
+    programs: Arc<dyn Programs + Send + Sync>,
+    outside: Box<dyn Outside>,
+    observer: Option<Arc<dyn Observer>>,
+    executions: Vec<Execution>,
+    /// The newest run of each workflow.
+    current: BTreeMap<String, usize>,
+    agenda: Agenda,
+    /// Runs whose workflow tasks are due.
+    ready: VecDeque<usize>,
+    updates: Vec<UpdateStage>,
+    update_ids: BTreeMap<(usize, String), UpdateNumber>,
+    logs: Vec<(RunNumber, LogLevel, String)>,
+    ids: u64,
+}
+
+impl Simulator {
+    pub fn new(
+        setup: Setup,
+        registry: Arc<dyn Registry>,
+        programs: Arc<dyn Programs + Send + Sync>,
+        outside: Box<dyn Outside>,
+    ) -> Self {
+        Simulator {
+            now: setup.start_time,
+            setup,
+            registry,
+            programs,
+            outside,
+            observer: None,
+            executions: Vec::new(),
+            current: BTreeMap::new(),
+            agenda: Agenda::default(),
+            ready: VecDeque::new(),
+            updates: Vec::new(),
+            update_ids: BTreeMap::new(),
+            logs: Vec::new(),
+            ids: 0,
+        }
+    }
+
+    /// Of every run's instance that begins from now on.
+    pub fn observed_by(&mut self, observer: Arc<dyn Observer>) {
+        self.observer = Some(observer);
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    pub fn outside(&mut self) -> &mut dyn Outside {
+        &mut *self.outside
+    }
+
+    pub fn start(&mut self, start: Start) -> Result<RunNumber, Refused> {
+        if let Some(current) = self.current.get(&start.workflow_id).copied()
+            && self.executions[current].is_open()
+        {
+            let Some((name, input)) = start.signal else {
+                return Err(Refused::AlreadyStarted(start.workflow_id));
+            };
+            let input = crate::payload::payloads_to_proto(input);
+            self.deliver_signal(current, &name, input, None);
+            self.settle();
+            return Ok(RunNumber(current));
+        }
+        let policy = id_reuse_policy_to_proto(start.id_reuse_policy);
+        if !self.frees_id(&start.workflow_id, policy) {
+            return Err(Refused::AlreadyStarted(start.workflow_id));
+        }
+        let attributes = |fields: BTreeMap<String, Payload>| common::SearchAttributes {
+            indexed_fields: commands::fields(fields),
+        };
+        let started = WorkflowExecutionStartedEventAttributes {
+            workflow_type: Some(common::WorkflowType {
+                name: start.workflow_type,
+            }),
+            task_queue: event::task_queue(&self.setup.task_queue),
+            input: crate::payload::payloads_to_proto(start.input),
+            workflow_execution_timeout: start.execution_timeout.map(duration_to_proto),
+            workflow_run_timeout: start
+                .run_timeout
+                .or(start.execution_timeout)
+                .map(duration_to_proto),
+            workflow_task_timeout: start.task_timeout.map(duration_to_proto),
+            retry_policy: start
+                .retry_policy
+                .map(|policy| retry::retry_policy(Some(policy))),
+            cron_schedule: start.cron_schedule,
+            first_workflow_task_backoff: start.start_delay.map(duration_to_proto),
+            memo: (!start.memo.is_empty()).then(|| common::Memo {
+                fields: commands::fields(start.memo),
+            }),
+            search_attributes: (!start.search_attributes.is_empty())
+                .then(|| attributes(start.search_attributes)),
+            workflow_id: start.workflow_id,
+            ..Default::default()
+        };
+        let run = self.begin_first(started, None, None, start.signal);
+        self.settle();
+        Ok(RunNumber(run))
+    }
+
+    /// When the next thing is due; `None`: nothing ever is.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.agenda.next()
+    }
+
+    /// All that is due at that time, in the order in which it would be done.
+    pub fn due(&self) -> Vec<DueItem> {
+        let described = |(key, due): (&agenda::Key, &Due)| {
+            let (run, what) = due.described();
+            DueItem {
+                at: key.0,
+                workflow_id: self.executions[run].workflow_id.clone(),
+                what,
+            }
+        };
+        self.agenda.first().map(described).collect()
+    }
+
+    /// The clock goes to the first thing that is due, which is done, and the workflow tasks after it.
+    pub fn step(&mut self) -> bool {
+        self.take(0)
+    }
+
+    /// Another of what is due at that time comes first.
+    pub fn take(&mut self, index: usize) -> bool {
+        let Some(key) = self.agenda.first().nth(index).map(|(key, _)| *key) else {
+            return false;
+        };
+        let Some(due) = self.agenda.take(key) else {
+            return false;
+        };
+        self.now = self.now.max(key.0);
+        self.perform(due);
+        self.settle();
+        true
+    }
+
+    fn perform(&mut self, due: Due) {
+        match due {
+            Due::FirstTask { run } => self.first_task(run),
+            Due::Timer { run, event_id } => self.timer_fired(run, event_id),
+            Due::Activity {
+                run,
+                event_id,
+                what,
+            } => self.activity_is_due(run, event_id, what),
+            Due::Local { run, seq, what } => self.local_is_due(run, seq, what),
+            Due::TaskHeartbeat { run } => self.heartbeat_task(run),
+            Due::StartChild { run, event_id } => self.start_child(run, event_id),
+            Due::MockedChild { run, event_id } => self.mocked_child_ended(run, event_id),
+            Due::SignalExternal { run, event_id } => self.send_external_signal(run, event_id),
+            Due::CancelExternal { run, event_id } => self.send_external_cancel(run, event_id),
+            Due::Nexus {
+                run,
+                event_id,
+                what,
+            } => self.nexus_is_due(run, event_id, what),
+            Due::RunTimeout { run } => self.run_timed_out(run),
+            Due::ChildClosed { run } => self.child_closed(run),
+            Due::ParentClosed { child } => self.parent_closed(child),
+        }
+    }
+
+    /// All that is due until then, and then it is then.
+    pub fn run_until(&mut self, at: Timestamp) {
+        while self.next_due().is_some_and(|due| due <= at) {
+            self.step();
+        }
+        self.now = self.now.max(at);
+    }
+
+    /// It is then, and what is due at that very time is still to be done.
+    pub fn advance(&mut self, at: Timestamp) {
+        self.now = self.now.max(at);
+    }
+
+    /// False where something is still due after so many steps.
+    pub fn run_until_idle(&mut self, steps_max: usize) -> bool {
+        for _ in 0..steps_max {
+            if !self.step() {
+                return true;
+            }
+        }
+        self.next_due().is_none()
+    }
+
+    pub fn runs(&self) -> impl Iterator<Item = RunNumber> + use<> {
+        (0..self.executions.len()).map(RunNumber)
+    }
+
+    pub fn current(&self, workflow_id: &str) -> Option<RunNumber> {
+        self.current.get(workflow_id).copied().map(RunNumber)
+    }
+
+    pub fn workflow_id(&self, run: RunNumber) -> &str {
+        &self.executions[run.0].workflow_id
+    }
+
+    pub fn run_id(&self, run: RunNumber) -> &str {
+        &self.executions[run.0].run_id
+    }
+
+    pub fn workflow_type(&self, run: RunNumber) -> &str {
+        &self.executions[run.0].workflow_type
+    }
+
+    pub fn parent(&self, run: RunNumber) -> Option<RunNumber> {
+        let parent = self.executions[run.0].parent.as_ref()?;
+        Some(RunNumber(parent.run))
+    }
+
+    /// The run that continues it: as new, by a retry or by cron.
+    pub fn next(&self, run: RunNumber) -> Option<RunNumber> {
+        self.executions[run.0].next.map(RunNumber)
+    }
+
+    pub fn status(&self, run: RunNumber) -> Status {
+        self.executions[run.0].status()
+    }
+
+    pub fn outcome(&self, run: RunNumber) -> Option<&Outcome> {
+        self.executions[run.0].outcome.as_ref()
+    }
+
+    pub fn history(&self, run: RunNumber) -> &[HistoryEvent] {
+        &self.executions[run.0].history
+    }
+
+    /// Why the run's workflow task cannot be completed: it waits for a mended worker.
+    pub fn task_failure(&self, run: RunNumber) -> Option<&str> {
+        self.executions[run.0].task_failure.as_deref()
+    }
+
+    /// What the definition keeps.
+    pub fn state(&self, run: RunNumber) -> Option<Value> {
+        self.executions[run.0].worker.instance.state()
+    }
+
+    /// What steps have logged.
+    pub fn logs(&self) -> &[(RunNumber, LogLevel, String)] {
+        &self.logs
+    }
+
+    /// The worker dies: every open run's instance is made anew from its history. Runs whose local activities are under
+    /// way are left alone.
+    pub fn replay_all(&mut self) -> Vec<(RunNumber, Divergence)> {
+        let mut divergences = Vec::new();
+        for run in 0..self.executions.len() {
+            let length = self.executions[run].history.len();
+            // Nothing has come since the last time.
+            if !self.is_at_rest(run) || self.executions[run].rebuilt_at == length {
+                continue;
+            }
+            self.executions[run].rebuilt_at = length;
+            if let Err(divergence) = self.rebuild(run) {
+                divergences.push((RunNumber(run), divergence));
+            }
+        }
+        divergences
+    }
+
+    /// Whether the history of every run, closed or not, leads a new worker to the same commands.
+    pub fn replays(&self) -> Vec<(RunNumber, Divergence)> {
+        let mut divergences = Vec::new();
+        for run in 0..self.executions.len() {
+            if self.executions[run].task_failure.is_none()
+                && let Err(divergence) = self.replayed(run)
+            {
+                divergences.push((RunNumber(run), divergence));
+            }
+        }
+        divergences
+    }
+
+    /// The worker dies and has the serialised state of every open run.
+    pub fn restore_all(&mut self) -> Result<(), String> {
+        for run in 0..self.executions.len() {
+            if !self.is_at_rest(run) {
+                continue;
+            }
+            let instance = &mut self.executions[run].worker.instance;
+            if let Some(snapshot) = instance.snapshot() {
+                *instance = Instance::restore(&snapshot, &*self.programs)?;
+                if let Some(observer) = &self.observer {
+                    instance.observed_by(observer.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The serialised state of a run.
+    pub fn snapshot(&self, run: RunNumber) -> Option<Vec<u8>> {
+        self.executions[run.0].worker.instance.snapshot()
+    }
+
+    fn is_at_rest(&self, run: usize) -> bool {
+        let execution = &self.executions[run];
+        execution.is_open()
+            && execution.task_failure.is_none()
+            && !matches!(execution.task, execution::Task::Open { .. })
+    }
+
+    fn open_run(&self, workflow_id: &str) -> Result<usize, Refused> {
+        let run = self.current.get(workflow_id).copied();
+        let run = run.ok_or_else(|| Refused::NotFound(workflow_id.to_owned()))?;
+        match self.executions[run].is_open() {
+            true => Ok(run),
+            false => Err(Refused::Closed(workflow_id.to_owned())),
+        }
+    }
+
+    /// In the form of a UUID, counted.
+    fn unique_id(&mut self) -> String {
+        self.ids += 1;
+        format!("00000000-0000-4000-8000-{:012x}", self.ids)
+    }
+}

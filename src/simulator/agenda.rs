@@ -1,0 +1,193 @@
+//! What is due and when; what is due at one time is done in the order in which it was put down.
+
+use std::collections::BTreeMap;
+
+use crate::value::{Duration, Timestamp};
+
+/// The place of an entry.
+pub(super) type Key = (Timestamp, u64);
+
+/// Events are named by their ids, runs by their numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Due {
+    FirstTask {
+        run: usize,
+    },
+    Timer {
+        run: usize,
+        event_id: i64,
+    },
+    Activity {
+        run: usize,
+        event_id: i64,
+        what: ActivityDue,
+    },
+    Local {
+        run: usize,
+        seq: u32,
+        what: LocalDue,
+    },
+    /// A workflow task that is held open for local activities is completed and begun anew.
+    TaskHeartbeat {
+        run: usize,
+    },
+    StartChild {
+        run: usize,
+        event_id: i64,
+    },
+    MockedChild {
+        run: usize,
+        event_id: i64,
+    },
+    SignalExternal {
+        run: usize,
+        event_id: i64,
+    },
+    CancelExternal {
+        run: usize,
+        event_id: i64,
+    },
+    Nexus {
+        run: usize,
+        event_id: i64,
+        what: NexusDue,
+    },
+    RunTimeout {
+        run: usize,
+    },
+    /// The parent hears of its child's end.
+    ChildClosed {
+        run: usize,
+    },
+    ParentClosed {
+        child: usize,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ActivityDue {
+    Attempt,
+    PickUp,
+    Heartbeat(usize),
+    End,
+    CancelledEnd,
+    ScheduleToStart,
+    ScheduleToClose,
+    StartToClose,
+    HeartbeatTimeout,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LocalDue {
+    Attempt,
+    End,
+    CancelledEnd,
+    StartToClose,
+    ScheduleToClose,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NexusDue {
+    Start,
+    End,
+    CancelledEnd,
+    ScheduleToClose,
+    ScheduleToStart,
+    StartToClose,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Agenda {
+    entries: BTreeMap<Key, Due>,
+    count: u64,
+}
+
+impl Agenda {
+    pub fn put(&mut self, at: Timestamp, due: Due) -> Key {
+        self.count += 1;
+        let key = (at, self.count);
+        self.entries.insert(key, due);
+        key
+    }
+
+    pub fn remove(&mut self, key: Key) {
+        self.entries.remove(&key);
+    }
+
+    pub fn remove_all(&mut self, keys: impl IntoIterator<Item = Key>) {
+        for key in keys {
+            self.entries.remove(&key);
+        }
+    }
+
+    pub fn next(&self) -> Option<Timestamp> {
+        self.entries.keys().next().map(|(at, _)| *at)
+    }
+
+    /// All that is due first.
+    pub fn first(&self) -> impl Iterator<Item = (&Key, &Due)> {
+        let at = self.next();
+        self.entries
+            .iter()
+            .take_while(move |((other, _), _)| Some(*other) == at)
+    }
+
+    pub fn take(&mut self, key: Key) -> Option<Due> {
+        self.entries.remove(&key)
+    }
+}
+
+/// A time that is too far away is never reached.
+pub(super) fn after(at: Timestamp, length: Duration) -> Timestamp {
+    let length = match length.is_negative() {
+        true => Duration::default(),
+        false => length,
+    };
+    at.checked_add(length).unwrap_or(Timestamp {
+        seconds: i64::MAX,
+        nanos: 999_999_999,
+    })
+}
+
+impl Due {
+    /// The run that it is about, and what will happen.
+    pub fn described(&self) -> (usize, String) {
+        let (run, what) = match self {
+            Due::FirstTask { run } => (run, "the first workflow task".to_owned()),
+            Due::Timer { run, event_id } => (run, format!("the timer of event {event_id}")),
+            Due::Activity {
+                run,
+                event_id,
+                what,
+            } => (run, format!("{what:?} of the activity of event {event_id}")),
+            Due::Local { run, seq, what } => (run, format!("{what:?} of the local activity {seq}")),
+            Due::TaskHeartbeat { run } => (run, "the workflow task's heartbeat".to_owned()),
+            Due::StartChild { run, event_id } => {
+                (run, format!("the start of the child of event {event_id}"))
+            }
+            Due::MockedChild { run, event_id } => {
+                (run, format!("the end of the child of event {event_id}"))
+            }
+            Due::SignalExternal { run, event_id } => (
+                run,
+                format!("the delivery of the signal of event {event_id}"),
+            ),
+            Due::CancelExternal { run, event_id } => (
+                run,
+                format!("the delivery of the cancellation of event {event_id}"),
+            ),
+            Due::Nexus {
+                run,
+                event_id,
+                what,
+            } => (
+                run,
+                format!("{what:?} of the Nexus operation of event {event_id}"),
+            ),
+            Due::RunTimeout { run } => (run, "the workflow's timeout".to_owned()),
+            Due::ChildClosed { run } => (run, "the word of its end to its parent".to_owned()),
+            Due::ParentClosed { child } => (child, "the word of its parent's end".to_owned()),
+        };
+        (*run, what)
+    }
+}

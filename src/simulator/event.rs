@@ -1,0 +1,180 @@
+//! Events as they come into a history: with their id and time, or after the workflow task that is under way.
+
+use prost::Message;
+use temporalio_protos::temporal::api::common::v1 as common;
+use temporalio_protos::temporal::api::enums::v1 as enums;
+use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
+use temporalio_protos::temporal::api::history::v1::{
+    HistoryEvent, WorkflowTaskScheduledEventAttributes, WorkflowTaskStartedEventAttributes,
+};
+use temporalio_protos::temporal::api::sdk::v1::UserMetadata;
+use temporalio_protos::temporal::api::taskqueue::v1::TaskQueue;
+
+use super::Simulator;
+use super::execution::Task;
+use crate::payload::{timestamp_to_proto, value_to_proto};
+use crate::value::Value;
+
+/// Stands for the event of an attempt's start until it has an id.
+pub(super) const ATTEMPT_STARTED: i64 = -1;
+
+/// What the server suggests to continue as new at, and what it ends a run at.
+const EVENTS_SUGGESTED_MAX: usize = 4096;
+const BYTES_SUGGESTED_MAX: u64 = 4 * 1024 * 1024;
+pub(super) const EVENTS_MAX: usize = 50 * 1024;
+
+impl Simulator {
+    pub(super) fn append(&mut self, run: usize, attributes: Attributes) -> i64 {
+        self.append_with(run, attributes, None)
+    }
+
+    pub(super) fn append_with(
+        &mut self,
+        run: usize,
+        mut attributes: Attributes,
+        summary: Option<String>,
+    ) -> i64 {
+        let now = self.now;
+        let execution = &mut self.executions[run];
+        let event_id = execution.history.len() as i64 + 1;
+        link(execution, &mut attributes, event_id);
+        let summary = summary.and_then(|text| value_to_proto(&Value::from(text)).ok());
+        let event = HistoryEvent {
+            event_id,
+            event_time: Some(timestamp_to_proto(now)),
+            event_type: attributes.event_type().into(),
+            user_metadata: summary.map(|summary| UserMetadata {
+                summary: Some(summary),
+                details: None,
+            }),
+            attributes: Some(attributes),
+            ..Default::default()
+        };
+        execution.size_bytes += event.encoded_len() as u64;
+        execution.history.push(event);
+        event_id
+    }
+
+    /// What comes from outside the worker: it waits for the end of a workflow task that is under way.
+    pub(super) fn arrive(&mut self, run: usize, attributes: Attributes) {
+        let execution = &mut self.executions[run];
+        if matches!(execution.task, Task::Open { .. }) {
+            execution.buffered.push(attributes);
+        } else {
+            self.append(run, attributes);
+            self.schedule_task(run);
+        }
+    }
+
+    pub(super) fn schedule_task(&mut self, run: usize) {
+        self.schedule_task_as(run, false);
+    }
+
+    pub(super) fn schedule_task_as(&mut self, run: usize, speculative: bool) {
+        let execution = &mut self.executions[run];
+        if !execution.is_open() {
+            return;
+        }
+        match &mut execution.task {
+            Task::None => {
+                execution.task = Task::Scheduled {
+                    is_speculative: speculative,
+                };
+                let attributes = WorkflowTaskScheduledEventAttributes {
+                    task_queue: execution.started.task_queue.clone(),
+                    start_to_close_timeout: execution.started.workflow_task_timeout,
+                    attempt: 1,
+                };
+                self.ready.push_back(run);
+                self.append(
+                    run,
+                    Attributes::WorkflowTaskScheduledEventAttributes(attributes),
+                );
+            }
+            Task::Scheduled { is_speculative } => *is_speculative &= speculative,
+            Task::Open { .. } | Task::Waiting => {}
+        }
+    }
+
+    pub(super) fn append_task_started(&mut self, run: usize) -> i64 {
+        let execution = &self.executions[run];
+        let scheduled_event_id = execution
+            .history
+            .iter()
+            .rev()
+            .find(|event| event.event_type() == enums::EventType::WorkflowTaskScheduled)
+            .map_or(0, |event| event.event_id);
+        let mut reasons: Vec<i32> = Vec::new();
+        if execution.size_bytes > BYTES_SUGGESTED_MAX {
+            reasons.push(enums::SuggestContinueAsNewReason::HistorySizeTooLarge.into());
+        }
+        if execution.history.len() > EVENTS_SUGGESTED_MAX {
+            reasons.push(enums::SuggestContinueAsNewReason::TooManyHistoryEvents.into());
+        }
+        let attributes = WorkflowTaskStartedEventAttributes {
+            scheduled_event_id,
+            identity: IDENTITY.to_owned(),
+            suggest_continue_as_new: !reasons.is_empty(),
+            suggest_continue_as_new_reasons: reasons,
+            history_size_bytes: execution.size_bytes as i64,
+            ..Default::default()
+        };
+        self.append(
+            run,
+            Attributes::WorkflowTaskStartedEventAttributes(attributes),
+        )
+    }
+}
+
+/// The worker, and every client.
+pub(super) const IDENTITY: &str = "simulator";
+
+pub(super) fn task_queue(name: &str) -> Option<TaskQueue> {
+    Some(TaskQueue {
+        name: name.to_owned(),
+        kind: enums::TaskQueueKind::Normal.into(),
+        ..Default::default()
+    })
+}
+
+pub(super) fn payloads(payloads: Vec<common::Payload>) -> Option<common::Payloads> {
+    (!payloads.is_empty()).then_some(common::Payloads { payloads })
+}
+
+/// Fills in the ids of events that this one goes back to and that were not known before.
+fn link(execution: &mut super::execution::Execution, attributes: &mut Attributes, event_id: i64) {
+    use Attributes::*;
+    let mut started = |scheduled: i64, started: &mut i64| {
+        if *started == ATTEMPT_STARTED {
+            *started = execution
+                .activity_started
+                .remove(&scheduled)
+                .unwrap_or_default();
+        }
+    };
+    match attributes {
+        ActivityTaskStartedEventAttributes(a) => {
+            execution
+                .activity_started
+                .insert(a.scheduled_event_id, event_id);
+        }
+        ActivityTaskCompletedEventAttributes(a) => {
+            started(a.scheduled_event_id, &mut a.started_event_id);
+        }
+        ActivityTaskFailedEventAttributes(a) => {
+            started(a.scheduled_event_id, &mut a.started_event_id);
+        }
+        ActivityTaskTimedOutEventAttributes(a) => {
+            started(a.scheduled_event_id, &mut a.started_event_id);
+        }
+        ActivityTaskCanceledEventAttributes(a) => {
+            started(a.scheduled_event_id, &mut a.started_event_id);
+        }
+        ChildWorkflowExecutionStartedEventAttributes(a) => {
+            if let Some(child) = execution.children.get_mut(&a.initiated_event_id) {
+                child.started_event_id = event_id;
+            }
+        }
+        _ => {}
+    }
+}

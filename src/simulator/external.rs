@@ -1,0 +1,284 @@
+//! What comes to a run from clients and from other workflows: signals, cancellation, termination, queries.
+
+use temporalio_protos::coresdk::workflow_activation as jobs;
+use temporalio_protos::coresdk::workflow_activation::workflow_activation_job::Variant;
+use temporalio_protos::temporal::api::common::v1 as common;
+use temporalio_protos::temporal::api::enums::v1 as enums;
+use temporalio_protos::temporal::api::history::v1 as history;
+use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
+
+use super::event::{IDENTITY, payloads};
+use super::execution::Task;
+use super::replay::Replay;
+use super::tasks::activate;
+use super::{Refused, Simulator};
+use crate::engine::command::CommandKind;
+use crate::engine::failure::Failure;
+use crate::payload::{payload_to_proto, payloads_to_proto};
+use crate::value::Payload;
+
+impl Simulator {
+    pub fn signal(
+        &mut self,
+        workflow_id: &str,
+        name: &str,
+        input: Vec<Payload>,
+    ) -> Result<(), Refused> {
+        let run = self.open_run(workflow_id)?;
+        self.deliver_signal(run, name, payloads_to_proto(input), None);
+        self.settle();
+        Ok(())
+    }
+
+    pub fn cancel(&mut self, workflow_id: &str, reason: &str) -> Result<(), Refused> {
+        let run = self.open_run(workflow_id)?;
+        self.request_cancel(run, reason, None);
+        self.settle();
+        Ok(())
+    }
+
+    pub fn terminate(&mut self, workflow_id: &str, reason: &str) -> Result<(), Refused> {
+        let run = self.open_run(workflow_id)?;
+        self.terminate_run(run, reason);
+        self.settle();
+        Ok(())
+    }
+
+    /// Closed runs answer too.
+    pub fn query(
+        &mut self,
+        workflow_id: &str,
+        name: &str,
+        args: Vec<Payload>,
+    ) -> Result<Result<Payload, Failure>, Refused> {
+        let run = self
+            .current(workflow_id)
+            .ok_or_else(|| Refused::NotFound(workflow_id.to_owned()))?
+            .0;
+        let execution = &mut self.executions[run];
+        if let Some(failure) = &execution.task_failure {
+            return Err(Refused::Invalid(failure.clone()));
+        }
+        let job = Variant::QueryWorkflow(jobs::QueryWorkflow {
+            query_id: "query".to_owned(),
+            query_type: name.to_owned(),
+            arguments: args.into_iter().map(payload_to_proto).collect(),
+            ..Default::default()
+        });
+        let with = Replay {
+            namespace: &self.setup.namespace,
+            task_queue: &self.setup.task_queue,
+            workflow_id: &execution.workflow_id,
+            run_id: &execution.run_id,
+            programs: &*self.programs,
+            observer: None,
+        };
+        let is_replaying = execution.worker.machines.is_replaying;
+        execution.worker.machines.is_replaying = true;
+        let commands = activate(&mut execution.worker, vec![job], &with, None);
+        execution.worker.machines.is_replaying = is_replaying;
+        let commands = commands.map_err(|divergence| Refused::Invalid(divergence.problem))?;
+        let answer = commands.into_iter().find_map(|command| match command.kind {
+            CommandKind::RespondToQuery { result, .. } => Some(result),
+            _ => None,
+        });
+        answer.ok_or_else(|| Refused::Invalid("the query was not answered".to_owned()))
+    }
+
+    pub(super) fn deliver_signal(
+        &mut self,
+        run: usize,
+        name: &str,
+        input: Option<common::Payloads>,
+        from: Option<common::WorkflowExecution>,
+    ) {
+        let attributes = history::WorkflowExecutionSignaledEventAttributes {
+            signal_name: name.to_owned(),
+            input,
+            identity: IDENTITY.to_owned(),
+            external_workflow_execution: from,
+            ..Default::default()
+        };
+        self.arrive(
+            run,
+            Attributes::WorkflowExecutionSignaledEventAttributes(attributes),
+        );
+    }
+
+    /// Only the first request comes into history.
+    pub(super) fn request_cancel(
+        &mut self,
+        run: usize,
+        reason: &str,
+        from: Option<(i64, common::WorkflowExecution)>,
+    ) {
+        if std::mem::replace(&mut self.executions[run].cancel_requested, true) {
+            return;
+        }
+        let (external_initiated_event_id, external) = from.unzip();
+        let attributes = history::WorkflowExecutionCancelRequestedEventAttributes {
+            cause: reason.to_owned(),
+            external_initiated_event_id: external_initiated_event_id.unwrap_or_default(),
+            external_workflow_execution: external,
+            identity: IDENTITY.to_owned(),
+        };
+        self.arrive(
+            run,
+            Attributes::WorkflowExecutionCancelRequestedEventAttributes(attributes),
+        );
+    }
+
+    /// The run that a message to another workflow is for.
+    fn target(
+        &self,
+        from: usize,
+        to: &common::WorkflowExecution,
+        child_only: bool,
+    ) -> Option<usize> {
+        let current = *self.current.get(&to.workflow_id)?;
+        let execution = &self.executions[current];
+        let is_run = to.run_id.is_empty()
+            || execution.run_id == to.run_id
+            || (child_only && execution.started.first_execution_run_id == to.run_id);
+        let is_child = execution
+            .parent
+            .as_ref()
+            .is_some_and(|parent| parent.run == from);
+        (execution.is_open() && is_run && (is_child || !child_only)).then_some(current)
+    }
+
+    /// A child that somebody outside answers for.
+    fn mocked_child(&self, run: usize, workflow_id: &str) -> Option<i64> {
+        let children = &self.executions[run].children;
+        let found = children
+            .iter()
+            .find(|(_, child)| child.initiated.workflow_id == workflow_id && child.mock.is_some());
+        found.map(|(event_id, _)| *event_id)
+    }
+
+    pub(super) fn send_external_signal(&mut self, run: usize, event_id: i64) {
+        let event = &self.executions[run].history[event_id as usize - 1];
+        let Some(Attributes::SignalExternalWorkflowExecutionInitiatedEventAttributes(sent)) =
+            event.attributes.clone()
+        else {
+            return;
+        };
+        if !self.executions[run].is_open() {
+            return;
+        }
+        let to = sent.workflow_execution.clone().unwrap_or_default();
+        let target = self.target(run, &to, sent.child_workflow_only);
+        let own = self.executions[run].execution();
+        let is_there = match target {
+            Some(target) => {
+                self.deliver_signal(target, &sent.signal_name, sent.input.clone(), Some(own));
+                true
+            }
+            None => {
+                self.mocked_child(run, &to.workflow_id).is_some()
+                    || self.outside.external(&to.workflow_id)
+            }
+        };
+        let attributes = match is_there {
+            true => Attributes::ExternalWorkflowExecutionSignaledEventAttributes(
+                history::ExternalWorkflowExecutionSignaledEventAttributes {
+                    initiated_event_id: event_id,
+                    namespace: sent.namespace,
+                    workflow_execution: sent.workflow_execution,
+                    ..Default::default()
+                },
+            ),
+            false => Attributes::SignalExternalWorkflowExecutionFailedEventAttributes(
+                history::SignalExternalWorkflowExecutionFailedEventAttributes {
+                    cause: enums::SignalExternalWorkflowExecutionFailedCause::ExternalWorkflowExecutionNotFound
+                        .into(),
+                    workflow_task_completed_event_id: sent.workflow_task_completed_event_id,
+                    namespace: sent.namespace,
+                    workflow_execution: sent.workflow_execution,
+                    initiated_event_id: event_id,
+                    ..Default::default()
+                },
+            ),
+        };
+        self.arrive(run, attributes);
+    }
+
+    pub(super) fn send_external_cancel(&mut self, run: usize, event_id: i64) {
+        let event = &self.executions[run].history[event_id as usize - 1];
+        let Some(Attributes::RequestCancelExternalWorkflowExecutionInitiatedEventAttributes(sent)) =
+            event.attributes.clone()
+        else {
+            return;
+        };
+        if !self.executions[run].is_open() {
+            return;
+        }
+        let to = sent.workflow_execution.clone().unwrap_or_default();
+        let target = self.target(run, &to, sent.child_workflow_only);
+        let own = self.executions[run].execution();
+        let is_there = match (target, self.mocked_child(run, &to.workflow_id)) {
+            (Some(target), _) => {
+                self.request_cancel(target, &sent.reason, Some((event_id, own)));
+                true
+            }
+            (None, Some(child)) => {
+                self.cancel_mocked_child(run, child);
+                true
+            }
+            (None, None) => self.outside.external(&to.workflow_id),
+        };
+        let attributes = match is_there {
+            true => Attributes::ExternalWorkflowExecutionCancelRequestedEventAttributes(
+                history::ExternalWorkflowExecutionCancelRequestedEventAttributes {
+                    initiated_event_id: event_id,
+                    namespace: sent.namespace,
+                    workflow_execution: sent.workflow_execution,
+                    ..Default::default()
+                },
+            ),
+            false => Attributes::RequestCancelExternalWorkflowExecutionFailedEventAttributes(
+                history::RequestCancelExternalWorkflowExecutionFailedEventAttributes {
+                    cause: enums::CancelExternalWorkflowExecutionFailedCause::ExternalWorkflowExecutionNotFound
+                        .into(),
+                    workflow_task_completed_event_id: sent.workflow_task_completed_event_id,
+                    namespace: sent.namespace,
+                    workflow_execution: sent.workflow_execution,
+                    initiated_event_id: event_id,
+                    ..Default::default()
+                },
+            ),
+        };
+        self.arrive(run, attributes);
+    }
+
+    /// A workflow task that is under way is cut off.
+    pub(super) fn terminate_run(&mut self, run: usize, reason: &str) {
+        let execution = &mut self.executions[run];
+        if matches!(execution.task, Task::Open { .. }) {
+            execution.task = Task::None;
+            for attributes in std::mem::take(&mut self.executions[run].buffered) {
+                self.append(run, attributes);
+            }
+        }
+        let attributes = history::WorkflowExecutionTerminatedEventAttributes {
+            reason: reason.to_owned(),
+            details: payloads(Vec::new()),
+            identity: IDENTITY.to_owned(),
+        };
+        let outcome = super::Outcome::Terminated {
+            reason: reason.to_owned(),
+        };
+        self.close(
+            run,
+            Attributes::WorkflowExecutionTerminatedEventAttributes(attributes),
+            outcome,
+            None,
+        );
+    }
+
+    pub(super) fn end_by_server(&mut self, run: usize, reason: &str) {
+        if self.executions[run].is_open() {
+            self.terminate_run(run, reason);
+        }
+    }
+}

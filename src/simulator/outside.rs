@@ -1,0 +1,140 @@
+//! What a simulated cluster has no definition of: the activities, children, Nexus operations and other workflows that
+//! somebody has to answer for.
+
+use crate::engine::failure::Failure;
+use crate::value::{Duration, Payload, Timestamp, Value};
+
+/// Asked once for each attempt, at the moment in which a worker could take it. Whatever it answers is part of the
+/// simulation: the same questions must get the same answers.
+pub trait Outside: Send {
+    /// Local activities too.
+    fn activity(&mut self, task: &ActivityTask) -> Attempt;
+
+    /// `None`: the child runs its own definition.
+    fn child(&mut self, _task: &ChildTask) -> Option<Attempt> {
+        None
+    }
+
+    /// Where `picked_up_after` is there, the operation is an asynchronous one that starts then.
+    fn nexus(&mut self, task: &NexusTask) -> Attempt;
+
+    /// An attempt whose end comes from outside is to stop.
+    fn cancelled(&mut self, _attempt: &AttemptKey) {}
+
+    /// Whether a workflow that is not simulated is there to take a signal or a cancellation.
+    fn external(&mut self, _workflow_id: &str) -> bool {
+        false
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct ActivityTask {
+    pub workflow_id: String,
+    pub run_id: String,
+    pub workflow_type: String,
+    pub activity_id: String,
+    pub activity_type: String,
+    pub task_queue: String,
+    pub input: Vec<Payload>,
+    /// From 1.
+    pub attempt: u32,
+    pub is_local: bool,
+    pub schedule_to_close_timeout: Option<Duration>,
+    pub start_to_close_timeout: Option<Duration>,
+    pub heartbeat_timeout: Option<Duration>,
+    /// Of the attempt before.
+    pub heartbeat_details: Vec<Payload>,
+    pub now: Timestamp,
+    /// The event that scheduled it, or a local activity's number: what tells two with one id apart.
+    pub scheduled: i64,
+}
+
+/// Which attempt it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct AttemptKey {
+    pub run_id: String,
+    pub is_local: bool,
+    pub scheduled: i64,
+    pub attempt: u32,
+}
+
+impl ActivityTask {
+    pub fn key(&self) -> AttemptKey {
+        AttemptKey {
+            run_id: self.run_id.clone(),
+            is_local: self.is_local,
+            scheduled: self.scheduled,
+            attempt: self.attempt,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct ChildTask {
+    pub parent_workflow_id: String,
+    pub workflow_id: String,
+    pub workflow_type: String,
+    pub input: Vec<Payload>,
+    pub now: Timestamp,
+}
+
+#[derive(Debug, Clone)]
+pub struct NexusTask {
+    pub workflow_id: String,
+    pub endpoint: String,
+    pub service: String,
+    pub operation: String,
+    pub input: Payload,
+    pub now: Timestamp,
+}
+
+/// How one attempt fares.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// `None`: no worker ever takes it.
+    pub picked_up_after: Option<Duration>,
+    /// Counted from the beginning of the attempt, in order.
+    pub heartbeats: Vec<(Duration, Vec<Value>)>,
+    pub end: End,
+    pub on_cancel: OnCancel,
+}
+
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each attempt")]
+pub enum End {
+    /// Counted from the beginning of the attempt.
+    After(Duration, Result<Value, Failure>),
+    Never,
+    /// By [`super::Simulator::complete_activity`] or [`super::Simulator::end_attempt`].
+    FromOutside,
+}
+
+/// What an attempt does when it hears of its cancellation.
+#[derive(Debug, Clone)]
+pub enum OnCancel {
+    Ignore,
+    /// Ends as cancelled.
+    Cancels {
+        after: Duration,
+        details: Vec<Value>,
+    },
+    Ends {
+        after: Duration,
+        result: Result<Value, Failure>,
+    },
+}
+
+impl Attempt {
+    /// Taken at once, with this end after this time, and cancelled when it is asked to be.
+    pub fn ends(after: Duration, result: Result<Value, Failure>) -> Self {
+        Attempt {
+            picked_up_after: Some(Duration::default()),
+            heartbeats: Vec::new(),
+            end: End::After(after, result),
+            on_cancel: OnCancel::Cancels {
+                after: Duration::default(),
+                details: Vec::new(),
+            },
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! Workflow tasks: the worker is told what is new, its engine goes on, and what it asks for comes into history.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use temporalio_protos::coresdk::workflow_activation as jobs;
+use temporalio_protos::coresdk::workflow_activation::workflow_activation_job::Variant;
+use temporalio_protos::temporal::api::enums::v1 as enums;
+use temporalio_protos::temporal::api::history::v1 as history;
+use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
+
+use super::Simulator;
+use super::agenda::{Due, after};
+use super::event::IDENTITY;
+use super::execution::Task;
+use super::machines::{LocalRequest, Machines, Request, Sent};
+use super::replay::{Divergence, Replay, replay};
+use crate::engine::Instance;
+use crate::engine::command::{Command, CommandKind};
+use crate::engine::failure::Failure;
+use crate::engine::job::EncodedBundle;
+use crate::payload::{failure_to_proto, timestamp_to_proto};
+use crate::value::Duration;
+use crate::worker::activation::{Surroundings, activation_from_proto};
+
+/// Workflow tasks that one moment may need before it is clear that they never come to an end.
+const TASKS_AT_ONCE_MAX: usize = 100_000;
+
+/// A run's engine, and what the worker knows of its operations.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub instance: Instance,
+    pub machines: Machines,
+    pub run_id: String,
+}
+
+impl Worker {
+    pub fn new(namespace: &str, workflow_id: &str, run_id: &str) -> Self {
+        Worker {
+            instance: Instance::new(),
+            machines: Machines {
+                namespace: namespace.to_owned(),
+                workflow_id: workflow_id.to_owned(),
+                ..Machines::default()
+            },
+            run_id: run_id.to_owned(),
+        }
+    }
+}
+
+pub(super) fn activate(
+    worker: &mut Worker,
+    jobs: Vec<Variant>,
+    with: &Replay<'_>,
+    newest: Option<&Arc<EncodedBundle>>,
+) -> Result<Vec<Command>, Divergence> {
+    let jobs = jobs.into_iter();
+    let machines = &worker.machines;
+    let activation = jobs::WorkflowActivation {
+        run_id: worker.run_id.clone(),
+        timestamp: Some(timestamp_to_proto(machines.now)),
+        is_replaying: machines.is_replaying,
+        history_length: machines.processed as u32,
+        history_size_bytes: machines.history_size_bytes,
+        continue_as_new_suggested: machines.continue_as_new_suggested,
+        jobs: jobs
+            .map(|variant| jobs::WorkflowActivationJob {
+                variant: Some(variant),
+            })
+            .collect(),
+        ..Default::default()
+    };
+    let newest = |_: &str, _: &str| newest.cloned();
+    let around = Surroundings {
+        namespace: with.namespace,
+        task_queue: with.task_queue,
+        newest: &newest,
+    };
+    let activation = activation_from_proto(activation, &around);
+    let instance = &mut worker.instance;
+    catch_unwind(AssertUnwindSafe(|| {
+        instance.activate(activation, with.programs)
+    }))
+    .unwrap_or_else(|panic| {
+        let text = crate::worker::panic_text(&*panic);
+        Err(crate::engine::TaskFailure(format!(
+            "the engine broke an invariant: {text}"
+        )))
+    })
+    .map_err(|failure| Divergence::broken(failure.0))
+}
+
+impl Simulator {
+    /// Runs all workflow tasks that are due now.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..TASKS_AT_ONCE_MAX {
+            let Some(run) = self.ready.pop_front() else {
+                return;
+            };
+            if let Task::Scheduled { is_speculative } = self.executions[run].task {
+                self.begin_task(run, is_speculative);
+            }
+        }
+    }
+
+    fn begin_task(&mut self, run: usize, is_speculative: bool) {
+        let started = self.append_task_started(run);
+        let execution = &mut self.executions[run];
+        execution.task = Task::Open { is_speculative };
+        let mut fresh = Vec::new();
+        for mut update in std::mem::take(&mut execution.admitted) {
+            update.request.sequencing_event_id = started - 1;
+            fresh.push(update.request.clone());
+            execution.delivered.push(update);
+        }
+        let from = execution.worker.machines.processed as usize;
+        let applied = execution
+            .worker
+            .machines
+            .apply(&execution.history[from..], &[], fresh);
+        match applied {
+            Ok(()) => self.go_on(run),
+            Err(divergence) => self.fail_task(run, &divergence.to_string()),
+        }
+    }
+
+    /// The engine goes as far as it can; the task stays open while local activities run.
+    pub(super) fn go_on(&mut self, run: usize) {
+        loop {
+            let jobs = self.executions[run].worker.machines.take_jobs();
+            if !jobs.is_empty() {
+                if let Err(divergence) = self.activate(run, jobs) {
+                    return self.fail_task(run, &divergence.problem);
+                }
+                continue;
+            }
+            let requests = std::mem::take(&mut self.executions[run].worker.machines.local_requests);
+            if requests.is_empty() {
+                break;
+            }
+            for request in requests {
+                match request {
+                    LocalRequest::Start(seq) => self.start_local(run, seq),
+                    LocalRequest::Cancel(seq) => self.cancel_local(run, seq),
+                }
+            }
+        }
+        let execution = &self.executions[run];
+        let has_ended = execution.worker.machines.has_ended;
+        if execution.locals.is_empty() || has_ended {
+            return self.complete_task(run, false);
+        }
+        if execution.heartbeat_key.is_none() {
+            let timeout = execution.started.workflow_task_timeout.unwrap_or_default();
+            // As core has it: 80 % of the timeout.
+            let length = i128::from(timeout.seconds) * 1_000_000_000 + i128::from(timeout.nanos);
+            let length = Duration::from_nanos(length * 8 / 10).unwrap_or_default();
+            let key = self
+                .agenda
+                .put(after(self.now, length), Due::TaskHeartbeat { run });
+            self.executions[run].heartbeat_key = Some(key);
+        }
+    }
+
+    fn activate(&mut self, run: usize, jobs: Vec<Variant>) -> Result<(), Divergence> {
+        let starts = jobs
+            .iter()
+            .any(|job| matches!(job, Variant::InitializeWorkflow(_)));
+        let execution = &mut self.executions[run];
+        if starts && execution.bundle.is_none() {
+            let entry = self
+                .registry
+                .for_new_run(&execution.workflow_type, &execution.workflow_id);
+            execution.bundle = entry.map(|entry| entry.bundle);
+        }
+        let with = Replay {
+            namespace: &self.setup.namespace,
+            task_queue: &self.setup.task_queue,
+            workflow_id: &execution.workflow_id,
+            run_id: &execution.run_id,
+            programs: &*self.programs,
+            observer: None,
+        };
+        let newest = execution.bundle.as_ref();
+        let commands = activate(&mut execution.worker, jobs, &with, newest)?;
+        self.log(run, &commands);
+        self.executions[run].worker.machines.driven(commands)
+    }
+
+    fn log(&mut self, run: usize, commands: &[Command]) {
+        let logs = commands.iter().filter_map(|command| match &command.kind {
+            CommandKind::Log { level, message, .. } => Some((*level, message.clone())),
+            _ => None,
+        });
+        self.logs
+            .extend(logs.map(|(level, message)| (super::RunNumber(run), level, message)));
+    }
+
+    /// Held open for local activities, it is completed with what there is and begun anew.
+    pub(super) fn heartbeat_task(&mut self, run: usize) {
+        self.executions[run].heartbeat_key = None;
+        if matches!(self.executions[run].task, Task::Open { .. }) {
+            self.complete_task(run, true);
+        }
+    }
+
+    fn complete_task(&mut self, run: usize, goes_on: bool) {
+        let execution = &mut self.executions[run];
+        let sent = execution.worker.machines.prepare();
+        let closes = execution.worker.machines.has_ended;
+        if let Some(key) = execution.heartbeat_key.take() {
+            self.agenda.remove(key);
+        }
+        if closes && !execution.buffered.is_empty() {
+            return self.refuse_task(run);
+        }
+        let is_empty = sent.iter().all(|sent| is_rejection(&sent.request));
+        let is_speculative = execution.task
+            == (Task::Open {
+                is_speculative: true,
+            });
+        if is_speculative && is_empty && !goes_on && execution.buffered.is_empty() {
+            // The task's two events were never written.
+            let kept = execution.history.len() - 2;
+            execution.history.truncate(kept);
+            execution.worker.machines.processed = kept as i64;
+            execution.task = Task::None;
+            for sent in sent {
+                self.command(run, 0, sent);
+            }
+            return;
+        }
+        self.write_completion(run, sent, goes_on);
+    }
+
+    fn write_completion(&mut self, run: usize, sent: Vec<Sent>, goes_on: bool) {
+        let started_event_id = self.executions[run].history.len() as i64;
+        let completed = history::WorkflowTaskCompletedEventAttributes {
+            scheduled_event_id: started_event_id - 1,
+            started_event_id,
+            identity: IDENTITY.to_owned(),
+            ..Default::default()
+        };
+        let completed = self.append(
+            run,
+            Attributes::WorkflowTaskCompletedEventAttributes(completed),
+        );
+        for sent in sent {
+            self.command(run, completed, sent);
+        }
+        let execution = &mut self.executions[run];
+        execution.task = Task::None;
+        execution.task_failure = None;
+        execution.delivered.clear();
+        let buffered = std::mem::take(&mut execution.buffered);
+        let has_news = goes_on || !buffered.is_empty() || !execution.admitted.is_empty();
+        for attributes in buffered {
+            self.append(run, attributes);
+        }
+        if has_news {
+            self.schedule_task(run);
+        }
+        if self.executions[run].history.len() > super::event::EVENTS_MAX {
+            self.end_by_server(run, "Workflow history count exceeds limit.");
+        }
+    }
+
+    /// Something came while the run was about to close: it has to see it first.
+    fn refuse_task(&mut self, run: usize) {
+        self.append_task_failed(
+            run,
+            enums::WorkflowTaskFailedCause::UnhandledCommand,
+            "UnhandledCommand",
+        );
+        self.forget_locals(run);
+        let execution = &mut self.executions[run];
+        execution.task = Task::None;
+        let delivered = std::mem::take(&mut execution.delivered);
+        execution.admitted.splice(0..0, delivered);
+        for attributes in std::mem::take(&mut execution.buffered) {
+            self.append(run, attributes);
+        }
+        if let Err(divergence) = self.rebuild(run) {
+            self.executions[run].task_failure = Some(divergence.to_string());
+            return;
+        }
+        self.schedule_task(run);
+    }
+
+    fn append_task_failed(
+        &mut self,
+        run: usize,
+        cause: enums::WorkflowTaskFailedCause,
+        message: &str,
+    ) {
+        let started_event_id = self.executions[run].history.len() as i64;
+        let failure = Failure::application("", message);
+        let failed = history::WorkflowTaskFailedEventAttributes {
+            scheduled_event_id: started_event_id - 1,
+            started_event_id,
+            cause: cause.into(),
+            failure: Some(failure_to_proto(&failure)),
+            identity: IDENTITY.to_owned(),
+            ..Default::default()
+        };
+        self.append(run, Attributes::WorkflowTaskFailedEventAttributes(failed));
+    }
+
+    /// The engine cannot go on: the run waits until something comes, and then tries again.
+    fn fail_task(&mut self, run: usize, message: &str) {
+        self.append_task_failed(
+            run,
+            enums::WorkflowTaskFailedCause::WorkflowWorkerUnhandledFailure,
+            message,
+        );
+        self.forget_locals(run);
+        let execution = &mut self.executions[run];
+        execution.task = Task::None;
+        execution.task_failure = Some(message.to_owned());
+        let delivered = std::mem::take(&mut execution.delivered);
+        execution.admitted.splice(0..0, delivered);
+        for attributes in std::mem::take(&mut execution.buffered) {
+            self.append(run, attributes);
+        }
+        if let Err(divergence) = self.rebuild(run) {
+            self.executions[run].task_failure = Some(divergence.to_string());
+        }
+    }
+
+    /// A worker that has only the history.
+    pub(super) fn rebuild(&mut self, run: usize) -> Result<(), Divergence> {
+        self.executions[run].worker = self.replayed(run)?;
+        Ok(())
+    }
+
+    pub(super) fn replayed(&self, run: usize) -> Result<Worker, Divergence> {
+        let execution = &self.executions[run];
+        let with = Replay {
+            namespace: &self.setup.namespace,
+            task_queue: &self.setup.task_queue,
+            workflow_id: &execution.workflow_id,
+            run_id: &execution.run_id,
+            programs: &*self.programs,
+            observer: self.observer.clone(),
+        };
+        replay(&execution.history, &with)
+    }
+}
+
+fn is_rejection(request: &Request) -> bool {
+    matches!(request, Request::Engine(CommandKind::RejectUpdate { .. }))
+}

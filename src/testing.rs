@@ -1,0 +1,110 @@
+//! Tests of definitions: `NAME.test.yaml` files, each case run in a simulation in no time.
+
+mod check;
+mod expect;
+mod file;
+mod mocks;
+mod read;
+mod run;
+mod snapshot;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use check::check;
+pub use expect::BROKEN;
+pub use file::{Case, TestFile, parse};
+pub use read::read;
+pub use snapshot::{Snapshots, snapshot_path};
+
+use crate::coverage::Recorder;
+use crate::diagnostic::Diagnostic;
+use crate::engine::Programs;
+use crate::registry::{Entry, Registry};
+use crate::value::Duration;
+use crate::worker::ProgramCache;
+
+/// By its name: `NAME.test.yaml`.
+pub fn is_test(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.ends_with(".test.yaml") || name.ends_with(".test.yml")
+}
+
+/// How the worker fares while a test runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crash {
+    None,
+    /// It dies after every step; the next one has the histories.
+    Replayed,
+    /// The next one has the serialised states.
+    Restored,
+    /// It dies as well, and what is due at one time comes in another order, chosen by a number.
+    Reordered(u64),
+}
+
+/// The definitions that tests run.
+#[derive(Clone)]
+pub struct Subject {
+    pub registry: Arc<dyn Registry>,
+    pub programs: Arc<dyn Programs + Send + Sync>,
+    pub recorder: Option<Arc<Recorder>>,
+}
+
+impl Subject {
+    pub fn new(definitions: BTreeMap<String, Entry>, recorder: Option<Arc<Recorder>>) -> Self {
+        let registry: Arc<dyn Registry> = Arc::new(definitions);
+        Subject {
+            programs: Arc::new(ProgramCache::new(registry.clone())),
+            registry,
+            recorder,
+        }
+    }
+}
+
+/// How a case went.
+#[derive(Debug)]
+pub struct Report {
+    pub problems: Vec<Diagnostic>,
+    /// The steps, with times and lines.
+    pub timeline: String,
+    /// The virtual time.
+    pub elapsed: Duration,
+    /// How it ended: `completed` and so on.
+    pub status: &'static str,
+    pub order: Vec<String>,
+}
+
+/// Runs one case. Snapshots are read from, and written to, the folder beside the test file.
+pub fn run_case(
+    file: &TestFile,
+    case: &Case,
+    subject: &Subject,
+    crash: Crash,
+    snapshots: &Snapshots,
+    path: &Path,
+) -> Report {
+    let mut ran = run::run(file, case, subject, crash);
+    let timeline = ran.timeline.text(ran.started);
+    let status = ran.run().map(|run| ran.simulator.status(run));
+    let status = status.map_or("not started", expect::name);
+    let outcome = ran
+        .run()
+        .and_then(|run| ran.simulator.outcome(run).cloned());
+    let mut problems = expect::check(case, &mut ran);
+    if case.expect.snapshot && crash == Crash::None && problems.is_empty() {
+        // Wherever the tests are run from.
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let steps = ran.timeline.text_within(folder, ran.started);
+        let text = snapshot::text(&steps, outcome.as_ref());
+        problems.extend(snapshots.check(&snapshot_path(path, &case.name), &text, case.range));
+    }
+    Report {
+        problems,
+        timeline,
+        elapsed: ran.ended.since(ran.started).unwrap_or_default(),
+        status,
+        order: ran.order,
+    }
+}

@@ -1,0 +1,319 @@
+//! A test beside the definitions of its folder: what it names has to be there, so that a misspelt name is told as such
+//! and not as a test that fails.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use temporalio_protos::temporal::api::enums::v1::EventType;
+
+use super::file::{Action, Case, Deed, Mocks, TestFile, When};
+use crate::definition::Name;
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::expression::Code;
+use crate::program::{self, Program};
+use crate::registry::Entry;
+use crate::value::{Duration, Value};
+
+/// What definitions call; `None`: an expression chooses it, so that it may be anything.
+#[derive(Default)]
+struct Called {
+    activities: Names,
+    children: Names,
+    nexus: Names,
+}
+
+#[derive(Default)]
+struct Names {
+    known: BTreeSet<String>,
+    is_open: bool,
+}
+
+impl Names {
+    fn add(&mut self, name: Option<String>) {
+        match name {
+            Some(name) => {
+                self.known.insert(name);
+            }
+            None => self.is_open = true,
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.is_open || self.known.contains(name)
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        self.known.iter().map(String::as_str)
+    }
+}
+
+/// Mistakes that are known before the test runs.
+pub fn check(file: &TestFile, definitions: &BTreeMap<String, Entry>) -> Vec<Diagnostic> {
+    let Some(entry) = definitions.get(&*file.workflow.value) else {
+        return vec![unknown_workflow(&file.workflow, definitions)];
+    };
+    let mut called = Called::default();
+    for entry in definitions.values() {
+        collect(&entry.loaded.program, &mut called);
+    }
+    let mut checker = Checker {
+        program: &entry.loaded.program,
+        definitions,
+        called,
+        found: Vec::new(),
+    };
+    for case in &file.cases {
+        checker.case(case);
+    }
+    // Cases share what the file says.
+    let mut found: Vec<Diagnostic> = Vec::new();
+    for diagnostic in checker.found {
+        if !found.contains(&diagnostic) {
+            found.push(diagnostic);
+        }
+    }
+    found
+}
+
+fn unknown_workflow(name: &Name, definitions: &BTreeMap<String, Entry>) -> Diagnostic {
+    let message = format!(
+        "no definition beside the test has the workflow type `{}`",
+        name.value
+    );
+    let known = definitions.keys().map(String::as_str);
+    unknown("unknown-workflow", name, message, known).help(
+        "the test stands in the folder of its definition; a definition with mistakes is not there",
+    )
+}
+
+fn unknown<'a>(
+    code: &'static str,
+    name: &Name,
+    message: String,
+    known: impl Iterator<Item = &'a str>,
+) -> Diagnostic {
+    let error = Diagnostic::error(code, name.range, message);
+    match did_you_mean(&name.value, known) {
+        Some(near) => error.label(format!("did you mean `{near}`?")),
+        None => error,
+    }
+}
+
+fn collect(program: &Program, called: &mut Called) {
+    for step in &program.steps {
+        match &step.action {
+            program::Action::Activity(activity) => called.activities.add(text(&activity.activity)),
+            program::Action::Child(child) => called.children.add(text(&child.child)),
+            program::Action::Nexus(nexus) => {
+                let names = text(&nexus.service).zip(text(&nexus.operation));
+                let name = names.map(|(service, operation)| format!("{service}/{operation}"));
+                called.nexus.add(name);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn text(code: &Code) -> Option<String> {
+    code.constant().and_then(Value::as_str).map(str::to_owned)
+}
+
+struct Checker<'a> {
+    program: &'a Program,
+    definitions: &'a BTreeMap<String, Entry>,
+    called: Called,
+    found: Vec<Diagnostic>,
+}
+
+impl Checker<'_> {
+    fn case(&mut self, case: &Case) {
+        for (what, mocks, names) in [
+            ("activity", &case.activities, &self.called.activities),
+            ("child", &case.children, &self.called.children),
+            ("Nexus operation", &case.nexus, &self.called.nexus),
+        ] {
+            self.found.extend(mocked(what, mocks, names));
+        }
+        let mut latest = Duration::ZERO;
+        for action in &case.actions {
+            self.action(action, &mut latest);
+        }
+        self.calls(case);
+        self.ends(case);
+        self.history(case);
+    }
+
+    fn action(&mut self, action: &Action, latest: &mut Duration) {
+        match &action.when {
+            When::At(at) if *at < *latest => {
+                let message = format!(
+                    "the action at {} comes after one at {}",
+                    at.words(),
+                    latest.words()
+                );
+                let error = Diagnostic::error("out-of-order", action.range, message)
+                    .help("actions are done in order: put the earlier ones first");
+                self.found.push(error);
+            }
+            When::At(at) => *latest = *at,
+            When::After(step) => self.after(step),
+            When::Next => {}
+        }
+        if action.workflow_id.is_some() {
+            return;
+        }
+        let program = self.program;
+        let of_handlers = |handlers: &[program::Handler]| -> BTreeSet<String> {
+            handlers.iter().map(|h| h.name.to_string()).collect()
+        };
+        let wants_failure = action.expect_failure.is_some();
+        let (what, name, known) = match &action.deed {
+            Deed::Signal(name) => {
+                let mut known = of_handlers(&program.signals);
+                known.extend(program.steps.iter().filter_map(|step| match &step.action {
+                    program::Action::WaitSignal { name, .. } => Some(name.to_string()),
+                    _ => None,
+                }));
+                ("signal", name, known)
+            }
+            Deed::Update(name) if !wants_failure => ("update", name, of_handlers(&program.updates)),
+            Deed::Query(name) if !wants_failure => ("query", name, self.queries()),
+            _ => return,
+        };
+        if known.contains("*") || known.contains(&*name.value) {
+            return;
+        }
+        let message = format!(
+            "the workflow `{}` has no {what} `{}`",
+            program.workflow, name.value
+        );
+        let mut diagnostic = unknown(
+            "unknown-name",
+            name,
+            message,
+            known.iter().map(String::as_str),
+        );
+        if what == "signal" {
+            // The server takes it all the same, and a test may want to see that.
+            diagnostic.severity = crate::diagnostic::Severity::Warning;
+        }
+        self.found.push(diagnostic.help(has(&known)));
+    }
+
+    fn after(&mut self, step: &Name) {
+        let programs = self.definitions.values().map(|e| &e.loaded.program);
+        let ids: BTreeSet<&str> = programs
+            .flat_map(|program| &program.steps)
+            .filter_map(|step| step.id.as_deref())
+            .collect();
+        // `FILE:LINE` is looked for while it runs.
+        if ids.contains(&*step.value) || step.value.contains(':') {
+            return;
+        }
+        let message = format!("no step has the id `{}`", step.value);
+        let error = unknown("unknown-step", step, message, ids.into_iter())
+            .help("name a step's id, or its place as FILE:LINE");
+        self.found.push(error);
+    }
+
+    fn calls(&mut self, case: &Case) {
+        let counted = case.expect.called.iter().map(|(name, _)| name);
+        let listed = case.expect.calls.iter().flat_map(|(_, calls)| calls);
+        for name in counted.chain(listed.map(|(name, _)| name)) {
+            let all = [
+                &self.called.activities,
+                &self.called.children,
+                &self.called.nexus,
+            ];
+            if all.iter().any(|names| names.has(&name.value)) {
+                continue;
+            }
+            let message = format!("no definition calls `{}`", name.value);
+            let known = all.iter().flat_map(|names| names.texts());
+            self.found
+                .push(unknown("unknown-activity", name, message, known));
+        }
+    }
+
+    /// Of the workflow, where no other one can continue it.
+    fn ends(&mut self, case: &Case) {
+        let is_continued = self.program.steps.iter().any(|step| {
+            matches!(&step.action, program::Action::ContinueAsNew(next) if next.workflow.is_some())
+        });
+        if is_continued {
+            return;
+        }
+        let state: BTreeSet<String> = self.program.state.iter().map(|s| s.0.to_string()).collect();
+        for (what, names, known) in [
+            ("variable", &case.expect.state, state),
+            ("query", &case.expect.queries, self.queries()),
+        ] {
+            for (name, _) in names {
+                if known.contains(&*name.value) || known.contains("*") {
+                    continue;
+                }
+                let message = format!(
+                    "the workflow `{}` has no {what} `{}`",
+                    self.program.workflow, name.value
+                );
+                let texts = known.iter().map(String::as_str);
+                let error = unknown("unknown-name", name, message, texts).help(has(&known));
+                self.found.push(error);
+            }
+        }
+    }
+
+    fn queries(&self) -> BTreeSet<String> {
+        let queries = self.program.queries.iter();
+        queries.map(|query| query.name.to_string()).collect()
+    }
+
+    fn history(&mut self, case: &Case) {
+        for name in &case.expect.history {
+            let known: Vec<String> = event_types().collect();
+            if known.iter().any(|known| plain(known) == plain(&name.value)) {
+                continue;
+            }
+            let message = format!("Temporal has no event `{}`", name.value);
+            let texts = known.iter().map(String::as_str);
+            let error = unknown("unknown-event", name, message, texts)
+                .help("events are named as in histories: TimerFired, ActivityTaskScheduled, …");
+            self.found.push(error);
+        }
+    }
+}
+
+fn mocked(what: &str, mocks: &Mocks, names: &Names) -> Vec<Diagnostic> {
+    let unused = mocks.iter().filter(|(name, _)| !names.has(&name.value));
+    let told = unused.map(|(name, _)| {
+        let message = format!("no definition calls the {what} `{}`", name.value);
+        unknown("unknown-activity", name, message, names.texts()).help(has(&names.known))
+    });
+    told.collect()
+}
+
+fn has(known: &BTreeSet<String>) -> String {
+    match known.is_empty() {
+        true => "there is none".to_owned(),
+        false => {
+            let names: Vec<&str> = known.iter().map(String::as_str).collect();
+            format!("there are: {}", names.join(", "))
+        }
+    }
+}
+
+/// As histories name them: `TimerFired`.
+fn event_types() -> impl Iterator<Item = String> {
+    let all = (1..=i32::from(u8::MAX)).filter_map(|number| EventType::try_from(number).ok());
+    all.map(|event| {
+        let name = event.as_str_name();
+        let words = name.strip_prefix("EVENT_TYPE_").unwrap_or(name).split('_');
+        words
+            .map(|word| word[..1].to_owned() + &word[1..].to_lowercase())
+            .collect()
+    })
+}
+
+/// `TIMER_FIRED` and `TimerFired` are one.
+pub fn plain(name: &str) -> String {
+    name.replace('_', "").to_lowercase()
+}

@@ -1,0 +1,590 @@
+//! A test file as it is read: every mistake is reported with its place, and every expression is compiled.
+
+use std::sync::Arc;
+
+use crate::definition::parse::Parser;
+use crate::definition::parse::fields::Fields;
+use crate::definition::table::Field;
+use crate::definition::tables::{
+    EXPECTATION, EXPECTED_FAILURE, HEARTBEAT, MOCKED_FAILURE, OUTCOME, TEST, TEST_ACTION, TEST_CASE,
+};
+use crate::definition::{DurationValue, Name};
+use crate::diagnostic::Diagnostic;
+use crate::expression::{
+    Code, Context, Environment, Expression, NoHost, Template, Type, check_condition,
+    check_template, compile, compile_template, evaluate,
+};
+use crate::source::{Range, Spanned};
+use crate::value::{Duration, Timestamp, Value};
+use crate::yaml::Node;
+
+/// The variables of a mocked outcome, in the order of their slots.
+const MOCK_VARIABLES: &[&str] = &["input", "args", "attempt", "call"];
+/// Those of conditions on the end.
+const END_VARIABLES: &[&str] = &[
+    "result", "state", "input", "calls", "attempts", "elapsed", "runs",
+];
+const START_TIME: &str = "2026-01-01T00:00:00Z";
+
+/// A value that may depend on variables.
+#[derive(Debug, Clone)]
+pub struct Computed {
+    code: Arc<Code>,
+    pub range: Range,
+}
+
+impl Computed {
+    pub fn value(&self, variables: &[Value]) -> Result<Value, Diagnostic> {
+        let mut host = NoHost;
+        let mut context = Context::new(&mut host);
+        let value = evaluate(&self.code, &variables.to_vec(), &mut context);
+        value.map_err(|error| Diagnostic::error("evaluation-error", error.range, error.message))
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct MockedFailure {
+    pub error_type: Arc<str>,
+    pub message: Option<Computed>,
+    pub details: Vec<Computed>,
+    pub non_retryable: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cancelled {
+    #[default]
+    Cancels,
+    Ignores,
+    Completes,
+}
+
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    pub when: Option<Computed>,
+    pub result: Option<Computed>,
+    pub fail: Option<MockedFailure>,
+    pub never: bool,
+    pub after: Duration,
+    pub picked_up_after: Option<Duration>,
+    pub no_worker: bool,
+    pub heartbeats: Vec<(Duration, Vec<Computed>)>,
+    pub on_cancel: Cancelled,
+}
+
+/// What is mocked, by its name.
+pub type Mocks = Vec<(Name, Vec<Outcome>)>;
+
+#[derive(Debug, Clone)]
+pub enum When {
+    Next,
+    At(Duration),
+    /// A step's id or place.
+    After(Name),
+}
+
+#[derive(Debug, Clone)]
+pub enum Deed {
+    Signal(Name),
+    Update(Name),
+    Query(Name),
+    Cancel(Name),
+    Terminate(Name),
+    CompleteActivity(Name),
+    /// Whether the next worker has the serialised state.
+    WorkerDies(bool),
+}
+
+#[derive(Debug, Clone)]
+pub struct Action {
+    pub range: Range,
+    pub when: When,
+    pub deed: Deed,
+    pub input: Option<Computed>,
+    pub workflow_id: Option<Name>,
+    pub result: Option<Computed>,
+    pub fail: Option<MockedFailure>,
+    pub expect: Option<Computed>,
+    pub expect_failure: Option<ExpectedFailure>,
+}
+
+#[derive(Debug, Clone)]
+pub struct ExpectedFailure {
+    pub range: Range,
+    pub error: Option<Name>,
+    pub message: Option<Name>,
+    pub details: Option<Vec<Computed>>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Expectation {
+    pub result: Option<Computed>,
+    pub failure: Option<ExpectedFailure>,
+    pub status: Option<Spanned<&'static str>>,
+    pub state: Vec<(Name, Computed)>,
+    pub queries: Vec<(Name, Computed)>,
+    pub calls: Option<(Range, Vec<(Name, Computed)>)>,
+    pub called: Vec<(Name, u64)>,
+    pub that: Vec<Computed>,
+    pub elapsed: Option<Spanned<Duration>>,
+    pub history: Vec<Name>,
+    pub snapshot: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Case {
+    pub name: Arc<str>,
+    pub range: Range,
+    pub input: Option<Computed>,
+    pub start_time: Timestamp,
+    pub activities: Mocks,
+    pub children: Mocks,
+    pub nexus: Mocks,
+    pub workflows: Vec<Name>,
+    pub actions: Vec<Action>,
+    pub until: Option<Duration>,
+    pub expect: Expectation,
+}
+
+#[derive(Debug, Clone)]
+pub struct TestFile {
+    pub workflow: Name,
+    pub cases: Vec<Case>,
+}
+
+/// Where there are errors there is no file: a test that is not understood is not run.
+pub fn parse(document: &Node) -> (Option<TestFile>, Vec<Diagnostic>) {
+    let mut reader = Reader {
+        parser: Parser::default(),
+        mock: environment(MOCK_VARIABLES),
+        end: environment(END_VARIABLES),
+    };
+    let file = reader.file(document);
+    let diagnostics = reader.parser.diagnostics;
+    match diagnostics.iter().any(Diagnostic::is_error) {
+        true => (None, diagnostics),
+        false => (file, diagnostics),
+    }
+}
+
+fn environment(names: &[&str]) -> Environment {
+    let names = names.iter().zip(0..);
+    names.fold(Environment::new(), |environment, (name, slot)| {
+        environment.with(*name, slot, Type::Dynamic)
+    })
+}
+
+struct Reader {
+    parser: Parser,
+    mock: Environment,
+    end: Environment,
+}
+
+impl Reader {
+    fn file(&mut self, document: &Node) -> Option<TestFile> {
+        let fields = self.parser.fields(document, &TEST)?;
+        self.version(&fields);
+        let workflow = self.parser.text(&fields, "test")?;
+        let base = Case {
+            name: workflow.value.clone(),
+            range: workflow.range,
+            input: None,
+            start_time: Timestamp::parse(START_TIME).unwrap_or_default(),
+            activities: Vec::new(),
+            children: Vec::new(),
+            nexus: Vec::new(),
+            workflows: Vec::new(),
+            actions: Vec::new(),
+            until: None,
+            expect: Expectation::default(),
+        };
+        let base = self.case(&fields, base);
+        let Some((field, node)) = fields.get("cases") else {
+            return Some(TestFile {
+                workflow,
+                cases: vec![base],
+            });
+        };
+        let mut cases: Vec<Case> = Vec::new();
+        for node in self.items(field, node) {
+            let Some(fields) = self.parser.fields(node, &TEST_CASE) else {
+                continue;
+            };
+            let Some(name) = self.parser.text(&fields, "name") else {
+                continue;
+            };
+            if let Some(other) = cases.iter().find(|case| case.name == name.value) {
+                let message = format!("two cases have the name `{}`", name.value);
+                let error = Diagnostic::error("duplicate-case", name.range, message)
+                    .annotate(other.range, "the other one")
+                    .help("reports tell cases apart by their names: rename one");
+                self.parser.report(error);
+            }
+            let mut case = base.clone();
+            case.name = name.value;
+            case.range = name.range;
+            cases.push(self.case(&fields, case));
+        }
+        Some(TestFile { workflow, cases })
+    }
+
+    fn version(&mut self, fields: &Fields<'_>) {
+        if let Some((field, node)) = fields.get("segno")
+            && node.scalar().map(|scalar| &scalar.value) != Some(&Value::Int(1))
+        {
+            self.parser.wrong_type(field, node);
+        }
+    }
+
+    /// What the fields say, on top of what is said for all cases.
+    fn case(&mut self, fields: &Fields<'_>, mut case: Case) -> Case {
+        if let Some(input) = self.computed(fields, "input", &Environment::new()) {
+            case.input = Some(input);
+        }
+        if let Some(text) = self.parser.text(fields, "start_time") {
+            match Timestamp::parse(&text.value) {
+                Some(time) => case.start_time = time,
+                None => {
+                    let message = format!("`{}` is no time", text.value);
+                    let error = Diagnostic::error("bad-time", text.range, message)
+                        .help("write it like 2026-01-31T09:30:00Z");
+                    self.parser.report(error);
+                }
+            }
+        }
+        self.mocks(fields, "activities", &mut case.activities);
+        self.mocks(fields, "children", &mut case.children);
+        self.mocks(fields, "nexus", &mut case.nexus);
+        let workflows = self.parser.texts(fields, "workflows");
+        if !workflows.is_empty() {
+            case.workflows = workflows;
+        }
+        if let Some((field, node)) = fields.get("actions") {
+            let nodes = self.items(field, node);
+            case.actions = nodes.iter().filter_map(|node| self.action(node)).collect();
+        }
+        if let Some(until) = self.length(fields, "until") {
+            case.until = Some(until.value);
+        }
+        if let Some((_, node)) = fields.get("expect") {
+            self.expectation(node, &mut case.expect);
+        }
+        case
+    }
+
+    fn items<'n>(&mut self, field: &Field, node: &'n Node) -> &'n [Node] {
+        node.sequence().unwrap_or_else(|| {
+            self.parser.wrong_type(field, node);
+            &[]
+        })
+    }
+
+    fn mocks(&mut self, fields: &Fields<'_>, name: &str, mocks: &mut Mocks) {
+        for (name, node) in self.parser.named(fields, name) {
+            let outcomes = match node.sequence() {
+                Some(nodes) => nodes.iter().filter_map(|node| self.outcome(node)).collect(),
+                None => self.outcome(node).into_iter().collect(),
+            };
+            mocks.retain(|(other, _)| other.value != name.value);
+            mocks.push((name, outcomes));
+        }
+    }
+
+    fn outcome(&mut self, node: &Node) -> Option<Outcome> {
+        let fields = self.parser.fields(node, &OUTCOME)?;
+        self.parser.exclusive(&fields, ["result", "fail"]);
+        self.parser.exclusive(&fields, ["result", "never"]);
+        let environment = self.mock.clone();
+        let when = self.condition(&fields, "when", &environment);
+        let mut heartbeats = Vec::new();
+        if let Some((field, node)) = fields.get("heartbeats") {
+            for node in self.items(field, node) {
+                let Some(fields) = self.parser.fields(node, &HEARTBEAT) else {
+                    continue;
+                };
+                let after = self
+                    .length(&fields, "after")
+                    .map_or(Duration::ZERO, |l| l.value);
+                heartbeats.push((after, self.list(&fields, "details", &environment)));
+            }
+        }
+        let choice = self.parser.choice(&fields, "on_cancel");
+        Some(Outcome {
+            when,
+            result: self.computed(&fields, "result", &environment),
+            fail: self.mocked_failure(&fields),
+            never: self.flag(&fields, "never"),
+            after: self
+                .length(&fields, "after")
+                .map_or(Duration::ZERO, |l| l.value),
+            picked_up_after: self.length(&fields, "picked_up_after").map(|l| l.value),
+            no_worker: self.flag(&fields, "no_worker"),
+            heartbeats,
+            on_cancel: match choice.map(|choice| choice.value) {
+                Some("ignores") => Cancelled::Ignores,
+                Some("completes") => Cancelled::Completes,
+                _ => Cancelled::Cancels,
+            },
+        })
+    }
+
+    fn mocked_failure(&mut self, fields: &Fields<'_>) -> Option<MockedFailure> {
+        let (_, node) = fields.get("fail")?;
+        let fields = self.parser.fields(node, &MOCKED_FAILURE)?;
+        let environment = self.mock.clone();
+        Some(MockedFailure {
+            error_type: self.parser.text(&fields, "type")?.value,
+            message: self.computed(&fields, "message", &environment),
+            details: self.list(&fields, "details", &environment),
+            non_retryable: self.flag(&fields, "non_retryable"),
+        })
+    }
+
+    fn action(&mut self, node: &Node) -> Option<Action> {
+        let fields = self.parser.fields(node, &TEST_ACTION)?;
+        self.parser.exclusive(&fields, ["at", "after"]);
+        self.parser.exclusive(&fields, ["expect", "expect_failure"]);
+        let none = Environment::new();
+        let when = match (
+            self.length(&fields, "at"),
+            self.parser.text(&fields, "after"),
+        ) {
+            (Some(at), _) => When::At(at.value),
+            (None, Some(step)) => When::After(step),
+            (None, None) => When::Next,
+        };
+        Some(Action {
+            range: fields.start(),
+            when,
+            deed: self.deed(&fields)?,
+            input: self.computed(&fields, "input", &none),
+            workflow_id: self.parser.text(&fields, "workflow_id"),
+            result: self.computed(&fields, "result", &none),
+            fail: self.mocked_failure(&fields),
+            expect: self.computed(&fields, "expect", &none),
+            expect_failure: self.expected_failure(&fields, "expect_failure"),
+        })
+    }
+
+    fn deed(&mut self, fields: &Fields<'_>) -> Option<Deed> {
+        const DEEDS: [&str; 7] = [
+            "signal",
+            "update",
+            "query",
+            "cancel",
+            "terminate",
+            "complete_activity",
+            "worker_dies",
+        ];
+        let given: Vec<_> = DEEDS
+            .iter()
+            .filter(|name| fields.get(name).is_some())
+            .collect();
+        let [name] = given.as_slice() else {
+            let message = match given.len() {
+                0 => "the action says nothing that is done".to_owned(),
+                _ => "the action says several things that are done".to_owned(),
+            };
+            let error = Diagnostic::error("not-one-action", fields.start(), message)
+                .help(format!("it has one of {}", DEEDS.join(", ")));
+            self.parser.report(error);
+            return None;
+        };
+        if **name == "worker_dies" {
+            let choice = self.parser.choice(fields, name)?;
+            return Some(Deed::WorkerDies(choice.value == "restored"));
+        }
+        let text = self.parser.text(fields, name)?;
+        Some(match **name {
+            "signal" => Deed::Signal(text),
+            "update" => Deed::Update(text),
+            "query" => Deed::Query(text),
+            "cancel" => Deed::Cancel(text),
+            "terminate" => Deed::Terminate(text),
+            _ => Deed::CompleteActivity(text),
+        })
+    }
+
+    fn expected_failure(&mut self, fields: &Fields<'_>, name: &str) -> Option<ExpectedFailure> {
+        let (field, node) = fields.get(name)?;
+        if node.mapping().is_none() {
+            let error = self.parser.text_of(field, node)?;
+            return Some(ExpectedFailure {
+                range: error.range,
+                error: Some(error),
+                message: None,
+                details: None,
+            });
+        }
+        let fields = self.parser.fields(node, &EXPECTED_FAILURE)?;
+        let details = fields.get("details").is_some();
+        Some(ExpectedFailure {
+            range: fields.start(),
+            error: self.parser.text(&fields, "error"),
+            message: self.parser.text(&fields, "message"),
+            details: details.then(|| self.list(&fields, "details", &Environment::new())),
+        })
+    }
+
+    fn expectation(&mut self, node: &Node, expect: &mut Expectation) {
+        let Some(fields) = self.parser.fields(node, &EXPECTATION) else {
+            return;
+        };
+        self.parser.exclusive(&fields, ["result", "failure"]);
+        let none = Environment::new();
+        if let Some(result) = self.computed(&fields, "result", &none) {
+            expect.result = Some(result);
+            expect.failure = None;
+        }
+        if let Some(failure) = self.expected_failure(&fields, "failure") {
+            expect.failure = Some(failure);
+            expect.result = None;
+        }
+        if let Some(status) = self.parser.choice(&fields, "status") {
+            expect.status = Some(status);
+        }
+        for (key, values) in [
+            ("state", &mut expect.state),
+            ("queries", &mut expect.queries),
+        ] {
+            for (name, node) in self.parser.named(&fields, key) {
+                let computed = self.computed_of(node, &none);
+                values.retain(|(other, _)| other.value != name.value);
+                values.push((name, computed));
+            }
+        }
+        if let Some((field, node)) = fields.get("calls") {
+            let mut calls = Vec::new();
+            for item in self.items(field, node) {
+                for (name, node) in self.parser.named_of(field, item) {
+                    calls.push((name, self.computed_of(node, &none)));
+                }
+            }
+            expect.calls = Some((node.range, calls));
+        }
+        for (name, node) in self.parser.named(&fields, "called") {
+            let number = node.scalar().map(|scalar| scalar.value.clone());
+            match number {
+                Some(Value::Int(number)) if number >= 0 => {
+                    expect.called.retain(|(other, _)| other.value != name.value);
+                    expect.called.push((name, number as u64));
+                }
+                _ => {
+                    let message = format!(
+                        "`{}` is counted by a number, this is {}",
+                        name.value,
+                        node.kind()
+                    );
+                    let error = Diagnostic::error("wrong-type", node.range, message);
+                    self.parser.report(error);
+                }
+            }
+        }
+        if let Some((field, node)) = fields.get("that") {
+            let environment = self.end.clone();
+            for node in self.items(field, node) {
+                let condition = self.parser.condition_of(field, node);
+                expect.that.push(self.checked(&condition, &environment));
+            }
+        }
+        if let Some(elapsed) = self.length(&fields, "elapsed") {
+            expect.elapsed = Some(elapsed);
+        }
+        if let Some((field, node)) = fields.get("history") {
+            let items = self.items(field, node).iter();
+            expect.history = items
+                .filter_map(|node| self.parser.text_of(field, node))
+                .collect();
+        }
+        expect.snapshot |= self.flag(&fields, "snapshot");
+    }
+
+    fn flag(&mut self, fields: &Fields<'_>, name: &str) -> bool {
+        self.parser
+            .flag(fields, name)
+            .is_some_and(|flag| flag.value)
+    }
+
+    /// A length that is known before the test.
+    fn length(&mut self, fields: &Fields<'_>, name: &str) -> Option<Spanned<Duration>> {
+        let (_, node) = fields.get(name)?;
+        match self.parser.duration(fields, name)? {
+            DurationValue::Constant(length) => Some(length),
+            DurationValue::Expression(_) => {
+                let message = format!("`{name}` takes no expression");
+                let error = Diagnostic::error("unexpected-expression", node.range, message)
+                    .help("write a constant, like 10s");
+                self.parser.report(error);
+                None
+            }
+        }
+    }
+
+    fn list(
+        &mut self,
+        fields: &Fields<'_>,
+        name: &str,
+        environment: &Environment,
+    ) -> Vec<Computed> {
+        let Some((field, node)) = fields.get(name) else {
+            return Vec::new();
+        };
+        let nodes = self.items(field, node).iter();
+        nodes
+            .map(|node| self.computed_of(node, environment))
+            .collect()
+    }
+
+    fn computed(
+        &mut self,
+        fields: &Fields<'_>,
+        name: &str,
+        environment: &Environment,
+    ) -> Option<Computed> {
+        let (field, node) = fields.get(name)?;
+        let template = self.parser.template_of(field, node);
+        Some(self.template(&template, environment))
+    }
+
+    fn computed_of(&mut self, node: &Node, environment: &Environment) -> Computed {
+        let template = self.parser.any_template(node);
+        self.template(&template, environment)
+    }
+
+    fn template(&mut self, template: &Template, environment: &Environment) -> Computed {
+        let (_, diagnostics) = check_template(template, environment);
+        let is_wrong = diagnostics.iter().any(Diagnostic::is_error);
+        diagnostics.into_iter().for_each(|d| self.parser.report(d));
+        let code = match is_wrong {
+            true => Code::constant_of(Value::Null),
+            false => compile_template(template, environment),
+        };
+        Computed {
+            code: Arc::new(code),
+            range: template.range(),
+        }
+    }
+
+    fn condition(
+        &mut self,
+        fields: &Fields<'_>,
+        name: &str,
+        environment: &Environment,
+    ) -> Option<Computed> {
+        let condition = self.parser.condition(fields, name)?;
+        Some(self.checked(&condition, environment))
+    }
+
+    fn checked(&mut self, condition: &Expression, environment: &Environment) -> Computed {
+        let diagnostics = check_condition(condition, environment);
+        let is_wrong = diagnostics.iter().any(Diagnostic::is_error);
+        diagnostics.into_iter().for_each(|d| self.parser.report(d));
+        let code = match is_wrong {
+            true => Code::constant_of(Value::Bool(false)),
+            false => compile(condition, environment),
+        };
+        Computed {
+            code: Arc::new(code),
+            range: condition.range(),
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! What a test says of activities, children and Nexus operations, as the simulation asks for it; and what was asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::file::{Cancelled, Case, MockedFailure, Mocks, Outcome};
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::engine::failure::{Failure, FailureInfo};
+use crate::simulator::{ActivityTask, Attempt, ChildTask, End, NexusTask, OnCancel, Outside};
+use crate::timeline::Timeline;
+use crate::value::{Duration, Payload, Value};
+
+/// A policy that sets no bound would retry for ever.
+const ATTEMPTS_MAX: u32 = 1000;
+
+/// Something that the workflow called.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    pub name: String,
+    /// The one argument, or a list of all.
+    pub input: Value,
+}
+
+/// What the test's driver and the simulation both see.
+#[derive(Debug, Default)]
+pub struct Asked {
+    pub calls: Vec<Call>,
+    /// By type.
+    pub attempts: BTreeMap<String, u64>,
+    /// What was called that the test says nothing of, and where; with what to do.
+    pub unknown: Vec<(String, &'static str)>,
+    pub problems: Vec<Diagnostic>,
+    taken: BTreeMap<String, usize>,
+    scheduled: BTreeSet<(String, bool, i64)>,
+}
+
+impl Asked {
+    /// What the test says does not suffice to go on.
+    pub fn is_lacking(&self) -> bool {
+        !self.unknown.is_empty() || !self.problems.is_empty()
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Shared(Arc<Mutex<Asked>>);
+
+impl Shared {
+    pub fn lock(&self) -> MutexGuard<'_, Asked> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub struct Mocked {
+    activities: Mocks,
+    children: Mocks,
+    nexus: Mocks,
+    workflows: BTreeSet<String>,
+    asked: Shared,
+    timeline: Arc<Timeline>,
+}
+
+impl Mocked {
+    pub fn new(case: &Case, asked: Shared, timeline: Arc<Timeline>) -> Self {
+        let workflows = case.workflows.iter();
+        Mocked {
+            activities: case.activities.clone(),
+            children: case.children.clone(),
+            nexus: case.nexus.clone(),
+            workflows: workflows.map(|name| name.value.to_string()).collect(),
+            asked,
+            timeline,
+        }
+    }
+
+    fn attempt(
+        &self,
+        mocks: &Mocks,
+        name: &str,
+        input: &[Payload],
+        attempt: u32,
+    ) -> Option<Attempt> {
+        let (_, outcomes) = mocks.iter().find(|(other, _)| *other.value == *name)?;
+        let mut asked = self.asked.lock();
+        let call = asked.attempts.entry(name.to_owned()).or_default();
+        *call += 1;
+        let args: Vec<Value> = input.iter().map(decoded).collect();
+        let variables = [
+            args.first().cloned().unwrap_or(Value::Null),
+            Value::list(args),
+            Value::from(i64::from(attempt)),
+            Value::from(i64::try_from(*call).unwrap_or(i64::MAX)),
+        ];
+        if attempt > ATTEMPTS_MAX {
+            let message = format!(
+                "the activity `{name}` has been tried {ATTEMPTS_MAX} times (ATTEMPTS_MAX): its policy retries for ever what the test says of it"
+            );
+            let help = "bound it by `maximum_attempts` or `schedule_to_close_timeout`, or say how a later attempt fares";
+            asked.unknown.push((message, help));
+            return None;
+        }
+        let outcome = self.chosen(&mut asked, name, outcomes, &variables)?;
+        match planned(outcome, &variables) {
+            Ok(attempt) => Some(attempt),
+            Err(problem) => {
+                asked.problems.push(problem);
+                None
+            }
+        }
+    }
+
+    /// The first whose condition holds, else the next of those without one.
+    fn chosen<'o>(
+        &self,
+        asked: &mut Asked,
+        name: &str,
+        outcomes: &'o [Outcome],
+        variables: &[Value],
+    ) -> Option<&'o Outcome> {
+        for outcome in outcomes {
+            match outcome.when.as_ref().map(|when| when.value(variables)) {
+                Some(Ok(Value::Bool(true))) => return Some(outcome),
+                Some(Err(problem)) => asked.problems.push(problem),
+                _ => {}
+            }
+        }
+        let rest: Vec<_> = outcomes.iter().filter(|o| o.when.is_none()).collect();
+        let taken = asked.taken.entry(name.to_owned()).or_default();
+        let outcome = rest.get(*taken).or(rest.last()).copied();
+        *taken += 1;
+        outcome
+    }
+
+    fn unknown(&self, kind: &str, name: &str, mocks: &Mocks) -> Attempt {
+        let near = did_you_mean(name, mocks.iter().map(|(name, _)| &*name.value));
+        let near = near.map_or(String::new(), |near| format!("; it does of `{near}`"));
+        let mut open = self.timeline.entries();
+        open.retain(|entry| entry.ended.is_none());
+        let calls = open
+            .iter()
+            .rfind(|entry| entry.calls.as_deref() == Some(name));
+        // Where an expression chose it, its step is most likely the last.
+        let at = calls.or(open.last()).map(|entry| entry.place.clone());
+        let at = at.map_or(String::new(), |at| format!(" at {at}"));
+        let message = format!(
+            "the {kind} `{name}` is called{at}, and the test does not say how it fares{near}"
+        );
+        let mut asked = self.asked.lock();
+        // Otherwise it is said already what is wrong with what the test says of it.
+        if asked.unknown.is_empty() && asked.problems.is_empty() {
+            let help = "say it under `activities`, `children` or `nexus`";
+            asked.unknown.push((message, help));
+        }
+        Attempt {
+            end: End::Never,
+            ..Attempt::ends(Duration::ZERO, Ok(Value::Null))
+        }
+    }
+
+    fn called(&self, name: &str, input: &[Payload]) {
+        let mut args: Vec<Value> = input.iter().map(decoded).collect();
+        let input = match args.len() {
+            0 => Value::Null,
+            1 => args.remove(0),
+            _ => Value::list(args),
+        };
+        self.asked.lock().calls.push(Call {
+            name: name.to_owned(),
+            input,
+        });
+    }
+}
+
+impl Outside for Mocked {
+    fn activity(&mut self, task: &ActivityTask) -> Attempt {
+        let key = (task.run_id.clone(), task.is_local, task.scheduled);
+        if self.asked.lock().scheduled.insert(key) {
+            self.called(&task.activity_type, &task.input);
+        }
+        self.attempt(
+            &self.activities,
+            &task.activity_type,
+            &task.input,
+            task.attempt,
+        )
+        .unwrap_or_else(|| self.unknown("activity", &task.activity_type, &self.activities))
+    }
+
+    fn child(&mut self, task: &ChildTask) -> Option<Attempt> {
+        self.called(&task.workflow_type, &task.input);
+        self.attempt(&self.children, &task.workflow_type, &task.input, 1)
+    }
+
+    fn nexus(&mut self, task: &NexusTask) -> Attempt {
+        let name = format!("{}/{}", task.service, task.operation);
+        let input = [task.input.clone()];
+        self.called(&name, &input);
+        let attempt = self.attempt(&self.nexus, &name, &input, 1);
+        attempt.unwrap_or_else(|| self.unknown("Nexus operation", &name, &self.nexus))
+    }
+
+    fn external(&mut self, workflow_id: &str) -> bool {
+        self.workflows.contains(workflow_id)
+    }
+}
+
+/// Expressions look into it.
+fn decoded(payload: &Payload) -> Value {
+    payload.decode().unwrap_or(Value::Null)
+}
+
+fn planned(outcome: &Outcome, variables: &[Value]) -> Result<Attempt, Diagnostic> {
+    let result = match (&outcome.fail, &outcome.result) {
+        (Some(fail), _) => Err(failure(fail, variables)?),
+        (None, Some(result)) => Ok(result.value(variables)?),
+        (None, None) => Ok(Value::Null),
+    };
+    let mut heartbeats = Vec::new();
+    for (after, details) in &outcome.heartbeats {
+        let details: Result<Vec<Value>, _> = details.iter().map(|d| d.value(variables)).collect();
+        heartbeats.push((*after, details?));
+    }
+    let on_cancel = match outcome.on_cancel {
+        Cancelled::Cancels => OnCancel::Cancels {
+            after: Duration::ZERO,
+            details: Vec::new(),
+        },
+        Cancelled::Ignores => OnCancel::Ignore,
+        Cancelled::Completes => OnCancel::Ends {
+            after: Duration::ZERO,
+            result: result.clone(),
+        },
+    };
+    let picked_up_after = outcome.picked_up_after.unwrap_or(Duration::ZERO);
+    Ok(Attempt {
+        picked_up_after: (!outcome.no_worker).then_some(picked_up_after),
+        heartbeats,
+        end: match outcome.never {
+            true => End::Never,
+            false => End::After(outcome.after, result),
+        },
+        on_cancel,
+    })
+}
+
+pub fn failure(mocked: &MockedFailure, variables: &[Value]) -> Result<Failure, Diagnostic> {
+    let message = match &mocked.message {
+        Some(message) => message.value(variables)?,
+        None => Value::from(""),
+    };
+    let message = message.as_str().unwrap_or_default().to_owned();
+    let values: Result<Vec<Value>, _> = mocked.details.iter().map(|d| d.value(variables)).collect();
+    let mut failure = Failure::application(&*mocked.error_type, message);
+    if let FailureInfo::Application {
+        details,
+        non_retryable,
+        ..
+    } = &mut failure.info
+    {
+        *details = values?;
+        *non_retryable = mocked.non_retryable;
+    }
+    Ok(failure)
+}

@@ -1,0 +1,39 @@
+//! A test file's text to its tests, held against the definitions of its folder.
+
+use std::collections::BTreeMap;
+
+use super::{TestFile, check, parse};
+use crate::diagnostic::Diagnostic;
+use crate::registry::Entry;
+use crate::source::Sources;
+use crate::yaml;
+
+/// The tests that are sound, and what is wrong with the others.
+pub fn read(
+    sources: &mut Sources,
+    shown: &str,
+    bytes: &[u8],
+    definitions: &BTreeMap<String, Entry>,
+) -> (Vec<TestFile>, Vec<Diagnostic>) {
+    let id = match yaml::decode(sources, shown, bytes) {
+        Ok(id) => id,
+        Err((_, error)) => return (Vec::new(), vec![error]),
+    };
+    let text = sources.file(id).text.clone();
+    let (documents, mut found) = yaml::read(id, &text);
+    let mut files = Vec::new();
+    if found.iter().any(Diagnostic::is_error) {
+        return (files, found);
+    }
+    for document in &documents {
+        let (file, mut diagnostics) = parse(document);
+        if let Some(file) = file {
+            diagnostics.extend(check(&file, definitions));
+            if !diagnostics.iter().any(Diagnostic::is_error) {
+                files.push(file);
+            }
+        }
+        found.append(&mut diagnostics);
+    }
+    (files, found)
+}

@@ -1,0 +1,408 @@
+//! One case, run: the workflow is started in a simulation, the actions are done, and what came of it is told.
+
+use std::sync::Arc;
+
+use super::expect::BROKEN;
+use super::file::{Action, Case, Deed, TestFile, When};
+use super::mocks::{Mocked, Shared, failure};
+use super::watch::Watchers;
+use super::{Crash, Subject};
+use crate::diagnostic::Diagnostic;
+use crate::engine::start::{StartDefaults, refused};
+use crate::simulator::{RunNumber, Setup, Simulator, Start, Status, UpdateNumber, UpdateStage};
+use crate::timeline::Timeline;
+use crate::value::{Payload, Timestamp, Value};
+
+/// More would be a loop without an end.
+const STEPS_MAX: usize = 100_000;
+const TASK_QUEUE: &str = "test";
+const NAMESPACE: &str = "test";
+
+/// What a case came to.
+pub struct Ran {
+    pub simulator: Simulator,
+    pub workflow_id: String,
+    pub asked: Shared,
+    pub timeline: Arc<Timeline>,
+    pub started: Timestamp,
+    pub ended: Timestamp,
+    pub input: Value,
+    /// What is wrong, whatever was expected.
+    pub problems: Vec<Diagnostic>,
+    /// The order in which what was due at one time was done, where it was not the first.
+    pub order: Vec<String>,
+}
+
+impl Ran {
+    /// The last run of the workflow.
+    pub fn run(&self) -> Option<RunNumber> {
+        self.simulator.current(&self.workflow_id)
+    }
+}
+
+/// Where the definition's `start` names none.
+const WORKFLOW_ID: &str = "test";
+
+pub fn run(file: &TestFile, case: &Case, subject: &Subject, crash: Crash) -> Ran {
+    let asked = Shared::default();
+    let timeline = Arc::new(Timeline::new());
+    let mocked = Mocked::new(case, asked.clone(), timeline.clone());
+    let setup = Setup {
+        start_time: case.start_time,
+        namespace: NAMESPACE.to_owned(),
+        task_queue: TASK_QUEUE.to_owned(),
+    };
+    let mut simulator = Simulator::new(
+        setup,
+        subject.registry.clone(),
+        subject.programs.clone(),
+        Box::new(mocked),
+    );
+    let recorder = subject.recorder.clone().filter(|_| crash == Crash::None);
+    simulator.observed_by(Arc::new(Watchers::new(timeline.clone(), recorder)));
+    let mut driver = Driver {
+        simulator,
+        workflow_id: WORKFLOW_ID.to_owned(),
+        crash,
+        case,
+        timeline: timeline.clone(),
+        asked: asked.clone(),
+        problems: Vec::new(),
+        updates: Vec::new(),
+        order: Vec::new(),
+        seed: match crash {
+            Crash::Reordered(seed) => seed,
+            _ => 0,
+        },
+    };
+    let input = driver.drive(file, subject);
+    let ended = driver.end();
+    Ran {
+        simulator: driver.simulator,
+        workflow_id: driver.workflow_id,
+        asked,
+        timeline,
+        started: case.start_time,
+        ended,
+        input,
+        problems: driver.problems,
+        order: driver.order,
+    }
+}
+
+struct Driver<'a> {
+    simulator: Simulator,
+    workflow_id: String,
+    crash: Crash,
+    case: &'a Case,
+    timeline: Arc<Timeline>,
+    asked: Shared,
+    problems: Vec<Diagnostic>,
+    /// Those whose outcome is expected, with their actions.
+    updates: Vec<(UpdateNumber, &'a Action)>,
+    order: Vec<String>,
+    seed: u64,
+}
+
+impl<'a> Driver<'a> {
+    fn drive(&mut self, file: &TestFile, subject: &Subject) -> Value {
+        let input = self.case.input.as_ref().map(|input| input.value(&[]));
+        let input = match input.transpose() {
+            Ok(input) => input,
+            Err(problem) => {
+                self.problems.push(problem);
+                return Value::Null;
+            }
+        };
+        let payload = input.as_ref().map(Payload::from_value).transpose();
+        let arguments: Vec<Payload> = payload.unwrap_or_default().into_iter().collect();
+        let Some(start) = self.start(file, subject, arguments) else {
+            return Value::Null;
+        };
+        self.workflow_id = start.workflow_id.clone();
+        if let Err(refused) = self.simulator.start(start) {
+            self.problem(self.case.range, refused.to_string());
+        }
+        self.crash();
+        for action in &self.case.actions {
+            if !self.wait_for(action) {
+                break;
+            }
+            if let Err(problem) = self.act(action) {
+                self.problems.push(problem);
+            }
+            self.crash();
+        }
+        self.go_on();
+        if matches!(self.crash, Crash::Reordered(_)) {
+            for (_, divergence) in self.simulator.replays() {
+                self.diverged(&divergence.to_string());
+            }
+        }
+        self.check_updates();
+        input.unwrap_or(Value::Null)
+    }
+
+    /// To the end of what the test waits for.
+    fn go_on(&mut self) {
+        let until = self.case.until;
+        let until = until.and_then(|length| self.case.start_time.checked_add(length));
+        let mut steps = 0;
+        while self.is_needed() {
+            let is_late = |until| self.simulator.next_due().is_none_or(|due| due > until);
+            if let Some(until) = until.filter(|until| is_late(*until)) {
+                self.until(until);
+                break;
+            }
+            if !self.step() {
+                break;
+            }
+            steps += 1;
+            if steps > STEPS_MAX {
+                let message = format!(
+                    "the run does not end: after {STEPS_MAX} events of the simulation (STEPS_MAX) something is still due"
+                );
+                let help =
+                    "`until: 30d` looks at it after that time, where it is to go on for ever";
+                let problem = Diagnostic::error("test-failed", self.case.range, message);
+                self.problems.push(problem.help(help));
+                break;
+            }
+        }
+    }
+
+    /// As `segno start` does it, with the defaults under the definition's `start`.
+    fn start(&mut self, file: &TestFile, subject: &Subject, input: Vec<Payload>) -> Option<Start> {
+        let workflow_type = file.workflow.value.to_string();
+        let arguments: Vec<Value> = input.iter().cloned().map(Value::from).collect();
+        let entry = subject.registry.for_new_run(&workflow_type, WORKFLOW_ID);
+        let program = entry.as_ref().map(|entry| &entry.loaded.program);
+        let defaults = match program {
+            // Other clients start it all the same: it fails by itself.
+            Some(program) if refused(program, arguments.clone()).is_none() => {
+                StartDefaults::of(program, arguments, self.case.start_time, 0)
+            }
+            _ => Ok(StartDefaults::default()),
+        };
+        let defaults = match defaults {
+            Ok(defaults) => defaults,
+            Err(failure) => {
+                self.problem(self.case.range, failure.message);
+                return None;
+            }
+        };
+        let workflow_id = defaults.workflow_id;
+        Some(Start {
+            workflow_type,
+            workflow_id: workflow_id.unwrap_or(WORKFLOW_ID.to_owned()),
+            input,
+            memo: defaults.memo,
+            search_attributes: defaults.search_attributes,
+            execution_timeout: defaults.execution_timeout,
+            run_timeout: defaults.run_timeout,
+            task_timeout: defaults.task_timeout,
+            retry_policy: defaults.retry_policy,
+            ..Start::default()
+        })
+    }
+
+    /// Whether what is due can still matter to the test.
+    fn is_needed(&self) -> bool {
+        let simulator = &self.simulator;
+        let is_running = |run: RunNumber| simulator.status(run) == Status::Running;
+        // The newest run first: there may be thousands before it. What the test lacks is said at once.
+        let newest = simulator.current(&self.workflow_id);
+        !self.asked.lock().is_lacking()
+            && (newest.is_some_and(is_running) || simulator.runs().any(is_running))
+    }
+
+    /// When the last run of the workflow closed, or the present.
+    fn end(&self) -> Timestamp {
+        let run = self.simulator.current(&self.workflow_id);
+        let closed = run.filter(|run| self.simulator.status(*run) != Status::Running);
+        let event = closed.and_then(|run| self.simulator.history(run).last());
+        let time = event.and_then(|event| event.event_time);
+        time.map_or(self.simulator.now(), crate::payload::timestamp_from_proto)
+    }
+
+    fn problem(&mut self, range: crate::source::Range, message: impl Into<String>) {
+        self.problems
+            .push(Diagnostic::error("test-failed", range, message));
+    }
+
+    fn step(&mut self) -> bool {
+        let index = match self.crash {
+            Crash::Reordered(_) => self.other_order(),
+            _ => 0,
+        };
+        let stepped = self.simulator.take(index);
+        if stepped {
+            self.crash();
+        }
+        stepped
+    }
+
+    /// Which of the things that are due at once comes first.
+    fn other_order(&mut self) -> usize {
+        let due = self.simulator.due();
+        if due.len() < 2 {
+            return 0;
+        }
+        let random = crate::engine::split_mix(&mut self.seed);
+        let index = (random % due.len() as u64) as usize;
+        if index > 0 {
+            let first = &due[index];
+            self.order.push(format!(
+                "{} of `{}` before {}",
+                first.what, first.workflow_id, due[0].what
+            ));
+        }
+        index
+    }
+
+    fn crash(&mut self) {
+        let divergences = match self.crash {
+            // One replay in the end goes through all of it.
+            Crash::None | Crash::Reordered(_) => return,
+            Crash::Restored => self.simulator.restore_all().err().into_iter().collect(),
+            Crash::Replayed => {
+                let diverged = self.simulator.replay_all().into_iter();
+                diverged
+                    .map(|(_, divergence)| divergence.to_string())
+                    .collect::<Vec<_>>()
+            }
+        };
+        for divergence in divergences {
+            self.diverged(&divergence);
+        }
+    }
+
+    fn diverged(&mut self, divergence: &str) {
+        let message = format!("a worker that dies cannot be replaced: {divergence}");
+        let problem = Diagnostic::error(BROKEN, self.case.range, message);
+        self.problems.push(problem);
+    }
+
+    fn until(&mut self, at: Timestamp) {
+        while self.simulator.next_due().is_some_and(|due| due <= at) && self.step() {}
+        self.simulator.run_until(at);
+    }
+
+    /// False where its time never comes.
+    fn wait_for(&mut self, action: &Action) -> bool {
+        match &action.when {
+            When::Next => {}
+            When::At(length) => {
+                let at = self.case.start_time.checked_add(*length);
+                let at = at.unwrap_or(self.simulator.now());
+                // What is due at the same time may as well come after it.
+                if matches!(self.crash, Crash::Reordered(_))
+                    && crate::engine::split_mix(&mut self.seed).is_multiple_of(2)
+                {
+                    while self.simulator.next_due().is_some_and(|due| due < at) && self.step() {}
+                    self.simulator.advance(at);
+                    self.order.push(format!(
+                        "the action at {} before what is due then",
+                        length.words()
+                    ));
+                    return true;
+                }
+                self.until(at);
+                return true;
+            }
+            When::After(step) => {
+                let mut steps = 0;
+                while !self.has_begun(&step.value) && steps < STEPS_MAX && self.step() {
+                    steps += 1;
+                }
+                if !self.has_begun(&step.value) {
+                    let message = format!("the step `{}` never begins", step.value);
+                    self.problem(step.range, message);
+                    return false;
+                }
+            }
+        }
+        let now = self.simulator.now();
+        self.until(now);
+        true
+    }
+
+    fn has_begun(&self, step: &str) -> bool {
+        let entries = self.timeline.entries();
+        entries
+            .iter()
+            .any(|entry| entry.step == step || entry.place.ends_with(step))
+    }
+
+    fn act(&mut self, action: &'a Action) -> Result<(), Diagnostic> {
+        let input = match &action.input {
+            Some(input) => Some(input.value(&[])?),
+            None => None,
+        };
+        let payload = input.as_ref().map(Payload::from_value).transpose();
+        let input: Vec<Payload> = payload.unwrap_or_default().into_iter().collect();
+        let workflow_id = action
+            .workflow_id
+            .as_ref()
+            .map_or(self.workflow_id.clone(), |id| id.value.to_string());
+        let workflow_id = workflow_id.as_str();
+        let simulator = &mut self.simulator;
+        let done = match &action.deed {
+            Deed::Signal(name) => simulator.signal(workflow_id, &name.value, input),
+            Deed::Cancel(reason) => simulator.cancel(workflow_id, &reason.value),
+            Deed::Terminate(reason) => simulator.terminate(workflow_id, &reason.value),
+            Deed::Query(name) => match simulator.query(workflow_id, &name.value, input) {
+                Ok(answer) => {
+                    let problem = super::expect::answer("query", name, action, &answer);
+                    self.problems.extend(problem);
+                    Ok(())
+                }
+                Err(refused) => Err(refused),
+            },
+            Deed::Update(name) => {
+                let sent = simulator.update(workflow_id, &name.value, input, None);
+                sent.map(|number| self.updates.push((number, action)))
+            }
+            Deed::CompleteActivity(id) => {
+                let result = match (&action.fail, &action.result) {
+                    (Some(fail), _) => Err(failure(fail, &[])?),
+                    (None, Some(result)) => Ok(result.value(&[])?),
+                    (None, None) => Ok(Value::Null),
+                };
+                simulator.complete_activity(workflow_id, &id.value, result)
+            }
+            Deed::WorkerDies(is_restored) => {
+                let diverged = match is_restored {
+                    true => simulator.restore_all().err(),
+                    false => simulator.replay_all().first().map(|(_, d)| d.to_string()),
+                };
+                diverged.map_or(Ok(()), |problem| {
+                    Err(crate::simulator::Refused::Invalid(problem))
+                })
+            }
+        };
+        done.map_err(|refused| {
+            Diagnostic::error("test-failed", action.range, refused.to_string())
+                .label("this could not be done")
+        })
+    }
+
+    fn check_updates(&mut self) {
+        for (number, action) in std::mem::take(&mut self.updates) {
+            let Deed::Update(name) = &action.deed else {
+                continue;
+            };
+            match self.simulator.update_stage(number) {
+                UpdateStage::Completed(outcome) => {
+                    let problem = super::expect::answer("update", name, action, outcome);
+                    self.problems.extend(problem);
+                }
+                _ if action.expect.is_some() || action.expect_failure.is_some() => {
+                    let message = format!("the update `{}` never completes", name.value);
+                    self.problem(name.range, message);
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Snapshots: what a case did, kept in a file that is reviewed.
+
+use std::path::{Path, PathBuf};
+
+use crate::diagnostic::Diagnostic;
+use crate::simulator::Outcome;
+use crate::source::Range;
+use crate::value::Value;
+
+const FOLDER: &str = "__snapshots__";
+
+/// What is done about snapshots that differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Snapshots {
+    Compare,
+    Update,
+}
+
+/// Beside the test file, named for it and for the case.
+pub fn snapshot_path(test: &Path, case: &str) -> PathBuf {
+    let file = test.file_name().unwrap_or_default().to_string_lossy();
+    let file = file.split(".test.").next().unwrap_or_default();
+    let plain = |c: char| if c.is_alphanumeric() { c } else { '-' };
+    let case: String = case.chars().map(plain).collect();
+    test.with_file_name(FOLDER)
+        .join(format!("{file}.{case}.txt"))
+}
+
+pub fn text(timeline: &str, outcome: Option<&Outcome>) -> String {
+    let end = match outcome {
+        None => "running".to_owned(),
+        Some(Outcome::Completed(payload)) => {
+            format!(
+                "completed {}",
+                super::expect::shown(&Value::from(payload.clone()))
+            )
+        }
+        Some(Outcome::Failed(failure)) => {
+            let each = failure.chain().map(|failure| failure.message.clone());
+            format!("failed: {}", each.collect::<Vec<_>>().join(" < "))
+        }
+        Some(Outcome::Terminated { reason }) => format!("terminated: {reason}"),
+        Some(outcome) => super::expect::name(outcome.status()).to_owned(),
+    };
+    format!("{timeline}{end}\n")
+}
+
+impl Snapshots {
+    pub fn check(self, path: &Path, text: &str, range: Range) -> Option<Diagnostic> {
+        let known = std::fs::read_to_string(path).ok();
+        if known.as_deref() == Some(text) {
+            return None;
+        }
+        if self == Snapshots::Update {
+            let folder = path.parent().unwrap_or(path);
+            let written = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(path, text));
+            return written.err().map(|error| {
+                let message = format!("cannot write {}: {error}", path.display());
+                Diagnostic::error("snapshot", range, message)
+            });
+        }
+        let update = "`segno test --update-snapshots` writes it";
+        let problem = match known {
+            None => Diagnostic::error(
+                "snapshot",
+                range,
+                format!("there is no snapshot {}", path.display()),
+            ),
+            Some(known) => {
+                let message = format!("the run is not that of {}", path.display());
+                let line = known.lines().zip(text.lines()).find(|(a, b)| a != b);
+                let error = Diagnostic::error("snapshot", range, message);
+                match line {
+                    Some((was, is)) => error
+                        .help(format!("expected {}", was.trim()))
+                        .help(format!("came     {}", is.trim())),
+                    None => error.help("one of the two is longer"),
+                }
+            }
+        };
+        Some(problem.help(update))
+    }
+}

@@ -1,0 +1,316 @@
+//! What runs do, in words: as a history tells it, and as the engine asks for it.
+
+use std::collections::BTreeMap;
+
+use temporalio_protos::temporal::api::common::v1::{WorkflowExecution, WorkflowType};
+use temporalio_protos::temporal::api::history::v1::HistoryEvent;
+use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
+
+use crate::client;
+use crate::engine::command::{
+    ActivityCancellationType, ChildCancellationType, CommandKind, SignalTarget,
+};
+use crate::payload::duration_from_proto;
+
+/// What is done, as the past and the present have it.
+type Verb = (&'static str, &'static str);
+
+const START: Verb = ("started", "starts");
+const SCHEDULE: Verb = ("scheduled", "schedules");
+const CANCEL: Verb = ("cancelled", "cancels");
+const SEND: Verb = ("sent", "sends");
+const SET: Verb = ("set", "sets");
+const RUN: Verb = ("ran", "runs");
+const MARK: Verb = ("marked", "marks");
+const ACCEPT: Verb = ("accepted", "accepts");
+const COMPLETE: Verb = ("completed", "completes");
+const FAIL: Verb = ("failed", "fails");
+const CONTINUE: Verb = ("continued", "continues");
+
+/// Something that a command asks for and an event tells.
+#[derive(Debug, Clone)]
+pub struct Deed {
+    verb: Verb,
+    /// Of which sort its object is, and which of them: what a replay compares.
+    sort: &'static str,
+    id: String,
+    object: String,
+}
+
+impl PartialEq for Deed {
+    fn eq(&self, other: &Self) -> bool {
+        // Core takes any timer for another.
+        let is_same = self.sort == "timer" || self.id == other.id;
+        (self.verb, self.sort) == (other.verb, other.sort) && is_same
+    }
+}
+
+impl Deed {
+    fn new(
+        verb: Verb,
+        sort: &'static str,
+        id: impl Into<String>,
+        object: impl Into<String>,
+    ) -> Self {
+        Deed {
+            verb,
+            sort,
+            id: id.into(),
+            object: object.into(),
+        }
+    }
+
+    pub fn past(&self) -> String {
+        format!("{} {}", self.verb.0, self.object)
+    }
+
+    pub fn present(&self) -> String {
+        format!("{} {}", self.verb.1, self.object)
+    }
+
+    /// What it is called; the rest of what is compared is its type.
+    pub fn id(&self) -> &str {
+        self.id.lines().next().unwrap_or_default()
+    }
+
+    /// Its event comes when it is done, or among the first.
+    pub fn is_recorded_later(&self) -> bool {
+        matches!(self.sort, "local activity" | "version")
+    }
+
+    /// Whether this takes back the other: neither is told where both are asked for at once.
+    pub fn cancels(&self, other: &Deed) -> bool {
+        self.verb == CANCEL
+            && other.verb != CANCEL
+            && (self.sort, &self.id) == (other.sort, &other.id)
+    }
+
+    fn cancelling(&self) -> Deed {
+        Deed {
+            verb: CANCEL,
+            ..self.clone()
+        }
+    }
+}
+
+/// What was asked for, by its number or the number of its event: cancellations name nothing else.
+#[derive(Debug, Default)]
+pub struct Known(BTreeMap<i64, Deed>);
+
+/// Whether no event tells of its cancellation.
+fn is_abandoned(command: &CommandKind) -> bool {
+    match command {
+        CommandKind::ScheduleActivity(a) => {
+            a.cancellation_type == ActivityCancellationType::Abandon
+        }
+        CommandKind::StartChild(c) => c.cancellation_type == ChildCancellationType::Abandon,
+        CommandKind::ScheduleLocalActivity(_) => true,
+        _ => false,
+    }
+}
+
+impl Known {
+    /// `None` for what no event tells.
+    pub fn asked(&mut self, command: &CommandKind) -> Option<Deed> {
+        let (seq, deed) = match command {
+            CommandKind::StartTimer { seq, duration } => (seq, timer(&seq.to_string(), *duration)),
+            CommandKind::ScheduleActivity(a) => {
+                (&a.seq, activity(&a.activity_id, &a.activity_type))
+            }
+            CommandKind::ScheduleLocalActivity(a) => {
+                (&a.seq, local_activity(&a.activity_id, &a.activity_type))
+            }
+            CommandKind::StartChild(c) => (&c.seq, child(&c.workflow_id, &c.workflow_type)),
+            CommandKind::ScheduleNexus(n) => (&n.seq, nexus(&n.endpoint, &n.service, &n.operation)),
+            CommandKind::CancelTimer { seq }
+            | CommandKind::RequestCancelActivity { seq }
+            | CommandKind::RequestCancelLocalActivity { seq }
+            | CommandKind::CancelChild { seq, .. }
+            | CommandKind::CancelNexus { seq } => {
+                return self.0.get(&i64::from(*seq)).map(Deed::cancelling);
+            }
+            other => return asked_once(other),
+        };
+        if !is_abandoned(command) {
+            self.0.insert(i64::from(*seq), deed.clone());
+        }
+        Some(deed)
+    }
+
+    /// `None` for what no command asks for.
+    pub fn told(&mut self, event: &HistoryEvent) -> Option<Deed> {
+        use Attributes::*;
+        let deed = match event.attributes.as_ref()? {
+            TimerStartedEventAttributes(a) => {
+                let duration = a.start_to_fire_timeout.map(duration_from_proto);
+                timer(&a.timer_id, duration.unwrap_or_default())
+            }
+            ActivityTaskScheduledEventAttributes(a) => {
+                let name = a.activity_type.as_ref().map_or("", |t| t.name.as_str());
+                activity(&a.activity_id, name)
+            }
+            StartChildWorkflowExecutionInitiatedEventAttributes(a) => {
+                child(&a.workflow_id, type_name(a.workflow_type.as_ref()))
+            }
+            NexusOperationScheduledEventAttributes(a) => {
+                nexus(&a.endpoint, &a.service, &a.operation)
+            }
+            TimerCanceledEventAttributes(a) => return self.cancelled(a.started_event_id),
+            ActivityTaskCancelRequestedEventAttributes(a) => {
+                return self.cancelled(a.scheduled_event_id);
+            }
+            NexusOperationCancelRequestedEventAttributes(a) => {
+                return self.cancelled(a.scheduled_event_id);
+            }
+            RequestCancelExternalWorkflowExecutionInitiatedEventAttributes(a) => {
+                let id = workflow_id(a.workflow_execution.as_ref());
+                let started = self.0.values().find(|d| d.sort == "child" && d.id() == id);
+                return Some(match started.filter(|_| a.child_workflow_only) {
+                    Some(child) => child.cancelling(),
+                    None => external_cancellation(id),
+                });
+            }
+            other => return told_once(other),
+        };
+        self.0.insert(event.event_id, deed.clone());
+        Some(deed)
+    }
+
+    fn cancelled(&self, event_id: i64) -> Option<Deed> {
+        self.0.get(&event_id).map(Deed::cancelling)
+    }
+}
+
+fn asked_once(command: &CommandKind) -> Option<Deed> {
+    Some(match command {
+        CommandKind::SignalExternal { target, name, .. } => match target {
+            SignalTarget::Workflow { workflow_id, .. } | SignalTarget::Child { workflow_id } => {
+                signal(workflow_id, name)
+            }
+        },
+        CommandKind::CancelExternal { workflow_id, .. } => external_cancellation(workflow_id),
+        CommandKind::UpsertSearchAttributes(_) => search_attributes(),
+        CommandKind::UpsertMemo(_) => memo(),
+        CommandKind::MarkVersion(name) => version(name),
+        CommandKind::AcceptUpdate {
+            protocol_instance_id,
+        } => update(ACCEPT, protocol_instance_id),
+        CommandKind::CompleteUpdate { .. } => update(COMPLETE, ""),
+        CommandKind::CompleteWorkflow(_) => ended(COMPLETE, ""),
+        CommandKind::FailWorkflow(failure) => ended(FAIL, &failure.message),
+        CommandKind::CancelWorkflow => ended(CANCEL, ""),
+        CommandKind::ContinueAsNew(next) => continued(&next.workflow_type),
+        _ => return None,
+    })
+}
+
+fn told_once(attributes: &Attributes) -> Option<Deed> {
+    use Attributes::*;
+    Some(match attributes {
+        MarkerRecordedEventAttributes(a) => {
+            let (id, name) = client::local_activity(a)?;
+            local_activity(&id, &name)
+        }
+        SignalExternalWorkflowExecutionInitiatedEventAttributes(a) => {
+            signal(workflow_id(a.workflow_execution.as_ref()), &a.signal_name)
+        }
+        UpsertWorkflowSearchAttributesEventAttributes(_) => search_attributes(),
+        WorkflowPropertiesModifiedEventAttributes(_) => memo(),
+        WorkflowExecutionUpdateAcceptedEventAttributes(a) => {
+            update(ACCEPT, &a.protocol_instance_id)
+        }
+        WorkflowExecutionUpdateCompletedEventAttributes(_) => update(COMPLETE, ""),
+        WorkflowExecutionCompletedEventAttributes(_) => ended(COMPLETE, ""),
+        WorkflowExecutionFailedEventAttributes(a) => {
+            ended(FAIL, a.failure.as_ref().map_or("", |f| f.message.as_str()))
+        }
+        WorkflowExecutionCanceledEventAttributes(_) => ended(CANCEL, ""),
+        WorkflowExecutionContinuedAsNewEventAttributes(a) => {
+            continued(type_name(a.workflow_type.as_ref()))
+        }
+        _ => return None,
+    })
+}
+
+fn timer(id: &str, duration: crate::value::Duration) -> Deed {
+    Deed::new(START, "timer", id, format!("a timer of {duration}"))
+}
+
+fn activity(id: &str, name: &str) -> Deed {
+    let compared = format!("{id}\n{name}");
+    Deed::new(SCHEDULE, "activity", compared, format!("activity `{name}`"))
+}
+
+fn local_activity(id: &str, name: &str) -> Deed {
+    let compared = format!("{id}\n{name}");
+    Deed::new(
+        RUN,
+        "local activity",
+        compared,
+        format!("local activity `{name}`"),
+    )
+}
+
+fn child(workflow_id: &str, workflow_type: &str) -> Deed {
+    let object = format!("child `{workflow_type}` with the id `{workflow_id}`");
+    let id = format!("{workflow_id}\n{workflow_type}");
+    Deed::new(START, "child", id, object)
+}
+
+fn nexus(endpoint: &str, service: &str, operation: &str) -> Deed {
+    let name = format!("{service}.{operation}");
+    let id = format!("{name}\n{endpoint}");
+    Deed::new(SCHEDULE, "nexus", id, format!("Nexus operation `{name}`"))
+}
+
+fn signal(workflow_id: &str, name: &str) -> Deed {
+    let id = format!("{workflow_id}\n{name}");
+    let object = format!("signal `{name}` to workflow `{workflow_id}`");
+    Deed::new(SEND, "signal", id, object)
+}
+
+fn external_cancellation(workflow_id: &str) -> Deed {
+    Deed::new(
+        CANCEL,
+        "workflow",
+        workflow_id,
+        format!("workflow `{workflow_id}`"),
+    )
+}
+
+fn search_attributes() -> Deed {
+    Deed::new(SET, "search attributes", "", "search attributes")
+}
+
+fn memo() -> Deed {
+    Deed::new(SET, "memo", "", "the memo")
+}
+
+fn version(name: &str) -> Deed {
+    Deed::new(MARK, "version", name, format!("its version `{name}`"))
+}
+
+fn update(verb: Verb, id: &str) -> Deed {
+    Deed::new(verb, "update", id, "an update")
+}
+
+fn ended(verb: Verb, why: &str) -> Deed {
+    let object = match why {
+        "" => "the run".to_owned(),
+        why => format!("the run with \"{why}\""),
+    };
+    Deed::new(verb, "run", "", object)
+}
+
+fn continued(workflow_type: &str) -> Deed {
+    let object = format!("as new, as `{workflow_type}`");
+    Deed::new(CONTINUE, "run", workflow_type, object)
+}
+
+fn type_name(workflow_type: Option<&WorkflowType>) -> &str {
+    workflow_type.map_or("", |t| t.name.as_str())
+}
+
+fn workflow_id(execution: Option<&WorkflowExecution>) -> &str {
+    execution.map_or("", |e| e.workflow_id.as_str())
+}

@@ -1,0 +1,288 @@
+//! Where a replay parts from its history, and what each does there, in steps and lines.
+
+use temporalio_protos::temporal::api::enums::v1::EventType;
+use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
+use temporalio_protos::temporal::api::history::v1::{History, HistoryEvent};
+
+use super::deed::{Deed, Known};
+use super::record::Recorded;
+use crate::engine::Loaded;
+use crate::program::StepId;
+
+/// The name that Temporal's core gives the marks of versions.
+const VERSION_MARKER: &str = "core_patch";
+/// Of the steps that a run waits at, so many are named.
+const PLACES_MAX: usize = 3;
+
+#[derive(Debug, Clone, Default)]
+pub struct Divergence {
+    /// What Temporal's core or the engine says of it.
+    pub reason: String,
+    /// The first event that does not fit.
+    pub event_id: Option<i64>,
+    pub history: Side,
+    pub definition: Side,
+    /// Whether the definition is another one than the run is bound to.
+    pub is_changed: bool,
+}
+
+/// What one of both did there.
+#[derive(Debug, Clone, Default)]
+pub struct Side {
+    pub deed: Option<String>,
+    /// The step that did it; where nothing was done, the steps that it waits at.
+    pub places: Vec<Place>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Its id, or the key of its action.
+    pub step: String,
+    /// `file:line`.
+    pub place: String,
+}
+
+/// Something done or asked for in a workflow task, which is named by the event that began it.
+struct Act {
+    task: i64,
+    deed: Deed,
+    event_id: Option<i64>,
+    place: Option<Place>,
+}
+
+impl Divergence {
+    /// `bound` is the same history replayed by the definition that it is bound to, where another one was put in its place.
+    pub fn new(
+        reason: String,
+        history: &History,
+        recorded: &Recorded,
+        bound: Option<&Recorded>,
+    ) -> Self {
+        let told = told(history);
+        let own = bound.map(asked);
+        let asked = asked(recorded);
+        let known = Divergence {
+            reason,
+            is_changed: bound.is_some(),
+            ..Divergence::default()
+        };
+        let found = match &own {
+            // The engine itself could not go on.
+            _ if recorded.failure.is_some() => None,
+            Some(own) => first_that_differs(own.iter(), asked.iter()),
+            None => first_that_differs(in_order(&told), in_order(&asked))
+                .or_else(|| first_of_its_own(&told, &asked)),
+        };
+        let Some((did, asks)) = found else {
+            return Divergence {
+                definition: Side::waits(recorded),
+                ..known
+            };
+        };
+        Divergence {
+            event_id: did.and_then(|act| match &own {
+                Some(own) => event_of(act, own, &told),
+                None => act.event_id,
+            }),
+            history: match (did, bound) {
+                (Some(act), _) => Side::of(act, act.words(asks, Deed::past)),
+                (None, Some(bound)) => Side::waits(bound),
+                (None, None) => Side::default(),
+            },
+            definition: match asks {
+                Some(act) => Side::of(act, act.words(did, Deed::present)),
+                None => Side::waits(recorded),
+            },
+            ..known
+        }
+    }
+
+    pub fn text(&self) -> String {
+        let definition = match self.is_changed {
+            true => "the changed definition",
+            false => "the definition",
+        };
+        let (history, other) = (&self.history, &self.definition);
+        let event = self.event_id.map(|id| id.to_string()).unwrap_or_default();
+        match (&history.deed, &other.deed) {
+            (None, None) if other.places.is_empty() => self.reason.clone(),
+            (None, None) => format!("{}; {definition} waits{}", self.reason, other.at()),
+            (Some(did), asks) => {
+                let asks = match asks {
+                    Some(asks) => format!("{asks}{}", other.at()),
+                    None if other.places.is_empty() => "asks for nothing".to_owned(),
+                    None => format!("waits{}", other.at()),
+                };
+                format!(
+                    "event {event}: the history {did}{}, where {definition} {asks}",
+                    history.at()
+                )
+            }
+            (None, Some(asks)) => {
+                let waits = match history.places.is_empty() {
+                    true => "asks for nothing more".to_owned(),
+                    false => format!("waits{}", history.at()),
+                };
+                format!(
+                    "the history {waits}, where {definition} {asks}{}",
+                    other.at()
+                )
+            }
+        }
+    }
+}
+
+impl Side {
+    fn of(act: &Act, deed: String) -> Side {
+        Side {
+            deed: Some(deed),
+            places: act.place.iter().cloned().collect(),
+        }
+    }
+
+    /// Where it waits after the last activation.
+    fn waits(recorded: &Recorded) -> Side {
+        let at = recorded.driven.last();
+        let steps = at.map(|d| d.waits_at.as_slice()).unwrap_or_default();
+        let places = steps
+            .iter()
+            .filter_map(|s| place(recorded.by.as_deref(), *s));
+        Side {
+            deed: None,
+            places: places.take(PLACES_MAX).collect(),
+        }
+    }
+
+    fn at(&self) -> String {
+        let place = |p: &Place| format!("step `{}` ({})", p.step, p.place);
+        let places: Vec<_> = self.places.iter().map(place).collect();
+        match places.is_empty() {
+            true => String::new(),
+            false => format!(" at {}", places.join(" and ")),
+        }
+    }
+}
+
+impl Act {
+    /// Two that sound the same differ in what they are called.
+    fn words(&self, other: Option<&Act>, words: fn(&Deed) -> String) -> String {
+        let text = words(&self.deed);
+        match other {
+            Some(other) if words(&other.deed) == text => {
+                format!("{text} with the id `{}`", self.deed.id())
+            }
+            _ => text,
+        }
+    }
+}
+
+fn place(by: Option<&Loaded>, step: StepId) -> Option<Place> {
+    let program = &by?.program;
+    let range = program.ranges[step.0 as usize];
+    let file = program.sources.file(range.file);
+    let key = || file.text.get(range.start as usize..range.end as usize);
+    Some(Place {
+        step: match &program.step(step).id {
+            Some(id) => id.to_string(),
+            None => key().unwrap_or_default().to_owned(),
+        },
+        place: format!("{}:{}", file.path, file.position(range.start).line),
+    })
+}
+
+fn asked(recorded: &Recorded) -> Vec<Act> {
+    let mut known = Known::default();
+    let mut acts = Vec::new();
+    for driven in &recorded.driven {
+        for command in &driven.commands {
+            if let Some(deed) = known.asked(&command.kind) {
+                acts.push(Act {
+                    task: driven.started_event_id,
+                    deed,
+                    event_id: None,
+                    place: command
+                        .step
+                        .and_then(|step| place(recorded.by.as_deref(), step)),
+                });
+            }
+        }
+    }
+    acts
+}
+
+fn told(history: &History) -> Vec<Act> {
+    let mut known = Known::default();
+    let mut task = 0;
+    let mut acts = Vec::new();
+    let mut is_marked = false;
+    for event in &history.events {
+        if let Some(Attributes::WorkflowTaskCompletedEventAttributes(a)) = &event.attributes {
+            task = a.started_event_id;
+        }
+        // Core sets the search attribute that goes with the mark of a version.
+        let was_marked = std::mem::replace(&mut is_marked, is_mark(event));
+        if was_marked && event.event_type() == EventType::UpsertWorkflowSearchAttributes {
+            continue;
+        }
+        if let Some(deed) = known.told(event) {
+            acts.push(Act {
+                task,
+                deed,
+                event_id: Some(event.event_id),
+                place: None,
+            });
+        }
+    }
+    acts
+}
+
+fn is_mark(event: &HistoryEvent) -> bool {
+    match &event.attributes {
+        Some(Attributes::MarkerRecordedEventAttributes(a)) => a.marker_name == VERSION_MARKER,
+        _ => false,
+    }
+}
+
+/// The event that tells of an act that was asked for: among those that are alike, the one at the same place.
+fn event_of(act: &Act, asked: &[Act], told: &[Act]) -> Option<i64> {
+    let alike = asked.iter().take_while(|a| !std::ptr::eq(*a, act));
+    let before = alike.filter(|a| a.deed == act.deed).count();
+    let mut same = told.iter().filter(|t| t.deed == act.deed);
+    same.nth(before)?.event_id
+}
+
+/// Those that come in the same order on both sides.
+fn in_order(acts: &[Act]) -> impl Iterator<Item = &Act> {
+    acts.chunk_by(|a, b| a.task == b.task).flat_map(|task| {
+        task.iter().filter(|act| {
+            let takes_back = |a: &Act, b: &Act| a.deed.cancels(&b.deed) || b.deed.cancels(&a.deed);
+            !act.deed.is_recorded_later() && !task.iter().any(|other| takes_back(act, other))
+        })
+    })
+}
+
+type Found<'a> = Option<(Option<&'a Act>, Option<&'a Act>)>;
+
+/// Core holds the next command against the next event, whatever the workflow task.
+fn first_that_differs<'a>(
+    mut told: impl Iterator<Item = &'a Act>,
+    mut asked: impl Iterator<Item = &'a Act>,
+) -> Found<'a> {
+    loop {
+        match (told.next(), asked.next()) {
+            (None, None) => return None,
+            (Some(did), Some(asks)) if did.deed == asks.deed => {}
+            differ => return Some(differ),
+        }
+    }
+}
+
+/// Of those that are recorded when they are done.
+fn first_of_its_own<'a>(told: &'a [Act], asked: &'a [Act]) -> Found<'a> {
+    let only = |acts: &'a [Act], others: &[Act]| {
+        let mut later = acts.iter().filter(|act| act.deed.is_recorded_later());
+        later.find(|act| !others.iter().any(|other| other.deed == act.deed))
+    };
+    let (did, asks) = (only(told, asked), only(asked, told));
+    (did.is_some() || asks.is_some()).then_some((did, asks))
+}

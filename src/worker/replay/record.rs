@@ -1,0 +1,159 @@
+//! What the engine asks for while a history is replayed.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::bundle::Bundle;
+use crate::engine::command::Command;
+use crate::engine::observe::Observer;
+use crate::engine::{Instance, Loaded, Programs, TaskFailure};
+use crate::program::StepId;
+use crate::registry;
+
+/// One activation of the run.
+#[derive(Debug)]
+pub struct Driven {
+    /// The last event that it knew: the one with which the workflow task began.
+    pub started_event_id: i64,
+    pub commands: Vec<Command>,
+    /// Where it waits afterwards.
+    pub waits_at: Vec<StepId>,
+}
+
+#[derive(Debug, Default)]
+pub struct Recorded {
+    pub driven: Vec<Driven>,
+    /// Why the engine could not go on.
+    pub failure: Option<String>,
+    /// Why the codecs could not decode what it was to be told.
+    pub encoded: Option<String>,
+    /// The definition that the run is bound to.
+    pub bound: Option<Arc<Loaded>>,
+    /// What it was replayed by: another one may have been put in its place.
+    pub by: Option<Arc<Loaded>>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Record(Arc<Mutex<Recorded>>);
+
+impl Record {
+    pub fn take(&self) -> Recorded {
+        self.with(std::mem::take)
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Recorded) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Stands beside the instance that replays.
+pub struct Watch {
+    pub record: Record,
+    pub observer: Option<Arc<dyn Observer>>,
+    /// The state is written and read again before every activation.
+    pub through_bytes: bool,
+}
+
+impl Watch {
+    pub fn before(
+        &self,
+        instance: &mut Instance,
+        programs: &dyn Programs,
+    ) -> Result<(), TaskFailure> {
+        if self.through_bytes
+            && let Some(snapshot) = instance.snapshot()
+        {
+            *instance = Instance::restore(&snapshot, programs).map_err(TaskFailure)?;
+        }
+        if let Some(observer) = &self.observer {
+            instance.observed_by(observer.clone());
+        }
+        Ok(())
+    }
+
+    pub fn not_decoded(&self, why: &str) {
+        self.record.with(|recorded| {
+            recorded.encoded.get_or_insert_with(|| why.to_owned());
+        });
+    }
+
+    pub fn after(
+        &self,
+        history_length: u32,
+        driven: &Result<Vec<Command>, TaskFailure>,
+        instance: &Instance,
+    ) {
+        self.record.with(|recorded| match driven {
+            Ok(commands) => recorded.driven.push(Driven {
+                started_event_id: i64::from(history_length),
+                commands: commands.clone(),
+                waits_at: instance.waits_at(),
+            }),
+            Err(failure) => {
+                recorded.failure.get_or_insert_with(|| failure.0.clone());
+            }
+        });
+    }
+}
+
+/// Hands out the definition that a run is bound to, or a changed one in its place.
+pub struct InItsPlace {
+    pub programs: Box<dyn Programs + Send + Sync>,
+    pub changed: Option<Arc<Loaded>>,
+    /// The run begins in the middle of its definition's steps.
+    pub is_carried: bool,
+    /// The changed definition under the bound one's name.
+    pub named: OnceLock<Arc<Loaded>>,
+    pub record: Record,
+}
+
+impl Programs for InItsPlace {
+    fn load(&self, bundle: &[u8]) -> Result<Arc<Loaded>, String> {
+        let bound = self.programs.load(bundle);
+        if let Ok(bound) = &bound {
+            self.record.with(|r| {
+                r.bound.get_or_insert_with(|| bound.clone());
+            });
+        }
+        let Some(changed) = &self.changed else {
+            let bound = bound?;
+            self.record.with(|r| r.by = Some(bound.clone()));
+            return Ok(bound);
+        };
+        // Its steps are those of the renamed one, and its files' paths lead to them.
+        self.record.with(|r| r.by = Some(changed.clone()));
+        self.renamed(changed, bound.ok().as_deref())
+    }
+
+    fn workflow_types(&self) -> Vec<String> {
+        self.programs.workflow_types()
+    }
+}
+
+impl InItsPlace {
+    /// The bound one's name is in the history, as a mark. The bound one may be one that this version cannot read.
+    fn renamed(
+        &self,
+        changed: &Arc<Loaded>,
+        bound: Option<&Loaded>,
+    ) -> Result<Arc<Loaded>, String> {
+        if self.is_carried && bound.is_none_or(|b| b.bundle.digest != changed.bundle.digest) {
+            return Err(
+                "the run goes on in the middle of the steps of its own definition, with the state of the run before it: \
+                 no other definition can take it over"
+                    .to_owned(),
+            );
+        }
+        let version = bound.map_or("", |bound| bound.bundle.version.as_str());
+        if version.is_empty() {
+            return Ok(changed.clone());
+        }
+        if let Some(named) = self.named.get() {
+            return Ok(named.clone());
+        }
+        let named = Bundle::decode(&changed.bundle.bytes)
+            .and_then(|bundle| bundle.named(version.to_owned()).encode())
+            .map_err(|e| e.to_string())?;
+        let named = registry::load(&named)?;
+        Ok(self.named.get_or_init(|| named).clone())
+    }
+}

@@ -1,0 +1,184 @@
+//! `segno run`: real processes, killed in the middle, go on from what their file says.
+
+#![cfg(feature = "cluster")]
+
+mod support;
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use support::run::Run;
+use support::{segno, until};
+
+const DEFINITION: &str = r#"segno: 1
+workflow: durable
+input: { type: object, properties: { wait: { type: boolean }, pause: { type: string } } }
+state: { told: null }
+signals:
+  tell: { do: [{ set: { told: "${ args }" } }] }
+steps:
+  - id: first
+    exec: { command: sh, args: [-c, "echo one >> log; echo hello"] }
+    start_to_close_timeout: 10s
+  - timer: ${ input.?pause.orValue('10ms') }
+  - id: second
+    exec: { command: sh, args: [-c, "echo two >> log; test -e go || sleep 60; echo bye"] }
+    start_to_close_timeout: 2m
+  - id: child
+    child: part
+    input: ${ second.stdout }
+  - when: input.?wait.orValue(false)
+    wait: { until: state.told != null }
+  - return: { a: "${ first.stdout }", b: "${ child }", told: "${ state.told }" }
+---
+segno: 1
+workflow: part
+steps:
+  - timer: 1ms
+  - return: ${ input }
+"#;
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("durable.yaml"), DEFINITION).unwrap();
+    folder
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(segno());
+    command
+        .args([
+            "run",
+            "durable.yaml",
+            "--workflow-type",
+            "durable",
+            "--exec-allow",
+            "sh=/bin/sh",
+        ])
+        .args(["--color", "never"])
+        .args(arguments)
+        .current_dir(folder);
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Run {
+    Run::of(&mut command(folder, arguments))
+}
+
+fn log(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("log")).unwrap_or_default()
+}
+
+/// Killed as soon as the activity has begun.
+fn killed_in(folder: &Path, arguments: &[&str], is_there: impl Fn(&str) -> bool) {
+    let mut command = command(folder, arguments);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child: Child = command.spawn().unwrap();
+    until("the activity's beginning", || {
+        is_there(&log(folder)).then_some(())
+    });
+    // What it has written down is on the disk before the next activity is begun.
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn who_is_killed_in_an_activity_and_in_a_timer_goes_on() {
+    let folder = folder();
+    let at = folder.path();
+    killed_in(at, &["--input", r#"{"pause": "3s"}"#], |log| log == "one\n");
+    killed_in(at, &["--input", r#"{"pause": "3s"}"#], |log| {
+        log.ends_with("two\n")
+    });
+    std::fs::write(at.join("go"), "").unwrap();
+    let ended = run(at, &["--input", r#"{"pause": "3s"}"#]).ok();
+    assert_eq!(
+        ended.json(),
+        serde_json::json!({"a": "hello\n", "b": "bye\n", "told": null})
+    );
+    assert!(
+        ended.stderr.contains("going on with `durable`"),
+        "{ended:#?}"
+    );
+    let log = log(at);
+    // The attempt that was under way when its process was killed is made again; the one before it may be, too.
+    assert!(
+        log.matches("two").count() >= 2 && log.matches("one").count() <= 2,
+        "{log}"
+    );
+    // It has ended: the same command begins another.
+    let again = run(at, &["--input", r#"{"pause": "3ms"}"#]).ok();
+    assert!(!again.stderr.contains("going on"), "{again:#?}");
+}
+
+#[test]
+fn what_waits_for_a_signal_says_so_and_goes_on_when_it_comes() {
+    let folder = folder();
+    let at = folder.path();
+    std::fs::write(at.join("go"), "").unwrap();
+    let waits = run(at, &["--input", r#"{"wait": true}"#]);
+    assert_eq!(waits.code, 1, "{waits:#?}");
+    assert!(waits.stderr.contains("durable.yaml:19"), "{waits:#?}");
+    let other = run(at, &["--input", r#"{"wait": false}"#]);
+    assert!(
+        other.stderr.contains("began with another input"),
+        "{other:#?}"
+    );
+    let ended = run(at, &["--signal", r#"tell={"by": "ada"}"#]).ok();
+    assert_eq!(ended.json()["told"]["by"], "ada");
+    assert_eq!(log(at), "one\ntwo\n");
+}
+
+#[test]
+fn it_can_be_forgotten_and_cancelled() {
+    let folder = folder();
+    let at = folder.path();
+    std::fs::write(at.join("go"), "").unwrap();
+    assert_eq!(run(at, &["--input", r#"{"wait": true}"#]).code, 1);
+    run(at, &["--input", r#"{"wait": false}"#, "--new"]).ok();
+    assert_eq!(run(at, &["--input", r#"{"wait": true}"#]).code, 1);
+    let cancelled = run(at, &["--cancel", "enough"]);
+    assert_eq!(cancelled.code, 1);
+    assert!(
+        cancelled.stderr.contains("ended as cancelled"),
+        "{cancelled:#?}"
+    );
+}
+
+#[test]
+fn two_processes_do_not_run_one_file() {
+    let folder = folder();
+    let at = folder.path();
+    let mut command = command(at, &["--input", "{}"]);
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    until("the activity's beginning", || {
+        log(at).ends_with("two\n").then_some(())
+    });
+    let second = run(at, &["--input", "{}"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(second.code, 1);
+    assert!(second.stderr.contains("another process"), "{second:#?}");
+}
+
+#[test]
+fn what_needs_a_cluster_is_said_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "segno: 1\nworkflow: far\nsteps:\n  - activity: charge\n    start_to_close_timeout: 1s\n  \
+                - child: nobody\n  - { http: { url: \"http://a.example\" }, task_queue: other, start_to_close_timeout: 1s }\n";
+    std::fs::write(folder.path().join("durable.yaml"), text).unwrap();
+    let mut command = Command::new(segno());
+    command
+        .args(["run", "durable.yaml"])
+        .current_dir(folder.path());
+    let refused = Run::of(&mut command);
+    assert_eq!(refused.code, 1, "{refused:#?}");
+    for place in ["durable.yaml:4:5", "durable.yaml:6:5", "durable.yaml:7:7"] {
+        assert!(refused.stderr.contains(place), "{place}: {refused:#?}");
+    }
+    assert!(!folder.path().join(".segno").exists());
+}

@@ -1,0 +1,138 @@
+//! `segno test`: the examples' own tests pass, and each folder of `tests/testing` is tested with the output that its
+//! expected.txt has.
+
+#![cfg(feature = "cluster")]
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+
+use support::run::Run;
+use support::{root, segno};
+
+fn test(folder: &Path, arguments: &[&str]) -> Run {
+    let mut command = Command::new(segno());
+    command
+        .arg("test")
+        .args(arguments)
+        .args(["--color", "never", "--jobs", "2"])
+        .current_dir(folder);
+    Run::of(&mut command)
+}
+
+#[test]
+fn every_folder_gives_its_expected_output() {
+    let mut folders: Vec<_> = std::fs::read_dir(root().join("tests/testing"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    folders.sort();
+    assert!(folders.len() >= 5);
+    let mut wrong = Vec::new();
+    for folder in folders {
+        let run = test(&folder, &["--crash"]);
+        let text = format!("{}{}exit code {}\n", run.stderr, run.stdout, run.code);
+        let path = folder.join("expected.txt");
+        if std::env::var_os("SEGNO_UPDATE").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        if std::fs::read_to_string(&path).unwrap_or_default() != text {
+            wrong.push(format!("{}:\n{text}", folder.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_examples_pass_in_every_form_of_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let run = test(
+        root(),
+        &[
+            "workflows",
+            "--output",
+            "json",
+            "--junit",
+            &file("junit.xml"),
+            "--coverage-lcov",
+            &file("lcov.info"),
+            "--coverage-annotate",
+            &file("annotated"),
+            "--min-coverage",
+            "90",
+        ],
+    );
+    assert_eq!(run.code, 0, "{run:#?}");
+    let report = run.json();
+    assert_eq!(report["failed"], 0);
+    let count = report["tests"].as_array().unwrap().len();
+    assert!(count > 30, "only {count} tests");
+    let junit = std::fs::read_to_string(file("junit.xml")).unwrap();
+    assert_eq!(junit.matches("<testcase ").count(), count);
+    let lcov = std::fs::read_to_string(file("lcov.info")).unwrap();
+    assert!(lcov.contains("SF:workflows/order-fulfilment.yaml"));
+    assert!(Path::new(&file("annotated/workflows/order-fulfilment.yaml")).exists());
+}
+
+#[test]
+fn lint_tells_the_mistakes_of_tests_too() {
+    let without_summary = |text: &str| {
+        let text = text.trim_end();
+        text.rsplit_once('\n').map(|(text, _)| text.to_owned())
+    };
+    for folder in ["mistakes", "names"] {
+        let folder = root().join("tests/testing").join(folder);
+        let tested = test(&folder, &[]);
+        for path in [".", "definition.test.yaml"] {
+            let mut command = Command::new(segno());
+            command
+                .args(["lint", path, "--color", "never"])
+                .current_dir(&folder);
+            let linted = Run::of(&mut command);
+            assert_eq!(linted.code, 1, "{linted:#?}");
+            assert!(tested.stderr.contains("error["), "{tested:#?}");
+            assert_eq!(
+                without_summary(&linted.stdout),
+                without_summary(&tested.stderr)
+            );
+        }
+    }
+}
+
+#[test]
+fn snapshots_are_the_same_from_wherever_tests_are_run() {
+    let folder = root().join("workflows");
+    for (folder, path) in [
+        (root(), "workflows"),
+        (&*folder, "."),
+        (&*folder, "approval.test.yaml"),
+    ] {
+        let run = test(folder, &[path, "--filter", "nobody decides"]);
+        assert_eq!(run.code, 0, "{run:#?}");
+        assert!(run.stdout.contains("1 test, all passed"), "{run:#?}");
+    }
+}
+
+#[test]
+fn too_little_coverage_fails() {
+    let run = test(
+        root(),
+        &[
+            "workflows/hello.test.yaml",
+            "--filter",
+            "nobody",
+            "--min-coverage",
+            "99",
+        ],
+    );
+    assert_eq!(run.code, 1, "{run:#?}");
+    assert!(run.stderr.contains("--min-coverage"), "{run:#?}");
+}
+
+#[test]
+fn a_path_without_tests_is_a_wrong_command_line() {
+    let run = test(root(), &["proto"]);
+    assert_eq!(run.code, 2, "{run:#?}");
+}
