@@ -43,6 +43,14 @@ fn the_examples_have_no_problems() {
 }
 
 #[test]
+fn mistakes_in_a_test_are_underlined() {
+    let mut client = Client::start();
+    let text = "segno: 1\ntest: hello\nexpct: { result: hi }\n";
+    let expected = ((2, 0, 5), "Property expct is not allowed.".to_owned());
+    assert_eq!(client.open("workflows/wrong.test.yaml", text), [expected]);
+}
+
+#[test]
 fn mistakes_are_underlined() {
     let mut client = Client::start();
     let expected = |first: u64| {

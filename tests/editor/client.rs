@@ -148,7 +148,10 @@ impl Drop for Client {
 /// What a user has among the editor's settings.
 fn settings() -> Value {
     json!({
-        "schemas": { "schemas/segno.schema.json": "workflows/*.yaml" },
+        "schemas": {
+            "schemas/segno.schema.json": ["workflows/*.yaml", "!workflows/*.test.yaml"],
+            "schemas/segno.test.schema.json": "workflows/*.test.yaml",
+        },
         "schemaStore": { "enable": false },
         "validate": true,
         "completion": true,
