@@ -82,7 +82,6 @@ fn a_run_moves_with_every_kind_of_frame_and_value() {
         // It comes long before the step that takes it.
         run.signal("late", &json!({ "kept": ["for", "long"] }));
     }
-    // Both at the same time: neither may be over before it is told.
     for run in &runs {
         run.query_until("ticks", |ticks| ticks.as_i64() >= Some(10));
         run.signal("note", &json!("second"));

@@ -61,7 +61,6 @@ fn most_pending(
     workflow_type: &str,
     (begun, resolved): (&str, &str),
     when_full: fn(),
-    tolerated: &[&str],
 ) -> Option<i64> {
     let queue = Cluster::get().unique("limits");
     let _worker = Embedded::start(&queue, "tests/cluster/limits");
@@ -80,10 +79,11 @@ fn most_pending(
     let done = Cluster::get().segno(&["result", &id, "--output", "json"]);
     assert_eq!(done.ok().json()["result"], 2300);
     let events = events();
+    // Where more comes during a workflow task than the server keeps events of, it closes the task itself.
     let failed = |event: &&Value| {
         let cause = event["workflowTaskFailedEventAttributes"]["cause"].as_str();
         event["eventType"] == "EVENT_TYPE_WORKFLOW_TASK_FAILED"
-            && !cause.is_some_and(|cause| tolerated.contains(&cause))
+            && cause != Some("WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND")
     };
     assert_eq!(events.iter().find(failed), None);
     Cluster::get().segno(&["replay", &id]).ok();
@@ -104,7 +104,6 @@ fn no_more_activities_are_pending_than_the_server_takes() {
             "EVENT_TYPE_ACTIVITY_TASK_COMPLETED",
         ),
         release,
-        &[],
     );
     assert_eq!(most, Some(2000));
 }
@@ -118,8 +117,6 @@ fn no_more_children_are_pending_than_the_server_takes() {
             "EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TIMED_OUT",
         ),
         || (),
-        // Where more children start during a workflow task than the server keeps events of, it closes the task itself.
-        &["WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND"],
     );
     assert_eq!(most, Some(2000));
 }

@@ -343,6 +343,12 @@ fn the_overlap_policy_decides_what_happens_beside_a_run() {
                 continue;
             }
             schedule.start_at(hour, policy);
+            // Of two that come at once the server lets one wait until something else happens.
+            schedule.describe_until("one more", |d| {
+                let started = d["recentActions"].as_array().unwrap().len() as u64;
+                let count = |key: &str| d[key].as_u64().unwrap();
+                started + count("overlapSkipped") + count("buffered") > u64::from(hour == "12") + 1
+            });
         }
         let (skipped, buffered) = match policy {
             "skip" => (2, 0),
