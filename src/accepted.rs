@@ -2,6 +2,7 @@
 //! The server refuses the whole workflow task for a value that breaks one, again and again.
 
 mod cron;
+mod schedule;
 
 use std::fmt::Display;
 
@@ -9,6 +10,10 @@ use crate::limits::{FAIRNESS_KEY_SIZE_BYTES_MAX, ID_SIZE_BYTES_MAX};
 use crate::value::{Duration, Value};
 
 pub use cron::{cron_schedule, next_time as next_cron_time, word as cron_word, written_zone, zone};
+pub use schedule::{
+    Calendar, FIELDS as CALENDAR_FIELDS, Interval, OverlapPolicy, Range, ScheduleError,
+    ScheduleSpec, check_order,
+};
 
 /// Temporal's levels of priority: 1 is the most urgent.
 const PRIORITY_KEYS: std::ops::RangeInclusive<i64> = 1..=5;

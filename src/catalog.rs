@@ -136,6 +136,7 @@ impl Catalog {
                     segment: put.segment.clone(),
                     index: put.index,
                     revision,
+                    schedules: put.schedules.clone(),
                 });
                 definition.last_number
             }

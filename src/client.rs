@@ -39,8 +39,7 @@ pub use namespace::{
 pub use outcome::{Ended, Outcome};
 pub use pollers::{Poller, announcing};
 pub use schedule::{
-    Backfill, Calendar, Interval, OverlapPolicy, Schedule, ScheduleChange, ScheduleDescription,
-    ScheduleError, ScheduleSpec, ScheduleSummary, TakenAction,
+    Backfill, Schedule, ScheduleChange, ScheduleDescription, ScheduleSummary, TakenAction,
 };
 pub use start::{StartOptions, Started};
 pub use temporalio_protos::temporal::api::enums::v1::{
@@ -50,6 +49,7 @@ pub use temporalio_protos::temporal::api::history::v1::History;
 pub use timeline::{Span, SpanState, duration_units, timeline};
 pub use update::{UpdateOptions, UpdateStage, UpdateStarted};
 
+use crate::accepted::ScheduleError;
 use crate::payload::{Codec, CodecError};
 use crate::telemetry::Tracer;
 

@@ -3,6 +3,7 @@
 
 mod calls;
 mod options;
+mod schedules;
 mod schemas;
 mod scope;
 mod steps;
@@ -130,6 +131,7 @@ impl<'a> Compiler<'a> {
         // The options of a start are computed by whoever starts, not by a run.
         let expressions = std::mem::take(&mut self.expressions);
         let start = self.start_options();
+        let schedules = self.schedules();
         Program {
             workflow: definition.name.value.clone(),
             description: definition.description.as_ref().map(|d| d.value.clone()),
@@ -143,6 +145,7 @@ impl<'a> Compiler<'a> {
             updates,
             functions,
             start,
+            schedules,
             steps: std::mem::take(&mut self.steps),
             blocks: std::mem::take(&mut self.blocks),
             ranges: std::mem::take(&mut self.ranges),

@@ -8,13 +8,14 @@ pub mod tables;
 
 pub use parse::{Document, parse};
 
+use crate::accepted::ScheduleSpec;
 use crate::engine::command::{
     ActivityCancellationType, ChildCancellationType, InitialVersioningBehavior, LogLevel,
     ParentClosePolicy, VersioningBehavior, WorkflowIdReusePolicy,
 };
 use crate::expression::{Expression, Template};
 use crate::source::{Range, Spanned};
-use crate::value::Duration;
+use crate::value::{Duration, Map};
 
 pub type Name = Spanned<Arc<str>>;
 pub type Steps = Vec<Step>;
@@ -143,11 +144,17 @@ pub enum WorkflowIdConflictPolicy {
     TerminateExisting,
 }
 
-/// One of `schedules`: kept as data; the server's own rules say what it may hold.
+/// One of `schedules`.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     pub name: Name,
-    pub specification: Spanned<crate::value::Value>,
+    pub spec: ScheduleSpec,
+    /// A literal.
+    pub input: Option<Template>,
+    pub workflow_id: Option<Name>,
+    pub task_queue: Option<Name>,
+    pub memo: Option<Map>,
+    pub search_attributes: Option<Map>,
 }
 
 #[derive(Debug, Clone)]

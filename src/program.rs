@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use crate::accepted::ScheduleSpec;
 use crate::definition::{
     BuiltIn, ContinuedVersion, History, OnCompensationFailure, OnFailure, WorkflowIdConflictPolicy,
 };
@@ -13,7 +14,7 @@ use crate::engine::command::{
 };
 use crate::expression::Code;
 use crate::source::{Range, Sources};
-use crate::value::Duration;
+use crate::value::{Duration, Map, Value, to_json};
 
 /// Slots with a meaning of their own; a function's own names follow.
 pub mod slot {
@@ -50,6 +51,7 @@ pub struct Program {
     pub updates: Vec<Handler>,
     pub functions: Vec<Function>,
     pub start: StartOptions,
+    pub schedules: Vec<Schedule>,
     pub steps: Vec<Step>,
     pub blocks: Vec<Box<[StepId]>>,
     /// Where each step's action key stands, by [`StepId`].
@@ -79,6 +81,22 @@ impl Program {
 #[derive(Debug)]
 pub struct Schema {
     pub validator: jsonschema::Validator,
+}
+
+impl Schema {
+    /// The first way in which a value breaks it.
+    pub fn violation(&self, value: &Value) -> Option<String> {
+        let json = match to_json(value) {
+            Ok(json) => json,
+            Err(error) => return Some(error.0),
+        };
+        let error = self.validator.iter_errors(&json).next()?;
+        let path = error.instance_path().to_string();
+        Some(match path.is_empty() {
+            true => error.to_string(),
+            false => format!("{error}, at {path}"),
+        })
+    }
 }
 
 /// Steps with slots of their own: the workflow's body, a handler's, or a block's of `blocks`.
@@ -118,6 +136,25 @@ pub fn handler<'a>(handlers: &'a [Handler], name: &str) -> Option<(usize, &'a Ha
     position(name)
         .or_else(|| position("*"))
         .map(|i| (i, &handlers[i]))
+}
+
+/// What `segno deploy` makes a schedule of.
+#[derive(Debug)]
+pub struct Schedule {
+    pub name: Arc<str>,
+    /// Of the name.
+    pub range: Range,
+    pub spec: ScheduleSpec,
+    pub input: Option<Value>,
+    pub workflow_id: Option<Arc<str>>,
+    pub task_queue: Option<Arc<str>>,
+    pub memo: Map,
+    pub search_attributes: Map,
+}
+
+/// The id on the server of a definition's schedule.
+pub fn schedule_id(workflow: &str, name: &str) -> String {
+    format!("{workflow}/{name}")
 }
 
 #[derive(Debug, Default)]

@@ -9,6 +9,8 @@ mod folder;
 #[cfg(feature = "cluster")]
 mod objects;
 mod pack;
+#[cfg(feature = "cluster")]
+pub mod schedules;
 mod store;
 
 use std::collections::BTreeMap;

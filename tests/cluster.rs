@@ -12,6 +12,8 @@ mod codecs;
 mod connections;
 #[path = "cluster/deploy_checks.rs"]
 mod deploy_checks;
+#[path = "cluster/deployed_schedules.rs"]
+mod deployed_schedules;
 #[path = "cluster/deployments.rs"]
 mod deployments;
 #[path = "cluster/examples.rs"]

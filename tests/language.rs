@@ -65,6 +65,7 @@ fn the_tables_in_the_reference_are_up_to_date() {
     let mut pages = vec![
         root().join("docs/language.md"),
         root().join("docs/testing.md"),
+        root().join("docs/schedules.md"),
     ];
     let steps = std::fs::read_dir(root().join("docs/steps")).expect("the pages of steps");
     pages.extend(steps.map(|entry| entry.expect("a page").path()));
@@ -147,6 +148,9 @@ fn table(name: &str) -> String {
         "signal" => tables::SIGNAL.fields().collect(),
         "update" => tables::UPDATE.fields().collect(),
         "block" => tables::BLOCK.fields().collect(),
+        "schedule" => tables::SCHEDULE.fields().collect(),
+        "interval" => tables::INTERVAL.fields().collect(),
+        "calendar" => tables::CALENDAR.fields().collect(),
         "start" => tables::START.fields().collect(),
         "common" => tables::COMMON.iter().collect(),
         "activity options" => {

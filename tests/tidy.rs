@@ -9,16 +9,8 @@ use std::path::{Path, PathBuf};
 /// before it.
 const TIERS: [&[&str]; 6] = [
     &["limits", "source", "diagnostic", "value"],
-    &["yaml", "expression", "definition"],
-    &[
-        "accepted",
-        "load",
-        "program",
-        "compile",
-        "lint",
-        "schema",
-        "difference",
-    ],
+    &["yaml", "expression", "accepted", "definition"],
+    &["load", "program", "compile", "lint", "schema", "difference"],
     &["engine"],
     &[
         "coverage",

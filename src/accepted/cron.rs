@@ -9,14 +9,15 @@ pub use next::next_time;
 use super::text;
 use crate::value::{Duration, Value};
 
-const WORDS: [&str; 7] = [
-    "@yearly",
-    "@annually",
-    "@monthly",
-    "@weekly",
-    "@daily",
-    "@midnight",
-    "@hourly",
+/// Words, and the fields that they stand for.
+const WORDS: [(&str, &str); 7] = [
+    ("@yearly", "0 0 1 1 *"),
+    ("@annually", "0 0 1 1 *"),
+    ("@monthly", "0 0 1 * *"),
+    ("@weekly", "0 0 * * 0"),
+    ("@daily", "0 0 * * *"),
+    ("@midnight", "0 0 * * *"),
+    ("@hourly", "0 * * * *"),
 ];
 const MONTHS: [&str; 12] = [
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
@@ -64,7 +65,7 @@ fn check(cron: &str) -> Result<(), String> {
         return interval(every.trim());
     }
     if fields.starts_with('@') {
-        return word(fields);
+        return word(fields).map(drop);
     }
     let parts: Vec<_> = fields.split_whitespace().collect();
     if parts.len() != FIELDS.len() {
@@ -79,15 +80,13 @@ fn check(cron: &str) -> Result<(), String> {
         .try_for_each(|(field, text)| text.split(',').try_for_each(|part| field.check(part)))
 }
 
-/// One of the words for often used schedules.
-pub fn word(text: &str) -> Result<(), String> {
-    match WORDS.contains(&text) {
-        true => Ok(()),
-        false => Err(format!(
-            "the words are {}, and `@every 90m`",
-            WORDS.join(", ")
-        )),
-    }
+/// The fields that a word stands for.
+pub fn word(text: &str) -> Result<&'static str, String> {
+    let known = WORDS.iter().find(|(word, _)| *word == text);
+    known.map(|(_, fields)| *fields).ok_or_else(|| {
+        let words = WORDS.map(|(word, _)| word).join(", ");
+        format!("the words are {words}, and `@every 90m`")
+    })
 }
 
 /// A time zone's name as the database writes it.

@@ -1,5 +1,7 @@
 //! Starting workflows, alone or together with a signal or an update.
 
+use std::collections::BTreeMap;
+
 use temporalio_client::grpc::WorkflowService;
 use temporalio_protos::temporal::api::common::v1 as common;
 use temporalio_protos::temporal::api::enums::v1::TaskQueueKind;
@@ -16,8 +18,10 @@ use super::{
     Client, ClientError, WorkflowIdConflictPolicy, WorkflowIdReusePolicy, body, request, unique_id,
 };
 use crate::engine::command::RetryPolicy;
+use crate::engine::start::StartDefaults;
 use crate::payload::{
-    duration_to_proto, payload_to_proto, payloads_to_proto, retry_policy_to_proto, value_to_proto,
+    duration_to_proto, id_conflict_policy_to_proto, id_reuse_policy_to_proto, payload_to_proto,
+    payloads_to_proto, retry_policy_to_proto, value_to_proto,
 };
 use crate::value::{Duration, Payload, Value};
 
@@ -56,6 +60,39 @@ pub struct Started {
     pub run_id: String,
     /// False where the workflow was running already.
     pub started: bool,
+}
+
+impl StartOptions {
+    /// What is said already wins over the definition's `start`.
+    pub fn with_defaults(self, defaults: StartDefaults) -> StartOptions {
+        let task_queue = match self.task_queue.is_empty() {
+            true => defaults.task_queue.unwrap_or_default(),
+            false => self.task_queue,
+        };
+        let id_conflict_policy = defaults.id_conflict_policy.map(id_conflict_policy_to_proto);
+        StartOptions {
+            task_queue,
+            workflow_id: self.workflow_id.or(defaults.workflow_id),
+            execution_timeout: self.execution_timeout.or(defaults.execution_timeout),
+            run_timeout: self.run_timeout.or(defaults.run_timeout),
+            task_timeout: self.task_timeout.or(defaults.task_timeout),
+            id_reuse_policy: defaults.id_reuse_policy.map(id_reuse_policy_to_proto),
+            id_conflict_policy,
+            retry_policy: self.retry_policy.or(defaults.retry_policy),
+            cron_schedule: defaults.cron_schedule,
+            memo: merged(defaults.memo, self.memo),
+            search_attributes: merged(defaults.search_attributes, self.search_attributes),
+            ..self
+        }
+    }
+}
+
+fn merged(
+    mut defaults: BTreeMap<String, Payload>,
+    said: Vec<(String, Payload)>,
+) -> Vec<(String, Payload)> {
+    defaults.extend(said);
+    defaults.into_iter().collect()
 }
 
 impl Client {

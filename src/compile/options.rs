@@ -106,7 +106,7 @@ impl Compiler<'_> {
     }
 
     /// Defaults are looked at by every step that has them, and reported once.
-    fn hold<T>(&mut self, range: Range, accepted: Result<T, String>) {
+    pub fn hold<T>(&mut self, range: Range, accepted: Result<T, String>) {
         let Err(why) = accepted else { return };
         let diagnostic = Diagnostic::error("invalid-option", range, why);
         if !self.diagnostics.contains(&diagnostic) {

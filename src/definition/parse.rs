@@ -4,6 +4,7 @@ mod actions;
 pub(crate) mod fields;
 mod options;
 mod request;
+mod schedule;
 mod step;
 mod top;
 mod values;

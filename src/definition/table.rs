@@ -56,6 +56,8 @@ pub enum Shape {
     Either(&'static Shape, &'static Shape),
     /// One text, or a list of them.
     TextOrTexts,
+    /// Of a calendar: a number, a text like `9-17`, or a list of them.
+    CalendarField,
     /// A mapping like a step of its own, of one of these actions.
     StepOf(&'static [&'static str]),
 }
@@ -122,6 +124,7 @@ impl Shape {
             Shape::Steps => "a list of steps",
             Shape::Either(first, _) => first.expected(),
             Shape::TextOrTexts => "a text or a list of texts",
+            Shape::CalendarField => "a number, a text like `9-17`, or a list of them",
             Shape::StepOf(_) => "a mapping with one action key",
         }
     }

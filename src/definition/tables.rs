@@ -5,6 +5,7 @@ mod exec;
 mod grpc;
 mod http;
 mod options;
+mod schedule;
 mod step_options;
 mod steps;
 mod test;
@@ -15,6 +16,7 @@ pub use exec::EXEC;
 pub use grpc::GRPC;
 pub use http::{HTTP, HTTP_BASIC_AUTH, HTTP_POLL, HTTP_SECRETS};
 pub use options::{ACTIVITY_OPTIONS, CHILD_OPTIONS, LOCAL, PRIORITY, RETRY_POLICY, START};
+pub use schedule::{CALENDAR, INTERVAL, SCHEDULE};
 pub use step_options::CATCH;
 pub use steps::{ACTIONS, COMMON, STARTED};
 pub use test::{

@@ -139,7 +139,7 @@ impl<'n> Reader<'n, '_> {
             Shape::TextOrTexts => self.texts(at, node),
             Shape::StepOf(_) => self.step(at, node),
             Shape::Either(scalar, mapping) => self.either(at, scalar, mapping, node),
-            Shape::Data => self.data(at, node, Reading::Exact),
+            Shape::Data | Shape::CalendarField => self.data(at, node, Reading::Exact),
             _ => match node.scalar() {
                 Some(scalar) => {
                     let normal = normal::of_scalar(shape, scalar);

@@ -12,7 +12,7 @@ use crate::expression::{self, Code, Context, ErrorKind, Host, Variables, uuid_te
 use crate::limits::PAYLOAD_SIZE_BYTES_MAX;
 use crate::program::{Arguments, Schema, slot};
 use crate::source::Range;
-use crate::value::{Key, Map, Payload, Timestamp, Value, to_json};
+use crate::value::{Key, Map, Payload, Timestamp, Value};
 
 /// The type of the failure of a step whose data would be too large for the server; it can be caught.
 const PAYLOAD_SIZE_EXCEEDED: &str = "PayloadSizeExceeded";
@@ -257,18 +257,7 @@ pub fn within_bound(what: &str, size: usize) -> Result<(), Failure> {
 
 /// The first way in which a value breaks a schema.
 pub fn violation(schema: Option<&Schema>, value: &Value) -> Option<String> {
-    let schema = schema?;
-    let json = match to_json(value) {
-        Ok(json) => json,
-        Err(error) => return Some(error.0),
-    };
-    let error = schema.validator.iter_errors(&json).next()?;
-    let path = error.instance_path().to_string();
-    Some(if path.is_empty() {
-        error.to_string()
-    } else {
-        format!("{error}, at {path}")
-    })
+    schema?.violation(value)
 }
 
 /// What arguments are to an expression: nothing is null, one is itself, several are a list.

@@ -199,31 +199,61 @@ impl Plan {
             .collect()
     }
 
+    /// The catalog that it leads to; its new versions are stored nowhere yet.
+    pub fn after(&self, catalog: &Catalog, found: &Definitions) -> Result<Catalog, DeployError> {
+        let change = Change {
+            base: self.base,
+            project: self.project.clone(),
+            puts: self.puts(found)?,
+            retired: self.retired(),
+            ..Change::default()
+        };
+        let mut after = catalog.clone();
+        match after.apply(&change, 0) {
+            Applied::Yes(_) => Ok(after),
+            Applied::Invalid(why) => Err(DeployError::Invalid(why)),
+            Applied::Stale | Applied::Twice => Err(DeployError::Overtaken(catalog.revision())),
+        }
+    }
+
+    /// In the order of its steps, with nothing stored.
+    fn puts(&self, found: &Definitions) -> Result<Vec<Put>, DeployError> {
+        let entries = self.steps.iter().filter_map(|step| {
+            let (entry, _) = found.get(&step.workflow)?;
+            Some((step, entry))
+        });
+        let puts = entries.map(|(step, entry)| {
+            let schedules = entry.loaded.program.schedules.iter();
+            Ok(Put {
+                workflow: step.workflow.clone(),
+                digest: digest_of(entry)?,
+                language_version: crate::bundle::Versions::NEWEST.language,
+                schedules: schedules.map(|s| s.name.to_string()).collect(),
+                ..Put::default()
+            })
+        });
+        puts.collect()
+    }
+
     /// Stored before the change that speaks of them: whoever reads it finds them.
     async fn store_bundles(
         &self,
         store: &dyn Store,
         found: &Definitions,
     ) -> Result<Vec<Put>, DeployError> {
-        let mut puts = Vec::new();
+        let mut puts = self.puts(found)?;
         let (mut segment, mut size) = (Segment::default(), 0);
         let mut first = 0;
-        for step in &self.steps {
-            let Some((entry, _)) = found.get(&step.workflow) else {
+        for at in 0..puts.len() {
+            let Some((entry, _)) = found.get(&puts[at].workflow) else {
                 continue;
             };
             size += entry.bundle.bytes.len();
-            puts.push(Put {
-                workflow: step.workflow.clone(),
-                digest: digest_of(entry)?,
-                language_version: crate::bundle::Versions::NEWEST.language,
-                segment: None,
-                index: segment.bundles.len() as u32,
-            });
+            puts[at].index = segment.bundles.len() as u32;
             segment.bundles.push(entry.bundle.bytes.clone());
             if size >= SEGMENT_SIZE_BYTES {
-                close(store, &mut segment, &mut puts[first..]).await?;
-                (first, size) = (puts.len(), 0);
+                close(store, &mut segment, &mut puts[first..=at]).await?;
+                (first, size) = (at + 1, 0);
             }
         }
         close(store, &mut segment, &mut puts[first..]).await?;

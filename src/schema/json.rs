@@ -215,6 +215,12 @@ impl Definitions {
                     { "type": "array", "items": { "type": "string" } },
                 ],
             }),
+            Shape::CalendarField => json!({
+                "anyOf": [
+                    { "type": ["integer", "string"] },
+                    { "type": "array", "items": { "type": ["integer", "string"] } },
+                ],
+            }),
             Shape::StepOf(names) => {
                 let actions: Vec<_> = names
                     .iter()

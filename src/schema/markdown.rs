@@ -123,6 +123,7 @@ fn shape(shape: &Shape) -> String {
             format!("{}, or {}", self::shape(first), self::shape(second))
         }
         Shape::TextOrTexts => "text or list of texts".into(),
+        Shape::CalendarField => "number, text, or list of them".into(),
         Shape::StepOf(names) => {
             let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
             format!("a mapping like a step of {}", names.join(", "))

@@ -216,6 +216,7 @@ async fn poison(store: &dyn Store) {
         language_version: 1,
         segment: Some(segment),
         index,
+        ..Put::default()
     };
     let base = store.read().await.unwrap().revision();
     let change = Change {

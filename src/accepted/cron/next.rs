@@ -28,14 +28,7 @@ pub fn next_time(cron: &str, after: Timestamp) -> Option<Timestamp> {
         };
         return from.checked_add(whole);
     }
-    let fields = match fields {
-        "@yearly" | "@annually" => "0 0 1 1 *",
-        "@monthly" => "0 0 1 * *",
-        "@weekly" => "0 0 * * 0",
-        "@daily" | "@midnight" => "0 0 * * *",
-        "@hourly" => "0 * * * *",
-        fields => fields,
-    };
+    let fields = super::word(fields).unwrap_or(fields);
     let times = Times::of(fields)?;
     let after = jiff::Timestamp::new(after.seconds, 0).ok()?;
     let next = times.after(&after.to_zoned(zone))?;

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
+use super::Interval;
 use crate::accepted::{cron_word, written_zone};
 
 /// The times that fit all fields. A field is `*`, a number, a range like `9-17`, each also with a step (`*/15`), a name
@@ -31,17 +32,17 @@ pub struct Calendar {
 
 /// From the first to the last by steps, both of them included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Range {
+pub struct Range {
     pub start: i32,
     pub end: i32,
     pub step: i32,
 }
 
 /// A calendar's fields in numbers, in the order of [`FIELDS`].
-pub(super) type Ranges = [Vec<Range>; FIELDS.len()];
+pub type Ranges = [Vec<Range>; FIELDS.len()];
 
-pub(super) struct Field {
-    key: &'static str,
+pub struct Field {
+    pub key: &'static str,
     pub first: i32,
     pub last: i32,
     /// What is meant where nothing is said.
@@ -77,10 +78,10 @@ const DAYS: [&str; 7] = [
 /// 0 and 7 are both Sunday.
 const SUNDAY_AT_THE_END: i32 = 7;
 
-pub(super) const YEAR: usize = 5;
+pub const YEAR: usize = 5;
 const DAY_OF_WEEK: usize = 6;
 
-pub(super) const FIELDS: [Field; 7] = [
+pub const FIELDS: [Field; 7] = [
     Field::new("second", 0, 59, "0"),
     Field::new("minute", 0, 59, "0"),
     Field::new("hour", 0, 23, "0"),
@@ -111,7 +112,68 @@ impl Calendar {
         .map(Option::as_deref)
     }
 
-    pub(super) fn ranges(&self) -> Result<Ranges, String> {
+    /// Of the fields of a cron string.
+    fn of_cron(text: &str) -> Result<Calendar, String> {
+        let parts: Vec<&str> = text.split_whitespace().collect();
+        let Some((_, places)) = CRON_FIELDS.iter().find(|(count, _)| *count == parts.len()) else {
+            return Err(format!(
+                "it has 5 fields (minute, hour, day of the month, month, day of the week), 6 with a year at the end or 7 with \
+                 a second at the beginning too, and not {}",
+                parts.len()
+            ));
+        };
+        let mut texts: [Option<String>; FIELDS.len()] = Default::default();
+        for (at, part) in places.iter().zip(parts) {
+            texts[*at] = Some(part.to_owned());
+        }
+        let calendar = Calendar::of_texts(texts);
+        calendar.ranges()?;
+        Ok(calendar)
+    }
+
+    /// In the order of [`FIELDS`].
+    pub fn of_texts(texts: [Option<String>; FIELDS.len()]) -> Calendar {
+        let [second, minute, hour, day_of_month, month, year, day_of_week] = texts;
+        Calendar {
+            second,
+            minute,
+            hour,
+            day_of_month,
+            month,
+            year,
+            day_of_week,
+            comment: None,
+        }
+    }
+
+    /// The fields that are said, by their keys.
+    pub fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let fields = FIELDS.iter().zip(self.fields());
+        let comment = self.comment.as_deref().map(|text| ("comment", text));
+        fields
+            .filter_map(|(field, text)| Some((field.key, text?)))
+            .chain(comment)
+    }
+
+    /// The cron string that it came from, which is its comment then.
+    pub fn as_cron(&self) -> Option<&str> {
+        let comment = self.comment.as_deref()?;
+        let read = Cron::parse(comment).ok()?;
+        let is_same = matches!(&read.times, Times::Calendar(c) if c.normal().as_ref() == Ok(self));
+        is_same.then_some(comment)
+    }
+
+    /// With each field in its shortest text, and without those that say what is meant anyway.
+    pub(super) fn normal(&self) -> Result<Calendar, String> {
+        let ranges = self.ranges()?;
+        let texts = std::array::from_fn(|at| FIELDS[at].text(&ranges[at]));
+        Ok(Calendar {
+            comment: self.comment.clone(),
+            ..Calendar::of_texts(texts)
+        })
+    }
+
+    pub fn ranges(&self) -> Result<Ranges, String> {
         let mut ranges = Ranges::default();
         for (at, text) in self.fields().into_iter().enumerate() {
             ranges[at] = FIELDS[at].ranges(text)?;
@@ -120,45 +182,53 @@ impl Calendar {
     }
 }
 
-/// Makes sure of a cron string, and says whether it names a time zone.
-pub(super) fn check_cron(cron: &str) -> Result<bool, String> {
-    let cron = cron.trim();
-    let named = ["CRON_TZ=", "TZ="]
-        .iter()
-        .find_map(|prefix| cron.strip_prefix(prefix));
-    let rest = match named {
-        None => cron,
-        Some(named) => {
-            let (name, rest) = named
-                .split_once(' ')
-                .ok_or("the fields after the time zone are missing")?;
-            // It is sent as it is written.
-            written_zone(name)?;
-            rest
-        }
-    };
-    let text = rest.split('#').next().unwrap_or_default().trim();
-    if let Some(every) = text.strip_prefix("@every") {
-        super::Interval::parse(every.trim()).and_then(|interval| interval.check())?;
-    } else if text.starts_with('@') {
-        cron_word(text)?;
-    } else {
-        check_fields(text)?;
-    }
-    Ok(named.is_some())
+/// What a cron string stands for.
+#[derive(Debug, PartialEq)]
+pub(super) struct Cron {
+    pub zone: Option<String>,
+    pub times: Times,
 }
 
-fn check_fields(text: &str) -> Result<(), String> {
-    let parts: Vec<&str> = text.split_whitespace().collect();
-    let Some((_, places)) = CRON_FIELDS.iter().find(|(count, _)| *count == parts.len()) else {
-        return Err(format!(
-            "it has 5 fields (minute, hour, day of the month, month, day of the week), 6 with a year at the end or 7 with \
-             a second at the beginning too, and not {}",
-            parts.len()
-        ));
-    };
-    let mut fields = places.iter().zip(parts);
-    fields.try_for_each(|(at, part)| FIELDS[*at].ranges(Some(part)).map(drop))
+#[derive(Debug, PartialEq)]
+pub(super) enum Times {
+    Calendar(Calendar),
+    Interval(Interval),
+}
+
+impl Cron {
+    pub fn parse(cron: &str) -> Result<Cron, String> {
+        let text = cron.trim();
+        let named = ["CRON_TZ=", "TZ="]
+            .iter()
+            .find_map(|prefix| text.strip_prefix(prefix));
+        let (zone, text) = match named {
+            None => (None, text),
+            Some(named) => {
+                let (name, rest) = named
+                    .split_once(' ')
+                    .ok_or("the fields after the time zone are missing")?;
+                // It is sent as it is written.
+                written_zone(name)?;
+                (Some(name.to_owned()), rest)
+            }
+        };
+        let text = text.split('#').next().unwrap_or_default().trim();
+        let times = if let Some(every) = text.strip_prefix("@every") {
+            let interval = Interval::parse(every.trim())?;
+            interval.check()?;
+            Times::Interval(interval)
+        } else {
+            let fields = match text.starts_with('@') {
+                true => cron_word(text)?,
+                false => text,
+            };
+            Times::Calendar(Calendar {
+                comment: Some(cron.trim().to_owned()),
+                ..Calendar::of_cron(fields)?
+            })
+        };
+        Ok(Cron { zone, times })
+    }
 }
 
 impl Field {
@@ -279,7 +349,7 @@ impl Field {
     }
 
     /// The text of ranges that the server has, or nothing where it is what is meant anyway.
-    pub(super) fn text(&self, ranges: &[Range]) -> Option<String> {
+    pub fn text(&self, ranges: &[Range]) -> Option<String> {
         let last = match self.is_days_of_week() {
             true => self.last - 1,
             false => self.last,
@@ -345,7 +415,7 @@ impl<'de> Deserialize<'de> for Part {
 
 #[cfg(test)]
 mod tests {
-    use super::{Calendar, DAY_OF_WEEK, FIELDS, check_cron};
+    use super::{Calendar, Cron, DAY_OF_WEEK, FIELDS};
 
     #[test]
     fn a_field_is_read_as_the_server_reads_it() {
@@ -398,7 +468,8 @@ mod tests {
             ("CRON_TZ=Europe/Berlin 0 9 * * 1 # on Mondays", true),
             ("TZ=UTC @hourly", true),
         ] {
-            assert_eq!(check_cron(cron), Ok(has_zone), "{cron}");
+            let zone = Cron::parse(cron).unwrap().zone;
+            assert_eq!(zone.is_some(), has_zone, "{cron}");
         }
         for (cron, why) in [
             ("", "not 0"),
@@ -417,7 +488,7 @@ mod tests {
             ),
             ("TZ=UTC", "the fields after the time zone are missing"),
         ] {
-            let message = check_cron(cron).expect_err(cron);
+            let message = Cron::parse(cron).expect_err(cron);
             assert!(message.contains(why), "{cron}: {message}");
         }
     }

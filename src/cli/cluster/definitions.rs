@@ -6,14 +6,17 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::connection::ConnectionArgs;
-use super::store::{OriginArgs, RegistryArgs};
+use super::deploy::schedules;
+use super::store::{OriginArgs, RegistryArgs, schedules_missed};
 use crate::catalog::{
     Catalog, Change, Definition, NameError, Origin, Route, TagChange, VersionName, VersionQuery,
 };
 use crate::cli::output::{CliError, End, Output, Tone, styled};
 use crate::client::{Client, unique_id};
 use crate::engine::VERSION_ATTRIBUTE;
-use crate::registry::deploy::{DeployError, change};
+use crate::registry::Store;
+use crate::registry::deploy::{Definitions, DeployError, change};
+use crate::registry::schedules::Step;
 
 #[derive(Debug, Subcommand)]
 pub enum DefinitionsCommand {
@@ -135,7 +138,7 @@ pub async fn run(command: DefinitionsCommand, output: Output) -> Result<End, Cli
                 };
                 Ok(routed(kept))
             };
-            args.common.carry_out(make, output).await
+            args.common.carry_out(&wanted.workflow, make, output).await
         }
         DefinitionsCommand::Pin(args) => {
             let make = |catalog: &Catalog| {
@@ -148,7 +151,9 @@ pub async fn run(command: DefinitionsCommand, output: Output) -> Result<End, Cli
                     ..route(definition)
                 }))
             };
-            args.common.carry_out(make, output).await
+            args.common
+                .carry_out(&args.name.workflow, make, output)
+                .await
         }
         DefinitionsCommand::Unpin(args) => {
             let make = |catalog: &Catalog| {
@@ -157,7 +162,7 @@ pub async fn run(command: DefinitionsCommand, output: Output) -> Result<End, Cli
                     ..route(known(catalog, &args.workflow)?)
                 }))
             };
-            args.common.carry_out(make, output).await
+            args.common.carry_out(&args.workflow, make, output).await
         }
         DefinitionsCommand::Ramp(args) => {
             let make = |catalog: &Catalog| {
@@ -168,7 +173,9 @@ pub async fn run(command: DefinitionsCommand, output: Output) -> Result<End, Cli
                     ..route(definition)
                 }))
             };
-            args.common.carry_out(make, output).await
+            args.common
+                .carry_out(&args.name.workflow, make, output)
+                .await
         }
         DefinitionsCommand::Tag(args) => {
             let make = |catalog: &Catalog| {
@@ -182,7 +189,9 @@ pub async fn run(command: DefinitionsCommand, output: Output) -> Result<End, Cli
                     ..Change::default()
                 })
             };
-            args.common.carry_out(make, output).await
+            args.common
+                .carry_out(&args.name.workflow, make, output)
+                .await
         }
         DefinitionsCommand::Delete(args) => delete(args, output).await,
     }
@@ -227,7 +236,8 @@ async fn delete(args: DeleteArgs, output: Output) -> Result<End, CliError> {
     };
     let origin = args.common.origin.origin(None);
     let revision = change(&*store, origin, unique_id, make).await?;
-    said(revision, output)
+    let steps = args.common.reconcile(&client, &*store, &workflow, revision);
+    said(revision, &steps.await?, output)
 }
 
 async fn refuse_runs(client: &Client, query: &str, what: &str) -> Result<(), CliError> {
@@ -250,23 +260,52 @@ fn quoted(text: &str) -> String {
 impl Common {
     async fn carry_out(
         &self,
+        workflow: &str,
         make: impl Fn(&Catalog) -> Result<Change, DeployError>,
         output: Output,
     ) -> Result<End, CliError> {
         let store = self.registry.store(&self.connection).await?;
         let origin: Origin = self.origin.origin(None);
         let revision = change(&*store, origin, unique_id, make).await?;
-        said(revision, output)
+        let catalog = store.read().await?;
+        let versions = catalog.definition(workflow).map(|d| &d.versions);
+        let mut steps = Vec::new();
+        // One without schedules needs no cluster.
+        if versions.is_some_and(|v| v.iter().any(|v| !v.schedules.is_empty())) {
+            let client = self.connection.connect().await?;
+            steps = self.reconcile(&client, &*store, workflow, revision).await?;
+        }
+        said(revision, &steps, output)
+    }
+
+    /// Gives the type the schedules of the version that is in force now.
+    async fn reconcile(
+        &self,
+        client: &Client,
+        store: &dyn Store,
+        workflow: &str,
+        revision: u64,
+    ) -> Result<Vec<Step>, CliError> {
+        let schedules = self.registry.schedules(client, store);
+        let (none, types) = (Definitions::new(), [workflow.to_owned()].into());
+        let done = schedules.reconcile(&none, &types).await;
+        done.map_err(|error| schedules_missed(error.into(), revision))
     }
 }
 
-fn said(revision: u64, output: Output) -> Result<End, CliError> {
+fn said(revision: u64, steps: &[Step], output: Output) -> Result<End, CliError> {
     match output.is_json() {
-        true => output.json(&json!({ "revision": revision }))?,
-        false => output.line(format!(
-            "{} revision {revision}",
-            styled(Tone::Good, "done")
-        ))?,
+        true => {
+            let schedules = schedules::json(steps, |_| false);
+            output.json(&json!({ "revision": revision, "schedules": schedules }))?;
+        }
+        false => {
+            schedules::print(steps, |_| false, output)?;
+            output.line(format!(
+                "{} revision {revision}",
+                styled(Tone::Good, "done")
+            ))?;
+        }
     }
     Ok(End::Done)
 }

@@ -2,24 +2,25 @@
 
 mod check;
 mod language;
+pub mod schedules;
+mod show;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use clap::Args;
-use serde_json::{Value as Json, json};
-
 use super::connection::ConnectionArgs;
-use super::store::{OriginArgs, RegistryArgs};
+use super::store::{OriginArgs, RegistryArgs, schedules_missed};
 use crate::catalog::Catalog;
 use crate::cli::output::{CliError, End, Output, Tone, styled};
 use crate::client::{Client, unique_id};
 use crate::difference::Differences;
 use crate::registry::check::Effects;
-use crate::registry::deploy::{Action, Definitions, Plan, Step};
+use crate::registry::deploy::{Action, Definitions, Plan};
+use crate::registry::schedules::Step as ScheduleStep;
 use crate::registry::{Found, Store, bundles, differences, read_folder};
 use crate::report::{Format, Report};
+use clap::Args;
 
 #[derive(Debug, Args)]
 pub struct DeployArgs {
@@ -57,73 +58,120 @@ pub struct DeployArgs {
     connection: ConnectionArgs,
 }
 
+/// What a deployment would do.
+struct Proposal {
+    plan: Plan,
+    found: Definitions,
+    compared: Compared,
+    schedules: Vec<ScheduleStep>,
+    checked: Option<check::Checked>,
+}
+
 pub async fn run(args: DeployArgs, output: Output) -> Result<End, CliError> {
-    let found = read(&args.folder, output)?;
-    let Some(found) = found else {
+    let Some(found) = read(&args.folder, output)? else {
         return Ok(End::Failed);
     };
     let (client, store) = args.registry.open(&args.connection).await?;
+    let schedules = args.registry.schedules(&client, &*store);
     let catalog = store.read().await?;
     let plan = Plan::new(&catalog, &found, &args.project)?;
-    let asks = !args.dry_run && !args.yes && !plan.steps.is_empty();
-    let compared = compare(&*store, &catalog, &plan, &found).await?;
-    if !output.is_json() {
-        print(&plan, &found, &compared, output)?;
-    }
-    if !args.retire_with_runs {
-        refuse_runs_in_flight(&client, &plan).await?;
-    }
-    language::refuse_older_workers(&client, &plan, &found, &args.folder).await?;
-    let checked = match &args.check_against {
-        Some(query) => {
-            let effects = Effects::of(&plan, &found, &compared);
-            Some(check::check(&client, query, &effects, output).await?)
-        }
-        None => None,
+    let after = plan.after(&catalog, &found)?;
+    let types = types(&after, &args.project);
+    let mut proposal = Proposal {
+        schedules: schedules.plan(&after, &found, &types).await?,
+        compared: compare(&*store, &catalog, &plan, &found).await?,
+        plan,
+        found,
+        checked: None,
     };
-    if let Some(checked) = checked.as_ref().filter(|checked| checked.breaks()) {
-        if output.is_json() {
-            let mut json = plan_json(&plan, &found, &compared, plan.base, false);
-            json["checked"] = checked.json();
-            output.json(&json)?;
-        }
-        return Err(checked.refusal());
+    if !output.is_json() {
+        proposal.print(output)?;
     }
-    if asks && !confirmed()? {
+    args.refuse(&client, &mut proposal, output).await?;
+    let is_done = !args.dry_run && !proposal.is_empty();
+    if is_done && !args.yes && !confirmed()? {
         return Err(
             CliError::new("nothing was deployed").help("--yes deploys without asking, as in CI")
         );
     }
-    let revision = match args.dry_run || plan.steps.is_empty() {
-        true => plan.base,
-        false => {
-            let origin = args.origin.origin(commit(&args.folder));
-            let revision = plan.carry_out(&*store, &found, origin, unique_id()).await?;
-            // The deployment stands, whatever comes of this.
-            if let Err(error) = store.compact().await {
-                output.remark(format!("the registry's log stays long: {error}"));
-            }
-            revision
+    let mut revision = proposal.plan.base;
+    if is_done {
+        if !proposal.plan.steps.is_empty() {
+            revision = args.put_in_force(&*store, &proposal, output).await?;
         }
-    };
-    let is_done = !args.dry_run && !plan.steps.is_empty();
+        let done = schedules.reconcile(&proposal.found, &types).await;
+        done.map_err(|error| schedules_missed(error.into(), revision))?;
+    }
     match output.is_json() {
-        true => {
-            let mut json = plan_json(&plan, &found, &compared, revision, is_done);
-            json["checked"] = checked.map_or(Json::Null, |checked| checked.json());
-            output.json(&json)?;
-        }
+        true => output.json(&proposal.json(revision, is_done))?,
         false if is_done => output.line(format!(
             "{} revision {revision}",
             styled(Tone::Good, "deployed")
         ))?,
         false => {}
     }
-    let has_changes = !plan.steps.is_empty();
-    Ok(match args.fail_on_changes && has_changes {
+    Ok(match args.fail_on_changes && !proposal.is_empty() {
         true => End::Failed,
         false => End::Done,
     })
+}
+
+impl DeployArgs {
+    /// What would hurt somebody is refused before anything is changed.
+    async fn refuse(
+        &self,
+        client: &Client,
+        proposal: &mut Proposal,
+        output: Output,
+    ) -> Result<(), CliError> {
+        let Proposal {
+            plan,
+            found,
+            compared,
+            ..
+        } = &*proposal;
+        if !self.retire_with_runs {
+            refuse_runs_in_flight(client, plan).await?;
+        }
+        language::refuse_older_workers(client, plan, found, &self.folder).await?;
+        let Some(query) = &self.check_against else {
+            return Ok(());
+        };
+        let effects = Effects::of(plan, found, compared);
+        let checked = check::check(client, query, &effects, output).await?;
+        let refusal = checked.breaks().then(|| checked.refusal());
+        proposal.checked = Some(checked);
+        let Some(refusal) = refusal else {
+            return Ok(());
+        };
+        if output.is_json() {
+            output.json(&proposal.json(proposal.plan.base, false))?;
+        }
+        Err(refusal)
+    }
+
+    async fn put_in_force(
+        &self,
+        store: &dyn Store,
+        proposal: &Proposal,
+        output: Output,
+    ) -> Result<u64, CliError> {
+        let Proposal { plan, found, .. } = proposal;
+        let origin = self.origin.origin(commit(&self.folder));
+        let revision = plan.carry_out(store, found, origin, unique_id()).await?;
+        // The deployment stands, whatever comes of this.
+        if let Err(error) = store.compact().await {
+            output.remark(format!("the registry's log stays long: {error}"));
+        }
+        Ok(revision)
+    }
+}
+
+/// All that the project has, and had.
+fn types(catalog: &Catalog, project: &str) -> BTreeSet<String> {
+    let definitions = catalog.state.definitions.iter();
+    let own = definitions.filter(|d| d.project == project);
+    own.map(|d| d.workflow.clone()).collect()
 }
 
 /// The folder's definitions; none where one of them is wrong, which has been said then.
@@ -223,87 +271,4 @@ fn commit(folder: &Path) -> Option<String> {
         .ok()?;
     let commit = String::from_utf8(git.stdout).ok()?.trim().to_owned();
     git.status.success().then_some(commit)
-}
-
-fn print(
-    plan: &Plan,
-    found: &Definitions,
-    compared: &Compared,
-    output: Output,
-) -> Result<(), CliError> {
-    for step in &plan.steps {
-        let (tone, sign) = match step.action {
-            Action::Add => (Tone::Good, "+"),
-            Action::Retire { .. } => (Tone::Bad, "-"),
-            Action::Change { .. } | Action::Restore { .. } => (Tone::Odd, "~"),
-        };
-        let file = found.get(&step.workflow).map(|(_, file)| file.to_string());
-        output.line(format!(
-            "{} {}  {}",
-            styled(tone, format!("{sign} {}", step.workflow)),
-            words(step),
-            styled(Tone::Dim, file.unwrap_or_default())
-        ))?;
-        if let Some(differences) = compared.get(&step.workflow) {
-            for line in differences.text().lines() {
-                output.line(format!("    {line}"))?;
-            }
-        }
-    }
-    let count = |f: fn(&Action) -> bool| plan.steps.iter().filter(|s| f(&s.action)).count();
-    output.line(format!(
-        "{} to add, {} to change, {} to retire, {} unchanged",
-        count(|a| matches!(a, Action::Add)),
-        count(|a| matches!(a, Action::Change { .. } | Action::Restore { .. })),
-        count(|a| matches!(a, Action::Retire { .. })),
-        plan.unchanged
-    ))
-}
-
-fn words(step: &Step) -> String {
-    let mut words = match step.action {
-        Action::Add => "new".to_owned(),
-        Action::Change { from } => format!("from version {from} to a new one"),
-        Action::Restore { from, to } => format!("from version {from} back to version {to}"),
-        Action::Retire { from } => {
-            format!("version {from} gets no new runs; those in flight go on")
-        }
-    };
-    if step.is_pinned {
-        words.push_str("; new runs stay with the pinned version");
-    }
-    if step.ends_ramp {
-        words.push_str("; ends the ramp");
-    }
-    words
-}
-
-fn plan_json(
-    plan: &Plan,
-    found: &Definitions,
-    compared: &Compared,
-    revision: u64,
-    is_done: bool,
-) -> Json {
-    let steps = plan.steps.iter().map(|step| {
-        let (action, from, to) = match step.action {
-            Action::Add => ("add", None, None),
-            Action::Change { from } => ("change", Some(from), None),
-            Action::Restore { from, to } => ("restore", Some(from), Some(to)),
-            Action::Retire { from } => ("retire", Some(from), None),
-        };
-        let file = found.get(&step.workflow).map(|(_, file)| file.to_string());
-        json!({
-            "workflow": step.workflow, "action": action, "from": from, "to": to, "file": file,
-            "pinned": step.is_pinned, "endsRamp": step.ends_ramp,
-            "differences": compared.get(&step.workflow).map(Differences::json),
-        })
-    });
-    json!({
-        "project": plan.project,
-        "revision": revision,
-        "deployed": is_done,
-        "changes": steps.collect::<Vec<_>>(),
-        "unchanged": plan.unchanged,
-    })
 }

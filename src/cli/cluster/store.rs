@@ -5,10 +5,12 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::connection::ConnectionArgs;
+use super::workflow_options::task_queue_of;
 use crate::catalog::{NameError, Origin};
 use crate::cli::output::CliError;
 use crate::client::{Client, default_identity};
 use crate::registry::deploy::DeployError;
+use crate::registry::schedules::{ScheduleDeployError, Schedules};
 use crate::registry::{ClusterStore, ObjectsStore, REGISTRY, Store, StoreError};
 
 #[derive(Debug, Clone, Args)]
@@ -20,6 +22,15 @@ pub struct RegistryArgs {
 }
 
 impl RegistryArgs {
+    pub fn schedules<'a>(&'a self, client: &'a Client, store: &'a dyn Store) -> Schedules<'a> {
+        Schedules {
+            client,
+            store,
+            registry: &self.registry,
+            task_queue: task_queue_of,
+        }
+    }
+
     pub fn of(&self, client: &Client) -> Result<Arc<dyn Store>, CliError> {
         Ok(match self.objects()? {
             Some(store) => store,
@@ -92,6 +103,25 @@ impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
         CliError::new(error)
     }
+}
+
+impl From<ScheduleDeployError> for CliError {
+    fn from(error: ScheduleDeployError) -> Self {
+        match error {
+            ScheduleDeployError::Client(error) => error.into(),
+            ScheduleDeployError::Anothers { ref id, .. } => CliError::new(&error).help(format!(
+                "`segno schedule describe {id}` shows it; rename the one of the definition, or delete the other"
+            )),
+            error => CliError::new(error),
+        }
+    }
+}
+
+/// The definitions are in force; what their schedules lack, the next deployment makes good.
+pub fn schedules_missed(error: CliError, revision: u64) -> CliError {
+    error.help(format!(
+        "revision {revision} is in force, its schedules not all: `segno deploy` again does the rest"
+    ))
 }
 
 impl From<NameError> for CliError {

@@ -1,6 +1,5 @@
 //! What one says of a workflow that is started now or later: flags, and the defaults of its definition.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -19,7 +18,6 @@ use crate::client::StartOptions;
 use crate::engine::DEFINITION_HEADER;
 use crate::engine::command::RetryPolicy;
 use crate::engine::start::StartDefaults;
-use crate::payload::{id_conflict_policy_to_proto, id_reuse_policy_to_proto};
 use crate::program::Program;
 use crate::registry::{Entry, Folder, Registry};
 use crate::value::{Duration, Payload, Timestamp, Value};
@@ -145,7 +143,7 @@ impl WorkflowOptionArgs {
             said => said,
         };
         if let Some(defaults) = defaults {
-            options = with_defaults(options, defaults);
+            options = options.with_defaults(defaults);
         }
         if options.task_queue.is_empty() {
             options.task_queue = TASK_QUEUE_DEFAULT.to_owned();
@@ -191,29 +189,6 @@ pub fn task_queue_of(definitions: Option<&str>) -> String {
     said.unwrap_or_else(|| definitions.unwrap_or(TASK_QUEUE_DEFAULT).to_owned())
 }
 
-/// The flags win over the definition.
-fn with_defaults(flags: StartOptions, defaults: StartDefaults) -> StartOptions {
-    let task_queue = match flags.task_queue.is_empty() {
-        true => defaults.task_queue.unwrap_or_default(),
-        false => flags.task_queue,
-    };
-    let id_conflict_policy = defaults.id_conflict_policy.map(id_conflict_policy_to_proto);
-    StartOptions {
-        task_queue,
-        workflow_id: flags.workflow_id.or(defaults.workflow_id),
-        execution_timeout: flags.execution_timeout.or(defaults.execution_timeout),
-        run_timeout: flags.run_timeout.or(defaults.run_timeout),
-        task_timeout: flags.task_timeout.or(defaults.task_timeout),
-        id_reuse_policy: defaults.id_reuse_policy.map(id_reuse_policy_to_proto),
-        id_conflict_policy,
-        retry_policy: flags.retry_policy.or(defaults.retry_policy),
-        cron_schedule: defaults.cron_schedule,
-        memo: merged(defaults.memo, flags.memo),
-        search_attributes: merged(defaults.search_attributes, flags.search_attributes),
-        ..flags
-    }
-}
-
 /// The defaults of a definition in a folder, and a look at the input with them.
 fn defaults(
     folder: &Path,
@@ -240,15 +215,6 @@ fn start_defaults(program: &Program, input: &[Payload]) -> Result<StartDefaults,
     let now = Timestamp::from_nanos(nanos as i128).unwrap_or_default();
     StartDefaults::of(program, arguments, now, nanos as u64)
         .map_err(|failure| CliError::usage(failure.message))
-}
-
-/// What the flags say wins.
-fn merged(
-    mut defaults: BTreeMap<String, Payload>,
-    flags: Vec<(String, Payload)>,
-) -> Vec<(String, Payload)> {
-    defaults.extend(flags);
-    defaults.into_iter().collect()
 }
 
 impl RetryArgs {

@@ -12,13 +12,13 @@ use temporalio_protos::temporal::api::workflowservice::v1::{
 use tonic::{Code, Status};
 
 use super::read::{description, summary};
-use super::write::{write_action, write_spec};
-use super::{
-    Backfill, OverlapPolicy, Schedule, ScheduleChange, ScheduleDescription, ScheduleSummary,
-};
+use super::write::{overlap_to_proto, write_action, write_spec};
+use super::{Backfill, Schedule, ScheduleChange, ScheduleDescription, ScheduleSummary};
+use crate::accepted::{OverlapPolicy, ScheduleSpec};
 use crate::client::start::fields;
 use crate::client::{Client, ClientError, StartOptions, body, request, unique_id};
 use crate::payload::timestamp_to_proto;
+use crate::value::Payload;
 
 /// How often a change is made anew because another came between.
 const CHANGE_ATTEMPTS_MAX: u32 = 5;
@@ -59,11 +59,60 @@ impl Client {
         id: &str,
         change: ScheduleChange,
     ) -> Result<(), ClientError> {
+        self.change_schedule(id, |old| {
+            let schedule = self.changed_schedule(id, change.clone(), old)?;
+            Ok((schedule, change.search_attributes.clone()))
+        })
+        .await
+    }
+
+    /// Gives it other times and another workflow, and keeps what changes while it runs: its pause, notes and actions that remain.
+    pub async fn replace_schedule(&self, id: &str, by: Schedule) -> Result<(), ClientError> {
+        let spec = ScheduleSpec {
+            paused: None,
+            notes: None,
+            remaining_actions: None,
+            ..by.spec
+        };
+        self.change_schedule(id, |old| {
+            let mut schedule = proto::Schedule {
+                state: old.state,
+                ..proto::Schedule::default()
+            };
+            write_spec(&spec, &mut schedule)?;
+            let start = self.new_workflow(by.action.clone(), id)?;
+            schedule.action = Some(start_workflow(start));
+            Ok((schedule, by.search_attributes.clone()))
+        })
+        .await
+    }
+
+    /// Makes the change anew where another comes between.
+    async fn change_schedule(
+        &self,
+        id: &str,
+        change: impl Fn(
+            proto::Schedule,
+        ) -> Result<(proto::Schedule, Vec<(String, Payload)>), ClientError>,
+    ) -> Result<(), ClientError> {
         let mut attempts = 0;
         loop {
             attempts += 1;
             let described = self.described(id).await?;
-            let message = self.update_message(id, change.clone(), described).await?;
+            let missing = ClientError::Malformed("describe the schedule", "the schedule");
+            let (schedule, search_attributes) = change(described.schedule.ok_or(missing)?)?;
+            let mut message = UpdateScheduleRequest {
+                namespace: self.namespace.clone(),
+                schedule_id: id.to_owned(),
+                schedule: Some(schedule),
+                conflict_token: described.conflict_token,
+                identity: self.identity.clone(),
+                request_id: unique_id(),
+                search_attributes: fields(search_attributes)
+                    .map(|indexed_fields| common::SearchAttributes { indexed_fields }),
+                ..Default::default()
+            };
+            self.codec.encode(&mut message).await?;
             let answer = self
                 .connection
                 .clone()
@@ -81,14 +130,12 @@ impl Client {
         }
     }
 
-    async fn update_message(
+    fn changed_schedule(
         &self,
         id: &str,
         change: ScheduleChange,
-        described: DescribeScheduleResponse,
-    ) -> Result<UpdateScheduleRequest, ClientError> {
-        let missing = ClientError::Malformed("describe the schedule", "the schedule");
-        let mut schedule = described.schedule.ok_or(missing)?;
+        mut schedule: proto::Schedule,
+    ) -> Result<proto::Schedule, ClientError> {
         let old = schedule.action.take().and_then(|action| action.action);
         let old = old.map(|Action::StartWorkflow(start)| start);
         if change.replace {
@@ -106,19 +153,7 @@ impl Client {
             }
         };
         schedule.action = Some(start_workflow(start));
-        let mut message = UpdateScheduleRequest {
-            namespace: self.namespace.clone(),
-            schedule_id: id.to_owned(),
-            schedule: Some(schedule),
-            conflict_token: described.conflict_token,
-            identity: self.identity.clone(),
-            request_id: unique_id(),
-            search_attributes: fields(change.search_attributes)
-                .map(|indexed_fields| common::SearchAttributes { indexed_fields }),
-            ..Default::default()
-        };
-        self.codec.encode(&mut message).await?;
-        Ok(message)
+        Ok(schedule)
     }
 
     pub async fn describe_schedule(&self, id: &str) -> Result<ScheduleDescription, ClientError> {
@@ -309,5 +344,5 @@ fn start_workflow(start: NewWorkflowExecutionInfo) -> proto::ScheduleAction {
 }
 
 fn overlap_number(policy: Option<OverlapPolicy>) -> i32 {
-    policy.map_or(0, |policy| policy.to_proto().into())
+    policy.map_or(0, |policy| overlap_to_proto(policy).into())
 }

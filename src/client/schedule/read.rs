@@ -6,11 +6,9 @@ use temporalio_protos::temporal::api::schedule::v1 as proto;
 use temporalio_protos::temporal::api::workflow::v1::NewWorkflowExecutionInfo;
 use temporalio_protos::temporal::api::workflowservice::v1::DescribeScheduleResponse;
 
-use super::calendar::{FIELDS, Range};
-use super::{
-    Calendar, Interval, OverlapPolicy, ScheduleDescription, ScheduleSpec, ScheduleSummary,
-    TakenAction,
-};
+use super::write::overlap_to_proto;
+use super::{ScheduleDescription, ScheduleSummary, TakenAction};
+use crate::accepted::{CALENDAR_FIELDS, Calendar, Interval, OverlapPolicy, Range, ScheduleSpec};
 use crate::client::message::status_name;
 use crate::client::{StartOptions, WorkflowRef};
 use crate::payload::{
@@ -98,7 +96,7 @@ fn spec(
 fn overlap_policy(policy: ScheduleOverlapPolicy) -> Option<OverlapPolicy> {
     OverlapPolicy::ALL
         .into_iter()
-        .find(|known| known.to_proto() == policy)
+        .find(|known| overlap_to_proto(*known) == policy)
 }
 
 fn interval(interval: proto::IntervalSpec) -> Interval {
@@ -114,7 +112,7 @@ fn interval(interval: proto::IntervalSpec) -> Interval {
 fn calendar(calendar: proto::StructuredCalendarSpec) -> Calendar {
     let text = |at: usize, ranges: Vec<proto::Range>| {
         let ranges: Vec<Range> = ranges.into_iter().map(range).collect();
-        FIELDS[at].text(&ranges)
+        CALENDAR_FIELDS[at].text(&ranges)
     };
     Calendar {
         second: text(0, calendar.second),

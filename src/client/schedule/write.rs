@@ -4,9 +4,9 @@ use temporalio_protos::temporal::api::enums::v1::ScheduleOverlapPolicy;
 use temporalio_protos::temporal::api::schedule::v1 as proto;
 use temporalio_protos::temporal::api::workflow::v1::NewWorkflowExecutionInfo;
 
-use super::calendar::Range;
-use super::{Calendar, Interval, OverlapPolicy, ScheduleError, ScheduleSpec, check_order};
-use crate::accepted::zone;
+use crate::accepted::{
+    Calendar, Interval, OverlapPolicy, Range, ScheduleError, ScheduleSpec, check_order, zone,
+};
 use crate::client::ClientError;
 use crate::payload::{duration_to_proto, timestamp_from_proto, timestamp_to_proto};
 
@@ -29,7 +29,7 @@ pub(super) fn write_spec(
     replace(&mut spec.jitter, said.jitter.map(duration_to_proto));
     let policies = schedule.policies.get_or_insert_default();
     if let Some(policy) = said.overlap_policy {
-        policies.overlap_policy = policy.to_proto().into();
+        policies.overlap_policy = overlap_to_proto(policy).into();
     }
     let window = said.catchup_window.map(duration_to_proto);
     replace(&mut policies.catchup_window, window);
@@ -87,7 +87,7 @@ fn calendars(
         let ranges = calendar.ranges();
         let ranges = ranges.map_err(|why| ScheduleError::new(key, why))?;
         let [second, minute, hour, day_of_month, month, year, day_of_week] =
-            ranges.map(|ranges| ranges.into_iter().map(Range::to_proto).collect());
+            ranges.map(|ranges| ranges.into_iter().map(range).collect());
         Ok(proto::StructuredCalendarSpec {
             second,
             minute,
@@ -102,26 +102,22 @@ fn calendars(
     calendars.iter().map(calendar).collect()
 }
 
-impl Range {
-    fn to_proto(self) -> proto::Range {
-        proto::Range {
-            start: self.start,
-            end: self.end,
-            step: self.step,
-        }
+fn range(range: Range) -> proto::Range {
+    proto::Range {
+        start: range.start,
+        end: range.end,
+        step: range.step,
     }
 }
 
-impl OverlapPolicy {
-    pub(super) fn to_proto(self) -> ScheduleOverlapPolicy {
-        match self {
-            OverlapPolicy::Skip => ScheduleOverlapPolicy::Skip,
-            OverlapPolicy::BufferOne => ScheduleOverlapPolicy::BufferOne,
-            OverlapPolicy::BufferAll => ScheduleOverlapPolicy::BufferAll,
-            OverlapPolicy::CancelOther => ScheduleOverlapPolicy::CancelOther,
-            OverlapPolicy::TerminateOther => ScheduleOverlapPolicy::TerminateOther,
-            OverlapPolicy::AllowAll => ScheduleOverlapPolicy::AllowAll,
-        }
+pub(super) fn overlap_to_proto(policy: OverlapPolicy) -> ScheduleOverlapPolicy {
+    match policy {
+        OverlapPolicy::Skip => ScheduleOverlapPolicy::Skip,
+        OverlapPolicy::BufferOne => ScheduleOverlapPolicy::BufferOne,
+        OverlapPolicy::BufferAll => ScheduleOverlapPolicy::BufferAll,
+        OverlapPolicy::CancelOther => ScheduleOverlapPolicy::CancelOther,
+        OverlapPolicy::TerminateOther => ScheduleOverlapPolicy::TerminateOther,
+        OverlapPolicy::AllowAll => ScheduleOverlapPolicy::AllowAll,
     }
 }
 

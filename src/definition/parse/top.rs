@@ -5,8 +5,7 @@ use super::fields::Fields;
 use crate::definition::Name;
 use crate::definition::table::{Shape, Table};
 use crate::definition::{
-    ActivityContract, Block, Defaults, Definition, Handler, History, Library, Query, Schedule,
-    Schema, tables,
+    ActivityContract, Block, Defaults, Definition, Handler, History, Library, Query, Schema, tables,
 };
 use crate::diagnostic::Diagnostic;
 use crate::engine::command::VersioningBehavior;
@@ -97,7 +96,7 @@ impl Parser {
     }
 
     /// Each of a key's named mappings; an empty one stands for one without keys.
-    fn each<'n, T>(
+    pub(super) fn each<'n, T>(
         &mut self,
         fields: &Fields<'n>,
         name: &str,
@@ -209,16 +208,5 @@ impl Parser {
                 steps: parser.required_steps(fields, "do"),
             }
         })
-    }
-
-    fn schedules(&mut self, fields: &Fields<'_>) -> Vec<Schedule> {
-        let named = self.named(fields, "schedules");
-        named
-            .into_iter()
-            .map(|(name, node)| Schedule {
-                name,
-                specification: Spanned::new(node.to_value(), node.range),
-            })
-            .collect()
     }
 }

@@ -1,6 +1,7 @@
 //! The keys of a definition, outside its steps.
 
 use super::options::{ACTIVITY_OPTIONS, CHILD_OPTIONS, LOCAL, START};
+use super::schedule::SCHEDULE;
 use crate::definition::table::{Choice, Field, Shape, Table, choice, field};
 
 static CONTRACT_SHAPE: Shape = Shape::Mapping(&CONTRACT);
@@ -8,6 +9,7 @@ static BLOCK_SHAPE: Shape = Shape::Mapping(&BLOCK);
 static QUERY_SHAPE: Shape = Shape::Mapping(&QUERY);
 static SIGNAL_SHAPE: Shape = Shape::Mapping(&SIGNAL);
 static UPDATE_SHAPE: Shape = Shape::Mapping(&UPDATE);
+static SCHEDULE_SHAPE: Shape = Shape::Mapping(&SCHEDULE);
 static QUERY_EITHER: Shape = Shape::Either(&Shape::Template, &QUERY_SHAPE);
 
 static HISTORIES: &[Choice] = &[
@@ -121,8 +123,8 @@ pub static DEFINITION: Table = Table {
         ),
         field(
             "schedules",
-            Shape::Named(&Shape::Data),
-            "Schedules that start it, by name.",
+            Shape::Named(&SCHEDULE_SHAPE),
+            "Schedules that start it, by name; `segno deploy` makes them.",
         ),
         field(
             "history",

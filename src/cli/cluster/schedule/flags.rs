@@ -2,9 +2,9 @@
 
 use clap::{Args, ValueEnum};
 
+use crate::accepted::{Calendar, Interval, OverlapPolicy, ScheduleError, ScheduleSpec};
 use crate::cli::cluster::values::timestamp;
 use crate::cli::output::CliError;
-use crate::client::{Calendar, Interval, OverlapPolicy, ScheduleError, ScheduleSpec};
 use crate::value::{Duration, Timestamp};
 
 #[derive(Debug, Args)]

@@ -2,12 +2,12 @@
 
 use serde_json::{Map as JsonMap, Value as Json, json};
 
+use crate::accepted::{Calendar, Interval, ScheduleSpec};
 use crate::cli::cluster::describe::{field, status_tone, time};
 use crate::cli::cluster::input::{map_json, payload_json, result_json};
 use crate::cli::output::{Tone, styled};
 use crate::client::{
-    Calendar, Interval, ScheduleDescription, ScheduleSpec, ScheduleSummary, StartOptions,
-    TakenAction, WorkflowRef, duration_units,
+    ScheduleDescription, ScheduleSummary, StartOptions, TakenAction, WorkflowRef, duration_units,
 };
 use crate::value::{Duration, Payload, Timestamp};
 

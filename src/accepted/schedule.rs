@@ -1,0 +1,213 @@
+//! When a schedule starts something, and under which conditions: plain data, held to what the server takes.
+
+mod calendar;
+mod normal;
+
+use calendar::Cron;
+pub use calendar::{Calendar, FIELDS, Range};
+
+use crate::limits::{SCHEDULE_CATCHUP_WINDOW_SECONDS_MIN, SCHEDULE_INTERVAL_SECONDS_MIN};
+use crate::value::{Duration, Timestamp};
+
+/// When something is started, and what happens around it. What is left out is the server's default, and stays as it was
+/// where a schedule is changed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ScheduleSpec {
+    pub intervals: Vec<Interval>,
+    pub calendars: Vec<Calendar>,
+    /// Five fields, six with a year at the end or seven with a second at the beginning; a word like `@daily`.
+    pub cron: Vec<String>,
+    /// Times at which nothing is started, whatever the others say.
+    pub skip: Vec<Calendar>,
+    pub start_time: Option<Timestamp>,
+    pub end_time: Option<Timestamp>,
+    /// Each start is put off by a random length up to this one.
+    pub jitter: Option<Duration>,
+    /// Of calendars and cron strings, by its name in the IANA database.
+    pub time_zone: Option<String>,
+    pub overlap_policy: Option<OverlapPolicy>,
+    /// How late a start may be made up for after the server was down.
+    pub catchup_window: Option<Duration>,
+    pub pause_on_failure: Option<bool>,
+    /// How often it starts something at most; 0 is without bound.
+    pub remaining_actions: Option<u32>,
+    pub paused: Option<bool>,
+    pub notes: Option<String>,
+}
+
+/// Every so often, counted from 1970-01-01T00:00:00Z and put off by the offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interval {
+    pub every: Duration,
+    pub offset: Duration,
+}
+
+/// What happens where the last run that the schedule started is still running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverlapPolicy {
+    Skip,
+    BufferOne,
+    BufferAll,
+    CancelOther,
+    TerminateOther,
+    AllowAll,
+}
+
+/// A value that the server would refuse, or take for something else.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("`{key}`: {message}")]
+pub struct ScheduleError {
+    /// The key of [`ScheduleSpec`].
+    pub key: &'static str,
+    /// Which of a list.
+    pub index: usize,
+    pub message: String,
+}
+
+impl ScheduleError {
+    pub fn new(key: &'static str, message: impl Into<String>) -> Self {
+        ScheduleError {
+            key,
+            index: 0,
+            message: message.into(),
+        }
+    }
+}
+
+impl ScheduleSpec {
+    /// Whether it says at which times something is started.
+    pub fn has_times(&self) -> bool {
+        !(self.intervals.is_empty() && self.calendars.is_empty() && self.cron.is_empty())
+    }
+
+    /// The first value that the server would refuse, or take for something else.
+    pub fn check(&self) -> Result<(), ScheduleError> {
+        self.errors().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// All such values.
+    pub fn errors(&self) -> Vec<ScheduleError> {
+        let mut errors = Vec::new();
+        for (at, interval) in self.intervals.iter().enumerate() {
+            errors.extend(wrong("intervals", at, interval.check()));
+        }
+        for (key, calendars) in [("calendars", &self.calendars), ("skip", &self.skip)] {
+            for (at, calendar) in calendars.iter().enumerate() {
+                errors.extend(wrong(key, at, calendar.ranges()));
+            }
+        }
+        for (at, cron) in self.cron.iter().enumerate() {
+            errors.extend(wrong("cron", at, self.check_cron(cron)));
+        }
+        if let Some(zone) = &self.time_zone {
+            errors.extend(wrong("time_zone", 0, super::zone(zone)));
+        }
+        errors.extend(check_order(self.start_time, self.end_time).err());
+        if self.jitter.is_some_and(Duration::is_negative) {
+            let why = "a jitter is not negative; 0s is none";
+            errors.push(ScheduleError::new("jitter", why));
+        }
+        let window = self.catchup_window;
+        if window.is_some_and(|w| w.seconds < SCHEDULE_CATCHUP_WINDOW_SECONDS_MIN) {
+            let why = format!(
+                "the server takes no window under {SCHEDULE_CATCHUP_WINDOW_SECONDS_MIN}s \
+                 (SCHEDULE_CATCHUP_WINDOW_SECONDS_MIN)"
+            );
+            errors.push(ScheduleError::new("catchup_window", why));
+        }
+        errors
+    }
+
+    fn check_cron(&self, cron: &str) -> Result<(), String> {
+        let read = Cron::parse(cron).map_err(|why| format!("`{cron}` is no cron string: {why}"))?;
+        if read.zone.is_some() && self.time_zone.is_some() {
+            return Err(format!(
+                "`{cron}` names a time zone, and so does the schedule; keep one"
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn wrong<T>(key: &'static str, index: usize, checked: Result<T, String>) -> Option<ScheduleError> {
+    let message = checked.err()?;
+    Some(ScheduleError {
+        key,
+        index,
+        message,
+    })
+}
+
+pub fn check_order(start: Option<Timestamp>, end: Option<Timestamp>) -> Result<(), ScheduleError> {
+    match (start, end) {
+        (Some(start), Some(end)) if start > end => {
+            let why = format!("the schedule ends at {end}, before it starts at {start}");
+            Err(ScheduleError::new("end_time", why))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Interval {
+    /// `6h`, or with an offset `6h/5h`.
+    pub fn parse(text: &str) -> Result<Interval, String> {
+        let (every, offset) = text.split_once('/').unwrap_or((text, "0s"));
+        Ok(Interval {
+            every: Duration::parse(every)?,
+            offset: Duration::parse(offset)?,
+        })
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let Interval { every, offset } = self;
+        if every.seconds < SCHEDULE_INTERVAL_SECONDS_MIN {
+            return Err(format!(
+                "an interval is at least {SCHEDULE_INTERVAL_SECONDS_MIN}s (SCHEDULE_INTERVAL_SECONDS_MIN), and this one is {every}"
+            ));
+        }
+        if every.nanos != 0 || offset.nanos != 0 {
+            return Err("the server counts intervals and offsets in whole seconds".to_owned());
+        }
+        if offset.is_negative() || offset >= every {
+            return Err(format!(
+                "an offset is shorter than its interval and not negative: {offset} of {every}"
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl OverlapPolicy {
+    pub const ALL: [OverlapPolicy; 6] = [
+        OverlapPolicy::Skip,
+        OverlapPolicy::BufferOne,
+        OverlapPolicy::BufferAll,
+        OverlapPolicy::CancelOther,
+        OverlapPolicy::TerminateOther,
+        OverlapPolicy::AllowAll,
+    ];
+
+    /// The definition's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            OverlapPolicy::Skip => "skip",
+            OverlapPolicy::BufferOne => "buffer_one",
+            OverlapPolicy::BufferAll => "buffer_all",
+            OverlapPolicy::CancelOther => "cancel_other",
+            OverlapPolicy::TerminateOther => "terminate_other",
+            OverlapPolicy::AllowAll => "allow_all",
+        }
+    }
+
+    /// Temporal's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            OverlapPolicy::Skip => "Skip",
+            OverlapPolicy::BufferOne => "BufferOne",
+            OverlapPolicy::BufferAll => "BufferAll",
+            OverlapPolicy::CancelOther => "CancelOther",
+            OverlapPolicy::TerminateOther => "TerminateOther",
+            OverlapPolicy::AllowAll => "AllowAll",
+        }
+    }
+}

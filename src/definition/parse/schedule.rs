@@ -1,0 +1,222 @@
+//! Schedules beside a definition, held to what the server takes.
+
+use std::sync::Arc;
+
+use super::Parser;
+use super::fields::Fields;
+use crate::accepted::{CALENDAR_FIELDS, Calendar, Interval, OverlapPolicy, ScheduleSpec};
+use crate::definition::table::{Field, Shape, Table};
+use crate::definition::{DurationValue, Name, Schedule, tables};
+use crate::diagnostic::Diagnostic;
+use crate::expression::Template;
+use crate::source::Range;
+use crate::value::{Duration, Map, Timestamp, Value};
+use crate::yaml::Node;
+
+/// Where each value of a list stands.
+type Ranges = Vec<Range>;
+
+impl Parser {
+    pub(super) fn schedules(&mut self, fields: &Fields<'_>) -> Vec<Schedule> {
+        self.each(
+            fields,
+            "schedules",
+            &tables::SCHEDULE,
+            |parser, name, fields| parser.schedule(name, fields),
+        )
+    }
+
+    fn schedule(&mut self, name: Name, fields: &Fields<'_>) -> Schedule {
+        let before = self.diagnostics.len();
+        let cron = self.texts(fields, "cron");
+        let (intervals, interval_ranges) =
+            self.listed(fields, "intervals", &tables::INTERVAL, Self::interval);
+        let (calendars, calendar_ranges) =
+            self.listed(fields, "calendars", &tables::CALENDAR, Self::calendar);
+        let (skip, skip_ranges) = self.listed(fields, "skip", &tables::CALENDAR, Self::calendar);
+        let spec = ScheduleSpec {
+            cron: cron.iter().map(|cron| cron.value.to_string()).collect(),
+            intervals,
+            calendars,
+            skip,
+            start_time: self.timestamp(fields, "start_time"),
+            end_time: self.timestamp(fields, "end_time"),
+            jitter: self.constant_duration(fields, "jitter"),
+            time_zone: self
+                .text(fields, "time_zone")
+                .map(|zone| zone.value.to_string()),
+            overlap_policy: self
+                .choice(fields, "overlap_policy")
+                .and_then(|choice| overlap_policy(choice.value)),
+            catchup_window: self.constant_duration(fields, "catchup_window"),
+            pause_on_failure: self.flag(fields, "pause_on_failure").map(|flag| flag.value),
+            remaining_actions: None,
+            paused: self.flag(fields, "paused").map(|flag| flag.value),
+            notes: self
+                .text(fields, "notes")
+                .map(|notes| notes.value.to_string()),
+        };
+        let schedule = Schedule {
+            input: self.constant(fields, "input"),
+            workflow_id: self.text(fields, "workflow_id"),
+            task_queue: self.text(fields, "task_queue"),
+            memo: self.constants(fields, "memo"),
+            search_attributes: self.constants(fields, "search_attributes"),
+            name,
+            spec,
+        };
+        if self.diagnostics.len() == before {
+            let lists = [
+                ("cron", cron.iter().map(|cron| cron.range).collect()),
+                ("intervals", interval_ranges),
+                ("calendars", calendar_ranges),
+                ("skip", skip_ranges),
+            ];
+            self.hold_to_rules(&schedule, fields, &lists);
+        }
+        schedule
+    }
+
+    fn hold_to_rules(
+        &mut self,
+        schedule: &Schedule,
+        fields: &Fields<'_>,
+        lists: &[(&str, Ranges)],
+    ) {
+        let invalid = |range, message| Diagnostic::error("invalid-schedule", range, message);
+        for error in schedule.spec.errors() {
+            let list = lists.iter().find(|(key, _)| *key == error.key);
+            let listed = list.and_then(|(_, ranges)| ranges.get(error.index).copied());
+            let range = listed.or_else(|| Some(fields.get(error.key)?.1.range));
+            self.report(invalid(range.unwrap_or(schedule.name.range), error.message));
+        }
+        let times = ["cron", "intervals", "calendars"];
+        if !schedule.spec.has_times() && !times.iter().any(|key| fields.meant(key)) {
+            let message = format!("the schedule `{}` has no times", schedule.name.value);
+            let error = invalid(schedule.name.range, message)
+                .help("say when it starts the workflow, with `cron`, `intervals` or `calendars`");
+            self.report(error);
+        }
+    }
+
+    /// A list of mappings, and where each stands.
+    fn listed<T>(
+        &mut self,
+        fields: &Fields<'_>,
+        name: &str,
+        table: &'static Table,
+        read: fn(&mut Self, &Fields<'_>) -> Option<T>,
+    ) -> (Vec<T>, Ranges) {
+        let Some((field, node)) = fields.get(name) else {
+            return Default::default();
+        };
+        let Some(items) = node.sequence() else {
+            self.wrong_type(field, node);
+            return Default::default();
+        };
+        let read = items.iter().filter_map(|item| {
+            let fields = self.fields(item, table)?;
+            Some((read(self, &fields)?, item.range))
+        });
+        read.unzip()
+    }
+
+    fn interval(&mut self, fields: &Fields<'_>) -> Option<Interval> {
+        let offset = self.constant_duration(fields, "offset");
+        Some(Interval {
+            every: self.constant_duration(fields, "every")?,
+            offset: offset.unwrap_or_default(),
+        })
+    }
+
+    fn calendar(&mut self, fields: &Fields<'_>) -> Option<Calendar> {
+        let texts = CALENDAR_FIELDS.each_ref().map(|field| {
+            let (field, node) = fields.get(field.key)?;
+            self.calendar_field(field, node)
+        });
+        let comment = self.text(fields, "comment");
+        Some(Calendar {
+            comment: comment.map(|comment| comment.value.to_string()),
+            ..Calendar::of_texts(texts)
+        })
+    }
+
+    fn calendar_field(&mut self, field: &Field, node: &Node) -> Option<String> {
+        let parts: Option<Vec<Arc<str>>> = match node.sequence() {
+            Some(items) => items.iter().map(calendar_part).collect(),
+            None => calendar_part(node).map(|part| vec![part]),
+        };
+        if parts.is_none() {
+            self.wrong_type(field, node);
+        }
+        Some(parts?.join(","))
+    }
+
+    fn timestamp(&mut self, fields: &Fields<'_>, name: &str) -> Option<Timestamp> {
+        let text = self.text(fields, name)?;
+        let time = Timestamp::parse(&text.value);
+        if time.is_none() {
+            let message = format!("`{}` is no time like 2030-01-31T09:00:00Z", text.value);
+            self.report(Diagnostic::error("bad-time", text.range, message));
+        }
+        time
+    }
+
+    fn constant_duration(&mut self, fields: &Fields<'_>, name: &str) -> Option<Duration> {
+        match self.duration(fields, name)? {
+            DurationValue::Constant(duration) => Some(duration.value),
+            DurationValue::Expression(template) => {
+                self.refuse_expression(name, template.range());
+                None
+            }
+        }
+    }
+
+    /// Data that is the same at each start.
+    fn constant(&mut self, fields: &Fields<'_>, name: &str) -> Option<Template> {
+        let (_, node) = fields.get(name)?;
+        let template = self.any_template(node);
+        if template.as_literal().is_none() {
+            self.refuse_expression(name, node.range);
+        }
+        Some(template)
+    }
+
+    fn constants(&mut self, fields: &Fields<'_>, name: &str) -> Option<Map> {
+        let (field, node) = fields.get(name)?;
+        match self.constant(fields, name)?.as_literal()? {
+            Value::Map(map) => Some((*map).clone()),
+            _ => {
+                let field = Field {
+                    shape: Shape::MappingTemplate,
+                    ..*field
+                };
+                self.wrong_type(&field, node);
+                None
+            }
+        }
+    }
+
+    fn refuse_expression(&mut self, name: &str, range: Range) {
+        let message = format!("`{name}` of a schedule takes no expression");
+        let error = Diagnostic::error("unexpected-expression", range, message)
+            .label("is the same at each start")
+            .help("write constants; the run itself can compute from `workflow.start_time`");
+        self.report(error);
+    }
+}
+
+fn calendar_part(node: &Node) -> Option<Arc<str>> {
+    let scalar = node.scalar()?;
+    match &scalar.value {
+        Value::Int(number) => Some(number.to_string().into()),
+        Value::Uint(number) => Some(number.to_string().into()),
+        Value::String(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+fn overlap_policy(word: &str) -> Option<OverlapPolicy> {
+    let mut policies = OverlapPolicy::ALL.into_iter();
+    policies.find(|policy| policy.word() == word)
+}

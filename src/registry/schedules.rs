@@ -1,0 +1,298 @@
+//! The schedules of deployed definitions: those that the server is to have, those that it has, and the calls in between.
+//!
+//! A schedule's id is `TYPE/NAME`, and its memo says which registry it is of: another one's is never touched. Which ids a type ever had
+//! is in the catalog, so what a deployment that was broken off has left is found by the next.
+
+mod facts;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+pub use facts::{Difference, Facts};
+use facts::{differences, facts};
+
+use super::deploy::Definitions;
+use super::store::{Store, StoreError};
+use super::{Entry, version};
+use crate::accepted::ScheduleSpec;
+use crate::bundle::Digest;
+use crate::catalog::{Catalog, Definition, Version};
+use crate::client::{Client, ClientError, Schedule, ScheduleDescription, StartOptions};
+use crate::engine::start::StartDefaults;
+use crate::program::{self, Program, schedule_id};
+use crate::value::{Map, Payload, Timestamp, Value};
+
+/// Of the memo of a schedule: the registry that it is of.
+const REGISTRY_MEMO: &str = "segno-registry";
+/// Calls that are made at the same time.
+const CALLS: usize = 16;
+/// Changes of others that come between are looked at this often.
+const TRIES: usize = 20;
+
+/// Whose schedules they are, and where.
+pub struct Schedules<'a> {
+    pub client: &'a Client,
+    pub store: &'a dyn Store,
+    /// The registry's name, for the memo.
+    pub registry: &'a str,
+    /// The task queue of a definition that names this one, or none.
+    pub task_queue: fn(Option<&str>) -> String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// With what is said of it.
+    Create(Facts),
+    Update(Vec<Difference>),
+    Remove,
+}
+
+/// What is done to one schedule.
+#[derive(Debug)]
+pub struct Step {
+    pub schedule_id: String,
+    pub workflow: String,
+    pub action: Action,
+    /// It is paused, and stays so.
+    pub is_paused: bool,
+    wanted: Option<Schedule>,
+}
+
+/// What the server is to have, and the place that says so.
+struct Wanted {
+    schedule: Schedule,
+    place: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ScheduleDeployError {
+    #[error("{place}: a schedule with the id {id:?} is there already, and not by this registry")]
+    Anothers { id: String, place: String },
+    #[error("{place}: the schedule cannot start {workflow}: {message}")]
+    Start {
+        place: String,
+        workflow: String,
+        message: String,
+    },
+    #[error("other deployments came between again and again; their schedules are made by them")]
+    Overtaken,
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Schedules<'_> {
+    /// What is to be done so that these types have the schedules of the versions in force, and no others.
+    pub async fn plan(
+        &self,
+        catalog: &Catalog,
+        found: &Definitions,
+        types: &BTreeSet<String>,
+    ) -> Result<Vec<Step>, ScheduleDeployError> {
+        let definitions = types.iter().filter_map(|name| catalog.definition(name));
+        let mut wanted = BTreeMap::new();
+        let mut ids = BTreeMap::new();
+        for definition in definitions {
+            for name in definition.versions.iter().flat_map(|v| &v.schedules) {
+                let id = schedule_id(&definition.workflow, name);
+                ids.insert(id, definition.workflow.clone());
+            }
+            let current = definition.version(definition.current);
+            let has_any = |v: &&Version| !definition.retired && !v.schedules.is_empty();
+            if let Some(current) = current.filter(has_any) {
+                let entry = self.entry(definition, current, found).await?;
+                wanted.extend(self.wanted(&entry.loaded.program)?);
+            }
+        }
+        let steps = stream::iter(ids)
+            .map(|(id, workflow)| self.step(wanted.remove(&id), id, workflow))
+            .buffered(CALLS);
+        let steps: Vec<Option<Step>> = steps.try_collect().await?;
+        Ok(steps.into_iter().flatten().collect())
+    }
+
+    /// Makes it so, and again where another deployment comes between; what was done.
+    pub async fn reconcile(
+        &self,
+        found: &Definitions,
+        types: &BTreeSet<String>,
+    ) -> Result<Vec<Step>, ScheduleDeployError> {
+        let mut done = Vec::new();
+        for _ in 0..TRIES {
+            let catalog = self.store.read().await?;
+            let steps = self.plan(&catalog, found, types).await?;
+            let calls = stream::iter(steps.iter().map(|step| self.carry_out(step)));
+            calls.buffer_unordered(CALLS).try_collect::<()>().await?;
+            done.extend(steps);
+            if self.store.read().await?.revision() == catalog.revision() {
+                return Ok(done);
+            }
+        }
+        Err(ScheduleDeployError::Overtaken)
+    }
+
+    async fn entry(
+        &self,
+        definition: &Definition,
+        current: &Version,
+        found: &Definitions,
+    ) -> Result<Entry, StoreError> {
+        let here = found.get(&definition.workflow).map(|(entry, _)| entry);
+        let digest = Digest::from_bytes(&current.digest).map(|digest| digest.to_string());
+        match here.filter(|entry| digest.as_ref() == Some(&entry.bundle.digest)) {
+            Some(entry) => Ok(entry.clone()),
+            None => version(self.store, definition, current).await,
+        }
+    }
+
+    /// The schedules of a definition by their ids, each with its place.
+    fn wanted(&self, program: &Program) -> Result<BTreeMap<String, Wanted>, ScheduleDeployError> {
+        let schedules = program.schedules.iter();
+        let wanted = schedules.map(|schedule| {
+            let place = program.sources.location(schedule.range);
+            let id = schedule_id(&program.workflow, &schedule.name);
+            let made = self.schedule(program, schedule, &id);
+            let made = made.map_err(|message| ScheduleDeployError::Start {
+                place: place.clone(),
+                workflow: program.workflow.to_string(),
+                message,
+            })?;
+            Ok((
+                id,
+                Wanted {
+                    schedule: made,
+                    place,
+                },
+            ))
+        });
+        wanted.collect()
+    }
+
+    fn schedule(
+        &self,
+        program: &Program,
+        schedule: &program::Schedule,
+        id: &str,
+    ) -> Result<Schedule, String> {
+        let task_queue = match &schedule.task_queue {
+            Some(queue) => queue.to_string(),
+            None => (self.task_queue)(program.start.task_queue.as_deref()),
+        };
+        let input = schedule.input.iter().map(payload);
+        let workflow_id = schedule.workflow_id.as_deref().unwrap_or(id);
+        let action = StartOptions {
+            workflow_type: program.workflow.to_string(),
+            workflow_id: Some(workflow_id.to_owned()),
+            task_queue,
+            input: input.collect::<Result<_, _>>()?,
+            memo: payloads(&schedule.memo)?,
+            search_attributes: payloads(&schedule.search_attributes)?,
+            ..StartOptions::default()
+        };
+        let spec = schedule.spec.normal().map_err(|e| e.to_string())?;
+        Ok(Schedule {
+            spec: ScheduleSpec {
+                paused: schedule.spec.paused,
+                notes: schedule.spec.notes.clone(),
+                ..spec
+            },
+            action: action.with_defaults(defaults(program, schedule)?),
+            memo: vec![(REGISTRY_MEMO.to_owned(), payload(&self.registry.into())?)],
+            search_attributes: Vec::new(),
+        })
+    }
+
+    async fn step(
+        &self,
+        wanted: Option<Wanted>,
+        id: String,
+        workflow: String,
+    ) -> Result<Option<Step>, ScheduleDeployError> {
+        let there = match self.client.describe_schedule(&id).await {
+            Ok(there) => Some(there),
+            Err(ClientError::NoSuchSchedule(..)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let is_ours = |there: &ScheduleDescription| {
+            there.memo.get(REGISTRY_MEMO) == Some(&self.registry.into())
+        };
+        let is_paused = there.as_ref().is_some_and(|t| t.spec.paused == Some(true));
+        let action = match (&wanted, &there) {
+            (Some(wanted), Some(there)) if !is_ours(there) => {
+                let place = wanted.place.clone();
+                return Err(ScheduleDeployError::Anothers { id, place });
+            }
+            (Some(wanted), Some(there)) => {
+                let changed = differences(&server_facts(there), &facts_of(&wanted.schedule)?);
+                (!changed.is_empty()).then_some(Action::Update(changed))
+            }
+            (Some(wanted), None) => Some(Action::Create(facts_of(&wanted.schedule)?)),
+            (None, Some(there)) if is_ours(there) => Some(Action::Remove),
+            (None, _) => None,
+        };
+        Ok(action.map(|action| Step {
+            schedule_id: id,
+            workflow,
+            action,
+            is_paused,
+            wanted: wanted.map(|wanted| wanted.schedule),
+        }))
+    }
+
+    async fn carry_out(&self, step: &Step) -> Result<(), ScheduleDeployError> {
+        let id = &step.schedule_id;
+        let made = match (&step.action, &step.wanted) {
+            (Action::Create(_), Some(wanted)) => {
+                self.client.create_schedule(id, wanted.clone()).await
+            }
+            (Action::Update(_), Some(wanted)) => {
+                self.client.replace_schedule(id, wanted.clone()).await
+            }
+            _ => self.client.delete_schedule(id).await,
+        };
+        match made {
+            // Another deployment was as quick: it is looked at once more.
+            Err(ClientError::ScheduleExists(_) | ClientError::NoSuchSchedule(..)) => Ok(()),
+            made => Ok(made?),
+        }
+    }
+}
+
+/// One that cannot be read is like no other.
+fn server_facts(there: &ScheduleDescription) -> Facts {
+    facts(&there.spec, &there.action).unwrap_or_default()
+}
+
+fn facts_of(wanted: &Schedule) -> Result<Facts, ScheduleDeployError> {
+    let facts = facts(&wanted.spec, &wanted.action);
+    facts.map_err(|error| ClientError::from(error).into())
+}
+
+/// What `start` says for this input. It is computed once for all starts, so it may not change from one to the next.
+fn defaults(program: &Program, schedule: &program::Schedule) -> Result<StartDefaults, String> {
+    let computed = |seconds: i64| {
+        let now = Timestamp { seconds, nanos: 0 };
+        let arguments = schedule.input.iter().cloned().collect();
+        let defaults = StartDefaults::of(program, arguments, now, seconds as u64);
+        defaults.map_err(|failure| failure.message)
+    };
+    let (once, again) = (computed(0)?, computed(1_000_000)?);
+    if (&once.memo, &once.search_attributes) != (&again.memo, &again.search_attributes) {
+        let why = "the `memo` or the `search_attributes` of its `start` change from one start to the next, and a schedule's do not";
+        return Err(why.to_owned());
+    }
+    Ok(once)
+}
+
+fn payload(value: &Value) -> Result<Payload, String> {
+    Payload::from_value(value).map_err(|e| e.0)
+}
+
+fn payloads(map: &Map) -> Result<Vec<(String, Payload)>, String> {
+    let fields = map.iter();
+    let fields = fields.filter_map(|(key, value)| Some((key.as_str()?.to_owned(), value)));
+    let fields = fields.map(|(key, value)| Ok((key, payload(value)?)));
+    fields.collect()
+}
