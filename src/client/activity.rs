@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 
 use super::{Client, ClientError, WorkflowRef, body, request};
 use crate::engine::failure::Failure;
-use crate::payload::{failure_to_proto, payloads_to_proto};
+use crate::payload::{encode_common_attributes, failure_to_proto, payloads_to_proto};
 use crate::value::Payload;
 
 /// One activity: an attempt of it by the token that the attempt was given, or whichever attempt runs by the ids.
@@ -87,7 +87,11 @@ impl Client {
         failure: &Failure,
         last_heartbeat: Vec<Payload>,
     ) -> Result<(), ClientError> {
-        let failure = Some(failure_to_proto(failure));
+        let mut failure = failure_to_proto(failure);
+        if self.codec.encodes_common_attributes() {
+            encode_common_attributes(&mut failure);
+        }
+        let failure = Some(failure);
         let _: Answered = respond!(
             self, activity, "fail the activity",
             respond_activity_task_failed: RespondActivityTaskFailedRequest {

@@ -14,13 +14,13 @@ use super::support::run::Run;
 use super::support::segno;
 
 /// `segno codec serve`, until it is dropped.
-struct Server {
+pub struct Server {
     process: Child,
-    address: String,
+    pub address: String,
 }
 
 impl Server {
-    fn start(flags: &[String]) -> Server {
+    pub fn start(flags: &[String]) -> Server {
         let mut process = Command::new(segno())
             .args(["codec", "serve", "--port", "0"])
             .args(flags)

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::codecs::{SECRET, Sealed, holds};
 use super::support::cluster::Cluster;
 use super::support::root;
 use super::support::worker::{Worker, Workflow};
@@ -109,4 +110,31 @@ fn a_million_turns_keep_every_run_short() {
     let (moved, moves) = finish(&runs[0]);
     assert_eq!(moved, runs[1].result());
     assert!(moves >= 3, "{moves} runs");
+}
+
+/// The state that goes to the continuation is a payload like any other.
+#[test]
+fn a_run_moves_sealed() {
+    let folder = tempfile::tempdir().unwrap();
+    let definition = "segno: 1\nworkflow: histories-sealed\nhistory: automatic\nstate: { turns: 0, kept: [] }\nsteps:
+  - while: state.turns < 12\n    do:\n      - timer: 20ms\n      - set: { turns: \"${ state.turns + 1 }\", kept: \"${ ['hush-' + string(state.turns)] }\" }
+  - return: { turns: \"${ state.turns }\", last: \"${ state.kept }\" }\n";
+    std::fs::write(folder.path().join("sealed.yaml"), definition).unwrap();
+    let keys = Sealed::get().keys(&["new"]);
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let worker = Worker::on(Cluster::with_short_histories(), folder.path(), &keys);
+    let run = worker.launch("histories-sealed", &json!({}));
+    let result = ["result", &run.id, "--output", "json"];
+    let ended = worker.cluster.segno(&[&result, &keys[..]].concat()).ok();
+    assert_eq!(
+        ended.json()["result"],
+        json!({ "turns": 12, "last": ["hush-11"] })
+    );
+    let histories = run.histories();
+    assert!(histories.len() > 1, "{} runs", histories.len());
+    for history in histories {
+        assert!(!holds(&json!(history), SECRET));
+    }
+    let replay = ["replay", &run.id];
+    worker.cluster.segno(&[&replay, &keys[..]].concat()).ok();
 }
