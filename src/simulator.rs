@@ -119,7 +119,8 @@ pub struct Simulator {
     programs: Arc<dyn Programs + Send + Sync>,
     outside: Box<dyn Outside>,
     observer: Option<Arc<dyn Observer>>,
-    executions: Vec<Execution>,
+    /// Boxed: they are large, and children add to them at any time.
+    executions: Vec<Box<Execution>>,
     /// The newest run of each workflow.
     current: BTreeMap<String, usize>,
     agenda: Agenda,

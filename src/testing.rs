@@ -5,6 +5,7 @@ mod expect;
 mod file;
 mod mocks;
 mod read;
+mod real;
 mod run;
 mod snapshot;
 mod watch;
@@ -17,6 +18,7 @@ pub use check::check;
 pub use expect::BROKEN;
 pub use file::{Case, TestFile, parse};
 pub use read::read;
+pub use real::Real;
 pub use snapshot::{Snapshots, snapshot_path};
 
 use crate::coverage::Recorder;
@@ -50,15 +52,21 @@ pub struct Subject {
     pub registry: Arc<dyn Registry>,
     pub programs: Arc<dyn Programs + Send + Sync>,
     pub recorder: Option<Arc<Recorder>>,
+    pub real: Option<Arc<Real>>,
 }
 
 impl Subject {
-    pub fn new(definitions: BTreeMap<String, Entry>, recorder: Option<Arc<Recorder>>) -> Self {
+    pub fn new(
+        definitions: BTreeMap<String, Entry>,
+        recorder: Option<Arc<Recorder>>,
+        real: Option<Arc<Real>>,
+    ) -> Self {
         let registry: Arc<dyn Registry> = Arc::new(definitions);
         Subject {
             programs: Arc::new(ProgramCache::new(registry.clone())),
             registry,
             recorder,
+            real,
         }
     }
 }

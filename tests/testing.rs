@@ -136,3 +136,25 @@ fn a_path_without_tests_is_a_wrong_command_line() {
     let run = test(root(), &["proto"]);
     assert_eq!(run.code, 2, "{run:#?}");
 }
+
+/// The worker's own activities, in earnest.
+#[test]
+fn servers_of_this_machine_are_asked() {
+    let endpoint = support::endpoint::Endpoint::start();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = silent.local_addr().unwrap().port().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["definition.yaml", "definition.test.yaml"] {
+        let text = std::fs::read_to_string(root().join("tests/testing-real").join(name)).unwrap();
+        let text = text.replace("http://127.0.0.1:PORT/jobs/1", &endpoint.url("1"));
+        std::fs::write(folder.path().join(name), text.replace("SILENT", &silent)).unwrap();
+    }
+    let run = test(folder.path(), &[]);
+    assert!(run.code == 0 && run.stdout.contains("all passed"), "{run:#?}");
+    // What is said to be allowed is all that is.
+    let run = test(folder.path(), &["--http-allow", "192.0.2.0/24"]);
+    assert!(
+        run.code == 1 && run.stdout.contains("HttpPolicy"),
+        "{run:#?}"
+    );
+}

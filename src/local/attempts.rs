@@ -9,7 +9,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use super::journal::What;
-use crate::activity::{Activity, ActivityContext, Heartbeats};
+use crate::activity::{Activity, Heartbeats};
 use crate::engine::failure::Failure;
 use crate::simulator::{
     ActivityTask, Attempt, AttemptKey, ChildTask, End, NexusTask, OnCancel, Outside,
@@ -120,7 +120,11 @@ impl Runner {
             let _ = told.send(end);
             return;
         };
-        let context = context(&key, &task, token, told.clone());
+        let beats = Beats {
+            attempt: key.clone(),
+            told: told.clone(),
+        };
+        let context = task.context(token, Arc::new(beats));
         let arguments = task.input.into_iter().map(Value::from).collect();
         tokio::spawn(async move {
             let run = AssertUnwindSafe(activity.run(context, arguments)).catch_unwind();
@@ -136,38 +140,6 @@ impl Runner {
                 result,
             });
         });
-    }
-}
-
-fn context(
-    key: &AttemptKey,
-    task: &ActivityTask,
-    cancellation: CancellationToken,
-    told: UnboundedSender<What>,
-) -> ActivityContext {
-    let details = task.heartbeat_details.iter().cloned().map(Value::from);
-    ActivityContext {
-        namespace: String::new(),
-        task_queue: task.task_queue.clone(),
-        workflow_id: task.workflow_id.clone(),
-        run_id: task.run_id.clone(),
-        workflow_type: task.workflow_type.clone(),
-        activity_id: task.activity_id.clone(),
-        activity_type: task.activity_type.clone(),
-        attempt: task.attempt,
-        is_local: task.is_local,
-        scheduled_time: Some(task.now),
-        started_time: Some(task.now),
-        schedule_to_close_timeout: task.schedule_to_close_timeout,
-        start_to_close_timeout: task.start_to_close_timeout,
-        heartbeat_timeout: task.heartbeat_timeout,
-        heartbeat_details: details.collect(),
-        task_token: Vec::new(),
-        cancellation,
-        heartbeats: Arc::new(Beats {
-            attempt: key.clone(),
-            told,
-        }),
     }
 }
 

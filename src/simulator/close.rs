@@ -29,6 +29,9 @@ const CONTINUE_AS_NEW_INTERVAL_MIN: Duration = Duration {
     nanos: 0,
 };
 
+/// Events are large: there is room for those of most runs at once.
+const HISTORY_EVENTS: usize = 64;
+
 impl Simulator {
     /// The first run of a workflow.
     pub(super) fn begin_first(
@@ -99,7 +102,7 @@ impl Simulator {
             run_id,
             workflow_type: started.workflow_type.clone().unwrap_or_default().name,
             started_at: self.now,
-            history: Vec::new(),
+            history: Vec::with_capacity(HISTORY_EVENTS),
             size_bytes: 0,
             outcome: None,
             next: None,
@@ -143,7 +146,7 @@ impl Simulator {
         if let Some(parent) = &execution.parent {
             self.executions[parent.run].child_runs.push(run);
         }
-        self.executions.push(execution);
+        self.executions.push(Box::new(execution));
         self.current.insert(workflow_id, run);
         let backoff = length(started.first_workflow_task_backoff);
         let run_timeout = length(started.workflow_run_timeout);

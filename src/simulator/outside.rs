@@ -1,6 +1,11 @@
 //! What a simulated cluster has no definition of: the activities, children, Nexus operations and other workflows that
 //! somebody has to answer for.
 
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::activity::{ActivityContext, Heartbeats};
 use crate::engine::failure::Failure;
 use crate::value::{Duration, Payload, Timestamp, Value};
 
@@ -65,6 +70,35 @@ impl ActivityTask {
             is_local: self.is_local,
             scheduled: self.scheduled,
             attempt: self.attempt,
+        }
+    }
+
+    /// For an activity that runs in this process.
+    pub fn context(
+        &self,
+        cancellation: CancellationToken,
+        heartbeats: Arc<dyn Heartbeats>,
+    ) -> ActivityContext {
+        let details = self.heartbeat_details.iter().cloned().map(Value::from);
+        ActivityContext {
+            namespace: String::new(),
+            task_queue: self.task_queue.clone(),
+            workflow_id: self.workflow_id.clone(),
+            run_id: self.run_id.clone(),
+            workflow_type: self.workflow_type.clone(),
+            activity_id: self.activity_id.clone(),
+            activity_type: self.activity_type.clone(),
+            attempt: self.attempt,
+            is_local: self.is_local,
+            scheduled_time: Some(self.now),
+            started_time: Some(self.now),
+            schedule_to_close_timeout: self.schedule_to_close_timeout,
+            start_to_close_timeout: self.start_to_close_timeout,
+            heartbeat_timeout: self.heartbeat_timeout,
+            heartbeat_details: details.collect(),
+            task_token: Vec::new(),
+            cancellation,
+            heartbeats,
         }
     }
 }

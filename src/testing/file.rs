@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::real;
 use crate::definition::parse::Parser;
 use crate::definition::parse::fields::Fields;
 use crate::definition::table::Field;
@@ -64,6 +65,8 @@ pub struct Outcome {
     pub result: Option<Computed>,
     pub fail: Option<MockedFailure>,
     pub never: bool,
+    /// The worker's own activity is run.
+    pub real: Option<Range>,
     pub after: Duration,
     pub picked_up_after: Option<Duration>,
     pub no_worker: bool,
@@ -278,12 +281,14 @@ impl Reader {
         })
     }
 
-    fn mocks(&mut self, fields: &Fields<'_>, name: &str, mocks: &mut Mocks) {
-        for (name, node) in self.parser.named(fields, name) {
-            let outcomes = match node.sequence() {
+    fn mocks(&mut self, fields: &Fields<'_>, kind: &str, mocks: &mut Mocks) {
+        for (name, node) in self.parser.named(fields, kind) {
+            let outcomes: Vec<Outcome> = match node.sequence() {
                 Some(nodes) => nodes.iter().filter_map(|node| self.outcome(node)).collect(),
                 None => self.outcome(node).into_iter().collect(),
             };
+            let refused = real::refused(kind, &name.value, &outcomes);
+            self.parser.diagnostics.extend(refused);
             mocks.retain(|(other, _)| other.value != name.value);
             mocks.push((name, outcomes));
         }
@@ -293,6 +298,9 @@ impl Reader {
         let fields = self.parser.fields(node, &OUTCOME)?;
         self.parser.exclusive(&fields, ["result", "fail"]);
         self.parser.exclusive(&fields, ["result", "never"]);
+        for other in ["result", "fail", "never", "heartbeats"] {
+            self.parser.exclusive(&fields, ["real", other]);
+        }
         let environment = self.mock.clone();
         let when = self.condition(&fields, "when", &environment);
         let mut heartbeats = Vec::new();
@@ -313,6 +321,7 @@ impl Reader {
             result: self.computed(&fields, "result", &environment),
             fail: self.mocked_failure(&fields),
             never: self.flag(&fields, "never"),
+            real: self.flag(&fields, "real").then_some(node.range),
             after: self
                 .length(&fields, "after")
                 .map_or(Duration::ZERO, |l| l.value),

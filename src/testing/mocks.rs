@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::file::{Cancelled, Case, MockedFailure, Mocks, Outcome};
+use super::real::Real;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::engine::failure::{Failure, FailureInfo};
 use crate::simulator::{ActivityTask, Attempt, ChildTask, End, NexusTask, OnCancel, Outside};
@@ -57,10 +58,16 @@ pub struct Mocked {
     workflows: BTreeSet<String>,
     asked: Shared,
     timeline: Arc<Timeline>,
+    real: Option<Arc<Real>>,
 }
 
 impl Mocked {
-    pub fn new(case: &Case, asked: Shared, timeline: Arc<Timeline>) -> Self {
+    pub fn new(
+        case: &Case,
+        asked: Shared,
+        timeline: Arc<Timeline>,
+        real: Option<Arc<Real>>,
+    ) -> Self {
         let workflows = case.workflows.iter();
         Mocked {
             activities: case.activities.clone(),
@@ -69,6 +76,7 @@ impl Mocked {
             workflows: workflows.map(|name| name.value.to_string()).collect(),
             asked,
             timeline,
+            real,
         }
     }
 
@@ -77,8 +85,9 @@ impl Mocked {
         mocks: &Mocks,
         name: &str,
         input: &[Payload],
-        attempt: u32,
+        task: Option<&ActivityTask>,
     ) -> Option<Attempt> {
+        let attempt = task.map_or(1, |task| task.attempt);
         let (_, outcomes) = mocks.iter().find(|(other, _)| *other.value == *name)?;
         let mut asked = self.asked.lock();
         let call = asked.attempts.entry(name.to_owned()).or_default();
@@ -100,7 +109,15 @@ impl Mocked {
         }
         let outcome = self.chosen(&mut asked, name, outcomes, &variables)?;
         match planned(outcome, &variables) {
-            Ok(attempt) => Some(attempt),
+            Ok(mut attempt) => {
+                if let (Some(_), Some(real), Some(task)) = (&outcome.real, &self.real, task) {
+                    attempt.end = match real.run(task) {
+                        Some(result) => End::After(outcome.after, result),
+                        None => End::Never,
+                    };
+                }
+                Some(attempt)
+            }
             Err(problem) => {
                 asked.problems.push(problem);
                 None
@@ -180,21 +197,21 @@ impl Outside for Mocked {
             &self.activities,
             &task.activity_type,
             &task.input,
-            task.attempt,
+            Some(task),
         )
         .unwrap_or_else(|| self.unknown("activity", &task.activity_type, &self.activities))
     }
 
     fn child(&mut self, task: &ChildTask) -> Option<Attempt> {
         self.called(&task.workflow_type, &task.input);
-        self.attempt(&self.children, &task.workflow_type, &task.input, 1)
+        self.attempt(&self.children, &task.workflow_type, &task.input, None)
     }
 
     fn nexus(&mut self, task: &NexusTask) -> Attempt {
         let name = format!("{}/{}", task.service, task.operation);
         let input = [task.input.clone()];
         self.called(&name, &input);
-        let attempt = self.attempt(&self.nexus, &name, &input, 1);
+        let attempt = self.attempt(&self.nexus, &name, &input, None);
         attempt.unwrap_or_else(|| self.unknown("Nexus operation", &name, &self.nexus))
     }
 

@@ -46,7 +46,7 @@ const WORKFLOW_ID: &str = "test";
 pub fn run(file: &TestFile, case: &Case, subject: &Subject, crash: Crash) -> Ran {
     let asked = Shared::default();
     let timeline = Arc::new(Timeline::new());
-    let mocked = Mocked::new(case, asked.clone(), timeline.clone());
+    let mocked = Mocked::new(case, asked.clone(), timeline.clone(), subject.real.clone());
     let setup = Setup {
         start_time: case.start_time,
         namespace: NAMESPACE.to_owned(),

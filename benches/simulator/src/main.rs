@@ -13,6 +13,9 @@ use segno::simulator::{
 use segno::value::{Duration, Payload, Timestamp, Value, parse_json};
 use segno::worker::ProgramCache;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ORDER: &str = r#"{"order_id": "o-1", "items": [{"sku": "pen", "price": 2.5, "quantity": 4}, {"sku": "cup", "price": 10, "quantity": 1}]}"#;
 const STEPS: usize = 10_000;
 /// Runs of one simulation: its agenda and its histories grow with them.

@@ -11,10 +11,11 @@ use std::sync::mpsc::channel;
 use clap::Args;
 
 use super::super::output::{CliError, End, Output};
+use super::worker::PolicyArgs;
 use crate::coverage::{Coverage, Recorder};
 use crate::load::in_threads;
 use crate::registry::watch;
-use crate::testing::{Crash, Report, Snapshots, Subject, run_case};
+use crate::testing::{Crash, Real, Report, Snapshots, Subject, run_case};
 use find::{Found, Suite};
 
 /// Run the tests of definitions
@@ -58,6 +59,8 @@ pub struct TestArgs {
     /// Fail where less than this is covered, of steps, branches and expressions together
     #[arg(long, value_name = "PERCENT")]
     min_coverage: Option<f64>,
+    #[command(flatten)]
+    policy: PolicyArgs,
 }
 
 /// A case and how it went.
@@ -112,7 +115,9 @@ fn once(args: &TestArgs, output: Output) -> Result<End, CliError> {
         || args.coverage_lcov.is_some()
         || args.min_coverage.is_some();
     let recorder = wants_coverage.then(|| Arc::new(Recorder::new()));
-    let tested = test(args, &found, recorder.as_ref());
+    let real = args.policy.on_this_machine().activities()?;
+    let real = Arc::new(Real::new(real).map_err(CliError::new)?);
+    let tested = test(args, &found, recorder.as_ref(), &real);
     show::results(&tested, &found.sources, output)?;
     if let Some(path) = &args.junit {
         write(path, &show::junit(&tested, &found.sources))?;
@@ -128,6 +133,7 @@ fn test<'a>(
     args: &TestArgs,
     found: &'a Found,
     recorder: Option<&Arc<Recorder>>,
+    real: &Arc<Real>,
 ) -> Vec<Tested<'a>> {
     let snapshots = match args.update_snapshots {
         true => Snapshots::Update,
@@ -135,7 +141,8 @@ fn test<'a>(
     };
     let mut cases = Vec::new();
     for suite in &found.suites {
-        let subject = Subject::new(suite.definitions.clone(), recorder.cloned());
+        let definitions = suite.definitions.clone();
+        let subject = Subject::new(definitions, recorder.cloned(), Some(real.clone()));
         for case in &suite.file.cases {
             let name = &*case.name;
             let is_wanted = args.filter.as_ref().is_none_or(|wanted| {

@@ -48,7 +48,7 @@ pub struct ServeArgs {
     logs: LogArgs,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "What definitions may do")]
 pub struct PolicyArgs {
     /// Hosts that `http` and `grpc` may talk to: a name with * for anything, an address or a network; may be given several times
@@ -144,7 +144,19 @@ impl ServeArgs {
     }
 }
 
+/// What `http` and `grpc` may talk to in a test, unless --http-allow says something else.
+const THIS_MACHINE: [&str; 3] = ["localhost", "127.0.0.0/8", "::1"];
+
 impl PolicyArgs {
+    /// Where nothing else is said, only what is on this machine is talked to.
+    pub fn on_this_machine(&self) -> PolicyArgs {
+        let mut policy = self.clone();
+        if policy.http_allow.is_empty() {
+            policy.http_allow = THIS_MACHINE.map(str::to_owned).to_vec();
+        }
+        policy
+    }
+
     pub fn activities(&self) -> Result<Vec<Arc<dyn Activity>>, CliError> {
         let PolicyArgs {
             http_allow,

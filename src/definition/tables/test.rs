@@ -131,6 +131,12 @@ pub static OUTCOME: Table = Table {
             "The attempt does not end by itself: its timeouts do, or a client.",
         )
         .default("false"),
+        field(
+            "real",
+            Shape::Flag,
+            "The worker's own activity runs in earnest: `http`, `grpc` or `exec`, against what is on this machine. On the virtual clock it takes `after`.",
+        )
+        .default("false"),
         field("after", Shape::Duration, "How long the attempt takes.").default("no time"),
         field(
             "picked_up_after",

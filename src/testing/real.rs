@@ -1,0 +1,77 @@
+//! The worker's own activities, run in earnest for a test: against servers and programs of this machine.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio_util::sync::CancellationToken;
+
+use super::file::Outcome;
+use crate::activity::{Activity, Heartbeats};
+use crate::diagnostic::Diagnostic;
+use crate::engine::failure::Failure;
+use crate::simulator::ActivityTask;
+use crate::value::{Duration, Value};
+
+/// Those that a test can run.
+const KINDS: [&str; 3] = ["http", "grpc", "exec"];
+/// Where no `start_to_close_timeout` bounds the attempt.
+const LONGEST: Duration = Duration {
+    seconds: 30,
+    nanos: 0,
+};
+
+/// What is wrong with outcomes that are to be in earnest.
+pub fn refused(kind: &str, name: &str, outcomes: &[Outcome]) -> Vec<Diagnostic> {
+    if kind == "activities" && KINDS.contains(&name) {
+        return Vec::new();
+    }
+    let message = format!("`{name}` is nothing that a test runs in earnest");
+    let refused = outcomes.iter().filter_map(|outcome| {
+        let error = Diagnostic::error("not-real", outcome.real?, message.clone());
+        Some(error.help(format!("`real` is for the activities {}", KINDS.join(", "))))
+    });
+    refused.collect()
+}
+
+pub struct Real {
+    runtime: Runtime,
+    by_name: BTreeMap<String, Arc<dyn Activity>>,
+}
+
+impl Real {
+    pub fn new(activities: Vec<Arc<dyn Activity>>) -> std::io::Result<Real> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()?;
+        let named = activities.into_iter();
+        Ok(Real {
+            runtime,
+            by_name: named.map(|a| (a.name().to_owned(), a)).collect(),
+        })
+    }
+
+    /// Runs an attempt to its end; none where it goes on for longer than it may.
+    pub fn run(&self, task: &ActivityTask) -> Option<Result<Value, Failure>> {
+        let activity = self.by_name.get(&task.activity_type)?;
+        let cancellation = CancellationToken::new();
+        let context = task.context(cancellation.clone(), Arc::new(Unheard));
+        let arguments = task.input.iter().cloned().map(Value::from).collect();
+        let longest = task.start_to_close_timeout.unwrap_or(LONGEST);
+        let attempt = activity.run(context, arguments);
+        let longest = longest.to_std().unwrap_or_default();
+        self.runtime.block_on(async {
+            let ended = tokio::time::timeout(longest, attempt).await;
+            cancellation.cancel();
+            ended.ok()
+        })
+    }
+}
+
+/// On the virtual clock no time passes for them.
+struct Unheard;
+
+impl Heartbeats for Unheard {
+    fn record(&self, _: Vec<Value>) {}
+}
