@@ -119,7 +119,10 @@ pub struct Simulator {
     programs: Arc<dyn Programs + Send + Sync>,
     outside: Box<dyn Outside>,
     observer: Option<Arc<dyn Observer>>,
-    /// Boxed: they are large, and children add to them at any time.
+    #[expect(
+        clippy::vec_box,
+        reason = "they are large, and children add to them at any time"
+    )]
     executions: Vec<Box<Execution>>,
     /// The newest run of each workflow.
     current: BTreeMap<String, usize>,

@@ -150,7 +150,10 @@ fn servers_of_this_machine_are_asked() {
         std::fs::write(folder.path().join(name), text.replace("SILENT", &silent)).unwrap();
     }
     let run = test(folder.path(), &[]);
-    assert!(run.code == 0 && run.stdout.contains("all passed"), "{run:#?}");
+    assert!(
+        run.code == 0 && run.stdout.contains("all passed"),
+        "{run:#?}"
+    );
     // What is said to be allowed is all that is.
     let run = test(folder.path(), &["--http-allow", "192.0.2.0/24"]);
     assert!(
