@@ -2,6 +2,7 @@
 //! is the rule's documentation.
 
 mod awaited_signal_has_handler;
+mod catch_near_miss;
 mod constant_condition;
 mod endless_loop_without_wait;
 mod ineffective_option;
@@ -15,6 +16,7 @@ mod unused_block;
 mod unused_state;
 mod unused_type;
 mod update_returns_nothing;
+mod url_without_scheme;
 
 use std::collections::BTreeSet;
 
@@ -49,6 +51,7 @@ macro_rules! rules {
 
 rules! {
     awaited_signal_has_handler = "awaited-signal-has-handler",
+    catch_near_miss = "catch-near-miss",
     constant_condition = "constant-condition",
     endless_loop_without_wait = "endless-loop-without-wait",
     ineffective_option = "ineffective-option",
@@ -62,6 +65,7 @@ rules! {
     unused_state = "unused-state",
     unused_type = "unused-type",
     update_returns_nothing = "update-returns-nothing",
+    url_without_scheme = "url-without-scheme",
 }
 
 impl Rule {

@@ -155,7 +155,8 @@ fn servers_of_this_machine_are_asked() {
         "{run:#?}"
     );
     // What is said to be allowed is all that is.
-    let run = test(folder.path(), &["--http-allow", "192.0.2.0/24"]);
+    let arguments = ["--http-allow", "192.0.2.0/24", "--filter", "in a minute"];
+    let run = test(folder.path(), &arguments);
     assert!(
         run.code == 1 && run.stdout.contains("HttpPolicy"),
         "{run:#?}"

@@ -48,6 +48,20 @@ impl Template {
         }
     }
 
+    /// The text that the value of a key begins with, before any expression; and where the value stands.
+    pub fn beginning_of(&self, key: &str) -> Option<(Range, &str)> {
+        let TemplateKind::Map(entries) = &self.root.kind else {
+            return None;
+        };
+        let is_key = |node: &TemplateNode| node.as_text() == Some(key);
+        let (_, value) = entries.iter().find(|(name, _)| is_key(name))?;
+        let first = match &value.kind {
+            TemplateKind::Text(parts) => parts.first()?,
+            _ => value,
+        };
+        Some((value.range, first.as_text()?))
+    }
+
     /// A template that is an expression as a whole.
     pub fn from_expression(expression: Expression) -> Self {
         let range = expression.range();
@@ -56,6 +70,15 @@ impl Template {
                 kind: TemplateKind::Expression(expression),
                 range,
             },
+        }
+    }
+}
+
+impl TemplateNode {
+    fn as_text(&self) -> Option<&str> {
+        match &self.kind {
+            TemplateKind::Literal(Value::String(text)) => Some(text),
+            _ => None,
         }
     }
 }

@@ -1,0 +1,53 @@
+//! Flags a `catch` of an error that is nearly the name of a kind of failures.
+//!
+//! `error` takes the kinds of failures, and any other name as an error type. A name that is nearly a kind's catches no failure
+//! of that kind.
+//!
+//! ```yaml
+//! catch:
+//!   - error: timout
+//!     do: [{ log: too slow }]
+//! ```
+//!
+//! Write the kind. A type that has this very name is caught with `when: error.type == 'timout'`.
+
+use super::Subject;
+use crate::definition::Action;
+use crate::diagnostic::{Diagnostic, did_you_mean};
+
+const KINDS: [&str; 10] = [
+    "application",
+    "timeout",
+    "cancelled",
+    "terminated",
+    "child_workflow",
+    "activity",
+    "nexus",
+    "nexus_handler",
+    "server",
+    "reset_workflow",
+];
+
+pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    subject.each_step(&mut |step| {
+        let Action::Try(action) = &step.action.value else {
+            return;
+        };
+        for error in action.catches.iter().flat_map(|catch| &catch.errors) {
+            let name = &*error.value;
+            // Types are written in another way: `Timeout`.
+            if KINDS.contains(&name) || name.contains(char::is_uppercase) {
+                continue;
+            }
+            let Some(near) = did_you_mean(name, KINDS.iter().copied()) else {
+                continue;
+            };
+            let message = format!("there is no kind of failures `{name}`");
+            let warning = Diagnostic::warning("catch-near-miss", error.range, message)
+                .label(format!("did you mean `{near}`?"))
+                .help(format!("write `{near}`; a type of this name is caught with `when: error.type == '{name}'`"));
+            let fix = vec![(error.range, near.to_owned())];
+            diagnostics.push(warning.fix(format!("write `{near}`"), fix, false));
+        }
+    });
+}
