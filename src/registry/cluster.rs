@@ -299,7 +299,14 @@ fn bytes(data: Vec<u8>) -> Result<Payload, StoreError> {
 fn payload(input: Option<Payloads>) -> Result<Vec<u8>, StoreError> {
     let first = input.and_then(|input| input.payloads.into_iter().next());
     let payload = first.ok_or_else(|| StoreError::Malformed("an empty input".to_owned()))?;
-    Ok(payload_from_proto(payload).data)
+    let payload = payload_from_proto(payload);
+    let encoding = String::from_utf8_lossy(payload.encoding());
+    if encoding != "binary/plain" {
+        return Err(StoreError::Malformed(format!(
+            "it is encoded as {encoding}: whoever reads it needs the codecs and keys of whoever deployed (--codec, --codec-key)"
+        )));
+    }
+    Ok(payload.data)
 }
 
 fn decoded<M: Message + Default>(input: Option<Payloads>) -> Result<M, StoreError> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::codecs::{SECRET, Sealed, holds};
 use super::support::cluster::Cluster;
 use super::support::run::Run;
 use super::support::worker::Worker;
@@ -371,6 +372,27 @@ fn what_is_wrong_with_schedules_changes_nothing() {
         "{run:#?}"
     );
     schedule(&["delete", &id]);
+}
+
+#[test]
+fn what_is_sealed_is_compared_as_it_is_meant() {
+    let project = Project::new();
+    let keys = Sealed::get().keys(&["new"]);
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    project.write_with(
+        "nightly: { cron: '0 3 * * *', input: { day: hush }, memo: { for: hush } }",
+        "start: { memo: { day: '${ input.day }' } }",
+    );
+    let deploy = |more: &str| project.deploy(&[&keys[..], &[more]].concat()).ok().json();
+    assert_eq!(words(&deploy("--yes")), ["create nightly"]);
+    assert_eq!(deploy("--dry-run")["schedules"], json!([]));
+    let described = describe(&project.id("nightly"));
+    assert!(!holds(&described, SECRET), "{described:#}");
+    let keyless = project.deploy(&["--dry-run"]);
+    assert!(
+        keyless.code == 1 && keyless.stderr.contains("needs the codecs and keys"),
+        "{keyless:#?}"
+    );
 }
 
 /// Deployers are killed at any moment and race each other; whoever comes last finds all that is left to do.

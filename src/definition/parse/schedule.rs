@@ -90,6 +90,12 @@ impl Parser {
             let range = listed.or_else(|| Some(fields.get(error.key)?.1.range));
             self.report(invalid(range.unwrap_or(schedule.name.range), error.message));
         }
+        if schedule.name.value.contains('/') {
+            let message = "the name of a schedule has no `/`";
+            let error = invalid(schedule.name.range, message.to_owned())
+                .help("its id on the server is TYPE/NAME, which is to be one schedule's alone");
+            self.report(error);
+        }
         let times = ["cron", "intervals", "calendars"];
         if !schedule.spec.has_times() && !times.iter().any(|key| fields.meant(key)) {
             let message = format!("the schedule `{}` has no times", schedule.name.value);

@@ -5,6 +5,7 @@ the server's address, and the task queue of the Segno worker.
 import asyncio
 import json
 import math
+import os
 import sys
 import uuid
 from datetime import timedelta
@@ -228,3 +229,6 @@ async def main(address: str, queue: str):
 
 
 asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), 100))
+# The SDK's own threads sometimes crash the interpreter while it ends.
+sys.stdout.flush()
+os._exit(0)
