@@ -9,7 +9,10 @@ use std::fmt::Display;
 use crate::limits::{FAIRNESS_KEY_SIZE_BYTES_MAX, ID_SIZE_BYTES_MAX};
 use crate::value::{Duration, Value};
 
-pub use cron::{cron_schedule, next_time as next_cron_time, word as cron_word, written_zone, zone};
+pub use cron::{
+    cron_schedule, next_time as next_cron_time, split_zone as split_cron_zone, word as cron_word,
+    written_zone, zone,
+};
 pub use schedule::{
     Calendar, FIELDS as CALENDAR_FIELDS, Interval, OverlapPolicy, Range, ScheduleError,
     ScheduleSpec, check_order,

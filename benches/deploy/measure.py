@@ -5,13 +5,13 @@ Run by benches/deploy/run: measure.py TEMPORAL_BINARY RELEASE_FOLDER DEPLOYMENTS
 
 import asyncio
 import json
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from server import connect, free_port
 from temporalio.client import Client
 
 QUEUE = "deploy"
@@ -28,21 +28,6 @@ steps:
 queries:
   version: version {version}
 """
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-async def connect(address: str) -> Client:
-    for _ in range(100):
-        try:
-            return await Client.connect(address)
-        except Exception:  # the server is not up yet
-            await asyncio.sleep(0.1)
-    raise SystemExit("the development server did not come up")
 
 
 class Bench:

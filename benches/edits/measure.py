@@ -6,13 +6,13 @@ Run by benches/edits/run: measure.py TEMPORAL_BINARY SEGNO_BINARY EDITS RUNS_PER
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from server import connect, free_port
 from temporalio.client import Client
 
 QUEUE = "edits"
@@ -25,21 +25,6 @@ steps:
 queries:
   version: {version}
 """
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-async def connect(address: str) -> Client:
-    for _ in range(100):
-        try:
-            return await Client.connect(address)
-        except Exception:  # the server is not up yet
-            await asyncio.sleep(0.1)
-    raise SystemExit("the development server did not come up")
 
 
 def start_worker(segno: str, folder: Path, address: str) -> subprocess.Popen:

@@ -10,23 +10,17 @@ import asyncio
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 
+from server import connect, free_port
 from temporalio.client import Client
 
 TICKS = os.sysconf("SC_CLK_TCK")
 # Fewer than the runs that each worker keeps cached.
 PARKED = 900
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def cpu_seconds(pid: int) -> float:
@@ -38,15 +32,6 @@ def cpu_seconds(pid: int) -> float:
 def memory_kib(pid: int, key: str) -> int:
     with open(f"/proc/{pid}/status") as f:
         return next(int(line.split()[1]) for line in f if line.startswith(key))
-
-
-async def connect(address: str) -> Client:
-    for _ in range(100):
-        try:
-            return await Client.connect(address)
-        except Exception:  # the server is not up yet
-            await asyncio.sleep(0.1)
-    raise SystemExit("the development server did not come up")
 
 
 async def park(client: Client, name: str, queue: str) -> None:

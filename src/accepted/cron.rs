@@ -51,16 +51,8 @@ pub fn cron_schedule(value: &Value) -> Result<String, String> {
 }
 
 fn check(cron: &str) -> Result<(), String> {
-    let zone = ["CRON_TZ=", "TZ="]
-        .iter()
-        .find_map(|prefix| cron.strip_prefix(prefix));
-    let fields = match zone.map(|rest| rest.split_once(' ').unwrap_or((rest, ""))) {
-        Some((zone, fields)) => {
-            written_zone(zone)?;
-            fields.trim()
-        }
-        None => cron,
-    };
+    let (zone, fields) = split_zone(cron);
+    zone.map_or(Ok(()), written_zone)?;
     if let Some(every) = fields.strip_prefix("@every ") {
         return interval(every.trim());
     }
@@ -78,6 +70,18 @@ fn check(cron: &str) -> Result<(), String> {
         .iter()
         .zip(parts)
         .try_for_each(|(field, text)| text.split(',').try_for_each(|part| field.check(part)))
+}
+
+/// The time zone that stands before the fields, and the fields.
+pub fn split_zone(cron: &str) -> (Option<&str>, &str) {
+    let prefixes = ["CRON_TZ=", "TZ="];
+    match prefixes.iter().find_map(|prefix| cron.strip_prefix(prefix)) {
+        Some(rest) => {
+            let (zone, fields) = rest.split_once(' ').unwrap_or((rest, ""));
+            (Some(zone), fields.trim())
+        }
+        None => (None, cron.trim()),
+    }
 }
 
 /// The fields that a word stands for.

@@ -89,18 +89,18 @@ impl ScheduleSpec {
     pub fn errors(&self) -> Vec<ScheduleError> {
         let mut errors = Vec::new();
         for (at, interval) in self.intervals.iter().enumerate() {
-            errors.extend(wrong("intervals", at, interval.check()));
+            errors.extend(held("intervals", at, interval.check()).err());
         }
         for (key, calendars) in [("calendars", &self.calendars), ("skip", &self.skip)] {
             for (at, calendar) in calendars.iter().enumerate() {
-                errors.extend(wrong(key, at, calendar.ranges()));
+                errors.extend(held(key, at, calendar.ranges()).err());
             }
         }
         for (at, cron) in self.cron.iter().enumerate() {
-            errors.extend(wrong("cron", at, self.check_cron(cron)));
+            errors.extend(held("cron", at, self.check_cron(cron)).err());
         }
         if let Some(zone) = &self.time_zone {
-            errors.extend(wrong("time_zone", 0, super::zone(zone)));
+            errors.extend(held("time_zone", 0, super::zone(zone)).err());
         }
         errors.extend(check_order(self.start_time, self.end_time).err());
         if self.jitter.is_some_and(Duration::is_negative) {
@@ -120,18 +120,31 @@ impl ScheduleSpec {
 
     fn check_cron(&self, cron: &str) -> Result<(), String> {
         let read = Cron::parse(cron).map_err(|why| format!("`{cron}` is no cron string: {why}"))?;
-        if read.zone.is_some() && self.time_zone.is_some() {
+        let Some(zone) = read.zone else {
+            return Ok(());
+        };
+        if self.time_zone.is_some() {
             return Err(format!(
                 "`{cron}` names a time zone, and so does the schedule; keep one"
             ));
         }
-        Ok(())
+        // Wrong ones are told by themselves.
+        let mut others = self
+            .cron
+            .iter()
+            .filter_map(|cron| Cron::parse(cron).ok()?.zone);
+        match others.find(|other| *other != zone) {
+            Some(other) => Err(format!(
+                "`{cron}` names another time zone than `{other}`; a schedule has one, of all its times"
+            )),
+            None => Ok(()),
+        }
     }
 }
 
-fn wrong<T>(key: &'static str, index: usize, checked: Result<T, String>) -> Option<ScheduleError> {
-    let message = checked.err()?;
-    Some(ScheduleError {
+/// Under the key that it is of.
+fn held<T>(key: &'static str, index: usize, read: Result<T, String>) -> Result<T, ScheduleError> {
+    read.map_err(|message| ScheduleError {
         key,
         index,
         message,

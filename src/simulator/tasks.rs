@@ -267,11 +267,20 @@ impl Simulator {
 
     /// Something came while the run was about to close: it has to see it first.
     fn refuse_task(&mut self, run: usize) {
-        self.append_task_failed(
-            run,
-            enums::WorkflowTaskFailedCause::UnhandledCommand,
-            "UnhandledCommand",
-        );
+        let cause = enums::WorkflowTaskFailedCause::UnhandledCommand;
+        if self.cut_short(run, cause, "UnhandledCommand") {
+            self.schedule_task(run);
+        }
+    }
+
+    /// Ends the task as failed: what came meanwhile is in history then, and the worker has to begin anew. False where it cannot.
+    fn cut_short(
+        &mut self,
+        run: usize,
+        cause: enums::WorkflowTaskFailedCause,
+        message: &str,
+    ) -> bool {
+        self.append_task_failed(run, cause, message);
         self.forget_locals(run);
         let execution = &mut self.executions[run];
         execution.task = Task::None;
@@ -280,11 +289,11 @@ impl Simulator {
         for attributes in std::mem::take(&mut execution.buffered) {
             self.append(run, attributes);
         }
-        if let Err(divergence) = self.rebuild(run) {
+        let rebuilt = self.rebuild(run);
+        if let Err(divergence) = &rebuilt {
             self.executions[run].task_failure = Some(divergence.to_string());
-            return;
         }
-        self.schedule_task(run);
+        rebuilt.is_ok()
     }
 
     fn append_task_failed(
@@ -308,23 +317,9 @@ impl Simulator {
 
     /// The engine cannot go on: the run waits until something comes, and then tries again.
     fn fail_task(&mut self, run: usize, message: &str) {
-        self.append_task_failed(
-            run,
-            enums::WorkflowTaskFailedCause::WorkflowWorkerUnhandledFailure,
-            message,
-        );
-        self.forget_locals(run);
-        let execution = &mut self.executions[run];
-        execution.task = Task::None;
-        execution.task_failure = Some(message.to_owned());
-        let delivered = std::mem::take(&mut execution.delivered);
-        execution.admitted.splice(0..0, delivered);
-        for attributes in std::mem::take(&mut execution.buffered) {
-            self.append(run, attributes);
-        }
-        if let Err(divergence) = self.rebuild(run) {
-            self.executions[run].task_failure = Some(divergence.to_string());
-        }
+        self.executions[run].task_failure = Some(message.to_owned());
+        let cause = enums::WorkflowTaskFailedCause::WorkflowWorkerUnhandledFailure;
+        self.cut_short(run, cause, message);
     }
 
     /// A worker that has only the history.

@@ -331,15 +331,7 @@ impl<'a> Driver<'a> {
             ));
         }
         sections.extend(text::stories(&self.followed(), &ids));
-        let section = |(title, lines): (String, Vec<String>)| {
-            let lines: String = lines.iter().map(|line| format!("  {line}\n")).collect();
-            format!("{title}\n{lines}")
-        };
-        sections
-            .into_iter()
-            .map(section)
-            .collect::<Vec<_>>()
-            .join("\n")
+        text::written(sections)
     }
 
     fn named(&self, text: &str) -> String {

@@ -241,15 +241,7 @@ impl Setup {
             }
             sections.push((title, lines));
         }
-        let section = |(title, lines): (String, Vec<String>)| {
-            let lines: String = lines.iter().map(|line| format!("  {line}\n")).collect();
-            format!("{title}\n{lines}")
-        };
-        sections
-            .into_iter()
-            .map(section)
-            .collect::<Vec<_>>()
-            .join("\n")
+        text::written(sections)
     }
 
     fn worker(&self, name: &str, definitions: &Path) -> Worker {

@@ -561,3 +561,13 @@ pub fn failure(outer: &Failure) -> String {
     });
     each.collect::<Vec<_>>().join(" < ")
 }
+
+/// Titles and the lines under each.
+pub fn written(sections: Vec<(String, Vec<String>)>) -> String {
+    let section = |(title, lines): (String, Vec<String>)| {
+        let lines: String = lines.iter().map(|line| format!("  {line}\n")).collect();
+        format!("{title}\n{lines}")
+    };
+    let sections: Vec<String> = sections.into_iter().map(section).collect();
+    sections.join("\n")
+}

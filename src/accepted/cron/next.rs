@@ -11,13 +11,8 @@ const YEARS_MAX: i16 = 8;
 
 /// The first time after this one, in the zone that stands before the fields or in UTC; `None`: never.
 pub fn next_time(cron: &str, after: Timestamp) -> Option<Timestamp> {
-    let prefix = ["CRON_TZ=", "TZ="]
-        .iter()
-        .find_map(|p| cron.strip_prefix(p));
-    let (zone, fields) = match prefix.map(|rest| rest.split_once(' ').unwrap_or((rest, ""))) {
-        Some((zone, fields)) => (TimeZone::get(zone).ok()?, fields.trim()),
-        None => (TimeZone::UTC, cron.trim()),
-    };
+    let (zone, fields) = super::split_zone(cron);
+    let zone = zone.map_or(Some(TimeZone::UTC), |name| TimeZone::get(name).ok())?;
     if let Some(every) = fields.strip_prefix("@every ") {
         let every = Duration::parse(every.trim()).ok()?;
         let whole = Duration::from_seconds(every.seconds.max(1));

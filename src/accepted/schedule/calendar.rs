@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
 use super::Interval;
-use crate::accepted::{cron_word, written_zone};
+use crate::accepted::{cron_word, split_cron_zone, written_zone};
 
 /// The times that fit all fields. A field is `*`, a number, a range like `9-17`, each also with a step (`*/15`), a name
 /// where months or days of the week have one, or several of these after commas.
@@ -197,21 +197,12 @@ pub(super) enum Times {
 
 impl Cron {
     pub fn parse(cron: &str) -> Result<Cron, String> {
-        let text = cron.trim();
-        let named = ["CRON_TZ=", "TZ="]
-            .iter()
-            .find_map(|prefix| text.strip_prefix(prefix));
-        let (zone, text) = match named {
-            None => (None, text),
-            Some(named) => {
-                let (name, rest) = named
-                    .split_once(' ')
-                    .ok_or("the fields after the time zone are missing")?;
-                // It is sent as it is written.
-                written_zone(name)?;
-                (Some(name.to_owned()), rest)
-            }
-        };
+        let (zone, text) = split_cron_zone(cron.trim());
+        // It is sent as it is written.
+        zone.map_or(Ok(()), written_zone)?;
+        if zone.is_some() && text.is_empty() {
+            return Err("the fields after the time zone are missing".to_owned());
+        }
         let text = text.split('#').next().unwrap_or_default().trim();
         let times = if let Some(every) = text.strip_prefix("@every") {
             let interval = Interval::parse(every.trim())?;
@@ -227,7 +218,24 @@ impl Cron {
                 ..Calendar::of_cron(fields)?
             })
         };
-        Ok(Cron { zone, times })
+        Ok(Cron {
+            zone: zone.map(str::to_owned),
+            times,
+        })
+    }
+}
+
+/// Without any field it is at midnight.
+impl fmt::Display for Calendar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let said: Vec<String> = self
+            .texts()
+            .map(|(key, text)| format!("{key} {text}"))
+            .collect();
+        match said.is_empty() {
+            true => f.write_str("midnight"),
+            false => f.write_str(&said.join(", ")),
+        }
     }
 }
 

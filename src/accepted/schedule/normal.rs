@@ -1,7 +1,7 @@
 //! Schedules in one form, for whoever compares two of them.
 
 use super::calendar::{Cron, Times};
-use super::{OverlapPolicy, ScheduleError, ScheduleSpec};
+use super::{OverlapPolicy, ScheduleError, ScheduleSpec, held};
 use crate::value::Duration;
 
 /// The server's, where nothing is said: a year.
@@ -28,32 +28,24 @@ impl ScheduleSpec {
             ..self.clone()
         };
         for (at, cron) in self.cron.iter().enumerate() {
-            let cron = kept("cron", at, Cron::parse(cron))?;
+            let cron = held("cron", at, Cron::parse(cron))?;
             normal.time_zone = normal.time_zone.or(cron.zone);
             match cron.times {
                 Times::Interval(interval) => normal.intervals.push(interval),
                 Times::Calendar(calendar) => {
-                    normal.calendars.push(kept("cron", at, calendar.normal())?);
+                    normal.calendars.push(held("cron", at, calendar.normal())?);
                 }
             }
         }
         for (at, calendar) in self.calendars.iter().enumerate() {
-            let calendar = kept("calendars", at, calendar.normal())?;
+            let calendar = held("calendars", at, calendar.normal())?;
             normal.calendars.push(calendar);
         }
         for (at, calendar) in self.skip.iter().enumerate() {
-            normal.skip.push(kept("skip", at, calendar.normal())?);
+            normal.skip.push(held("skip", at, calendar.normal())?);
         }
         Ok(normal)
     }
-}
-
-fn kept<T>(key: &'static str, index: usize, read: Result<T, String>) -> Result<T, ScheduleError> {
-    read.map_err(|message| ScheduleError {
-        key,
-        index,
-        message,
-    })
 }
 
 #[cfg(test)]

@@ -50,8 +50,11 @@ pub fn facts(spec: &ScheduleSpec, action: &StartOptions) -> Result<Facts, Schedu
     };
     list("cron", cron.map(str::to_owned).collect());
     list("intervals", spec.intervals.iter().map(interval).collect());
-    list("calendars", calendars.into_iter().map(calendar).collect());
-    list("skip", spec.skip.iter().map(calendar).collect());
+    list(
+        "calendars",
+        calendars.into_iter().map(Calendar::to_string).collect(),
+    );
+    list("skip", spec.skip.iter().map(Calendar::to_string).collect());
     let mut say = |key, value: Option<String>| facts.extend(value.map(|value| (key, value)));
     say("time_zone", spec.time_zone.clone());
     say("start_time", spec.start_time.map(|time| time.to_string()));
@@ -94,18 +97,6 @@ fn interval(interval: &Interval) -> String {
     match interval.offset == Duration::default() {
         true => every,
         false => format!("{every}/{}", duration_units(interval.offset)),
-    }
-}
-
-/// A calendar without any field is at midnight.
-fn calendar(calendar: &Calendar) -> String {
-    let said: Vec<String> = calendar
-        .texts()
-        .map(|(key, text)| format!("{key} {text}"))
-        .collect();
-    match said.is_empty() {
-        true => "midnight".to_owned(),
-        false => said.join(", "),
     }
 }
 

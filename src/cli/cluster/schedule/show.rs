@@ -75,25 +75,17 @@ fn spec_json(spec: &ScheduleSpec) -> Json {
     Json::Object(json)
 }
 
+/// With Temporal's names, as --calendar takes them.
 fn calendar_json(calendar: &Calendar) -> Json {
-    let said = calendar_fields(calendar).map(|(name, text)| (name.to_owned(), text.into()));
+    let said = calendar.texts().map(|(key, text)| {
+        let name = match key {
+            "day_of_month" => "dayOfMonth",
+            "day_of_week" => "dayOfWeek",
+            key => key,
+        };
+        (name.to_owned(), text.into())
+    });
     Json::Object(said.collect())
-}
-
-fn calendar_fields(calendar: &Calendar) -> impl Iterator<Item = (&'static str, &str)> {
-    let fields = [
-        ("second", &calendar.second),
-        ("minute", &calendar.minute),
-        ("hour", &calendar.hour),
-        ("dayOfMonth", &calendar.day_of_month),
-        ("month", &calendar.month),
-        ("year", &calendar.year),
-        ("dayOfWeek", &calendar.day_of_week),
-        ("comment", &calendar.comment),
-    ];
-    fields
-        .into_iter()
-        .filter_map(|(name, text)| Some((name, text.as_deref()?)))
 }
 
 fn action_json(action: &StartOptions) -> Json {
@@ -226,7 +218,7 @@ fn spec_lines(spec: &ScheduleSpec) -> Vec<String> {
     }
     let calendars = [("at", &spec.calendars), ("not at", &spec.skip)];
     for (name, calendars) in calendars {
-        lines.extend(calendars.iter().map(|c| field(name, calendar_text(c))));
+        lines.extend(calendars.iter().map(|c| field(name, c.to_string())));
     }
     let mut optional = |name: &str, text: Option<String>| {
         lines.extend(text.map(|text| field(name, text)));
@@ -244,16 +236,6 @@ fn spec_lines(spec: &ScheduleSpec) -> Vec<String> {
     optional("on failure", pauses.then(|| "it is paused".to_owned()));
     optional("remaining", spec.remaining_actions.map(|n| n.to_string()));
     lines
-}
-
-/// A calendar without any field is at midnight.
-fn calendar_text(calendar: &Calendar) -> String {
-    let said = calendar_fields(calendar).map(|(name, text)| format!("{name} {text}"));
-    let said: Vec<_> = said.collect();
-    match said.is_empty() {
-        true => "midnight".to_owned(),
-        false => said.join(", "),
-    }
 }
 
 fn action_lines(action: &StartOptions) -> Vec<String> {
