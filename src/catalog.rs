@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::limits::REGISTRY_RECORDS_MAX;
 pub use crate::wire::{
-    Change, Data, Definition, LogEntry, Origin, Page, Put, Record, Registry as State, Route,
-    Segment, Start, Tag, TagChange, Version, VersionName,
+    Change, Data, Definition, DueSchedules, LogEntry, Origin, Page, Put, Record, Registry as State,
+    Route, Segment, Start, Tag, TagChange, Version, VersionName,
 };
 pub use name::{NameError, VersionQuery};
 
@@ -43,6 +43,12 @@ impl Catalog {
         let definitions = &self.state.definitions;
         let at = definitions.binary_search_by(|d| d.workflow.as_str().cmp(workflow));
         at.ok().map(|at| &definitions[at])
+    }
+
+    /// Schedules are still to be made by the change of this revision.
+    pub fn is_due(&self, revision: u64) -> bool {
+        let mut due = self.state.due_schedules.iter();
+        due.any(|due| due.revision == revision)
     }
 
     /// Takes a change in; one that does not count leaves the catalog as it was.
@@ -77,7 +83,7 @@ impl Catalog {
             self.definition_mut(workflow)?.retired = true;
         }
         for route in &change.routes {
-            self.definition_mut(&route.workflow)?.route(route)?;
+            self.definition_mut(&route.workflow)?.set_route(route)?;
         }
         for tag in &change.tags {
             self.definition_mut(&tag.workflow)?.tag(tag)?;
@@ -88,7 +94,8 @@ impl Catalog {
         }
         self.state.definitions.retain(|d| !d.versions.is_empty());
         self.state.revision = revision;
-        self.state.log.push(Record {
+        self.take_in_schedules(change);
+        let record = Record {
             revision,
             id: change.id.clone(),
             origin: change.origin.clone(),
@@ -99,8 +106,32 @@ impl Catalog {
             routes: change.routes.clone(),
             tags: change.tags.clone(),
             deleted: change.deleted.clone(),
-        });
+        };
+        let says_more = change.made_schedules.is_empty()
+            || !(record.put.is_empty() && record.retired.is_empty() && record.routes.is_empty())
+            || !(record.tags.is_empty() && record.deleted.is_empty());
+        if says_more {
+            self.state.log.push(record);
+        }
         Ok(())
+    }
+
+    /// What was due before for the same types is due by the new change.
+    fn take_in_schedules(&mut self, change: &Change) {
+        let revision = self.state.revision;
+        let due = &mut self.state.due_schedules;
+        due.retain(|due| !change.made_schedules.contains(&due.revision));
+        if let Some(new) = &change.due_schedules {
+            let is_within = |old: &DueSchedules| {
+                let mut workflows = old.workflows.iter();
+                old.namespace_id == new.namespace_id && workflows.all(|w| new.workflows.contains(w))
+            };
+            due.retain(|old| !is_within(old));
+            due.push(DueSchedules {
+                revision,
+                ..new.clone()
+            });
+        }
     }
 
     fn put(&mut self, put: &Put, project: &str, revision: u64) -> Result<u32, String> {
@@ -196,6 +227,30 @@ impl Definition {
         versions.filter(move |v| numbers.contains(&v.number))
     }
 
+    /// Which versions new runs get, as a change says it.
+    pub fn route(&self) -> Route {
+        Route {
+            workflow: self.workflow.clone(),
+            current: self.current,
+            pinned: self.pinned,
+            ramp: self.ramp,
+            ramp_percent: self.ramp_percent,
+        }
+    }
+
+    /// What puts its current version in force again; none where it has no new runs.
+    pub fn put_of_current(&self) -> Option<Put> {
+        let current = self.version(self.current).filter(|_| !self.retired)?;
+        Some(Put {
+            workflow: self.workflow.clone(),
+            digest: current.digest.clone(),
+            language_version: current.language_version,
+            segment: current.segment.clone(),
+            index: current.index,
+            schedules: current.schedules.clone(),
+        })
+    }
+
     /// `order@12`
     pub fn name_of(&self, number: u32) -> String {
         format!("{}@{number}", self.workflow)
@@ -208,7 +263,7 @@ impl Definition {
         }
     }
 
-    fn route(&mut self, route: &Route) -> Result<(), String> {
+    fn set_route(&mut self, route: &Route) -> Result<(), String> {
         self.current = self.known(route.current)?;
         self.pinned = route.pinned;
         self.ramp = match route.ramp {

@@ -42,6 +42,8 @@ mod restarts;
 mod scenarios;
 #[path = "cluster/schedules.rs"]
 mod schedules;
+#[path = "cluster/schedules_follow.rs"]
+mod schedules_follow;
 #[path = "cluster/sealed_activities.rs"]
 mod sealed_activities;
 #[path = "cluster/start.rs"]

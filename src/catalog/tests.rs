@@ -186,3 +186,35 @@ fn old_records_go_into_pages() {
     assert_eq!(catalog.state.log[0].revision, 4);
     assert_eq!(catalog.take_old_records(), None);
 }
+
+fn due(workflows: &[&str], namespace: &str) -> DueSchedules {
+    DueSchedules {
+        workflows: workflows.iter().map(|w| (*w).to_owned()).collect(),
+        namespace_id: namespace.to_owned(),
+        ..DueSchedules::default()
+    }
+}
+
+#[test]
+fn schedules_are_due_until_somebody_says_that_they_are_there() {
+    let mut catalog = Catalog::default();
+    let mut say = |base: u64, said: Option<DueSchedules>, made: &[u64]| {
+        let change = Change {
+            due_schedules: said,
+            made_schedules: made.to_vec(),
+            ..change(base, vec![])
+        };
+        assert_eq!(catalog.apply(&change, 0), Applied::Yes(base + 1));
+        let due = catalog.state.due_schedules.iter();
+        due.map(|due| due.revision).collect::<Vec<_>>()
+    };
+    assert_eq!(say(0, Some(due(&["order"], "one")), &[]), [1]);
+    assert_eq!(say(1, Some(due(&["order"], "two")), &[]), [1, 2]);
+    assert_eq!(say(2, Some(due(&["bill"], "one")), &[]), [1, 2, 3]);
+    // Of a later change in the same namespace, they are that change's.
+    assert_eq!(say(3, Some(due(&["bill", "order"], "one")), &[]), [2, 4]);
+    assert_eq!(say(4, None, &[1, 2]), [4]);
+    assert_eq!(say(5, None, &[4]), [0; 0]);
+    // That they are there is no news for people.
+    assert_eq!(catalog.state.log.len(), 4);
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Entry;
 use super::store::{Store, StoreError, put_data};
 use crate::bundle::Bundle;
-use crate::catalog::{Applied, Catalog, Change, NameError, Origin, Put, Segment};
+use crate::catalog::{Applied, Catalog, Change, DueSchedules, NameError, Origin, Put, Segment};
 use crate::limits::{
     BUNDLE_PACKED_SIZE_BYTES_MAX, DEPLOYMENT_DEFINITIONS_MAX, REGISTRY_TEXT_SIZE_BYTES_MAX,
 };
@@ -161,10 +161,12 @@ impl Plan {
         found: &Definitions,
         origin: Origin,
         id: String,
+        due_schedules: Option<DueSchedules>,
     ) -> Result<u64, DeployError> {
         check_texts(&self.project, &origin)?;
         let mut change = Change {
             id,
+            due_schedules,
             origin: Some(origin),
             project: self.project.clone(),
             puts: self.store_bundles(store, found).await?,
@@ -214,6 +216,32 @@ impl Plan {
             Applied::Invalid(why) => Err(DeployError::Invalid(why)),
             Applied::Stale | Applied::Twice => Err(DeployError::Overtaken(catalog.revision())),
         }
+    }
+
+    /// The change that puts in force again what was in force before, but for types that others have changed since.
+    pub fn taken_back(&self, before: &Catalog, after: &Catalog, now: &Catalog) -> Change {
+        let mut change = Change {
+            project: self.project.clone(),
+            ..Change::default()
+        };
+        for step in &self.steps {
+            let routes = |catalog: &Catalog| {
+                let definition = catalog.definition(&step.workflow);
+                definition.map(|definition| (definition.route(), definition.retired))
+            };
+            if routes(now) != routes(after) {
+                continue;
+            }
+            let old = before.definition(&step.workflow);
+            match old.and_then(|old| Some((old, old.put_of_current()?))) {
+                Some((old, put)) => {
+                    change.puts.push(put);
+                    change.routes.push(old.route());
+                }
+                None => change.retired.push(step.workflow.clone()),
+            }
+        }
+        change
     }
 
     /// In the order of its steps, with nothing stored.

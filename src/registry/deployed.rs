@@ -5,6 +5,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::folder::Change;
@@ -12,7 +13,7 @@ use super::pack::load;
 use super::store::{Store, StoreError, bundle, data};
 use super::{Entry, Registry};
 use crate::bundle::{Bundle, Digest};
-use crate::catalog::{Catalog, Data, Definition, Segment, Version};
+use crate::catalog::{Catalog, Data, Definition, DueSchedules, Segment, Version};
 use crate::limits::DEFINITIONS_SUPERSEDED_MAX;
 
 /// Segments are fetched this many at a time.
@@ -35,6 +36,7 @@ struct State {
     entries: BTreeMap<(String, u32), Entry>,
     /// No longer in force, but a run that has just begun may still ask for them; the oldest first.
     superseded: VecDeque<Entry>,
+    due: watch::Sender<Vec<DueSchedules>>,
 }
 
 impl Deployed {
@@ -50,6 +52,11 @@ impl Deployed {
         let followed = state.clone();
         let follows = tokio::spawn(async move { follow(&*store, &followed, &observer).await });
         Ok(Deployed { state, follows })
+    }
+
+    /// Schedules that are still to be made, as that changes.
+    pub fn due_schedules(&self) -> watch::Receiver<Vec<DueSchedules>> {
+        read(&self.state).due.subscribe()
     }
 }
 
@@ -195,6 +202,12 @@ fn replace(
         }
     }
     state.entries = entries;
+    let due = catalog.state.due_schedules.clone();
+    state.due.send_if_modified(|said| {
+        let is_new = *said != due;
+        *said = due;
+        is_new
+    });
     state.catalog = catalog;
 }
 

@@ -3,16 +3,18 @@
 //! A schedule's id is `TYPE/NAME`, and its memo says which registry it is of: another one's is never touched. Which ids a type ever had
 //! is in the catalog, so what a deployment that was broken off has left is found by the next.
 
+mod due;
 mod facts;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+pub use due::{Following, finish};
 pub use facts::{Difference, Facts};
 use facts::{differences, facts};
 
-use super::deploy::Definitions;
+use super::deploy::{Definitions, DeployError};
 use super::store::{Store, StoreError};
 use super::{Entry, version};
 use crate::accepted::ScheduleSpec;
@@ -36,8 +38,10 @@ pub struct Schedules<'a> {
     pub store: &'a dyn Store,
     /// The registry's name, for the memo.
     pub registry: &'a str,
-    /// The task queue of a definition that names this one, or none.
-    pub task_queue: fn(Option<&str>) -> String,
+    /// The task queue of whoever deploys, before that of a definition.
+    pub task_queue: Option<String>,
+    /// Where neither names one.
+    pub task_queue_default: &'a str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,10 +60,11 @@ pub struct Step {
     pub action: Action,
     /// It is paused, and stays so.
     pub is_paused: bool,
-    wanted: Option<Schedule>,
+    wanted: Option<Wanted>,
 }
 
 /// What the server is to have, and the place that says so.
+#[derive(Debug)]
 struct Wanted {
     schedule: Schedule,
     place: String,
@@ -75,6 +80,14 @@ pub enum ScheduleDeployError {
         workflow: String,
         message: String,
     },
+    #[error("{place}: the schedule {id:?}: {error}")]
+    Refused {
+        id: String,
+        place: String,
+        error: ClientError,
+    },
+    #[error("the server has not got all schedules, and the registry still says so: {0}")]
+    Untold(#[from] DeployError),
     #[error("other deployments came between again and again; their schedules are made by them")]
     Overtaken,
     #[error(transparent)]
@@ -123,8 +136,9 @@ impl Schedules<'_> {
         for _ in 0..TRIES {
             let catalog = self.store.read().await?;
             let steps = self.plan(&catalog, found, types).await?;
-            let calls = stream::iter(steps.iter().map(|step| self.carry_out(step)));
-            calls.buffer_unordered(CALLS).try_collect::<()>().await?;
+            let calls: Vec<_> = steps.iter().map(|step| self.carry_out(step)).collect();
+            let calls = stream::iter(calls).buffer_unordered(CALLS);
+            calls.try_collect::<()>().await?;
             done.extend(steps);
             if self.store.read().await?.revision() == catalog.revision() {
                 return Ok(done);
@@ -178,7 +192,11 @@ impl Schedules<'_> {
     ) -> Result<Schedule, String> {
         let task_queue = match &schedule.task_queue {
             Some(queue) => queue.to_string(),
-            None => (self.task_queue)(program.start.task_queue.as_deref()),
+            None => {
+                let own = self.task_queue.as_deref();
+                let said = own.or(program.start.task_queue.as_deref());
+                said.unwrap_or(self.task_queue_default).to_owned()
+            }
         };
         let input = schedule.input.iter().map(payload);
         let workflow_id = schedule.workflow_id.as_deref().unwrap_or(id);
@@ -237,7 +255,7 @@ impl Schedules<'_> {
             workflow,
             action,
             is_paused,
-            wanted: wanted.map(|wanted| wanted.schedule),
+            wanted,
         }))
     }
 
@@ -245,17 +263,27 @@ impl Schedules<'_> {
         let id = &step.schedule_id;
         let made = match (&step.action, &step.wanted) {
             (Action::Create(_), Some(wanted)) => {
-                self.client.create_schedule(id, wanted.clone()).await
+                let schedule = wanted.schedule.clone();
+                self.client.create_schedule(id, schedule).await
             }
             (Action::Update(_), Some(wanted)) => {
-                self.client.replace_schedule(id, wanted.clone()).await
+                let schedule = wanted.schedule.clone();
+                self.client.replace_schedule(id, schedule).await
             }
             _ => self.client.delete_schedule(id).await,
         };
         match made {
             // Another deployment was as quick: it is looked at once more.
             Err(ClientError::ScheduleExists(_) | ClientError::NoSuchSchedule(..)) => Ok(()),
-            made => Ok(made?),
+            Err(error) => Err(match &step.wanted {
+                Some(wanted) => ScheduleDeployError::Refused {
+                    id: id.clone(),
+                    place: wanted.place.clone(),
+                    error,
+                },
+                None => error.into(),
+            }),
+            Ok(()) => Ok(()),
         }
     }
 }

@@ -13,14 +13,14 @@ use super::support::worker::Worker;
 use super::support::{segno, until};
 
 /// A folder with one definition, whose type nobody else has, and a registry of its own.
-struct Project {
-    registry: String,
+pub struct Project {
+    pub registry: String,
     workflow: String,
-    folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
 }
 
 impl Project {
-    fn new() -> Project {
+    pub fn new() -> Project {
         Project {
             registry: Cluster::get().unique("registry"),
             workflow: Cluster::get().unique("scheduled"),
@@ -29,11 +29,11 @@ impl Project {
     }
 
     /// With what `schedules` holds, if anything.
-    fn write(&self, schedules: &str) {
+    pub fn write(&self, schedules: &str) {
         self.write_with(schedules, "");
     }
 
-    fn write_with(&self, schedules: &str, more: &str) {
+    pub fn write_with(&self, schedules: &str, more: &str) {
         let text = format!(
             "segno: 1\nworkflow: {}\ninput: {{ type: object, required: [day] }}\n{more}\nschedules: {{{schedules}}}\nsteps:\n  - return: ${{ input }}\n",
             self.workflow
@@ -41,25 +41,25 @@ impl Project {
         fs::write(self.folder.path().join("scheduled.yaml"), text).unwrap();
     }
 
-    fn id(&self, name: &str) -> String {
+    pub fn id(&self, name: &str) -> String {
         format!("{}/{name}", self.workflow)
     }
 
-    fn segno(&self, arguments: &[&str]) -> Run {
+    pub fn segno(&self, arguments: &[&str]) -> Run {
         Cluster::get().segno(&[arguments, &["--registry", &self.registry]].concat())
     }
 
-    fn deploy(&self, arguments: &[&str]) -> Run {
+    pub fn deploy(&self, arguments: &[&str]) -> Run {
         let folder = self.folder.path().to_str().unwrap();
         self.segno(&[&["deploy", folder, "--output", "json"], arguments].concat())
     }
 
     /// What a deployment does to schedules: `create nightly`.
-    fn deployed(&self) -> Vec<String> {
+    pub fn deployed(&self) -> Vec<String> {
         words(&self.deploy(&["--yes"]).ok().json())
     }
 
-    fn planned(&self) -> Value {
+    pub fn planned(&self) -> Value {
         self.deploy(&["--dry-run"]).ok().json()["schedules"].clone()
     }
 }
@@ -80,7 +80,7 @@ fn describe(id: &str) -> Value {
     run.ok().json()
 }
 
-fn is_there(id: &str) -> bool {
+pub fn is_there(id: &str) -> bool {
     let run = Cluster::get().segno(&["schedule", "describe", id]);
     assert!(
         run.code == 0 || run.stderr.contains("no schedule"),
@@ -175,7 +175,7 @@ fn what_is_deployed_again_changes_nothing() {
     let again = project.deploy(&["--yes"]).ok().json();
     assert_eq!(
         (&again["deployed"], &again["revision"]),
-        (&json!(false), &json!(1))
+        (&json!(false), &json!(2))
     );
     let every = describe(&project.id("every"));
     assert_eq!(
@@ -269,7 +269,7 @@ fn what_is_changed_on_the_server_is_shown_and_mended_and_a_pause_stays() {
     let mended = project.deploy(&["--yes"]).ok().json();
     assert_eq!(
         (&mended["deployed"], &mended["revision"]),
-        (&json!(true), &json!(1))
+        (&json!(true), &json!(2))
     );
     let described = describe(&nightly);
     assert_eq!(described["action"]["input"], json!({ "day": "one" }));

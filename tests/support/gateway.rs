@@ -30,6 +30,8 @@ pub const SERVER_NAME: &str = "temporal.test";
 pub enum Door {
     ClientCertificate,
     ApiKey(&'static str),
+    /// Anybody may come in, but this call of Temporal's API is never answered.
+    Unanswered(&'static str),
 }
 
 pub struct Gateway {
@@ -102,7 +104,7 @@ fn config(authority: &Authority, door: &Door) -> ServerConfig {
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
             builder.with_client_cert_verifier(verifier.build().unwrap())
         }
-        Door::ApiKey(_) => builder.with_no_client_auth(),
+        Door::ApiKey(_) | Door::Unanswered(_) => builder.with_no_client_auth(),
     };
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let mut config = builder.with_single_cert(vec![certificate], key).unwrap();
@@ -140,6 +142,11 @@ async fn hand_on(
     mut sender: SendRequest<Incoming>,
     door: Door,
 ) -> hyper::Result<Response<Body>> {
+    if let Door::Unanswered(call) = door
+        && request.uri().path().ends_with(call)
+    {
+        return std::future::pending().await;
+    }
     if let Door::ApiKey(key) = door {
         let given = request.headers().get("authorization");
         if given.is_none_or(|given| given.as_bytes() != format!("Bearer {key}").as_bytes()) {

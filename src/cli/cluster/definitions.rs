@@ -14,7 +14,6 @@ use crate::catalog::{
 use crate::cli::output::{CliError, End, Output, Tone, styled};
 use crate::client::{Client, unique_id};
 use crate::engine::VERSION_ATTRIBUTE;
-use crate::registry::Store;
 use crate::registry::deploy::{Definitions, DeployError, change};
 use crate::registry::schedules::Step;
 
@@ -134,7 +133,7 @@ pub async fn run(command: DefinitionsCommand, output: Output) -> Result<End, Cli
                     current: to,
                     ramp: 0,
                     ramp_percent: 0,
-                    ..route(definition)
+                    ..definition.route()
                 };
                 Ok(routed(kept))
             };
@@ -148,7 +147,7 @@ pub async fn run(command: DefinitionsCommand, output: Output) -> Result<End, Cli
                     pinned: true,
                     ramp: 0,
                     ramp_percent: 0,
-                    ..route(definition)
+                    ..definition.route()
                 }))
             };
             args.common
@@ -159,7 +158,7 @@ pub async fn run(command: DefinitionsCommand, output: Output) -> Result<End, Cli
             let make = |catalog: &Catalog| {
                 Ok(routed(Route {
                     pinned: false,
-                    ..route(known(catalog, &args.workflow)?)
+                    ..known(catalog, &args.workflow)?.route()
                 }))
             };
             args.common.carry_out(&args.workflow, make, output).await
@@ -170,7 +169,7 @@ pub async fn run(command: DefinitionsCommand, output: Output) -> Result<End, Cli
                 Ok(routed(Route {
                     ramp: if args.percent == 0 { 0 } else { number },
                     ramp_percent: args.percent,
-                    ..route(definition)
+                    ..definition.route()
                 }))
             };
             args.common
@@ -234,10 +233,7 @@ async fn delete(args: DeleteArgs, output: Output) -> Result<End, CliError> {
             })
         }
     };
-    let origin = args.common.origin.origin(None);
-    let revision = change(&*store, origin, unique_id, make).await?;
-    let steps = args.common.reconcile(&client, &*store, &workflow, revision);
-    said(revision, &steps.await?, output)
+    args.common.carry_out(&workflow, make, output).await
 }
 
 async fn refuse_runs(client: &Client, query: &str, what: &str) -> Result<(), CliError> {
@@ -258,6 +254,7 @@ fn quoted(text: &str) -> String {
 }
 
 impl Common {
+    /// Makes a change that concerns one type, and gives the type the schedules of the version that is in force then.
     async fn carry_out(
         &self,
         workflow: &str,
@@ -266,30 +263,29 @@ impl Common {
     ) -> Result<End, CliError> {
         let store = self.registry.store(&self.connection).await?;
         let origin: Origin = self.origin.origin(None);
-        let revision = change(&*store, origin, unique_id, make).await?;
         let catalog = store.read().await?;
         let versions = catalog.definition(workflow).map(|d| &d.versions);
-        let mut steps = Vec::new();
         // One without schedules needs no cluster.
-        if versions.is_some_and(|v| v.iter().any(|v| !v.schedules.is_empty())) {
-            let client = self.connection.connect().await?;
-            steps = self.reconcile(&client, &*store, workflow, revision).await?;
+        if versions.is_none_or(|v| v.iter().all(|v| v.schedules.is_empty())) {
+            let revision = change(&*store, origin, unique_id, make).await?;
+            return said(revision, &[], output);
         }
-        said(revision, &steps, output)
-    }
-
-    /// Gives the type the schedules of the version that is in force now.
-    async fn reconcile(
-        &self,
-        client: &Client,
-        store: &dyn Store,
-        workflow: &str,
-        revision: u64,
-    ) -> Result<Vec<Step>, CliError> {
-        let schedules = self.registry.schedules(client, store);
-        let (none, types) = (Definitions::new(), [workflow.to_owned()].into());
-        let done = schedules.reconcile(&none, &types).await;
-        done.map_err(|error| schedules_missed(error.into(), revision))
+        let client = self.connection.connect().await?;
+        let schedules = self.registry.schedules(&client, &*store);
+        let types = [workflow.to_owned()].into();
+        let due = schedules.due(&catalog, &types).await?;
+        let make = |catalog: &Catalog| {
+            Ok(Change {
+                due_schedules: due.clone(),
+                ..make(catalog)?
+            })
+        };
+        let revision = change(&*store, origin, unique_id, make).await?;
+        let done = schedules
+            .make(&Definitions::new(), &types, revision)
+            .await
+            .map_err(|error| schedules_missed(error.into(), revision))?;
+        said(revision, &done, output)
     }
 }
 
@@ -333,17 +329,6 @@ fn before(definition: &Definition) -> Result<u32, NameError> {
             format!("none before {}", definition.current),
         )
     })
-}
-
-/// As it is.
-fn route(definition: &Definition) -> Route {
-    Route {
-        workflow: definition.workflow.clone(),
-        current: definition.current,
-        pinned: definition.pinned,
-        ramp: definition.ramp,
-        ramp_percent: definition.ramp_percent,
-    }
 }
 
 fn routed(route: Route) -> Change {

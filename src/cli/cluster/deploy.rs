@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 
 use super::connection::ConnectionArgs;
 use super::store::{OriginArgs, RegistryArgs, schedules_missed};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Change, DueSchedules, Origin};
 use crate::cli::output::{CliError, End, Output, Tone, styled};
 use crate::client::{Client, unique_id};
 use crate::difference::Differences;
 use crate::registry::check::Effects;
-use crate::registry::deploy::{Action, Definitions, Plan};
-use crate::registry::schedules::Step as ScheduleStep;
+use crate::registry::deploy::{Action, Definitions, DeployError, Plan, change};
+use crate::registry::schedules::{ScheduleDeployError, Schedules, Step as ScheduleStep};
 use crate::registry::{Found, Store, bundles, differences, read_folder};
 use crate::report::{Format, Report};
 use clap::Args;
@@ -77,6 +77,7 @@ pub async fn run(args: DeployArgs, output: Output) -> Result<End, CliError> {
     let plan = Plan::new(&catalog, &found, &args.project)?;
     let after = plan.after(&catalog, &found)?;
     let types = types(&after, &args.project);
+    let due = schedules.due(&after, &types).await?;
     let mut proposal = Proposal {
         schedules: schedules.plan(&after, &found, &types).await?,
         compared: compare(&*store, &catalog, &plan, &found).await?,
@@ -97,10 +98,22 @@ pub async fn run(args: DeployArgs, output: Output) -> Result<End, CliError> {
     let mut revision = proposal.plan.base;
     if is_done {
         if !proposal.plan.steps.is_empty() {
-            revision = args.put_in_force(&*store, &proposal, output).await?;
+            let due = due.clone();
+            revision = args.put_in_force(&*store, &proposal, due, output).await?;
         }
-        let done = schedules.reconcile(&proposal.found, &types).await;
-        done.map_err(|error| schedules_missed(error.into(), revision))?;
+        if let Err(error) = schedules.make(&proposal.found, &types, revision).await {
+            if !error.is_final() || revision == catalog.revision() {
+                return Err(schedules_missed(error.into(), revision));
+            }
+            let plan = &proposal.plan;
+            let make = |now: &Catalog| {
+                Ok(Change {
+                    due_schedules: due.clone(),
+                    ..plan.taken_back(&catalog, &after, now)
+                })
+            };
+            return Err(args.take_back(&schedules, &types, make, error).await);
+        }
     }
     match output.is_json() {
         true => output.json(&proposal.json(revision, is_done))?,
@@ -154,16 +167,48 @@ impl DeployArgs {
         &self,
         store: &dyn Store,
         proposal: &Proposal,
+        due: Option<DueSchedules>,
         output: Output,
     ) -> Result<u64, CliError> {
         let Proposal { plan, found, .. } = proposal;
         let origin = self.origin.origin(commit(&self.folder));
-        let revision = plan.carry_out(store, found, origin, unique_id()).await?;
+        let revision = plan
+            .carry_out(store, found, origin, unique_id(), due)
+            .await?;
         // The deployment stands, whatever comes of this.
         if let Err(error) = store.compact().await {
             output.remark(format!("the registry's log stays long: {error}"));
         }
         Ok(revision)
+    }
+}
+
+impl DeployArgs {
+    /// The server has refused a schedule: what was in force before is in force again, with its schedules. What is said of it.
+    async fn take_back(
+        &self,
+        schedules: &Schedules<'_>,
+        types: &BTreeSet<String>,
+        make: impl Fn(&Catalog) -> Result<Change, DeployError>,
+        why: ScheduleDeployError,
+    ) -> CliError {
+        let origin = Origin {
+            message: "the server refused a schedule: as it was before".to_owned(),
+            ..self.origin.origin(None)
+        };
+        let why = CliError::from(why);
+        let revision = match change(schedules.store, origin, unique_id, make).await {
+            Ok(revision) => revision,
+            Err(error) => {
+                return why.help(format!("nor can the deployment be taken back: {error}"));
+            }
+        };
+        match schedules.make(&Definitions::new(), types, revision).await {
+            Ok(_) => why.help(format!(
+                "nothing is deployed: what was in force before is in force again, as revision {revision}"
+            )),
+            Err(error) => schedules_missed(error.into(), revision),
+        }
     }
 }
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::TASK_QUEUE_DEFAULT;
 use super::connection::ConnectionArgs;
-use super::workflow_options::task_queue_of;
+use super::workflow_options::own_task_queue;
 use crate::catalog::{NameError, Origin};
 use crate::cli::output::CliError;
 use crate::client::{Client, default_identity};
 use crate::registry::deploy::DeployError;
-use crate::registry::schedules::{ScheduleDeployError, Schedules};
+use crate::registry::schedules::{Following, ScheduleDeployError, Schedules};
 use crate::registry::{ClusterStore, ObjectsStore, REGISTRY, Store, StoreError};
 
 #[derive(Debug, Clone, Args)]
@@ -27,8 +28,19 @@ impl RegistryArgs {
             client,
             store,
             registry: &self.registry,
-            task_queue: task_queue_of,
+            task_queue: own_task_queue(),
+            task_queue_default: TASK_QUEUE_DEFAULT,
         }
+    }
+
+    /// For a worker that finishes what deployers leave: with a store of its own, since the one that is followed is held by a long poll.
+    pub fn following(&self, client: &Client) -> Result<Following, CliError> {
+        Ok(Following {
+            client: client.clone(),
+            store: self.of(client)?,
+            registry: self.registry.clone(),
+            task_queue_default: TASK_QUEUE_DEFAULT,
+        })
     }
 
     pub fn of(&self, client: &Client) -> Result<Arc<dyn Store>, CliError> {
@@ -117,10 +129,10 @@ impl From<ScheduleDeployError> for CliError {
     }
 }
 
-/// The definitions are in force; what their schedules lack, the next deployment makes good.
+/// The definitions are in force; what their schedules lack, workers make good, or the next deployment.
 pub fn schedules_missed(error: CliError, revision: u64) -> CliError {
     error.help(format!(
-        "revision {revision} is in force, its schedules not all: `segno deploy` again does the rest"
+        "revision {revision} is in force, its schedules not all: workers that serve the registry go on trying, and `segno deploy` again does the rest"
     ))
 }
 

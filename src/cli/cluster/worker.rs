@@ -14,7 +14,7 @@ use super::tuning::{TuningArgs, VersionArgs};
 use crate::activity::{self, Activity};
 use crate::cli::output::{CliError, End, Output};
 use crate::client::{Client, ResolvedSettings};
-use crate::registry::{Change, Deployed, Folder, Registry};
+use crate::registry::{Change, Deployed, Folder, Registry, schedules};
 use crate::report::{Format, Report};
 use crate::telemetry::{LogFormat, LogLevel, init_logs};
 use crate::worker::{self, WorkerOptions};
@@ -193,9 +193,12 @@ async fn deployed_registry(
     settings: &ResolvedSettings,
     registry: &RegistryArgs,
 ) -> Result<Arc<dyn Registry>, CliError> {
-    let store = registry.of(&Client::connect(settings).await?)?;
+    let client = Client::connect(settings).await?;
+    let store = registry.of(&client)?;
     let name = store.name();
     let deployed = Deployed::open(store, log_change).await?;
+    let due = deployed.due_schedules();
+    tokio::spawn(schedules::finish(registry.following(&client)?, due));
     if deployed.workflow_types().is_empty() {
         tracing::warn!("nothing is deployed to {name} yet: `segno deploy FOLDER` does that");
     }

@@ -184,9 +184,14 @@ impl WorkflowOptionArgs {
 
 /// The queue of a definition for which no flag names one.
 pub fn task_queue_of(definitions: Option<&str>) -> String {
+    let own = own_task_queue();
+    own.unwrap_or_else(|| definitions.unwrap_or(TASK_QUEUE_DEFAULT).to_owned())
+}
+
+/// The queue that the environment names.
+pub fn own_task_queue() -> Option<String> {
     let from_environment = std::env::var(TASK_QUEUE_VARIABLE).ok();
-    let said = from_environment.filter(|queue| !queue.is_empty());
-    said.unwrap_or_else(|| definitions.unwrap_or(TASK_QUEUE_DEFAULT).to_owned())
+    from_environment.filter(|queue| !queue.is_empty())
 }
 
 /// The defaults of a definition in a folder, and a look at the input with them.
