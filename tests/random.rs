@@ -51,7 +51,7 @@ fn random_programs_replay_and_go_on_as_they_did() {
 
 /// How many events its histories have, and whether it ended.
 fn one(seed: u64) -> Result<(usize, bool), String> {
-    let text = generate::definition(seed);
+    let text = generate::definition("random", None, seed);
     let fail = |what: String| format!("program {seed}: {what}\n{text}");
     let first = deliver(&text, seed, Worker::Lives).map_err(fail)?;
     for worker in [Worker::DiesAndReplays, Worker::DiesAndRestores] {

@@ -11,6 +11,10 @@ mod agreement;
 mod case;
 #[path = "steps/compare.rs"]
 mod compare;
+#[path = "random/generate.rs"]
+mod generate;
+#[path = "simulator/random_programs.rs"]
+mod random_programs;
 mod support;
 #[path = "steps/text.rs"]
 mod text;
@@ -70,6 +74,19 @@ fn agrees_with_the_server() {
         "{}\n{count} are wrong",
         wrong.join("\n\n")
     );
+}
+
+/// Within a minute; `SEGNO_RANDOM_PROGRAMS` says how many, `SEGNO_RANDOM_FIRST` from which number on.
+#[test]
+fn random_programs_agree_with_the_server() {
+    let number = |variable: &str, otherwise: u64| {
+        let text = std::env::var(variable).ok();
+        text.map_or(otherwise, |text| text.parse().unwrap())
+    };
+    let first = number("SEGNO_RANDOM_FIRST", 1);
+    let count = number("SEGNO_RANDOM_PROGRAMS", 24);
+    let wrong = random_programs::compare(first, count as usize);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
 /// Temporal's own core library takes every simulated history for a real one.

@@ -350,9 +350,6 @@ impl Simulator {
             which,
             enums::TimeoutType::StartToClose | enums::TimeoutType::Heartbeat
         );
-        if !retries {
-            timed_out.cause = activity.last_failure.clone().map(Box::new);
-        }
         let mut state = enums::RetryState::Timeout;
         if retries {
             let Some(decided) = self.retry_activity(run, event_id, &timed_out, false) else {
@@ -365,6 +362,10 @@ impl Simulator {
                 timed_out = timeout_failure(message, enums::TimeoutType::ScheduleToClose);
             }
         }
+        // Of the attempt before.
+        let activity = self.executions[run].activities.get(&event_id);
+        let last_failure = activity.and_then(|activity| activity.last_failure.clone());
+        timed_out.cause = last_failure.map(Box::new);
         self.close_activity(run, event_id, was_started);
         let attributes = history::ActivityTaskTimedOutEventAttributes {
             failure: Some(timed_out),

@@ -26,16 +26,21 @@ impl Random {
 const STEPS_MAX: u64 = 4;
 const DEPTH_MAX: u32 = 3;
 
-pub fn definition(seed: u64) -> String {
+/// Of this workflow type; its activities are on a task queue of their own, or on the workflow's.
+pub fn definition(workflow: &str, task_queue: Option<&str>, seed: u64) -> String {
     let mut writer = Writer {
         random: Random(seed),
         text: String::new(),
         ids: 0,
         in_loop: false,
     };
-    writer.text += "segno: 1\nworkflow: random\n\
-        defaults: { activity: { start_to_close_timeout: 5s, retry_policy: { maximum_attempts: 3, initial_interval: 1s } } }\n\
-        state: { n: 0, m: 0, told: [], turn: \"${ input.?turn.orValue(0) }\" }\n\
+    let queue = task_queue.map_or(String::new(), |queue| format!("task_queue: {queue}, "));
+    let _ = writeln!(
+        writer.text,
+        "segno: 1\nworkflow: {workflow}\ndefaults: {{ activity: {{ {queue}start_to_close_timeout: 5s, \
+         retry_policy: {{ maximum_attempts: 3, initial_interval: 1s }} }} }}"
+    );
+    writer.text += "state: { n: 0, m: 0, told: [], turn: \"${ input.?turn.orValue(0) }\" }\n\
         queries: { n: \"${ state.n }\" }\n\
         signals:\n  poke:\n    do:\n      - set: { n: \"${ state.n + 1 }\" }\n";
     writer.block(3, 2);

@@ -164,6 +164,10 @@ impl Outside for Activities {
                 Err(failure("ValueError", first.as_str().unwrap_or_default())),
             ),
             "until_cancelled" => self.until_cancelled(task, first.as_str().unwrap_or("raise")),
+            "fail_and_hang" => match task.attempt {
+                1 => ends(0, Err(failure("Flaky", "not this time"))),
+                _ => ends(3_600_000, Ok(Value::Null)),
+            },
             "silent" => {
                 let mut silent = ends(3_600_000, Ok(Value::Null));
                 silent.on_cancel = OnCancel::Ignore;

@@ -43,6 +43,14 @@ async def sleep(seconds: float):
 
 
 @activity.defn
+async def fail_and_hang():
+    """The first attempt fails, the others go on for ever."""
+    if activity.info().attempt == 1:
+        raise ApplicationError("not this time", type="Flaky")
+    await asyncio.sleep(3600)
+
+
+@activity.defn
 async def attempt():
     """Which attempt this is."""
     return activity.info().attempt
@@ -157,7 +165,7 @@ TASKS: set = set()
 
 ACTIVITIES = [
     echo, echo_all, sleep, attempt, fail, crash, until_cancelled, silent, resume, big, nothing, binary,
-    completed_from_outside, any_other,
+    completed_from_outside, fail_and_hang, any_other,
 ]
 
 
