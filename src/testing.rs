@@ -4,6 +4,7 @@ mod check;
 mod expect;
 mod file;
 mod mocks;
+pub mod order;
 mod read;
 mod real;
 mod run;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 pub use check::check;
 pub use expect::BROKEN;
 pub use file::{Case, TestFile, parse};
+use order::{Choice, Order};
 pub use read::read;
 pub use real::Real;
 pub use snapshot::{Snapshots, snapshot_path};
@@ -35,15 +37,15 @@ pub fn is_test(path: &Path) -> bool {
 }
 
 /// How the worker fares while a test runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Crash {
     None,
     /// It dies after every step; the next one has the histories.
     Replayed,
     /// The next one has the serialised states.
     Restored,
-    /// It dies as well, and what is due at one time comes in another order, chosen by a number.
-    Reordered(u64),
+    /// It lives, and what is due at one time comes in another order; the history is replayed in the end.
+    Reordered(Order),
 }
 
 /// The definitions that tests run.
@@ -81,7 +83,9 @@ pub struct Report {
     pub elapsed: Duration,
     /// How it ended: `completed` and so on.
     pub status: &'static str,
+    /// What came in another order, in words, and all choices that there were.
     pub order: Vec<String>,
+    pub choices: Vec<Choice>,
 }
 
 /// Runs one case. Snapshots are read from, and written to, the folder beside the test file.
@@ -89,7 +93,7 @@ pub fn run_case(
     file: &TestFile,
     case: &Case,
     subject: &Subject,
-    crash: Crash,
+    crash: &Crash,
     snapshots: &Snapshots,
     path: &Path,
 ) -> Report {
@@ -101,7 +105,7 @@ pub fn run_case(
         .run()
         .and_then(|run| ran.simulator.outcome(run).cloned());
     let mut problems = expect::check(case, &mut ran);
-    if case.expect.snapshot && crash == Crash::None && problems.is_empty() {
+    if case.expect.snapshot && *crash == Crash::None && problems.is_empty() {
         // Wherever the tests are run from.
         let folder = path.parent().unwrap_or(Path::new(""));
         let steps = ran.timeline.text_within(folder, ran.started);
@@ -114,5 +118,6 @@ pub fn run_case(
         elapsed: ran.ended.since(ran.started).unwrap_or_default(),
         status,
         order: ran.order,
+        choices: ran.choices,
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::expect::BROKEN;
 use super::file::{Action, Case, Deed, TestFile, When};
 use super::mocks::{Mocked, Shared, failure};
+use super::order::{Choice, Chooser};
 use super::watch::Watchers;
 use super::{Crash, Subject};
 use crate::diagnostic::Diagnostic;
@@ -31,6 +32,8 @@ pub struct Ran {
     pub problems: Vec<Diagnostic>,
     /// The order in which what was due at one time was done, where it was not the first.
     pub order: Vec<String>,
+    /// All choices of an order that there were.
+    pub choices: Vec<Choice>,
 }
 
 impl Ran {
@@ -43,7 +46,7 @@ impl Ran {
 /// Where the definition's `start` names none.
 const WORKFLOW_ID: &str = "test";
 
-pub fn run(file: &TestFile, case: &Case, subject: &Subject, crash: Crash) -> Ran {
+pub fn run(file: &TestFile, case: &Case, subject: &Subject, crash: &Crash) -> Ran {
     let asked = Shared::default();
     let timeline = Arc::new(Timeline::new());
     let mocked = Mocked::new(case, asked.clone(), timeline.clone(), subject.real.clone());
@@ -58,7 +61,7 @@ pub fn run(file: &TestFile, case: &Case, subject: &Subject, crash: Crash) -> Ran
         subject.programs.clone(),
         Box::new(mocked),
     );
-    let recorder = subject.recorder.clone().filter(|_| crash == Crash::None);
+    let recorder = subject.recorder.clone().filter(|_| *crash == Crash::None);
     simulator.observed_by(Arc::new(Watchers::new(timeline.clone(), recorder)));
     let mut driver = Driver {
         simulator,
@@ -70,9 +73,9 @@ pub fn run(file: &TestFile, case: &Case, subject: &Subject, crash: Crash) -> Ran
         problems: Vec::new(),
         updates: Vec::new(),
         order: Vec::new(),
-        seed: match crash {
-            Crash::Reordered(seed) => seed,
-            _ => 0,
+        chooser: match crash {
+            Crash::Reordered(order) => Some(Chooser::new(order.clone())),
+            _ => None,
         },
     };
     let input = driver.drive(file, subject);
@@ -87,13 +90,14 @@ pub fn run(file: &TestFile, case: &Case, subject: &Subject, crash: Crash) -> Ran
         input,
         problems: driver.problems,
         order: driver.order,
+        choices: driver.chooser.map_or(Vec::new(), |chooser| chooser.choices),
     }
 }
 
 struct Driver<'a> {
     simulator: Simulator,
     workflow_id: String,
-    crash: Crash,
+    crash: &'a Crash,
     case: &'a Case,
     timeline: Arc<Timeline>,
     asked: Shared,
@@ -101,7 +105,8 @@ struct Driver<'a> {
     /// Those whose outcome is expected, with their actions.
     updates: Vec<(UpdateNumber, &'a Action)>,
     order: Vec<String>,
-    seed: u64,
+    /// Of a run in another order.
+    chooser: Option<Chooser>,
 }
 
 impl<'a> Driver<'a> {
@@ -231,10 +236,7 @@ impl<'a> Driver<'a> {
     }
 
     fn step(&mut self) -> bool {
-        let index = match self.crash {
-            Crash::Reordered(_) => self.other_order(),
-            _ => 0,
-        };
+        let index = self.other_order();
         let stepped = self.simulator.take(index);
         if stepped {
             self.crash();
@@ -244,12 +246,11 @@ impl<'a> Driver<'a> {
 
     /// Which of the things that are due at once comes first.
     fn other_order(&mut self) -> usize {
-        let due = self.simulator.due();
-        if due.len() < 2 {
+        let Some(chooser) = &mut self.chooser else {
             return 0;
-        }
-        let random = crate::engine::split_mix(&mut self.seed);
-        let index = (random % due.len() as u64) as usize;
+        };
+        let due = self.simulator.due();
+        let index = chooser.choose(due.len());
         if index > 0 {
             let first = &due[index];
             self.order.push(format!(
@@ -296,10 +297,10 @@ impl<'a> Driver<'a> {
                 let at = self.case.start_time.checked_add(*length);
                 let at = at.unwrap_or(self.simulator.now());
                 // What is due at the same time may as well come after it.
-                if matches!(self.crash, Crash::Reordered(_))
-                    && crate::engine::split_mix(&mut self.seed).is_multiple_of(2)
-                {
-                    while self.simulator.next_due().is_some_and(|due| due < at) && self.step() {}
+                while self.simulator.next_due().is_some_and(|due| due < at) && self.step() {}
+                let is_due = self.simulator.next_due() == Some(at);
+                let chooser = self.chooser.as_mut().filter(|_| is_due);
+                if chooser.is_some_and(|chooser| chooser.choose(2) == 1) {
                     self.simulator.advance(at);
                     self.order.push(format!(
                         "the action at {} before what is due then",

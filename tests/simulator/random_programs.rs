@@ -275,7 +275,7 @@ impl Outside for Fate {
         let (milliseconds, result) = match task.activity_type.as_str() {
             "quick" => (0, Ok(Value::from(1))),
             "slow" => (fate as i64 % 4 * 1_000 + 500, Ok(Value::from(2))),
-            "flaky" if fate % 2 != 0 => (300, Ok(Value::from(3))),
+            "flaky" if fate % 2 == 1 => (300, Ok(Value::from(3))),
             _ => (300, failure()),
         };
         let after = Duration::from_millis(milliseconds + self.1.next());

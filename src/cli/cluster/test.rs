@@ -158,7 +158,7 @@ fn test<'a>(
     let jobs = jobs.map_or(1, std::num::NonZero::get);
     in_threads(jobs, &cases, |(suite, subject, case)| {
         let path = &suite.path;
-        let report = run_case(&suite.file, case, subject, Crash::None, &snapshots, path);
+        let report = run_case(&suite.file, case, subject, &Crash::None, &snapshots, path);
         let crashes = match args.crash && report.problems.is_empty() {
             true => crash::find(suite, case, subject, &report),
             false => Vec::new(),

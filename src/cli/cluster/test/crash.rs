@@ -1,20 +1,25 @@
 //! `--crash`: the same case with workers that die, and in other orders of delivery.
 
+use std::collections::VecDeque;
+
 use super::find::Suite;
+use crate::testing::order::{Chosen, Order, chosen};
 use crate::testing::{BROKEN, Case, Crash, Report, Snapshots, Subject, run_case};
 
-/// Other orders of delivery that each case is run in.
-const ORDERS: u64 = 20;
+/// Orders with few changes that each case is run in, those with fewer first.
+const ORDERS_MAX: usize = 200;
+/// Orders with any changes, by chance, where there are more than these.
+const RANDOM_ORDERS: u64 = 20;
 
 /// What is not as it was when nothing died.
 pub fn find(suite: &Suite, case: &Case, subject: &Subject, first: &Report) -> Vec<String> {
     let mut found = Vec::new();
-    let run = |crash| {
+    let run = |crash: Crash| {
         run_case(
             &suite.file,
             case,
             subject,
-            crash,
+            &crash,
             &Snapshots::Compare,
             &suite.path,
         )
@@ -37,33 +42,99 @@ pub fn find(suite: &Suite, case: &Case, subject: &Subject, first: &Report) -> Ve
             found.push(format!("{how}, the steps are others:\n{}", report.timeline));
         }
     }
-    found.extend(shortest(run, first));
+    let in_order = |order| run(Crash::Reordered(order));
+    found.extend(shortest(in_order, first));
     found
 }
 
-/// The other order with the fewest changes in which the case does not end as it should: an order may give another
+/// An order of delivery in which the case does not end as it should, and why.
+struct Broken {
+    chosen: Chosen,
+    order: Vec<String>,
+    problem: String,
+}
+
+/// The order with the fewest changes in which the case does not end as it should: an order may give another
 /// result, but no order may leave the run waiting, or diverge.
-fn shortest(run: impl Fn(Crash) -> Report, first: &Report) -> Option<String> {
-    let mut wrong: Vec<(Vec<String>, String)> = Vec::new();
-    for seed in 1..=ORDERS {
-        let report = run(Crash::Reordered(seed));
-        let broken = report
-            .problems
-            .iter()
-            .find(|problem| problem.code == BROKEN);
-        let problem = match broken {
-            Some(problem) => problem.message.clone(),
-            None if report.status == "running" && first.status != "running" => {
-                "the workflow waits for ever".to_owned()
-            }
-            None => continue,
-        };
-        wrong.push((report.order, problem));
-    }
-    wrong.sort_by_key(|(order, _)| order.len());
-    let (order, problem) = wrong.into_iter().next()?;
+fn shortest(run: impl Fn(Order) -> Report, first: &Report) -> Option<String> {
+    let (broken, how) = match fewest(&run, first) {
+        Searched::Found(broken) => (broken, "no other has fewer changes"),
+        Searched::NoneIsLeft => return None,
+        Searched::TooMany => {
+            let mut orders = (1..=RANDOM_ORDERS).map(Order::Random);
+            let broken = orders.find_map(|order| broken(&run(order), first))?;
+            let broken = reduced(broken, &run, first);
+            (broken, "none of its changes can be left out")
+        }
+    };
+    let Broken { order, problem, .. } = broken;
     let order: String = order.iter().map(|line| format!("\n    {line}")).collect();
     Some(format!(
-        "in another order of delivery, {problem}; the order:{order}"
+        "in another order of delivery, {problem}; the order ({how}):{order}"
     ))
+}
+
+enum Searched {
+    Found(Broken),
+    /// All orders were tried.
+    NoneIsLeft,
+    TooMany,
+}
+
+/// All orders with one change, then all with two, and so on.
+fn fewest(run: &impl Fn(Order) -> Report, first: &Report) -> Searched {
+    let mut open = VecDeque::from([Chosen::new()]);
+    for _ in 0..ORDERS_MAX {
+        let Some(chosen) = open.pop_front() else {
+            return Searched::NoneIsLeft;
+        };
+        let report = run(Order::Chosen(chosen.clone()));
+        if let Some(broken) = broken(&report, first) {
+            return Searched::Found(broken);
+        }
+        // A change more, after those that there are: each order comes once.
+        let after = chosen.last_key_value().map_or(0, |(at, _)| at + 1);
+        let room = (2 * ORDERS_MAX).saturating_sub(open.len());
+        let choices = report.choices.iter().enumerate().skip(after);
+        let changes = choices.flat_map(|(at, choice)| (1..choice.options).map(move |o| (at, o)));
+        open.extend(changes.take(room).map(|change| {
+            let mut more = chosen.clone();
+            more.extend([change]);
+            more
+        }));
+    }
+    Searched::TooMany
+}
+
+/// Without the changes that it does not take.
+fn reduced(mut found: Broken, run: &impl Fn(Order) -> Report, first: &Report) -> Broken {
+    loop {
+        let without = |at: &usize| {
+            let mut fewer = found.chosen.clone();
+            fewer.remove(at);
+            let fewer_changes = fewer.len();
+            let broken = broken(&run(Order::Chosen(fewer)), first)?;
+            (broken.chosen.len() <= fewer_changes).then_some(broken)
+        };
+        match found.chosen.keys().find_map(without) {
+            Some(fewer) => found = fewer,
+            None => return found,
+        }
+    }
+}
+
+fn broken(report: &Report, first: &Report) -> Option<Broken> {
+    let mut problems = report.problems.iter();
+    let problem = match problems.find(|problem| problem.code == BROKEN) {
+        Some(problem) => problem.message.clone(),
+        None if report.status == "running" && first.status != "running" => {
+            "the workflow waits for ever".to_owned()
+        }
+        None => return None,
+    };
+    Some(Broken {
+        chosen: chosen(&report.choices),
+        order: report.order.clone(),
+        problem,
+    })
 }

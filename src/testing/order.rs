@@ -1,0 +1,59 @@
+//! The order in which what is due at one time is done: at each choice the first, but where it is said otherwise.
+
+use std::collections::BTreeMap;
+
+use crate::engine::split_mix;
+
+/// Which of several comes first, at choices counted from 0; at all others it is the first.
+pub type Chosen = BTreeMap<usize, usize>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    Chosen(Chosen),
+    /// By a seed.
+    Random(u64),
+}
+
+/// Where something could have been done in another order, and what came first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Choice {
+    pub options: usize,
+    pub taken: usize,
+}
+
+/// Makes the choices, and keeps them.
+#[derive(Debug)]
+pub struct Chooser {
+    order: Order,
+    pub choices: Vec<Choice>,
+}
+
+impl Chooser {
+    pub fn new(order: Order) -> Self {
+        Chooser {
+            order,
+            choices: Vec::new(),
+        }
+    }
+
+    /// One of so many: where there is nothing to choose it is no choice.
+    pub fn choose(&mut self, options: usize) -> usize {
+        if options < 2 {
+            return 0;
+        }
+        let number = self.choices.len();
+        let taken = match &mut self.order {
+            Order::Chosen(chosen) => chosen.get(&number).copied().unwrap_or(0),
+            Order::Random(seed) => (split_mix(seed) % options as u64) as usize,
+        };
+        let taken = taken.min(options - 1);
+        self.choices.push(Choice { options, taken });
+        taken
+    }
+}
+
+/// What was not the usual order.
+pub fn chosen(choices: &[Choice]) -> Chosen {
+    let taken = choices.iter().map(|choice| choice.taken).enumerate();
+    taken.filter(|(_, taken)| *taken > 0).collect()
+}
