@@ -355,9 +355,7 @@ pub fn compare(first: u64, count: usize) -> Vec<String> {
             Compared::Wrong(told) => wrong.push(told.clone()),
             Compared::Chance(told) => {
                 chance += 1;
-                if std::env::var("SEGNO_RANDOM_SHOW").is_ok() {
-                    println!("{told}");
-                }
+                println!("{told}");
             }
             _ => {}
         }
