@@ -86,7 +86,7 @@ pub enum ScheduleDeployError {
         place: String,
         error: ClientError,
     },
-    #[error("the server has not got all schedules, and the registry still says so: {0}")]
+    #[error("the schedules are there, but the registry could not be told: {0}")]
     Untold(#[from] DeployError),
     #[error("other deployments came between again and again; their schedules are made by them")]
     Overtaken,

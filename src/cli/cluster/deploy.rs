@@ -181,9 +181,7 @@ impl DeployArgs {
         }
         Ok(revision)
     }
-}
 
-impl DeployArgs {
     /// The server has refused a schedule: what was in force before is in force again, with its schedules. What is said of it.
     async fn take_back(
         &self,

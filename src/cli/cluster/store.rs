@@ -132,7 +132,7 @@ impl From<ScheduleDeployError> for CliError {
 /// The definitions are in force; what their schedules lack, workers make good, or the next deployment.
 pub fn schedules_missed(error: CliError, revision: u64) -> CliError {
     error.help(format!(
-        "revision {revision} is in force, its schedules not all: workers that serve the registry go on trying, and `segno deploy` again does the rest"
+        "revision {revision} is in force; what is left of its schedules is made by workers that serve the registry, or by `segno deploy` again"
     ))
 }
 
