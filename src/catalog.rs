@@ -227,6 +227,11 @@ impl Definition {
         versions.filter(move |v| numbers.contains(&v.number))
     }
 
+    /// One of its versions has schedules, so the server may have some.
+    pub fn has_schedules(&self) -> bool {
+        self.versions.iter().any(|v| !v.schedules.is_empty())
+    }
+
     /// Which versions new runs get, as a change says it.
     pub fn route(&self) -> Route {
         Route {

@@ -247,6 +247,25 @@ impl Simulator {
 
     /// Another of what is due at that time comes first.
     pub fn take(&mut self, index: usize) -> bool {
+        let taken = self.take_one(index);
+        self.settle();
+        taken
+    }
+
+    /// All that is due at that time comes before a worker takes the workflow task that the first of it has made due.
+    pub fn take_together(&mut self) -> bool {
+        let count = self.agenda.first().count();
+        let at = self.next_due();
+        for _ in 0..count {
+            if self.next_due() == at {
+                self.take_one(0);
+            }
+        }
+        self.settle();
+        count > 0
+    }
+
+    fn take_one(&mut self, index: usize) -> bool {
         let Some(key) = self.agenda.first().nth(index).map(|(key, _)| *key) else {
             return false;
         };
@@ -255,7 +274,6 @@ impl Simulator {
         };
         self.now = self.now.max(key.0);
         self.perform(due);
-        self.settle();
         true
     }
 

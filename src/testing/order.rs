@@ -36,11 +36,8 @@ impl Chooser {
         }
     }
 
-    /// One of so many: where there is nothing to choose it is no choice.
+    /// One of so many, at least one.
     pub fn choose(&mut self, options: usize) -> usize {
-        if options < 2 {
-            return 0;
-        }
         let number = self.choices.len();
         let taken = match &mut self.order {
             Order::Chosen(chosen) => chosen.get(&number).copied().unwrap_or(0),

@@ -10,7 +10,9 @@ use super::watch::Watchers;
 use super::{Crash, Subject};
 use crate::diagnostic::Diagnostic;
 use crate::engine::start::{StartDefaults, refused};
-use crate::simulator::{RunNumber, Setup, Simulator, Start, Status, UpdateNumber, UpdateStage};
+use crate::simulator::{
+    DueItem, RunNumber, Setup, Simulator, Start, Status, UpdateNumber, UpdateStage,
+};
 use crate::timeline::Timeline;
 use crate::value::{Payload, Timestamp, Value};
 
@@ -92,6 +94,12 @@ pub fn run(file: &TestFile, case: &Case, subject: &Subject, crash: &Crash) -> Ra
         order: driver.order,
         choices: driver.chooser.map_or(Vec::new(), |chooser| chooser.choices),
     }
+}
+
+/// What is done next.
+enum Next {
+    One(usize),
+    Together,
 }
 
 struct Driver<'a> {
@@ -236,29 +244,38 @@ impl<'a> Driver<'a> {
     }
 
     fn step(&mut self) -> bool {
-        let index = self.other_order();
-        let stepped = self.simulator.take(index);
+        let stepped = match self.other_order() {
+            Next::One(index) => self.simulator.take(index),
+            Next::Together => self.simulator.take_together(),
+        };
         if stepped {
             self.crash();
         }
         stepped
     }
 
-    /// Which of the things that are due at once comes first.
-    fn other_order(&mut self) -> usize {
+    /// Which of the things that are due at once comes first; or whether all of them come with one workflow task.
+    fn other_order(&mut self) -> Next {
         let Some(chooser) = &mut self.chooser else {
-            return 0;
+            return Next::One(0);
         };
         let due = self.simulator.due();
-        let index = chooser.choose(due.len());
-        if index > 0 {
-            let first = &due[index];
-            self.order.push(format!(
-                "{} of `{}` before {}",
-                first.what, first.workflow_id, due[0].what
-            ));
+        if due.len() < 2 {
+            return Next::One(0);
         }
-        index
+        let index = chooser.choose(due.len() + 1);
+        let words = |item: &DueItem| format!("{} of `{}`", item.what, item.workflow_id);
+        if index == due.len() {
+            let all: Vec<String> = due.iter().map(words).collect();
+            self.order
+                .push(format!("with one workflow task: {}", all.join(", ")));
+            return Next::Together;
+        }
+        if index > 0 {
+            self.order
+                .push(format!("{} before {}", words(&due[index]), due[0].what));
+        }
+        Next::One(index)
     }
 
     fn crash(&mut self) {

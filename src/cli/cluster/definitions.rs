@@ -14,6 +14,7 @@ use crate::catalog::{
 use crate::cli::output::{CliError, End, Output, Tone, styled};
 use crate::client::{Client, unique_id};
 use crate::engine::VERSION_ATTRIBUTE;
+use crate::registry::Store;
 use crate::registry::deploy::{Definitions, DeployError, change};
 use crate::registry::schedules::Step;
 
@@ -233,7 +234,10 @@ async fn delete(args: DeleteArgs, output: Output) -> Result<End, CliError> {
             })
         }
     };
-    args.common.carry_out(&workflow, make, output).await
+    let common = &args.common;
+    common
+        .change(&*store, Some(client), &workflow, make, output)
+        .await
 }
 
 async fn refuse_runs(client: &Client, query: &str, what: &str) -> Result<(), CliError> {
@@ -262,16 +266,31 @@ impl Common {
         output: Output,
     ) -> Result<End, CliError> {
         let store = self.registry.store(&self.connection).await?;
+        self.change(&*store, None, workflow, make, output).await
+    }
+
+    /// The same, where the registry and perhaps the cluster are open.
+    async fn change(
+        &self,
+        store: &dyn Store,
+        client: Option<Client>,
+        workflow: &str,
+        make: impl Fn(&Catalog) -> Result<Change, DeployError>,
+        output: Output,
+    ) -> Result<End, CliError> {
         let origin: Origin = self.origin.origin(None);
         let catalog = store.read().await?;
-        let versions = catalog.definition(workflow).map(|d| &d.versions);
+        let definition = catalog.definition(workflow);
         // One without schedules needs no cluster.
-        if versions.is_none_or(|v| v.iter().all(|v| v.schedules.is_empty())) {
-            let revision = change(&*store, origin, unique_id, make).await?;
+        if !definition.is_some_and(Definition::has_schedules) {
+            let revision = change(store, origin, unique_id, make).await?;
             return said(revision, &[], output);
         }
-        let client = self.connection.connect().await?;
-        let schedules = self.registry.schedules(&client, &*store);
+        let client = match client {
+            Some(client) => client,
+            None => self.connection.connect().await?,
+        };
+        let schedules = self.registry.schedules(&client, store);
         let types = [workflow.to_owned()].into();
         let due = schedules.due(&catalog, &types).await?;
         let make = |catalog: &Catalog| {
@@ -280,7 +299,7 @@ impl Common {
                 ..make(catalog)?
             })
         };
-        let revision = change(&*store, origin, unique_id, make).await?;
+        let revision = change(store, origin, unique_id, make).await?;
         let done = schedules
             .make(&Definitions::new(), &types, revision)
             .await

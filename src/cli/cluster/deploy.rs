@@ -16,8 +16,8 @@ use crate::cli::output::{CliError, End, Output, Tone, styled};
 use crate::client::{Client, unique_id};
 use crate::difference::Differences;
 use crate::registry::check::Effects;
-use crate::registry::deploy::{Action, Definitions, DeployError, Plan, change};
-use crate::registry::schedules::{ScheduleDeployError, Schedules, Step as ScheduleStep};
+use crate::registry::deploy::{Action, Definitions, Plan, change};
+use crate::registry::schedules::{Schedules, Step as ScheduleStep};
 use crate::registry::{Found, Store, bundles, differences, read_folder};
 use crate::report::{Format, Report};
 use clap::Args;
@@ -65,6 +65,11 @@ struct Proposal {
     compared: Compared,
     schedules: Vec<ScheduleStep>,
     checked: Option<check::Checked>,
+    before: Catalog,
+    after: Catalog,
+    /// All that the project has, and had.
+    types: BTreeSet<String>,
+    due: Option<DueSchedules>,
 }
 
 pub async fn run(args: DeployArgs, output: Output) -> Result<End, CliError> {
@@ -77,10 +82,13 @@ pub async fn run(args: DeployArgs, output: Output) -> Result<End, CliError> {
     let plan = Plan::new(&catalog, &found, &args.project)?;
     let after = plan.after(&catalog, &found)?;
     let types = types(&after, &args.project);
-    let due = schedules.due(&after, &types).await?;
     let mut proposal = Proposal {
         schedules: schedules.plan(&after, &found, &types).await?,
         compared: compare(&*store, &catalog, &plan, &found).await?,
+        due: schedules.due(&after, &types).await?,
+        before: catalog,
+        after,
+        types,
         plan,
         found,
         checked: None,
@@ -98,22 +106,9 @@ pub async fn run(args: DeployArgs, output: Output) -> Result<End, CliError> {
     let mut revision = proposal.plan.base;
     if is_done {
         if !proposal.plan.steps.is_empty() {
-            let due = due.clone();
-            revision = args.put_in_force(&*store, &proposal, due, output).await?;
+            revision = args.put_in_force(&*store, &proposal, output).await?;
         }
-        if let Err(error) = schedules.make(&proposal.found, &types, revision).await {
-            if !error.is_final() || revision == catalog.revision() {
-                return Err(schedules_missed(error.into(), revision));
-            }
-            let plan = &proposal.plan;
-            let make = |now: &Catalog| {
-                Ok(Change {
-                    due_schedules: due.clone(),
-                    ..plan.taken_back(&catalog, &after, now)
-                })
-            };
-            return Err(args.take_back(&schedules, &types, make, error).await);
-        }
+        args.make_schedules(&schedules, &proposal, revision).await?;
     }
     match output.is_json() {
         true => output.json(&proposal.json(revision, is_done))?,
@@ -167,11 +162,11 @@ impl DeployArgs {
         &self,
         store: &dyn Store,
         proposal: &Proposal,
-        due: Option<DueSchedules>,
         output: Output,
     ) -> Result<u64, CliError> {
         let Proposal { plan, found, .. } = proposal;
         let origin = self.origin.origin(commit(&self.folder));
+        let due = proposal.due.clone();
         let revision = plan
             .carry_out(store, found, origin, unique_id(), due)
             .await?;
@@ -182,26 +177,50 @@ impl DeployArgs {
         Ok(revision)
     }
 
-    /// The server has refused a schedule: what was in force before is in force again, with its schedules. What is said of it.
+    /// Where the server refuses one, what was in force before is in force again.
+    async fn make_schedules(
+        &self,
+        schedules: &Schedules<'_>,
+        proposal: &Proposal,
+        revision: u64,
+    ) -> Result<(), CliError> {
+        let made = schedules.make(&proposal.found, &proposal.types, revision);
+        let Err(error) = made.await else {
+            return Ok(());
+        };
+        let has_changed = revision != proposal.before.revision();
+        Err(match error.is_final() && has_changed {
+            true => self.take_back(schedules, proposal, error.into()).await,
+            false => schedules_missed(error.into(), revision),
+        })
+    }
+
+    /// What is said of it.
     async fn take_back(
         &self,
         schedules: &Schedules<'_>,
-        types: &BTreeSet<String>,
-        make: impl Fn(&Catalog) -> Result<Change, DeployError>,
-        why: ScheduleDeployError,
+        proposal: &Proposal,
+        why: CliError,
     ) -> CliError {
         let origin = Origin {
             message: "the server refused a schedule: as it was before".to_owned(),
             ..self.origin.origin(None)
         };
-        let why = CliError::from(why);
+        let make = |now: &Catalog| {
+            let Proposal { plan, due, .. } = proposal;
+            Ok(Change {
+                due_schedules: due.clone(),
+                ..plan.taken_back(&proposal.before, &proposal.after, now)
+            })
+        };
         let revision = match change(schedules.store, origin, unique_id, make).await {
             Ok(revision) => revision,
             Err(error) => {
                 return why.help(format!("nor can the deployment be taken back: {error}"));
             }
         };
-        match schedules.make(&Definitions::new(), types, revision).await {
+        let none = Definitions::new();
+        match schedules.make(&none, &proposal.types, revision).await {
             Ok(_) => why.help(format!(
                 "nothing is deployed: what was in force before is in force again, as revision {revision}"
             )),

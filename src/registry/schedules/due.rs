@@ -2,12 +2,13 @@
 //! killed in between has left, the workers that follow the registry finish.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::{ScheduleDeployError, Schedules, Step};
-use crate::catalog::{Catalog, Change, DueSchedules, Origin};
+use crate::catalog::{Catalog, Change, Definition, DueSchedules, Origin};
 use crate::client::{Client, ClientError, unique_id};
 use crate::registry::Store;
 use crate::registry::deploy::{Definitions, change};
@@ -28,7 +29,7 @@ impl Schedules<'_> {
     ) -> Result<Option<DueSchedules>, ClientError> {
         let has_schedules = |name: &&String| {
             let definition = after.definition(name);
-            definition.is_some_and(|d| d.versions.iter().any(|v| !v.schedules.is_empty()))
+            definition.is_some_and(Definition::has_schedules)
         };
         let workflows: Vec<String> = types.iter().filter(has_schedules).cloned().collect();
         if workflows.is_empty() {
@@ -96,7 +97,7 @@ async fn namespace_id(client: &Client) -> Result<String, ClientError> {
 /// Of a worker that follows a registry.
 pub struct Following {
     pub client: Client,
-    pub store: std::sync::Arc<dyn Store>,
+    pub store: Arc<dyn Store>,
     pub registry: String,
     pub task_queue_default: &'static str,
 }
