@@ -15,7 +15,7 @@ pub use cron::{
 };
 pub use schedule::{
     Calendar, FIELDS as CALENDAR_FIELDS, Interval, OverlapPolicy, Range, ScheduleError,
-    ScheduleSpec, check_order,
+    ScheduleSpec, Times as ScheduleTimes, check_order,
 };
 
 /// Temporal's levels of priority: 1 is the most urgent.

@@ -98,6 +98,10 @@ pub const DEFINITIONS_SUPERSEDED_MAX: usize = 1_000;
 pub const SCHEDULE_INTERVAL_SECONDS_MIN: i64 = 1;
 /// The shortest time after which a schedule gives up a start that it missed.
 pub const SCHEDULE_CATCHUP_WINDOW_SECONDS_MIN: i64 = 10;
+/// Times in a row that a schedule skips, after which a simulation takes it for one that starts nothing any more.
+pub const SCHEDULE_SKIPPED_TIMES_MAX: usize = 100_000;
+/// Starts that wait for the end of a schedule's last run: the server drops further ones.
+pub const SCHEDULE_BUFFER_MAX: usize = 1_000;
 /// What finding out which steps of two definitions are the same may cost in comparisons; beyond it only equal ones are found.
 pub const DIFFERENCE_COMPARISONS_MAX: usize = 2_000_000;
 /// Parts of a step by which it is compared with others.

@@ -16,6 +16,7 @@ mod nexus;
 mod outside;
 mod replay;
 mod retry;
+mod schedules;
 mod tasks;
 mod updates;
 
@@ -27,13 +28,15 @@ use temporalio_protos::temporal::api::history::v1::{
     HistoryEvent, WorkflowExecutionStartedEventAttributes,
 };
 
-use agenda::{Agenda, Due};
+use agenda::{Agenda, Due, Subject};
 use execution::Execution;
 pub use execution::{Outcome, Status};
 pub use outside::{
     ActivityTask, Attempt, AttemptKey, ChildTask, End, NexusTask, OnCancel, Outside,
 };
 pub use replay::Divergence;
+pub use schedules::ScheduleNumber;
+use schedules::{LastRun, Schedule};
 
 use crate::engine::command::{LogLevel, RetryPolicy, WorkflowIdReusePolicy};
 use crate::engine::failure::Failure;
@@ -108,7 +111,8 @@ pub enum UpdateStage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueItem {
     pub at: Timestamp,
-    pub workflow_id: String,
+    /// The workflow's id, or the schedule's.
+    pub subject_id: String,
     pub what: String,
 }
 
@@ -129,6 +133,9 @@ pub struct Simulator {
     agenda: Agenda,
     /// Runs whose workflow tasks are due.
     ready: VecDeque<usize>,
+    /// They wait until somebody asks for one.
+    holds_tasks: bool,
+    schedules: Vec<Schedule>,
     updates: Vec<UpdateStage>,
     update_ids: BTreeMap<(usize, String), UpdateNumber>,
     logs: Vec<(RunNumber, LogLevel, String)>,
@@ -153,6 +160,8 @@ impl Simulator {
             current: BTreeMap::new(),
             agenda: Agenda::default(),
             ready: VecDeque::new(),
+            holds_tasks: false,
+            schedules: Vec::new(),
             updates: Vec::new(),
             update_ids: BTreeMap::new(),
             logs: Vec::new(),
@@ -185,6 +194,12 @@ impl Simulator {
             self.settle();
             return Ok(RunNumber(current));
         }
+        let run = self.start_first(start, LastRun::default())?;
+        self.settle();
+        Ok(RunNumber(run))
+    }
+
+    fn start_first(&mut self, start: Start, last: LastRun) -> Result<usize, Refused> {
         let policy = id_reuse_policy_to_proto(start.id_reuse_policy);
         if !self.frees_id(&start.workflow_id, policy) {
             return Err(Refused::AlreadyStarted(start.workflow_id));
@@ -215,11 +230,11 @@ impl Simulator {
             search_attributes: (!start.search_attributes.is_empty())
                 .then(|| attributes(start.search_attributes)),
             workflow_id: start.workflow_id,
+            last_completion_result: last.result,
+            continued_failure: last.failure,
             ..Default::default()
         };
-        let run = self.begin_first(started, None, None, start.signal);
-        self.settle();
-        Ok(RunNumber(run))
+        Ok(self.begin_first(started, None, None, start.signal))
     }
 
     /// When the next thing is due; `None`: nothing ever is.
@@ -230,10 +245,14 @@ impl Simulator {
     /// All that is due at that time, in the order in which it would be done.
     pub fn due(&self) -> Vec<DueItem> {
         let described = |(key, due): (&agenda::Key, &Due)| {
-            let (run, what) = due.described();
+            let (subject, what) = due.described();
+            let subject_id = match subject {
+                Subject::Run(run) => self.executions[run].workflow_id.clone(),
+                Subject::Schedule(schedule) => self.schedules[schedule].id.clone(),
+            };
             DueItem {
                 at: key.0,
-                workflow_id: self.executions[run].workflow_id.clone(),
+                subject_id,
                 what,
             }
         };
@@ -300,6 +319,8 @@ impl Simulator {
             Due::RunTimeout { run } => self.run_timed_out(run),
             Due::ChildClosed { run } => self.child_closed(run),
             Due::ParentClosed { child } => self.parent_closed(child),
+            Due::Schedule { schedule, at } => self.schedule_is_due(schedule, at),
+            Due::ScheduledRunClosed { schedule, run } => self.scheduled_run_closed(schedule, run),
         }
     }
 

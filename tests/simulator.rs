@@ -1,5 +1,5 @@
 //! The simulator against the real server: every case of the step tests has the same events in the same order in both,
-//! but for those that are listed with their reasons.
+//! but for those that are listed with their reasons; random programs and schedules too.
 
 #![cfg(feature = "cluster")]
 
@@ -15,6 +15,10 @@ mod compare;
 mod generate;
 #[path = "simulator/random_programs.rs"]
 mod random_programs;
+#[path = "simulator/schedules.rs"]
+mod schedules;
+#[path = "simulator/server.rs"]
+mod server;
 mod support;
 #[path = "steps/text.rs"]
 mod text;
@@ -87,6 +91,20 @@ fn random_programs_agree_with_the_server() {
     let count = number("SEGNO_RANDOM_PROGRAMS", 24);
     let wrong = random_programs::compare(first, count as usize);
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn times_of_schedules_agree_with_the_server() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let wrong = runtime.block_on(schedules::times());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn runs_of_schedules_that_overlap_agree_with_the_server() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let wrong = runtime.block_on(schedules::overlapping());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Temporal's own core library takes every simulated history for a real one.

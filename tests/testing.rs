@@ -82,7 +82,7 @@ fn lint_tells_the_mistakes_of_tests_too() {
         let text = text.trim_end();
         text.rsplit_once('\n').map(|(text, _)| text.to_owned())
     };
-    for folder in ["mistakes", "names"] {
+    for folder in ["mistakes", "names", "schedule-mistakes"] {
         let folder = root().join("tests/testing").join(folder);
         let tested = test(&folder, &[]);
         for path in [".", "definition.test.yaml"] {

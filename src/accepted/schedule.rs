@@ -1,10 +1,12 @@
 //! When a schedule starts something, and under which conditions: plain data, held to what the server takes.
 
 mod calendar;
+mod next;
 mod normal;
 
 use calendar::Cron;
 pub use calendar::{Calendar, FIELDS, Range};
+pub use next::Times;
 
 use crate::limits::{SCHEDULE_CATCHUP_WINDOW_SECONDS_MIN, SCHEDULE_INTERVAL_SECONDS_MIN};
 use crate::value::{Duration, Timestamp};

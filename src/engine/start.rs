@@ -9,8 +9,8 @@ use super::job::Initialize;
 use super::machine::Machine;
 use super::state::{Clock, Routine, RoutineKind, Run};
 use crate::definition::WorkflowIdConflictPolicy;
-use crate::program::Program;
-use crate::value::{Duration, Payload, Timestamp, Value};
+use crate::program::{Program, Schedule};
+use crate::value::{Duration, JsonError, Map, Payload, Timestamp, Value};
 
 /// The options under `start`, evaluated over the input; what a definition leaves out is the server's to choose.
 #[derive(Debug, Default)]
@@ -52,6 +52,35 @@ impl StartDefaults {
         let mut commands = Vec::new();
         Machine::new(&mut run, program, &[], &clock, &mut commands).start_defaults()
     }
+
+    /// With the schedule's own memo and search attributes. They are computed once for all starts, so they may not change from
+    /// one to the next.
+    pub fn of_schedule(program: &Program, schedule: &Schedule) -> Result<StartDefaults, String> {
+        let computed = |seconds: i64| {
+            let now = Timestamp { seconds, nanos: 0 };
+            let arguments = schedule.input.iter().cloned().collect();
+            let defaults = StartDefaults::of(program, arguments, now, seconds as u64);
+            defaults.map_err(|failure| failure.message)
+        };
+        let (mut once, again) = (computed(0)?, computed(1_000_000)?);
+        if (&once.memo, &once.search_attributes) != (&again.memo, &again.search_attributes) {
+            let why = "the `memo` or the `search_attributes` of its `start` change from one start to the next, and a schedule's do not";
+            return Err(why.to_owned());
+        }
+        once.memo.extend(payloads(&schedule.memo)?);
+        once.search_attributes
+            .extend(payloads(&schedule.search_attributes)?);
+        Ok(once)
+    }
+}
+
+fn payloads(map: &Map) -> Result<BTreeMap<String, Payload>, String> {
+    let fields = map.iter();
+    let fields = fields.filter_map(|(key, value)| Some((key.as_str()?.to_owned(), value)));
+    let payloads = fields.map(|(key, value)| Ok((key, Payload::from_value(value)?)));
+    payloads
+        .collect::<Result<_, JsonError>>()
+        .map_err(|error| error.0)
 }
 
 /// How the arguments of a start break the schema of its workflow.

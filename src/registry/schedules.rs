@@ -23,7 +23,7 @@ use crate::catalog::{Catalog, Definition, Version};
 use crate::client::{Client, ClientError, Schedule, ScheduleDescription, StartOptions};
 use crate::engine::start::StartDefaults;
 use crate::program::{self, Program, schedule_id};
-use crate::value::{Map, Payload, Timestamp, Value};
+use crate::value::{Payload, Value};
 
 /// Of the memo of a schedule: the registry that it is of.
 const REGISTRY_MEMO: &str = "segno-registry";
@@ -205,8 +205,6 @@ impl Schedules<'_> {
             workflow_id: Some(workflow_id.to_owned()),
             task_queue,
             input: input.collect::<Result<_, _>>()?,
-            memo: payloads(&schedule.memo)?,
-            search_attributes: payloads(&schedule.search_attributes)?,
             ..StartOptions::default()
         };
         let spec = schedule.spec.normal().map_err(|e| e.to_string())?;
@@ -216,7 +214,7 @@ impl Schedules<'_> {
                 notes: schedule.spec.notes.clone(),
                 ..spec
             },
-            action: action.with_defaults(defaults(program, schedule)?),
+            action: action.with_defaults(StartDefaults::of_schedule(program, schedule)?),
             memo: vec![(REGISTRY_MEMO.to_owned(), payload(&self.registry.into())?)],
             search_attributes: Vec::new(),
         })
@@ -298,29 +296,6 @@ fn facts_of(wanted: &Schedule) -> Result<Facts, ScheduleDeployError> {
     facts.map_err(|error| ClientError::from(error).into())
 }
 
-/// What `start` says for this input. It is computed once for all starts, so it may not change from one to the next.
-fn defaults(program: &Program, schedule: &program::Schedule) -> Result<StartDefaults, String> {
-    let computed = |seconds: i64| {
-        let now = Timestamp { seconds, nanos: 0 };
-        let arguments = schedule.input.iter().cloned().collect();
-        let defaults = StartDefaults::of(program, arguments, now, seconds as u64);
-        defaults.map_err(|failure| failure.message)
-    };
-    let (once, again) = (computed(0)?, computed(1_000_000)?);
-    if (&once.memo, &once.search_attributes) != (&again.memo, &again.search_attributes) {
-        let why = "the `memo` or the `search_attributes` of its `start` change from one start to the next, and a schedule's do not";
-        return Err(why.to_owned());
-    }
-    Ok(once)
-}
-
 fn payload(value: &Value) -> Result<Payload, String> {
     Payload::from_value(value).map_err(|e| e.0)
-}
-
-fn payloads(map: &Map) -> Result<Vec<(String, Payload)>, String> {
-    let fields = map.iter();
-    let fields = fields.filter_map(|(key, value)| Some((key.as_str()?.to_owned(), value)));
-    let fields = fields.map(|(key, value)| Ok((key, payload(value)?)));
-    fields.collect()
 }

@@ -62,6 +62,23 @@ pub(super) enum Due {
     ParentClosed {
         child: usize,
     },
+    /// A time of a schedule has come.
+    Schedule {
+        schedule: usize,
+        at: Timestamp,
+    },
+    /// A schedule hears of the end of what it started.
+    ScheduledRunClosed {
+        schedule: usize,
+        run: usize,
+    },
+}
+
+/// What something that is due is about, by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    Run(usize),
+    Schedule(usize),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,8 +167,8 @@ pub(super) fn after(at: Timestamp, length: Duration) -> Timestamp {
 }
 
 impl Due {
-    /// The run that it is about, and what will happen.
-    pub fn described(&self) -> (usize, String) {
+    /// What it is about, and what will happen.
+    pub fn described(&self) -> (Subject, String) {
         let (run, what) = match self {
             Due::FirstTask { run } => (run, "the first workflow task".to_owned()),
             Due::Timer { run, event_id } => (run, format!("the timer of event {event_id}")),
@@ -187,7 +204,13 @@ impl Due {
             Due::RunTimeout { run } => (run, "the workflow's timeout".to_owned()),
             Due::ChildClosed { run } => (run, "the word of its end to its parent".to_owned()),
             Due::ParentClosed { child } => (child, "the word of its parent's end".to_owned()),
+            Due::ScheduledRunClosed { run, .. } => {
+                (run, "the word of its end to its schedule".to_owned())
+            }
+            Due::Schedule { schedule, at } => {
+                return (Subject::Schedule(*schedule), format!("the time {at}"));
+            }
         };
-        (*run, what)
+        (Subject::Run(*run), what)
     }
 }

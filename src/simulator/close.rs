@@ -443,10 +443,12 @@ impl Simulator {
         }
         match next {
             Some(next) => self.make_first_task_due(next),
-            None if has_parent => {
-                self.agenda.put(self.now, Due::ChildClosed { run });
+            None => {
+                if has_parent {
+                    self.agenda.put(self.now, Due::ChildClosed { run });
+                }
+                self.tell_schedule(run);
             }
-            None => {}
         }
     }
 }

@@ -94,13 +94,30 @@ impl Simulator {
     /// Runs all workflow tasks that are due now.
     pub(super) fn settle(&mut self) {
         for _ in 0..TASKS_AT_ONCE_MAX {
-            let Some(run) = self.ready.pop_front() else {
+            if self.holds_tasks || !self.take_task() {
                 return;
-            };
-            if let Task::Scheduled { is_speculative } = self.executions[run].task {
-                self.begin_task(run, is_speculative);
             }
         }
+    }
+
+    /// From now on workflow tasks wait for [`Simulator::take_task`], and something may come between two of them.
+    pub fn hold_tasks(&mut self) {
+        self.holds_tasks = true;
+    }
+
+    pub fn has_task(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Runs the workflow task that was due first.
+    pub fn take_task(&mut self) -> bool {
+        let Some(run) = self.ready.pop_front() else {
+            return false;
+        };
+        if let Task::Scheduled { is_speculative } = self.executions[run].task {
+            self.begin_task(run, is_speculative);
+        }
+        true
     }
 
     fn begin_task(&mut self, run: usize, is_speculative: bool) {

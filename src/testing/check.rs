@@ -137,6 +137,7 @@ impl Checker<'_> {
         for action in &case.actions {
             self.action(action, &mut latest);
         }
+        self.schedule(case);
         self.calls(case);
         self.ends(case);
         self.history(case);
@@ -213,6 +214,39 @@ impl Checker<'_> {
         let error = unknown("unknown-step", step, message, ids.into_iter())
             .help("name a step's id, or its place as FILE:LINE");
         self.found.push(error);
+    }
+
+    fn schedule(&mut self, case: &Case) {
+        let Some(name) = &case.schedule else {
+            if let Some((range, _)) = &case.expect.starts {
+                let message = "`starts` is of a schedule, and the case has none";
+                let error = Diagnostic::error("missing-key", *range, message);
+                let help = "name a schedule of the definition as `schedule`, in place of `input`";
+                self.found.push(error.help(help));
+            }
+            return;
+        };
+        let known: BTreeSet<String> = self
+            .program
+            .schedules
+            .iter()
+            .map(|schedule| schedule.name.to_string())
+            .collect();
+        if !known.contains(&*name.value) {
+            let message = format!(
+                "the workflow `{}` has no schedule `{}`",
+                self.program.workflow, name.value
+            );
+            let texts = known.iter().map(String::as_str);
+            let error = unknown("unknown-name", name, message, texts).help(has(&known));
+            self.found.push(error);
+        }
+        if case.until.is_none() {
+            let message = "a schedule goes on for ever: the case does not say until when";
+            let error = Diagnostic::error("missing-key", name.range, message);
+            self.found
+                .push(error.help("`until: 7d` looks at its runs after that time"));
+        }
     }
 
     fn calls(&mut self, case: &Case) {

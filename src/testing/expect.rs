@@ -8,7 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::engine::failure::{Failure, FailureInfo};
 use crate::simulator::{Outcome, Status};
 use crate::source::Range;
-use crate::value::{Map, Payload, Value, to_json_string};
+use crate::value::{Map, Payload, Timestamp, Value, to_json_string};
 
 /// The code of what no order of delivery may bring about, whatever a test expects.
 pub const BROKEN: &str = "run-broken";
@@ -27,6 +27,7 @@ pub fn check(case: &Case, ran: &mut Ran) -> Vec<Diagnostic> {
     if !found.is_empty() && is_lacking {
         return found;
     }
+    found.extend(starts(case, ran));
     let Some(run) = ran.run() else {
         return found;
     };
@@ -77,6 +78,42 @@ pub fn check(case: &Case, ran: &mut Ran) -> Vec<Diagnostic> {
     }
     conditions(case, ran, outcome.as_ref(), state, &mut found);
     found
+}
+
+/// Of a schedule.
+fn starts(case: &Case, ran: &Ran) -> Option<Diagnostic> {
+    let schedule = ran.schedule?;
+    let times = ran.simulator.scheduled(schedule).iter();
+    let came: Vec<_> = times.map(|(at, _)| *at).collect();
+    match (&case.expect.starts, &case.schedule) {
+        (Some((_, wanted)), _) if *wanted == came => None,
+        (Some((range, wanted)), _) => {
+            let texts = |times: &[Timestamp]| match times {
+                [] => "none".to_owned(),
+                times => times
+                    .iter()
+                    .map(Timestamp::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            };
+            let message = "the schedule has not started runs for the expected times";
+            Some(
+                failed(*range, message)
+                    .help(format!("expected {}", texts(wanted)))
+                    .help(format!("came     {}", texts(&came))),
+            )
+        }
+        (None, Some(name)) if came.is_empty() => {
+            let until = case.until.unwrap_or_default().words();
+            let message = format!("the schedule `{}` starts nothing for {until}", name.value);
+            let next = ran.simulator.next_time(schedule, ran.started);
+            Some(failed(name.range, message).help(match next {
+                Some(next) => format!("its first time after {} is {next}", ran.started),
+                None => format!("it has no time after {}", ran.started),
+            }))
+        }
+        _ => None,
+    }
 }
 
 /// The status that is expected, said or not.
@@ -284,10 +321,7 @@ fn conditions(
         (calls, Value::map(attempts))
     };
     let elapsed = Value::Duration(ran.ended.since(ran.started).unwrap_or_default());
-    let of_workflow =
-        |run: &crate::simulator::RunNumber| ran.simulator.workflow_id(*run) == ran.workflow_id;
-    let runs = ran.simulator.runs().filter(of_workflow).count();
-    let runs = Value::from(runs as i64);
+    let runs = Value::from(ran.runs() as i64);
     let variables = [
         result,
         state,

@@ -1,14 +1,14 @@
 //! A test file as it is read: every mistake is reported with its place, and every expression is compiled.
 
+mod expectation;
+
 use std::sync::Arc;
 
 use super::real;
 use crate::definition::parse::Parser;
 use crate::definition::parse::fields::Fields;
 use crate::definition::table::Field;
-use crate::definition::tables::{
-    EXPECTATION, EXPECTED_FAILURE, HEARTBEAT, MOCKED_FAILURE, OUTCOME, TEST, TEST_ACTION, TEST_CASE,
-};
+use crate::definition::tables::{HEARTBEAT, MOCKED_FAILURE, OUTCOME, TEST, TEST_ACTION, TEST_CASE};
 use crate::definition::{DurationValue, Name};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{
@@ -129,6 +129,8 @@ pub struct Expectation {
     pub called: Vec<(Name, u64)>,
     pub that: Vec<Computed>,
     pub elapsed: Option<Spanned<Duration>>,
+    /// Times of the schedule for which it has started something.
+    pub starts: Option<(Range, Vec<Timestamp>)>,
     pub history: Vec<Name>,
     pub snapshot: bool,
 }
@@ -138,6 +140,8 @@ pub struct Case {
     pub name: Arc<str>,
     pub range: Range,
     pub input: Option<Computed>,
+    /// The definition's schedule that starts the runs.
+    pub schedule: Option<Name>,
     pub start_time: Timestamp,
     pub activities: Mocks,
     pub children: Mocks,
@@ -191,6 +195,7 @@ impl Reader {
             name: workflow.value.clone(),
             range: workflow.range,
             input: None,
+            schedule: None,
             start_time: Timestamp::parse(START_TIME).unwrap_or_default(),
             activities: Vec::new(),
             children: Vec::new(),
@@ -240,19 +245,18 @@ impl Reader {
 
     /// What the fields say, on top of what is said for all cases.
     fn case(&mut self, fields: &Fields<'_>, mut case: Case) -> Case {
+        self.parser.exclusive(fields, ["input", "schedule"]);
         if let Some(input) = self.computed(fields, "input", &Environment::new()) {
             case.input = Some(input);
+            case.schedule = None;
         }
-        if let Some(text) = self.parser.text(fields, "start_time") {
-            match Timestamp::parse(&text.value) {
-                Some(time) => case.start_time = time,
-                None => {
-                    let message = format!("`{}` is no time", text.value);
-                    let error = Diagnostic::error("bad-time", text.range, message)
-                        .help("write it like 2026-01-31T09:30:00Z");
-                    self.parser.report(error);
-                }
-            }
+        if let Some(schedule) = self.parser.text(fields, "schedule") {
+            case.schedule = Some(schedule);
+            case.input = None;
+        }
+        let start_time = self.parser.text(fields, "start_time");
+        if let Some(time) = start_time.and_then(|text| self.time(text)) {
+            case.start_time = time;
         }
         self.mocks(fields, "activities", &mut case.activities);
         self.mocks(fields, "children", &mut case.children);
@@ -413,98 +417,15 @@ impl Reader {
         })
     }
 
-    fn expected_failure(&mut self, fields: &Fields<'_>, name: &str) -> Option<ExpectedFailure> {
-        let (field, node) = fields.get(name)?;
-        if node.mapping().is_none() {
-            let error = self.parser.text_of(field, node)?;
-            return Some(ExpectedFailure {
-                range: error.range,
-                error: Some(error),
-                message: None,
-                details: None,
-            });
+    fn time(&mut self, text: Name) -> Option<Timestamp> {
+        let time = Timestamp::parse(&text.value);
+        if time.is_none() {
+            let message = format!("`{}` is no time", text.value);
+            let error = Diagnostic::error("bad-time", text.range, message)
+                .help("write it like 2026-01-31T09:30:00Z");
+            self.parser.report(error);
         }
-        let fields = self.parser.fields(node, &EXPECTED_FAILURE)?;
-        let details = fields.get("details").is_some();
-        Some(ExpectedFailure {
-            range: fields.start(),
-            error: self.parser.text(&fields, "error"),
-            message: self.parser.text(&fields, "message"),
-            details: details.then(|| self.list(&fields, "details", &Environment::new())),
-        })
-    }
-
-    fn expectation(&mut self, node: &Node, expect: &mut Expectation) {
-        let Some(fields) = self.parser.fields(node, &EXPECTATION) else {
-            return;
-        };
-        self.parser.exclusive(&fields, ["result", "failure"]);
-        let none = Environment::new();
-        if let Some(result) = self.computed(&fields, "result", &none) {
-            expect.result = Some(result);
-            expect.failure = None;
-        }
-        if let Some(failure) = self.expected_failure(&fields, "failure") {
-            expect.failure = Some(failure);
-            expect.result = None;
-        }
-        if let Some(status) = self.parser.choice(&fields, "status") {
-            expect.status = Some(status);
-        }
-        for (key, values) in [
-            ("state", &mut expect.state),
-            ("queries", &mut expect.queries),
-        ] {
-            for (name, node) in self.parser.named(&fields, key) {
-                let computed = self.computed_of(node, &none);
-                values.retain(|(other, _)| other.value != name.value);
-                values.push((name, computed));
-            }
-        }
-        if let Some((field, node)) = fields.get("calls") {
-            let mut calls = Vec::new();
-            for item in self.items(field, node) {
-                for (name, node) in self.parser.named_of(field, item) {
-                    calls.push((name, self.computed_of(node, &none)));
-                }
-            }
-            expect.calls = Some((node.range, calls));
-        }
-        for (name, node) in self.parser.named(&fields, "called") {
-            let number = node.scalar().map(|scalar| scalar.value.clone());
-            match number {
-                Some(Value::Int(number)) if number >= 0 => {
-                    expect.called.retain(|(other, _)| other.value != name.value);
-                    expect.called.push((name, number as u64));
-                }
-                _ => {
-                    let message = format!(
-                        "`{}` is counted by a number, this is {}",
-                        name.value,
-                        node.kind()
-                    );
-                    let error = Diagnostic::error("wrong-type", node.range, message);
-                    self.parser.report(error);
-                }
-            }
-        }
-        if let Some((field, node)) = fields.get("that") {
-            let environment = self.end.clone();
-            for node in self.items(field, node) {
-                let condition = self.parser.condition_of(field, node);
-                expect.that.push(self.checked(&condition, &environment));
-            }
-        }
-        if let Some(elapsed) = self.length(&fields, "elapsed") {
-            expect.elapsed = Some(elapsed);
-        }
-        if let Some((field, node)) = fields.get("history") {
-            let items = self.items(field, node).iter();
-            expect.history = items
-                .filter_map(|node| self.parser.text_of(field, node))
-                .collect();
-        }
-        expect.snapshot |= self.flag(&fields, "snapshot");
+        time
     }
 
     fn flag(&mut self, fields: &Fields<'_>, name: &str) -> bool {

@@ -1,5 +1,6 @@
 //! One case, run: the workflow is started in a simulation, the actions are done, and what came of it is told.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::expect::BROKEN;
@@ -8,11 +9,14 @@ use super::mocks::{Mocked, Shared, failure};
 use super::order::{Choice, Chooser};
 use super::watch::Watchers;
 use super::{Crash, Subject};
+use crate::definition::Name;
 use crate::diagnostic::Diagnostic;
 use crate::engine::start::{StartDefaults, refused};
+use crate::program::schedule_id;
 use crate::simulator::{
-    DueItem, RunNumber, Setup, Simulator, Start, Status, UpdateNumber, UpdateStage,
+    DueItem, RunNumber, ScheduleNumber, Setup, Simulator, Start, Status, UpdateNumber, UpdateStage,
 };
+use crate::source::Range;
 use crate::timeline::Timeline;
 use crate::value::{Payload, Timestamp, Value};
 
@@ -25,6 +29,8 @@ const NAMESPACE: &str = "test";
 pub struct Ran {
     pub simulator: Simulator,
     pub workflow_id: String,
+    /// That starts what is tested.
+    pub schedule: Option<ScheduleNumber>,
     pub asked: Shared,
     pub timeline: Arc<Timeline>,
     pub started: Timestamp,
@@ -42,6 +48,21 @@ impl Ran {
     /// The last run of the workflow.
     pub fn run(&self) -> Option<RunNumber> {
         self.simulator.current(&self.workflow_id)
+    }
+
+    /// How many runs there were of the workflow, or of all that the schedule started.
+    pub fn runs(&self) -> usize {
+        let started = match self.schedule {
+            Some(schedule) => self.simulator.scheduled(schedule),
+            None => &[],
+        };
+        let ids = started
+            .iter()
+            .map(|(_, run)| self.simulator.workflow_id(*run));
+        let ids: BTreeSet<&str> = ids.chain([self.workflow_id.as_str()]).collect();
+        let runs = self.simulator.runs();
+        runs.filter(|run| ids.contains(self.simulator.workflow_id(*run)))
+            .count()
     }
 }
 
@@ -68,6 +89,7 @@ pub fn run(file: &TestFile, case: &Case, subject: &Subject, crash: &Crash) -> Ra
     let mut driver = Driver {
         simulator,
         workflow_id: WORKFLOW_ID.to_owned(),
+        schedule: None,
         crash,
         case,
         timeline: timeline.clone(),
@@ -85,6 +107,7 @@ pub fn run(file: &TestFile, case: &Case, subject: &Subject, crash: &Crash) -> Ra
     Ran {
         simulator: driver.simulator,
         workflow_id: driver.workflow_id,
+        schedule: driver.schedule,
         asked,
         timeline,
         started: case.start_time,
@@ -96,6 +119,32 @@ pub fn run(file: &TestFile, case: &Case, subject: &Subject, crash: &Crash) -> Ra
     }
 }
 
+fn start(
+    workflow_type: &str,
+    workflow_id: &str,
+    input: Vec<Payload>,
+    defaults: StartDefaults,
+) -> Start {
+    Start {
+        workflow_type: workflow_type.to_owned(),
+        workflow_id: workflow_id.to_owned(),
+        input,
+        memo: defaults.memo,
+        search_attributes: defaults.search_attributes,
+        execution_timeout: defaults.execution_timeout,
+        run_timeout: defaults.run_timeout,
+        task_timeout: defaults.task_timeout,
+        retry_policy: defaults.retry_policy,
+        ..Start::default()
+    }
+}
+
+fn payloads(input: Option<&Value>, range: Range) -> Result<Vec<Payload>, Diagnostic> {
+    let payload = input.map(Payload::from_value).transpose();
+    let payload = payload.map_err(|error| Diagnostic::error("test-failed", range, error.0))?;
+    Ok(payload.into_iter().collect())
+}
+
 /// What is done next.
 enum Next {
     One(usize),
@@ -104,7 +153,9 @@ enum Next {
 
 struct Driver<'a> {
     simulator: Simulator,
+    /// Of the newest, where there is a schedule.
     workflow_id: String,
+    schedule: Option<ScheduleNumber>,
     crash: &'a Crash,
     case: &'a Case,
     timeline: Arc<Timeline>,
@@ -119,23 +170,17 @@ struct Driver<'a> {
 
 impl<'a> Driver<'a> {
     fn drive(&mut self, file: &TestFile, subject: &Subject) -> Value {
-        let input = self.case.input.as_ref().map(|input| input.value(&[]));
-        let input = match input.transpose() {
+        let begun = match &self.case.schedule {
+            Some(name) => self.make_schedule(file, subject, name),
+            None => self.start(file, subject),
+        };
+        let input = match begun {
             Ok(input) => input,
             Err(problem) => {
                 self.problems.push(problem);
                 return Value::Null;
             }
         };
-        let payload = input.as_ref().map(Payload::from_value).transpose();
-        let arguments: Vec<Payload> = payload.unwrap_or_default().into_iter().collect();
-        let Some(start) = self.start(file, subject, arguments) else {
-            return Value::Null;
-        };
-        self.workflow_id = start.workflow_id.clone();
-        if let Err(refused) = self.simulator.start(start) {
-            self.problem(self.case.range, refused.to_string());
-        }
         self.crash();
         for action in &self.case.actions {
             if !self.wait_for(action) {
@@ -153,7 +198,7 @@ impl<'a> Driver<'a> {
             }
         }
         self.check_updates();
-        input.unwrap_or(Value::Null)
+        input
     }
 
     /// To the end of what the test waits for.
@@ -184,39 +229,76 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// As `segno start` does it, with the defaults under the definition's `start`.
-    fn start(&mut self, file: &TestFile, subject: &Subject, input: Vec<Payload>) -> Option<Start> {
-        let workflow_type = file.workflow.value.to_string();
-        let arguments: Vec<Value> = input.iter().cloned().map(Value::from).collect();
-        let entry = subject.registry.for_new_run(&workflow_type, WORKFLOW_ID);
+    /// As `segno start` does it, with the defaults under the definition's `start`; the input.
+    fn start(&mut self, file: &TestFile, subject: &Subject) -> Result<Value, Diagnostic> {
+        let input = self.case.input.as_ref().map(|input| input.value(&[]));
+        let input = input.transpose()?;
+        let arguments = payloads(input.as_ref(), self.case.range)?;
+        let values: Vec<Value> = arguments.iter().cloned().map(Value::from).collect();
+        let workflow_type = &file.workflow.value;
+        let entry = subject.registry.for_new_run(workflow_type, WORKFLOW_ID);
         let program = entry.as_ref().map(|entry| &entry.loaded.program);
         let defaults = match program {
             // Other clients start it all the same: it fails by itself.
-            Some(program) if refused(program, arguments.clone()).is_none() => {
-                StartDefaults::of(program, arguments, self.case.start_time, 0)
+            Some(program) if refused(program, values.clone()).is_none() => {
+                StartDefaults::of(program, values, self.case.start_time, 0)
             }
             _ => Ok(StartDefaults::default()),
         };
-        let defaults = match defaults {
-            Ok(defaults) => defaults,
-            Err(failure) => {
-                self.problem(self.case.range, failure.message);
-                return None;
-            }
+        let mut defaults = defaults.map_err(|failure| self.failed(failure.message))?;
+        let workflow_id = defaults.workflow_id.take();
+        self.workflow_id = workflow_id.unwrap_or(WORKFLOW_ID.to_owned());
+        let start = start(workflow_type, &self.workflow_id, arguments, defaults);
+        if let Err(refused) = self.simulator.start(start) {
+            self.problem(self.case.range, refused.to_string());
+        }
+        Ok(input.unwrap_or(Value::Null))
+    }
+
+    /// As `segno deploy` makes it; its input.
+    fn make_schedule(
+        &mut self,
+        file: &TestFile,
+        subject: &Subject,
+        name: &Name,
+    ) -> Result<Value, Diagnostic> {
+        let workflow_type = &file.workflow.value;
+        let entry = subject.registry.for_new_run(workflow_type, WORKFLOW_ID);
+        let program = entry.as_ref().map(|entry| &entry.loaded.program);
+        let found = program.and_then(|program| {
+            let mut schedules = program.schedules.iter();
+            Some((program, schedules.find(|s| s.name == name.value)?))
+        });
+        let Some((program, schedule)) = found else {
+            let message = format!("there is no schedule `{}`", name.value);
+            return Err(Diagnostic::error("test-failed", name.range, message));
         };
-        let workflow_id = defaults.workflow_id;
-        Some(Start {
-            workflow_type,
-            workflow_id: workflow_id.unwrap_or(WORKFLOW_ID.to_owned()),
-            input,
-            memo: defaults.memo,
-            search_attributes: defaults.search_attributes,
-            execution_timeout: defaults.execution_timeout,
-            run_timeout: defaults.run_timeout,
-            task_timeout: defaults.task_timeout,
-            retry_policy: defaults.retry_policy,
-            ..Start::default()
-        })
+        let id = schedule_id(workflow_type, &schedule.name);
+        let defaults = StartDefaults::of_schedule(program, schedule);
+        let defaults = defaults.map_err(|message| self.failed(message))?;
+        let arguments = payloads(schedule.input.as_ref(), name.range)?;
+        let workflow_id = schedule.workflow_id.as_deref().unwrap_or(&id);
+        let start = start(workflow_type, workflow_id, arguments, defaults);
+        let made = self.simulator.schedule(&id, &schedule.spec, start);
+        self.schedule = Some(made.map_err(|error| self.failed(error.to_string()))?);
+        Ok(schedule.input.clone().unwrap_or(Value::Null))
+    }
+
+    fn failed(&self, message: String) -> Diagnostic {
+        Diagnostic::error("test-failed", self.case.range, message)
+    }
+
+    /// What the schedule has started last is what is tested.
+    fn look_at_newest(&mut self) {
+        let started = self
+            .schedule
+            .map(|schedule| self.simulator.scheduled(schedule));
+        if let Some((_, run)) = started.and_then(<[_]>::last) {
+            let workflow_id = self.simulator.workflow_id(*run);
+            if workflow_id != self.workflow_id {
+                self.workflow_id = workflow_id.to_owned();
+            }
+        }
     }
 
     /// Whether what is due can still matter to the test.
@@ -226,7 +308,9 @@ impl<'a> Driver<'a> {
         // The newest run first: there may be thousands before it. What the test lacks is said at once.
         let newest = simulator.current(&self.workflow_id);
         !self.asked.lock().is_lacking()
-            && (newest.is_some_and(is_running) || simulator.runs().any(is_running))
+            && (self.schedule.is_some()
+                || newest.is_some_and(is_running)
+                || simulator.runs().any(is_running))
     }
 
     /// When the last run of the workflow closed, or the present.
@@ -238,7 +322,7 @@ impl<'a> Driver<'a> {
         time.map_or(self.simulator.now(), crate::payload::timestamp_from_proto)
     }
 
-    fn problem(&mut self, range: crate::source::Range, message: impl Into<String>) {
+    fn problem(&mut self, range: Range, message: impl Into<String>) {
         self.problems
             .push(Diagnostic::error("test-failed", range, message));
     }
@@ -249,6 +333,7 @@ impl<'a> Driver<'a> {
             Next::Together => self.simulator.take_together(),
         };
         if stepped {
+            self.look_at_newest();
             self.crash();
         }
         stepped
@@ -264,7 +349,7 @@ impl<'a> Driver<'a> {
             return Next::One(0);
         }
         let index = chooser.choose(due.len() + 1);
-        let words = |item: &DueItem| format!("{} of `{}`", item.what, item.workflow_id);
+        let words = |item: &DueItem| format!("{} of `{}`", item.what, item.subject_id);
         if index == due.len() {
             let all: Vec<String> = due.iter().map(words).collect();
             self.order
@@ -357,8 +442,14 @@ impl<'a> Driver<'a> {
             Some(input) => Some(input.value(&[])?),
             None => None,
         };
-        let payload = input.as_ref().map(Payload::from_value).transpose();
-        let input: Vec<Payload> = payload.unwrap_or_default().into_iter().collect();
+        let input = payloads(input.as_ref(), action.range)?;
+        let started = self
+            .schedule
+            .map(|schedule| self.simulator.scheduled(schedule));
+        if action.workflow_id.is_none() && started.is_some_and(<[_]>::is_empty) {
+            let message = "the schedule has started nothing by then";
+            return Err(Diagnostic::error("test-failed", action.range, message));
+        }
         let workflow_id = action
             .workflow_id
             .as_ref()

@@ -1,17 +1,18 @@
 //! Random programs on the real server and in the simulator.
 //!
 //! Each has activities that fare by their ids alone, and signals and a cancellation at times that its seed says. A real server
-//! takes a moment for everything, so a program is simulated several times, with moments of its own for activities and signals and
-//! with what is due at one time in other orders, or all of it with one workflow task. The server agrees where its history, event by event with what is in them, is one of
-//! these. Where it is none in several runs, all its simulations being the same, that is a mistake; where they are not the
-//! same, its order of things was chance, and the program is counted apart.
+//! takes a moment for everything, so a program is simulated several times, with moments of its own for activities, signals and
+//! workflow tasks, and with what is due at one time in other orders, or all of it with one workflow task. The server agrees
+//! where its history, event by event with what is in them, is one of these. Where it is none in several runs, all its
+//! simulations being the same, that is a mistake; where they are not the same, its order of things was chance, and the program
+//! is counted apart.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use segno::client::{Client, ConnectionSettings, StartOptions, WorkflowRef};
+use segno::client::{Client, StartOptions, WorkflowRef};
 use segno::engine::failure::Failure;
 use segno::registry::{Entry, Registry, read_folder};
 use segno::simulator::{
@@ -19,11 +20,9 @@ use segno::simulator::{
 };
 use segno::value::{Duration, Payload, Timestamp, Value};
 use segno::worker::ProgramCache;
-use temporalio_protos::temporal::api::history::v1::HistoryEvent;
-use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 
 use super::generate::{self, Random};
-use super::support::cluster::Cluster;
+use super::server::{self, follow};
 use super::support::worker::Worker;
 use super::text::{self, Followed};
 
@@ -105,6 +104,9 @@ impl Program<'_> {
         let fate = Box::new(Fate(self.seed, moments));
         let programs = Arc::new(ProgramCache::new(self.registry.clone()));
         let mut simulator = Simulator::new(setup, self.registry.clone(), programs, fate);
+        if variant > 0 {
+            simulator.hold_tasks();
+        }
         let started = simulator.start(Start {
             workflow_type: self.name.clone(),
             workflow_id: workflow_id.clone(),
@@ -114,27 +116,37 @@ impl Program<'_> {
         });
         started.map_err(|e| e.to_string())?;
         let mut todo = deliveries(self.seed).into_iter().peekable();
+        // What the run does takes a moment too on the server: clients are ahead of its own times.
+        let pace = later.next() as u64;
+        let mut ahead = 0;
         for _ in 0..STEPS_MAX {
             let due = simulator.next_due();
-            let next = todo.peek().map(|(at, _)| {
-                let at = Duration::from_millis(*at as i64 + later.next());
+            let at = todo.peek().map(|(at, _)| {
+                let at = Duration::from_millis(*at as i64 + later.next() - ahead);
                 start_time.checked_add(at).unwrap()
             });
-            match (due, next) {
-                (due, Some(at)) if due.is_none_or(|due| at <= due) => {
-                    simulator.advance(at);
-                    // That it comes too late is no mistake.
-                    let _ = match todo.next() {
-                        Some((_, What::Signal(name))) => {
-                            simulator.signal(&workflow_id, name, argument())
-                        }
-                        _ => simulator.cancel(&workflow_id, "enough"),
-                    };
-                }
-                (None, _) => break,
-                _ if variant == 0 => drop(simulator.step()),
-                _ if random.below(3) == 0 => drop(simulator.take_together()),
-                _ => drop(simulator.take(random.below(simulator.due().len() as u64) as usize)),
+            let is_now = match simulator.has_task() {
+                true => at.is_some_and(|at| at <= simulator.now()),
+                false => at.is_some_and(|at| due.is_none_or(|due| at <= due)),
+            };
+            if is_now && let (Some(at), Some((_, what))) = (at, todo.next()) {
+                simulator.advance(at);
+                // That it comes too late is no mistake.
+                let _ = match what {
+                    What::Signal(name) => simulator.signal(&workflow_id, name, argument()),
+                    What::Cancel => simulator.cancel(&workflow_id, "enough"),
+                };
+                continue;
+            }
+            ahead += random.below(pace + 1) as i64;
+            let went_on = simulator.take_task()
+                || match random.below(3) {
+                    _ if variant == 0 => simulator.step(),
+                    0 => simulator.take_together(),
+                    _ => simulator.take(random.below(simulator.due().len().max(1) as u64) as usize),
+                };
+            if !went_on {
+                break;
             }
         }
         let runs = simulator.runs().map(|run| Followed {
@@ -222,42 +234,6 @@ enum Compared {
     Wrong(String),
 }
 
-/// All runs of a workflow, each to its end.
-async fn follow(
-    client: &Client,
-    workflow_id: &str,
-    first: String,
-) -> Result<Vec<Followed>, segno::client::ClientError> {
-    let mut runs = Vec::new();
-    let mut next = Some(first);
-    while let Some(run_id) = next {
-        let workflow = WorkflowRef::new(workflow_id.to_owned(), Some(run_id.clone()));
-        let mut events: Vec<HistoryEvent> = Vec::new();
-        let mut token = Vec::new();
-        loop {
-            let (more, further) = client.history_page(&workflow, token, true).await?;
-            events.extend(more);
-            match further {
-                Some(further) => token = further,
-                None => break,
-            }
-        }
-        next = match events.last().and_then(|event| event.attributes.as_ref()) {
-            Some(Attributes::WorkflowExecutionContinuedAsNewEventAttributes(continued)) => {
-                Some(continued.new_execution_run_id.clone())
-            }
-            _ => None,
-        };
-        runs.push(Followed {
-            workflow_id: workflow_id.to_owned(),
-            run_id,
-            parent: None,
-            events,
-        });
-    }
-    Ok(runs)
-}
-
 /// How long things take besides: nothing in the first variant.
 struct Moments(Random, u64);
 
@@ -327,7 +303,7 @@ pub fn compare(first: u64, count: usize) -> Vec<String> {
     let name = |seed: u64| format!("random-{seed}");
     let (seeds, definitions) = sound(first, count, folder.path());
     let registry: Arc<dyn Registry> = Arc::new(definitions);
-    let cluster = Cluster::with_activities(&["tests/simulator/random_activities.py"]);
+    let cluster = server::cluster();
     let worker = Worker::on(cluster, folder.path(), &[]);
     let program = |seed| Program {
         seed,
@@ -336,18 +312,12 @@ pub fn compare(first: u64, count: usize) -> Vec<String> {
         queue: &worker.task_queue,
         registry: registry.clone(),
     };
-    let settings = ConnectionSettings {
-        address: Some(cluster.address.clone()),
-        disable_config_env: true,
-        disable_config_file: true,
-        ..ConnectionSettings::default()
-    };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let programs: Vec<Program> = seeds.into_iter().map(program).collect();
     // All of it before: what clients do on the server is not to wait for simulations.
     let simulated = segno::load::in_parallel(&programs, Program::all_simulated);
     let compared: Vec<Compared> = runtime.block_on(async {
-        let client = Client::connect(&settings.resolve().unwrap()).await.unwrap();
+        let client = server::client().await;
         let compared = stream::iter(programs.iter().zip(&simulated))
             .map(async |(program, simulated)| program.compared(&client, simulated).await)
             .buffer_unordered(AT_ONCE);

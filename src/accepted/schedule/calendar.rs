@@ -78,8 +78,14 @@ const DAYS: [&str; 7] = [
 /// 0 and 7 are both Sunday.
 const SUNDAY_AT_THE_END: i32 = 7;
 
-pub const YEAR: usize = 5;
-const DAY_OF_WEEK: usize = 6;
+/// The fields' places.
+pub(super) const SECOND: usize = 0;
+pub(super) const MINUTE: usize = 1;
+pub(super) const HOUR: usize = 2;
+pub(super) const DAY_OF_MONTH: usize = 3;
+pub(super) const MONTH: usize = 4;
+pub(super) const YEAR: usize = 5;
+pub(super) const DAY_OF_WEEK: usize = 6;
 
 pub const FIELDS: [Field; 7] = [
     Field::new("second", 0, 59, "0"),

@@ -38,9 +38,14 @@ static WORKERS: &[Choice] = &[
 static SURROUNDINGS: &[Field] = &[
     field("input", Shape::Template, "The workflow's argument."),
     field(
+        "schedule",
+        Shape::Text,
+        "Instead of `input`: the definition's schedule of this name starts the runs, at its own times and with its own input, as far as `until`.",
+    ),
+    field(
         "start_time",
         Shape::Text,
-        "When the run starts on the virtual clock, as RFC 3339 has it.",
+        "When the run starts on the virtual clock, or the schedule is made, as RFC 3339 has it.",
     )
     .default("`2026-01-01T00:00:00Z`"),
     field(
@@ -313,6 +318,11 @@ pub static EXPECTATION: Table = Table {
             "Conditions; they see `result`, `state`, `input`, `calls` (a list of `type` and `input`), `attempts` (by type), `elapsed` and `runs`.",
         ),
         field("elapsed", Shape::Duration, "The virtual time from the start to the end."),
+        field(
+            "starts",
+            Shape::List(&Shape::Text),
+            "All times of the schedule that it has started a run for, as RFC 3339 has them; one that had to wait has the time that it was due at.",
+        ),
         field(
             "history",
             Shape::List(&Shape::Text),

@@ -1,0 +1,204 @@
+//! Schedules: what they start, and what becomes of a start while the last run still goes on.
+
+use temporalio_protos::temporal::api::common::v1 as common;
+use temporalio_protos::temporal::api::failure::v1::Failure as ProtoFailure;
+
+use super::agenda::Due;
+use super::commands::result;
+use super::{Outcome, RunNumber, Simulator, Start};
+use crate::accepted::{OverlapPolicy, ScheduleError, ScheduleSpec, ScheduleTimes};
+use crate::limits::SCHEDULE_BUFFER_MAX;
+use crate::payload::failure_to_proto;
+use crate::value::{Payload, Timestamp};
+
+/// Reasons that the server gives.
+const CANCELLED: &str = "cancelled by schedule overlap policy";
+const TERMINATED: &str = "terminated by schedule overlap policy";
+
+/// A schedule by its number, in the order in which they were made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ScheduleNumber(pub usize);
+
+#[derive(Debug)]
+pub(super) struct Schedule {
+    pub id: String,
+    times: ScheduleTimes,
+    /// Of each run; its workflow id gets the time behind it.
+    start: Start,
+    overlap_policy: OverlapPolicy,
+    pause_on_failure: bool,
+    is_paused: bool,
+    /// `None`: without bound.
+    remaining_actions: Option<u32>,
+    /// Times whose starts wait for the end of the last run.
+    buffer: Vec<Timestamp>,
+    /// The workflow that has to end before another is started.
+    running: Option<String>,
+    last: LastRun,
+    /// The first run of each workflow that it started, with its time.
+    started: Vec<(Timestamp, RunNumber)>,
+}
+
+/// How the last run ended, for the next one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LastRun {
+    pub result: Option<common::Payloads>,
+    pub failure: Option<ProtoFailure>,
+}
+
+impl Simulator {
+    /// Its times are those from now on, not put off by its jitter. The server is never down, so that no start is late.
+    pub fn schedule(
+        &mut self,
+        id: &str,
+        spec: &ScheduleSpec,
+        start: Start,
+    ) -> Result<ScheduleNumber, ScheduleError> {
+        let number = self.schedules.len();
+        self.schedules.push(Schedule {
+            id: id.to_owned(),
+            times: spec.times()?,
+            start,
+            overlap_policy: spec.overlap_policy.unwrap_or(OverlapPolicy::Skip),
+            pause_on_failure: spec.pause_on_failure.unwrap_or_default(),
+            is_paused: spec.paused.unwrap_or_default(),
+            remaining_actions: spec.remaining_actions.filter(|count| *count > 0),
+            buffer: Vec::new(),
+            running: None,
+            last: LastRun::default(),
+            started: Vec::new(),
+        });
+        self.await_next_time(number, self.now);
+        Ok(ScheduleNumber(number))
+    }
+
+    /// What it has started: the first run of each workflow, with the time that it was started for.
+    pub fn scheduled(&self, schedule: ScheduleNumber) -> &[(Timestamp, RunNumber)] {
+        &self.schedules[schedule.0].started
+    }
+
+    /// Its first time after this one, whatever its state.
+    pub fn next_time(&self, schedule: ScheduleNumber, after: Timestamp) -> Option<Timestamp> {
+        self.schedules[schedule.0].times.next(after)
+    }
+
+    fn await_next_time(&mut self, schedule: usize, after: Timestamp) {
+        if let Some(at) = self.schedules[schedule].times.next(after) {
+            self.agenda.put(at, Due::Schedule { schedule, at });
+        }
+    }
+
+    pub(super) fn schedule_is_due(&mut self, number: usize, at: Timestamp) {
+        self.await_next_time(number, at);
+        let schedule = &mut self.schedules[number];
+        if schedule.may_start() && schedule.buffer.len() < SCHEDULE_BUFFER_MAX {
+            schedule.buffer.push(at);
+        }
+        self.start_buffered(number);
+    }
+
+    /// A run has closed that no other one continues.
+    pub(super) fn tell_schedule(&mut self, run: usize) {
+        let workflow_id = Some(&self.executions[run].workflow_id);
+        let mut schedules = self.schedules.iter();
+        if let Some(schedule) = schedules.position(|s| s.running.as_ref() == workflow_id) {
+            let due = Due::ScheduledRunClosed { schedule, run };
+            self.agenda.put(self.now, due);
+        }
+    }
+
+    pub(super) fn scheduled_run_closed(&mut self, number: usize, run: usize) {
+        let schedule = &mut self.schedules[number];
+        schedule.running = None;
+        let has_failed = match &self.executions[run].outcome {
+            Some(Outcome::Completed(payload)) => {
+                schedule.last = LastRun {
+                    result: result(payload.clone()),
+                    failure: None,
+                };
+                false
+            }
+            Some(Outcome::Failed(failure)) => {
+                schedule.last.failure = Some(failure_to_proto(failure));
+                true
+            }
+            outcome => matches!(outcome, Some(Outcome::TimedOut)),
+        };
+        schedule.is_paused |= has_failed && schedule.pause_on_failure;
+        self.start_buffered(number);
+    }
+
+    /// What can be started now is; of the rest the overlap policy says what becomes of it.
+    fn start_buffered(&mut self, number: usize) {
+        let schedule = &mut self.schedules[number];
+        let policy = schedule.overlap_policy;
+        let running = schedule.running.clone();
+        let mut now = Vec::new();
+        for at in std::mem::take(&mut schedule.buffer) {
+            let is_free = running.is_none() && now.is_empty();
+            match policy {
+                OverlapPolicy::AllowAll => now.push(at),
+                _ if is_free => now.push(at),
+                OverlapPolicy::Skip => {}
+                OverlapPolicy::BufferOne if !schedule.buffer.is_empty() => {}
+                // Only the newest of them is started.
+                OverlapPolicy::CancelOther | OverlapPolicy::TerminateOther if running.is_none() => {
+                    now = vec![at];
+                }
+                _ => schedule.buffer.push(at),
+            }
+        }
+        let has_waiting = !schedule.buffer.is_empty();
+        for at in now {
+            self.start_scheduled(number, at);
+        }
+        let running = running.and_then(|workflow_id| self.open_run(&workflow_id).ok());
+        match (policy, running.filter(|_| has_waiting)) {
+            (OverlapPolicy::CancelOther, Some(run)) => self.request_cancel(run, CANCELLED, None),
+            (OverlapPolicy::TerminateOther, Some(run)) => self.terminate_run(run, TERMINATED),
+            _ => {}
+        }
+    }
+
+    fn start_scheduled(&mut self, number: usize, at: Timestamp) {
+        let schedule = &mut self.schedules[number];
+        if !schedule.may_start() {
+            return;
+        }
+        if let Some(remaining) = &mut schedule.remaining_actions {
+            *remaining -= 1;
+        }
+        let mut start = schedule.start.clone();
+        start.workflow_id = format!("{}-{at}", start.workflow_id);
+        for (name, value, value_type) in [
+            ("TemporalScheduledStartTime", at.to_string(), "Datetime"),
+            ("TemporalScheduledById", schedule.id.clone(), "Keyword"),
+        ] {
+            let attribute = search_attribute(&value, value_type);
+            start.search_attributes.insert(name.to_owned(), attribute);
+        }
+        let workflow_id = start.workflow_id.clone();
+        // Where the id is taken, by what a client has started with it, the server lets the start be.
+        let Ok(run) = self.start_first(start, self.schedules[number].last.clone()) else {
+            return;
+        };
+        let schedule = &mut self.schedules[number];
+        schedule.started.push((at, RunNumber(run)));
+        if schedule.overlap_policy != OverlapPolicy::AllowAll {
+            schedule.running = Some(workflow_id);
+        }
+    }
+}
+
+impl Schedule {
+    fn may_start(&self) -> bool {
+        !self.is_paused && self.remaining_actions != Some(0)
+    }
+}
+
+fn search_attribute(text: &str, value_type: &str) -> Payload {
+    let mut payload = Payload::from_value(&text.into()).unwrap_or_default();
+    let value_type = value_type.as_bytes().to_vec();
+    payload.metadata.insert("type".to_owned(), value_type);
+    payload
+}

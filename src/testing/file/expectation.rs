@@ -1,0 +1,117 @@
+//! What a test file expects, as it is read.
+
+use super::{Expectation, ExpectedFailure, Reader};
+use crate::definition::parse::fields::Fields;
+use crate::definition::tables::{EXPECTATION, EXPECTED_FAILURE};
+use crate::diagnostic::Diagnostic;
+use crate::expression::Environment;
+use crate::value::Value;
+use crate::yaml::Node;
+
+impl Reader {
+    pub(super) fn expected_failure(
+        &mut self,
+        fields: &Fields<'_>,
+        name: &str,
+    ) -> Option<ExpectedFailure> {
+        let (field, node) = fields.get(name)?;
+        if node.mapping().is_none() {
+            let error = self.parser.text_of(field, node)?;
+            return Some(ExpectedFailure {
+                range: error.range,
+                error: Some(error),
+                message: None,
+                details: None,
+            });
+        }
+        let fields = self.parser.fields(node, &EXPECTED_FAILURE)?;
+        let details = fields.get("details").is_some();
+        Some(ExpectedFailure {
+            range: fields.start(),
+            error: self.parser.text(&fields, "error"),
+            message: self.parser.text(&fields, "message"),
+            details: details.then(|| self.list(&fields, "details", &Environment::new())),
+        })
+    }
+
+    pub(super) fn expectation(&mut self, node: &Node, expect: &mut Expectation) {
+        let Some(fields) = self.parser.fields(node, &EXPECTATION) else {
+            return;
+        };
+        self.parser.exclusive(&fields, ["result", "failure"]);
+        let none = Environment::new();
+        if let Some(result) = self.computed(&fields, "result", &none) {
+            expect.result = Some(result);
+            expect.failure = None;
+        }
+        if let Some(failure) = self.expected_failure(&fields, "failure") {
+            expect.failure = Some(failure);
+            expect.result = None;
+        }
+        if let Some(status) = self.parser.choice(&fields, "status") {
+            expect.status = Some(status);
+        }
+        for (key, values) in [
+            ("state", &mut expect.state),
+            ("queries", &mut expect.queries),
+        ] {
+            for (name, node) in self.parser.named(&fields, key) {
+                let computed = self.computed_of(node, &none);
+                values.retain(|(other, _)| other.value != name.value);
+                values.push((name, computed));
+            }
+        }
+        if let Some((field, node)) = fields.get("calls") {
+            let mut calls = Vec::new();
+            for item in self.items(field, node) {
+                for (name, node) in self.parser.named_of(field, item) {
+                    calls.push((name, self.computed_of(node, &none)));
+                }
+            }
+            expect.calls = Some((node.range, calls));
+        }
+        for (name, node) in self.parser.named(&fields, "called") {
+            let number = node.scalar().map(|scalar| scalar.value.clone());
+            match number {
+                Some(Value::Int(number)) if number >= 0 => {
+                    expect.called.retain(|(other, _)| other.value != name.value);
+                    expect.called.push((name, number as u64));
+                }
+                _ => {
+                    let message = format!(
+                        "`{}` is counted by a number, this is {}",
+                        name.value,
+                        node.kind()
+                    );
+                    let error = Diagnostic::error("wrong-type", node.range, message);
+                    self.parser.report(error);
+                }
+            }
+        }
+        if let Some((field, node)) = fields.get("that") {
+            let environment = self.end.clone();
+            for node in self.items(field, node) {
+                let condition = self.parser.condition_of(field, node);
+                expect.that.push(self.checked(&condition, &environment));
+            }
+        }
+        if let Some(elapsed) = self.length(&fields, "elapsed") {
+            expect.elapsed = Some(elapsed);
+        }
+        if let Some((field, node)) = fields.get("history") {
+            let items = self.items(field, node).iter();
+            expect.history = items
+                .filter_map(|node| self.parser.text_of(field, node))
+                .collect();
+        }
+        if let Some((field, node)) = fields.get("starts") {
+            let items = self.items(field, node).iter();
+            let texts: Vec<_> = items
+                .filter_map(|node| self.parser.text_of(field, node))
+                .collect();
+            let times = texts.into_iter().filter_map(|text| self.time(text));
+            expect.starts = Some((node.range, times.collect()));
+        }
+        expect.snapshot |= self.flag(&fields, "snapshot");
+    }
+}
