@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use temporalio_protos::temporal::api::common::v1 as common;
 use temporalio_protos::temporal::api::history::v1::{
-    HistoryEvent, WorkflowExecutionStartedEventAttributes,
+    History, HistoryEvent, WorkflowExecutionStartedEventAttributes,
 };
 
 use agenda::{Agenda, Due, Subject};
@@ -105,6 +105,13 @@ pub enum UpdateStage {
     Admitted,
     Accepted,
     Completed(Result<Payload, Failure>),
+}
+
+/// A run as Temporal's tools take it.
+#[derive(Debug)]
+pub struct RunHistory {
+    pub workflow_id: String,
+    pub history: History,
 }
 
 /// Something that is due, in words, for those who choose an order.
@@ -387,6 +394,18 @@ impl Simulator {
 
     pub fn history(&self, run: RunNumber) -> &[HistoryEvent] {
         &self.executions[run.0].history
+    }
+
+    /// Of all runs, in the order in which they began.
+    pub fn into_histories(self) -> Vec<RunHistory> {
+        let runs = self.executions.into_iter();
+        runs.map(|run| RunHistory {
+            workflow_id: run.workflow_id,
+            history: History {
+                events: run.history,
+            },
+        })
+        .collect()
     }
 
     /// Why the run's workflow task cannot be completed: it waits for a mended worker.

@@ -21,12 +21,13 @@ pub use file::{Case, TestFile, parse};
 use order::{Choice, Order};
 pub use read::read;
 pub use real::Real;
-pub use snapshot::{Snapshots, snapshot_path};
+pub use snapshot::{Snapshots, file_name, snapshot_path};
 
 use crate::coverage::Recorder;
 use crate::diagnostic::Diagnostic;
 use crate::engine::Programs;
 use crate::registry::{Entry, Registry};
+pub use crate::simulator::RunHistory;
 use crate::value::Duration;
 use crate::worker::ProgramCache;
 
@@ -86,6 +87,8 @@ pub struct Report {
     /// What came in another order, in words, and all choices that there were.
     pub order: Vec<String>,
     pub choices: Vec<Choice>,
+    /// Of all runs, in the order in which they began.
+    pub histories: Vec<RunHistory>,
 }
 
 /// Runs one case. Snapshots are read from, and written to, the folder beside the test file.
@@ -119,5 +122,6 @@ pub fn run_case(
         status,
         order: ran.order,
         choices: ran.choices,
+        histories: ran.simulator.into_histories(),
     }
 }

@@ -76,6 +76,35 @@ fn the_examples_pass_in_every_form_of_report() {
     assert!(Path::new(&file("annotated/workflows/order-fulfilment.yaml")).exists());
 }
 
+/// The official SDK for Python reads them, and workers replay them.
+#[test]
+fn histories_of_cases_are_those_of_temporals_tools() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = folder.path().display().to_string();
+    let run = test(root(), &["workflows", "--histories", &shown]);
+    assert_eq!(run.code, 0, "{run:#?}");
+    let mut files = Vec::new();
+    for case in std::fs::read_dir(folder.path()).unwrap() {
+        let runs = std::fs::read_dir(case.unwrap().path()).unwrap();
+        files.extend(runs.map(|run| run.unwrap().path()));
+    }
+    assert!(files.len() > 40, "{files:?}");
+    let script = "import sys, temporalio.client as c\n\
+                  for path in sys.argv[1:]:\n    \
+                  events = c.WorkflowHistory.from_json('x', open(path).read()).events\n    \
+                  assert len(events) > 2 and events[-1].event_id == len(events), path";
+    let mut command = Command::new(support::cluster::python());
+    let read = Run::of(command.args(["-c", script]).args(&files));
+    assert_eq!(read.code, 0, "{read:#?}");
+    let mut command = Command::new(segno());
+    command.arg("replay");
+    for file in &files {
+        command.arg("-f").arg(file);
+    }
+    let replayed = Run::of(&mut command);
+    assert_eq!(replayed.code, 0, "{replayed:#?}");
+}
+
 #[test]
 fn lint_tells_the_mistakes_of_tests_too() {
     let without_summary = |text: &str| {

@@ -18,12 +18,17 @@ pub enum Snapshots {
 
 /// Beside the test file, named for it and for the case.
 pub fn snapshot_path(test: &Path, case: &str) -> PathBuf {
+    test.with_file_name(FOLDER)
+        .join(format!("{}.txt", file_name(test, case)))
+}
+
+/// For what is kept of a case, in letters that every file system takes.
+pub fn file_name(test: &Path, case: &str) -> String {
     let file = test.file_name().unwrap_or_default().to_string_lossy();
     let file = file.split(".test.").next().unwrap_or_default();
     let plain = |c: char| if c.is_alphanumeric() { c } else { '-' };
     let case: String = case.chars().map(plain).collect();
-    test.with_file_name(FOLDER)
-        .join(format!("{file}.{case}.txt"))
+    format!("{file}.{case}")
 }
 
 pub fn text(timeline: &str, outcome: Option<&Outcome>) -> String {

@@ -2,6 +2,7 @@
 
 mod crash;
 mod find;
+mod histories;
 mod show;
 
 use std::path::PathBuf;
@@ -44,6 +45,9 @@ pub struct TestArgs {
     /// Write the snapshots that differ
     #[arg(long)]
     update_snapshots: bool,
+    /// Write the histories of all runs into this folder, in Temporal's JSON
+    #[arg(long, value_name = "FOLDER")]
+    histories: Option<PathBuf>,
     /// Write a report in JUnit's XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -117,7 +121,7 @@ fn once(args: &TestArgs, output: Output) -> Result<End, CliError> {
     let recorder = wants_coverage.then(|| Arc::new(Recorder::new()));
     let real = args.policy.on_this_machine().activities()?;
     let real = Arc::new(Real::new(real).map_err(CliError::new)?);
-    let tested = test(args, &found, recorder.as_ref(), &real);
+    let tested = test(args, &found, recorder.as_ref(), &real)?;
     show::results(&tested, &found.sources, output)?;
     if let Some(path) = &args.junit {
         write(path, &show::junit(&tested, &found.sources))?;
@@ -134,7 +138,7 @@ fn test<'a>(
     found: &'a Found,
     recorder: Option<&Arc<Recorder>>,
     real: &Arc<Real>,
-) -> Vec<Tested<'a>> {
+) -> Result<Vec<Tested<'a>>, CliError> {
     let snapshots = match args.update_snapshots {
         true => Snapshots::Update,
         false => Snapshots::Compare,
@@ -156,20 +160,25 @@ fn test<'a>(
     }
     let jobs = args.jobs.or(std::thread::available_parallelism().ok());
     let jobs = jobs.map_or(1, std::num::NonZero::get);
-    in_threads(jobs, &cases, |(suite, subject, case)| {
+    let tested = in_threads(jobs, &cases, |(suite, subject, case)| {
         let path = &suite.path;
-        let report = run_case(&suite.file, case, subject, &Crash::None, &snapshots, path);
+        let mut report = run_case(&suite.file, case, subject, &Crash::None, &snapshots, path);
         let crashes = match args.crash && report.problems.is_empty() {
             true => crash::find(suite, case, subject, &report),
             false => Vec::new(),
         };
-        Tested {
+        let histories = std::mem::take(&mut report.histories);
+        if let Some(folder) = &args.histories {
+            histories::save(folder, suite, &case.name, histories)?;
+        }
+        Ok(Tested {
             suite,
             name: &case.name,
             report,
             crashes,
-        }
-    })
+        })
+    });
+    tested.into_iter().collect()
 }
 
 /// Whether enough is covered.
