@@ -57,11 +57,9 @@ fn is_tested(name: &str) -> bool {
             .join("expected.txt")
             .exists(),
         Some((file, test)) => {
-            let path = root()
-                .join(tests)
-                .join("cluster")
-                .join(format!("{file}.rs"));
-            let text = fs::read_to_string(path).unwrap_or_default();
+            let paths = [format!("cluster/{file}.rs"), format!("{file}.rs")];
+            let texts = paths.map(|path| fs::read_to_string(root().join(tests).join(path)));
+            let text = texts.into_iter().find_map(Result::ok).unwrap_or_default();
             text.contains(&format!("#[test]\nfn {test}()"))
         }
     }
