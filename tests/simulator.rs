@@ -1,5 +1,5 @@
-//! The simulator against the real server: every case of the step tests has the same events in the same order in both,
-//! but for those that are listed with their reasons; random programs and schedules too.
+//! The simulator against the real server: every case of the step tests has the same events in the same order in both;
+//! random programs and schedules too.
 
 #![cfg(feature = "cluster")]
 
@@ -15,6 +15,8 @@ mod compare;
 mod generate;
 #[path = "simulator/random_programs.rs"]
 mod random_programs;
+#[path = "simulator/recorded.rs"]
+mod recorded;
 #[path = "simulator/schedules.rs"]
 mod schedules;
 #[path = "simulator/server.rs"]
@@ -27,52 +29,12 @@ use segno::client::ConnectionSettings;
 use segno::worker::Replay;
 use temporalio_protos::temporal::api::history::v1::History;
 
-const BUILT_IN: &str = "what the worker's own activities do outside is simulated for the simpler requests of `http` only";
-
-/// Cases whose histories are not the same, and why.
-const DIFFERENT: &[(&str, &str)] = &[
-    ("callback-busy-endpoint", BUILT_IN),
-    ("callback-cancelled-abandon", BUILT_IN),
-    ("callback-cancelled-try", BUILT_IN),
-    ("callback-cancelled-wait", BUILT_IN),
-    ("callback-fails-outside", BUILT_IN),
-    ("callback-heartbeat-timeout", BUILT_IN),
-    ("callback-refused", BUILT_IN),
-    ("callback-retried-with-a-new-token", BUILT_IN),
-    ("example-callback", BUILT_IN),
-    ("example-exec", BUILT_IN),
-    ("example-grpc", BUILT_IN),
-    ("exec-exit-caught", BUILT_IN),
-    ("exec-goes-on-from-its-heartbeat", BUILT_IN),
-    ("exec-heartbeat-timeout", BUILT_IN),
-    ("exec-json", BUILT_IN),
-    ("exec-not-allowed", BUILT_IN),
-    ("grpc-status-caught", BUILT_IN),
-    ("grpc-unknown-method", BUILT_IN),
-    ("http-polls", BUILT_IN),
-    ("start-exec-and-grpc", BUILT_IN),
-    (
-        "nexus-times-out",
-        "the server does not begin an operation that has too little time left",
-    ),
-];
-
 #[test]
 fn agrees_with_the_server() {
     let cases = case::all();
-    let mut wrong = Vec::new();
-    let mut agreed = 0;
-    for case in &cases {
-        let listed = DIFFERENT.iter().find(|(name, _)| *name == case.name);
-        match (agreement::compare(case), listed) {
-            (None, None) => agreed += 1,
-            (None, Some((name, _))) => wrong.push(format!("{name} is listed and agrees")),
-            (Some(_), Some(_)) => {}
-            (Some(difference), None) => wrong.push(difference),
-        }
-    }
-    println!("{agreed} of {} cases agree", cases.len());
-    let count = wrong.len();
+    let wrong: Vec<String> = cases.iter().filter_map(agreement::compare).collect();
+    let (count, all) = (wrong.len(), cases.len());
+    println!("{} of {all} cases agree", all - count);
     assert!(
         wrong.is_empty(),
         "{}\n{count} are wrong",

@@ -16,6 +16,13 @@ use crate::engine::failure::Failure;
 use crate::payload::{duration_to_proto, failure_to_proto, payload_to_proto, value_to_proto};
 use crate::value::{Duration, Timestamp, Value};
 
+/// An operation that has less time left times out before a handler hears of it
+/// (`component.nexusoperations.limit.request.timeout.min`).
+const REQUEST_TIMEOUT_MIN: Duration = Duration {
+    seconds: 1,
+    nanos: 500_000_000,
+};
+
 impl Simulator {
     pub(super) fn schedule_nexus(
         &mut self,
@@ -48,6 +55,16 @@ impl Simulator {
         let event_id = self.append_with(run, attributes, summary);
         let plan = self.outside.nexus(&task);
         let mut dues: Vec<(Timestamp, NexusDue)> = Vec::new();
+        let left = |length| match length < REQUEST_TIMEOUT_MIN {
+            true => Duration::ZERO,
+            false => length,
+        };
+        if let Some(length) = schedule.schedule_to_close_timeout {
+            dues.push((after(self.now, left(length)), NexusDue::ScheduleToClose));
+        }
+        if let Some(length) = schedule.schedule_to_start_timeout {
+            dues.push((after(self.now, left(length)), NexusDue::ScheduleToStart));
+        }
         let mut starts = self.now;
         if let Some(length) = plan.picked_up_after {
             starts = after(self.now, length);
@@ -55,12 +72,6 @@ impl Simulator {
         }
         if let End::After(length, _) = &plan.end {
             dues.push((after(starts, *length), NexusDue::End));
-        }
-        if let Some(length) = schedule.schedule_to_close_timeout {
-            dues.push((after(self.now, length), NexusDue::ScheduleToClose));
-        }
-        if let Some(length) = schedule.schedule_to_start_timeout {
-            dues.push((after(self.now, length), NexusDue::ScheduleToStart));
         }
         if let Some(length) = schedule.start_to_close_timeout {
             dues.push((after(starts, length), NexusDue::StartToClose));

@@ -15,6 +15,7 @@ use temporalio_protos::temporal::api::history::v1::HistoryEvent;
 use super::activities::{Activities, Sent};
 use super::case::{Action, Case, HTTP, SERVER, WORKFLOW_ID};
 use super::compare::{difference, sorted};
+use super::recorded::Recorded;
 use super::text::{self, Followed};
 
 const ID: &str = "simulated-case";
@@ -77,7 +78,12 @@ impl<'a> Driver<'a> {
             task_queue: "QUEUE".to_owned(),
         };
         let programs = Arc::new(ProgramCache::new(registry.clone()));
-        let outside = Box::new(Activities::new(HTTP_ADDRESS, sent.clone()));
+        let address = match case.script.start.input.as_ref().and_then(Json::as_str) {
+            Some(SERVER) => SERVER_ADDRESS,
+            _ => HTTP_ADDRESS,
+        };
+        let recorded = Recorded::of(case, address);
+        let outside = Box::new(Activities::new(HTTP_ADDRESS, recorded, sent.clone()));
         let driver = Driver {
             case,
             simulator: Simulator::new(setup, registry, programs, outside),

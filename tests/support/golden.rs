@@ -10,6 +10,7 @@ const VARIABLE: &str = "SEGNO_RECORD";
 const ZSTD_LEVEL: i32 = 19;
 /// Longer ones say no more than short ones.
 const FILE_SIZE_BYTES_MAX: usize = 32 * 1024;
+const UNPACKED_SIZE_BYTES_MAX: usize = 64 << 20;
 
 pub fn is_wanted() -> bool {
     std::env::var_os(VARIABLE).is_some()
@@ -31,6 +32,15 @@ pub fn record(name: &str, histories: impl IntoIterator<Item = Json>) {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, packed).unwrap();
     }
+}
+
+/// What is recorded there, a history a line; what is missing is told by `tests/golden.rs`.
+pub fn recorded(name: &str) -> String {
+    let Ok(packed) = std::fs::read(root().join(format!("tests/golden/{name}.json.zst"))) else {
+        return String::new();
+    };
+    let text = zstd::bulk::decompress(&packed, UNPACKED_SIZE_BYTES_MAX).unwrap();
+    String::from_utf8(text).unwrap()
 }
 
 /// Names of machines and places of files say nothing.
