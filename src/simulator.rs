@@ -118,6 +118,7 @@ pub struct RunHistory {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueItem {
     pub at: Timestamp,
+    pub run: Option<RunNumber>,
     /// The workflow's id, or the schedule's.
     pub subject_id: String,
     pub what: String,
@@ -142,6 +143,8 @@ pub struct Simulator {
     ready: VecDeque<usize>,
     /// They wait until somebody asks for one.
     holds_tasks: bool,
+    /// One is put down after several events.
+    in_one_go: bool,
     schedules: Vec<Schedule>,
     updates: Vec<UpdateStage>,
     update_ids: BTreeMap<(usize, String), UpdateNumber>,
@@ -168,6 +171,7 @@ impl Simulator {
             agenda: Agenda::default(),
             ready: VecDeque::new(),
             holds_tasks: false,
+            in_one_go: false,
             schedules: Vec::new(),
             updates: Vec::new(),
             update_ids: BTreeMap::new(),
@@ -251,19 +255,21 @@ impl Simulator {
 
     /// All that is due at that time, in the order in which it would be done.
     pub fn due(&self) -> Vec<DueItem> {
-        let described = |(key, due): (&agenda::Key, &Due)| {
-            let (subject, what) = due.described();
-            let subject_id = match subject {
-                Subject::Run(run) => self.executions[run].workflow_id.clone(),
-                Subject::Schedule(schedule) => self.schedules[schedule].id.clone(),
-            };
-            DueItem {
-                at: key.0,
-                subject_id,
-                what,
-            }
+        self.agenda.first().map(|due| self.described(due)).collect()
+    }
+
+    fn described(&self, (key, due): (&agenda::Key, &Due)) -> DueItem {
+        let (subject, what) = due.described();
+        let (run, subject_id) = match subject {
+            Subject::Run(run) => (Some(RunNumber(run)), &self.executions[run].workflow_id),
+            Subject::Schedule(schedule) => (None, &self.schedules[schedule].id),
         };
-        self.agenda.first().map(described).collect()
+        DueItem {
+            at: key.0,
+            run,
+            subject_id: subject_id.clone(),
+            what,
+        }
     }
 
     /// The clock goes to the first thing that is due, which is done, and the workflow tasks after it.
@@ -291,16 +297,57 @@ impl Simulator {
         count > 0
     }
 
+    /// The first of what is wanted comes first, whatever else is due before it: a real server may be late with anything.
+    pub fn take_where(&mut self, wanted: impl Fn(&DueItem) -> bool) -> bool {
+        let is_wanted = |due: &(&agenda::Key, &Due)| wanted(&self.described(*due));
+        let key = self.agenda.all().find(is_wanted).map(|(key, _)| *key);
+        let taken = key.is_some_and(|key| self.take_key(key));
+        self.settle();
+        taken
+    }
+
     fn take_one(&mut self, index: usize) -> bool {
-        let Some(key) = self.agenda.first().nth(index).map(|(key, _)| *key) else {
+        let key = self.agenda.first().nth(index).map(|(key, _)| *key);
+        key.is_some_and(|key| self.take_key(key))
+    }
+
+    fn take_key(&mut self, key: agenda::Key) -> bool {
+        let Some(due) = self.agenda.get(key) else {
             return false;
         };
-        let Some(due) = self.agenda.take(key) else {
-            return false;
-        };
+        let clock = due.clock();
         self.now = self.now.max(key.0);
-        self.perform(due);
+        match clock {
+            Some(run) => self.take_clocks(run, key),
+            None => self.take_due(key),
+        }
         true
+    }
+
+    /// The server fires all timers of a run that are due, or all timeouts of its activities, in one go.
+    fn take_clocks(&mut self, run: usize, key: agenda::Key) {
+        let kind = self.agenda.get(key).map(std::mem::discriminant);
+        let is_same =
+            |due: &Due| due.clock() == Some(run) && Some(std::mem::discriminant(due)) == kind;
+        let by_now = self.agenda.all().take_while(|(key, _)| key.0 <= self.now);
+        let keys: Vec<agenda::Key> = by_now
+            .filter(|(_, due)| is_same(due))
+            .map(|(key, _)| *key)
+            .collect();
+        let length = self.executions[run].history.len();
+        self.in_one_go = true;
+        keys.into_iter().for_each(|key| self.take_due(key));
+        self.in_one_go = false;
+        if self.executions[run].history.len() > length {
+            self.schedule_task(run);
+        }
+    }
+
+    /// Unless something has made it void.
+    fn take_due(&mut self, key: agenda::Key) {
+        if let Some(due) = self.agenda.take(key) {
+            self.perform(due);
+        }
     }
 
     fn perform(&mut self, due: Due) {

@@ -10,6 +10,7 @@ mod deliver;
 mod generate;
 
 use deliver::{Worker, deliver};
+use segno::definition::tables::{ACTIONS, STARTED};
 
 /// In debug builds, within seconds.
 const PROGRAMS: u64 = 100;
@@ -47,6 +48,21 @@ fn random_programs_replay_and_go_on_as_they_did() {
         wrong[..wrong.len().min(5)].join("\n\n")
     );
     assert!(ended * 2 > seeds.len() as u64, "most programs never end");
+}
+
+#[test]
+fn every_step_of_the_language_is_generated() {
+    let text = |seed| generate::definition("random", None, seed);
+    let texts: String = (1..=PROGRAMS).map(text).collect();
+    let started = STARTED.iter().map(|kind| format!("start: {{ {kind}:"));
+    let steps = ACTIONS.iter().map(|action| format!("{}:", action.key.name));
+    let begins = |step: &String| {
+        let before = ["- ", "- { ", "[{ ", ", "];
+        step.starts_with("start: ") && texts.contains(step)
+            || before.iter().any(|b| texts.contains(&format!("{b}{step}")))
+    };
+    let missing: Vec<String> = steps.chain(started).filter(|s| !begins(s)).collect();
+    assert!(missing.is_empty(), "{missing:?} are never generated");
 }
 
 /// How many events its histories have, and whether it ended.

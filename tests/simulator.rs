@@ -11,8 +11,12 @@ mod agreement;
 mod case;
 #[path = "steps/compare.rs"]
 mod compare;
+#[path = "steps/follow.rs"]
+mod follow;
 #[path = "random/generate.rs"]
 mod generate;
+#[path = "simulator/guide.rs"]
+mod guide;
 #[path = "simulator/random_programs.rs"]
 mod random_programs;
 #[path = "simulator/recorded.rs"]

@@ -127,6 +127,10 @@ impl Agenda {
         key
     }
 
+    pub fn get(&self, key: Key) -> Option<&Due> {
+        self.entries.get(&key)
+    }
+
     pub fn remove(&mut self, key: Key) {
         self.entries.remove(&key);
     }
@@ -141,11 +145,15 @@ impl Agenda {
         self.entries.keys().next().map(|(at, _)| *at)
     }
 
+    /// In the order in which it is due.
+    pub fn all(&self) -> impl Iterator<Item = (&Key, &Due)> {
+        self.entries.iter()
+    }
+
     /// All that is due first.
     pub fn first(&self) -> impl Iterator<Item = (&Key, &Due)> {
         let at = self.next();
-        self.entries
-            .iter()
+        self.all()
             .take_while(move |((other, _), _)| Some(*other) == at)
     }
 
@@ -167,6 +175,19 @@ pub(super) fn after(at: Timestamp, length: Duration) -> Timestamp {
 }
 
 impl Due {
+    /// The run whose timer, or timeout of an activity, it is.
+    pub fn clock(&self) -> Option<usize> {
+        use ActivityDue::*;
+        match self {
+            Due::Timer { run, .. } => Some(*run),
+            Due::Activity { run, what, .. } => match what {
+                ScheduleToStart | ScheduleToClose | StartToClose | HeartbeatTimeout => Some(*run),
+                Attempt | PickUp | Heartbeat(_) | End | CancelledEnd => None,
+            },
+            _ => None,
+        }
+    }
+
     /// What it is about, and what will happen.
     pub fn described(&self) -> (Subject, String) {
         let (run, what) = match self {

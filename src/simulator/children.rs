@@ -53,7 +53,12 @@ impl Simulator {
             workflow_execution_timeout: Some(duration_to_proto(
                 start.execution_timeout.unwrap_or_default(),
             )),
-            workflow_run_timeout: Some(duration_to_proto(start.run_timeout.unwrap_or_default())),
+            workflow_run_timeout: Some(duration_to_proto(
+                start
+                    .run_timeout
+                    .or(start.execution_timeout)
+                    .unwrap_or_default(),
+            )),
             workflow_task_timeout: start
                 .task_timeout
                 .map(duration_to_proto)

@@ -62,7 +62,9 @@ impl Simulator {
             execution.buffered.push(attributes);
         } else {
             self.append(run, attributes);
-            self.schedule_task(run);
+            if !self.in_one_go {
+                self.schedule_task(run);
+            }
         }
     }
 

@@ -111,7 +111,16 @@ impl Simulator {
 
     /// Runs the workflow task that was due first.
     pub fn take_task(&mut self) -> bool {
-        let Some(run) = self.ready.pop_front() else {
+        match self.ready.front() {
+            Some(run) => self.take_task_of(super::RunNumber(*run)),
+            None => false,
+        }
+    }
+
+    /// Runs this run's workflow task, if one is due.
+    pub fn take_task_of(&mut self, run: super::RunNumber) -> bool {
+        let place = self.ready.iter().position(|ready| *ready == run.0);
+        let Some(run) = place.and_then(|place| self.ready.remove(place)) else {
             return false;
         };
         if let Task::Scheduled { is_speculative } = self.executions[run].task {
@@ -269,7 +278,11 @@ impl Simulator {
         execution.task = Task::None;
         execution.task_failure = None;
         execution.delivered.clear();
-        let buffered = std::mem::take(&mut execution.buffered);
+        let mut buffered = std::mem::take(&mut execution.buffered);
+        if !execution.is_open() {
+            // What came of its last commands, too late to be told.
+            buffered.clear();
+        }
         let has_news = goes_on || !buffered.is_empty() || !execution.admitted.is_empty();
         for attributes in buffered {
             self.append(run, attributes);

@@ -33,8 +33,11 @@ const STEPS_MAX: usize = 3_000;
 const ID: &str = "random";
 
 pub fn deliver(text: &str, seed: u64, worker: Worker) -> Result<Delivered, String> {
-    let entry = packed(text)?;
-    let registry: Arc<dyn Registry> = Arc::new(BTreeMap::from([(ID.to_owned(), entry)]));
+    let mut entries = BTreeMap::new();
+    for (document, name) in [ID, "random-child"].into_iter().enumerate() {
+        entries.insert(name.to_owned(), packed(text, name, document as u32)?);
+    }
+    let registry: Arc<dyn Registry> = Arc::new(entries);
     let setup = Setup {
         start_time: Timestamp::default(),
         namespace: "default".to_owned(),
@@ -95,12 +98,12 @@ fn line(event: &HistoryEvent) -> String {
     }
 }
 
-fn packed(text: &str) -> Result<Entry, String> {
+fn packed(text: &str, workflow: &str, document: u32) -> Result<Entry, String> {
     let file = BundleFile {
         path: "random.yaml".into(),
         text: text.into(),
     };
-    let bundle = Bundle::from_files(ID, Versions::NEWEST, file, 0, Vec::new());
+    let bundle = Bundle::from_files(workflow, Versions::NEWEST, file, document, Vec::new());
     let bundle = bundle.map_err(|e| e.to_string())?;
     let bytes = bundle.encode().map_err(|e| e.to_string())?;
     let loaded = load(&bytes)?;

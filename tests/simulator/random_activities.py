@@ -5,6 +5,7 @@ tests/simulator/random_programs.rs has it too.
 import asyncio
 import signal
 
+import nexusrpc.handler
 from temporalio import activity
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfig
@@ -50,6 +51,13 @@ async def broken(_=None) -> int:
     return await attempt(0.3, True, 0)
 
 
+@nexusrpc.handler.service_handler(name="numbers")
+class Numbers:
+    @nexusrpc.handler.sync_operation
+    async def quick(self, _: nexusrpc.handler.StartOperationContext, number: int) -> int:
+        return number + 1
+
+
 async def main() -> None:
     client = await Client.connect(**ClientConfig.load_client_connect_config())
     stopped = asyncio.Event()
@@ -60,6 +68,7 @@ async def main() -> None:
         client,
         task_queue=TASK_QUEUE,
         activities=activities,
+        nexus_service_handlers=[Numbers()],
         max_concurrent_activities=5000,
     )
     async with worker:

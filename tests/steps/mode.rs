@@ -17,7 +17,7 @@ use super::case::{self, Case};
 use super::compare::{difference, sorted};
 use super::drive::Driver;
 use super::follow::Follower;
-use super::support::cluster::{Cluster, temporal};
+use super::support::cluster::Cluster;
 use super::support::golden;
 use super::support::run::Run;
 use super::support::{free_port, root, segno, until};
@@ -114,7 +114,7 @@ impl Setup {
         let (cluster, http) = CLUSTER.get_or_init(|| {
             let port = free_port().to_string();
             let cluster = Cluster::with_activities(&["tests/steps/activities.py", &port]);
-            create_nexus_endpoint(cluster);
+            cluster.make_nexus_endpoint("steps", "steps");
             let address = format!("127.0.0.1:{port}");
             until("the HTTP server's start", || {
                 TcpStream::connect(&address).ok()
@@ -279,20 +279,6 @@ fn without_attempt(line: String) -> String {
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(line.len() - number);
     format!("{}{}", &line[..at], &line[number + digits..])
-}
-
-fn create_nexus_endpoint(cluster: &Cluster) {
-    let mut command = std::process::Command::new(temporal());
-    command
-        .args(["operator", "nexus", "endpoint", "create", "--name", "steps"])
-        .args([
-            "--target-namespace",
-            "default",
-            "--target-task-queue",
-            "steps",
-        ])
-        .args(["--address", &cluster.address]);
-    Run::of(&mut command).ok();
 }
 
 struct Worker {

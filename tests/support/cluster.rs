@@ -76,6 +76,17 @@ impl Cluster {
         format!("{name}-{}", self.unique.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Whose operations are served on this task queue.
+    pub fn make_nexus_endpoint(&self, name: &str, task_queue: &str) {
+        let mut command = Command::new(temporal());
+        command
+            .args(["operator", "nexus", "endpoint", "create", "--name", name])
+            .args(["--target-namespace", "default"])
+            .args(["--target-task-queue", task_queue])
+            .args(["--address", &self.address]);
+        Run::of(&mut command).ok();
+    }
+
     /// Runs the command line and waits for its end.
     pub fn segno(&self, arguments: &[&str]) -> Run {
         let mut command = Command::new(segno());

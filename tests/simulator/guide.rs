@@ -1,0 +1,336 @@
+//! Leads a simulation along the histories of a real server: what clients, activities and clocks did there comes in the same
+//! order and at the same times. What the simulation makes of it is its own, and compared afterwards.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use segno::payload::{payload_from_proto, payloads_from_proto, timestamp_from_proto};
+use segno::simulator::{DueItem, RunNumber, Simulator};
+use segno::value::{Payload, Timestamp};
+use temporalio_protos::temporal::api::enums::v1::EventType;
+use temporalio_protos::temporal::api::history::v1::HistoryEvent;
+use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
+
+use super::text::Followed;
+
+/// What leads to one event.
+const STEPS_MAX: usize = 50;
+
+/// By a run's id and the event that scheduled an activity: its attempt under way, and whether that one fails.
+pub type Attempts = Arc<Mutex<BTreeMap<(String, i64), (u32, bool)>>>;
+
+pub struct Guide<'a> {
+    simulator: &'a mut Simulator,
+    runs: &'a [Followed],
+    /// The next event of each run.
+    places: Vec<usize>,
+    attempts: Attempts,
+    attempts_max: u32,
+    updates: BTreeSet<String>,
+}
+
+impl<'a> Guide<'a> {
+    /// The first of the runs is simulated already; activities are tried so often.
+    pub fn new(
+        simulator: &'a mut Simulator,
+        runs: &'a [Followed],
+        attempts: Attempts,
+        attempts_max: u32,
+    ) -> Self {
+        Guide {
+            simulator,
+            runs,
+            places: vec![0; runs.len()],
+            attempts,
+            attempts_max,
+            updates: BTreeSet::new(),
+        }
+    }
+
+    /// To the end of all histories, or to where the simulation cannot go on as the server did.
+    pub fn lead(mut self) -> Result<(), String> {
+        while let Some((at, run)) = self.next() {
+            self.event(run, at)?;
+            self.places[run] += 1;
+        }
+        Ok(())
+    }
+
+    /// The run whose next event comes first. The start of an activity is written down with its end only.
+    fn next(&self) -> Option<(Timestamp, usize)> {
+        let next = (0..self.runs.len()).filter_map(|run| {
+            let events = &self.runs[run].events[..];
+            let place = self.places[run];
+            events.get(place)?;
+            let so_far = events[..=place].iter().map(time).max()?;
+            Some((so_far, run))
+        });
+        next.min()
+    }
+
+    fn event(&mut self, run: usize, at: Timestamp) -> Result<(), String> {
+        let place = self.places[run];
+        let event = &self.runs[run].events[place];
+        let simulated = |guide: &Self| {
+            let run = guide.simulated(run)?;
+            let history = guide.simulator.history(run);
+            history.get(place).map(HistoryEvent::event_type)
+        };
+        if simulated(self).is_none() {
+            self.under_way(at);
+            self.simulator.advance(at);
+            for _ in 0..STEPS_MAX {
+                if simulated(self).is_some() || !self.cause(run, event) {
+                    break;
+                }
+            }
+        }
+        match simulated(self) {
+            Some(there) if there == event.event_type() => Ok(()),
+            there => Err(format!(
+                "event {} of run {run} is {:?} on the server, simulated {there:?}",
+                event.event_id,
+                event.event_type()
+            )),
+        }
+    }
+
+    /// The run that has the same place among those of its workflow.
+    fn simulated(&self, run: usize) -> Option<RunNumber> {
+        let workflow_id = &self.runs[run].workflow_id;
+        let begin = |run: usize| self.runs[run].events.first().map(time);
+        let before = (0..self.runs.len())
+            .filter(|other| self.runs[*other].workflow_id == *workflow_id)
+            .filter(|other| begin(*other) < begin(run));
+        let simulator = &self.simulator;
+        let mut same = simulator
+            .runs()
+            .filter(|run| simulator.workflow_id(*run) == workflow_id);
+        same.nth(before.count())
+    }
+
+    /// What leaves no event by itself: attempts that begin, and fail to be made again.
+    fn under_way(&mut self, until: Timestamp) {
+        loop {
+            let (runs, attempts) = (self.runs, self.attempts.lock().unwrap().clone());
+            let of_simulated: BTreeMap<RunNumber, usize> = (0..runs.len())
+                .filter_map(|run| Some((self.simulated(run)?, run)))
+                .collect();
+            let run_ids: Vec<String> = self
+                .simulator
+                .runs()
+                .map(|run| self.simulator.run_id(run).to_owned())
+                .collect();
+            let attempts_max = self.attempts_max;
+            let is_tried_again = |due: &DueItem| {
+                let (Some(run), Some(event_id)) = (due.run, event_id(due)) else {
+                    return false;
+                };
+                let key = (run_ids[run.0].clone(), event_id);
+                let Some((attempt, fails)) = attempts.get(&key) else {
+                    return false;
+                };
+                let last = of_simulated
+                    .get(&run)
+                    .and_then(|run| last_attempt(&runs[*run].events, event_id));
+                match last {
+                    Some(last) => *attempt < last,
+                    None => *fails && *attempt < attempts_max,
+                }
+            };
+            let wanted = |due: &DueItem| {
+                due.at <= until
+                    && due.what.contains("of the activity of event")
+                    && (["Attempt", "PickUp"]
+                        .iter()
+                        .any(|w| due.what.starts_with(w))
+                        || is_tried_again(due))
+            };
+            if !self.simulator.take_where(wanted) {
+                return;
+            }
+        }
+    }
+
+    /// Brings the event about, or a step towards it.
+    fn cause(&mut self, run: usize, event: &HistoryEvent) -> bool {
+        use Attributes::*;
+        let Some(attributes) = event.attributes.clone() else {
+            return false;
+        };
+        match attributes {
+            WorkflowExecutionStartedEventAttributes(a) => {
+                let parent = a.parent_workflow_execution.unwrap_or_default().run_id;
+                self.of_event(&parent, a.parent_initiated_event_id)
+            }
+            WorkflowTaskScheduledEventAttributes(_) => {
+                self.update(run) || self.of(run, "the first workflow task")
+            }
+            WorkflowTaskStartedEventAttributes(_) => {
+                self.update(run);
+                let simulated = self.simulated(run);
+                simulated.is_some_and(|run| self.simulator.take_task_of(run))
+            }
+            WorkflowTaskCompletedEventAttributes(_) => self.of(run, "of the local activity"),
+            WorkflowExecutionSignaledEventAttributes(a) => match a.external_workflow_execution {
+                Some(from) => self.of_signal(&from.run_id, &self.runs[run].workflow_id),
+                None => {
+                    let input = payloads_from_proto(a.input);
+                    let workflow_id = &self.runs[run].workflow_id;
+                    let sent = self.simulator.signal(workflow_id, &a.signal_name, input);
+                    sent.is_ok()
+                }
+            },
+            WorkflowExecutionCancelRequestedEventAttributes(a) => {
+                match a.external_workflow_execution {
+                    Some(from) => {
+                        self.of_event(&from.run_id, a.external_initiated_event_id)
+                            || self.of(run, "its parent's end")
+                    }
+                    None => {
+                        let workflow_id = &self.runs[run].workflow_id;
+                        self.simulator.cancel(workflow_id, &a.cause).is_ok()
+                    }
+                }
+            }
+            WorkflowExecutionTimedOutEventAttributes(_) => self.of(run, "the workflow's timeout"),
+            WorkflowExecutionTerminatedEventAttributes(_) => self.of(run, "its parent's end"),
+            TimerFiredEventAttributes(a) => self.own(run, a.started_event_id),
+            ActivityTaskStartedEventAttributes(a) => self.own(run, a.scheduled_event_id),
+            ActivityTaskTimedOutEventAttributes(a) => self.own(run, a.scheduled_event_id),
+            ActivityTaskCanceledEventAttributes(a) => self.own(run, a.scheduled_event_id),
+            NexusOperationCompletedEventAttributes(a) => self.own(run, a.scheduled_event_id),
+            NexusOperationTimedOutEventAttributes(a) => self.own(run, a.scheduled_event_id),
+            NexusOperationCanceledEventAttributes(a) => self.own(run, a.scheduled_event_id),
+            StartChildWorkflowExecutionFailedEventAttributes(a) => {
+                self.own(run, a.initiated_event_id)
+            }
+            ChildWorkflowExecutionStartedEventAttributes(a) => self.own(run, a.initiated_event_id),
+            ChildWorkflowExecutionCompletedEventAttributes(a) => self.child(a.workflow_execution),
+            ChildWorkflowExecutionFailedEventAttributes(a) => self.child(a.workflow_execution),
+            ChildWorkflowExecutionCanceledEventAttributes(a) => self.child(a.workflow_execution),
+            ChildWorkflowExecutionTimedOutEventAttributes(a) => self.child(a.workflow_execution),
+            ChildWorkflowExecutionTerminatedEventAttributes(a) => self.child(a.workflow_execution),
+            ExternalWorkflowExecutionSignaledEventAttributes(a) => {
+                self.own(run, a.initiated_event_id)
+            }
+            SignalExternalWorkflowExecutionFailedEventAttributes(a) => {
+                self.own(run, a.initiated_event_id)
+            }
+            ExternalWorkflowExecutionCancelRequestedEventAttributes(a) => {
+                self.own(run, a.initiated_event_id)
+            }
+            RequestCancelExternalWorkflowExecutionFailedEventAttributes(a) => {
+                self.own(run, a.initiated_event_id)
+            }
+            _ => false,
+        }
+    }
+
+    fn of(&mut self, run: usize, words: &str) -> bool {
+        let Some(run) = self.simulated(run) else {
+            return false;
+        };
+        self.simulator
+            .take_where(|due| due.run == Some(run) && due.what.contains(words))
+    }
+
+    fn own(&mut self, run: usize, event: i64) -> bool {
+        let Some(run) = self.simulated(run) else {
+            return false;
+        };
+        self.simulator
+            .take_where(|due| due.run == Some(run) && event_id(due) == Some(event))
+    }
+
+    fn place_of(&self, run_id: &str) -> Option<usize> {
+        self.runs.iter().position(|run| run.run_id == run_id)
+    }
+
+    fn of_event(&mut self, run_id: &str, event: i64) -> bool {
+        self.place_of(run_id)
+            .is_some_and(|run| self.own(run, event))
+    }
+
+    /// A signal does not say which event sent it: the first that is on its way.
+    fn of_signal(&mut self, from: &str, to: &str) -> bool {
+        let Some(run) = self.place_of(from) else {
+            return false;
+        };
+        let sent = self.runs[run].events.iter().filter_map(|event| {
+            let Some(Attributes::SignalExternalWorkflowExecutionInitiatedEventAttributes(a)) =
+                &event.attributes
+            else {
+                return None;
+            };
+            let target = a.workflow_execution.as_ref()?;
+            (target.workflow_id == to).then_some(event.event_id)
+        });
+        let sent: Vec<i64> = sent.collect();
+        sent.into_iter().any(|event| self.own(run, event))
+    }
+
+    fn child(
+        &mut self,
+        child: Option<temporalio_protos::temporal::api::common::v1::WorkflowExecution>,
+    ) -> bool {
+        let workflow_id = child.unwrap_or_default().workflow_id;
+        self.simulator.take_where(|due| {
+            due.subject_id == workflow_id && due.what == "the word of its end to its parent"
+        })
+    }
+
+    /// Sends what the workflow task that is about to begin accepts.
+    fn update(&mut self, run: usize) -> bool {
+        let events = &self.runs[run].events[self.places[run]..];
+        let begins = |event: &&HistoryEvent| event.event_type() == EventType::WorkflowTaskStarted;
+        let begun = events.iter().position(|event| begins(&event)).unwrap_or(0);
+        let task = events[begun..].iter().skip(1);
+        let task = task.take_while(|event| {
+            event.event_type() != EventType::WorkflowTaskScheduled && !begins(event)
+        });
+        let mut has_sent = false;
+        for event in task {
+            let Some(Attributes::WorkflowExecutionUpdateAcceptedEventAttributes(a)) =
+                event.attributes.clone()
+            else {
+                continue;
+            };
+            let request = a.accepted_request.unwrap_or_default();
+            let id = request.meta.unwrap_or_default().update_id;
+            let input = request.input.unwrap_or_default();
+            if self.updates.insert(id.clone()) {
+                let args = input.args.unwrap_or_default().payloads.into_iter();
+                let args: Vec<Payload> = args.map(payload_from_proto).collect();
+                let workflow_id = &self.runs[run].workflow_id;
+                let sent = self
+                    .simulator
+                    .update(workflow_id, &input.name, args, Some(id));
+                has_sent |= sent.is_ok();
+            }
+        }
+        has_sent
+    }
+}
+
+/// The event that something due goes back to.
+fn event_id(due: &DueItem) -> Option<i64> {
+    let (_, number) = due.what.rsplit_once(" of event ")?;
+    number.parse().ok()
+}
+
+fn time(event: &HistoryEvent) -> Timestamp {
+    timestamp_from_proto(event.event_time.unwrap_or_default())
+}
+
+/// The attempt with which an activity ended by itself.
+fn last_attempt(events: &[HistoryEvent], scheduled: i64) -> Option<u32> {
+    events.iter().find_map(|event| match &event.attributes {
+        Some(Attributes::ActivityTaskStartedEventAttributes(a))
+            if a.scheduled_event_id == scheduled =>
+        {
+            Some(a.attempt as u32)
+        }
+        _ => None,
+    })
+}
