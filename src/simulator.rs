@@ -20,7 +20,7 @@ mod schedules;
 mod tasks;
 mod updates;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use temporalio_protos::temporal::api::common::v1 as common;
@@ -143,6 +143,8 @@ pub struct Simulator {
     ready: VecDeque<usize>,
     /// They wait until somebody asks for one.
     holds_tasks: bool,
+    /// Runs whose workflow task is not to complete yet.
+    held_open: BTreeSet<usize>,
     /// One is put down after several events.
     in_one_go: bool,
     schedules: Vec<Schedule>,
@@ -171,6 +173,7 @@ impl Simulator {
             agenda: Agenda::default(),
             ready: VecDeque::new(),
             holds_tasks: false,
+            held_open: BTreeSet::new(),
             in_one_go: false,
             schedules: Vec::new(),
             updates: Vec::new(),

@@ -17,6 +17,8 @@ mod follow;
 mod generate;
 #[path = "simulator/guide.rs"]
 mod guide;
+#[path = "simulator/limits.rs"]
+mod limits;
 #[path = "simulator/random_programs.rs"]
 mod random_programs;
 #[path = "simulator/recorded.rs"]
@@ -57,6 +59,12 @@ fn random_programs_agree_with_the_server() {
     let count = number("SEGNO_RANDOM_PROGRAMS", 24);
     let wrong = random_programs::compare(first, count as usize);
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn limits_are_those_of_the_server() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    assert_eq!(limits::simulated(), runtime.block_on(limits::on_server()));
 }
 
 #[test]

@@ -128,7 +128,7 @@ impl Simulator {
         );
     }
 
-    /// The run that a message to another workflow is for.
+    /// The run that a message to another workflow is for, be it open or closed.
     fn target(
         &self,
         from: usize,
@@ -137,14 +137,30 @@ impl Simulator {
     ) -> Option<usize> {
         let current = *self.current.get(&to.workflow_id)?;
         let execution = &self.executions[current];
-        let is_run = to.run_id.is_empty()
+        let is_current = to.run_id.is_empty()
             || execution.run_id == to.run_id
             || (child_only && execution.started.first_execution_run_id == to.run_id);
-        let is_child = execution
-            .parent
-            .as_ref()
-            .is_some_and(|parent| parent.run == from);
-        (execution.is_open() && is_run && (is_child || !child_only)).then_some(current)
+        let target = match is_current {
+            true => current,
+            false => self.executions.iter().position(|execution| {
+                execution.run_id == to.run_id && execution.workflow_id == to.workflow_id
+            })?,
+        };
+        let parent = self.executions[target].parent.as_ref();
+        let is_child = parent.is_some_and(|parent| parent.run == from);
+        (is_child || !child_only).then_some(target)
+    }
+
+    /// Also one that somebody outside answered for.
+    fn had_child(&self, run: usize, workflow_id: &str) -> bool {
+        let history = &self.executions[run].history;
+        history.iter().any(|event| match &event.attributes {
+            Some(Attributes::ChildWorkflowExecutionStartedEventAttributes(a)) => {
+                let child = a.workflow_execution.as_ref();
+                child.is_some_and(|child| child.workflow_id == workflow_id)
+            }
+            _ => false,
+        })
     }
 
     /// A child that somebody outside answers for.
@@ -168,6 +184,7 @@ impl Simulator {
         }
         let to = sent.workflow_execution.clone().unwrap_or_default();
         let target = self.target(run, &to, sent.child_workflow_only);
+        let target = target.filter(|target| self.executions[*target].is_open());
         let own = self.executions[run].execution();
         let is_there = match target {
             Some(target) => {
@@ -216,16 +233,21 @@ impl Simulator {
         let to = sent.workflow_execution.clone().unwrap_or_default();
         let target = self.target(run, &to, sent.child_workflow_only);
         let own = self.executions[run].execution();
+        // What has closed already needs nothing more: that is no failure.
         let is_there = match (target, self.mocked_child(run, &to.workflow_id)) {
             (Some(target), _) => {
-                self.request_cancel(target, &sent.reason, Some((event_id, own)));
+                if self.executions[target].is_open() {
+                    self.request_cancel(target, &sent.reason, Some((event_id, own)));
+                }
                 true
             }
             (None, Some(child)) => {
                 self.cancel_mocked_child(run, child);
                 true
             }
-            (None, None) => self.outside.external(&to.workflow_id),
+            (None, None) => {
+                self.outside.external(&to.workflow_id) || self.had_child(run, &to.workflow_id)
+            }
         };
         let attributes = match is_there {
             true => Attributes::ExternalWorkflowExecutionCancelRequestedEventAttributes(

@@ -105,10 +105,6 @@ impl Simulator {
         self.holds_tasks = true;
     }
 
-    pub fn has_task(&self) -> bool {
-        !self.ready.is_empty()
-    }
-
     /// Runs the workflow task that was due first.
     pub fn take_task(&mut self) -> bool {
         match self.ready.front() {
@@ -127,6 +123,19 @@ impl Simulator {
             self.begin_task(run, is_speculative);
         }
         true
+    }
+
+    /// Begins it alone: it completes with [`Simulator::end_task_of`], and what comes before has to wait.
+    pub fn begin_task_of(&mut self, run: super::RunNumber) -> bool {
+        self.held_open.insert(run.0);
+        self.take_task_of(run)
+    }
+
+    pub fn end_task_of(&mut self, run: super::RunNumber) {
+        self.held_open.remove(&run.0);
+        if matches!(self.executions[run.0].task, Task::Open { .. }) {
+            self.go_on(run.0);
+        }
     }
 
     fn begin_task(&mut self, run: usize, is_speculative: bool) {
@@ -173,6 +182,9 @@ impl Simulator {
         }
         let execution = &self.executions[run];
         let has_ended = execution.worker.machines.has_ended;
+        if self.held_open.contains(&run) {
+            return;
+        }
         if execution.locals.is_empty() || has_ended {
             return self.complete_task(run, false);
         }

@@ -16,15 +16,26 @@ use super::text::Followed;
 /// What leads to one event.
 const STEPS_MAX: usize = 50;
 
-/// By a run's id and the event that scheduled an activity: its attempt under way, and whether that one fails.
-pub type Attempts = Arc<Mutex<BTreeMap<(String, i64), (u32, bool)>>>;
+/// By a run's id and the event that scheduled it.
+pub type Key = (String, i64);
+
+/// What the guide and whoever answers for activities tell each other.
+#[derive(Default)]
+pub struct Known {
+    /// The attempt under way, and whether that one fails.
+    pub attempts: BTreeMap<Key, (u32, bool)>,
+    /// When the server cancelled those that no worker had at that time.
+    pub cancelled: BTreeMap<Key, Timestamp>,
+}
+
+pub type Shared = Arc<Mutex<Known>>;
 
 pub struct Guide<'a> {
     simulator: &'a mut Simulator,
     runs: &'a [Followed],
     /// The next event of each run.
     places: Vec<usize>,
-    attempts: Attempts,
+    known: Shared,
     attempts_max: u32,
     updates: BTreeSet<String>,
 }
@@ -34,14 +45,14 @@ impl<'a> Guide<'a> {
     pub fn new(
         simulator: &'a mut Simulator,
         runs: &'a [Followed],
-        attempts: Attempts,
+        known: Shared,
         attempts_max: u32,
     ) -> Self {
         Guide {
             simulator,
             runs,
             places: vec![0; runs.len()],
-            attempts,
+            known,
             attempts_max,
             updates: BTreeSet::new(),
         }
@@ -88,9 +99,13 @@ impl<'a> Guide<'a> {
         match simulated(self) {
             Some(there) if there == event.event_type() => Ok(()),
             there => Err(format!(
-                "event {} of run {run} is {:?} on the server, simulated {there:?}",
+                "event {} of run {run} is {:?} on the server, simulated {there:?}\non the server:{}\nsimulated:{}",
                 event.event_id,
-                event.event_type()
+                event.event_type(),
+                around(&self.runs[run].events, place),
+                self.simulated(run)
+                    .map(|run| around(self.simulator.history(run), place))
+                    .unwrap_or_default(),
             )),
         }
     }
@@ -112,39 +127,36 @@ impl<'a> Guide<'a> {
     /// What leaves no event by itself: attempts that begin, and fail to be made again.
     fn under_way(&mut self, until: Timestamp) {
         loop {
-            let (runs, attempts) = (self.runs, self.attempts.lock().unwrap().clone());
-            let of_simulated: BTreeMap<RunNumber, usize> = (0..runs.len())
-                .filter_map(|run| Some((self.simulated(run)?, run)))
-                .collect();
+            let simulated =
+                (0..self.runs.len()).filter_map(|run| Some((self.simulated(run)?, run)));
+            let simulated: BTreeMap<RunNumber, usize> = simulated.collect();
+            let mut known = self.known.lock().unwrap();
+            for (run, place) in &simulated {
+                let run_id = self.simulator.run_id(*run);
+                let cancelled = cancelled(&self.runs[*place].events);
+                let cancelled = cancelled.map(|(event, at)| ((run_id.to_owned(), event), at));
+                known.cancelled.extend(cancelled);
+            }
+            let attempts = known.attempts.clone();
+            drop(known);
             let run_ids: Vec<String> = self
                 .simulator
                 .runs()
                 .map(|run| self.simulator.run_id(run).to_owned())
                 .collect();
-            let attempts_max = self.attempts_max;
             let is_tried_again = |due: &DueItem| {
-                let (Some(run), Some(event_id)) = (due.run, event_id(due)) else {
-                    return false;
-                };
-                let key = (run_ids[run.0].clone(), event_id);
-                let Some((attempt, fails)) = attempts.get(&key) else {
-                    return false;
-                };
-                let last = of_simulated
-                    .get(&run)
-                    .and_then(|run| last_attempt(&runs[*run].events, event_id));
-                match last {
+                let (run, event) = (due.run?, event_id(due)?);
+                let (attempt, fails) = attempts.get(&(run_ids[run.0].clone(), event))?;
+                let place = simulated.get(&run)?;
+                Some(match last_attempt(&self.runs[*place].events, event) {
                     Some(last) => *attempt < last,
-                    None => *fails && *attempt < attempts_max,
-                }
+                    None => *fails && *attempt < self.attempts_max,
+                })
             };
             let wanted = |due: &DueItem| {
                 due.at <= until
                     && due.what.contains("of the activity of event")
-                    && (["Attempt", "PickUp"]
-                        .iter()
-                        .any(|w| due.what.starts_with(w))
-                        || is_tried_again(due))
+                    && (due.what.starts_with("Attempt") || is_tried_again(due) == Some(true))
             };
             if !self.simulator.take_where(wanted) {
                 return;
@@ -169,9 +181,11 @@ impl<'a> Guide<'a> {
             WorkflowTaskStartedEventAttributes(_) => {
                 self.update(run);
                 let simulated = self.simulated(run);
-                simulated.is_some_and(|run| self.simulator.take_task_of(run))
+                simulated.is_some_and(|run| self.simulator.begin_task_of(run))
             }
-            WorkflowTaskCompletedEventAttributes(_) => self.of(run, "of the local activity"),
+            WorkflowTaskCompletedEventAttributes(_) | WorkflowTaskFailedEventAttributes(_) => {
+                self.end_task(run, time(event))
+            }
             WorkflowExecutionSignaledEventAttributes(a) => match a.external_workflow_execution {
                 Some(from) => self.of_signal(&from.run_id, &self.runs[run].workflow_id),
                 None => {
@@ -197,6 +211,8 @@ impl<'a> Guide<'a> {
             WorkflowExecutionTerminatedEventAttributes(_) => self.of(run, "its parent's end"),
             TimerFiredEventAttributes(a) => self.own(run, a.started_event_id),
             ActivityTaskStartedEventAttributes(a) => self.own(run, a.scheduled_event_id),
+            ActivityTaskCompletedEventAttributes(a) => self.own(run, a.scheduled_event_id),
+            ActivityTaskFailedEventAttributes(a) => self.own(run, a.scheduled_event_id),
             ActivityTaskTimedOutEventAttributes(a) => self.own(run, a.scheduled_event_id),
             ActivityTaskCanceledEventAttributes(a) => self.own(run, a.scheduled_event_id),
             NexusOperationCompletedEventAttributes(a) => self.own(run, a.scheduled_event_id),
@@ -225,6 +241,25 @@ impl<'a> Guide<'a> {
             }
             _ => false,
         }
+    }
+
+    /// What came while the task was under way was written down after it.
+    fn end_task(&mut self, run: usize, at: Timestamp) -> bool {
+        while self.of(run, "of the local activity") {}
+        let runs = self.runs;
+        let late = runs[run].events[self.places[run] + 1..].iter();
+        let late = late.take_while(|e| e.event_type() != EventType::WorkflowTaskScheduled);
+        for event in late.filter(|event| time(event) <= at) {
+            // It is written down with its end.
+            if event.event_type() != EventType::ActivityTaskStarted {
+                self.cause(run, event);
+            }
+        }
+        let Some(run) = self.simulated(run) else {
+            return false;
+        };
+        self.simulator.end_task_of(run);
+        true
     }
 
     fn of(&mut self, run: usize, words: &str) -> bool {
@@ -319,8 +354,26 @@ fn event_id(due: &DueItem) -> Option<i64> {
     number.parse().ok()
 }
 
+/// Events before and after a place, a line each.
+fn around(events: &[HistoryEvent], place: usize) -> String {
+    let from = place.saturating_sub(8).min(events.len());
+    let to = (place + 4).min(events.len());
+    let line = |e: &HistoryEvent| format!("\n  {} {} {:?}", e.event_id, time(e), e.event_type());
+    events[from..to].iter().map(line).collect()
+}
+
 fn time(event: &HistoryEvent) -> Timestamp {
     timestamp_from_proto(event.event_time.unwrap_or_default())
+}
+
+/// Activities that no worker had when they were cancelled, by the events that scheduled them.
+fn cancelled(events: &[HistoryEvent]) -> impl Iterator<Item = (i64, Timestamp)> {
+    events.iter().filter_map(|event| match &event.attributes {
+        Some(Attributes::ActivityTaskCanceledEventAttributes(a)) if a.started_event_id == 0 => {
+            Some((a.scheduled_event_id, time(event)))
+        }
+        _ => None,
+    })
 }
 
 /// The attempt with which an activity ended by itself.

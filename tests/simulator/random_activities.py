@@ -51,6 +51,11 @@ async def broken(_=None) -> int:
     return await attempt(0.3, True, 0)
 
 
+@activity.defn
+async def big(_=None) -> str:
+    return "x" * (2 * 1024 * 1024 + 100)
+
+
 @nexusrpc.handler.service_handler(name="numbers")
 class Numbers:
     @nexusrpc.handler.sync_operation
@@ -63,7 +68,7 @@ async def main() -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    activities = [quick, slow, flaky, broken]
+    activities = [quick, slow, flaky, broken, big]
     worker = Worker(
         client,
         task_queue=TASK_QUEUE,

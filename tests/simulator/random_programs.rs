@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 
 use super::follow::Follower;
 use super::generate::{self, Random};
-use super::guide::{Attempts, Guide};
+use super::guide::{Guide, Shared};
 use super::server;
 use super::support::worker::Worker;
 use super::text::{self, Followed};
@@ -105,8 +105,8 @@ impl Program<'_> {
             namespace: "default".to_owned(),
             task_queue: self.queue.to_owned(),
         };
-        let attempts = Attempts::default();
-        let fate = Box::new(Fate(self.seed, attempts.clone()));
+        let known = Shared::default();
+        let fate = Box::new(Fate(self.seed, known.clone()));
         let programs = Arc::new(ProgramCache::new(self.registry.clone()));
         let mut simulator = Simulator::new(setup, self.registry.clone(), programs, fate);
         simulator.hold_tasks();
@@ -118,7 +118,7 @@ impl Program<'_> {
             ..Start::default()
         });
         started.unwrap();
-        let guide = Guide::new(&mut simulator, on_server, attempts, ATTEMPTS_MAX);
+        let guide = Guide::new(&mut simulator, on_server, known, ATTEMPTS_MAX);
         let problem = guide.lead().err();
         let runs = simulator.runs().map(|run| Followed {
             workflow_id: simulator.workflow_id(run).to_owned(),
@@ -193,7 +193,7 @@ impl Program<'_> {
 }
 
 /// As random_activities.py has it.
-struct Fate(u64, Attempts);
+struct Fate(u64, Shared);
 
 impl Outside for Fate {
     fn activity(&mut self, task: &ActivityTask) -> Attempt {
@@ -210,8 +210,16 @@ impl Outside for Fate {
         let hangs = fate % 10 == 9;
         let under_way = (task.attempt, hangs || result.is_err());
         let key = (task.run_id.clone(), task.scheduled);
-        self.1.lock().unwrap().insert(key, under_way);
-        let mut attempt = Attempt::ends(Duration::from_millis(milliseconds), result);
+        let length = Duration::from_millis(milliseconds);
+        let mut known = self.1.lock().unwrap();
+        let cancelled = known.cancelled.get(&key).copied();
+        // It is either not taken yet at that time, or has failed and waits to be tried again.
+        let has_failed = result.is_err() && task.now.checked_add(length) <= cancelled;
+        known.attempts.insert(key, under_way);
+        let mut attempt = Attempt::ends(length, result);
+        if cancelled.is_some() && !has_failed {
+            attempt.picked_up_after = None;
+        }
         if hangs {
             attempt.end = End::Never;
         }

@@ -1,0 +1,177 @@
+//! The server's limits, on the real server and in the simulator: who passes them is told the same.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use segno::client::{Client, ClientError, StartOptions, UpdateOptions, UpdateStage, WorkflowRef};
+use segno::limits::PAYLOAD_SIZE_BYTES_MAX;
+use segno::registry::{Entry, Registry, read_folder};
+use segno::simulator::{
+    ActivityTask, Attempt, NexusTask, Outside, Refused, Setup, Simulator, Start,
+};
+use segno::value::{Duration, Payload, Timestamp, Value};
+use segno::worker::ProgramCache;
+
+use super::server;
+use super::support::root;
+use super::support::worker::Worker;
+use super::text::{self, Followed};
+
+const TYPE: &str = "limits";
+const TOO_LARGE: usize = PAYLOAD_SIZE_BYTES_MAX + 100;
+/// `history.maxInFlightUpdates`, `history.maxTotalUpdates` and `history.maximumSignalsPerExecution`.
+const UPDATES_IN_FLIGHT_MAX: usize = 10;
+const UPDATES_MAX: usize = 2_000;
+const SIGNALS_MAX: usize = 10_000;
+
+fn folder() -> PathBuf {
+    root().join("tests/simulator/limits")
+}
+
+fn large() -> Vec<Payload> {
+    vec![Payload::from_value(&Value::from("x".repeat(TOO_LARGE))).unwrap()]
+}
+
+fn number(n: i64) -> Vec<Payload> {
+    vec![Payload::from_value(&Value::from(n)).unwrap()]
+}
+
+/// What is asked, and what came of it.
+type Told = Vec<(&'static str, String)>;
+
+struct Big;
+
+impl Outside for Big {
+    fn activity(&mut self, _: &ActivityTask) -> Attempt {
+        Attempt::ends(Duration::ZERO, Ok(Value::from("x".repeat(TOO_LARGE))))
+    }
+
+    fn nexus(&mut self, _: &NexusTask) -> Attempt {
+        panic!("an operation is called")
+    }
+}
+
+fn said<T>(result: Result<T, Refused>) -> String {
+    result.map_or_else(|refused| refused.to_string(), |_| "done".to_owned())
+}
+
+pub fn simulated() -> Told {
+    let found = read_folder(&folder()).unwrap().definitions.into_iter();
+    let definitions: BTreeMap<String, Entry> =
+        found.map(|(name, (entry, _))| (name, entry)).collect();
+    let registry: Arc<dyn Registry> = Arc::new(definitions);
+    let setup = Setup {
+        start_time: Timestamp::parse("2026-01-01T00:00:00Z").unwrap(),
+        namespace: "default".to_owned(),
+        task_queue: "QUEUE".to_owned(),
+    };
+    let programs = Arc::new(ProgramCache::new(registry.clone()));
+    let mut simulator = Simulator::new(setup, registry, programs, Box::new(Big));
+    let start = |id: &str, input| Start {
+        workflow_type: TYPE.to_owned(),
+        workflow_id: id.to_owned(),
+        input,
+        ..Start::default()
+    };
+    let mut told = Told::new();
+    let started = simulator.start(start("large", large()));
+    told.push(("a large input", said(started)));
+    simulator.start(start("one", Vec::new())).unwrap();
+    let signalled = simulator.signal("one", "tell", large());
+    told.push(("a large signal", said(signalled)));
+    let updated = simulator.update("one", "quick", large(), None);
+    told.push(("a large update", said(updated)));
+    for _ in 0..UPDATES_IN_FLIGHT_MAX {
+        simulator.update("one", "hold", Vec::new(), None).unwrap();
+    }
+    let updated = simulator.update("one", "hold", Vec::new(), None);
+    told.push(("many updates at once", said(updated)));
+    simulator.signal("one", "go", Vec::new()).unwrap();
+    for _ in UPDATES_IN_FLIGHT_MAX..UPDATES_MAX {
+        simulator.update("one", "quick", Vec::new(), None).unwrap();
+    }
+    let updated = simulator.update("one", "quick", Vec::new(), None);
+    told.push(("many updates", said(updated)));
+    for _ in 1..SIGNALS_MAX {
+        simulator.signal("one", "tell", Vec::new()).unwrap();
+    }
+    let signalled = simulator.signal("one", "tell", Vec::new());
+    told.push(("many signals", said(signalled)));
+    let run = simulator.start(start("result", number(1))).unwrap();
+    simulator.run_until_idle(100);
+    told.push((
+        "a large result",
+        text::lines(simulator.history(run)).join("\n"),
+    ));
+    told
+}
+
+fn answered<T>(result: Result<T, ClientError>) -> String {
+    match result {
+        Ok(_) => "done".to_owned(),
+        Err(ClientError::Refused { status, .. }) => status.message().to_owned(),
+        Err(other) => other.to_string(),
+    }
+}
+
+pub async fn on_server() -> Told {
+    let cluster = server::cluster();
+    let worker = Worker::on(cluster, &folder(), &[]);
+    let client: Client = server::client().await;
+    let start = |id: &str, input| {
+        client.start(StartOptions {
+            workflow_type: TYPE.to_owned(),
+            workflow_id: Some(id.to_owned()),
+            task_queue: worker.task_queue.clone(),
+            input,
+            execution_timeout: Duration::parse("5m").ok(),
+            ..StartOptions::default()
+        })
+    };
+    let mut told = Told::new();
+    told.push(("a large input", answered(start("large", large()).await)));
+    start("one", Vec::new()).await.unwrap();
+    let one = WorkflowRef::new("one".to_owned(), None);
+    let update = |name: &str, input, wait_for| {
+        client.update(
+            &one,
+            UpdateOptions {
+                name: name.to_owned(),
+                input,
+                wait_for,
+                ..UpdateOptions::default()
+            },
+        )
+    };
+    let signalled = client.signal(&one, "tell", large()).await;
+    told.push(("a large signal", answered(signalled)));
+    let updated = update("quick", large(), UpdateStage::Completed).await;
+    told.push(("a large update", answered(updated)));
+    for _ in 0..UPDATES_IN_FLIGHT_MAX {
+        let hold = update("hold", Vec::new(), UpdateStage::Accepted);
+        hold.await.unwrap();
+    }
+    let updated = update("hold", Vec::new(), UpdateStage::Accepted).await;
+    told.push(("many updates at once", answered(updated)));
+    client.signal(&one, "go", Vec::new()).await.unwrap();
+    let rest = stream::iter(UPDATES_IN_FLIGHT_MAX..UPDATES_MAX)
+        .map(|_| update("quick", Vec::new(), UpdateStage::Completed))
+        .buffer_unordered(UPDATES_IN_FLIGHT_MAX / 2);
+    rest.for_each(async |updated| drop(updated.unwrap())).await;
+    let updated = update("quick", Vec::new(), UpdateStage::Completed).await;
+    told.push(("many updates", answered(updated)));
+    let rest = stream::iter(1..SIGNALS_MAX)
+        .map(|_| client.signal(&one, "tell", Vec::new()))
+        .buffer_unordered(50);
+    rest.for_each(async |signalled| signalled.unwrap()).await;
+    let signalled = client.signal(&one, "tell", Vec::new()).await;
+    told.push(("many signals", answered(signalled)));
+    let started = start("result", number(1)).await.unwrap();
+    let runs: Vec<Followed> = server::follow(&client, "result", started.run_id)
+        .await
+        .unwrap();
+    told.push(("a large result", text::lines(&runs[0].events).join("\n")));
+    told
+}
