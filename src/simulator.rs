@@ -10,6 +10,7 @@ mod completion;
 mod event;
 mod execution;
 mod external;
+mod limits;
 mod local;
 mod machines;
 mod nexus;
@@ -204,6 +205,8 @@ impl Simulator {
                 return Err(Refused::AlreadyStarted(start.workflow_id));
             };
             let input = crate::payload::payloads_to_proto(input);
+            limits::check_size(input.as_ref())?;
+            self.executions[current].check_signal()?;
             self.deliver_signal(current, &name, input, None);
             self.settle();
             return Ok(RunNumber(current));
@@ -215,6 +218,8 @@ impl Simulator {
 
     fn start_first(&mut self, start: Start, last: LastRun) -> Result<usize, Refused> {
         let policy = id_reuse_policy_to_proto(start.id_reuse_policy);
+        let input = crate::payload::payloads_to_proto(start.input);
+        limits::check_size(input.as_ref())?;
         if !self.frees_id(&start.workflow_id, policy) {
             return Err(Refused::AlreadyStarted(start.workflow_id));
         }
@@ -226,7 +231,7 @@ impl Simulator {
                 name: start.workflow_type,
             }),
             task_queue: event::task_queue(&self.setup.task_queue),
-            input: crate::payload::payloads_to_proto(start.input),
+            input,
             workflow_execution_timeout: start.execution_timeout.map(duration_to_proto),
             workflow_run_timeout: start
                 .run_timeout

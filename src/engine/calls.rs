@@ -350,11 +350,6 @@ impl Machine<'_> {
                 .map(|v| self.payload(v))
                 .collect::<Result<_, _>>()?,
         };
-        // What was upserted goes along: an empty memo would carry that of the start.
-        let mut memo = self.run.memo.clone();
-        memo.extend(self.payloads(routine, next.memo.as_ref())?);
-        let mut search_attributes = self.run.search_attributes.clone();
-        search_attributes.extend(self.payloads(routine, next.search_attributes.as_ref())?);
         let mut headers = BTreeMap::new();
         if next.version == ContinuedVersion::Pinned {
             let bundle = Value::Bytes(self.bundle.into());
@@ -366,8 +361,8 @@ impl Machine<'_> {
             arguments,
             run_timeout: self.optional_length(routine, next.workflow_run_timeout.as_ref())?,
             task_timeout: self.optional_length(routine, next.workflow_task_timeout.as_ref())?,
-            memo,
-            search_attributes,
+            memo: self.payloads(routine, next.memo.as_ref())?,
+            search_attributes: self.payloads(routine, next.search_attributes.as_ref())?,
             headers,
             retry_policy: next
                 .retry_policy

@@ -349,9 +349,16 @@ impl<'a> Machine<'a> {
             },
             Some(Ending::Failed(failure)) => CommandKind::FailWorkflow(failure),
             Some(Ending::Cancelled) => CommandKind::CancelWorkflow,
-            Some(Ending::ContinuedAsNew(next) | Ending::CarriedOver(next)) => {
+            Some(Ending::ContinuedAsNew(mut next)) => {
+                // What was upserted goes along, by handlers that finished just now too: an empty memo would carry that of the start.
+                let said = std::mem::replace(&mut next.memo, self.run.memo.clone());
+                next.memo.extend(said);
+                let current = self.run.search_attributes.clone();
+                let said = std::mem::replace(&mut next.search_attributes, current);
+                next.search_attributes.extend(said);
                 CommandKind::ContinueAsNew(next)
             }
+            Some(Ending::CarriedOver(next)) => CommandKind::ContinueAsNew(next),
         };
         self.command(kind);
         self.run.phase = Phase::Closed;

@@ -11,6 +11,7 @@ use super::Simulator;
 use super::agenda::{ActivityDue, Due, Key, after};
 use super::event::{ATTEMPT_STARTED, IDENTITY, payloads, task_queue};
 use super::execution::Activity;
+use super::limits::check_result;
 use super::outside::{ActivityTask, AttemptKey, End, OnCancel};
 use super::retry::{Timeouts, backoff, length, retry_policy, timeout_failure};
 use crate::engine::command::ScheduleActivity;
@@ -292,13 +293,15 @@ impl Simulator {
         result: Result<Value, Failure>,
     ) {
         let result = result.and_then(|value| {
-            value_to_proto(&value).map_err(|error| Failure::application("", error.to_string()))
+            let result = value_to_proto(&value)
+                .map_err(|error| Failure::application("", error.to_string()))?;
+            check_result(payloads(vec![result]))
         });
         match result {
             Ok(result) => {
                 self.close_activity(run, event_id, true);
                 let attributes = history::ActivityTaskCompletedEventAttributes {
-                    result: payloads(vec![result]),
+                    result,
                     scheduled_event_id: event_id,
                     started_event_id: ATTEMPT_STARTED,
                     identity: IDENTITY.to_owned(),

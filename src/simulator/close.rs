@@ -126,6 +126,8 @@ impl Simulator {
             cancel_requested: false,
             rebuilt_at: 0,
             child_runs: Vec::new(),
+            signals: 0,
+            updates_accepted: 0,
             activity_started: Default::default(),
             search_attributes: started
                 .search_attributes
@@ -263,7 +265,10 @@ impl Simulator {
 
     pub(super) fn continue_as_new(&mut self, run: usize, completed: i64, next: ContinueAsNew) {
         let execution = &self.executions[run];
-        let lasted = self.now.since(execution.started_at).unwrap_or_default();
+        // From when its first workflow task could begin.
+        let begun = length(execution.started.first_workflow_task_backoff);
+        let begun = after(execution.started_at, begun);
+        let lasted = self.now.since(begun).unwrap_or_default();
         let wait = CONTINUE_AS_NEW_INTERVAL_MIN.as_nanos() - lasted.as_nanos();
         let wait = Duration::from_nanos(wait.max(0)).unwrap_or_default();
         let mut started = self.following(run, wait, enums::ContinueAsNewInitiator::Workflow);
@@ -281,11 +286,9 @@ impl Simulator {
         if let Some(timeout) = next.task_timeout {
             started.workflow_task_timeout = Some(duration_to_proto(timeout));
         }
-        if !next.memo.is_empty() {
-            started.memo = Some(common::Memo {
-                fields: fields(next.memo),
-            });
-        }
+        started.memo = (!next.memo.is_empty()).then(|| common::Memo {
+            fields: fields(next.memo),
+        });
         if !next.search_attributes.is_empty() {
             started.search_attributes = Some(common::SearchAttributes {
                 indexed_fields: fields(next.search_attributes),

@@ -18,11 +18,6 @@ use crate::value::Value;
 /// Stands for the event of an attempt's start until it has an id.
 pub(super) const ATTEMPT_STARTED: i64 = -1;
 
-/// What the server suggests to continue as new at, and what it ends a run at.
-const EVENTS_SUGGESTED_MAX: usize = 4096;
-const BYTES_SUGGESTED_MAX: u64 = 4 * 1024 * 1024;
-pub(super) const EVENTS_MAX: usize = 50 * 1024;
-
 impl Simulator {
     pub(super) fn append(&mut self, run: usize, attributes: Attributes) -> i64 {
         self.append_with(run, attributes, None)
@@ -106,13 +101,7 @@ impl Simulator {
             .rev()
             .find(|event| event.event_type() == enums::EventType::WorkflowTaskScheduled)
             .map_or(0, |event| event.event_id);
-        let mut reasons: Vec<i32> = Vec::new();
-        if execution.size_bytes > BYTES_SUGGESTED_MAX {
-            reasons.push(enums::SuggestContinueAsNewReason::HistorySizeTooLarge.into());
-        }
-        if execution.history.len() > EVENTS_SUGGESTED_MAX {
-            reasons.push(enums::SuggestContinueAsNewReason::TooManyHistoryEvents.into());
-        }
+        let reasons = execution.suggested_reasons();
         let attributes = WorkflowTaskStartedEventAttributes {
             scheduled_event_id,
             identity: IDENTITY.to_owned(),

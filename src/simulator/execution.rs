@@ -169,6 +169,9 @@ pub(super) struct Execution {
     pub rebuilt_at: usize,
     /// All runs that it began, and those that follow them.
     pub child_runs: Vec<usize>,
+    /// So many came and were accepted, of all that there were.
+    pub signals: usize,
+    pub updates_accepted: usize,
     pub activity_started: BTreeMap<i64, i64>,
     pub search_attributes: BTreeMap<String, common::Payload>,
     pub memo: BTreeMap<String, common::Payload>,

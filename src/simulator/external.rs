@@ -9,6 +9,7 @@ use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 
 use super::event::{IDENTITY, payloads};
 use super::execution::Task;
+use super::limits::check_size;
 use super::replay::Replay;
 use super::tasks::activate;
 use super::{Refused, Simulator};
@@ -25,7 +26,10 @@ impl Simulator {
         input: Vec<Payload>,
     ) -> Result<(), Refused> {
         let run = self.open_run(workflow_id)?;
-        self.deliver_signal(run, name, payloads_to_proto(input), None);
+        let input = payloads_to_proto(input);
+        check_size(input.as_ref())?;
+        self.executions[run].check_signal()?;
+        self.deliver_signal(run, name, input, None);
         self.settle();
         Ok(())
     }
@@ -92,6 +96,7 @@ impl Simulator {
         input: Option<common::Payloads>,
         from: Option<common::WorkflowExecution>,
     ) {
+        self.executions[run].signals += 1;
         let attributes = history::WorkflowExecutionSignaledEventAttributes {
             signal_name: name.to_owned(),
             input,
@@ -186,18 +191,23 @@ impl Simulator {
         let target = self.target(run, &to, sent.child_workflow_only);
         let target = target.filter(|target| self.executions[*target].is_open());
         let own = self.executions[run].execution();
-        let is_there = match target {
+        use enums::SignalExternalWorkflowExecutionFailedCause as Cause;
+        let refused = match target {
+            Some(target) if self.executions[target].check_signal().is_err() => {
+                Some(Cause::SignalCountLimitExceeded)
+            }
             Some(target) => {
                 self.deliver_signal(target, &sent.signal_name, sent.input.clone(), Some(own));
-                true
+                None
             }
             None => {
-                self.mocked_child(run, &to.workflow_id).is_some()
-                    || self.outside.external(&to.workflow_id)
+                let is_there = self.mocked_child(run, &to.workflow_id).is_some()
+                    || self.outside.external(&to.workflow_id);
+                (!is_there).then_some(Cause::ExternalWorkflowExecutionNotFound)
             }
         };
-        let attributes = match is_there {
-            true => Attributes::ExternalWorkflowExecutionSignaledEventAttributes(
+        let attributes = match refused {
+            None => Attributes::ExternalWorkflowExecutionSignaledEventAttributes(
                 history::ExternalWorkflowExecutionSignaledEventAttributes {
                     initiated_event_id: event_id,
                     namespace: sent.namespace,
@@ -205,10 +215,9 @@ impl Simulator {
                     ..Default::default()
                 },
             ),
-            false => Attributes::SignalExternalWorkflowExecutionFailedEventAttributes(
+            Some(cause) => Attributes::SignalExternalWorkflowExecutionFailedEventAttributes(
                 history::SignalExternalWorkflowExecutionFailedEventAttributes {
-                    cause: enums::SignalExternalWorkflowExecutionFailedCause::ExternalWorkflowExecutionNotFound
-                        .into(),
+                    cause: cause.into(),
                     workflow_task_completed_event_id: sent.workflow_task_completed_event_id,
                     namespace: sent.namespace,
                     workflow_execution: sent.workflow_execution,

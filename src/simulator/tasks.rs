@@ -302,9 +302,7 @@ impl Simulator {
         if has_news {
             self.schedule_task(run);
         }
-        if self.executions[run].history.len() > super::event::EVENTS_MAX {
-            self.end_by_server(run, "Workflow history count exceeds limit.");
-        }
+        self.check_history(run);
     }
 
     /// Something came while the run was about to close: it has to see it first.

@@ -29,6 +29,7 @@ impl Simulator {
             return Ok(*number);
         }
         let run = self.open_run(workflow_id)?;
+        self.executions[run].check_update()?;
         let number = UpdateNumber(self.updates.len());
         self.updates.push(UpdateStage::Admitted);
         self.update_ids.insert(known, number);
@@ -75,6 +76,7 @@ impl Simulator {
             Attributes::WorkflowExecutionUpdateAcceptedEventAttributes(attributes),
         );
         self.updates[update.number.0] = UpdateStage::Accepted;
+        self.executions[run].updates_accepted += 1;
         self.executions[run]
             .accepted
             .insert(protocol_instance_id.to_owned(), (update.number, event_id));

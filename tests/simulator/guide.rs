@@ -67,13 +67,16 @@ impl<'a> Guide<'a> {
         Ok(())
     }
 
-    /// The run whose next event comes first. The start of an activity is written down with its end only.
+    /// The run whose next event comes first.
     fn next(&self) -> Option<(Timestamp, usize)> {
         let next = (0..self.runs.len()).filter_map(|run| {
             let events = &self.runs[run].events[..];
             let place = self.places[run];
-            events.get(place)?;
-            let so_far = events[..=place].iter().map(time).max()?;
+            let event = events.get(place)?;
+            // The start of an activity is written down with its end only.
+            let is_start = event.event_type() == EventType::ActivityTaskStarted;
+            let last = place + usize::from(is_start);
+            let so_far = events.iter().take(last + 1).map(time).max()?;
             Some((so_far, run))
         });
         next.min()

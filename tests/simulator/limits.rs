@@ -14,10 +14,14 @@ use segno::simulator::{
 use segno::value::{Duration, Payload, Timestamp, Value};
 use segno::worker::ProgramCache;
 
+use temporalio_protos::temporal::api::enums::v1::SuggestContinueAsNewReason;
+use temporalio_protos::temporal::api::history::v1::HistoryEvent;
+use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
+
 use super::server;
 use super::support::root;
 use super::support::worker::Worker;
-use super::text::{self, Followed};
+use super::text;
 
 const TYPE: &str = "limits";
 const TOO_LARGE: usize = PAYLOAD_SIZE_BYTES_MAX + 100;
@@ -36,6 +40,31 @@ fn large() -> Vec<Payload> {
 
 fn number(n: i64) -> Vec<Payload> {
     vec![Payload::from_value(&Value::from(n)).unwrap()]
+}
+
+/// After all else: an activity with a large result, and a signal to a workflow that takes no more.
+fn others() -> [(&'static str, Vec<Payload>); 2] {
+    let one = Payload::from_value(&Value::from("one")).unwrap();
+    [("large-result", number(1)), ("signal", vec![one])]
+}
+
+/// After about how many updates it had better continue as new for their sake.
+fn suggested(events: &[HistoryEvent]) -> String {
+    use Attributes::*;
+    let many = i32::from(SuggestContinueAsNewReason::TooManyUpdates);
+    let mut updates = 0;
+    for event in events {
+        match event.attributes.as_ref() {
+            Some(WorkflowExecutionUpdateAcceptedEventAttributes(_)) => updates += 1,
+            Some(WorkflowTaskStartedEventAttributes(a))
+                if a.suggest_continue_as_new_reasons.contains(&many) =>
+            {
+                return format!("after some {} updates", updates / 10 * 10);
+            }
+            _ => {}
+        }
+    }
+    "never".to_owned()
 }
 
 /// What is asked, and what came of it.
@@ -78,11 +107,9 @@ pub fn simulated() -> Told {
     let mut told = Told::new();
     let started = simulator.start(start("large", large()));
     told.push(("a large input", said(started)));
-    simulator.start(start("one", Vec::new())).unwrap();
+    let one = simulator.start(start("one", Vec::new())).unwrap();
     let signalled = simulator.signal("one", "tell", large());
     told.push(("a large signal", said(signalled)));
-    let updated = simulator.update("one", "quick", large(), None);
-    told.push(("a large update", said(updated)));
     for _ in 0..UPDATES_IN_FLIGHT_MAX {
         simulator.update("one", "hold", Vec::new(), None).unwrap();
     }
@@ -99,12 +126,12 @@ pub fn simulated() -> Told {
     }
     let signalled = simulator.signal("one", "tell", Vec::new());
     told.push(("many signals", said(signalled)));
-    let run = simulator.start(start("result", number(1))).unwrap();
-    simulator.run_until_idle(100);
-    told.push((
-        "a large result",
-        text::lines(simulator.history(run)).join("\n"),
-    ));
+    for (id, input) in others() {
+        let run = simulator.start(start(id, input)).unwrap();
+        simulator.run_until_idle(100);
+        told.push((id, text::lines(simulator.history(run)).join("\n")));
+    }
+    told.push(("when to continue as new", suggested(simulator.history(one))));
     told
 }
 
@@ -132,7 +159,7 @@ pub async fn on_server() -> Told {
     };
     let mut told = Told::new();
     told.push(("a large input", answered(start("large", large()).await)));
-    start("one", Vec::new()).await.unwrap();
+    let started = start("one", Vec::new()).await.unwrap();
     let one = WorkflowRef::new("one".to_owned(), None);
     let update = |name: &str, input, wait_for| {
         client.update(
@@ -147,8 +174,6 @@ pub async fn on_server() -> Told {
     };
     let signalled = client.signal(&one, "tell", large()).await;
     told.push(("a large signal", answered(signalled)));
-    let updated = update("quick", large(), UpdateStage::Completed).await;
-    told.push(("a large update", answered(updated)));
     for _ in 0..UPDATES_IN_FLIGHT_MAX {
         let hold = update("hold", Vec::new(), UpdateStage::Accepted);
         hold.await.unwrap();
@@ -168,10 +193,16 @@ pub async fn on_server() -> Told {
     rest.for_each(async |signalled| signalled.unwrap()).await;
     let signalled = client.signal(&one, "tell", Vec::new()).await;
     told.push(("many signals", answered(signalled)));
-    let started = start("result", number(1)).await.unwrap();
-    let runs: Vec<Followed> = server::follow(&client, "result", started.run_id)
-        .await
-        .unwrap();
-    told.push(("a large result", text::lines(&runs[0].events).join("\n")));
+    for (id, input) in others() {
+        let started = start(id, input).await.unwrap();
+        let runs = server::follow(&client, id, started.run_id).await.unwrap();
+        told.push((id, text::lines(&runs[0].events).join("\n")));
+    }
+    client.terminate(&one, "enough", Vec::new()).await.unwrap();
+    let runs = server::follow(&client, "one", started.run_id).await;
+    told.push((
+        "when to continue as new",
+        suggested(&runs.unwrap()[0].events),
+    ));
     told
 }

@@ -334,7 +334,15 @@ impl Machines {
             }
             ChildWorkflowExecutionCanceledEventAttributes(_) => self.resolve_cancelled_child(place),
             SignalExternalWorkflowExecutionFailedEventAttributes(a) => {
-                let failure = external_failure("signal", a.cause().to_string(), "it was not found");
+                use enums::SignalExternalWorkflowExecutionFailedCause as Cause;
+                let why = match a.cause() {
+                    Cause::Unspecified => "unknown",
+                    Cause::ExternalWorkflowExecutionNotFound | Cause::NamespaceNotFound => {
+                        "it was not found"
+                    }
+                    Cause::SignalCountLimitExceeded => "The per-workflow signal limit was exceeded",
+                };
+                let failure = external_failure("signal", a.cause().to_string(), why);
                 self.resolve_external(place, Some(failure));
             }
             RequestCancelExternalWorkflowExecutionFailedEventAttributes(a) => {
