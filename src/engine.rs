@@ -11,6 +11,7 @@ mod evaluate;
 mod execute;
 pub mod failure;
 mod fan;
+mod flag;
 mod frames;
 mod handlers;
 pub mod job;
@@ -105,6 +106,7 @@ impl Instance {
             history_length: activation.history_length,
             history_size_bytes: activation.history_size_bytes,
             continue_as_new_suggested: activation.continue_as_new_suggested,
+            flags: activation.flags,
         };
         let mut commands = Vec::new();
         let mut queries = Vec::new();

@@ -173,7 +173,10 @@ fn outcome(end: End<'_>) -> String {
         End::Value(value) => cut(&to_json_string(value).unwrap_or_else(|_| "a value".into())),
         End::Failed(failure) => {
             let root = failure.chain().last().unwrap_or(failure);
-            cut(&format!("failed: {}", root.message))
+            cut(&match root.message.as_str() {
+                "" => format!("failed: {}", root.kind().name()),
+                message => format!("failed: {message}"),
+            })
         }
         End::Left => "left".to_owned(),
     }

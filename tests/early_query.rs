@@ -39,6 +39,7 @@ fn activation(jobs: Vec<Job>, is_replaying: bool) -> Activation {
         history_length: 3,
         history_size_bytes: 0,
         continue_as_new_suggested: false,
+        flags: Vec::new(),
         jobs,
     }
 }

@@ -154,6 +154,7 @@ impl Host {
             is_replaying: false,
             history_length: 3 + 3 * self.activations.len() as u32,
             history_size_bytes: 1000,
+            flags: Vec::new(),
             continue_as_new_suggested: self.activations.len() >= self.script.suggest_after,
             jobs,
         };

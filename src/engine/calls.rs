@@ -8,6 +8,7 @@ use super::command::{
 };
 use super::evaluate::one_value;
 use super::failure::Failure;
+use super::flag::ABANDONS_ITSELF;
 use super::job::Resolution;
 use super::machine::{Flow, Machine};
 use super::operations::outcome_of;
@@ -72,7 +73,15 @@ impl Machine<'_> {
             self.begin(seq, OperationKind::LocalActivity(local.clone()), Some(step));
             self.command(CommandKind::ScheduleLocalActivity(local));
         } else {
-            self.begin(seq, OperationKind::Activity, Some(step));
+            let is_abandonable = cancellation_type == Some(ActivityCancellationType::Abandon);
+            let kind = match is_abandonable && self.may_use(ABANDONS_ITSELF) {
+                true => OperationKind::Abandonable {
+                    activity_type: activity_type.clone(),
+                    activity_id: activity_id.clone(),
+                },
+                false => OperationKind::Activity,
+            };
+            self.begin(seq, kind, Some(step));
             self.command(CommandKind::ScheduleActivity(Box::new(ScheduleActivity {
                 seq,
                 activity_id: activity_id.clone(),

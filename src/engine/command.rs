@@ -87,6 +87,8 @@ pub enum CommandKind {
     FailWorkflow(Failure),
     CancelWorkflow,
     ContinueAsNew(Box<ContinueAsNew>),
+    /// Not a command of Temporal's: the workflow task made use of this change of the engine.
+    UseFlag(u32),
     /// Not a command of Temporal's: a log line that is to be written unless this is a replay.
     Log {
         level: LogLevel,

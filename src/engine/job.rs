@@ -15,6 +15,8 @@ pub struct Activation {
     pub history_length: u32,
     pub history_size_bytes: u64,
     pub continue_as_new_suggested: bool,
+    /// Changes of the engine that the history of a replay knows.
+    pub flags: Vec<u32>,
     pub jobs: Vec<Job>,
 }
 

@@ -1,6 +1,6 @@
 //! Operations outside the run: they are begun by steps, resolved by jobs and cancelled with what waits for them.
 
-use super::command::{ChildCancellationType, CommandKind, ScheduleLocalActivity};
+use super::command::{ChildCancellationType, Command, CommandKind, ScheduleLocalActivity};
 use super::failure::{Failure, FailureInfo, FailureKind, RetryState};
 use super::job::{Job, Resolution};
 use super::machine::Machine;
@@ -274,7 +274,16 @@ impl Machine<'_> {
             return;
         }
         let command = match &operation.kind {
-            OperationKind::Activity => CommandKind::RequestCancelActivity { seq },
+            OperationKind::Abandonable {
+                activity_type,
+                activity_id,
+            } if !self.is_just_scheduled(seq) => {
+                let failure = abandoned(activity_type.clone(), activity_id.clone());
+                return self.resolved(seq, Resolution::Cancelled(failure));
+            }
+            OperationKind::Activity | OperationKind::Abandonable { .. } => {
+                CommandKind::RequestCancelActivity { seq }
+            }
             OperationKind::LocalActivity(_) => return self.cancel_local(seq),
             OperationKind::Child {
                 workflow_id,
@@ -307,6 +316,12 @@ impl Machine<'_> {
             }
         };
         self.command(command);
+    }
+
+    /// It is not sent yet: core takes it back.
+    fn is_just_scheduled(&self, activity: u32) -> bool {
+        let is_it = |command: &Command| matches!(&command.kind, CommandKind::ScheduleActivity(s) if s.seq == activity);
+        self.commands.iter().any(is_it)
     }
 
     /// Core would ask the child's first run, which does nothing once the child has continued as new; so the workflow is
@@ -435,5 +450,21 @@ pub fn outcome_of(resolution: Resolution) -> Outcome {
     match resolution {
         Resolution::Completed(value) => Outcome::Value(value),
         Resolution::Failed(failure) | Resolution::Cancelled(failure) => Outcome::Failed(failure),
+    }
+}
+
+/// As core has it.
+fn abandoned(activity_type: String, activity_id: String) -> Failure {
+    let info = FailureInfo::Activity {
+        activity_type,
+        activity_id,
+        identity: String::new(),
+        retry_state: RetryState::CancelRequested,
+        scheduled_event_id: 0,
+        started_event_id: 0,
+    };
+    Failure {
+        cause: Some(Box::new(Failure::cancelled(""))),
+        ..Failure::new("Activity cancelled", info)
     }
 }

@@ -23,7 +23,9 @@ impl Pending {
     /// How many of the kind there are; `None` for what the server does not bound.
     pub fn of(&mut self, kind: &OperationKind) -> Option<&mut u32> {
         match kind {
-            OperationKind::Activity => Some(&mut self.activities),
+            OperationKind::Activity | OperationKind::Abandonable { .. } => {
+                Some(&mut self.activities)
+            }
             OperationKind::Child { .. } => Some(&mut self.children),
             OperationKind::SignalExternal => Some(&mut self.signals),
             OperationKind::CancelExternal => Some(&mut self.cancel_requests),

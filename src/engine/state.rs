@@ -296,6 +296,11 @@ pub enum OperationKind {
     SignalExternal,
     CancelExternal,
     Nexus,
+    /// An activity that is left alone where it is cancelled.
+    Abandonable {
+        activity_type: String,
+        activity_id: String,
+    },
 }
 
 impl Run {
@@ -419,6 +424,7 @@ pub struct Clock {
     pub history_length: u32,
     pub history_size_bytes: u64,
     pub continue_as_new_suggested: bool,
+    pub flags: Vec<u32>,
 }
 
 /// A length of time that the server takes for a timer.

@@ -6,7 +6,7 @@ pub(super) mod events;
 mod locals;
 mod resolve;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use temporalio_protos::coresdk::external_data::LocalActivityMarkerData;
 use temporalio_protos::coresdk::workflow_activation::workflow_activation_job::Variant;
@@ -173,6 +173,9 @@ pub(super) struct Machines {
     pub continue_as_new_suggested: bool,
     pub versions: Vec<String>,
     pub has_ended: bool,
+    /// Changes of the engine that its history knows, and those that this workflow task makes use of.
+    pub flags: BTreeSet<u32>,
+    pub flags_used: BTreeSet<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -269,6 +272,10 @@ impl Machines {
             CommandKind::RequestCancelLocalActivity { seq } => return self.cancel_local(*seq),
             CommandKind::CancelChild { seq, reason } => return self.cancel_child(*seq, reason),
             CommandKind::CancelNexus { seq } => return self.cancel_nexus(*seq),
+            CommandKind::UseFlag(flag) => {
+                self.flags_used.insert(*flag);
+                return Ok(());
+            }
             CommandKind::Log { .. } | CommandKind::RespondToQuery { .. } => return Ok(()),
             CommandKind::RejectUpdate { .. } if self.is_replaying => return Ok(()),
             CommandKind::CompleteWorkflow(_)

@@ -73,6 +73,7 @@ pub(super) fn replay(history: &[HistoryEvent], with: &Replay<'_>) -> Result<Work
     let mut from = 0;
     while let Some(to) = sequence_end(history, from) {
         let next = sequence_end(history, to + 1).unwrap_or(history.len() - 1);
+        worker.machines.flags.extend(flags(&history[to + 1]));
         worker
             .machines
             .apply(&history[..=to], &history[to + 1..=next], Vec::new())?;
@@ -101,6 +102,17 @@ pub(super) fn replay(history: &[HistoryEvent], with: &Replay<'_>) -> Result<Work
     }
     worker.machines.is_replaying = false;
     Ok(worker)
+}
+
+/// What a completed workflow task made use of.
+fn flags(event: &HistoryEvent) -> Vec<u32> {
+    match &event.attributes {
+        Some(Attributes::WorkflowTaskCompletedEventAttributes(completed)) => {
+            let metadata = completed.sdk_metadata.clone().unwrap_or_default();
+            metadata.lang_used_flags
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn is_of_last_task(event: &HistoryEvent) -> bool {

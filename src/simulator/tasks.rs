@@ -8,6 +8,7 @@ use temporalio_protos::coresdk::workflow_activation::workflow_activation_job::Va
 use temporalio_protos::temporal::api::enums::v1 as enums;
 use temporalio_protos::temporal::api::history::v1 as history;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
+use temporalio_protos::temporal::api::sdk::v1::WorkflowTaskCompletedMetadata;
 
 use super::Simulator;
 use super::agenda::{Due, after};
@@ -63,6 +64,7 @@ pub(super) fn activate(
         history_length: machines.processed as u32,
         history_size_bytes: machines.history_size_bytes,
         continue_as_new_suggested: machines.continue_as_new_suggested,
+        available_internal_flags: machines.flags.iter().copied().collect(),
         jobs: jobs
             .map(|variant| jobs::WorkflowActivationJob {
                 variant: Some(variant),
@@ -273,7 +275,15 @@ impl Simulator {
 
     fn write_completion(&mut self, run: usize, sent: Vec<Sent>, goes_on: bool) {
         let started_event_id = self.executions[run].history.len() as i64;
+        let machines = &mut self.executions[run].worker.machines;
+        let used = std::mem::take(&mut machines.flags_used);
+        let used: Vec<u32> = used.difference(&machines.flags).copied().collect();
+        machines.flags.extend(&used);
         let completed = history::WorkflowTaskCompletedEventAttributes {
+            sdk_metadata: (!used.is_empty()).then(|| WorkflowTaskCompletedMetadata {
+                lang_used_flags: used,
+                ..Default::default()
+            }),
             scheduled_event_id: started_event_id - 1,
             started_event_id,
             identity: IDENTITY.to_owned(),
@@ -296,7 +306,7 @@ impl Simulator {
             buffered.clear();
         }
         let has_news = goes_on || !buffered.is_empty() || !execution.admitted.is_empty();
-        for attributes in buffered {
+        for attributes in in_order(buffered) {
             self.append(run, attributes);
         }
         if has_news {
@@ -326,7 +336,7 @@ impl Simulator {
         execution.task = Task::None;
         let delivered = std::mem::take(&mut execution.delivered);
         execution.admitted.splice(0..0, delivered);
-        for attributes in std::mem::take(&mut execution.buffered) {
+        for attributes in in_order(std::mem::take(&mut execution.buffered)) {
             self.append(run, attributes);
         }
         let rebuilt = self.rebuild(run);
@@ -380,6 +390,27 @@ impl Simulator {
         };
         replay(&execution.history, &with)
     }
+}
+
+/// As the server writes down what came during a workflow task: ends of activities and children last.
+fn in_order(buffered: Vec<Attributes>) -> impl Iterator<Item = Attributes> {
+    use Attributes::*;
+    let is_end = |attributes: &Attributes| {
+        matches!(
+            attributes,
+            ActivityTaskCompletedEventAttributes(_)
+                | ActivityTaskFailedEventAttributes(_)
+                | ActivityTaskCanceledEventAttributes(_)
+                | ActivityTaskTimedOutEventAttributes(_)
+                | ChildWorkflowExecutionCompletedEventAttributes(_)
+                | ChildWorkflowExecutionFailedEventAttributes(_)
+                | ChildWorkflowExecutionTimedOutEventAttributes(_)
+                | ChildWorkflowExecutionCanceledEventAttributes(_)
+                | ChildWorkflowExecutionTerminatedEventAttributes(_)
+        )
+    };
+    let (ends, others): (Vec<_>, Vec<_>) = buffered.into_iter().partition(is_end);
+    others.into_iter().chain(ends)
 }
 
 fn is_rejection(request: &Request) -> bool {

@@ -63,6 +63,7 @@ pub fn activation_from_proto(
         history_length: activation.history_length,
         history_size_bytes: activation.history_size_bytes,
         continue_as_new_suggested: activation.continue_as_new_suggested,
+        flags: activation.available_internal_flags,
         jobs: jobs.collect(),
     }
 }

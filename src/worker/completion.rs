@@ -23,7 +23,7 @@ use crate::payload::{
 };
 use crate::value::{Payload, Value};
 
-/// `None` where the engine asks for nothing of Temporal: a log line.
+/// `None` where the engine asks for nothing of Temporal: a log line or a flag.
 pub fn command_to_proto(command: Command, namespace: &str) -> Option<proto::WorkflowCommand> {
     let variant = variant(command.kind, namespace)?;
     let summary = command
@@ -103,7 +103,7 @@ fn variant(kind: CommandKind, namespace: &str) -> Option<Variant> {
                 }),
             })
         }
-        CommandKind::Log { .. } => return None,
+        CommandKind::Log { .. } | CommandKind::UseFlag(_) => return None,
         answer => ending_or_answer(answer),
     })
 }

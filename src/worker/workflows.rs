@@ -145,16 +145,21 @@ impl Host {
         commands: Vec<Command>,
         behavior: Option<VersioningBehavior>,
     ) -> WorkflowActivationCompletion {
+        let used = commands.iter().filter_map(|command| match command.kind {
+            CommandKind::UseFlag(flag) => Some(flag),
+            _ => None,
+        });
+        let used_internal_flags = used.collect();
         let commands = commands.into_iter();
         let commands = commands.filter_map(|command| command_to_proto(command, &self.namespace));
         // The server refuses the word from a worker without a version.
         let behavior = behavior.filter(|_| self.is_versioned);
         let success = Success {
             commands: commands.collect(),
+            used_internal_flags,
             versioning_behavior: behavior
                 .map_or(ProtoBehavior::Unspecified, behavior_to_proto)
                 .into(),
-            ..Default::default()
         };
         WorkflowActivationCompletion {
             run_id,

@@ -258,6 +258,16 @@ impl<'a> Guide<'a> {
                 self.cause(run, event);
             }
         }
+        // That cuts it off.
+        match runs[run].events.get(self.places[run] + 1) {
+            Some(end) if end.event_type() == EventType::WorkflowExecutionTerminated => {
+                return self.cause(run, end);
+            }
+            Some(end) if end.event_type() == EventType::WorkflowExecutionTimedOut => {
+                return self.cause(run, end);
+            }
+            _ => {}
+        }
         let Some(run) = self.simulated(run) else {
             return false;
         };
@@ -361,7 +371,16 @@ fn event_id(due: &DueItem) -> Option<i64> {
 fn around(events: &[HistoryEvent], place: usize) -> String {
     let from = place.saturating_sub(8).min(events.len());
     let to = (place + 4).min(events.len());
-    let line = |e: &HistoryEvent| format!("\n  {} {} {:?}", e.event_id, time(e), e.event_type());
+    let line = |e: &HistoryEvent| {
+        let why = match &e.attributes {
+            Some(Attributes::WorkflowTaskFailedEventAttributes(a)) => {
+                let message = a.failure.as_ref().map_or("", |f| &f.message);
+                format!("{} {message}", a.cause().as_str_name())
+            }
+            _ => String::new(),
+        };
+        format!("\n  {} {} {:?} {why}", e.event_id, time(e), e.event_type())
+    };
     events[from..to].iter().map(line).collect()
 }
 

@@ -189,10 +189,8 @@ fn covered(
     output: Output,
 ) -> Result<bool, CliError> {
     let mut coverage = Coverage::new();
-    for suite in &found.suites {
-        if let Some(entry) = suite.definitions.get(&*suite.file.workflow.value) {
-            coverage.define(&entry.loaded.program);
-        }
+    for entry in &found.measured {
+        coverage.define(&entry.loaded.program);
     }
     coverage.count(recorder);
     if args.coverage {

@@ -20,6 +20,8 @@ pub struct Suite {
 
 pub struct Found {
     pub suites: Vec<Suite>,
+    /// Whose coverage is measured: all definitions of a folder, those that a named file tests.
+    pub measured: Vec<Entry>,
     /// Of the test files.
     pub sources: Sources,
     pub diagnostics: Vec<Diagnostic>,
@@ -70,6 +72,7 @@ pub fn contents(paths: &[PathBuf]) -> Vec<(PathBuf, Vec<u8>)> {
 pub fn find(paths: &[PathBuf]) -> Result<Found, CliError> {
     let mut found = Found {
         suites: Vec::new(),
+        measured: Vec::new(),
         sources: Sources::default(),
         diagnostics: Vec::new(),
         definitions: Vec::new(),
@@ -94,9 +97,17 @@ pub fn find(paths: &[PathBuf]) -> Result<Found, CliError> {
             .map(|(name, (entry, _))| (name, entry))
             .collect();
         found.definitions.push((read.sources, read.diagnostics));
+        let before = found.suites.len();
         for file in files {
             found.add(file, &definitions)?;
         }
+        let tested = found.suites[before..].iter();
+        let tested = tested.filter_map(|suite| definitions.get(&*suite.file.workflow.value));
+        let tested: Vec<Entry> = tested.cloned().collect();
+        found.measured.extend(match path.is_dir() {
+            true => definitions.into_values().collect(),
+            false => tested,
+        });
     }
     Ok(found)
 }
