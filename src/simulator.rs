@@ -91,6 +91,8 @@ pub enum Refused {
     NoActivity {
         workflow_id: String,
         activity_id: String,
+        /// Those that are.
+        activity_ids: Vec<String>,
     },
     #[error("{0}")]
     Invalid(String),

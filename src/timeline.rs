@@ -13,6 +13,8 @@ use crate::value::{Timestamp, to_json_string};
 /// A result longer than this is cut in a timeline.
 const RESULT_CHARS_MAX: usize = 60;
 const TIME_WIDTH_MIN: usize = 8;
+/// Steps that wait at the same time and are named.
+const WAITS_MAX: usize = 10;
 
 /// Collects the steps of the runs that it watches. What a replay does again is not taken twice.
 #[derive(Debug, Default)]
@@ -23,7 +25,7 @@ pub struct Timeline {
 #[derive(Debug, Default)]
 struct Seen {
     entries: Vec<Entry>,
-    /// By run, routine and step: the entry that has not ended.
+    /// By workflow, routine and step: the entry that has not ended, maybe in a run that goes on as another one.
     open: BTreeMap<(String, u32, u32), usize>,
 }
 
@@ -48,6 +50,22 @@ impl Timeline {
 
     pub fn entries(&self) -> Vec<Entry> {
         self.seen().entries.clone()
+    }
+
+    /// Where it waits, if it does.
+    pub fn waits(&self) -> Option<String> {
+        let entries = self.entries().into_iter();
+        let open: Vec<_> = entries.filter(|entry| entry.ended.is_none()).collect();
+        let more = open.len().saturating_sub(WAITS_MAX);
+        let places = open.iter().take(WAITS_MAX);
+        let places: Vec<_> = places
+            .map(|e| format!("{} ({})", e.place, e.step))
+            .collect();
+        let more = match more {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        (!open.is_empty()).then(|| format!("{}{more}", places.join(", ")))
     }
 
     /// One line a step; times are counted from `start`.
@@ -117,11 +135,16 @@ impl Observer for Timeline {
                 };
                 let index = seen.entries.len();
                 seen.entries.push(entry);
-                seen.open
-                    .insert((moment.run_id.to_owned(), routine, step.0), index);
+                let key = (moment.workflow_id.to_owned(), routine, step.0);
+                // Nobody ends what an earlier run was in the middle of.
+                if let Some(left) = seen.open.insert(key, index)
+                    && let Some(entry) = seen.entries.get_mut(left)
+                {
+                    entry.ended = Some((moment.now, outcome(End::Left)));
+                }
             }
             Event::StepEnded { routine, step, end } => {
-                let key = (moment.run_id.to_owned(), routine, step.0);
+                let key = (moment.workflow_id.to_owned(), routine, step.0);
                 if let Some(index) = seen.open.remove(&key)
                     && let Some(entry) = seen.entries.get_mut(index)
                 {
@@ -152,7 +175,22 @@ fn name(program: &Program, step: StepId) -> String {
     let line = rest
         .and_then(|rest| rest.lines().next())
         .unwrap_or_default();
-    cut(line.trim_end())
+    cut(within_brackets(line).trim_end())
+}
+
+/// In flow style, up to the bracket that ends the step.
+fn within_brackets(line: &str) -> &str {
+    let (mut depth, mut is_quoted) = (0, false);
+    for (place, c) in line.char_indices() {
+        match c {
+            '"' => is_quoted = !is_quoted,
+            '{' | '[' if !is_quoted => depth += 1,
+            '}' | ']' if !is_quoted && depth == 0 => return &line[..place],
+            '}' | ']' if !is_quoted => depth -= 1,
+            _ => {}
+        }
+    }
+    line
 }
 
 fn calls(action: &Action) -> Option<String> {

@@ -163,6 +163,7 @@ fn table(name: &str) -> String {
         "test" => tables::TEST.fields().take(4).collect(),
         "test case" => tables::TEST_CASE.fields().collect(),
         "outcome" => tables::OUTCOME.fields().collect(),
+        "heartbeat" => tables::HEARTBEAT.fields().collect(),
         "mocked failure" => tables::MOCKED_FAILURE.fields().collect(),
         "test action" => tables::TEST_ACTION.fields().collect(),
         "expectation" => tables::EXPECTATION.fields().collect(),

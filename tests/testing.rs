@@ -58,6 +58,7 @@ fn the_examples_pass_in_every_form_of_report() {
             &file("junit.xml"),
             "--coverage-lcov",
             &file("lcov.info"),
+            "--coverage",
             "--coverage-annotate",
             &file("annotated"),
             "--min-coverage",
@@ -67,6 +68,7 @@ fn the_examples_pass_in_every_form_of_report() {
     assert_eq!(run.code, 0, "{run:#?}");
     let report = run.json();
     assert_eq!(report["failed"], 0);
+    assert_eq!(report["coverage"]["files"].as_array().unwrap().len(), 11);
     let count = report["tests"].as_array().unwrap().len();
     assert!(count > 30, "only {count} tests");
     let junit = std::fs::read_to_string(file("junit.xml")).unwrap();
@@ -97,12 +99,23 @@ fn histories_of_cases_are_those_of_temporals_tools() {
     let read = Run::of(command.args(["-c", script]).args(&files));
     assert_eq!(read.code, 0, "{read:#?}");
     let mut command = Command::new(segno());
-    command.arg("replay");
-    for file in &files {
-        command.arg("-f").arg(file);
-    }
-    let replayed = Run::of(&mut command);
+    let replayed = Run::of(command.args(["replay", "-f", &shown]));
     assert_eq!(replayed.code, 0, "{replayed:#?}");
+}
+
+/// What cannot run is no success, in any form of report.
+#[test]
+fn files_with_mistakes_are_in_every_form_of_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let junit = folder.path().join("junit.xml").display().to_string();
+    let tested = root().join("tests/testing/says-nothing");
+    let run = test(&tested, &["--output", "json", "--junit", &junit]);
+    assert_eq!(run.code, 1, "{run:#?}");
+    let mistakes = run.json()["errors"].as_array().unwrap().len();
+    assert!(mistakes > 10, "{run:#?}");
+    let junit = std::fs::read_to_string(junit).unwrap();
+    assert_eq!(junit.matches("<error ").count(), mistakes, "{junit}");
+    assert!(junit.contains(&format!("errors=\"{mistakes}\"")), "{junit}");
 }
 
 #[test]

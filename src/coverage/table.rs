@@ -2,11 +2,26 @@
 
 use std::fmt::Write as _;
 
+use serde_json::{Value as Json, json};
+
 use super::{Coverage, Share, Totals};
 
 const ALL: &str = "all";
 
 impl Coverage {
+    pub fn json(&self) -> Json {
+        let files = self.files.iter().map(|(path, file)| {
+            let mut json = file.totals().json();
+            json["file"] = (&**path).into();
+            json["lines_with_gaps"] = file.lines_with_gaps().into();
+            json
+        });
+        let files: Vec<Json> = files.collect();
+        let mut json = self.totals().json();
+        json["files"] = files.into();
+        json
+    }
+
     pub fn table(&self) -> String {
         let width = self.files.keys().map(|path| path.chars().count()).max();
         let width = width.unwrap_or_default().max(ALL.len());
@@ -30,6 +45,17 @@ fn line(text: &mut String, width: usize, name: &str, totals: Totals, gaps: &str)
         share(totals.expressions)
     );
     let _ = writeln!(text, "{}", line.trim_end());
+}
+
+impl Totals {
+    fn json(self) -> Json {
+        let share = |share: Share| json!({ "covered": share.covered, "all": share.all, "percent": share.percent() });
+        json!({
+            "steps": share(self.steps),
+            "branches": share(self.branches),
+            "expressions": share(self.expressions),
+        })
+    }
 }
 
 fn share(share: Share) -> String {

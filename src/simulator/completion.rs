@@ -85,17 +85,16 @@ impl Simulator {
         activity_id: &str,
     ) -> Result<(usize, i64), Refused> {
         let run = self.open_run(workflow_id)?;
-        let found = self.executions[run]
-            .activities
-            .iter()
-            .find(|(_, activity)| {
-                activity.scheduled.activity_id == activity_id && activity.started_at.is_some()
-            });
+        let activities = self.executions[run].activities.iter();
+        let mut under_way = activities.filter(|(_, activity)| activity.started_at.is_some());
+        let ids = under_way.clone();
+        let found = under_way.find(|(_, a)| a.scheduled.activity_id == activity_id);
         found
             .map(|(event_id, _)| (run, *event_id))
             .ok_or_else(|| Refused::NoActivity {
                 workflow_id: workflow_id.to_owned(),
                 activity_id: activity_id.to_owned(),
+                activity_ids: ids.map(|(_, a)| a.scheduled.activity_id.clone()).collect(),
             })
     }
 }

@@ -1,7 +1,7 @@
 //! What a test expects beside what came.
 
 use super::check::plain;
-use super::file::{Action, Case, Computed, ExpectedFailure};
+use super::file::{Action, Case, Computed, END_VARIABLES, ExpectedFailure};
 use super::run::Ran;
 use crate::definition::Name;
 use crate::diagnostic::Diagnostic;
@@ -12,6 +12,9 @@ use crate::value::{Map, Payload, Timestamp, Value, to_json_string};
 
 /// The code of what no order of delivery may bring about, whatever a test expects.
 pub const BROKEN: &str = "run-broken";
+
+/// A value or a list in a line of help is cut there.
+const HELP_CHARS_MAX: usize = 500;
 
 /// All that is not as it was expected.
 pub fn check(case: &Case, ran: &mut Ran) -> Vec<Diagnostic> {
@@ -175,13 +178,10 @@ fn unlike(
         range,
         format!("the workflow has not {}: {how}", participle(wanted)),
     );
-    if status == Status::Running {
-        let entries = ran.timeline.entries().into_iter();
-        let open = entries.filter(|entry| entry.ended.is_none());
-        let places: Vec<_> = open.map(|e| format!("{} ({})", e.place, e.step)).collect();
-        if !places.is_empty() {
-            diagnostic = diagnostic.help(format!("it waits at {}", places.join(", ")));
-        }
+    if status == Status::Running
+        && let Some(places) = ran.timeline.waits()
+    {
+        diagnostic = diagnostic.help(format!("it waits at {places}"));
     }
     diagnostic
 }
@@ -283,7 +283,13 @@ fn history(case: &Case, ran: &Ran, found: &mut Vec<Diagnostic>) {
         };
         if !events.any(is_it) {
             let message = format!("the history has no `{}` at this point", name.value);
-            found.push(failed(name.range, message));
+            let all = ran.simulator.history(run).iter();
+            let all = all.map(|event| format!("{:?}", event.event_type()));
+            let all: Vec<_> = all
+                .filter(|name| !name.starts_with("WorkflowTask"))
+                .collect();
+            found
+                .push(failed(name.range, message).help(format!("it has {}", cut(&all.join(", ")))));
             return;
         }
     }
@@ -334,7 +340,20 @@ fn conditions(
     for condition in &case.expect.that {
         match condition.value(&variables) {
             Ok(Value::Bool(true)) => {}
-            Ok(_) => found.push(failed(condition.range, "this is not true in the end")),
+            Ok(came) => {
+                let message = match came {
+                    Value::Bool(_) => "this is not true in the end".to_owned(),
+                    other => format!(
+                        "this is {} in the end, neither true nor false",
+                        shown(&other)
+                    ),
+                };
+                let values = END_VARIABLES.iter().zip(&variables);
+                let values = values.filter(|(_, value)| !matches!(value, Value::Null));
+                let values = values.map(|(name, value)| format!("{name}: {}", cut(&shown(value))));
+                let values: Vec<_> = values.collect();
+                found.push(failed(condition.range, message).help(values.join(" · ")));
+            }
             Err(problem) => found.push(problem),
         }
     }
@@ -455,6 +474,14 @@ fn described(failure: &Failure) -> String {
         format!("{kind} {:?}", failure.message)
     });
     each.collect::<Vec<_>>().join(", because of ")
+}
+
+/// What a line of help has room for.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(HELP_CHARS_MAX) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
 }
 
 pub fn shown(value: &Value) -> String {

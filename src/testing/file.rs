@@ -1,14 +1,16 @@
 //! A test file as it is read: every mistake is reported with its place, and every expression is compiled.
 
+mod action;
 mod expectation;
 
 use std::sync::Arc;
 
 use super::real;
+use super::snapshot::plain_name;
 use crate::definition::parse::Parser;
 use crate::definition::parse::fields::Fields;
 use crate::definition::table::Field;
-use crate::definition::tables::{HEARTBEAT, MOCKED_FAILURE, OUTCOME, TEST, TEST_ACTION, TEST_CASE};
+use crate::definition::tables::{HEARTBEAT, MOCKED_FAILURE, OUTCOME, TEST, TEST_CASE};
 use crate::definition::{DurationValue, Name};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{
@@ -22,7 +24,7 @@ use crate::yaml::Node;
 /// The variables of a mocked outcome, in the order of their slots.
 const MOCK_VARIABLES: &[&str] = &["input", "args", "attempt", "call"];
 /// Those of conditions on the end.
-const END_VARIABLES: &[&str] = &[
+pub const END_VARIABLES: &[&str] = &[
     "result", "state", "input", "calls", "attempts", "elapsed", "runs",
 ];
 const START_TIME: &str = "2026-01-01T00:00:00Z";
@@ -220,19 +222,34 @@ impl Reader {
             let Some(name) = self.parser.text(&fields, "name") else {
                 continue;
             };
-            if let Some(other) = cases.iter().find(|case| case.name == name.value) {
-                let message = format!("two cases have the name `{}`", name.value);
-                let error = Diagnostic::error("duplicate-case", name.range, message)
-                    .annotate(other.range, "the other one")
-                    .help("reports tell cases apart by their names: rename one");
-                self.parser.report(error);
-            }
+            self.unlike_others(&name, &cases);
             let mut case = base.clone();
             case.name = name.value;
             case.range = name.range;
             cases.push(self.case(&fields, case));
         }
+        if node.sequence().is_some_and(<[Node]>::is_empty) {
+            let error = Diagnostic::error("no-cases", node.range, "there are no cases")
+                .help("leave `cases` out for one case, of what the file says");
+            self.parser.report(error);
+        }
         Some(TestFile { workflow, cases })
+    }
+
+    /// Reports tell cases apart by their names, and what is kept of them by the letters and digits of these.
+    fn unlike_others(&mut self, name: &Name, cases: &[Case]) {
+        let same = |case: &&Case| plain_name(&case.name) == plain_name(&name.value);
+        let Some(other) = cases.iter().find(same) else {
+            return;
+        };
+        let message = match other.name == name.value {
+            true => format!("two cases have the name `{}`", name.value),
+            false => "the names of two cases differ in neither letters nor digits".to_owned(),
+        };
+        let error = Diagnostic::error("duplicate-case", name.range, message)
+            .annotate(other.range, "the other one")
+            .help("reports, snapshots and histories tell cases apart by their names: rename one");
+        self.parser.report(error);
     }
 
     fn version(&mut self, fields: &Fields<'_>) {
@@ -275,7 +292,25 @@ impl Reader {
         if let Some((_, node)) = fields.get("expect") {
             self.expectation(node, &mut case.expect);
         }
+        self.within(&case);
         case
+    }
+
+    /// Nothing is done after the test has looked at the run.
+    fn within(&mut self, case: &Case) {
+        let Some(until) = case.until else {
+            return;
+        };
+        let is_late = |action: &&Action| matches!(action.when, When::At(at) if at > until);
+        if let Some(action) = case.actions.iter().find(is_late) {
+            let message = format!(
+                "this is done after the end of the test, `until: {}`",
+                until.words()
+            );
+            let error = Diagnostic::error("out-of-order", action.range, message)
+                .help("let `until` be as late as the last action");
+            self.parser.report(error);
+        }
     }
 
     fn items<'n>(&mut self, field: &Field, node: &'n Node) -> &'n [Node] {
@@ -291,6 +326,12 @@ impl Reader {
                 Some(nodes) => nodes.iter().filter_map(|node| self.outcome(node)).collect(),
                 None => self.outcome(node).into_iter().collect(),
             };
+            if node.sequence().is_some_and(<[Node]>::is_empty) {
+                let message = format!("`{}` has no outcome", name.value);
+                let error = Diagnostic::error("no-outcome", node.range, message)
+                    .help("say how it fares, like `{ result: 1 }`, or leave it out");
+                self.parser.report(error);
+            }
             let refused = real::refused(kind, &name.value, &outcomes);
             self.parser.diagnostics.extend(refused);
             mocks.retain(|(other, _)| other.value != name.value);
@@ -305,6 +346,18 @@ impl Reader {
         for other in ["result", "fail", "never", "heartbeats"] {
             self.parser.exclusive(&fields, ["real", other]);
         }
+        for other in [
+            "result",
+            "fail",
+            "never",
+            "real",
+            "after",
+            "heartbeats",
+            "picked_up_after",
+            "on_cancel",
+        ] {
+            self.parser.exclusive(&fields, ["no_worker", other]);
+        }
         let environment = self.mock.clone();
         let when = self.condition(&fields, "when", &environment);
         let mut heartbeats = Vec::new();
@@ -316,6 +369,12 @@ impl Reader {
                 let after = self
                     .length(&fields, "after")
                     .map_or(Duration::ZERO, |l| l.value);
+                if heartbeats.last().is_some_and(|(before, _)| *before > after) {
+                    let message = "this heartbeat comes before the one above it";
+                    let error = Diagnostic::error("out-of-order", fields.start(), message)
+                        .help("`after` counts from the beginning of the attempt");
+                    self.parser.report(error);
+                }
                 heartbeats.push((after, self.list(&fields, "details", &environment)));
             }
         }
@@ -349,71 +408,6 @@ impl Reader {
             message: self.computed(&fields, "message", &environment),
             details: self.list(&fields, "details", &environment),
             non_retryable: self.flag(&fields, "non_retryable"),
-        })
-    }
-
-    fn action(&mut self, node: &Node) -> Option<Action> {
-        let fields = self.parser.fields(node, &TEST_ACTION)?;
-        self.parser.exclusive(&fields, ["at", "after"]);
-        self.parser.exclusive(&fields, ["expect", "expect_failure"]);
-        let none = Environment::new();
-        let when = match (
-            self.length(&fields, "at"),
-            self.parser.text(&fields, "after"),
-        ) {
-            (Some(at), _) => When::At(at.value),
-            (None, Some(step)) => When::After(step),
-            (None, None) => When::Next,
-        };
-        Some(Action {
-            range: fields.start(),
-            when,
-            deed: self.deed(&fields)?,
-            input: self.computed(&fields, "input", &none),
-            workflow_id: self.parser.text(&fields, "workflow_id"),
-            result: self.computed(&fields, "result", &none),
-            fail: self.mocked_failure(&fields),
-            expect: self.computed(&fields, "expect", &none),
-            expect_failure: self.expected_failure(&fields, "expect_failure"),
-        })
-    }
-
-    fn deed(&mut self, fields: &Fields<'_>) -> Option<Deed> {
-        const DEEDS: [&str; 7] = [
-            "signal",
-            "update",
-            "query",
-            "cancel",
-            "terminate",
-            "complete_activity",
-            "worker_dies",
-        ];
-        let given: Vec<_> = DEEDS
-            .iter()
-            .filter(|name| fields.get(name).is_some())
-            .collect();
-        let [name] = given.as_slice() else {
-            let message = match given.len() {
-                0 => "the action says nothing that is done".to_owned(),
-                _ => "the action says several things that are done".to_owned(),
-            };
-            let error = Diagnostic::error("not-one-action", fields.start(), message)
-                .help(format!("it has one of {}", DEEDS.join(", ")));
-            self.parser.report(error);
-            return None;
-        };
-        if **name == "worker_dies" {
-            let choice = self.parser.choice(fields, name)?;
-            return Some(Deed::WorkerDies(choice.value == "restored"));
-        }
-        let text = self.parser.text(fields, name)?;
-        Some(match **name {
-            "signal" => Deed::Signal(text),
-            "update" => Deed::Update(text),
-            "query" => Deed::Query(text),
-            "cancel" => Deed::Cancel(text),
-            "terminate" => Deed::Terminate(text),
-            _ => Deed::CompleteActivity(text),
         })
     }
 

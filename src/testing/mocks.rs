@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::expect::shown;
 use super::file::{Cancelled, Case, MockedFailure, Mocks, Outcome};
 use super::real::Real;
 use crate::diagnostic::{Diagnostic, did_you_mean};
@@ -88,7 +89,7 @@ impl Mocked {
         task: Option<&ActivityTask>,
     ) -> Option<Attempt> {
         let attempt = task.map_or(1, |task| task.attempt);
-        let (_, outcomes) = mocks.iter().find(|(other, _)| *other.value == *name)?;
+        let (mocked, outcomes) = mocks.iter().find(|(other, _)| *other.value == *name)?;
         let mut asked = self.asked.lock();
         let call = asked.attempts.entry(name.to_owned()).or_default();
         *call += 1;
@@ -107,7 +108,16 @@ impl Mocked {
             asked.unknown.push((message, help));
             return None;
         }
-        let outcome = self.chosen(&mut asked, name, outcomes, &variables)?;
+        let Some(outcome) = self.chosen(&mut asked, name, outcomes, &variables) else {
+            let message = format!(
+                "no outcome of `{name}` holds for attempt {attempt} with the input {}",
+                shown(&variables[0])
+            );
+            let problem = Diagnostic::error("test-failed", mocked.range, message)
+                .help("an outcome without `when` holds for all others");
+            asked.problems.push(problem);
+            return None;
+        };
         match planned(outcome, &variables) {
             Ok(mut attempt) => {
                 if let (Some(_), Some(real), Some(task)) = (&outcome.real, &self.real, task) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{TestFile, check, parse};
 use crate::diagnostic::Diagnostic;
 use crate::registry::Entry;
-use crate::source::Sources;
+use crate::source::{Range, Sources};
 use crate::yaml;
 
 /// The tests that are sound, and what is wrong with the others.
@@ -24,6 +24,16 @@ pub fn read(
     let mut files = Vec::new();
     if found.iter().any(Diagnostic::is_error) {
         return (files, found);
+    }
+    if documents.is_empty() {
+        let start = Range {
+            file: id,
+            start: 0,
+            end: 0,
+        };
+        let error = Diagnostic::error("no-cases", start, "the file has no test")
+            .help("a test says `segno: 1`, `test: WORKFLOW_TYPE` and its `cases`");
+        found.push(error);
     }
     for document in &documents {
         let (file, mut diagnostics) = parse(document);

@@ -14,7 +14,8 @@ use crate::diagnostic::Diagnostic;
 use crate::engine::start::{StartDefaults, refused};
 use crate::program::schedule_id;
 use crate::simulator::{
-    DueItem, RunNumber, ScheduleNumber, Setup, Simulator, Start, Status, UpdateNumber, UpdateStage,
+    DueItem, Refused, RunNumber, ScheduleNumber, Setup, Simulator, Start, Status, UpdateNumber,
+    UpdateStage,
 };
 use crate::source::Range;
 use crate::timeline::Timeline;
@@ -485,15 +486,25 @@ impl<'a> Driver<'a> {
                     true => simulator.restore_all().err(),
                     false => simulator.replay_all().first().map(|(_, d)| d.to_string()),
                 };
-                diverged.map_or(Ok(()), |problem| {
-                    Err(crate::simulator::Refused::Invalid(problem))
-                })
+                diverged.map_or(Ok(()), |problem| Err(Refused::Invalid(problem)))
             }
         };
-        done.map_err(|refused| {
-            Diagnostic::error("test-failed", action.range, refused.to_string())
-                .label("this could not be done")
-        })
+        match done {
+            Err(Refused::NotFound(id)) if self.is_elsewhere(&id, action) => Ok(()),
+            Err(Refused::NoActivity { activity_ids, .. }) => {
+                Err(no_activity(action, &activity_ids))
+            }
+            done => done.map_err(|refused| {
+                Diagnostic::error("test-failed", action.range, refused.to_string())
+                    .label("this could not be done")
+            }),
+        }
+    }
+
+    /// One of the workflows that are only there to take it.
+    fn is_elsewhere(&self, id: &str, action: &Action) -> bool {
+        let is_taken = matches!(action.deed, Deed::Signal(_) | Deed::Cancel(_));
+        is_taken && self.case.workflows.iter().any(|name| *name.value == *id)
     }
 
     fn check_updates(&mut self) {
@@ -514,4 +525,17 @@ impl<'a> Driver<'a> {
             }
         }
     }
+}
+
+fn no_activity(action: &Action, under_way: &[String]) -> Diagnostic {
+    let range = match &action.deed {
+        Deed::CompleteActivity(id) => id.range,
+        _ => action.range,
+    };
+    let message = "no activity with this id is under way";
+    let error = Diagnostic::error("test-failed", range, message);
+    error.help(match under_way {
+        [] => "none is: `never: true` leaves one open until it is completed".to_owned(),
+        ids => format!("under way: `{}`", ids.join("`, `")),
+    })
 }

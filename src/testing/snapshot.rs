@@ -26,9 +26,12 @@ pub fn snapshot_path(test: &Path, case: &str) -> PathBuf {
 pub fn file_name(test: &Path, case: &str) -> String {
     let file = test.file_name().unwrap_or_default().to_string_lossy();
     let file = file.split(".test.").next().unwrap_or_default();
+    format!("{file}.{}", plain_name(case))
+}
+
+pub fn plain_name(case: &str) -> String {
     let plain = |c: char| if c.is_alphanumeric() { c } else { '-' };
-    let case: String = case.chars().map(plain).collect();
-    format!("{file}.{case}")
+    case.chars().map(plain).collect()
 }
 
 pub fn text(timeline: &str, outcome: Option<&Outcome>) -> String {
@@ -50,10 +53,21 @@ pub fn text(timeline: &str, outcome: Option<&Outcome>) -> String {
     format!("{timeline}{end}\n")
 }
 
+/// One longer label widens the columns of all lines.
+fn unpadded(line: &str) -> String {
+    let columns = line.split("  ").map(str::trim);
+    let columns: Vec<_> = columns.filter(|column| !column.is_empty()).collect();
+    columns.join("  ")
+}
+
+fn is_same(known: &str, text: &str) -> bool {
+    known.lines().map(unpadded).eq(text.lines().map(unpadded))
+}
+
 impl Snapshots {
     pub fn check(self, path: &Path, text: &str, range: Range) -> Option<Diagnostic> {
         let known = std::fs::read_to_string(path).ok();
-        if known.as_deref() == Some(text) {
+        if known.as_deref().is_some_and(|known| is_same(known, text)) {
             return None;
         }
         if self == Snapshots::Update {
@@ -73,7 +87,9 @@ impl Snapshots {
             ),
             Some(known) => {
                 let message = format!("the run is not that of {}", path.display());
-                let line = known.lines().zip(text.lines()).find(|(a, b)| a != b);
+                let line = known.lines().zip(text.lines());
+                let line = line.map(|(a, b)| (unpadded(a), unpadded(b)));
+                let line = line.into_iter().find(|(a, b)| a != b);
                 let error = Diagnostic::error("snapshot", range, message);
                 match line {
                     Some((was, is)) => error

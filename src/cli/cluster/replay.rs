@@ -23,7 +23,7 @@ const AT_ONCE_MAX: usize = 8;
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
     /// Workflows whose histories to read from the server
-    #[arg(value_name = "WORKFLOW_ID", required_unless_present_any = ["file", "query"])]
+    #[arg(value_name = "WORKFLOW_ID")]
     workflows: Vec<String>,
     /// The run of the one workflow; without it its latest
     #[arg(long, short = 'r', requires = "workflows", value_name = "RUN_ID")]
@@ -31,8 +31,9 @@ pub struct ReplayArgs {
     /// All runs that Temporal's list filter finds, for instance "WorkflowType = 'order' AND ExecutionStatus = 'Running'"
     #[arg(long, short = 'q')]
     query: Option<String>,
-    /// A file with a history in JSON, as `temporal workflow show --output json` and `segno history --output json` print it; may be given several times
-    #[arg(long, short = 'f', value_name = "FILE")]
+    /// Files with a history in JSON, as `temporal workflow show --output json` and `segno history --output json` print it, or folders of such files, like those
+    /// of `segno test --histories`
+    #[arg(long, short = 'f', value_name = "FILE", num_args = 1..)]
     file: Vec<PathBuf>,
     /// Replay by the definitions of this folder or file, in the place of those that the runs are bound to
     #[arg(long, value_name = "PATH")]
@@ -63,6 +64,10 @@ enum Verdict {
 }
 
 pub async fn run(args: ReplayArgs, output: Output) -> Result<End, CliError> {
+    if args.workflows.is_empty() && args.file.is_empty() && args.query.is_none() {
+        return Err(CliError::usage("nothing is named that could be replayed")
+            .help("name workflows by their ids, --file with recorded histories, or a --query"));
+    }
     if args.run_id.is_some() && args.workflows.len() > 1 {
         let message = format!(
             "--run-id is of one workflow; there are {}",

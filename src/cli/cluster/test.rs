@@ -122,13 +122,19 @@ fn once(args: &TestArgs, output: Output) -> Result<End, CliError> {
     let real = args.policy.on_this_machine().activities()?;
     let real = Arc::new(Real::new(real).map_err(CliError::new)?);
     let tested = test(args, &found, recorder.as_ref(), &real)?;
-    show::results(&tested, &found.sources, output)?;
+    if let (true, Some(wanted), false) = (tested.is_empty(), &args.filter, found.has_errors()) {
+        let message = format!("no case's file, workflow type or name contains `{wanted}`");
+        return Err(CliError::usage(message));
+    }
+    let coverage = recorder.map(|recorder| measured(&found, &recorder));
+    let shown = coverage.as_ref().filter(|_| args.coverage);
+    show::results(&tested, &found, shown, output)?;
     if let Some(path) = &args.junit {
-        write(path, &show::junit(&tested, &found.sources))?;
+        write(path, &show::junit(&tested, &found))?;
     }
     let mut passed = !found.has_errors() && tested.iter().all(Tested::passed);
-    if let Some(recorder) = recorder {
-        passed &= covered(args, &found, &recorder, output)?;
+    if let Some(coverage) = coverage {
+        passed &= is_covered(args, &coverage, output)?;
     }
     Ok(if passed { End::Done } else { End::Failed })
 }
@@ -181,21 +187,17 @@ fn test<'a>(
     tested.into_iter().collect()
 }
 
-/// Whether enough is covered.
-fn covered(
-    args: &TestArgs,
-    found: &Found,
-    recorder: &Recorder,
-    output: Output,
-) -> Result<bool, CliError> {
+fn measured(found: &Found, recorder: &Recorder) -> Coverage {
     let mut coverage = Coverage::new();
     for entry in &found.measured {
         coverage.define(&entry.loaded.program);
     }
     coverage.count(recorder);
-    if args.coverage {
-        output.remark(coverage.table());
-    }
+    coverage
+}
+
+/// Writes what is to be written of it; whether enough is covered.
+fn is_covered(args: &TestArgs, coverage: &Coverage, output: Output) -> Result<bool, CliError> {
     if let Some(path) = &args.coverage_lcov {
         write(path, &coverage.lcov())?;
     }

@@ -49,7 +49,26 @@ impl Reader {
             expect.result = None;
         }
         if let Some(status) = self.parser.choice(&fields, "status") {
+            let has_failure = !["completed", "running"].contains(&status.value);
+            let has_result = status.value == "completed";
+            for (key, is_there) in [("failure", has_failure), ("result", has_result)] {
+                if !is_there && fields.get(key).is_some() {
+                    let message = format!("a workflow that is `{}` has no {key}", status.value);
+                    let error = Diagnostic::error("exclusive-keys", status.range, message)
+                        .help(format!("leave `status` or `{key}` out"));
+                    self.parser.report(error);
+                }
+            }
+            // What the file says for all cases does not hold for this one.
+            if !has_failure {
+                expect.failure = None;
+            }
+            if !has_result {
+                expect.result = None;
+            }
             expect.status = Some(status);
+        } else if fields.get("failure").is_some() || fields.get("result").is_some() {
+            expect.status = None;
         }
         for (key, values) in [
             ("state", &mut expect.state),
@@ -64,6 +83,13 @@ impl Reader {
         if let Some((field, node)) = fields.get("calls") {
             let mut calls = Vec::new();
             for item in self.items(field, node) {
+                if item.mapping().is_none() {
+                    let message = format!("a call is `TYPE: INPUT`, this is {}", item.kind());
+                    let error = Diagnostic::error("wrong-type", item.range, message)
+                        .help("`called: { TYPE: 1 }` counts calls, whatever their input");
+                    self.parser.report(error);
+                    continue;
+                }
                 for (name, node) in self.parser.named_of(field, item) {
                     calls.push((name, self.computed_of(node, &none)));
                 }
@@ -78,11 +104,7 @@ impl Reader {
                     expect.called.push((name, number as u64));
                 }
                 _ => {
-                    let message = format!(
-                        "`{}` is counted by a number, this is {}",
-                        name.value,
-                        node.kind()
-                    );
+                    let message = format!("`{}` is called so many times: 0, 1, 2, …", name.value);
                     let error = Diagnostic::error("wrong-type", node.range, message);
                     self.parser.report(error);
                 }

@@ -37,7 +37,8 @@ pub fn histories(
     args: &ReplayArgs,
     client: Option<Client>,
 ) -> impl Stream<Item = Result<Recorded, CliError>> {
-    let files = args.file.iter().cloned().map(Origin::File);
+    let files = args.file.iter().flat_map(|path| files(path));
+    let files = files.map(Origin::File);
     let named = args
         .workflows
         .iter()
@@ -66,6 +67,17 @@ pub fn histories(
             Ok(Recorded { origin, history })
         }
     })
+}
+
+/// Of a folder all that look like histories, in the order of their names; what cannot be read is told when its turn comes.
+fn files(path: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(path) else {
+        return vec![path.to_owned()];
+    };
+    let mut inside: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    inside.retain(|path| path.is_dir() || path.extension().is_some_and(|e| e == "json"));
+    inside.sort();
+    inside.iter().flat_map(|path| files(path)).collect()
 }
 
 fn read(path: &Path) -> Result<History, String> {

@@ -83,6 +83,8 @@ pub fn find(paths: &[PathBuf]) -> Result<Found, CliError> {
         if path.is_dir() {
             walk(path, &is_test, &mut files).map_err(|e| unreadable(path, &e))?;
             files.sort();
+        } else if path.is_file() && !is_test(path) {
+            return Err(no_test(path));
         } else {
             files.push(path.clone());
         }
@@ -135,6 +137,18 @@ impl Found {
         }));
         Ok(())
     }
+}
+
+fn no_test(path: &Path) -> CliError {
+    let error = CliError::usage(format!("{} is no test file", path.display()));
+    let tests = path.with_extension("test.yaml");
+    error.help(match tests.is_file() {
+        true => format!("its tests are in {}", tests.display()),
+        false => format!(
+            "the tests of a definition are in NAME.test.yaml: {}",
+            tests.display()
+        ),
+    })
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> CliError {

@@ -8,9 +8,13 @@ use serde_json::json;
 use super::Tested;
 use super::find::Found;
 use crate::cli::output::{CliError, Output, Tone, styled};
+use crate::coverage::Coverage;
 use crate::diagnostic::Diagnostic;
 use crate::report::{Format, Report};
 use crate::source::Sources;
+
+/// Steps of a failing test that are told; a loop has many.
+const STEPS_SHOWN_MAX: usize = 200;
 
 /// What is wrong with files, before anything runs.
 pub fn mistakes(found: &Found, output: Output) -> Result<(), CliError> {
@@ -33,18 +37,27 @@ pub fn mistakes(found: &Found, output: Output) -> Result<(), CliError> {
     Ok(())
 }
 
-pub fn results(tested: &[Tested<'_>], sources: &Sources, output: Output) -> Result<(), CliError> {
+pub fn results(
+    tested: &[Tested<'_>],
+    found: &Found,
+    coverage: Option<&Coverage>,
+    output: Output,
+) -> Result<(), CliError> {
+    let sources = &found.sources;
     let failed = tested.iter().filter(|tested| !tested.passed()).count();
+    let mistakes = errors(found);
     if output.is_json() {
-        let tests: Vec<_> = tested
-            .iter()
-            .map(|tested| as_json(tested, sources))
-            .collect();
-        return output.json(&json!({
-            "tests": tests,
+        let tests = tested.iter().map(|tested| as_json(tested, sources));
+        let mut json = json!({
+            "tests": tests.collect::<Vec<_>>(),
             "passed": tested.len() - failed,
             "failed": failed,
-        }));
+            "errors": mistakes.iter().map(|(problem, sources)| mistake(problem, sources)).collect::<Vec<_>>(),
+        });
+        if let Some(coverage) = coverage {
+            json["coverage"] = coverage.json();
+        }
+        return output.json(&json);
     }
     for tested in tested {
         let (tone, word) = match tested.passed() {
@@ -74,11 +87,51 @@ pub fn results(tested: &[Tested<'_>], sources: &Sources, output: Output) -> Resu
         1 => "1 test".to_owned(),
         count => format!("{count} tests"),
     };
-    output.line(match failed {
+    let counted = match failed {
         0 if tested.is_empty() => counted,
         0 => format!("{counted}, all passed"),
         failed => format!("{counted}, {failed} failed"),
+    };
+    output.line(match mistakes.len() {
+        0 => counted,
+        1 => format!("{counted}; a mistake in the files keeps others from running"),
+        count => format!("{counted}; {count} mistakes in the files keep others from running"),
+    })?;
+    coverage.map_or(Ok(()), |coverage| output.line(coverage.table().trim_end()))
+}
+
+/// Of test files and definitions, each with where it points into.
+fn errors(found: &Found) -> Vec<(&Diagnostic, &Sources)> {
+    let of_definitions = found.definitions.iter();
+    let of_definitions =
+        of_definitions.flat_map(|(sources, found)| found.iter().map(move |d| (d, sources)));
+    let of_tests = found.diagnostics.iter().map(|d| (d, &found.sources));
+    let all = of_definitions.chain(of_tests);
+    all.filter(|(d, _)| d.is_error()).collect()
+}
+
+fn mistake(problem: &Diagnostic, sources: &Sources) -> serde_json::Value {
+    json!({
+        "message": problem.message,
+        "location": sources.location(problem.range),
+        "help": problem.help,
     })
+}
+
+/// The first and the last, where there are many.
+fn some_steps(timeline: &str) -> String {
+    let lines: Vec<&str> = timeline.lines().collect();
+    let half = STEPS_SHOWN_MAX / 2;
+    if lines.len() <= STEPS_SHOWN_MAX {
+        return timeline.to_owned();
+    }
+    let (first, last) = (&lines[..half], &lines[lines.len() - half..]);
+    let more = lines.len() - STEPS_SHOWN_MAX;
+    format!(
+        "{}\n… {more} more …\n{}\n",
+        first.join("\n"),
+        last.join("\n")
+    )
 }
 
 /// What was expected, what came, and the steps with their lines.
@@ -95,19 +148,14 @@ fn details(tested: &Tested<'_>, sources: &Sources, colours: bool) -> String {
     }
     if !tested.report.timeline.is_empty() {
         text += "the steps:\n";
-        text += &tested.report.timeline;
+        text += &some_steps(&tested.report.timeline);
     }
     text
 }
 
 fn as_json(tested: &Tested<'_>, sources: &Sources) -> serde_json::Value {
-    let problems = tested.report.problems.iter().map(|problem| {
-        json!({
-            "message": problem.message,
-            "location": sources.location(problem.range),
-            "help": problem.help,
-        })
-    });
+    let problems = tested.report.problems.iter();
+    let problems = problems.map(|problem| mistake(problem, sources));
     json!({
         "file": tested.suite.shown,
         "workflow_type": &*tested.suite.file.workflow.value,
@@ -117,19 +165,25 @@ fn as_json(tested: &Tested<'_>, sources: &Sources) -> serde_json::Value {
         "elapsed": tested.report.elapsed.to_string(),
         "problems": problems.collect::<Vec<_>>(),
         "crashes": tested.crashes,
-        "timeline": tested.report.timeline.lines().collect::<Vec<_>>(),
+        "timeline": some_steps(&tested.report.timeline).lines().collect::<Vec<_>>(),
     })
 }
 
-/// One suite a file.
-pub fn junit(tested: &[Tested<'_>], sources: &Sources) -> String {
+/// One suite a file, and one of files that are wrong.
+pub fn junit(tested: &[Tested<'_>], found: &Found) -> String {
+    let sources = &found.sources;
+    let mistakes = errors(found);
     let failures = |tested: &[&Tested<'_>]| tested.iter().filter(|t| !t.passed()).count();
     let all: Vec<_> = tested.iter().collect();
     let mut text = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"segno\" tests=\"{}\" failures=\"{}\">\n",
-        all.len(),
-        failures(&all)
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"segno\" tests=\"{}\" failures=\"{}\" errors=\"{}\">\n",
+        all.len() + mistakes.len(),
+        failures(&all),
+        mistakes.len()
     );
+    if !mistakes.is_empty() {
+        text += &of_mistakes(&mistakes);
+    }
     let mut rest = all.as_slice();
     while let Some(first) = rest.first() {
         let same = |t: &&&Tested<'_>| t.suite.shown == first.suite.shown;
@@ -166,6 +220,23 @@ pub fn junit(tested: &[Tested<'_>], sources: &Sources) -> String {
         rest = others;
     }
     text + "</testsuites>\n"
+}
+
+fn of_mistakes(mistakes: &[(&Diagnostic, &Sources)]) -> String {
+    let count = mistakes.len();
+    let mut text = format!(
+        "  <testsuite name=\"files\" tests=\"{count}\" failures=\"0\" errors=\"{count}\">\n"
+    );
+    for (problem, sources) in mistakes {
+        let _ = writeln!(
+            text,
+            "    <testcase classname=\"files\" name=\"{}\">\n      <error message=\"{}\">{}</error>\n    </testcase>",
+            escaped(&sources.location(problem.range)),
+            escaped(&problem.message),
+            escaped(&problem.help.join("\n"))
+        );
+    }
+    text + "  </testsuite>\n"
 }
 
 /// XML has no place for most control characters.
