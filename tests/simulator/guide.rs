@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use segno::payload::{payload_from_proto, payloads_from_proto, timestamp_from_proto};
 use segno::simulator::{DueItem, RunNumber, Simulator};
 use segno::value::{Payload, Timestamp};
+use temporalio_protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_protos::temporal::api::enums::v1::EventType;
 use temporalio_protos::temporal::api::history::v1::HistoryEvent;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
@@ -212,37 +213,12 @@ impl<'a> Guide<'a> {
             }
             WorkflowExecutionTimedOutEventAttributes(_) => self.of(run, "the workflow's timeout"),
             WorkflowExecutionTerminatedEventAttributes(_) => self.of(run, "its parent's end"),
-            TimerFiredEventAttributes(a) => self.own(run, a.started_event_id),
-            ActivityTaskStartedEventAttributes(a) => self.own(run, a.scheduled_event_id),
-            ActivityTaskCompletedEventAttributes(a) => self.own(run, a.scheduled_event_id),
-            ActivityTaskFailedEventAttributes(a) => self.own(run, a.scheduled_event_id),
-            ActivityTaskTimedOutEventAttributes(a) => self.own(run, a.scheduled_event_id),
-            ActivityTaskCanceledEventAttributes(a) => self.own(run, a.scheduled_event_id),
-            NexusOperationCompletedEventAttributes(a) => self.own(run, a.scheduled_event_id),
-            NexusOperationTimedOutEventAttributes(a) => self.own(run, a.scheduled_event_id),
-            NexusOperationCanceledEventAttributes(a) => self.own(run, a.scheduled_event_id),
-            StartChildWorkflowExecutionFailedEventAttributes(a) => {
-                self.own(run, a.initiated_event_id)
-            }
-            ChildWorkflowExecutionStartedEventAttributes(a) => self.own(run, a.initiated_event_id),
             ChildWorkflowExecutionCompletedEventAttributes(a) => self.child(a.workflow_execution),
             ChildWorkflowExecutionFailedEventAttributes(a) => self.child(a.workflow_execution),
             ChildWorkflowExecutionCanceledEventAttributes(a) => self.child(a.workflow_execution),
             ChildWorkflowExecutionTimedOutEventAttributes(a) => self.child(a.workflow_execution),
             ChildWorkflowExecutionTerminatedEventAttributes(a) => self.child(a.workflow_execution),
-            ExternalWorkflowExecutionSignaledEventAttributes(a) => {
-                self.own(run, a.initiated_event_id)
-            }
-            SignalExternalWorkflowExecutionFailedEventAttributes(a) => {
-                self.own(run, a.initiated_event_id)
-            }
-            ExternalWorkflowExecutionCancelRequestedEventAttributes(a) => {
-                self.own(run, a.initiated_event_id)
-            }
-            RequestCancelExternalWorkflowExecutionFailedEventAttributes(a) => {
-                self.own(run, a.initiated_event_id)
-            }
-            _ => false,
+            attributes => begun_by(&attributes).is_some_and(|event| self.own(run, event)),
         }
     }
 
@@ -318,10 +294,7 @@ impl<'a> Guide<'a> {
         sent.into_iter().any(|event| self.own(run, event))
     }
 
-    fn child(
-        &mut self,
-        child: Option<temporalio_protos::temporal::api::common::v1::WorkflowExecution>,
-    ) -> bool {
+    fn child(&mut self, child: Option<WorkflowExecution>) -> bool {
         let workflow_id = child.unwrap_or_default().workflow_id;
         self.simulator.take_where(|due| {
             due.subject_id == workflow_id && due.what == "the word of its end to its parent"
@@ -359,6 +332,29 @@ impl<'a> Guide<'a> {
         }
         has_sent
     }
+}
+
+/// The event that began what ends, or goes on, with this one.
+fn begun_by(attributes: &Attributes) -> Option<i64> {
+    use Attributes::*;
+    Some(match attributes {
+        TimerFiredEventAttributes(a) => a.started_event_id,
+        ActivityTaskStartedEventAttributes(a) => a.scheduled_event_id,
+        ActivityTaskCompletedEventAttributes(a) => a.scheduled_event_id,
+        ActivityTaskFailedEventAttributes(a) => a.scheduled_event_id,
+        ActivityTaskTimedOutEventAttributes(a) => a.scheduled_event_id,
+        ActivityTaskCanceledEventAttributes(a) => a.scheduled_event_id,
+        NexusOperationCompletedEventAttributes(a) => a.scheduled_event_id,
+        NexusOperationTimedOutEventAttributes(a) => a.scheduled_event_id,
+        NexusOperationCanceledEventAttributes(a) => a.scheduled_event_id,
+        StartChildWorkflowExecutionFailedEventAttributes(a) => a.initiated_event_id,
+        ChildWorkflowExecutionStartedEventAttributes(a) => a.initiated_event_id,
+        ExternalWorkflowExecutionSignaledEventAttributes(a) => a.initiated_event_id,
+        SignalExternalWorkflowExecutionFailedEventAttributes(a) => a.initiated_event_id,
+        ExternalWorkflowExecutionCancelRequestedEventAttributes(a) => a.initiated_event_id,
+        RequestCancelExternalWorkflowExecutionFailedEventAttributes(a) => a.initiated_event_id,
+        _ => return None,
+    })
 }
 
 /// The event that something due goes back to.
