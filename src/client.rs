@@ -101,6 +101,8 @@ pub enum ClientError {
         operation: &'static str,
         status: Box<Status>,
     },
+    #[error("{0}")]
+    TooLarge(String),
     #[error(transparent)]
     Codec(#[from] CodecError),
     #[error("the server's answer to {0} lacks {1}")]

@@ -26,6 +26,8 @@ pub const REGEX_COMPUTED_PROGRAM_SIZE_BYTES_MAX: usize = 512 * 1024;
 pub const WORKFLOW_TASK_COST_MAX: u64 = 10_000_000;
 /// Temporal's bound on one payload (`limit.blobSize.error`).
 pub const PAYLOAD_SIZE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// An update's arguments: workers say them again in their answer, with a few more words.
+pub const UPDATE_SIZE_BYTES_MAX: usize = PAYLOAD_SIZE_BYTES_MAX - 4 * 1024;
 /// Temporal's bound on a step's summary.
 pub const SUMMARY_SIZE_BYTES_MAX: usize = 400;
 /// Temporal's bound on ids, types and names of task queues (`limit.maxIDLength`).

@@ -6,6 +6,7 @@ mod json;
 mod options;
 mod time;
 
+use prost::Message;
 use temporalio_protos::temporal::api::common::v1 as proto;
 
 pub use codec::{Codec, CodecError, Key, KeyError, Keyring, Remote, RemoteError, Stage};
@@ -19,7 +20,19 @@ pub use options::{
 };
 pub use time::{duration_from_proto, duration_to_proto, timestamp_from_proto, timestamp_to_proto};
 
+use crate::limits::UPDATE_SIZE_BYTES_MAX;
 use crate::value::{JsonError, Map, Payload, Value};
+
+/// The server takes a larger update, but no worker could answer it: it would hold up its run.
+pub fn check_update_size(arguments: Option<&proto::Payloads>) -> Result<(), String> {
+    let size = arguments.map_or(0, Message::encoded_len);
+    match size <= UPDATE_SIZE_BYTES_MAX {
+        true => Ok(()),
+        false => Err(format!(
+            "the arguments of the update take {size} bytes; UPDATE_SIZE_BYTES_MAX is {UPDATE_SIZE_BYTES_MAX}"
+        )),
+    }
+}
 
 pub fn payload_from_proto(payload: proto::Payload) -> Payload {
     Payload {

@@ -24,7 +24,9 @@ use super::{
     request, unique_id,
 };
 use crate::engine::failure::Failure;
-use crate::payload::{failure_from_proto, payloads_from_proto, payloads_to_proto};
+use crate::payload::{
+    check_update_size, failure_from_proto, payloads_from_proto, payloads_to_proto,
+};
 use crate::value::Payload;
 
 #[derive(Debug, Clone, Default)]
@@ -61,7 +63,7 @@ impl Client {
     ) -> Result<UpdateStarted, ClientError> {
         let name = options.name.clone();
         let mut message = self.update_request(workflow, options);
-        self.codec.encode(&mut message).await?;
+        self.encode_update(&mut message).await?;
         let mut span = self.span("StartWorkflowUpdate", &name, &workflow.workflow_id);
         if let Some(input) = message.request.as_mut().and_then(|r| r.input.as_mut()) {
             put_context(&mut input.header, &span);
@@ -96,7 +98,7 @@ impl Client {
         let workflow_id = start.workflow_id.clone();
         let workflow = WorkflowRef::new(&workflow_id, None);
         let mut update = self.update_request(&workflow, update);
-        self.codec.encode(&mut update).await?;
+        self.encode_update(&mut update).await?;
         let workflow_type = start.workflow_type.as_ref();
         let workflow_type = workflow_type.map_or("", |workflow_type| &workflow_type.name);
         let mut span = self.span("StartUpdateWithStartWorkflow", workflow_type, &workflow_id);
@@ -176,6 +178,16 @@ impl Client {
             run_id: reference.workflow_execution.unwrap_or_default().run_id,
             outcome,
         })
+    }
+
+    async fn encode_update(
+        &self,
+        message: &mut UpdateWorkflowExecutionRequest,
+    ) -> Result<(), ClientError> {
+        self.codec.encode(message).await?;
+        let input = message.request.as_ref().and_then(|r| r.input.as_ref());
+        let arguments = input.and_then(|input| input.args.as_ref());
+        check_update_size(arguments).map_err(ClientError::TooLarge)
     }
 
     fn update_request(

@@ -10,7 +10,7 @@ use super::execution::Update;
 use super::machines::UpdateRequest;
 use super::{Refused, Simulator, UpdateNumber, UpdateStage};
 use crate::engine::failure::Failure;
-use crate::payload::{failure_to_proto, payload_to_proto};
+use crate::payload::{check_update_size, failure_to_proto, payload_to_proto};
 use crate::value::Payload;
 
 impl Simulator {
@@ -30,6 +30,8 @@ impl Simulator {
         }
         let run = self.open_run(workflow_id)?;
         self.executions[run].check_update()?;
+        let input: Vec<_> = args.into_iter().map(payload_to_proto).collect();
+        check_update_size(payloads(input.clone()).as_ref()).map_err(Refused::Invalid)?;
         let number = UpdateNumber(self.updates.len());
         self.updates.push(UpdateStage::Admitted);
         self.update_ids.insert(known, number);
@@ -37,7 +39,7 @@ impl Simulator {
             protocol_instance_id: id.clone(),
             id,
             name: name.to_owned(),
-            input: args.into_iter().map(payload_to_proto).collect(),
+            input,
             sequencing_event_id: 0,
         };
         self.executions[run]

@@ -110,6 +110,8 @@ pub fn simulated() -> Told {
     let one = simulator.start(start("one", Vec::new())).unwrap();
     let signalled = simulator.signal("one", "tell", large());
     told.push(("a large signal", said(signalled)));
+    let updated = simulator.update("one", "quick", large(), None);
+    told.push(("a large update", said(updated)));
     for _ in 0..UPDATES_IN_FLIGHT_MAX {
         simulator.update("one", "hold", Vec::new(), None).unwrap();
     }
@@ -174,6 +176,8 @@ pub async fn on_server() -> Told {
     };
     let signalled = client.signal(&one, "tell", large()).await;
     told.push(("a large signal", answered(signalled)));
+    let updated = update("quick", large(), UpdateStage::Completed).await;
+    told.push(("a large update", answered(updated)));
     for _ in 0..UPDATES_IN_FLIGHT_MAX {
         let hold = update("hold", Vec::new(), UpdateStage::Accepted);
         hold.await.unwrap();
