@@ -84,6 +84,8 @@ pub struct Report {
     pub elapsed: Duration,
     /// How it ended: `completed` and so on.
     pub status: &'static str,
+    /// Where steps have not ended.
+    pub waits: Option<String>,
     /// What came in another order, in words, and all choices that there were.
     pub order: Vec<String>,
     pub choices: Vec<Choice>,
@@ -120,6 +122,7 @@ pub fn run_case(
         timeline,
         elapsed: ran.ended.since(ran.started).unwrap_or_default(),
         status,
+        waits: ran.timeline.waits(),
         order: ran.order,
         choices: ran.choices,
         histories: ran.simulator.into_histories(),

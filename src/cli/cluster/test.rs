@@ -17,6 +17,7 @@ use crate::coverage::{Coverage, Recorder};
 use crate::load::in_threads;
 use crate::registry::watch;
 use crate::testing::{Crash, Real, Report, Snapshots, Subject, run_case};
+use crash::Crashed;
 use find::{Found, Suite};
 
 /// Run the tests of definitions
@@ -73,12 +74,16 @@ struct Tested<'a> {
     name: &'a str,
     report: Report,
     /// What `--crash` has found.
-    crashes: Vec<String>,
+    crashed: Option<Crashed>,
 }
 
 impl Tested<'_> {
     fn passed(&self) -> bool {
-        self.report.problems.is_empty() && self.crashes.is_empty()
+        self.report.problems.is_empty() && self.crashes().is_empty()
+    }
+
+    fn crashes(&self) -> &[String] {
+        self.crashed.as_ref().map_or(&[], |found| &found.problems)
     }
 }
 
@@ -169,10 +174,8 @@ fn test<'a>(
     let tested = in_threads(jobs, &cases, |(suite, subject, case)| {
         let path = &suite.path;
         let mut report = run_case(&suite.file, case, subject, &Crash::None, &snapshots, path);
-        let crashes = match args.crash && report.problems.is_empty() {
-            true => crash::find(suite, case, subject, &report),
-            false => Vec::new(),
-        };
+        let is_crashed = args.crash && report.problems.is_empty();
+        let crashed = is_crashed.then(|| crash::find(suite, case, subject, &report));
         let histories = std::mem::take(&mut report.histories);
         if let Some(folder) = &args.histories {
             histories::save(folder, suite, &case.name, histories)?;
@@ -181,7 +184,7 @@ fn test<'a>(
             suite,
             name: &case.name,
             report,
-            crashes,
+            crashed,
         })
     });
     tested.into_iter().collect()

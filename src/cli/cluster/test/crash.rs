@@ -1,5 +1,6 @@
 //! `--crash`: the same case with workers that die, and in other orders of delivery.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 use super::find::Suite;
@@ -11,8 +12,16 @@ const ORDERS_MAX: usize = 200;
 /// Orders with any changes, by chance, where there are more than these.
 const RANDOM_ORDERS: u64 = 20;
 
-/// What is not as it was when nothing died.
-pub fn find(suite: &Suite, case: &Case, subject: &Subject, first: &Report) -> Vec<String> {
+/// What came of it.
+#[derive(Default)]
+pub struct Crashed {
+    /// What is not as it was when nothing died.
+    pub problems: Vec<String>,
+    /// How many other orders of delivery were tried.
+    pub orders: usize,
+}
+
+pub fn find(suite: &Suite, case: &Case, subject: &Subject, first: &Report) -> Crashed {
     let mut found = Vec::new();
     let run = |crash: Crash| {
         run_case(
@@ -42,9 +51,18 @@ pub fn find(suite: &Suite, case: &Case, subject: &Subject, first: &Report) -> Ve
             found.push(format!("{how}, the steps are others:\n{}", report.timeline));
         }
     }
-    let in_order = |order| run(Crash::Reordered(order));
+    let orders = Cell::new(0);
+    let in_order = |order| {
+        let report = run(Crash::Reordered(order));
+        let is_other = !chosen(&report.choices).is_empty();
+        orders.set(orders.get() + usize::from(is_other));
+        report
+    };
     found.extend(shortest(in_order, first));
-    found
+    Crashed {
+        problems: found,
+        orders: orders.get(),
+    }
 }
 
 /// An order of delivery in which the case does not end as it should, and why.
@@ -128,7 +146,9 @@ fn broken(report: &Report, first: &Report) -> Option<Broken> {
     let problem = match problems.find(|problem| problem.code == BROKEN) {
         Some(problem) => problem.message.clone(),
         None if report.status == "running" && first.status != "running" => {
-            "the workflow waits for ever".to_owned()
+            let at = report.waits.as_ref();
+            let at = at.map_or(String::new(), |places| format!(" at {places}"));
+            format!("the workflow waits for ever{at}")
         }
         None => return None,
     };

@@ -92,12 +92,29 @@ pub fn results(
         0 => format!("{counted}, all passed"),
         failed => format!("{counted}, {failed} failed"),
     };
+    if let Some(told) = crashed(tested) {
+        output.line(told)?;
+    }
     output.line(match mistakes.len() {
         0 => counted,
         1 => format!("{counted}; a mistake in the files keeps others from running"),
         count => format!("{counted}; {count} mistakes in the files keep others from running"),
     })?;
     coverage.map_or(Ok(()), |coverage| output.line(coverage.table().trim_end()))
+}
+
+/// What `--crash` went through.
+fn crashed(tested: &[Tested<'_>]) -> Option<String> {
+    let crashed = tested.iter().filter_map(|tested| tested.crashed.as_ref());
+    let orders = crashed.clone().map(|crashed| crashed.orders).sum::<usize>();
+    let count = crashed.count();
+    let what = match count {
+        1 => "1 test that passes was".to_owned(),
+        count => format!("{count} tests that pass were"),
+    };
+    (count > 0).then(|| {
+        format!("{what} replayed and restored after every step, and run in {orders} other orders")
+    })
 }
 
 /// Of test files and definitions, each with where it points into.
@@ -143,7 +160,7 @@ fn details(tested: &Tested<'_>, sources: &Sources, colours: bool) -> String {
         let shown = report.render(Format::Text, colours);
         text += shown.trim_end().trim_end_matches(&report.summary());
     }
-    for crash in &tested.crashes {
+    for crash in tested.crashes() {
         let _ = writeln!(text, "  {crash}");
     }
     if !tested.report.timeline.is_empty() {
@@ -164,7 +181,8 @@ fn as_json(tested: &Tested<'_>, sources: &Sources) -> serde_json::Value {
         "status": tested.report.status,
         "elapsed": tested.report.elapsed.to_string(),
         "problems": problems.collect::<Vec<_>>(),
-        "crashes": tested.crashes,
+        "crashes": tested.crashes(),
+        "orders": tested.crashed.as_ref().map(|found| found.orders),
         "timeline": some_steps(&tested.report.timeline).lines().collect::<Vec<_>>(),
     })
 }
@@ -208,7 +226,7 @@ pub fn junit(tested: &[Tested<'_>], found: &Found) -> String {
                 continue;
             }
             let message = tested.report.problems.first().map(|p| p.message.as_str());
-            let message = message.or(tested.crashes.first().map(String::as_str));
+            let message = message.or(tested.crashes().first().map(String::as_str));
             let _ = writeln!(
                 text,
                 ">\n      <failure message=\"{}\">{}</failure>\n    </testcase>",
