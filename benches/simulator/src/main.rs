@@ -1,5 +1,4 @@
-//! Simulated runs a second on one core for the order example, and a workflow of 10,000 steps, beside reading a definition in
-//! the same process.
+//! Simulated runs a second on one core for the order example, a workflow of 10,000 steps, and all tests of the examples.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -142,4 +141,17 @@ fn main() {
         begun.elapsed().as_secs_f64()
     );
     std::fs::remove_dir_all(&folder).expect("it was made");
+    examples();
+}
+
+/// All tests of the examples, as an author runs them.
+fn examples() {
+    let begun = Instant::now();
+    let mut command = std::process::Command::new("target/release/segno");
+    let tested = command.args(["test", "workflows"]).output().expect("segno");
+    let seconds = begun.elapsed().as_secs_f64();
+    let told = String::from_utf8_lossy(&tested.stdout);
+    assert!(tested.status.success(), "{told}");
+    let count = told.lines().last().unwrap_or_default();
+    println!("`segno test workflows`: {seconds:.3} s, {count}");
 }
