@@ -315,6 +315,19 @@ pub enum BuiltIn {
 }
 
 impl BuiltIn {
+    const ALL: [BuiltIn; 4] = [
+        BuiltIn::Http,
+        BuiltIn::Exec,
+        BuiltIn::Grpc,
+        BuiltIn::Callback,
+    ];
+
+    /// The one whose activity type this is.
+    pub fn named(activity_type: &str) -> Option<BuiltIn> {
+        let mut all = BuiltIn::ALL.into_iter();
+        all.find(|built_in| built_in.name() == activity_type)
+    }
+
     /// The action key and the activity type.
     pub fn name(self) -> &'static str {
         match self {

@@ -65,6 +65,13 @@ fn run(folder: &Path, arguments: &[&str]) -> Run {
     Run::of(&mut command(folder, arguments))
 }
 
+/// Of a folder with any definitions.
+fn plainly(folder: &Path, arguments: &[&str]) -> Run {
+    let mut command = Command::new(segno());
+    command.args(["run", "--color", "never"]).args(arguments);
+    Run::of(command.current_dir(folder))
+}
+
 fn log(folder: &Path) -> String {
     std::fs::read_to_string(folder.join("log")).unwrap_or_default()
 }
@@ -168,17 +175,60 @@ fn two_processes_do_not_run_one_file() {
 #[test]
 fn what_needs_a_cluster_is_said_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
-    let text = "segno: 1\nworkflow: far\nsteps:\n  - activity: charge\n    start_to_close_timeout: 1s\n  \
-                - child: nobody\n  - { http: { url: \"http://a.example\" }, task_queue: other, start_to_close_timeout: 1s }\n";
-    std::fs::write(folder.path().join("durable.yaml"), text).unwrap();
-    let mut command = Command::new(segno());
-    command
-        .args(["run", "durable.yaml"])
-        .current_dir(folder.path());
-    let refused = Run::of(&mut command);
+    std::fs::write(folder.path().join("far.yaml"), FAR).unwrap();
+    let refused = plainly(folder.path(), &["far.yaml"]);
     assert_eq!(refused.code, 1, "{refused:#?}");
-    for place in ["durable.yaml:4:5", "durable.yaml:6:5", "durable.yaml:7:7"] {
+    for place in [
+        "far.yaml:5:5: the activity `charge` is of another worker",
+        "far.yaml:6:5: the child `nobody`",
+        "far.yaml:7:7: the activity `http` is for the task queue `other`",
+        "far.yaml:8:5: `callback` is completed from outside",
+        "far.yaml:10:5: `callback` is completed from outside",
+        "far.yaml:11:5: `callback` is completed from outside",
+    ] {
         assert!(refused.stderr.contains(place), "{place}: {refused:#?}");
     }
     assert!(!folder.path().join(".segno").exists());
+}
+
+const FAR: &str = r#"segno: 1
+workflow: far
+defaults: { activity: { start_to_close_timeout: 1s } }
+steps:
+  - activity: charge
+  - child: nobody
+  - { http: { url: "http://a.example" }, task_queue: other }
+  - callback: { http: { url: "http://a.example" } }
+  - id: later
+    start: { callback: { http: { url: "http://a.example" } } }
+  - activity: callback
+    input: { http: { url: "http://a.example" } }
+"#;
+
+#[test]
+fn a_built_in_activity_by_its_type_is_run_by_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "segno: 1\nworkflow: own\nsteps:\n  - id: said\n    activity: exec\n    input: { command: echo, args: [hello] }\n    \
+                start_to_close_timeout: 10s\n  - return: ${ said.stdout }\n";
+    std::fs::write(folder.path().join("own.yaml"), text).unwrap();
+    let ended = plainly(
+        folder.path(),
+        &["own.yaml", "--exec-allow", "echo=/bin/echo"],
+    )
+    .ok();
+    assert_eq!(ended.json(), "hello\n");
+}
+
+/// Where a definition's own steps do not show it.
+#[test]
+fn a_callback_of_a_child_fails_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "segno: 1\nworkflow: parent\nsteps:\n  - child: asks\n---\nsegno: 1\nworkflow: asks\nsteps:\n  \
+                - { callback: { exec: { command: echo } }, start_to_close_timeout: 10s }\n";
+    std::fs::write(folder.path().join("parent.yaml"), text).unwrap();
+    let arguments = ["parent.yaml", "--workflow-type", "parent"];
+    let failed = plainly(folder.path(), &arguments);
+    assert_eq!(failed.code, 1, "{failed:#?}");
+    let why = "the activity `callback` is completed from outside, and needs a cluster";
+    assert!(failed.stderr.contains(why), "{failed:#?}");
 }

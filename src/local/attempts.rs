@@ -103,22 +103,29 @@ impl Runner {
         }
     }
 
+    fn own(&self, activity_type: &str) -> Result<Arc<dyn Activity>, Failure> {
+        let why = match self.by_name.get(activity_type) {
+            None => "is of another worker",
+            Some(activity) if activity.is_completed_outside() => "is completed from outside",
+            Some(activity) => return Ok(activity.clone()),
+        };
+        let message = format!("the activity `{activity_type}` {why}, and needs a cluster");
+        Err(Failure::application(NEEDS_CLUSTER, message).non_retryable())
+    }
+
     fn begin(&mut self, key: AttemptKey, task: ActivityTask) {
         let token = CancellationToken::new();
         self.running.insert(key.clone(), token.clone());
         let told = self.told.clone();
-        let Some(activity) = self.by_name.get(&task.activity_type).cloned() else {
-            let message = format!(
-                "the activity `{}` is of another worker, and needs a cluster",
-                task.activity_type
-            );
-            let failure = Failure::application(NEEDS_CLUSTER, message).non_retryable();
-            let end = What::Attempt {
-                attempt: key,
-                result: Err(failure),
-            };
-            let _ = told.send(end);
-            return;
+        let activity = match self.own(&task.activity_type) {
+            Ok(activity) => activity,
+            Err(failure) => {
+                let _ = told.send(What::Attempt {
+                    attempt: key,
+                    result: Err(failure),
+                });
+                return;
+            }
         };
         let beats = Beats {
             attempt: key.clone(),

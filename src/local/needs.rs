@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::definition::BuiltIn;
 use crate::expression::Code;
-use crate::program::{Action, Program, Step, StepId};
+use crate::program::{Action, Activity, Program, Step, StepId};
 
 /// What a run in one process cannot do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,14 +28,7 @@ pub fn needs(program: &Program, workflow_types: &BTreeSet<String>) -> Vec<Need> 
 
 fn need(step: &Step, workflow_types: &BTreeSet<String>) -> Option<String> {
     match &step.action {
-        Action::Activity(activity) => match (text(&activity.activity), activity.built_in) {
-            (_, None) => {
-                let name = text(&activity.activity).map_or_else(String::new, |n| format!(" `{n}`"));
-                Some(format!("the activity{name} is of another worker"))
-            }
-            (name, Some(_)) => queue(activity.options.task_queue.as_ref())
-                .map(|queue| format!("the activity `{}` is for {queue}", name.unwrap_or_default())),
-        },
+        Action::Activity(activity) => of_activity(activity),
         Action::Child(child) => match text(&child.child) {
             Some(name) if !workflow_types.contains(name) => Some(format!(
                 "the child `{name}` has no definition in this folder, so it is of another worker"
@@ -44,6 +38,22 @@ fn need(step: &Step, workflow_types: &BTreeSet<String>) -> Option<String> {
         },
         Action::Nexus(_) => Some("Nexus operations are of other namespaces".to_owned()),
         _ => None,
+    }
+}
+
+/// The type alone says whose it is: `activity: http` is run by what runs a step `http`.
+fn of_activity(activity: &Activity) -> Option<String> {
+    let name = text(&activity.activity);
+    match name.and_then(BuiltIn::named) {
+        None => {
+            let name = name.map_or_else(String::new, |n| format!(" `{n}`"));
+            Some(format!("the activity{name} is of another worker"))
+        }
+        Some(BuiltIn::Callback) => {
+            Some("`callback` is completed from outside, by a cluster's client".to_owned())
+        }
+        Some(own) => queue(activity.options.task_queue.as_ref())
+            .map(|queue| format!("the activity `{}` is for {queue}", own.name())),
     }
 }
 
