@@ -6,6 +6,6 @@ mod host;
 mod journal;
 mod needs;
 
-pub use host::{Ended, LocalError, LocalRun, Told, now};
+pub use host::{Ended, LocalError, LocalRun, Told, draw_ids, now};
 pub use journal::{Begun, Journal, JournalError};
 pub use needs::{Need, needs};

@@ -53,6 +53,9 @@ pub struct Setup {
     pub start_time: Timestamp,
     pub namespace: String,
     pub task_queue: String,
+    /// Goes into every run id, and so into what `uuid()` and `random()` give: the same number gives the same ones. 0 where
+    /// each simulation is to have the ids of every other.
+    pub ids: u64,
 }
 
 /// A run by its number, in the order in which runs began.
@@ -549,9 +552,12 @@ impl Simulator {
         }
     }
 
-    /// In the form of a UUID, counted.
+    /// In the form of a UUID: the setup's number, and a count.
     fn unique_id(&mut self) -> String {
         self.ids += 1;
-        format!("00000000-0000-4000-8000-{:012x}", self.ids)
+        let (all, count) = (self.setup.ids, self.ids);
+        let (first, second) = (all >> 32, all >> 16 & 0xffff);
+        let (third, fourth) = (all >> 4 & 0xfff, all & 0xf);
+        format!("{first:08x}-{second:04x}-4{third:03x}-8{fourth:x}00-{count:012x}")
     }
 }

@@ -170,6 +170,7 @@ fn two_processes_do_not_run_one_file() {
     child.wait().unwrap();
     assert_eq!(second.code, 1);
     assert!(second.stderr.contains("another process"), "{second:#?}");
+    assert!(second.stderr.contains("Ctrl-C"), "{second:#?}");
 }
 
 #[test]
@@ -231,4 +232,52 @@ fn a_callback_of_a_child_fails_and_says_why() {
     assert_eq!(failed.code, 1, "{failed:#?}");
     let why = "the activity `callback` is completed from outside, and needs a cluster";
     assert!(failed.stderr.contains(why), "{failed:#?}");
+}
+
+const IDS: &str = r#"segno: 1
+workflow: ids
+steps:
+  - exec: { command: sh, args: [-c, 'echo "$0" >> ids', "${ workflow.run_id } ${ uuid() }"] }
+    start_to_close_timeout: 10s
+  - wait: { signal: go_on }
+  - return: ${ workflow.run_id }
+"#;
+
+#[test]
+fn each_run_has_ids_of_its_own_and_keeps_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::write(at.join("ids.yaml"), IDS).unwrap();
+    let arguments = ["ids.yaml", "--exec-allow", "sh=/bin/sh"];
+    let mut returned = Vec::new();
+    for _ in 0..2 {
+        let waits = plainly(at, &arguments);
+        assert!(waits.stderr.contains("the run waits"), "{waits:#?}");
+        let signal = [&arguments[..], &["--signal", "go_on"]].concat();
+        let ended = plainly(at, &signal).ok().json();
+        returned.push(ended.as_str().unwrap().to_owned());
+    }
+    let written = std::fs::read_to_string(at.join("ids")).unwrap();
+    let written: Vec<_> = written
+        .lines()
+        .map(|l| l.split_once(' ').unwrap())
+        .collect();
+    let run_ids: Vec<_> = written.iter().map(|(run_id, _)| *run_id).collect();
+    assert_eq!(run_ids, returned, "one process says what the next one does");
+    assert_ne!(run_ids[0], run_ids[1]);
+    assert_ne!(written[0].1, written[1].1, "uuid() of two runs");
+}
+
+#[test]
+fn a_file_of_another_version_is_refused_with_what_to_do() {
+    let folder = folder();
+    let at = folder.path();
+    let state = rusqlite::Connection::open(at.join("old.db")).unwrap();
+    state.pragma_update(None, "user_version", 1).unwrap();
+    drop(state);
+    let refused = run(at, &["--state", "old.db"]);
+    assert_eq!(refused.code, 1);
+    let why = "old.db was written by another version of Segno (schema 1)";
+    assert!(refused.stderr.contains(why), "{refused:#?}");
+    assert!(refused.stderr.contains("--state"), "{refused:#?}");
 }

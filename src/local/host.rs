@@ -76,6 +76,7 @@ impl LocalRun {
             start_time: begun.begun_at,
             namespace: NAMESPACE.to_owned(),
             task_queue: TASK_QUEUE.to_owned(),
+            ids: begun.ids,
         };
         let timeline = Arc::new(Timeline::new());
         let outside = Box::new(questions.clone());
@@ -205,6 +206,11 @@ fn definitions(begun: &Begun) -> Result<Arc<dyn Registry>, LocalError> {
         definitions.insert(workflow_type, Entry { loaded, bundle });
     }
     Ok(Arc::new(definitions))
+}
+
+/// At random, for a run that begins.
+pub fn draw_ids() -> u64 {
+    uuid::Uuid::new_v4().as_u64_pair().0
 }
 
 /// The wall clock's time.

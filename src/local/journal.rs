@@ -14,7 +14,7 @@ use crate::value::{Payload, Timestamp, Value};
 /// Another process that is about to end lets go of the file within this time.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Of the tables below; a file of another version is refused.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 const SCHEMA: &str = "
     CREATE TABLE run (
         id INTEGER PRIMARY KEY,
@@ -22,6 +22,7 @@ const SCHEMA: &str = "
         workflow_type TEXT NOT NULL,
         input BLOB NOT NULL,
         begun_at INTEGER NOT NULL,
+        ids INTEGER NOT NULL,
         closed INTEGER NOT NULL DEFAULT 0
     );
     CREATE UNIQUE INDEX open_run ON run (workflow_id) WHERE closed = 0;
@@ -57,6 +58,8 @@ pub struct Begun {
     pub workflow_type: String,
     pub input: Vec<Payload>,
     pub begun_at: Timestamp,
+    /// Drawn once: the run's ids are other ones than those of any other run, and the same again in every process.
+    pub ids: u64,
     /// The packed definitions that the run and its children may be bound to.
     pub bundles: Vec<Vec<u8>>,
 }
@@ -121,29 +124,28 @@ impl Journal {
 
     /// The run with this id that has not come to its end.
     pub fn open_run(&self, workflow_id: &str) -> Result<Option<Begun>, JournalError> {
-        let query = "SELECT id, workflow_type, input, begun_at FROM run WHERE workflow_id = ? AND closed = 0";
+        let query = "SELECT id, workflow_type, input, begun_at, ids FROM run WHERE workflow_id = ? AND closed = 0";
         let row = self.connection.query_row(query, [workflow_id], |row| {
-            let (id, workflow_type) = (row.get::<_, i64>(0)?, row.get::<_, String>(1)?);
-            Ok((
-                id,
-                workflow_type,
-                row.get::<_, Vec<u8>>(2)?,
-                row.get::<_, i64>(3)?,
-            ))
+            let begun = Begun {
+                id: row.get(0)?,
+                workflow_id: workflow_id.to_owned(),
+                workflow_type: row.get(1)?,
+                input: Vec::new(),
+                begun_at: Timestamp::from_nanos(row.get::<_, i64>(3)?.into()).unwrap_or_default(),
+                ids: row.get::<_, i64>(4)?.cast_unsigned(),
+                bundles: Vec::new(),
+            };
+            Ok((begun, row.get::<_, Vec<u8>>(2)?))
         });
         let found = row.optional().map_err(|e| of_database(&self.path, e))?;
-        let Some((id, workflow_type, input, begun_at)) = found else {
+        let Some((begun, input)) = found else {
             return Ok(None);
         };
-        let input = self.read(&input)?;
-        let bundles = self.blobs("SELECT bytes FROM bundle WHERE run = ? ORDER BY rowid", id)?;
+        let bundles = "SELECT bytes FROM bundle WHERE run = ? ORDER BY rowid";
         Ok(Some(Begun {
-            id,
-            workflow_id: workflow_id.to_owned(),
-            workflow_type,
-            input,
-            begun_at: Timestamp::from_nanos(begun_at.into()).unwrap_or_default(),
-            bundles,
+            input: self.read(&input)?,
+            bundles: self.blobs(bundles, begun.id)?,
+            ..begun
         }))
     }
 
@@ -152,10 +154,15 @@ impl Journal {
         let input = self.write(&begun.input)?;
         let error = |e| of_database(&self.path, e);
         let transaction = self.connection.transaction().map_err(error)?;
-        let insert =
-            "INSERT INTO run (workflow_id, workflow_type, input, begun_at) VALUES (?, ?, ?, ?)";
+        let insert = "INSERT INTO run (workflow_id, workflow_type, input, begun_at, ids) VALUES (?, ?, ?, ?, ?)";
         let begun_at = i64::try_from(begun.begun_at.as_nanos()).unwrap_or(i64::MAX);
-        let values = params![begun.workflow_id, begun.workflow_type, input, begun_at];
+        let values = params![
+            begun.workflow_id,
+            begun.workflow_type,
+            input,
+            begun_at,
+            begun.ids.cast_signed()
+        ];
         transaction.execute(insert, values).map_err(error)?;
         let id = transaction.last_insert_rowid();
         for bundle in &begun.bundles {

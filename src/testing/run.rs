@@ -78,6 +78,7 @@ pub fn run(file: &TestFile, case: &Case, subject: &Subject, crash: &Crash) -> Ra
         start_time: case.start_time,
         namespace: NAMESPACE.to_owned(),
         task_queue: TASK_QUEUE.to_owned(),
+        ids: 0,
     };
     let mut simulator = Simulator::new(
         setup,

@@ -42,6 +42,7 @@ pub fn deliver(text: &str, seed: u64, worker: Worker) -> Result<Delivered, Strin
         start_time: Timestamp::default(),
         namespace: "default".to_owned(),
         task_queue: "random".to_owned(),
+        ids: 0,
     };
     let programs = Arc::new(ProgramCache::new(registry.clone()));
     let mut simulator = Simulator::new(setup, registry, programs, Box::new(Fate(seed)));

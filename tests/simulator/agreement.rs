@@ -76,6 +76,7 @@ impl<'a> Driver<'a> {
             start_time: Timestamp::parse("2026-01-01T00:00:00Z").unwrap(),
             namespace: "default".to_owned(),
             task_queue: "QUEUE".to_owned(),
+            ids: 0,
         };
         let programs = Arc::new(ProgramCache::new(registry.clone()));
         let address = match case.script.start.input.as_ref().and_then(Json::as_str) {

@@ -95,6 +95,7 @@ pub fn simulated() -> Told {
         start_time: Timestamp::parse("2026-01-01T00:00:00Z").unwrap(),
         namespace: "default".to_owned(),
         task_queue: "QUEUE".to_owned(),
+        ids: 0,
     };
     let programs = Arc::new(ProgramCache::new(registry.clone()));
     let mut simulator = Simulator::new(setup, registry, programs, Box::new(Big));

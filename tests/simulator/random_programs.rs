@@ -104,6 +104,7 @@ impl Program<'_> {
             start_time: timestamp_from_proto(began),
             namespace: "default".to_owned(),
             task_queue: self.queue.to_owned(),
+            ids: 0,
         };
         let known = Shared::default();
         let fate = Box::new(Fate(self.seed, known.clone()));

@@ -162,6 +162,7 @@ impl Overlap {
             start_time: Timestamp::parse("2026-01-01T00:00:00Z").unwrap(),
             namespace: "default".to_owned(),
             task_queue: "simulated".to_owned(),
+            ids: 0,
         };
         let until = setup.start_time.checked_add(Duration::from_seconds(600));
         let registry: Arc<dyn Registry> = Arc::new(definitions());

@@ -67,6 +67,7 @@ fn simulate(
         start_time: Timestamp::default(),
         namespace: "bench".into(),
         task_queue: "bench".into(),
+        ids: 0,
     };
     let mut simulator =
         Simulator::new(setup, registry.clone(), programs.clone(), Box::new(Answers));

@@ -9,7 +9,9 @@ use clap::Args;
 use super::input::InputArgs;
 use super::worker::PolicyArgs;
 use crate::cli::output::{CliError, End, Output, Tone, styled};
-use crate::local::{Begun, Ended, Journal, LocalError, LocalRun, Need, Told, needs, now};
+use crate::local::{
+    Begun, Ended, Journal, JournalError, LocalError, LocalRun, Need, Told, draw_ids, needs, now,
+};
 use crate::registry::{Entry, Found, read_folder};
 use crate::report::{Format, Report};
 use crate::simulator::Outcome;
@@ -71,12 +73,12 @@ pub async fn run(args: RunArgs, output: Output) -> Result<End, CliError> {
                 args.state.display()
             ))
         })?;
-    let mut journal = Journal::open(&args.state).map_err(CliError::new)?;
+    let mut journal = Journal::open(&args.state).map_err(of_journal)?;
     let workflow_id = args.workflow_id.clone().unwrap_or(workflow_type.clone());
-    let open = journal.open_run(&workflow_id).map_err(CliError::new)?;
+    let open = journal.open_run(&workflow_id).map_err(of_journal)?;
     let open = match open {
         Some(open) if args.new => {
-            journal.close(open.id).map_err(CliError::new)?;
+            journal.close(open.id).map_err(of_journal)?;
             None
         }
         open => open,
@@ -91,11 +93,12 @@ pub async fn run(args: RunArgs, output: Output) -> Result<End, CliError> {
                 workflow_type,
                 input,
                 begun_at: now(),
+                ids: draw_ids(),
                 bundles: bundles
                     .map(|(entry, _)| entry.bundle.bytes.clone())
                     .collect(),
             };
-            journal.begin(begun).map_err(CliError::new)?
+            journal.begin(begun).map_err(of_journal)?
         }
     };
     let mut local = LocalRun::open(journal, begun, activities).map_err(of_local)?;
@@ -318,5 +321,25 @@ fn report(ended: Ended, timeline: &Arc<Timeline>, output: Output) -> Result<End,
 }
 
 fn of_local(error: LocalError) -> CliError {
-    CliError::new(error)
+    match error {
+        LocalError::Journal(error) => of_journal(error),
+        error => CliError::new(error),
+    }
+}
+
+fn of_journal(error: JournalError) -> CliError {
+    let help = match &error {
+        JournalError::Busy(_) => {
+            Some("end that one with Ctrl-C, which keeps its run, or use another file with --state")
+        }
+        JournalError::Version(..) | JournalError::Malformed(..) => Some(
+            "use another file with --state, or remove this one: the runs in it that have not ended go with it",
+        ),
+        JournalError::Database(..) => None,
+    };
+    let error = CliError::new(error);
+    match help {
+        Some(help) => error.help(help),
+        None => error,
+    }
 }
