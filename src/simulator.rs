@@ -120,6 +120,16 @@ pub struct RunHistory {
     pub history: History,
 }
 
+/// A line of a run's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logged {
+    pub run: RunNumber,
+    pub at: Timestamp,
+    pub level: LogLevel,
+    pub message: String,
+    pub fields: Vec<(String, String)>,
+}
+
 /// Something that is due, in words, for those who choose an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueItem {
@@ -156,7 +166,7 @@ pub struct Simulator {
     schedules: Vec<Schedule>,
     updates: Vec<UpdateStage>,
     update_ids: BTreeMap<(usize, String), UpdateNumber>,
-    logs: Vec<(RunNumber, LogLevel, String)>,
+    logs: Vec<Logged>,
     ids: u64,
 }
 
@@ -478,8 +488,8 @@ impl Simulator {
         self.executions[run.0].worker.instance.state()
     }
 
-    /// What steps have logged.
-    pub fn logs(&self) -> &[(RunNumber, LogLevel, String)] {
+    /// What steps have logged, and what the engine had to say.
+    pub fn logs(&self) -> &[Logged] {
         &self.logs
     }
 

@@ -281,3 +281,37 @@ fn a_file_of_another_version_is_refused_with_what_to_do() {
     assert!(refused.stderr.contains(why), "{refused:#?}");
     assert!(refused.stderr.contains("--state"), "{refused:#?}");
 }
+
+const LOGS: &str = r#"segno: 1
+workflow: logs
+signals:
+  take:
+    input: { type: object, required: [by] }
+    do: [{ set: { taken: "${ args.by }" } }]
+state: { taken: null }
+steps:
+  - log: { message: it has begun, level: warn, fields: { count: 1 } }
+  - timer: 1ms
+  - log: it waits
+  - wait: { until: state.taken != null }
+  - log: it has ended
+"#;
+
+#[test]
+fn each_line_of_the_log_is_shown_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::write(at.join("logs.yaml"), LOGS).unwrap();
+    let waits = plainly(at, &["logs.yaml"]);
+    for line in ["warn: it has begun count=1\n", "info: it waits\n"] {
+        assert_eq!(waits.stderr.matches(line).count(), 1, "{waits:#?}");
+    }
+    let refused = plainly(at, &["logs.yaml", "--signal", "take={}"]);
+    let why = "error: the signal `take` is refused, its input breaks its schema: ";
+    assert!(refused.stderr.contains(why), "{refused:#?}");
+    let ended = plainly(at, &["logs.yaml", "--signal", r#"take={"by": "ada"}"#]).ok();
+    assert!(ended.stderr.contains("info: it has ended\n"), "{ended:#?}");
+    for shown in ["warn: ", "error: ", "info: it waits\n"] {
+        assert!(!ended.stderr.contains(shown), "{ended:#?}");
+    }
+}

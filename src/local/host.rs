@@ -12,7 +12,7 @@ use super::attempts::{Questions, Runner};
 use super::journal::{Begun, Event, Journal, JournalError, What};
 use crate::activity::Activity;
 use crate::registry::{self, Entry, Registry};
-use crate::simulator::{Outcome, Refused, Setup, Simulator, Start, Status};
+use crate::simulator::{Logged, Outcome, Refused, Setup, Simulator, Start, Status};
 use crate::timeline::Timeline;
 use crate::value::{Payload, Timestamp};
 use crate::worker::ProgramCache;
@@ -59,6 +59,8 @@ pub struct LocalRun {
     questions: Questions,
     runner: Runner,
     told: UnboundedReceiver<What>,
+    /// Of the run's log, by this process and those before it.
+    logs_shown: usize,
     pub timeline: Arc<Timeline>,
 }
 
@@ -90,6 +92,7 @@ impl LocalRun {
         })?;
         let (sender, told) = unbounded_channel();
         let mut run = LocalRun {
+            logs_shown: journal.logs_shown(begun.id)?,
             runner: Runner::new(activities, sender),
             journal,
             simulator,
@@ -116,18 +119,18 @@ impl LocalRun {
         })
     }
 
-    /// Until its end, or until whoever watches leaves; `moved` hears of each change.
+    /// Until its end, or until whoever watches leaves; `moved` hears of each change, and of each line of the log once.
     pub async fn run(
         mut self,
         leaves: impl Future<Output = ()>,
-        mut moved: impl FnMut(&Timeline),
+        mut moved: impl FnMut(&Timeline, &[Logged]),
     ) -> Result<Ended, LocalError> {
         tokio::pin!(leaves);
         loop {
             let now = now().max(self.simulator.now());
             self.simulator.run_until(now);
             self.runner.attend(&self.questions);
-            moved(&self.timeline);
+            self.show(&mut moved)?;
             if let Some(outcome) = self.outcome() {
                 self.journal.close(self.begun.id)?;
                 return Ok(Ended::Closed(outcome));
@@ -153,6 +156,18 @@ impl LocalRun {
                 () = &mut leaves => return Ok(Ended::Left),
             }
         }
+    }
+
+    /// The telling brings the same log in every process, so that a count says what was shown before.
+    fn show(&mut self, moved: &mut impl FnMut(&Timeline, &[Logged])) -> Result<(), LocalError> {
+        let logs = self.simulator.logs();
+        moved(&self.timeline, logs.get(self.logs_shown..).unwrap_or(&[]));
+        if logs.len() > self.logs_shown {
+            self.logs_shown = logs.len();
+            self.journal
+                .set_logs_shown(self.begun.id, self.logs_shown)?;
+        }
+        Ok(())
     }
 
     fn outcome(&self) -> Option<Outcome> {

@@ -23,6 +23,7 @@ const SCHEMA: &str = "
         input BLOB NOT NULL,
         begun_at INTEGER NOT NULL,
         ids INTEGER NOT NULL,
+        logs_shown INTEGER NOT NULL DEFAULT 0,
         closed INTEGER NOT NULL DEFAULT 0
     );
     CREATE UNIQUE INDEX open_run ON run (workflow_id) WHERE closed = 0;
@@ -185,6 +186,19 @@ impl Journal {
     pub fn events(&self, run: i64) -> Result<Vec<Event>, JournalError> {
         let bodies = self.blobs("SELECT body FROM event WHERE run = ? ORDER BY number", run)?;
         bodies.iter().map(|body| self.read(body)).collect()
+    }
+
+    /// How many lines of the run's log somebody has seen.
+    pub fn logs_shown(&self, run: i64) -> Result<usize, JournalError> {
+        let query = "SELECT logs_shown FROM run WHERE id = ?";
+        let shown = self.connection.query_row(query, [run], |row| row.get(0));
+        let shown: isize = shown.map_err(|e| of_database(&self.path, e))?;
+        Ok(shown.cast_unsigned())
+    }
+
+    pub fn set_logs_shown(&self, run: i64, count: usize) -> Result<(), JournalError> {
+        let update = "UPDATE run SET logs_shown = ? WHERE id = ?";
+        self.execute(update, params![count.cast_signed(), run])
     }
 
     /// The run came to its end: what is kept of it is that it was.

@@ -229,11 +229,20 @@ impl Simulator {
 
     fn log(&mut self, run: usize, commands: &[Command]) {
         let logs = commands.iter().filter_map(|command| match &command.kind {
-            CommandKind::Log { level, message, .. } => Some((*level, message.clone())),
+            CommandKind::Log {
+                level,
+                message,
+                fields,
+            } => Some(super::Logged {
+                run: super::RunNumber(run),
+                at: self.now,
+                level: *level,
+                message: message.clone(),
+                fields: fields.clone(),
+            }),
             _ => None,
         });
-        self.logs
-            .extend(logs.map(|(level, message)| (super::RunNumber(run), level, message)));
+        self.logs.extend(logs);
     }
 
     /// Held open for local activities, it is completed with what there is and begun anew.

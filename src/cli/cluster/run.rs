@@ -1,22 +1,26 @@
 //! `segno run`: a definition in one process, durably, without a server.
 
+mod teller;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 
+use teller::Teller;
+
 use super::input::InputArgs;
 use super::worker::PolicyArgs;
-use crate::cli::output::{CliError, End, Output, Tone, styled};
+use crate::cli::output::{CliError, End, Output};
 use crate::local::{
     Begun, Ended, Journal, JournalError, LocalError, LocalRun, Need, Told, draw_ids, needs, now,
 };
 use crate::registry::{Entry, Found, read_folder};
 use crate::report::{Format, Report};
-use crate::simulator::Outcome;
-use crate::timeline::{Entry as Step, Timeline};
-use crate::value::{Payload, Timestamp, parse_json, to_json};
+use crate::simulator::{Logged, Outcome};
+use crate::timeline::Timeline;
+use crate::value::{Payload, parse_json, to_json};
 
 const STATE_DEFAULT: &str = ".segno/run.db";
 
@@ -107,7 +111,8 @@ pub async fn run(args: RunArgs, output: Output) -> Result<End, CliError> {
     }
     let timeline = local.timeline.clone();
     let mut teller = Teller::new(local.begun_at(), output);
-    let ended = local.run(leaves(), |timeline| teller.tell(timeline)).await;
+    let moved = |timeline: &Timeline, logs: &[Logged]| teller.tell(timeline, logs);
+    let ended = local.run(leaves(), moved).await;
     report(ended.map_err(of_local)?, &timeline, output)
 }
 
@@ -228,51 +233,6 @@ fn going_on(
         begun.workflow_id, begun.begun_at
     ));
     Ok(begun)
-}
-
-/// Says each step's beginning and end as it happens.
-struct Teller {
-    begun_at: Timestamp,
-    output: Output,
-    /// By the entries' places: whether the end was said.
-    said: Vec<bool>,
-}
-
-impl Teller {
-    fn new(begun_at: Timestamp, output: Output) -> Self {
-        Teller {
-            begun_at,
-            output,
-            said: Vec::new(),
-        }
-    }
-
-    fn tell(&mut self, timeline: &Timeline) {
-        for (place, entry) in timeline.entries().iter().enumerate() {
-            let is_new = place >= self.said.len();
-            if is_new {
-                self.said.push(entry.ended.is_some());
-                self.line(entry, entry.ended.is_some());
-            } else if entry.ended.is_some() && !self.said[place] {
-                self.said[place] = true;
-                self.line(entry, true);
-            }
-        }
-    }
-
-    fn line(&self, entry: &Step, has_ended: bool) {
-        let (at, text) = match (&entry.ended, has_ended) {
-            (Some((at, how)), true) => (*at, format!("{}  {how}", entry.step)),
-            _ => (entry.began, format!("{} …", entry.step)),
-        };
-        let after = at.since(self.begun_at).and_then(|length| length.to_std());
-        let after = format!("{:>8.3}s", after.unwrap_or_default().as_secs_f64());
-        self.output.remark(format!(
-            "{}  {}  {text}",
-            styled(Tone::Dim, after),
-            styled(Tone::Dim, &entry.place)
-        ));
-    }
 }
 
 async fn leaves() {
