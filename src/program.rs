@@ -2,6 +2,7 @@
 //! represent an unresolved name, a missing option or an unparsed expression. Where its steps stand in the author's
 //! files is kept aside.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::accepted::ScheduleSpec;
@@ -69,6 +70,19 @@ impl Program {
 
     pub fn block(&self, id: BlockId) -> &[StepId] {
         &self.blocks[id.0 as usize]
+    }
+
+    /// The signals that a run takes, by a handler or by waiting for them; `*` is every other one.
+    pub fn signal_names(&self) -> BTreeSet<String> {
+        let handled = self.signals.iter().map(|handler| &handler.name);
+        let awaited = self.steps.iter().filter_map(|step| match &step.action {
+            Action::WaitSignal { name, .. } => Some(name),
+            _ => None,
+        });
+        handled
+            .chain(awaited)
+            .map(|name| name.to_string())
+            .collect()
     }
 
     /// `file:line:column` of a step.

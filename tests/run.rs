@@ -315,3 +315,96 @@ fn each_line_of_the_log_is_shown_once() {
         assert!(!ended.stderr.contains(shown), "{ended:#?}");
     }
 }
+
+#[test]
+fn a_signal_that_nothing_takes_gets_a_warning() {
+    let folder = folder();
+    let at = folder.path();
+    std::fs::write(at.join("go"), "").unwrap();
+    let misspelt = run(at, &["--input", r#"{"wait": true}"#, "--signal", "tel"]);
+    for line in [
+        "warning: nothing in the definition takes the signal `tel`\n",
+        "help: did you mean `tell`?\n",
+        "help: there are: tell\n",
+    ] {
+        assert!(misspelt.stderr.contains(line), "{misspelt:#?}");
+    }
+    let right = run(at, &["--signal", r#"tell="x""#]).ok();
+    assert!(!right.stderr.contains("warning"), "{right:#?}");
+}
+
+#[test]
+fn a_wrong_command_line_is_refused_with_what_to_do() {
+    let folder = folder();
+    let at = folder.path();
+    std::fs::write(at.join("durable.test.yaml"), "").unwrap();
+    for (arguments, wanted) in [
+        (&["."][..], ". is a folder, and one definition is run"),
+        (&["durable.test.yaml"], "is a test file"),
+        (&["durable.test.yaml"], "`segno test durable.test.yaml`"),
+        (&["durable.yaml"], "--workflow-type: durable, part"),
+        (
+            &["durable.yaml", "--workflow-type", "durabel"],
+            "durable.yaml has no sound definition of the workflow type `durabel`",
+        ),
+        (
+            &["durable.yaml", "--workflow-type", "durabel"],
+            "help: did you mean `durable`?\nhelp: there are: durable, part\n",
+        ),
+        (
+            &["durable.yaml", "--workflow-type", "part", "--signal", "b=x"],
+            "the argument of the signal `b` is not JSON: expected value at line 1 column 1\nhelp: a text is JSON in quotes",
+        ),
+    ] {
+        let refused = plainly(at, arguments);
+        assert_eq!(refused.code, 2, "{refused:#?}");
+        assert!(refused.stderr.contains(wanted), "{wanted}: {refused:#?}");
+    }
+    assert!(!at.join(".segno").exists());
+}
+
+#[test]
+fn an_input_that_breaks_the_schema_begins_nothing() {
+    let folder = folder();
+    let at = folder.path();
+    std::fs::write(at.join("go"), "").unwrap();
+    let missing = run(at, &[]);
+    assert_eq!(missing.code, 2, "{missing:#?}");
+    for line in [
+        "error: the input of `durable` breaks its schema: ",
+        "help: no input was given: --input JSON",
+    ] {
+        assert!(missing.stderr.contains(line), "{missing:#?}");
+    }
+    // A run that has not ended has its input already, and stays where another one cannot begin.
+    assert_eq!(run(at, &["--input", r#"{"wait": true}"#]).code, 1);
+    assert_eq!(run(at, &["--new", "--input", "1"]).code, 2);
+    let ended = run(at, &["--signal", "tell=1"]).ok();
+    assert!(ended.stderr.contains("going on"), "{ended:#?}");
+}
+
+#[test]
+fn mistakes_in_other_files_are_counted() {
+    let folder = folder();
+    let at = folder.path();
+    std::fs::write(at.join("go"), "").unwrap();
+    let broken = "segno: 1\nworkflow: broken\nstepz: []\n";
+    std::fs::write(at.join("broken.yaml"), broken).unwrap();
+    let beside = run(at, &["--input", "{}"]).ok();
+    assert!(!beside.stderr.contains("stepz"), "{beside:#?}");
+    let remark = "1 mistake in other files of the folder: `segno lint` says which\n";
+    assert!(beside.stderr.contains(remark), "{beside:#?}");
+    let own = plainly(at, &["broken.yaml"]);
+    assert!(own.stderr.contains("stepz"), "{own:#?}");
+    assert!(!own.stderr.contains("other files"), "{own:#?}");
+    let library = "segno: 1\ntypez: {}\ntypes: { any: {} }\n";
+    std::fs::write(at.join("library.yaml"), library).unwrap();
+    let uses = "segno: 1\nuse: [library.yaml]\nworkflow: uses\nsteps:\n  - return: 1\n";
+    std::fs::write(at.join("uses.yaml"), uses).unwrap();
+    let of_library = plainly(at, &["uses.yaml"]);
+    assert!(of_library.stderr.contains("typez"), "{of_library:#?}");
+    assert!(
+        of_library.stderr.contains("1 mistake in other"),
+        "{of_library:#?}"
+    );
+}

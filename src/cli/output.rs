@@ -124,6 +124,14 @@ impl CliError {
     }
 }
 
+/// Something is odd, and what was asked for is done all the same.
+pub fn warn(message: &str, help: &[String]) {
+    anstream::eprintln!("{}: {message}", styled(Tone::Odd, "warning"));
+    for help in help {
+        anstream::eprintln!("{}: {help}", styled(Tone::Help, "help"));
+    }
+}
+
 /// A reader of our output that has seen enough (`| head`) is no mistake.
 impl From<io::Error> for CliError {
     fn from(error: io::Error) -> Self {

@@ -1,7 +1,7 @@
 //! The simulation on the wall clock: what comes from outside is written down first and told then, so that the same
 //! telling brings a later process to the same place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -61,6 +61,8 @@ pub struct LocalRun {
     told: UnboundedReceiver<What>,
     /// Of the run's log, by this process and those before it.
     logs_shown: usize,
+    /// What the definition that the run began with takes.
+    pub signals: BTreeSet<String>,
     pub timeline: Arc<Timeline>,
 }
 
@@ -72,6 +74,9 @@ impl LocalRun {
         activities: Vec<Arc<dyn Activity>>,
     ) -> Result<LocalRun, LocalError> {
         let registry = definitions(&begun)?;
+        let own = registry.for_new_run(&begun.workflow_type, &begun.workflow_id);
+        let signals = own.map(|entry| entry.loaded.program.signal_names());
+        let signals = signals.unwrap_or_default();
         let programs = Arc::new(ProgramCache::new(registry.clone()));
         let questions = Questions::default();
         let setup = Setup {
@@ -92,6 +97,7 @@ impl LocalRun {
         })?;
         let (sender, told) = unbounded_channel();
         let mut run = LocalRun {
+            signals,
             logs_shown: journal.logs_shown(begun.id)?,
             runner: Runner::new(activities, sender),
             journal,

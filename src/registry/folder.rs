@@ -274,10 +274,17 @@ pub struct Found {
     /// With the file of each, by workflow type.
     pub definitions: BTreeMap<String, (Entry, Arc<str>)>,
     pub sources: Sources,
-    /// What is wrong, by file.
-    pub diagnostics: Vec<Diagnostic>,
+    /// What is wrong, by the file that it keeps from being in force: what is wrong in a library is so of each file that uses it, too.
+    pub broken: BTreeMap<Arc<str>, Vec<Diagnostic>>,
     /// How many files hold definitions.
     pub files: usize,
+}
+
+impl Found {
+    /// All that is wrong, some of it several times.
+    pub fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.broken.values().flatten()
+    }
 }
 
 /// Reads a folder once.
@@ -291,7 +298,7 @@ pub fn read_folder(root: &Path) -> Result<Found, FolderError> {
         definitions: definitions
             .map(|(name, found)| (name, (found.entry, found.file)))
             .collect(),
-        diagnostics: broken.into_values().flatten().collect(),
+        broken,
         sources: loaded.sources,
         files: asked,
     })

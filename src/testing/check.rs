@@ -168,14 +168,7 @@ impl Checker<'_> {
         };
         let wants_failure = action.expect_failure.is_some();
         let (what, name, known) = match &action.deed {
-            Deed::Signal(name) => {
-                let mut known = of_handlers(&program.signals);
-                known.extend(program.steps.iter().filter_map(|step| match &step.action {
-                    program::Action::WaitSignal { name, .. } => Some(name.to_string()),
-                    _ => None,
-                }));
-                ("signal", name, known)
-            }
+            Deed::Signal(name) => ("signal", name, program.signal_names()),
             Deed::Update(name) if !wants_failure => ("update", name, of_handlers(&program.updates)),
             Deed::Query(name) if !wants_failure => ("query", name, self.queries()),
             _ => return,

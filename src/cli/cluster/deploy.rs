@@ -18,7 +18,7 @@ use crate::difference::Differences;
 use crate::registry::check::Effects;
 use crate::registry::deploy::{Action, Definitions, Plan, change};
 use crate::registry::schedules::{Schedules, Step as ScheduleStep};
-use crate::registry::{Found, Store, bundles, differences, read_folder};
+use crate::registry::{Store, bundles, differences, read_folder};
 use crate::report::{Format, Report};
 use clap::Args;
 
@@ -238,13 +238,9 @@ fn types(catalog: &Catalog, project: &str) -> BTreeSet<String> {
 
 /// The folder's definitions; none where one of them is wrong, which has been said then.
 fn read(folder: &Path, output: Output) -> Result<Option<Definitions>, CliError> {
-    let Found {
-        definitions,
-        sources,
-        diagnostics,
-        files,
-    } = read_folder(folder).map_err(CliError::usage)?;
-    let report = Report::new(&sources, diagnostics, files);
+    let found = read_folder(folder).map_err(CliError::usage)?;
+    let diagnostics = found.diagnostics().cloned().collect();
+    let report = Report::new(&found.sources, diagnostics, found.files);
     if report.has_errors() {
         let format = match output.is_json() {
             true => Format::Json,
@@ -255,13 +251,13 @@ fn read(folder: &Path, output: Output) -> Result<Option<Definitions>, CliError> 
         output.remark("nothing was deployed");
         return Ok(None);
     }
-    if definitions.is_empty() {
+    if found.definitions.is_empty() {
         let message = format!("{} holds no definitions", folder.display());
         return Err(CliError::usage(message).help(
             "a folder without definitions would retire all of the project: `segno definitions delete` does that",
         ));
     }
-    Ok(Some(definitions))
+    Ok(Some(found.definitions))
 }
 
 /// What a deployment changes in meaning, by workflow type.

@@ -1,5 +1,6 @@
 //! `segno run`: a definition in one process, durably, without a server.
 
+mod choice;
 mod teller;
 
 use std::collections::BTreeSet;
@@ -10,23 +11,24 @@ use clap::Args;
 
 use teller::Teller;
 
-use super::input::InputArgs;
+use super::input::{InputArgs, json_payload};
 use super::worker::PolicyArgs;
-use crate::cli::output::{CliError, End, Output};
+use crate::cli::output::{CliError, End, Output, warn};
+use crate::diagnostic::did_you_mean;
 use crate::local::{
-    Begun, Ended, Journal, JournalError, LocalError, LocalRun, Need, Told, draw_ids, needs, now,
+    Begun, Ended, Journal, JournalError, LocalError, LocalRun, Told, draw_ids, now,
 };
-use crate::registry::{Entry, Found, read_folder};
-use crate::report::{Format, Report};
+use crate::registry::Found;
 use crate::simulator::{Logged, Outcome};
 use crate::timeline::Timeline;
-use crate::value::{Payload, parse_json, to_json};
+use crate::value::{Payload, to_json};
 
 const STATE_DEFAULT: &str = ".segno/run.db";
 
 /// Run a definition in this process, durably, without a server
 ///
-/// Its state is kept in a file: the same command goes on where a run was that has not ended. The worker's own activities (http, exec, grpc)
+/// Its state is kept in a file: the same command, without --new, --signal and --cancel, goes on where a run was that has not ended. With them
+/// it would be told again, or begin anew. The worker's own activities (http, exec, grpc)
 /// run here; children run their definitions from the same folder. Steps are told on standard error as they go, the result is printed as JSON.
 ///
 /// Exit codes: 0 where it completed, 1 where it did not, 2 where the command line is wrong.
@@ -48,10 +50,10 @@ pub struct RunArgs {
     /// The file that keeps the state of runs
     #[arg(long, value_name = "FILE", default_value = STATE_DEFAULT)]
     state: PathBuf,
-    /// Forget the run of this name that has not ended, and begin another
+    /// Forget the run of this name that has not ended, and begin another; the command that goes on is the one without
     #[arg(long)]
     new: bool,
-    /// Send a signal first; may be given several times
+    /// Send a signal first; may be given several times. A command that is repeated sends it again
     #[arg(long, value_name = "NAME=JSON")]
     signal: Vec<String>,
     /// Ask the run to end: it may clean up first
@@ -62,51 +64,30 @@ pub struct RunArgs {
 }
 
 pub async fn run(args: RunArgs, output: Output) -> Result<End, CliError> {
-    let found = found(&args.file)?;
-    let (workflow_type, entry) = chosen(&args, &found)?;
-    check_needs(entry, &found)?;
+    let found = choice::read(&args.file, output)?;
+    let (workflow_type, entry) = choice::choose(&args.file, args.workflow_type.as_deref(), &found)?;
+    choice::check_needs(entry, &found)?;
     let input = args.input.payloads()?;
     let told = told(&args)?;
     let activities = args.policy.activities()?;
-    let folder = args.state.parent().filter(|f| !f.as_os_str().is_empty());
-    folder
-        .map_or(Ok(()), std::fs::create_dir_all)
-        .map_err(|error| {
-            CliError::new(format!(
-                "cannot make a folder for {}: {error}",
-                args.state.display()
-            ))
-        })?;
-    let mut journal = Journal::open(&args.state).map_err(of_journal)?;
-    let workflow_id = args.workflow_id.clone().unwrap_or(workflow_type.clone());
-    let open = journal.open_run(&workflow_id).map_err(of_journal)?;
-    let open = match open {
-        Some(open) if args.new => {
-            journal.close(open.id).map_err(of_journal)?;
-            None
-        }
-        open => open,
-    };
-    let begun = match open {
-        Some(begun) => going_on(begun, &workflow_type, &args, input, output)?,
-        None => {
-            let bundles = found.definitions.values();
-            let begun = Begun {
-                id: 0,
-                workflow_id,
-                workflow_type,
-                input,
-                begun_at: now(),
-                ids: draw_ids(),
-                bundles: bundles
-                    .map(|(entry, _)| entry.bundle.bytes.clone())
-                    .collect(),
-            };
+    let mut journal = journal(&args.state)?;
+    let workflow_id = args.workflow_id.as_deref().unwrap_or(workflow_type);
+    let begun = match journal.open_run(workflow_id).map_err(of_journal)? {
+        Some(begun) if !args.new => going_on(begun, workflow_type, &args, input, output)?,
+        former => {
+            choice::check_input(entry, &input)?;
+            if let Some(former) = former {
+                journal.close(former.id).map_err(of_journal)?;
+            }
+            let begun = beginning(workflow_id, workflow_type, input, &found);
             journal.begin(begun).map_err(of_journal)?
         }
     };
     let mut local = LocalRun::open(journal, begun, activities).map_err(of_local)?;
     for told in told {
+        if let Told::Signal(name, _) = &told {
+            warn_of_unknown(name, &local.signals);
+        }
         local.tell(told).map_err(of_local)?;
     }
     let timeline = local.timeline.clone();
@@ -116,88 +97,62 @@ pub async fn run(args: RunArgs, output: Output) -> Result<End, CliError> {
     report(ended.map_err(of_local)?, &timeline, output)
 }
 
-/// The definitions of the file's folder; what is wrong with them is said.
-fn found(file: &Path) -> Result<Found, CliError> {
-    if !file.is_file() {
-        return Err(CliError::usage(format!(
-            "there is no file {}",
-            file.display()
-        )));
-    }
-    let folder = file.parent().filter(|f| !f.as_os_str().is_empty());
-    let found = read_folder(folder.unwrap_or(Path::new("."))).map_err(CliError::new)?;
-    let errors: Vec<_> = found
-        .diagnostics
-        .iter()
-        .filter(|d| d.is_error())
-        .cloned()
-        .collect();
-    if !errors.is_empty() {
-        let report = Report::new(&found.sources, errors, found.files);
-        anstream::eprint!("{}", report.render(Format::Text, true));
-    }
-    Ok(found)
+fn journal(state: &Path) -> Result<Journal, CliError> {
+    let folder = state.parent().filter(|f| !f.as_os_str().is_empty());
+    folder
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .map_err(|error| {
+            CliError::new(format!(
+                "cannot make a folder for {}: {error}",
+                state.display()
+            ))
+        })?;
+    Journal::open(state).map_err(of_journal)
 }
 
-fn chosen<'f>(args: &RunArgs, found: &'f Found) -> Result<(String, &'f Entry), CliError> {
-    let name = args.file.file_name().unwrap_or_default().to_string_lossy();
-    let of_file = found
-        .definitions
-        .iter()
-        .filter(|(_, (_, file))| **file == *name);
-    let of_file: Vec<_> = of_file
-        .filter(|(name, _)| {
-            args.workflow_type
-                .as_ref()
-                .is_none_or(|wanted| wanted == *name)
-        })
-        .collect();
-    match of_file.as_slice() {
-        [(name, (entry, _))] => Ok(((*name).clone(), entry)),
-        [] => Err(
-            CliError::new(format!("no sound definition is in {}", args.file.display()))
-                .help("`segno lint` says what is wrong with it"),
-        ),
-        several => {
-            let names: Vec<_> = several.iter().map(|(name, _)| name.as_str()).collect();
-            let message = format!("{} has several definitions", args.file.display());
-            Err(CliError::usage(message).help(format!(
-                "say which with --workflow-type: {}",
-                names.join(", ")
-            )))
-        }
+fn beginning(workflow_id: &str, workflow_type: &str, input: Vec<Payload>, found: &Found) -> Begun {
+    let bundles = found.definitions.values();
+    Begun {
+        id: 0,
+        workflow_id: workflow_id.to_owned(),
+        workflow_type: workflow_type.to_owned(),
+        input,
+        begun_at: now(),
+        ids: draw_ids(),
+        bundles: bundles
+            .map(|(entry, _)| entry.bundle.bytes.clone())
+            .collect(),
     }
 }
 
-/// What needs a cluster is said before anything runs.
-fn check_needs(entry: &Entry, found: &Found) -> Result<(), CliError> {
-    let types: BTreeSet<String> = found.definitions.keys().cloned().collect();
-    let all: Vec<Need> = needs(&entry.loaded.program, &types);
-    if all.is_empty() {
-        return Ok(());
+/// The run takes it all the same, as on a server.
+fn warn_of_unknown(signal: &str, known: &BTreeSet<String>) {
+    if known.contains(signal) || known.contains("*") {
+        return;
     }
-    let mut error = CliError::new("the definition asks for what only a cluster has");
-    for need in all {
-        error = error.help(format!("{}: {}", need.location, need.what));
+    let names: Vec<&str> = known.iter().map(String::as_str).collect();
+    let mut help = Vec::new();
+    if let Some(near) = did_you_mean(signal, names.iter().copied()) {
+        help.push(format!("did you mean `{near}`?"));
     }
-    Err(error.help("`segno dev` starts a development server and a worker in one command"))
+    help.push(match names.as_slice() {
+        [] => "the definition takes no signals".to_owned(),
+        names => format!("there are: {}", names.join(", ")),
+    });
+    warn(
+        &format!("nothing in the definition takes the signal `{signal}`"),
+        &help,
+    );
 }
 
 fn told(args: &RunArgs) -> Result<Vec<Told>, CliError> {
     let mut told = Vec::new();
     for text in &args.signal {
         let (name, input) = text.split_once('=').unwrap_or((text, ""));
+        let place = format!("the argument of the signal `{name}`");
         let input = match input {
             "" => Vec::new(),
-            input => {
-                let value = parse_json(input.as_bytes()).map_err(|error| {
-                    CliError::usage(format!(
-                        "the argument of the signal `{name}` is no JSON: {}",
-                        error.0
-                    ))
-                })?;
-                vec![Payload::from_value(&value).map_err(|error| CliError::usage(error.0))?]
-            }
+            input => vec![json_payload(&place, input)?],
         };
         told.push(Told::Signal(name.to_owned(), input));
     }
@@ -271,10 +226,12 @@ fn report(ended: Ended, timeline: &Arc<Timeline>, output: Output) -> Result<End,
                 "the run waits for something from outside, and nothing else is under way",
             )
             .help(format!("it waits at {}", places.join(", ")))
-            .help("the same command with --signal NAME=JSON sends a signal and goes on"))
+            .help("the same command with --signal NAME=JSON, and without --new, sends a signal and goes on"))
         }
         Ended::Left => {
-            output.remark("the run is kept: the same command goes on with it");
+            output.remark(
+                "the run is kept: the same command, without --new and --signal, goes on with it",
+            );
             Ok(End::Failed)
         }
     }

@@ -29,6 +29,7 @@ pub fn changed(path: &Path) -> Result<Changed, CliError> {
     }
     let found = read_folder(folder).map_err(CliError::usage)?;
     let is_wanted = |of: &str| file.is_none_or(|file| Path::new(of) == Path::new(file));
+    let diagnostics = found.diagnostics().cloned().collect();
     let definitions = found.definitions.into_iter();
     let definitions = definitions.filter(|(_, (_, of))| is_wanted(of));
     let definitions: Changed = definitions
@@ -36,7 +37,7 @@ pub fn changed(path: &Path) -> Result<Changed, CliError> {
         .collect();
     // What is wrong beside the file is no matter.
     let is_told = definitions.is_empty() || file.is_none();
-    let report = Report::new(&found.sources, found.diagnostics, found.files);
+    let report = Report::new(&found.sources, diagnostics, found.files);
     if is_told && report.has_errors() {
         let mut stderr = anstream::stderr().lock();
         stderr.write_all(report.render(Format::Text, true).as_bytes())?;

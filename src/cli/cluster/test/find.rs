@@ -93,12 +93,13 @@ pub fn find(paths: &[PathBuf]) -> Result<Found, CliError> {
         }
         let folder = folder_of(path);
         let read = read_folder(folder).map_err(CliError::new)?;
+        let diagnostics = read.diagnostics().cloned().collect();
         let definitions: BTreeMap<String, Entry> = read
             .definitions
             .into_iter()
             .map(|(name, (entry, _))| (name, entry))
             .collect();
-        found.definitions.push((read.sources, read.diagnostics));
+        found.definitions.push((read.sources, diagnostics));
         let before = found.suites.len();
         for file in files {
             found.add(file, &definitions)?;
