@@ -248,9 +248,7 @@ impl Simulator {
             task_queue: event::task_queue(&self.setup.task_queue),
             input,
             workflow_execution_timeout: start.execution_timeout.map(duration_to_proto),
-            workflow_run_timeout: start
-                .run_timeout
-                .or(start.execution_timeout)
+            workflow_run_timeout: retry::run_timeout(start.run_timeout, start.execution_timeout)
                 .map(duration_to_proto),
             workflow_task_timeout: start.task_timeout.map(duration_to_proto),
             retry_policy: start
@@ -278,7 +276,16 @@ impl Simulator {
 
     /// All that is due at that time, in the order in which it would be done.
     pub fn due(&self) -> Vec<DueItem> {
-        self.agenda.first().map(|due| self.described(due)).collect()
+        self.choices().map(|due| self.described(due)).collect()
+    }
+
+    /// What is due first; of clocks that come in one go the first.
+    fn choices(&self) -> impl Iterator<Item = (&agenda::Key, &Due)> {
+        let mut clocks = BTreeSet::new();
+        self.agenda.first().filter(move |(_, due)| {
+            let is_timer = matches!(due, Due::Timer { .. });
+            due.clock().is_none_or(|run| clocks.insert((run, is_timer)))
+        })
     }
 
     fn described(&self, (key, due): (&agenda::Key, &Due)) -> DueItem {
@@ -330,7 +337,7 @@ impl Simulator {
     }
 
     fn take_one(&mut self, index: usize) -> bool {
-        let key = self.agenda.first().nth(index).map(|(key, _)| *key);
+        let key = self.choices().nth(index).map(|(key, _)| *key);
         key.is_some_and(|key| self.take_key(key))
     }
 

@@ -127,10 +127,16 @@ impl<'a> Machine<'a> {
 
     /// One workflow task takes a bounded number of commands, steps and cost.
     fn is_crowded(&self) -> bool {
-        self.commands.len() >= COMMANDS_PER_WORKFLOW_TASK_MAX
+        self.commands.len() >= COMMANDS_PER_WORKFLOW_TASK_MAX && self.has_many_commands()
             || self.steps >= STEPS_PER_WORKFLOW_TASK_MAX
             || self.cost_left < EXPRESSION_COST_MAX
             || self.payloads_size_bytes.get() >= PAYLOADS_PER_WORKFLOW_TASK_SIZE_BYTES_MAX
+    }
+
+    /// Flags are none: whether one is told must not move anything.
+    fn has_many_commands(&self) -> bool {
+        let is_command = |command: &&Command| !matches!(command.kind, CommandKind::UseFlag(_));
+        self.commands.iter().filter(is_command).count() >= COMMANDS_PER_WORKFLOW_TASK_MAX
     }
 
     fn run_routine(&mut self, id: RoutineId) {

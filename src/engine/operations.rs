@@ -318,7 +318,7 @@ impl Machine<'_> {
         self.command(command);
     }
 
-    /// It is not sent yet: core takes it back.
+    /// This very activation has scheduled it: core takes it back.
     fn is_just_scheduled(&self, activity: u32) -> bool {
         let is_it = |command: &Command| matches!(&command.kind, CommandKind::ScheduleActivity(s) if s.seq == activity);
         self.commands.iter().any(is_it)

@@ -12,7 +12,7 @@ use super::commands::fields;
 use super::event::payloads;
 use super::execution::{Child, Outcome, Parent, Status};
 use super::outside::{ChildTask, End, OnCancel};
-use super::retry::retry_policy;
+use super::retry::{retry_policy, run_timeout};
 use crate::engine::command::{ParentClosePolicy, StartChild};
 use crate::engine::failure::Failure;
 use crate::payload::{
@@ -54,10 +54,7 @@ impl Simulator {
                 start.execution_timeout.unwrap_or_default(),
             )),
             workflow_run_timeout: Some(duration_to_proto(
-                start
-                    .run_timeout
-                    .or(start.execution_timeout)
-                    .unwrap_or_default(),
+                run_timeout(start.run_timeout, start.execution_timeout).unwrap_or_default(),
             )),
             workflow_task_timeout: start
                 .task_timeout

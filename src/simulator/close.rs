@@ -244,9 +244,7 @@ impl Simulator {
         let execution = &mut self.executions[run];
         if matches!(execution.task, Task::Open { .. }) {
             execution.task = Task::None;
-            for attributes in std::mem::take(&mut self.executions[run].buffered) {
-                self.append(run, attributes);
-            }
+            self.flush(run);
         }
         let failure = timeout_failure("workflow timeout", enums::TimeoutType::StartToClose);
         let (next, state) = self.again(run, &failure);

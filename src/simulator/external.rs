@@ -287,9 +287,7 @@ impl Simulator {
         let execution = &mut self.executions[run];
         if matches!(execution.task, Task::Open { .. }) {
             execution.task = Task::None;
-            for attributes in std::mem::take(&mut self.executions[run].buffered) {
-                self.append(run, attributes);
-            }
+            self.flush(run);
         }
         let attributes = history::WorkflowExecutionTerminatedEventAttributes {
             reason: reason.to_owned(),

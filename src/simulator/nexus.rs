@@ -16,7 +16,7 @@ use crate::engine::failure::Failure;
 use crate::payload::{duration_to_proto, failure_to_proto, payload_to_proto, value_to_proto};
 use crate::value::{Duration, Timestamp, Value};
 
-/// An operation that has less time left times out before a handler hears of it
+/// An operation that has no more time left times out before a handler hears of it
 /// (`component.nexusoperations.limit.request.timeout.min`).
 const REQUEST_TIMEOUT_MIN: Duration = Duration {
     seconds: 1,
@@ -55,7 +55,7 @@ impl Simulator {
         let event_id = self.append_with(run, attributes, summary);
         let plan = self.outside.nexus(&task);
         let mut dues: Vec<(Timestamp, NexusDue)> = Vec::new();
-        let left = |length| match length < REQUEST_TIMEOUT_MIN {
+        let left = |length| match length <= REQUEST_TIMEOUT_MIN {
             true => Duration::ZERO,
             false => length,
         };

@@ -99,6 +99,14 @@ pub(super) fn length(duration: Option<prost_wkt_types::Duration>) -> Duration {
     duration.map(duration_from_proto).unwrap_or_default()
 }
 
+/// No run has more time than all runs together.
+pub(super) fn run_timeout(run: Option<Duration>, execution: Option<Duration>) -> Option<Duration> {
+    match (run, execution) {
+        (Some(run), Some(execution)) => Some(run.min(execution)),
+        (run, execution) => run.or(execution),
+    }
+}
+
 /// The server's way to fill in the timeouts that were left out.
 pub(super) struct Timeouts {
     pub schedule_to_close: Duration,

@@ -315,9 +315,8 @@ impl Simulator {
             buffered.clear();
         }
         let has_news = goes_on || !buffered.is_empty() || !execution.admitted.is_empty();
-        for attributes in in_order(buffered) {
-            self.append(run, attributes);
-        }
+        self.executions[run].buffered = buffered;
+        self.flush(run);
         if has_news {
             self.schedule_task(run);
         }
@@ -345,14 +344,19 @@ impl Simulator {
         execution.task = Task::None;
         let delivered = std::mem::take(&mut execution.delivered);
         execution.admitted.splice(0..0, delivered);
-        for attributes in in_order(std::mem::take(&mut execution.buffered)) {
-            self.append(run, attributes);
-        }
+        self.flush(run);
         let rebuilt = self.rebuild(run);
         if let Err(divergence) = &rebuilt {
             self.executions[run].task_failure = Some(divergence.to_string());
         }
         rebuilt.is_ok()
+    }
+
+    /// Writes down what came during a workflow task.
+    pub(super) fn flush(&mut self, run: usize) {
+        for attributes in in_order(std::mem::take(&mut self.executions[run].buffered)) {
+            self.append(run, attributes);
+        }
     }
 
     fn append_task_failed(
@@ -401,7 +405,7 @@ impl Simulator {
     }
 }
 
-/// As the server writes down what came during a workflow task: ends of activities and children last.
+/// As the server writes down what came during a workflow task: ends of activities, children and operations last.
 fn in_order(buffered: Vec<Attributes>) -> impl Iterator<Item = Attributes> {
     use Attributes::*;
     let is_end = |attributes: &Attributes| {
@@ -416,6 +420,10 @@ fn in_order(buffered: Vec<Attributes>) -> impl Iterator<Item = Attributes> {
                 | ChildWorkflowExecutionTimedOutEventAttributes(_)
                 | ChildWorkflowExecutionCanceledEventAttributes(_)
                 | ChildWorkflowExecutionTerminatedEventAttributes(_)
+                | NexusOperationCompletedEventAttributes(_)
+                | NexusOperationFailedEventAttributes(_)
+                | NexusOperationCanceledEventAttributes(_)
+                | NexusOperationTimedOutEventAttributes(_)
         )
     };
     let (ends, others): (Vec<_>, Vec<_>) = buffered.into_iter().partition(is_end);

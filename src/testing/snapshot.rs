@@ -53,10 +53,17 @@ pub fn text(timeline: &str, outcome: Option<&Outcome>) -> String {
     format!("{timeline}{end}\n")
 }
 
-/// One longer label widens the columns of all lines.
+/// One longer label widens the columns of all lines: time, place and step.
 fn unpadded(line: &str) -> String {
-    let columns = line.split("  ").map(str::trim);
-    let columns: Vec<_> = columns.filter(|column| !column.is_empty()).collect();
+    let mut columns = Vec::new();
+    let mut rest = line.trim_start();
+    while columns.len() < 3
+        && let Some((column, more)) = rest.split_once("  ")
+    {
+        columns.push(column);
+        rest = more.trim_start();
+    }
+    columns.push(rest);
     columns.join("  ")
 }
 

@@ -31,9 +31,9 @@ pub struct ReplayArgs {
     /// All runs that Temporal's list filter finds, for instance "WorkflowType = 'order' AND ExecutionStatus = 'Running'"
     #[arg(long, short = 'q')]
     query: Option<String>,
-    /// Files with a history in JSON, as `temporal workflow show --output json` and `segno history --output json` print it, or folders of such files, like those
-    /// of `segno test --histories`
-    #[arg(long, short = 'f', value_name = "FILE", num_args = 1..)]
+    /// A file with a history in JSON, as `temporal workflow show --output json` and `segno history --output json` print it, or a folder of such files, like
+    /// that of `segno test --histories`; may be given several times
+    #[arg(long, short = 'f', value_name = "FILE")]
     file: Vec<PathBuf>,
     /// Replay by the definitions of this folder or file, in the place of those that the runs are bound to
     #[arg(long, value_name = "PATH")]
@@ -75,6 +75,7 @@ pub async fn run(args: ReplayArgs, output: Output) -> Result<End, CliError> {
         );
         return Err(CliError::usage(message));
     }
+    let files = source::files(&args.file)?;
     let changed = match &args.definitions {
         Some(path) => Some(changed(path)?),
         None => None,
@@ -89,7 +90,7 @@ pub async fn run(args: ReplayArgs, output: Output) -> Result<End, CliError> {
     };
     let progress = output.progress("replaying".to_owned());
     let at_once = std::thread::available_parallelism().map_or(1, |n| n.get().min(AT_ONCE_MAX));
-    let histories = source::histories(&args, client);
+    let histories = source::histories(&args, files, client);
     // Each in a task of its own, for as many cores.
     let checked = histories.map(|recorded| {
         let by = by.clone();

@@ -38,38 +38,8 @@ impl Reader {
         let Some(fields) = self.parser.fields(node, &EXPECTATION) else {
             return;
         };
-        self.parser.exclusive(&fields, ["result", "failure"]);
+        self.ending(&fields, expect);
         let none = Environment::new();
-        if let Some(result) = self.computed(&fields, "result", &none) {
-            expect.result = Some(result);
-            expect.failure = None;
-        }
-        if let Some(failure) = self.expected_failure(&fields, "failure") {
-            expect.failure = Some(failure);
-            expect.result = None;
-        }
-        if let Some(status) = self.parser.choice(&fields, "status") {
-            let has_failure = !["completed", "running"].contains(&status.value);
-            let has_result = status.value == "completed";
-            for (key, is_there) in [("failure", has_failure), ("result", has_result)] {
-                if !is_there && fields.get(key).is_some() {
-                    let message = format!("a workflow that is `{}` has no {key}", status.value);
-                    let error = Diagnostic::error("exclusive-keys", status.range, message)
-                        .help(format!("leave `status` or `{key}` out"));
-                    self.parser.report(error);
-                }
-            }
-            // What the file says for all cases does not hold for this one.
-            if !has_failure {
-                expect.failure = None;
-            }
-            if !has_result {
-                expect.result = None;
-            }
-            expect.status = Some(status);
-        } else if fields.get("failure").is_some() || fields.get("result").is_some() {
-            expect.status = None;
-        }
         for (key, values) in [
             ("state", &mut expect.state),
             ("queries", &mut expect.queries),
@@ -135,5 +105,40 @@ impl Reader {
             expect.starts = Some((node.range, times.collect()));
         }
         expect.snapshot |= self.flag(&fields, "snapshot");
+    }
+
+    /// How the workflow is to end.
+    fn ending(&mut self, fields: &Fields<'_>, expect: &mut Expectation) {
+        self.parser.exclusive(fields, ["result", "failure"]);
+        if let Some(result) = self.computed(fields, "result", &Environment::new()) {
+            expect.result = Some(result);
+            expect.failure = None;
+        }
+        if let Some(failure) = self.expected_failure(fields, "failure") {
+            expect.failure = Some(failure);
+            expect.result = None;
+        }
+        if let Some(status) = self.parser.choice(fields, "status") {
+            let has_failure = !["completed", "running"].contains(&status.value);
+            let has_result = status.value == "completed";
+            for (key, is_there) in [("failure", has_failure), ("result", has_result)] {
+                if !is_there && fields.get(key).is_some() {
+                    let message = format!("a workflow that is `{}` has no {key}", status.value);
+                    let error = Diagnostic::error("exclusive-keys", status.range, message)
+                        .help(format!("leave `status` or `{key}` out"));
+                    self.parser.report(error);
+                }
+            }
+            // What the file says for all cases does not hold for this one.
+            if !has_failure {
+                expect.failure = None;
+            }
+            if !has_result {
+                expect.result = None;
+            }
+            expect.status = Some(status);
+        } else if fields.get("failure").is_some() || fields.get("result").is_some() {
+            expect.status = None;
+        }
     }
 }

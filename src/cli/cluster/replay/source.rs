@@ -35,10 +35,10 @@ impl Origin {
 /// Each is read when its turn comes. Without a client there are files only.
 pub fn histories(
     args: &ReplayArgs,
+    files: Vec<PathBuf>,
     client: Option<Client>,
 ) -> impl Stream<Item = Result<Recorded, CliError>> {
-    let files = args.file.iter().flat_map(|path| files(path));
-    let files = files.map(Origin::File);
+    let files = files.into_iter().map(Origin::File);
     let named = args
         .workflows
         .iter()
@@ -69,15 +69,41 @@ pub fn histories(
     })
 }
 
-/// Of a folder all that look like histories, in the order of their names; what cannot be read is told when its turn comes.
-fn files(path: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(path) else {
-        return vec![path.to_owned()];
-    };
-    let mut inside: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    inside.retain(|path| path.is_dir() || path.extension().is_some_and(|e| e == "json"));
-    inside.sort();
-    inside.iter().flat_map(|path| files(path)).collect()
+/// The files that are named, and of folders all that look like histories, in the order of their names.
+pub fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
+    let mut found = Vec::new();
+    for path in named {
+        let before = found.len();
+        if !path.is_dir() {
+            // What cannot be read is told when its turn comes.
+            found.push(path.clone());
+            continue;
+        }
+        walk(path, &mut found)
+            .map_err(|error| CliError::new(format!("cannot read {}: {error}", path.display())))?;
+        if found.len() == before {
+            let message = format!("there is no history in {}", path.display());
+            return Err(CliError::usage(message).help("histories are files with names in .json"));
+        }
+        found[before..].sort();
+    }
+    Ok(found)
+}
+
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            walk(&path, found)?;
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
+        {
+            found.push(path);
+        }
+    }
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<History, String> {

@@ -183,7 +183,7 @@ fn as_json(tested: &Tested<'_>, sources: &Sources) -> serde_json::Value {
         "problems": problems.collect::<Vec<_>>(),
         "crashes": tested.crashes(),
         "orders": tested.crashed.as_ref().map(|found| found.orders),
-        "timeline": some_steps(&tested.report.timeline).lines().collect::<Vec<_>>(),
+        "timeline": tested.report.timeline.lines().collect::<Vec<_>>(),
     })
 }
 
