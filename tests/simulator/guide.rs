@@ -234,15 +234,15 @@ impl<'a> Guide<'a> {
                 self.cause(run, event);
             }
         }
-        // That cuts it off.
-        match runs[run].events.get(self.places[run] + 1) {
-            Some(end) if end.event_type() == EventType::WorkflowExecutionTerminated => {
-                return self.cause(run, end);
-            }
-            Some(end) if end.event_type() == EventType::WorkflowExecutionTimedOut => {
-                return self.cause(run, end);
-            }
-            _ => {}
+        let events = &runs[run].events[self.places[run]..];
+        let is_failed = events[0].event_type() == EventType::WorkflowTaskFailed;
+        let ends = |end: &&HistoryEvent| {
+            use EventType::{WorkflowExecutionTerminated, WorkflowExecutionTimedOut};
+            [WorkflowExecutionTerminated, WorkflowExecutionTimedOut].contains(&end.event_type())
+        };
+        // The end of the run cuts it off.
+        if let Some(end) = events.get(1).filter(|end| is_failed && ends(end)) {
+            return self.cause(run, end);
         }
         let Some(run) = self.simulated(run) else {
             return false;
