@@ -30,7 +30,10 @@ impl Simulator {
                 workflow_id,
                 run_id,
                 reason,
-            } => self.cancel_external(run, completed, workflow_id, run_id, reason, true),
+            } => {
+                let child = (workflow_id, run_id, true);
+                self.cancel_external(run, completed, child, reason, summary);
+            }
             Request::CancelNexus { scheduled_event_id } => {
                 self.request_cancel_nexus(run, completed, scheduled_event_id, summary);
             }
@@ -88,7 +91,12 @@ impl Simulator {
                 reason,
                 ..
             } => {
-                self.cancel_external(run, completed, workflow_id, run_id, reason, false);
+                // As core says it, but of children that it cancels by itself.
+                let own = &self.executions[run].run_id;
+                let reason =
+                    format!("Cancel requested by workflow with run id {own} with reason: {reason}");
+                let workflow = (workflow_id, run_id, false);
+                self.cancel_external(run, completed, workflow, reason, summary);
             }
             CommandKind::ScheduleNexus(schedule) => {
                 self.schedule_nexus(run, completed, *schedule, summary);
@@ -233,14 +241,10 @@ impl Simulator {
         &mut self,
         run: usize,
         completed: i64,
-        workflow_id: String,
-        run_id: String,
+        (workflow_id, run_id, child_workflow_only): (String, String, bool),
         reason: String,
-        child_workflow_only: bool,
+        summary: Option<String>,
     ) {
-        let own = &self.executions[run].run_id;
-        let reason =
-            format!("Cancel requested by workflow with run id {own} with reason: {reason}");
         let attributes = history::RequestCancelExternalWorkflowExecutionInitiatedEventAttributes {
             workflow_task_completed_event_id: completed,
             namespace: self.setup.namespace.clone(),
@@ -254,7 +258,7 @@ impl Simulator {
         };
         let attributes =
             Attributes::RequestCancelExternalWorkflowExecutionInitiatedEventAttributes(attributes);
-        let event_id = self.append(run, attributes);
+        let event_id = self.append_with(run, attributes, summary);
         self.agenda
             .put(self.now, Due::CancelExternal { run, event_id });
     }

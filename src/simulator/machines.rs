@@ -394,8 +394,9 @@ impl Machines {
                     reason: reason.to_owned(),
                 };
                 if cancellation != ChildCancellationType::Abandon {
+                    let summary = machine.summary.clone();
                     let command = self.add(Kind::CancelExternal { seq: None });
-                    self.ask(command, request, None);
+                    self.ask(command, request, summary);
                 }
                 let at_once = [
                     ChildCancellationType::Abandon,
