@@ -8,8 +8,9 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 
+use support::cluster::spawn_bound;
 use support::run::Run;
-use support::{root, segno};
+use support::{root, segno, until};
 
 fn test(folder: &Path, arguments: &[&str]) -> Run {
     let mut command = Command::new(segno());
@@ -101,6 +102,38 @@ fn histories_of_cases_are_those_of_temporals_tools() {
     let mut command = Command::new(segno());
     let replayed = Run::of(command.args(["replay", "-f", &shown]));
     assert_eq!(replayed.code, 0, "{replayed:#?}");
+}
+
+/// Of the definition and of the test; a mistake in between ends nothing.
+#[test]
+fn watched_tests_run_again_when_a_file_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["hello.yaml", "hello.test.yaml"] {
+        let text = std::fs::read_to_string(root().join("workflows").join(file)).unwrap();
+        std::fs::write(folder.path().join(file), text).unwrap();
+    }
+    let told = tempfile::NamedTempFile::new().unwrap();
+    let mut command = Command::new(segno());
+    command.args(["test", "--watch", "--color", "never"]);
+    command.current_dir(folder.path());
+    let log = || std::fs::File::options().append(true).open(told.path());
+    // It ends with this process at the latest.
+    let mut watching = spawn_bound(&command, log().unwrap(), log().unwrap());
+    let has = |text: &str, count: usize| {
+        until(text, || {
+            let told = std::fs::read_to_string(told.path()).unwrap();
+            (told.matches(text).count() >= count).then_some(())
+        });
+    };
+    has("all passed", 1);
+    let definition = folder.path().join("hello.yaml");
+    let text = std::fs::read_to_string(&definition).unwrap();
+    std::fs::write(&definition, "segno: 1\nworkflow: hello\nstpes: []\n").unwrap();
+    has("did you mean `steps`?", 1);
+    std::fs::write(&definition, text).unwrap();
+    has("all passed", 2);
+    drop(watching.stdin.take());
+    watching.wait().unwrap();
 }
 
 /// What cannot run is no success, in any form of report.
