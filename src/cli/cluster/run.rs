@@ -217,15 +217,10 @@ fn report(ended: Ended, timeline: &Arc<Timeline>, output: Output) -> Result<End,
         Ended::Closed(Outcome::TimedOut) => Err(CliError::new("the workflow timed out")),
         Ended::Closed(_) => Err(CliError::new("the workflow ended as cancelled")),
         Ended::Waits => {
-            let open = timeline
-                .entries()
-                .into_iter()
-                .filter(|entry| entry.ended.is_none());
-            let places: Vec<_> = open.map(|e| format!("{} ({})", e.place, e.step)).collect();
             Err(CliError::new(
                 "the run waits for something from outside, and nothing else is under way",
             )
-            .help(format!("it waits at {}", places.join(", ")))
+            .help(format!("it waits at {}", timeline.waits().unwrap_or_default()))
             .help("the same command with --signal NAME=JSON, and without --new, sends a signal and goes on"))
         }
         Ended::Left => {
