@@ -27,6 +27,8 @@ mod recorded;
 mod schedules;
 #[path = "simulator/server.rs"]
 mod server;
+#[path = "simulator/simulated.rs"]
+mod simulated;
 mod support;
 #[path = "steps/text.rs"]
 mod text;

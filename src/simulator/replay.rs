@@ -73,7 +73,8 @@ pub(super) fn replay(history: &[HistoryEvent], with: &Replay<'_>) -> Result<Work
     let mut from = 0;
     while let Some(to) = sequence_end(history, from) {
         let next = sequence_end(history, to + 1).unwrap_or(history.len() - 1);
-        worker.machines.flags.extend(flags(&history[to + 1]));
+        let flags = history[from..=to + 1].iter().flat_map(flags);
+        worker.machines.flags.extend(flags);
         worker
             .machines
             .apply(&history[..=to], &history[to + 1..=next], Vec::new())?;

@@ -5,10 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use segno::engine::command::RetryPolicy;
 use segno::engine::failure::Failure;
-use segno::registry::{Entry, Registry, read_folder};
-use segno::simulator::{Setup, Simulator, Start, UpdateStage};
-use segno::value::{Duration, Payload, Timestamp, from_json};
-use segno::worker::ProgramCache;
+use segno::simulator::{Simulator, Start, UpdateStage};
+use segno::value::{Duration, Payload, from_json};
 use serde_json::Value as Json;
 use temporalio_protos::temporal::api::history::v1::HistoryEvent;
 
@@ -16,6 +14,7 @@ use super::activities::{Activities, Sent};
 use super::case::{Action, Case, HTTP, SERVER, WORKFLOW_ID};
 use super::compare::{difference, sorted};
 use super::recorded::Recorded;
+use super::simulated::{definitions, simulator, some_time};
 use super::text::{self, Followed};
 
 const ID: &str = "simulated-case";
@@ -67,27 +66,17 @@ impl<'a> Driver<'a> {
     fn of(case: &'a Case) -> (Self, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         case.copy_definitions(folder.path());
-        let found = read_folder(folder.path()).unwrap().definitions.into_iter();
-        let definitions = found.map(|(name, (entry, _))| (name, entry));
-        let registry: Arc<dyn Registry> =
-            Arc::new(definitions.collect::<BTreeMap<String, Entry>>());
+        let registry = Arc::new(definitions(folder.path()));
         let sent = Arc::new(Mutex::new(Vec::new()));
-        let setup = Setup {
-            start_time: Timestamp::parse("2026-01-01T00:00:00Z").unwrap(),
-            namespace: "default".to_owned(),
-            task_queue: "QUEUE".to_owned(),
-            ids: 0,
-        };
-        let programs = Arc::new(ProgramCache::new(registry.clone()));
         let address = match case.script.start.input.as_ref().and_then(Json::as_str) {
             Some(SERVER) => SERVER_ADDRESS,
             _ => HTTP_ADDRESS,
         };
         let recorded = Recorded::of(case, address);
-        let outside = Box::new(Activities::new(HTTP_ADDRESS, recorded, sent.clone()));
+        let outside = Activities::new(HTTP_ADDRESS, recorded, sent.clone());
         let driver = Driver {
             case,
-            simulator: Simulator::new(setup, registry, programs, outside),
+            simulator: simulator(some_time(), "QUEUE", registry, outside),
             sent,
             folder: format!("{}/", folder.path().join(&case.name).display()),
         };

@@ -1,24 +1,20 @@
 //! The server's limits, on the real server and in the simulator: who passes them is told the same.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use segno::client::{Client, ClientError, StartOptions, UpdateOptions, UpdateStage, WorkflowRef};
 use segno::limits::PAYLOAD_SIZE_BYTES_MAX;
-use segno::registry::{Entry, Registry, read_folder};
-use segno::simulator::{
-    ActivityTask, Attempt, NexusTask, Outside, Refused, Setup, Simulator, Start,
-};
-use segno::value::{Duration, Payload, Timestamp, Value};
-use segno::worker::ProgramCache;
+use segno::simulator::{ActivityTask, Attempt, NexusTask, Outside, Refused, Start};
+use segno::value::{Duration, Payload, Value};
 
 use temporalio_protos::temporal::api::enums::v1::SuggestContinueAsNewReason;
 use temporalio_protos::temporal::api::history::v1::HistoryEvent;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 
 use super::server;
+use super::simulated::{definitions, simulator, some_time};
 use super::support::root;
 use super::support::worker::Worker;
 use super::text;
@@ -87,18 +83,8 @@ fn said<T>(result: Result<T, Refused>) -> String {
 }
 
 pub fn simulated() -> Told {
-    let found = read_folder(&folder()).unwrap().definitions.into_iter();
-    let definitions: BTreeMap<String, Entry> =
-        found.map(|(name, (entry, _))| (name, entry)).collect();
-    let registry: Arc<dyn Registry> = Arc::new(definitions);
-    let setup = Setup {
-        start_time: Timestamp::parse("2026-01-01T00:00:00Z").unwrap(),
-        namespace: "default".to_owned(),
-        task_queue: "QUEUE".to_owned(),
-        ids: 0,
-    };
-    let programs = Arc::new(ProgramCache::new(registry.clone()));
-    let mut simulator = Simulator::new(setup, registry, programs, Box::new(Big));
+    let registry = Arc::new(definitions(&folder()));
+    let mut simulator = simulator(some_time(), "QUEUE", registry, Big);
     let start = |id: &str, input| Start {
         workflow_type: TYPE.to_owned(),
         workflow_id: id.to_owned(),

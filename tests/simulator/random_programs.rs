@@ -14,17 +14,15 @@ use segno::client::{Client, StartOptions, UpdateOptions, WorkflowRef};
 use segno::engine::failure::Failure;
 use segno::payload::timestamp_from_proto;
 use segno::registry::{Entry, Registry, read_folder};
-use segno::simulator::{
-    ActivityTask, Attempt, End, NexusTask, OnCancel, Outside, Setup, Simulator, Start,
-};
+use segno::simulator::{ActivityTask, Attempt, End, NexusTask, OnCancel, Outside, Start};
 use segno::value::{Duration, Payload, Value};
-use segno::worker::ProgramCache;
 use tokio::sync::mpsc;
 
 use super::follow::Follower;
 use super::generate::{self, Random};
 use super::guide::{Guide, Shared};
 use super::server;
+use super::simulated::{definitions, simulator};
 use super::support::worker::Worker;
 use super::text::{self, Followed};
 
@@ -102,16 +100,10 @@ impl Program<'_> {
     /// Led along the server's histories; with what kept it from following them to their end.
     fn simulated(&self, on_server: &[Followed]) -> (String, Option<String>) {
         let began = on_server[0].events[0].event_time.unwrap_or_default();
-        let setup = Setup {
-            start_time: timestamp_from_proto(began),
-            namespace: "default".to_owned(),
-            task_queue: self.queue.to_owned(),
-            ids: 0,
-        };
         let known = Shared::default();
-        let fate = Box::new(Fate(self.seed, known.clone()));
-        let programs = Arc::new(ProgramCache::new(self.registry.clone()));
-        let mut simulator = Simulator::new(setup, self.registry.clone(), programs, fate);
+        let fate = Fate(self.seed, known.clone());
+        let (began, registry) = (timestamp_from_proto(began), self.registry.clone());
+        let mut simulator = simulator(began, self.queue, registry, fate);
         simulator.hold_tasks();
         let started = simulator.start(Start {
             workflow_type: self.name.clone(),
@@ -255,9 +247,7 @@ fn sound(first: u64, count: usize, folder: &Path) -> (Vec<u64>, BTreeMap<String,
             seeds.push(seed);
         }
     }
-    let found = read_folder(folder).unwrap().definitions.into_iter();
-    let definitions = found.map(|(name, (entry, _))| (name, entry));
-    (seeds, definitions.collect())
+    (seeds, definitions(folder))
 }
 
 /// What differs of so many programs from this seed on.

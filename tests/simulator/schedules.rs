@@ -1,17 +1,15 @@
 //! Schedules on the real server and in the simulator: their times, and what becomes of runs that overlap.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use segno::accepted::{Interval, OverlapPolicy, ScheduleSpec};
 use segno::client::{Client, Schedule, StartOptions};
-use segno::registry::{Entry, Registry, read_folder};
-use segno::simulator::{ActivityTask, Attempt, NexusTask, Outside, Setup, Simulator, Start};
+use segno::simulator::{ActivityTask, Attempt, NexusTask, Outside, Start};
 use segno::value::{Duration, Payload, Timestamp, Value};
-use segno::worker::ProgramCache;
 
 use super::server::{self, follow};
+use super::simulated::{definitions, simulator, some_time};
 use super::support::root;
 use super::support::worker::Worker;
 use super::text::{self, Followed};
@@ -23,11 +21,6 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(90);
 
 fn folder() -> PathBuf {
     root().join("tests/simulator/schedules")
-}
-
-fn definitions() -> BTreeMap<String, Entry> {
-    let found = read_folder(&folder()).unwrap().definitions.into_iter();
-    found.map(|(name, (entry, _))| (name, entry)).collect()
 }
 
 fn action(workflow_id: &str, task_queue: &str, input: Vec<Payload>) -> StartOptions {
@@ -43,7 +36,7 @@ fn action(workflow_id: &str, task_queue: &str, input: Vec<Payload>) -> StartOpti
 /// The times that the server says are next.
 pub async fn times() -> Vec<String> {
     let client = server::client().await;
-    let definitions = definitions();
+    let definitions = definitions(&folder());
     let mut wrong = Vec::new();
     for schedule in &definitions["report"].loaded.program.schedules {
         let id = server::cluster().unique(&schedule.name);
@@ -158,16 +151,9 @@ impl Overlap {
     }
 
     fn simulated(&self) -> String {
-        let setup = Setup {
-            start_time: Timestamp::parse("2026-01-01T00:00:00Z").unwrap(),
-            namespace: "default".to_owned(),
-            task_queue: "simulated".to_owned(),
-            ids: 0,
-        };
-        let until = setup.start_time.checked_add(Duration::from_seconds(600));
-        let registry: Arc<dyn Registry> = Arc::new(definitions());
-        let programs = Arc::new(ProgramCache::new(registry.clone()));
-        let mut simulator = Simulator::new(setup, registry, programs, Box::new(Nobody));
+        let until = some_time().checked_add(Duration::from_seconds(600));
+        let registry = Arc::new(definitions(&folder()));
+        let mut simulator = simulator(some_time(), "simulated", registry, Nobody);
         let start = Start {
             workflow_type: "report".to_owned(),
             workflow_id: self.id(),
