@@ -9,6 +9,7 @@ mod describe;
 mod dev;
 mod end;
 mod failure;
+mod files;
 mod history;
 mod input;
 mod list;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use futures_util::{Stream, StreamExt, stream};
 
+use super::super::files::walk;
 use super::ReplayArgs;
 use crate::cli::output::CliError;
 use crate::client::{Client, ClientError, History, WorkflowRef, history_from_json};
@@ -79,7 +80,8 @@ pub fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
             found.push(path.clone());
             continue;
         }
-        walk(path, &mut found)
+        let is_history = |path: &Path| path.extension().is_some_and(|e| e == "json");
+        walk(path, &is_history, &mut found)
             .map_err(|error| CliError::new(format!("cannot read {}: {error}", path.display())))?;
         if found.len() == before {
             let message = format!("there is no history in {}", path.display());
@@ -88,22 +90,6 @@ pub fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
         found[before..].sort();
     }
     Ok(found)
-}
-
-fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let path = entry.path();
-        if entry.file_type()?.is_dir() {
-            walk(&path, found)?;
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "json")
-        {
-            found.push(path);
-        }
-    }
-    Ok(())
 }
 
 fn read(path: &Path) -> Result<History, String> {

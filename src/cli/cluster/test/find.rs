@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::super::files::walk;
 use crate::cli::output::CliError;
 use crate::diagnostic::Diagnostic;
 use crate::registry::{Entry, read_folder};
@@ -154,22 +155,4 @@ fn no_test(path: &Path) -> CliError {
 
 fn unreadable(path: &Path, error: &std::io::Error) -> CliError {
     CliError::usage(format!("cannot read {}: {error}", path.display()))
-}
-
-fn walk(
-    folder: &Path,
-    is_wanted: &dyn Fn(&Path) -> bool,
-    files: &mut Vec<PathBuf>,
-) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            if !entry.file_name().to_string_lossy().starts_with('.') {
-                walk(&entry.path(), is_wanted, files)?;
-            }
-        } else if is_wanted(&entry.path()) {
-            files.push(entry.path());
-        }
-    }
-    Ok(())
 }
