@@ -188,13 +188,14 @@ impl Instance {
     pub fn snapshot(&self) -> Option<Vec<u8>> {
         let loaded = self.loaded.as_ref()?;
         let run = self.run.as_deref()?;
-        postcard::to_allocvec(&(loaded.bundle.bytes.as_slice(), run)).ok()
+        postcard::to_allocvec(&(loaded.bundle.bytes.as_slice(), run, &run.flags)).ok()
     }
 
     pub fn restore(snapshot: &[u8], programs: &dyn Programs) -> Result<Self, String> {
-        let (bundle, run): (Vec<u8>, Run) =
+        let (bundle, mut run, flags): (Vec<u8>, Run, Vec<u32>) =
             postcard::from_bytes(snapshot).map_err(|error| error.to_string())?;
         let loaded = programs.load(&bundle)?;
+        run.flags = flags;
         Ok(Instance {
             run: Some(Box::new(run)),
             loaded: Some(loaded),
@@ -274,10 +275,11 @@ impl Instance {
                 .get(STATE_HEADER)
                 .map(Payload::decode)
                 .transpose();
-            let run = match state.map_err(|error| TaskFailure(error.0))? {
+            let mut run = match state.map_err(|error| TaskFailure(error.0))? {
                 Some(Value::Bytes(state)) => Run::carried(&state, info).map_err(TaskFailure)?,
                 _ => Run::new(info),
             };
+            run.fix_flags(clock, commands);
             self.run = Some(Box::new(run));
             return self.bind(Resolution::Completed(bundle), clock, commands, programs);
         }
@@ -297,6 +299,7 @@ impl Instance {
         };
         let arguments = vec![argument(&info.workflow_type)?, argument(digest)?];
         let mut run = Run::new(info);
+        run.fix_flags(clock, commands);
         let seq = run.take_seq();
         run.operations
             .insert(seq, Operation::of(OperationKind::Binding));

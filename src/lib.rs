@@ -14,6 +14,7 @@ pub mod diagnostic;
 pub mod difference;
 pub mod engine;
 pub mod expression;
+pub mod faults;
 pub mod limits;
 pub mod lint;
 pub mod load;

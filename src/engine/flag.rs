@@ -1,11 +1,31 @@
 //! Changes of what the engine asks for: a workflow task that makes use of one says so in the run's history, and a replay of
 //! an older one does as it was done then. Temporal's core keeps the flags, as it does for the SDKs.
 
-use super::command::CommandKind;
+use super::command::{Command, CommandKind};
 use super::machine::Machine;
+use super::state::{Clock, Run};
 
 /// An abandoned activity resolves without core: core would not bear that it fails or times out later.
 pub const ABANDONS_ITSELF: u32 = 1;
+
+/// Flags of a whole run: its first workflow task records them, and they hold until the run ends. A run that began without
+/// one goes on without it. Numbers are never reused.
+const OF_A_RUN: [u32; 0] = [];
+
+impl Run {
+    /// Fixes the flags that hold for the whole run, in its first activation.
+    pub fn fix_flags(&mut self, clock: &Clock, commands: &mut Vec<Command>) {
+        let may = |flag: &u32| !clock.is_replaying || clock.flags.contains(flag);
+        self.flags = OF_A_RUN.into_iter().filter(may).collect();
+        let uses = self.flags.iter().map(|flag| CommandKind::UseFlag(*flag));
+        commands.extend(uses.map(Command::from));
+    }
+
+    /// Whether the run began with a flag of `OF_A_RUN`.
+    pub fn has(&self, flag: u32) -> bool {
+        self.flags.contains(&flag)
+    }
+}
 
 impl Machine<'_> {
     /// Whether this workflow task may make use of it; that it did is written down.

@@ -43,6 +43,9 @@ pub struct Run {
     pub details: String,
     /// The timer that lets a crowded workflow task go on in the next one.
     pub breather: Option<u32>,
+    /// The flags that the run began with. A continuation has its own, so they are not carried.
+    #[serde(skip)]
+    pub flags: Vec<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -327,6 +330,7 @@ impl Run {
             ending: None,
             details: String::new(),
             breather: None,
+            flags: Vec::new(),
         }
     }
 
