@@ -24,13 +24,14 @@ mod pending;
 pub mod start;
 mod state;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub use binding::RESOLVE_DEFINITION;
-use binding::is_binding;
-pub use calls::DEFINITION_HEADER;
+use binding::{Bound, is_binding};
+pub use binding::{RESOLVE_DEFINITION, wanted_bundle};
+pub use calls::{CHAIN_HEADER, DEFINITION_HEADER};
 pub use carry::STATE_HEADER;
-use command::{Command, CommandKind, VersioningBehavior};
+use command::{Command, VersioningBehavior};
 use evaluate::one_value;
 pub use evaluate::split_mix;
 use failure::Failure;
@@ -73,6 +74,10 @@ pub struct Instance {
     run: Option<Box<Run>>,
     loaded: Option<Arc<Loaded>>,
     observer: Option<Arc<dyn Observer>>,
+    /// Versions that the history ahead marks. Needed, like the next, only until the run is bound.
+    patches: BTreeSet<String>,
+    /// Resolved, but to be bound in the next workflow task.
+    late: Option<Bound>,
 }
 
 impl Instance {
@@ -101,11 +106,16 @@ impl Instance {
         };
         let mut commands = Vec::new();
         let mut queries = Vec::new();
+        let is_query = |job: &Job| matches!(job, Job::Query { .. });
+        let may_begin = self.late.is_some() && !activation.jobs.iter().all(is_query);
         for job in activation.jobs {
             match job {
                 Job::Query { id, name, args } => queries.push((id, name, args)),
                 job => self.apply(job, &clock, &mut commands, programs)?,
             }
+        }
+        if may_begin {
+            self.begin_late(&clock, &mut commands)?;
         }
         match self.machine(&clock, &mut commands) {
             Some(mut machine) => {
@@ -158,7 +168,7 @@ impl Instance {
         Ok(Instance {
             run: Some(Box::new(run)),
             loaded: Some(loaded),
-            observer: None,
+            ..Instance::default()
         })
     }
 
@@ -197,6 +207,10 @@ impl Instance {
                 }
                 return Ok(());
             }
+            Job::HasPatch(id) => {
+                self.patches.insert(id);
+                return Ok(());
+            }
             _ => {}
         }
         let Some(run) = self.run.as_deref_mut() else {
@@ -208,7 +222,7 @@ impl Instance {
             return match job {
                 Job::ResolveActivity { seq, resolution } if is_binding(run, seq) => {
                     run.operations.remove(&seq);
-                    self.bind(resolution, clock, commands, programs)
+                    self.resolved(resolution, clock, commands, programs)
                 }
                 job => self.keep_early(job, clock, commands, programs),
             };

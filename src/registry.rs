@@ -25,6 +25,7 @@ pub use objects::{OBJECT_STORE_POLL_INTERVAL, ObjectsStore};
 pub use pack::{differences, load};
 pub use store::{Store, StoreError, bundle, data, put_data};
 
+use crate::bundle::Bundle;
 use crate::engine::Loaded;
 use crate::engine::job::EncodedBundle;
 
@@ -42,6 +43,13 @@ pub trait Registry: Send + Sync {
 
     /// A definition by its bundle's digest: those in force, and those that were and may have been handed to a run.
     fn by_digest(&self, digest: &str) -> Option<Entry>;
+
+    /// A bundle that whoever starts a workflow asks for, as this registry names it: only one of the type that it has or had.
+    fn recognised(&self, workflow_type: &str, bundle: &[u8]) -> Option<Arc<EncodedBundle>> {
+        let bundle = Bundle::decode(bundle).ok()?;
+        let entry = self.by_digest(&bundle.digest().to_string())?;
+        (**bundle.workflow() == *workflow_type).then_some(entry.bundle)
+    }
 
     /// The workflow types that a run can be started with, in order.
     fn workflow_types(&self) -> Vec<String>;

@@ -5,6 +5,7 @@ mod activities;
 mod completion;
 mod failures;
 mod heart;
+mod locals;
 mod options;
 mod programs;
 mod replay;
@@ -31,6 +32,7 @@ pub use replay::{Divergence, NoReplay, Place, Replay, Replayed, RunName, Side};
 pub(crate) use workflows::panic_text;
 
 use activities::Activities;
+use locals::Locals;
 use options::core_config;
 use replay::Watch;
 
@@ -58,6 +60,7 @@ struct Host {
     /// Of a replay.
     watch: Option<Watch>,
     codec: Codec,
+    locals: Locals,
     tracer: Tracer,
     /// Whether workers have versions.
     is_versioned: bool,
@@ -91,6 +94,7 @@ pub async fn run(
         watch: None,
         registry,
         codec: settings.codec.clone(),
+        locals: Locals::default(),
         tracer: Tracer::from_environment()?,
         is_versioned: options.deployment.is_some(),
     });

@@ -185,9 +185,25 @@ impl Host {
 
     fn replay(&self) {
         let mut instance = Instance::new();
-        for (activation, commands) in &self.activations {
+        let all = || self.activations.iter().flat_map(|(_, commands)| commands);
+        let patches: Vec<Job> = all()
+            .filter_map(|command| match &command.kind {
+                CommandKind::MarkVersion(version) => Some(Job::HasPatch(version.clone())),
+                _ => None,
+            })
+            .collect();
+        let flags = all().filter_map(|command| match command.kind {
+            CommandKind::UseFlag(flag) => Some(flag),
+            _ => None,
+        });
+        let flags: Vec<u32> = flags.collect();
+        for (index, (activation, commands)) in self.activations.iter().enumerate() {
             let mut again = activation.clone();
             again.is_replaying = true;
+            again.flags.clone_from(&flags);
+            if index == 0 {
+                again.jobs.extend(patches.clone());
+            }
             for job in &mut again.jobs {
                 match job {
                     Job::Initialize(info) => info.newest = None,
@@ -364,6 +380,7 @@ impl Host {
                 ));
             }
             CommandKind::UpsertMemo(memo) => self.say(format!("memo {:?}", memo.keys())),
+            CommandKind::UseFlag(_) => {}
             CommandKind::MarkVersion(version) => self.say(format!("mark version {version}")),
             CommandKind::UpsertSearchAttributes(names) => {
                 self.say(format!("search attributes {:?}", names.keys()));
@@ -386,6 +403,9 @@ impl Host {
             .retain(|_, job| !matches!(job, Job::FireTimer { .. }));
         let start = Initialize {
             headers,
+            continued_from_run_id: Some("run-id".into()),
+            first_run_id: "run-id".into(),
+            is_continuation: true,
             ..self.initialize()
         };
         self.enqueue(0, Job::Initialize(Box::new(start)));

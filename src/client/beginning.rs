@@ -79,7 +79,8 @@ impl Beginning {
         match &event.attributes {
             Some(Attributes::WorkflowExecutionStartedEventAttributes(a)) => self.started(a),
             Some(Attributes::WorkflowTaskCompletedEventAttributes(_)) => self.has_begun = true,
-            Some(Attributes::MarkerRecordedEventAttributes(a)) if self.bundle.is_none() => {
+            // A start's header is only a wish: the marker says what became of it.
+            Some(Attributes::MarkerRecordedEventAttributes(a)) => {
                 let is_binding = local_activity(a).is_some_and(|(_, t)| t == RESOLVE_DEFINITION);
                 if is_binding {
                     self.bundle = first_bytes(a.details.get("result"));

@@ -1,13 +1,17 @@
 //! How a run is bound to its bundle in its first activations, and what happens to messages that arrive before it is.
 
-use super::calls::DEFINITION_HEADER;
+use std::sync::Arc;
+
+use super::calls::{CHAIN_HEADER, DEFINITION_HEADER};
 use super::carry::STATE_HEADER;
 use super::command::{ActivityTimeouts, Command, CommandKind, ScheduleLocalActivity};
 use super::failure::Failure;
-use super::job::{Initialize, Job, Resolution, Update};
+use super::flag::{HEADERS_CHECKED, may_begin_with};
+use super::job::{EncodedBundle, Initialize, Job, Resolution, Update};
 use super::machine::Machine;
 use super::state::{Clock, Operation, OperationKind, Phase, Run};
 use super::{Instance, Loaded, Programs, TaskFailure};
+use crate::faults::Fault;
 use crate::value::{Duration, Payload, Value};
 
 /// The local activity whose marker binds a run to its bundle: its arguments are the workflow type and the digest, its
@@ -32,15 +36,13 @@ impl Instance {
         let newest = self.run.as_ref().and_then(|run| run.info.newest.clone());
         let mut copy = Instance {
             run: self.run.clone(),
-            loaded: None,
-            observer: None,
+            ..Instance::default()
         };
         let mut commands = Vec::new();
-        let bound = newest.and_then(|newest| {
-            let bundle = Value::Bytes(newest.bytes.as_slice().into());
-            let resolution = Resolution::Completed(bundle);
-            copy.bind(resolution, clock, &mut commands, programs).ok()
-        });
+        let newest = newest.map(|newest| Value::Bytes(newest.bytes.as_slice().into()));
+        let newest = || Bound::new(newest?, programs).ok();
+        let bound = self.late.clone().or_else(newest);
+        let bound = bound.and_then(|bound| copy.begin(bound, clock, &mut commands).ok());
         let machine = bound.and_then(|()| copy.machine(clock, &mut commands));
         let Some(mut machine) = machine else {
             return queries.into_iter().map(|(id, ..)| too_early(id)).collect();
@@ -53,7 +55,7 @@ impl Instance {
         commands
     }
 
-    /// Asks for the bundle, unless the run brings it along.
+    /// Asks for the bundle, unless the run before hands it over.
     pub(super) fn initialize(
         &mut self,
         info: Initialize,
@@ -61,21 +63,29 @@ impl Instance {
         commands: &mut Vec<Command>,
         programs: &dyn Programs,
     ) -> Result<(), TaskFailure> {
-        if let Some(payload) = info.headers.get(DEFINITION_HEADER) {
-            let bundle = payload.decode().map_err(|error| TaskFailure(error.0))?;
-            let state = info
-                .headers
-                .get(STATE_HEADER)
-                .map(Payload::decode)
-                .transpose();
-            let mut run = match state.map_err(|error| TaskFailure(error.0))? {
-                Some(Value::Bytes(state)) => Run::carried(&state, info).map_err(TaskFailure)?,
-                _ => Run::new(info),
-            };
-            run.fix_flags(clock, commands);
-            self.run = Some(Box::new(run));
-            return self.bind(Resolution::Completed(bundle), clock, commands, programs);
+        let checks = may_begin_with(HEADERS_CHECKED, clock);
+        if let Some(bundle) = handed_over(&info, checks)? {
+            let bound = Bound::new(bundle, programs)?;
+            if !checks || bound.is_of(&info.workflow_type) {
+                let mut run = match carried_state(&info)? {
+                    Some(state) => Run::carried(&state, info).map_err(TaskFailure)?,
+                    None => Run::new(info),
+                };
+                run.fix_flags(clock, commands);
+                self.run = Some(Box::new(run));
+                return self.begin(bound, clock, commands);
+            }
         }
+        self.ask_for_bundle(info, clock, commands, programs)
+    }
+
+    fn ask_for_bundle(
+        &mut self,
+        mut info: Initialize,
+        clock: &Clock,
+        commands: &mut Vec<Command>,
+        programs: &dyn Programs,
+    ) -> Result<(), TaskFailure> {
         if info.newest.is_none() && !clock.is_replaying {
             return Err(TaskFailure(format!(
                 "no definition has the workflow type `{}`; there are: {}. Deploying it lets this run go on",
@@ -87,10 +97,19 @@ impl Instance {
             .newest
             .as_ref()
             .map_or("", |bundle| bundle.digest.as_str());
-        let argument = |text: &str| {
-            Payload::from_value(&Value::from(text)).map_err(|error| TaskFailure(error.0))
-        };
-        let arguments = vec![argument(&info.workflow_type)?, argument(digest)?];
+        let argument =
+            |value: Value| Payload::from_value(&value).map_err(|error| TaskFailure(error.0));
+        let mut arguments = vec![
+            argument(Value::from(info.workflow_type.as_str()))?,
+            argument(Value::from(digest))?,
+        ];
+        if let Some(wanted) = wanted_bundle(&info) {
+            arguments.push(argument(Value::Bytes(wanted))?);
+        }
+        if !Fault::StateWithoutDefinition.is_on() {
+            // A state counts only with the definition that it is of.
+            info.headers.remove(STATE_HEADER);
+        }
         let mut run = Run::new(info);
         run.fix_flags(clock, commands);
         let seq = run.take_seq();
@@ -112,8 +131,10 @@ impl Instance {
         Ok(())
     }
 
-    /// The bundle is known: the run begins, with all that came before.
-    pub(super) fn bind(
+    /// The marker holds the bundle. A replay of a run whose version was marked in a later workflow task than the one
+    /// with the marker is bound in that later task, as it was then: core hands over the marker with the task that
+    /// recorded it, although the run saw it only in the next one.
+    pub(super) fn resolved(
         &mut self,
         resolution: Resolution,
         clock: &Clock,
@@ -129,12 +150,42 @@ impl Instance {
                 )));
             }
         };
-        let Ok(Value::Bytes(bytes)) = bundle.force() else {
-            return Err(TaskFailure(
-                "the marker of the run's definition does not hold a bundle".into(),
-            ));
-        };
-        let loaded = programs.load(bytes).map_err(TaskFailure)?;
+        let bound = Bound::new(bundle, programs)?;
+        if let Some(run) = &self.run
+            && run.has(HEADERS_CHECKED)
+        {
+            // Only workers write markers, so this is a mistake of a worker and not an attack.
+            bound.check(&run.info)?;
+        }
+        let version = &bound.0.bundle.version;
+        let is_marked = version.is_empty() || self.patches.contains(version);
+        if clock.is_replaying && !is_marked && !Fault::VersionMarkedLate.is_on() {
+            self.late = Some(bound);
+            return Ok(());
+        }
+        self.begin(bound, clock, commands)
+    }
+
+    /// Binds a run whose version is marked in this workflow task, after the task's own jobs.
+    pub(super) fn begin_late(
+        &mut self,
+        clock: &Clock,
+        commands: &mut Vec<Command>,
+    ) -> Result<(), TaskFailure> {
+        match self.late.take() {
+            Some(bound) => self.begin(bound, clock, commands),
+            None => Ok(()),
+        }
+    }
+
+    /// The bundle is known: the run begins, with all that came before.
+    fn begin(
+        &mut self,
+        bound: Bound,
+        clock: &Clock,
+        commands: &mut Vec<Command>,
+    ) -> Result<(), TaskFailure> {
+        let loaded = bound.0;
         let version = loaded.bundle.version.clone();
         self.loaded = Some(loaded);
         let Some(run) = &mut self.run else {
@@ -205,6 +256,85 @@ impl Instance {
         }
         run.early.push(job);
         Ok(())
+    }
+}
+
+/// A bundle whose program is loaded, for a run to be bound to.
+#[derive(Debug, Clone)]
+pub(super) struct Bound(Arc<Loaded>);
+
+impl Bound {
+    fn new(bundle: Value, programs: &dyn Programs) -> Result<Self, TaskFailure> {
+        let Ok(Value::Bytes(bytes)) = bundle.force() else {
+            return Err(TaskFailure(
+                "the run's definition is not a bundle in its history".into(),
+            ));
+        };
+        programs.load(bytes).map(Bound).map_err(TaskFailure)
+    }
+
+    fn is_of(&self, workflow_type: &str) -> bool {
+        *self.0.program.workflow == *workflow_type
+    }
+
+    fn check(&self, info: &Initialize) -> Result<(), TaskFailure> {
+        if !self.is_of(&info.workflow_type) {
+            return Err(TaskFailure(format!(
+                "the marker of the run's definition holds one of `{}`; the run's workflow type is `{}`",
+                self.0.program.workflow, info.workflow_type
+            )));
+        }
+        let is_another = |newest: &Arc<EncodedBundle>| newest.digest != self.0.bundle.digest;
+        if info.newest.as_ref().is_some_and(is_another) {
+            return Err(TaskFailure(
+                "the marker of the run's definition holds another one than was asked for".into(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Whether the run's headers were written by a run before it, and so by a worker. Whoever starts a workflow chooses its
+/// headers, and the server repeats them in each retry and each run of a cron. It sets the initiator of a continuation
+/// itself, and it chooses the id of a chain's first run only when the headers of that run are fixed already, so headers that
+/// name it were written later (temporal server 1.32.0, service/history/workflow/retry.go and
+/// service/history/historybuilder/event_factory.go).
+fn is_vouched_for(info: &Initialize) -> bool {
+    if info.continued_from_run_id.is_none() || info.first_run_id.is_empty() {
+        return false;
+    }
+    let chain = info.headers.get(CHAIN_HEADER).map(Payload::decode);
+    info.is_continuation
+        || matches!(chain, Some(Ok(Value::String(id))) if *id == *info.first_run_id)
+}
+
+/// The bundle that the run before hands over. A run that began before headers were checked takes any.
+fn handed_over(info: &Initialize, checks: bool) -> Result<Option<Value>, TaskFailure> {
+    match info.headers.get(DEFINITION_HEADER) {
+        Some(payload) if !checks || is_vouched_for(info) => {
+            let bundle = payload.decode().map_err(|error| TaskFailure(error.0))?;
+            Ok(Some(bundle))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn carried_state(info: &Initialize) -> Result<Option<Arc<[u8]>>, TaskFailure> {
+    match info.headers.get(STATE_HEADER).map(Payload::decode) {
+        None => Ok(None),
+        Some(Ok(Value::Bytes(state))) => Ok(Some(state)),
+        Some(_) => Err(TaskFailure(format!(
+            "the header `{STATE_HEADER}` does not hold the state of a run"
+        ))),
+    }
+}
+
+/// The bundle that whoever started the run asks for by bringing it along; the registry decides whether it is a deployed one.
+pub fn wanted_bundle(info: &Initialize) -> Option<Arc<[u8]>> {
+    let payload = info.headers.get(DEFINITION_HEADER)?;
+    match payload.decode() {
+        Ok(Value::Bytes(bytes)) if !is_vouched_for(info) => Some(bytes),
+        _ => None,
     }
 }
 

@@ -21,6 +21,8 @@ use crate::value::{Map, Payload, Value};
 
 /// The header that carries the bundle of a run to its continuation.
 pub const DEFINITION_HEADER: &str = "segno-definition";
+/// The header that names the first run of a chain, as only a later run of it can.
+pub const CHAIN_HEADER: &str = "segno-chain";
 
 impl Machine<'_> {
     pub fn schedule_activity(
@@ -363,6 +365,7 @@ impl Machine<'_> {
         if next.version == ContinuedVersion::Pinned {
             let bundle = Value::Bytes(self.bundle.into());
             headers.insert(DEFINITION_HEADER.to_owned(), self.payload(&bundle)?);
+            headers.insert(CHAIN_HEADER.to_owned(), self.payload(&self.chain())?);
         }
         Ok(command::ContinueAsNew {
             workflow_type: workflow.unwrap_or(info.workflow_type),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::calls::DEFINITION_HEADER;
+use super::calls::{CHAIN_HEADER, DEFINITION_HEADER};
 use super::command::{CommandKind, ContinueAsNew, LogLevel};
 use super::failure::Failure;
 use super::job::Initialize;
@@ -41,6 +41,7 @@ impl Machine<'_> {
         let headers = [
             (DEFINITION_HEADER, bytes(self.bundle)),
             (STATE_HEADER, bytes(&state)),
+            (CHAIN_HEADER, self.chain()),
         ];
         let named = |(name, value): (&str, Value)| Ok((name.to_owned(), self.payload(&value)?));
         let headers: Result<BTreeMap<_, _>, Failure> = headers.into_iter().map(named).collect();
@@ -64,6 +65,11 @@ impl Machine<'_> {
             ..ContinueAsNew::default()
         })));
         true
+    }
+
+    /// Vouches for headers, in retries and runs of a cron too, which repeat them.
+    pub(super) fn chain(&self) -> Value {
+        Value::from(self.run.info.first_run_id.as_str())
     }
 
     /// Timers go along with what is left of them; all else that is in flight belongs to this run.

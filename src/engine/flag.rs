@@ -8,14 +8,22 @@ use super::state::{Clock, Run};
 /// An abandoned activity resolves without core: core would not bear that it fails or times out later.
 pub const ABANDONS_ITSELF: u32 = 1;
 
+/// A bundle in the start's headers binds the run only if the server vouches that a worker wrote it.
+pub const HEADERS_CHECKED: u32 = 8;
+
 /// Flags of a whole run: its first workflow task records them, and they hold until the run ends. A run that began without
 /// one goes on without it. Numbers are never reused.
-const OF_A_RUN: [u32; 0] = [];
+const OF_A_RUN: [u32; 1] = [HEADERS_CHECKED];
+
+/// Whether a run whose first activation this is begins with the flag.
+pub fn may_begin_with(flag: u32, clock: &Clock) -> bool {
+    !clock.is_replaying || clock.flags.contains(&flag)
+}
 
 impl Run {
     /// Fixes the flags that hold for the whole run, in its first activation.
     pub fn fix_flags(&mut self, clock: &Clock, commands: &mut Vec<Command>) {
-        let may = |flag: &u32| !clock.is_replaying || clock.flags.contains(flag);
+        let may = |flag: &u32| may_begin_with(*flag, clock);
         self.flags = OF_A_RUN.into_iter().filter(may).collect();
         let uses = self.flags.iter().map(|flag| CommandKind::UseFlag(*flag));
         commands.extend(uses.map(Command::from));

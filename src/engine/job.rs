@@ -84,6 +84,8 @@ pub enum Job {
         reason: String,
     },
     UpdateRandomSeed(u64),
+    /// The history ahead marks this version of the definition, in the workflow task of this activation.
+    HasPatch(String),
 }
 
 /// How something that was awaited ended.
@@ -133,6 +135,9 @@ pub struct Initialize {
     /// The newest bundle at the time of a first activation that is not a replay: (digest, encoded). See
     /// ARCHITECTURE.md, "binding".
     pub newest: Option<Arc<EncodedBundle>>,
+    /// The run before continued as new by its own command, so a worker wrote the headers.
+    #[serde(skip)]
+    pub is_continuation: bool,
 }
 
 /// A bundle in its stored form, with its identity.

@@ -14,6 +14,7 @@ use super::store::{Store, StoreError, bundle, data};
 use super::{Entry, Registry};
 use crate::bundle::{Bundle, Digest};
 use crate::catalog::{Catalog, Data, Definition, DueSchedules, Segment, Version};
+use crate::engine::job::EncodedBundle;
 use crate::limits::DEFINITIONS_SUPERSEDED_MAX;
 
 /// Segments are fetched this many at a time.
@@ -84,6 +85,25 @@ impl Registry for Deployed {
         let state = read(&self.state);
         let mut entries = state.entries.values().chain(state.superseded.iter().rev());
         entries.find(|entry| entry.bundle.digest == digest).cloned()
+    }
+
+    fn recognised(&self, workflow_type: &str, bundle: &[u8]) -> Option<Arc<EncodedBundle>> {
+        let bundle = Bundle::decode(bundle).ok()?;
+        if **bundle.workflow() != *workflow_type {
+            return None;
+        }
+        let digest = bundle.digest();
+        let state = read(&self.state);
+        let definition = state.catalog.definition(workflow_type)?;
+        let version = definition.version_of(digest.as_bytes())?;
+        let name = definition.name_of(version.number);
+        // The name that the client gave it is not part of its digest.
+        let bytes = bundle.named(name.clone()).encode().ok()?;
+        Some(Arc::new(EncodedBundle {
+            digest: digest.to_string(),
+            version: name,
+            bytes,
+        }))
     }
 
     fn workflow_types(&self) -> Vec<String> {

@@ -19,7 +19,7 @@ use super::replay::{Divergence, Replay, replay};
 use crate::engine::Instance;
 use crate::engine::command::{Command, CommandKind};
 use crate::engine::failure::Failure;
-use crate::engine::job::EncodedBundle;
+use crate::engine::job::{EncodedBundle, Initialize};
 use crate::payload::{failure_to_proto, timestamp_to_proto};
 use crate::value::Duration;
 use crate::worker::activation::{Surroundings, activation_from_proto};
@@ -72,7 +72,7 @@ pub(super) fn activate(
             .collect(),
         ..Default::default()
     };
-    let newest = |_: &str, _: &str| newest.cloned();
+    let newest = |_: &Initialize| newest.cloned();
     let around = Surroundings {
         namespace: with.namespace,
         task_queue: with.task_queue,

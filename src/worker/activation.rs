@@ -13,6 +13,7 @@ use temporalio_protos::coresdk::workflow_activation::resolve_child_workflow_exec
 use temporalio_protos::coresdk::workflow_activation::resolve_nexus_operation_start::Status as NexusStart;
 use temporalio_protos::coresdk::workflow_activation::workflow_activation_job::Variant;
 use temporalio_protos::temporal::api::common::v1 as common;
+use temporalio_protos::temporal::api::enums::v1::ContinueAsNewInitiator;
 use temporalio_protos::temporal::api::failure::v1::Failure as ProtoFailure;
 
 use crate::engine::failure::{Failure, FailureInfo, RetryState};
@@ -27,8 +28,8 @@ use crate::value::{Payload, Timestamp, Value};
 pub struct Surroundings<'a> {
     pub namespace: &'a str,
     pub task_queue: &'a str,
-    /// The bundle that a run of a workflow type with this id is to be bound to.
-    pub newest: &'a dyn Fn(&str, &str) -> Option<Arc<EncodedBundle>>,
+    /// The bundle that a run which starts like this is to be bound to.
+    pub newest: &'a dyn Fn(&Initialize) -> Option<Arc<EncodedBundle>>,
 }
 
 /// The reason for which the run is to be forgotten, if this is what the activation asks.
@@ -74,14 +75,11 @@ fn initialize(
     is_replaying: bool,
     around: &Surroundings<'_>,
 ) -> Initialize {
-    let newest = if is_replaying {
-        None
-    } else {
-        (around.newest)(&start.workflow_type, &start.workflow_id)
-    };
+    let is_continuation = start.continued_initiator() == ContinueAsNewInitiator::Workflow;
     let non_empty = |text: String| (!text.is_empty()).then_some(text);
-    Initialize {
-        newest,
+    let mut info = Initialize {
+        newest: None,
+        is_continuation,
         workflow_type: start.workflow_type,
         workflow_id: start.workflow_id,
         run_id: run_id.to_owned(),
@@ -114,7 +112,11 @@ fn initialize(
         execution_timeout: start.workflow_execution_timeout.map(duration_from_proto),
         run_timeout: start.workflow_run_timeout.map(duration_from_proto),
         task_timeout: start.workflow_task_timeout.map(duration_from_proto),
+    };
+    if !is_replaying {
+        info.newest = (around.newest)(&info);
     }
+    info
 }
 
 fn job(variant: Variant) -> Option<Job> {
@@ -161,10 +163,9 @@ fn job(variant: Variant) -> Option<Job> {
             seq: resolve.seq,
             resolution: nexus(resolve.result.and_then(|r| r.status)),
         },
-        // Runs start with the first, evictions are answered by the host, and nothing here uses patches.
-        Variant::InitializeWorkflow(_)
-        | Variant::RemoveFromCache(_)
-        | Variant::NotifyHasPatch(_) => return None,
+        Variant::NotifyHasPatch(patch) => Job::HasPatch(patch.patch_id),
+        // Runs start with the first, and evictions are answered by the host.
+        Variant::InitializeWorkflow(_) | Variant::RemoveFromCache(_) => return None,
     })
 }
 

@@ -26,6 +26,7 @@ use super::workflows::panic_text;
 use crate::activity::{Activity, ActivityContext, Heartbeats};
 use crate::engine::RESOLVE_DEFINITION;
 use crate::engine::failure::Failure;
+use crate::engine::job::EncodedBundle;
 use crate::payload::{
     duration_from_proto, failure_to_proto, timestamp_from_proto, value_from_proto, value_to_proto,
 };
@@ -46,6 +47,22 @@ pub(super) struct Activities {
 struct Running {
     cancellation: CancellationToken,
     reason: Mutex<Option<ActivityCancelReason>>,
+}
+
+/// A local activity, by what names it.
+struct Local {
+    run_id: String,
+    activity_id: String,
+}
+
+impl Local {
+    fn of(start: &Start) -> Option<Self> {
+        let run_id = start.workflow_execution.as_ref()?.run_id.clone();
+        start.is_local.then(|| Local {
+            run_id,
+            activity_id: start.activity_id.clone(),
+        })
+    }
 }
 
 impl Activities {
@@ -83,12 +100,20 @@ impl Activities {
                     let running = Arc::new(Running::default());
                     self.running().insert(task_token.clone(), running.clone());
                     let (activities, host) = (self.clone(), host.clone());
+                    let local = Local::of(&start);
                     tasks.spawn(async move {
+                        if let Some(local) = &local {
+                            let Local {
+                                run_id,
+                                activity_id,
+                            } = local;
+                            host.locals.attempted(run_id, activity_id).await;
+                        }
                         let status = activities
                             .attempt(&host, start, &task_token, &running)
                             .await;
                         activities.running().remove(&task_token);
-                        host.complete_activity(task_token, status).await;
+                        host.complete_activity(task_token, status, local).await;
                     });
                 }
                 Some(Variant::Cancel(cancel)) => {
@@ -226,7 +251,8 @@ impl Running {
 }
 
 impl Host {
-    async fn complete_activity(&self, task_token: Vec<u8>, status: Status) {
+    async fn complete_activity(&self, task_token: Vec<u8>, status: Status, local: Option<Local>) {
+        let is_failed = matches!(status, Status::Failed(_));
         let mut completion = ActivityTaskCompletion {
             task_token,
             result: Some(ActivityExecutionResult {
@@ -242,9 +268,21 @@ impl Host {
                 status: Some(failed(&failure)),
             });
         }
+        let mut held = None;
+        if let Some(Local {
+            run_id,
+            activity_id,
+        }) = local
+        {
+            held = self.locals.hold(&run_id).await;
+            if let Some(held) = &mut held {
+                held.give(&activity_id, is_failed);
+            }
+        }
         if let Err(error) = self.core.complete_activity_task(completion).await {
             tracing::error!("an activity could not be completed: {error}");
         }
+        drop(held);
     }
 }
 
@@ -311,7 +349,8 @@ fn context(
     }
 }
 
-/// The local activity whose marker binds a run to its bundle. Its arguments are the workflow type and the digest.
+/// The local activity whose marker binds a run to its bundle. Its arguments are the workflow type, the digest and, where
+/// the start brought one, the bundle that it asks for.
 struct ResolveDefinition {
     registry: Arc<dyn Registry>,
     metrics: Metrics,
@@ -326,18 +365,26 @@ impl Activity for ResolveDefinition {
     async fn run(&self, context: ActivityContext, arguments: Vec<Value>) -> Result<Value, Failure> {
         let text = |i: usize| arguments.get(i).and_then(Value::as_str).unwrap_or_default();
         let (workflow_type, digest) = (text(0), text(1));
+        let wanted = match arguments.get(2).map(Value::force) {
+            Some(Ok(Value::Bytes(wanted))) => self.registry.recognised(workflow_type, wanted),
+            _ => None,
+        };
         // A replay of a first task that was never completed knows no digest: any will do.
-        let entry = match digest {
+        let is_asked_for =
+            |bundle: &Arc<EncodedBundle>| digest.is_empty() || bundle.digest == digest;
+        let found = || match digest {
             "" => self
                 .registry
                 .for_new_run(workflow_type, &context.workflow_id),
             digest => self.registry.by_digest(digest),
         };
-        match entry {
-            Some(entry) => {
-                let digest = &entry.loaded.bundle.digest;
-                self.metrics.run_bound(workflow_type, digest);
-                Ok(Value::Bytes(entry.bundle.bytes.as_slice().into()))
+        let bundle = wanted
+            .filter(is_asked_for)
+            .or_else(|| Some(found()?.bundle));
+        match bundle {
+            Some(bundle) => {
+                self.metrics.run_bound(workflow_type, &bundle.digest);
+                Ok(Value::Bytes(bundle.bytes.as_slice().into()))
             }
             None => Err(Failure::application(
                 "NotFoundError",

@@ -15,6 +15,7 @@ use temporalio_protos::temporal::api::history::v1::{
 use temporalio_sdk_core::init_replay_worker;
 use temporalio_sdk_core::replay::{HistoryForReplay, HistoryInfo, ReplayWorkerInput};
 
+use super::locals::Locals;
 use super::options::core_config;
 use super::programs::ProgramCache;
 use super::{Host, WorkerError, WorkerOptions, workflows};
@@ -175,6 +176,7 @@ impl Replay {
             registry,
             // What is wrong is said by failures, which are to be read.
             codec: settings.codec.clone().with_encoded_common_attributes(false),
+            locals: Locals::default(),
             tracer: Tracer::default(),
             is_versioned: false,
         });

@@ -17,10 +17,12 @@ use super::Host;
 use super::activation::{Surroundings, activation_from_proto, eviction};
 use super::completion::{behavior_to_proto, command_to_proto};
 use super::failures;
+use super::locals::is_of_queries;
 use super::trace::RunTrace;
 use crate::engine::command::{Command, CommandKind, LogLevel, VersioningBehavior};
 use crate::engine::failure::Failure;
-use crate::engine::{Instance, TaskFailure};
+use crate::engine::job::{EncodedBundle, Initialize};
+use crate::engine::{DEFINITION_HEADER, Instance, TaskFailure, wanted_bundle};
 use crate::payload::failure_to_proto;
 
 /// The type of the failure that a workflow task is failed with.
@@ -52,6 +54,7 @@ pub(super) async fn serve(
         if let Some(eviction) = eviction(&activation) {
             evicted(&activation.run_id, eviction.reason(), &eviction.message);
             runs.remove(&activation.run_id);
+            host.locals.forget(&activation.run_id);
             let completion = WorkflowActivationCompletion::empty(activation.run_id);
             tasks.spawn(async move { host.complete(completion).await });
             continue;
@@ -67,12 +70,28 @@ impl Host {
     /// There is never more than one activation of a run under way: nobody waits for the locks.
     async fn activate(&self, mut activation: WorkflowActivation, run: &Cached) {
         let run_id = activation.run_id.clone();
+        let mut held = None;
+        if is_of_queries(&activation) {
+            held = self.locals.hold(&run_id).await;
+            if held.as_ref().is_some_and(|held| held.holds_up_queries()) {
+                return self
+                    .complete(WorkflowActivationCompletion::empty(run_id))
+                    .await;
+            }
+        } else {
+            self.locals.activated(&activation).await;
+        }
         let trace = || run.trace.lock().unwrap_or_else(PoisonError::into_inner);
         let mut completion = match self.codec.decode_all(&mut activation).await {
             Ok(()) => {
                 trace().activated(&self.tracer, &activation);
                 match self.drive(activation, &run.instance) {
-                    Ok((commands, behavior)) => self.success(run_id, commands, behavior),
+                    Ok((commands, behavior)) => {
+                        if held.is_none() {
+                            self.locals.scheduled(&run_id, &commands).await;
+                        }
+                        self.success(run_id, commands, behavior)
+                    }
                     Err(failure) => failed(run_id, &failure.0),
                 }
             }
@@ -92,6 +111,7 @@ impl Host {
         // The context of traces stays plain, as the SDKs have it: it comes after the codecs.
         trace().completed(&self.tracer, &mut completion);
         self.complete(completion).await;
+        drop(held);
     }
 
     /// Drives the run as far as it goes. A panic is a broken invariant of the engine: it fails the workflow task, so
@@ -103,10 +123,7 @@ impl Host {
     ) -> Result<(Vec<Command>, Option<VersioningBehavior>), TaskFailure> {
         let run_id = activation.run_id.clone();
         let is_replaying = activation.is_replaying;
-        let newest = |workflow_type: &str, workflow_id: &str| {
-            let entry = self.registry.for_new_run(workflow_type, workflow_id);
-            entry.map(|e| e.bundle)
-        };
+        let newest = |info: &Initialize| self.bundle_for(info);
         let around = Surroundings {
             namespace: &self.namespace,
             task_queue: &self.task_queue,
@@ -137,6 +154,23 @@ impl Host {
                 .for_each(|command| log(&run_id, &command.kind));
         }
         Ok((commands, instance.versioning_behavior()))
+    }
+
+    /// What a new run is bound to: what its start asks for, if that was deployed, or else what is in force.
+    fn bundle_for(&self, info: &Initialize) -> Option<Arc<EncodedBundle>> {
+        let workflow_type = &info.workflow_type;
+        if let Some(wanted) = wanted_bundle(info) {
+            let known = self.registry.recognised(workflow_type, &wanted);
+            if known.is_some() {
+                return known;
+            }
+            tracing::warn!(
+                run_id = %info.run_id,
+                "the start's header `{DEFINITION_HEADER}` is ignored: its definition was never deployed to this worker"
+            );
+        }
+        let entry = self.registry.for_new_run(workflow_type, &info.workflow_id);
+        entry.map(|entry| entry.bundle)
     }
 
     fn success(

@@ -391,6 +391,7 @@ impl Machines {
         let mut jobs = std::mem::take(&mut self.jobs);
         jobs.sort_by_key(|job| match job {
             Variant::InitializeWorkflow(_) => 0,
+            Variant::NotifyHasPatch(_) => 1,
             Variant::UpdateRandomSeed(_) => 2,
             Variant::SignalWorkflow(_) | Variant::DoUpdate(_) => 3,
             Variant::ResolveActivity(resolve) if resolve.is_local => 5,

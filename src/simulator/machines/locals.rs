@@ -1,14 +1,17 @@
 //! Local activities, whose ends are markers: written when they run, and looked for ahead when they are replayed.
 
-use temporalio_protos::constants::LOCAL_ACTIVITY_MARKER_NAME;
+use temporalio_protos::constants::{LOCAL_ACTIVITY_MARKER_NAME, PATCH_MARKER_NAME};
 use temporalio_protos::coresdk::activity_result::{
     Cancellation, DoBackoff, Failure as Failed, Success, activity_resolution::Status,
 };
 use temporalio_protos::coresdk::common::{
-    build_local_activity_marker_details, extract_local_activity_marker_data,
-    extract_local_activity_marker_details,
+    build_local_activity_marker_details, decode_change_marker_details,
+    extract_local_activity_marker_data, extract_local_activity_marker_details,
 };
 use temporalio_protos::coresdk::external_data::LocalActivityMarkerData;
+use temporalio_protos::coresdk::workflow_activation::{
+    NotifyHasPatch, workflow_activation_job::Variant,
+};
 use temporalio_protos::temporal::api::enums::v1::RetryState;
 use temporalio_protos::temporal::api::failure::v1::failure::FailureInfo;
 use temporalio_protos::temporal::api::history::v1::MarkerRecordedEventAttributes;
@@ -88,6 +91,13 @@ impl Machines {
         &mut self,
         marker: &MarkerRecordedEventAttributes,
     ) -> Result<(), Divergence> {
+        if marker.marker_name == PATCH_MARKER_NAME {
+            if let Some((patch_id, _)) = decode_change_marker_details(&marker.details) {
+                let job = NotifyHasPatch { patch_id };
+                self.jobs.push(Variant::NotifyHasPatch(job));
+            }
+            return Ok(());
+        }
         if marker.marker_name != LOCAL_ACTIVITY_MARKER_NAME {
             return Ok(());
         }

@@ -1,0 +1,119 @@
+//! Keeps a query from parting a local activity's marker from what the run did with the result.
+//!
+//! Core completes a workflow task as soon as its queries are answered (sdk-core 0.10.1, managed_run.rs,
+//! `prepare_complete_resp`). If a local activity ended while the answer was on its way, its marker goes with that task and
+//! its result reaches the run in the next one, but a replay hands over the result with the marker: at another time, before
+//! other signals. So a query is not answered while a result is on its way into core, and none is given to core while a
+//! query is being answered. The server asks again once the task is completed
+//! (temporal server 1.32.0, respondworkflowtaskcompleted/api.go, `handleBufferedQueries`).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use temporalio_protos::coresdk::workflow_activation::WorkflowActivation;
+use temporalio_protos::coresdk::workflow_activation::workflow_activation_job::Variant;
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+
+use crate::engine::RESOLVE_DEFINITION;
+use crate::engine::command::{Command, CommandKind};
+use crate::faults::Fault;
+
+/// The id of a query that comes without a workflow task.
+const LEGACY_QUERY_ID: &str = "legacy_query";
+/// A failed attempt resolves nothing if core retries it, and core does not say which; it takes well under a millisecond.
+const FAILED_ATTEMPT_ON_ITS_WAY: Duration = Duration::from_secs(1);
+
+/// The local activities under way, by run.
+#[derive(Default)]
+pub(super) struct Locals {
+    runs: Mutex<HashMap<String, Arc<AsyncMutex<OfRun>>>>,
+}
+
+#[derive(Default)]
+pub(super) struct OfRun {
+    /// Not resolved yet, by number: their ids.
+    scheduled: HashMap<u32, String>,
+    /// Results given to core, by the activity's id; of failed attempts with the time.
+    given: HashMap<String, Option<Instant>>,
+}
+
+/// Whether an activation brings queries and nothing else, and comes with a workflow task.
+pub(super) fn is_of_queries(activation: &WorkflowActivation) -> bool {
+    let is_query = |variant: &Variant| match variant {
+        Variant::QueryWorkflow(query) => query.query_id != LEGACY_QUERY_ID,
+        _ => false,
+    };
+    let mut jobs = activation.jobs.iter();
+    jobs.all(|job| job.variant.as_ref().is_some_and(is_query))
+}
+
+impl Locals {
+    fn run(&self, run_id: &str) -> Option<Arc<AsyncMutex<OfRun>>> {
+        let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.get(run_id).cloned()
+    }
+
+    /// While this is held nobody else is at work on the run's local activities.
+    pub async fn hold(&self, run_id: &str) -> Option<OwnedMutexGuard<OfRun>> {
+        Some(self.run(run_id)?.lock_owned().await)
+    }
+
+    pub fn forget(&self, run_id: &str) {
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.remove(run_id);
+    }
+
+    /// An activation resolves some.
+    pub async fn activated(&self, activation: &WorkflowActivation) {
+        let Some(mut run) = self.hold(&activation.run_id).await else {
+            return;
+        };
+        for job in &activation.jobs {
+            if let Some(Variant::ResolveActivity(resolve)) = &job.variant
+                && let Some(id) = run.scheduled.remove(&resolve.seq)
+            {
+                run.given.remove(&id);
+            }
+        }
+    }
+
+    /// The engine schedules some.
+    pub async fn scheduled(&self, run_id: &str, commands: &[Command]) {
+        for command in commands {
+            if let CommandKind::ScheduleLocalActivity(schedule) = &command.kind {
+                let run = {
+                    let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+                    runs.entry(run_id.to_owned()).or_default().clone()
+                };
+                let id = schedule.activity_id.clone();
+                run.lock().await.scheduled.insert(schedule.seq, id);
+            }
+        }
+    }
+
+    /// An attempt begins, so what came of the one before resolved nothing.
+    pub async fn attempted(&self, run_id: &str, activity_id: &str) {
+        if let Some(mut run) = self.hold(run_id).await {
+            run.given.remove(activity_id);
+        }
+    }
+}
+
+impl OfRun {
+    /// Core is about to be given the end of an attempt.
+    pub fn give(&mut self, activity_id: &str, is_failed: bool) {
+        let when = is_failed.then(Instant::now);
+        self.given.insert(activity_id.to_owned(), when);
+    }
+
+    /// Whether a query has to wait: a result is on its way, or the run is not bound to its definition yet.
+    pub fn holds_up_queries(&self) -> bool {
+        if Fault::VersionMarkedLate.is_on() {
+            return false;
+        }
+        let mut given = self.given.values();
+        given.any(|at| at.is_none_or(|at| at.elapsed() < FAILED_ATTEMPT_ON_ITS_WAY))
+            || self.scheduled.values().any(|id| id == RESOLVE_DEFINITION)
+    }
+}
