@@ -119,6 +119,15 @@ async def resume():
 
 
 @activity.defn
+async def act(what: dict):
+    """As the HTTP server does."""
+    status, answer = await asyncio.to_thread(acted, what["act"])
+    if status != 200:
+        raise ApplicationError(f"the ledger answered {status}", type="Refused")
+    return answer
+
+
+@activity.defn
 async def big(size_bytes: int):
     return "x" * size_bytes
 
@@ -164,6 +173,7 @@ async def completed_from_outside():
 TASKS: set = set()
 
 ACTIVITIES = [
+    act,
     echo, echo_all, sleep, attempt, fail, crash, until_cancelled, silent, resume, big, nothing, binary,
     completed_from_outside, fail_and_hang, any_other,
 ]
@@ -231,10 +241,12 @@ class Endpoint(http.server.BaseHTTPRequestHandler):
         what, how, *rest = self.path.strip("/").split("/")
         if what == "job":
             return self.answer(202, {"state": "begun"}, {"location": f"/state/{how}", "retry-after": "0"})
-        if what != "callback":
+        if what not in ("callback", "act"):
             return self.answer(404, {"nothing": "here"})
         length = int(self.headers.get("content-length", 0))
         sent = json.loads(self.rfile.read(length) or "null")
+        if what == "act":
+            return self.answer(*acted(sent))
         Endpoint.asked[self.path] += 1
         times = Endpoint.asked[self.path]
         if how == "busy" and times <= int(rest[1]):
@@ -259,6 +271,15 @@ class Endpoint(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+def acted(what: dict) -> tuple[int, dict]:
+    """What tests/hunt writes: an effect under its key, after so many `ms` and attempts that fail."""
+    Endpoint.asked[what["key"]] += 1
+    threading.Event().wait(what.get("ms", 0) / 1000)
+    if what.get("hopeless") or Endpoint.asked[what["key"]] <= what.get("fails", 0):
+        return 503, {"key": what["key"]}
+    return 200, {"key": what["key"], "pad": "x" * what.get("size", 0)}
 
 
 def complete_later(*what):

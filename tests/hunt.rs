@@ -1,0 +1,83 @@
+//! The hunter: random definitions, random clients, workers and servers that are killed, and what must be so all the same.
+//! `SEGNO_HUNT_MINUTES` says for how long, `SEGNO_HUNT_SEED` with which round to begin.
+
+#![cfg(all(feature = "cluster", unix))]
+
+#[path = "hunt/alone.rs"]
+mod alone;
+#[path = "hunt/check.rs"]
+mod check;
+#[path = "hunt/clock.rs"]
+mod clock;
+#[path = "hunt/drive.rs"]
+mod drive;
+#[path = "hunt/effects.rs"]
+mod effects;
+#[cfg(debug_assertions)]
+#[path = "hunt/faults.rs"]
+mod faults;
+#[path = "random/generate.rs"]
+#[allow(dead_code, reason = "its random numbers alone are taken")]
+mod generate;
+#[path = "hunt/history.rs"]
+mod history;
+#[path = "hunt/hunter.rs"]
+mod hunter;
+#[path = "hunt/ledger.rs"]
+mod ledger;
+#[path = "hunt/plan.rs"]
+mod plan;
+#[path = "hunt/process.rs"]
+mod process;
+#[path = "hunt/program.rs"]
+mod program;
+#[path = "hunt/proxy.rs"]
+mod proxy;
+#[path = "hunt/round.rs"]
+mod round;
+#[path = "hunt/shrink.rs"]
+mod shrink;
+#[path = "hunt/strangers.rs"]
+mod strangers;
+mod support;
+#[path = "steps/text.rs"]
+#[allow(dead_code, reason = "its lines alone are taken")]
+mod text;
+#[path = "hunt/world.rs"]
+mod world;
+#[path = "hunt/write.rs"]
+mod write;
+
+/// Some of them wait for commands.
+const THREADS: usize = 6;
+
+#[test]
+fn nothing_is_lost() {
+    // Without it there would be found what is being mended.
+    if std::env::var_os("SEGNO_HUNT_MINUTES").is_none() {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .enable_all()
+        .build();
+    let runtime = runtime.unwrap();
+    let found = runtime.block_on(hunter::hunt());
+    assert_eq!(found, 0, "what was found stands above");
+}
+
+/// With `SEGNO_HUNT_FAULTS=all` each of those that were mended.
+#[cfg(debug_assertions)]
+#[test]
+fn faults_that_are_put_back_are_found() {
+    let unfound = faults::unfound();
+    assert!(unfound.is_empty(), "{}", unfound.join("\n"));
+}
+
+/// Most definitions that are grown can be served.
+#[test]
+fn most_programs_are_sound() {
+    let sound = (0..200).filter(|seed| round::is_sound(&program::Program::of(*seed)));
+    let count = sound.count();
+    assert!(count >= 150, "{count} of 200 are");
+}

@@ -1,0 +1,182 @@
+//! Hunts, round after round, until its time is over, and makes small what it finds.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::check::Violation;
+use super::plan::{Experiment, Round};
+use super::round::{self, Counts, Outcome, is_sound};
+use super::shrink::{case, shrink};
+use super::world::World;
+use super::write::definition;
+use super::{alone, strangers};
+
+const MINUTES: f64 = 3.0;
+const EXPERIMENTS_PER_ROUND: u64 = 10;
+/// `segno run`s beside each round.
+const ALONE_PER_ROUND: u64 = 4;
+/// What was found more often than this is not sought any further.
+const FOUND_MAX: usize = 5;
+/// How long what was found is made smaller.
+const SHRINK_PATIENCE: Duration = Duration::from_secs(240);
+
+#[derive(Default)]
+struct Report {
+    rounds: u64,
+    runs: u64,
+    events: u64,
+    messages: u64,
+    alone: u64,
+    strangers: u64,
+    counts: Counts,
+    found: usize,
+    /// Of each kind the first is made smaller.
+    kinds: BTreeSet<&'static str>,
+}
+
+/// What the environment says.
+struct Settings {
+    length: Duration,
+    seed: u64,
+    /// Ends with the first that it finds, as it is.
+    first_only: bool,
+}
+
+impl Settings {
+    fn of_environment() -> Settings {
+        let number = |variable: &str, otherwise: f64| {
+            let text = std::env::var(variable).ok();
+            text.map_or(otherwise, |text| text.parse().unwrap())
+        };
+        Settings {
+            length: Duration::from_secs_f64(60.0 * number("SEGNO_HUNT_MINUTES", MINUTES)),
+            seed: number("SEGNO_HUNT_SEED", 1.0) as u64,
+            first_only: std::env::var_os("SEGNO_HUNT_FIRST_ONLY").is_some(),
+        }
+    }
+}
+
+/// How much it found.
+pub async fn hunt() -> usize {
+    let settings = Settings::of_environment();
+    let begin = Instant::now();
+    let world = World::start().await;
+    let mut report = Report::default();
+    let mut seed = settings.seed;
+    loop {
+        one(&world, seed, &settings, &mut report).await;
+        seed += 1;
+        let enough = if settings.first_only { 1 } else { FOUND_MAX };
+        if begin.elapsed() > settings.length || report.found >= enough {
+            break;
+        }
+    }
+    report.print(begin.elapsed());
+    report.found
+}
+
+async fn one(world: &World, seed: u64, settings: &Settings, report: &mut Report) {
+    let mut round = Round::of(seed, EXPERIMENTS_PER_ROUND);
+    let experiments = &mut round.experiments;
+    experiments.retain(|experiment| is_sound(&experiment.program));
+    let aside = async {
+        let runs = (0..ALONE_PER_ROUND).map(|number| alone::hunt(seed * 100 + number));
+        let found = futures_util::future::join_all(runs).await;
+        let mut found: Vec<Violation> = found.into_iter().flatten().collect();
+        // The server is there for what asks it once.
+        if !round.restarts_server() {
+            found.extend(strangers::hunt(world, seed).await);
+        }
+        found
+    };
+    let hunted = futures_util::future::join(round::run(world, &round), aside).await;
+    let ((outcomes, counts), aside) = hunted;
+    report.add(counts, &outcomes);
+    for Violation { kind, text } in aside {
+        report.tell(&format!("seed {seed}: {kind}: {text}"));
+    }
+    for (experiment, outcome) in round.experiments.iter().zip(&outcomes) {
+        if let Some(violation) = outcome.violations.first() {
+            let is_new = report.kinds.insert(violation.kind);
+            let small = match is_new && !settings.first_only {
+                false => None,
+                true => {
+                    println!("seed {seed}: {}; making it smaller", violation.kind);
+                    shrink(world, &round, experiment, violation.kind, SHRINK_PATIENCE).await
+                }
+            };
+            let told = match small {
+                Some(small) => case(&small),
+                None => whole(&round, experiment, outcome),
+            };
+            report.tell(&format!("seed {seed}: {told}"));
+        }
+    }
+}
+
+/// As it was found.
+fn whole(round: &Round, experiment: &Experiment, outcome: &Outcome) -> String {
+    let Violation { kind, text } = &outcome.violations[0];
+    let others = outcome.violations[1..].iter();
+    let others = others.map(|Violation { kind, text }| {
+        let first = text.lines().next().unwrap_or_default();
+        format!("\nand {kind}: {first}")
+    });
+    let others: String = others.collect();
+    let definition = definition(&experiment.program, "hunted", "one");
+    let Round {
+        cache,
+        is_deployed,
+        proxied,
+        chaos,
+        ..
+    } = round;
+    let Experiment { with, actions, .. } = experiment;
+    format!(
+        "{kind}: {text}{others}\n{definition}\ncache {cache:?}, deployed {is_deployed}, through a proxy {proxied}, {chaos:?}\nstarted with {with:?}, {actions:#?}"
+    )
+}
+
+impl Report {
+    fn add(&mut self, counts: Counts, outcomes: &[Outcome]) {
+        self.rounds += 1;
+        self.alone += ALONE_PER_ROUND;
+        self.strangers += 1;
+        self.counts.kills += counts.kills;
+        self.counts.pauses += counts.pauses;
+        self.counts.restarts += counts.restarts;
+        for outcome in outcomes {
+            let runs = outcome.families.iter().flatten();
+            self.runs += runs.clone().count() as u64;
+            self.events += runs.map(|run| run.events.len() as u64).sum::<u64>();
+            self.messages += outcome.messages;
+        }
+    }
+
+    fn tell(&mut self, text: &str) {
+        println!("found: {text}\n");
+        self.found += 1;
+    }
+
+    fn print(&self, took: Duration) {
+        let Counts {
+            kills,
+            pauses,
+            restarts,
+        } = self.counts;
+        let Report {
+            rounds,
+            runs,
+            events,
+            messages,
+            alone,
+            ..
+        } = self;
+        println!(
+            "{rounds} rounds in {} s: {runs} runs, {events} events, {messages} messages, {kills} kills and {pauses} pauses of \
+             the worker, {restarts} of the server, {alone} runs without one; {} found",
+            took.as_secs(),
+            self.found
+        );
+    }
+}
