@@ -8,6 +8,7 @@ mod binding;
 mod calls;
 mod carry;
 pub mod command;
+mod ending;
 mod evaluate;
 mod execute;
 pub mod failure;
@@ -15,6 +16,7 @@ mod fan;
 mod flag;
 mod frames;
 mod handlers;
+mod inbox;
 pub mod job;
 mod machine;
 pub mod observe;
@@ -39,7 +41,7 @@ use job::{Activation, EncodedBundle, Job};
 use machine::Machine;
 use observe::{Observer, Sight};
 use start::invalid_input;
-use state::{Clock, Ending, FunctionRef, Phase, Routine, RoutineKind, Run, Waiting};
+use state::{Beside, Clock, Ending, FunctionRef, Phase, Routine, RoutineKind, Run, Waiting};
 
 use crate::program::{Program, StepId};
 use crate::value::{Map, Value};
@@ -106,6 +108,7 @@ impl Instance {
         };
         let mut commands = Vec::new();
         let mut queries = Vec::new();
+        let was_bound = self.loaded.is_some();
         let is_query = |job: &Job| matches!(job, Job::Query { .. });
         let may_begin = self.late.is_some() && !activation.jobs.iter().all(is_query);
         for job in activation.jobs {
@@ -116,6 +119,9 @@ impl Instance {
         }
         if may_begin {
             self.begin_late(&clock, &mut commands)?;
+        }
+        if !was_bound {
+            self.begin_main();
         }
         match self.machine(&clock, &mut commands) {
             Some(mut machine) => {
@@ -147,6 +153,13 @@ impl Instance {
             .collect()
     }
 
+    /// The workflow's id, if its jobs are to be in the order of history; those of a run that began with an older engine are as core
+    /// has them.
+    pub fn orders_history(&self) -> Option<&str> {
+        let run = self.run.as_deref()?;
+        run.keeps_order().then_some(&*run.info.workflow_id)
+    }
+
     /// What the definition keeps in its `state`; `None` before its program is known.
     pub fn state(&self) -> Option<Value> {
         self.loaded.as_ref()?;
@@ -157,14 +170,14 @@ impl Instance {
     pub fn snapshot(&self) -> Option<Vec<u8>> {
         let loaded = self.loaded.as_ref()?;
         let run = self.run.as_deref()?;
-        postcard::to_allocvec(&(loaded.bundle.bytes.as_slice(), run, &run.flags)).ok()
+        postcard::to_allocvec(&(loaded.bundle.bytes.as_slice(), run, run.beside())).ok()
     }
 
     pub fn restore(snapshot: &[u8], programs: &dyn Programs) -> Result<Self, String> {
-        let (bundle, mut run, flags): (Vec<u8>, Run, Vec<u32>) =
+        let (bundle, mut run, beside): (Vec<u8>, Run, Beside) =
             postcard::from_bytes(snapshot).map_err(|error| error.to_string())?;
         let loaded = programs.load(&bundle)?;
-        run.flags = flags;
+        run.put_beside(beside);
         Ok(Instance {
             run: Some(Box::new(run)),
             loaded: Some(loaded),
@@ -228,53 +241,29 @@ impl Instance {
             };
         }
         if let Some(mut machine) = self.machine(clock, commands) {
-            machine.apply(job);
+            match machine.run.keeps_order() {
+                true => machine.receive(job),
+                false => machine.apply(job),
+            }
         }
         Ok(())
     }
 }
 
 impl Machine<'_> {
-    /// As far as it goes, unless it has ended.
-    fn go(&mut self) {
-        if self.run.phase != Phase::Running {
-            return;
-        }
-        if !self.carry_over() {
-            self.drive();
-            self.carry_over();
-        }
-        self.close();
-    }
-
-    fn apply(&mut self, job: Job) {
-        match job {
-            Job::Signal { name, input } => self.signalled(name, input),
-            Job::Update(update) => self.updated(update),
-            Job::Cancel { .. } => {
-                self.run.cancel_requested = true;
-                let main = self
-                    .run
-                    .routines
-                    .iter()
-                    .find(|(_, r)| r.kind == RoutineKind::Main);
-                if let Some(id) = main.map(|(id, _)| *id) {
-                    self.request_cancel(id, 0);
-                }
-            }
-            job => self.resolve(job),
-        }
-    }
-
     /// The input is checked, the state gets its first values, and the main routine is there.
     fn begin_run(&mut self) {
         let input = one_value(self.run.info.arguments.clone());
         if let Some(failure) = invalid_input(self.program, &input) {
-            self.run.ending = Some(Ending::Failed(failure));
-        } else if let Err(failure) = self.initial_state() {
-            self.run.ending = Some(Ending::Failed(failure));
-        } else {
-            self.spawn_function(RoutineKind::Main, FunctionRef::Main, Value::Null);
+            return self.end_with(Ending::Failed(failure));
+        }
+        if let Err(failure) = self.initial_state() {
+            return self.end_with(Ending::Failed(failure));
+        }
+        let main = self.spawn_function(RoutineKind::Main, FunctionRef::Main, Value::Null);
+        if self.run.keeps_order() {
+            // It begins after the messages that came before it.
+            self.run.ready.remove(&main);
         }
     }
 

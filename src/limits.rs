@@ -112,6 +112,8 @@ pub const DIFFERENCE_FEATURES_PER_STEP_MAX: usize = 64;
 pub const DIFFERENCES_MAX: usize = 1_000;
 /// What a difference shows of a value.
 pub const DIFFERENCE_TEXT_CHARACTERS_MAX: usize = 80;
+/// Events that are asked for at a time, to learn in which order they came.
+pub const ORDER_EVENTS_PER_PAGE_MAX: i32 = 1_000;
 /// Definitions in one deployment: its change is one signal, well under a payload's bound.
 pub const DEPLOYMENT_DEFINITIONS_MAX: usize = 5_000;
 /// One piece of what a registry stores, before the cluster's codec: it fits a payload with room to spare.

@@ -7,6 +7,7 @@ mod failures;
 mod heart;
 mod locals;
 mod options;
+mod order;
 mod programs;
 mod replay;
 mod trace;
@@ -34,6 +35,7 @@ pub(crate) use workflows::panic_text;
 use activities::Activities;
 use locals::Locals;
 use options::core_config;
+use order::Histories;
 use replay::Watch;
 
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +66,7 @@ struct Host {
     tracer: Tracer,
     /// Whether workers have versions.
     is_versioned: bool,
+    histories: Histories,
 }
 
 /// Serves until `shutdown` fires, then lets what runs come to its end.
@@ -81,6 +84,7 @@ pub async fn run(
     let identity = &settings.options.identity;
     let config =
         core_config(&settings.namespace, identity, &options).map_err(WorkerError::Options)?;
+    let histories = Histories::Server(connection.clone());
     let core =
         init_worker(&runtime, config, connection).map_err(|e| WorkerError::Begin(e.to_string()))?;
     core.validate()
@@ -97,6 +101,7 @@ pub async fn run(
         locals: Locals::default(),
         tracer: Tracer::from_environment()?,
         is_versioned: options.deployment.is_some(),
+        histories,
     });
     let metrics = Metrics::new(&runtime, &settings.namespace, &options.task_queue);
     let activities = Activities::new(activities, host.registry.clone(), metrics);

@@ -24,8 +24,12 @@ mod histories;
 mod interop;
 #[path = "cluster/limits.rs"]
 mod limits;
+#[path = "cluster/lost.rs"]
+mod lost;
 #[path = "cluster/namespaces.rs"]
 mod namespaces;
+#[path = "cluster/order.rs"]
+mod order;
 #[path = "cluster/outside.rs"]
 mod outside;
 #[path = "cluster/places.rs"]

@@ -57,6 +57,7 @@ struct Host {
     activations: Vec<(Activation, Vec<Command>)>,
     timeline: String,
     over: bool,
+    flags: Vec<u32>,
 }
 
 impl Host {
@@ -93,6 +94,7 @@ impl Host {
             activations: Vec::new(),
             timeline: String::new(),
             over: false,
+            flags: Vec::new(),
         }
     }
 
@@ -154,7 +156,7 @@ impl Host {
             is_replaying: false,
             history_length: 3 + 3 * self.activations.len() as u32,
             history_size_bytes: 1000,
-            flags: Vec::new(),
+            flags: self.flags.clone(),
             continue_as_new_suggested: self.activations.len() >= self.script.suggest_after,
             jobs,
         };
@@ -380,7 +382,7 @@ impl Host {
                 ));
             }
             CommandKind::UpsertMemo(memo) => self.say(format!("memo {:?}", memo.keys())),
-            CommandKind::UseFlag(_) => {}
+            CommandKind::UseFlag(flag) => self.flags.push(flag),
             CommandKind::MarkVersion(version) => self.say(format!("mark version {version}")),
             CommandKind::UpsertSearchAttributes(names) => {
                 self.say(format!("search attributes {:?}", names.keys()));

@@ -1,12 +1,13 @@
 //! How a run is bound to its bundle in its first activations, and what happens to messages that arrive before it is.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::calls::{CHAIN_HEADER, DEFINITION_HEADER};
+use super::calls::{CHAIN_HEADER, DEFINITION_HEADER, SIGNALS_HEADER};
 use super::carry::STATE_HEADER;
 use super::command::{ActivityTimeouts, Command, CommandKind, ScheduleLocalActivity};
 use super::failure::Failure;
-use super::flag::{HEADERS_CHECKED, may_begin_with};
+use super::flag::{HEADERS_CHECKED, KEPT_SIGNALS, may_begin_with};
 use super::job::{EncodedBundle, Initialize, Job, Resolution, Update};
 use super::machine::Machine;
 use super::state::{Clock, Operation, OperationKind, Phase, Run};
@@ -43,6 +44,7 @@ impl Instance {
         let newest = || Bound::new(newest?, programs).ok();
         let bound = self.late.clone().or_else(newest);
         let bound = bound.and_then(|bound| copy.begin(bound, clock, &mut commands).ok());
+        copy.begin_main();
         let machine = bound.and_then(|()| copy.machine(clock, &mut commands));
         let Some(mut machine) = machine else {
             return queries.into_iter().map(|(id, ..)| too_early(id)).collect();
@@ -53,6 +55,15 @@ impl Instance {
         }
         commands.retain(|command| matches!(command.kind, CommandKind::RespondToQuery { .. }));
         commands
+    }
+
+    /// The main steps begin after all that came with the activation that bound the run.
+    pub(super) fn begin_main(&mut self) {
+        if let (Some(run), Some(_)) = (self.run.as_deref_mut(), &self.loaded)
+            && run.keeps_order()
+        {
+            run.inbox.push_back(Job::Begin);
+        }
     }
 
     /// Asks for the bundle, unless the run before hands it over.
@@ -192,6 +203,7 @@ impl Instance {
             return Ok(());
         };
         let is_carried = run.info.headers.contains_key(STATE_HEADER);
+        let kept = kept_signals(run);
         run.phase = Phase::Running;
         run.info.newest = None;
         // Kept in history, needed no more.
@@ -209,12 +221,27 @@ impl Instance {
             true => machine.take_over(),
             false => machine.begin_run(),
         }
-        for job in early {
-            match job {
-                // It was accepted when it came.
-                Job::Update(update) => machine.begin_update(update),
-                job => machine.apply(job),
+        if !machine.run.keeps_order() {
+            for job in early {
+                match job {
+                    // It was accepted when it came.
+                    Job::Update(update) => machine.begin_update(update),
+                    job => machine.apply(job),
+                }
             }
+            return Ok(());
+        }
+        for (name, values) in kept {
+            for value in values {
+                let (name, input) = (name.clone(), vec![value]);
+                machine.receive(Job::Signal { name, input });
+            }
+        }
+        for job in early {
+            machine.receive(match job {
+                Job::Update(update) => Job::Accepted(update),
+                job => job,
+            });
         }
         Ok(())
     }
@@ -335,6 +362,20 @@ pub fn wanted_bundle(info: &Initialize) -> Option<Arc<[u8]>> {
     match payload.decode() {
         Ok(Value::Bytes(bytes)) if !is_vouched_for(info) => Some(bytes),
         _ => None,
+    }
+}
+
+/// The signals that the run before did not take, by name, in the order of their arrival. The runs of a cron after it have the same
+/// headers, but the signals were delivered already.
+fn kept_signals(run: &Run) -> BTreeMap<String, VecDeque<Value>> {
+    let info = &run.info;
+    let is_for_it = is_vouched_for(info) && (info.is_continuation || info.cron_schedule.is_none());
+    match info.headers.get(SIGNALS_HEADER).map(Payload::decode) {
+        // What cannot be read was written by a worker of another kind, and is not meant for this one.
+        Some(Ok(Value::Bytes(bytes))) if is_for_it && run.has(KEPT_SIGNALS) => {
+            postcard::from_bytes(&bytes).unwrap_or_default()
+        }
+        _ => BTreeMap::new(),
     }
 }
 

@@ -24,6 +24,9 @@ pub const DEFINITION_HEADER: &str = "segno-definition";
 /// The header that names the first run of a chain, as only a later run of it can.
 pub const CHAIN_HEADER: &str = "segno-chain";
 
+/// The header that carries the signals that nothing has taken to a continuation.
+pub const SIGNALS_HEADER: &str = "segno-signals";
+
 impl Machine<'_> {
     pub fn schedule_activity(
         &mut self,

@@ -79,7 +79,9 @@ impl Machine<'_> {
             .filter(|o| o.resolution.is_none())
             .all(|o| o.fires_at.is_some());
         let updates = |kind: &RoutineKind| matches!(kind, RoutineKind::Update { .. });
-        only_timers && !self.run.routines.values().any(|r| updates(&r.kind))
+        self.run.inbox.is_empty()
+            && only_timers
+            && !self.run.routines.values().any(|r| updates(&r.kind))
     }
 
     /// Begins where the run before ended: its timers are started again with what is left of them.

@@ -190,7 +190,12 @@ impl Machine<'_> {
     fn act_at_once(&mut self, routine: &mut Routine, step_id: StepId) -> Result<Flow, Failure> {
         let program = self.program;
         match &program.step(step_id).action {
-            Action::Set(assignments) => self.set(routine, assignments)?,
+            Action::Set(assignments) => {
+                self.set(routine, assignments)?;
+                if !self.is_of_main(routine) {
+                    self.run.handled_version += 1;
+                }
+            }
             Action::Upsert {
                 search_attributes,
                 memo,
@@ -210,11 +215,15 @@ impl Machine<'_> {
                     .as_ref()
                     .map(|v| self.evaluate(routine, v))
                     .transpose()?;
-                return Ok(Flow::Out(Outcome::Return(value.unwrap_or(Value::Null))));
+                let outcome = Outcome::Return(value.unwrap_or(Value::Null));
+                self.leaves(routine, step_id, &outcome);
+                return Ok(Flow::Out(outcome));
             }
             Action::ContinueAsNew(next) => {
                 let next = self.continue_as_new(routine, next)?;
-                return Ok(Flow::Out(Outcome::ContinueAsNew(Box::new(next))));
+                let outcome = Outcome::ContinueAsNew(Box::new(next));
+                self.leaves(routine, step_id, &outcome);
+                return Ok(Flow::Out(outcome));
             }
             Action::FailAgain(_) => return Err(caught(routine)),
             Action::Fail(fail) => return Err(self.failure(routine, fail)?),

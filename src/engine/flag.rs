@@ -8,12 +8,18 @@ use super::state::{Clock, Run};
 /// An abandoned activity resolves without core: core would not bear that it fails or times out later.
 pub const ABANDONS_ITSELF: u32 = 1;
 
+/// Jobs reach the run one by one in the order of history, and it ends when all that arrived was handled: see `inbox`.
+pub const ORDER_OF_HISTORY: u32 = 2;
+
+/// Signals that nothing has taken go along when the run continues as new.
+pub const KEPT_SIGNALS: u32 = 3;
+
 /// A bundle in the start's headers binds the run only if the server vouches that a worker wrote it.
 pub const HEADERS_CHECKED: u32 = 8;
 
 /// Flags of a whole run: its first workflow task records them, and they hold until the run ends. A run that began without
 /// one goes on without it. Numbers are never reused.
-const OF_A_RUN: [u32; 1] = [HEADERS_CHECKED];
+const OF_A_RUN: [u32; 3] = [ORDER_OF_HISTORY, KEPT_SIGNALS, HEADERS_CHECKED];
 
 /// Whether a run whose first activation this is begins with the flag.
 pub fn may_begin_with(flag: u32, clock: &Clock) -> bool {

@@ -1,6 +1,6 @@
 //! What each frame does with the outcome of what ran inside it: loops turn, `try` catches, sagas compensate.
 
-use super::command::{CommandKind, LogLevel};
+use super::command::LogLevel;
 use super::failure::{DEFINITION_ERROR, Failure, FailureInfo, TimeoutType};
 use super::machine::Machine;
 use super::state::{
@@ -426,8 +426,7 @@ impl Machine<'_> {
             routine.cancel_pending = None;
         }
         if !expired {
-            self.run.operations.remove(&timer);
-            self.command(CommandKind::CancelTimer { seq: timer });
+            self.withdraw_timer(timer);
             return outcome;
         }
         match outcome {

@@ -197,25 +197,29 @@ impl Machine<'_> {
 
     /// Accepts or rejects an update, and begins its handler.
     pub fn updated(&mut self, update: Update) {
-        let protocol_instance_id = update.protocol_instance_id.clone();
-        if !update.run_validator {
-            self.command(CommandKind::AcceptUpdate {
-                protocol_instance_id,
-            });
-            return self.begin_update(update);
+        if self.answer(&update) {
+            self.begin_update(update);
         }
-        match self.validate(&update) {
-            Ok(()) => {
-                self.command(CommandKind::AcceptUpdate {
-                    protocol_instance_id,
-                });
-                self.begin_update(update);
-            }
-            Err(failure) => self.command(CommandKind::RejectUpdate {
+    }
+
+    /// Accepts or rejects an update. True if it is accepted.
+    pub fn answer(&mut self, update: &Update) -> bool {
+        let protocol_instance_id = update.protocol_instance_id.clone();
+        let verdict = match update.run_validator {
+            true => self.validate(update),
+            false => Ok(()),
+        };
+        let is_accepted = verdict.is_ok();
+        self.command(match verdict {
+            Ok(()) => CommandKind::AcceptUpdate {
+                protocol_instance_id,
+            },
+            Err(failure) => CommandKind::RejectUpdate {
                 protocol_instance_id,
                 failure,
-            }),
-        }
+            },
+        });
+        is_accepted
     }
 
     pub fn validate(&mut self, update: &Update) -> Result<(), Failure> {
@@ -279,7 +283,7 @@ impl Machine<'_> {
             Outcome::Value(value) | Outcome::Return(value) => self.payload(&value),
             Outcome::Break | Outcome::Continue => self.payload(&Value::Null),
             Outcome::ContinueAsNew(next) => {
-                self.run.ending = Some(Ending::ContinuedAsNew(next));
+                self.end_with(Ending::ContinuedAsNew(next));
                 self.payload(&Value::Null)
             }
         };
@@ -293,12 +297,12 @@ impl Machine<'_> {
         let result = match name {
             STACK_TRACE_QUERY => self.payload(&Value::from(self.stack_trace())),
             METADATA_QUERY => self.payload(&self.metadata()),
-            name => self.answer(name, args),
+            name => self.query_result(name, args),
         };
         self.command(CommandKind::RespondToQuery { id, result });
     }
 
-    fn answer(&mut self, name: &str, args: Vec<Value>) -> Result<Payload, Failure> {
+    fn query_result(&mut self, name: &str, args: Vec<Value>) -> Result<Payload, Failure> {
         let program = self.program;
         let find = |wanted: &str| program.queries.iter().find(|query| &*query.name == wanted);
         let Some(query) = find(name).or_else(|| find("*")) else {

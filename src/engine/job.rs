@@ -86,6 +86,10 @@ pub enum Job {
     UpdateRandomSeed(u64),
     /// The history ahead marks this version of the definition, in the workflow task of this activation.
     HasPatch(String),
+    /// The main steps begin: after the messages that came before them. The engine's own.
+    Begin,
+    /// An update that was accepted when it came; its handler is to begin. The engine's own.
+    Accepted(Update),
 }
 
 /// How something that was awaited ended.

@@ -7,8 +7,7 @@ use super::command::{Command, CommandKind, LogLevel};
 use super::failure::Failure;
 use super::observe::{End, Event, Sight};
 use super::state::{
-    Clock, Ending, Frame, FunctionRef, Outcome, Phase, Routine, RoutineId, RoutineKind, Run,
-    Waiting,
+    Clock, Ending, Frame, FunctionRef, Outcome, Routine, RoutineId, RoutineKind, Run, Waiting,
 };
 use crate::limits::{
     COMMANDS_PER_WORKFLOW_TASK_MAX, EXPRESSION_COST_MAX, PAYLOADS_PER_WORKFLOW_TASK_SIZE_BYTES_MAX,
@@ -120,9 +119,9 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// A failed or cancelled run closes at once; a completed one waits for its handlers.
+    /// A failed or cancelled run of an older engine closes at once.
     fn is_over(&self) -> bool {
-        matches!(self.run.ending, Some(Ending::Failed(_) | Ending::Cancelled))
+        !self.run.keeps_order() && self.run.has_failed()
     }
 
     /// One workflow task takes a bounded number of commands, steps and cost.
@@ -311,10 +310,13 @@ impl<'a> Machine<'a> {
         self.run.watching.remove(&id);
         match kind {
             RoutineKind::Branch { parent, index } => self.branch_ended(parent, index, outcome),
-            RoutineKind::Main => self.run.ending = Some(self.ending(outcome)),
+            RoutineKind::Main => {
+                let ending = self.ending(outcome);
+                self.end_with(ending);
+            }
             RoutineKind::Signal { .. } => {
                 if let Outcome::Failed(failure) = outcome {
-                    self.run.ending = Some(Ending::Failed(failure));
+                    self.end_with(Ending::Failed(failure));
                 }
             }
             RoutineKind::Update {
@@ -323,62 +325,6 @@ impl<'a> Machine<'a> {
             } => {
                 self.complete_update(protocol_instance_id, outcome);
             }
-        }
-    }
-
-    fn ending(&self, outcome: Outcome) -> Ending {
-        match outcome {
-            Outcome::Failed(f) if self.run.cancel_requested && f.is_cancelled() => {
-                Ending::Cancelled
-            }
-            Outcome::Failed(failure) => Ending::Failed(failure),
-            Outcome::ContinueAsNew(next) => Ending::ContinuedAsNew(next),
-            Outcome::Value(value) | Outcome::Return(value) => Ending::Completed(value),
-            Outcome::Break | Outcome::Continue => Ending::Completed(Value::Null),
-        }
-    }
-
-    /// Ends the run, unless a handler is still to finish first.
-    pub fn close(&mut self) {
-        let waits = matches!(
-            self.run.ending,
-            Some(Ending::Completed(_) | Ending::ContinuedAsNew(_))
-        ) && self.run.routines.values().any(|r| self.holds_the_end_up(r));
-        if waits {
-            return;
-        }
-        let kind = match self.run.ending.take() {
-            None => return,
-            Some(Ending::Completed(value)) => match self.payload(&value) {
-                Ok(payload) => CommandKind::CompleteWorkflow(payload),
-                Err(failure) => CommandKind::FailWorkflow(failure),
-            },
-            Some(Ending::Failed(failure)) => CommandKind::FailWorkflow(failure),
-            Some(Ending::Cancelled) => CommandKind::CancelWorkflow,
-            Some(Ending::ContinuedAsNew(mut next)) => {
-                // What was upserted goes along, by handlers that finished just now too: an empty memo would carry that of the start.
-                let said = std::mem::replace(&mut next.memo, self.run.memo.clone());
-                next.memo.extend(said);
-                let current = self.run.search_attributes.clone();
-                let said = std::mem::replace(&mut next.search_attributes, current);
-                next.search_attributes.extend(said);
-                CommandKind::ContinueAsNew(next)
-            }
-            Some(Ending::CarriedOver(next)) => CommandKind::ContinueAsNew(next),
-        };
-        self.command(kind);
-        self.run.phase = Phase::Closed;
-    }
-
-    fn holds_the_end_up(&self, routine: &Routine) -> bool {
-        match &routine.kind {
-            RoutineKind::Signal { handler } => {
-                self.program.signals[*handler as usize].finish_before_completion
-            }
-            RoutineKind::Update { handler, .. } => {
-                self.program.updates[*handler as usize].finish_before_completion
-            }
-            RoutineKind::Main | RoutineKind::Branch { .. } => false,
         }
     }
 }

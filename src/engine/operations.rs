@@ -270,7 +270,7 @@ impl Machine<'_> {
         let Some(operation) = self.run.operations.get(&seq) else {
             return;
         };
-        if operation.resolution.is_some() {
+        if operation.resolution.is_some() || self.is_too_late_for(seq, &operation.kind) {
             return;
         }
         let command = match &operation.kind {
@@ -287,10 +287,10 @@ impl Machine<'_> {
             OperationKind::LocalActivity(_) => return self.cancel_local(seq),
             OperationKind::Child {
                 workflow_id,
-                run_id: Some(_),
+                run_id,
                 cancellation_type,
                 ..
-            } => {
+            } if run_id.is_some() || self.run.started_ahead(seq) => {
                 let (workflow_id, cancellation_type) = (workflow_id.clone(), *cancellation_type);
                 return self.cancel_child(seq, workflow_id, cancellation_type);
             }
@@ -300,8 +300,7 @@ impl Machine<'_> {
             },
             OperationKind::Nexus => CommandKind::CancelNexus { seq },
             OperationKind::Timer => {
-                self.run.operations.remove(&seq);
-                self.command(CommandKind::CancelTimer { seq });
+                self.withdraw_timer(seq);
                 if let Some(id) = waiter {
                     self.run
                         .resume(id, Outcome::Failed(Failure::cancelled("cancelled")));
@@ -414,8 +413,7 @@ impl Machine<'_> {
         let Some(timer) = backoff else {
             return self.command(CommandKind::RequestCancelLocalActivity { seq });
         };
-        self.run.operations.remove(&timer);
-        self.command(CommandKind::CancelTimer { seq: timer });
+        self.withdraw_timer(timer);
         self.resolved(seq, Resolution::Cancelled(Failure::cancelled("cancelled")));
     }
 }

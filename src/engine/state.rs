@@ -46,6 +46,15 @@ pub struct Run {
     /// The flags that the run began with. A continuation has its own, so they are not carried.
     #[serde(skip)]
     pub flags: Vec<u32>,
+    /// What has arrived and waits for the run to have done with what came before. It is empty whenever the run is carried.
+    #[serde(skip)]
+    pub inbox: VecDeque<Job>,
+    /// Where the main steps chose how the run ends, if they did. A carried run chooses anew.
+    #[serde(skip)]
+    pub leaving: Option<Box<Leaving>>,
+    /// Grows with every `set` of a handler.
+    #[serde(skip)]
+    pub handled_version: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -65,6 +74,26 @@ pub enum Ending {
     ContinuedAsNew(Box<ContinueAsNew>),
     /// The same, with all that runs carried along: nothing is waited for.
     CarriedOver(Box<ContinueAsNew>),
+}
+
+/// What belongs to one run alone: a continuation begins without it, so it may change its form.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Beside {
+    flags: Vec<u32>,
+    inbox: VecDeque<Job>,
+    leaving: Option<Box<Leaving>>,
+    handled_version: u64,
+}
+
+/// A `return` or `continue_as_new` of the main steps: what its values were evaluated from.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Leaving {
+    pub step: StepId,
+    pub locals: Vec<Option<Value>>,
+    /// [`Run::handled_version`] at that time.
+    pub handled_version: u64,
+    /// What it came to.
+    pub outcome: Outcome,
 }
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
@@ -331,7 +360,27 @@ impl Run {
             details: String::new(),
             breather: None,
             flags: Vec::new(),
+            inbox: VecDeque::new(),
+            leaving: None,
+            handled_version: 0,
         }
+    }
+
+    /// What a snapshot has beside the fields that are carried.
+    pub fn beside(&self) -> Beside {
+        Beside {
+            flags: self.flags.clone(),
+            inbox: self.inbox.clone(),
+            leaving: self.leaving.clone(),
+            handled_version: self.handled_version,
+        }
+    }
+
+    pub fn put_beside(&mut self, beside: Beside) {
+        self.flags = beside.flags;
+        self.inbox = beside.inbox;
+        self.leaving = beside.leaving;
+        self.handled_version = beside.handled_version;
     }
 
     pub fn take_seq(&mut self) -> u32 {

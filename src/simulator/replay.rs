@@ -79,7 +79,7 @@ pub(super) fn replay(history: &[HistoryEvent], with: &Replay<'_>) -> Result<Work
             .machines
             .apply(&history[..=to], &history[to + 1..=next], Vec::new())?;
         loop {
-            let jobs = worker.machines.take_jobs();
+            let jobs = worker.take_jobs();
             if jobs.is_empty() {
                 break;
             }

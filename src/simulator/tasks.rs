@@ -47,6 +47,11 @@ impl Worker {
             run_id: run_id.to_owned(),
         }
     }
+
+    pub fn take_jobs(&mut self) -> Vec<Variant> {
+        let orders_history = self.instance.orders_history().is_some();
+        self.machines.take_jobs(orders_history)
+    }
 }
 
 pub(super) fn activate(
@@ -164,7 +169,7 @@ impl Simulator {
     /// The engine goes as far as it can; the task stays open while local activities run.
     pub(super) fn go_on(&mut self, run: usize) {
         loop {
-            let jobs = self.executions[run].worker.machines.take_jobs();
+            let jobs = self.executions[run].worker.take_jobs();
             if !jobs.is_empty() {
                 if let Err(divergence) = self.activate(run, jobs) {
                     return self.fail_task(run, &divergence.problem);

@@ -17,6 +17,7 @@ use temporalio_sdk_core::replay::{HistoryForReplay, HistoryInfo, ReplayWorkerInp
 
 use super::locals::Locals;
 use super::options::core_config;
+use super::order::Histories;
 use super::programs::ProgramCache;
 use super::{Host, WorkerError, WorkerOptions, workflows};
 use crate::client::ResolvedSettings;
@@ -150,6 +151,7 @@ impl Replay {
         let identity = &settings.options.identity;
         let config =
             core_config(&settings.namespace, identity, &options).map_err(WorkerError::Options)?;
+        let histories = Histories::Recorded(history.clone());
         let history = HistoryForReplay::new(history.clone(), started.workflow_id.clone());
         let core = init_replay_worker(ReplayWorkerInput::new(config, stream::iter([history])))
             .map_err(|e| WorkerError::Begin(e.to_string()))?;
@@ -179,6 +181,7 @@ impl Replay {
             locals: Locals::default(),
             tracer: Tracer::default(),
             is_versioned: false,
+            histories,
         });
         let wrong = Mutex::new(None);
         let evicted = |_: &str, reason: EvictionReason, message: &str| {

@@ -18,6 +18,7 @@ use super::activation::{Surroundings, activation_from_proto, eviction};
 use super::completion::{behavior_to_proto, command_to_proto};
 use super::failures;
 use super::locals::is_of_queries;
+use super::order::{self, Known};
 use super::trace::RunTrace;
 use crate::engine::command::{Command, CommandKind, LogLevel, VersioningBehavior};
 use crate::engine::failure::Failure;
@@ -33,6 +34,7 @@ const TASK_FAILURE_TYPE: &str = "WorkflowTaskFailure";
 struct Cached {
     instance: Mutex<Instance>,
     trace: Mutex<RunTrace>,
+    order: Mutex<Known>,
 }
 
 /// Polls until the worker is shut down and every run has been let go of. `evicted` hears of each run that is.
@@ -82,7 +84,11 @@ impl Host {
             self.locals.activated(&activation).await;
         }
         let trace = || run.trace.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut completion = match self.codec.decode_all(&mut activation).await {
+        let prepared = match self.restore_order(&mut activation, run).await {
+            Ok(()) => self.codec.decode_all(&mut activation).await,
+            Err(why) => return self.complete(failed(run_id, &why)).await,
+        };
+        let mut completion = match prepared {
             Ok(()) => {
                 trace().activated(&self.tracer, &activation);
                 match self.drive(activation, &run.instance) {
@@ -112,6 +118,32 @@ impl Host {
         trace().completed(&self.tracer, &mut completion);
         self.complete(completion).await;
         drop(held);
+    }
+
+    /// What happened first comes first, for runs that began so.
+    async fn restore_order(
+        &self,
+        activation: &mut WorkflowActivation,
+        run: &Cached,
+    ) -> Result<(), String> {
+        let workflow_id = {
+            let instance = run.instance.lock().unwrap_or_else(PoisonError::into_inner);
+            instance.orders_history().map(str::to_owned)
+        };
+        let run_id = activation.run_id.clone();
+        let of = order::Run {
+            namespace: &self.namespace,
+            workflow_id: workflow_id.as_deref().unwrap_or_default(),
+            run_id: &run_id,
+        };
+        let is_meant = workflow_id.is_some();
+        order::restore(
+            activation,
+            &run.order,
+            &self.histories,
+            is_meant.then_some(of),
+        )
+        .await
     }
 
     /// Drives the run as far as it goes. A panic is a broken invariant of the engine: it fails the workflow task, so

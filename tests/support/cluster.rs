@@ -5,6 +5,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use segno::client::{Client, ConnectionSettings};
+use tokio::runtime::Runtime;
+
 use super::run::Run;
 use super::{free_port, root, segno, until};
 
@@ -13,6 +16,7 @@ pub struct Cluster {
     /// They end when these pipes close.
     _processes: Vec<Child>,
     unique: AtomicU32,
+    client: OnceLock<(Runtime, Client)>,
 }
 
 static CLUSTER: OnceLock<Cluster> = OnceLock::new();
@@ -59,6 +63,7 @@ impl Cluster {
             address,
             _processes: vec![],
             unique: AtomicU32::new(0),
+            client: OnceLock::new(),
         };
         until("the server's start", || {
             let listed = cluster.segno(&["list", "--limit", "1"]);
@@ -85,6 +90,23 @@ impl Cluster {
             .args(["--target-task-queue", task_queue])
             .args(["--address", &self.address]);
         Run::of(&mut command).ok();
+    }
+
+    /// Calls the server from this process, which is faster than a command.
+    pub fn call<T>(&self, work: impl AsyncFnOnce(&Client) -> T) -> T {
+        let (runtime, client) = self.client.get_or_init(|| {
+            let runtime = Runtime::new().unwrap();
+            let settings = ConnectionSettings {
+                address: Some(self.address.clone()),
+                disable_config_env: true,
+                disable_config_file: true,
+                ..ConnectionSettings::default()
+            };
+            let settings = settings.resolve().unwrap();
+            let client = runtime.block_on(Client::connect(&settings)).unwrap();
+            (runtime, client)
+        });
+        runtime.block_on(work(client))
     }
 
     /// Runs the command line and waits for its end.

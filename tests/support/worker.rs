@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
+use segno::client::{WorkflowRef, history_to_json};
+use segno::value::{Payload, from_json};
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
@@ -223,8 +225,12 @@ impl Workflow<'_> {
 
     #[track_caller]
     pub fn signal(&self, name: &str, input: &Value) {
-        self.segno(&["signal", &self.id, name, "--input", &input.to_string()])
-            .ok();
+        let workflow = WorkflowRef::new(self.id.clone(), None);
+        let input = Payload::from_value(&from_json(input).unwrap()).unwrap();
+        let cluster = self.worker.cluster;
+        cluster
+            .call(async |client| client.signal(&workflow, name, vec![input]).await)
+            .unwrap();
     }
 
     /// An update's result, or its failure's message. It is sent again, as the same update, where its worker was killed
@@ -273,9 +279,10 @@ impl Workflow<'_> {
 
     /// The events of its first run, or of the latest.
     pub fn history(&self, run_id: Option<&str>) -> Vec<Value> {
-        let mut arguments = vec!["history", &self.id];
-        arguments.extend(run_id.into_iter().flat_map(|id| ["--run-id", id]));
-        let history = self.segno(&arguments).ok().json();
+        let workflow = WorkflowRef::new(self.id.clone(), run_id.map(str::to_owned));
+        let cluster = self.worker.cluster;
+        let history = cluster.call(async |client| client.history(&workflow).await);
+        let history = history_to_json(&history.unwrap()).unwrap();
         history["events"].as_array().unwrap().clone()
     }
 

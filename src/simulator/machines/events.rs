@@ -384,7 +384,8 @@ impl Machines {
     }
 
     /// The next activation's jobs, in core's order.
-    pub fn take_jobs(&mut self) -> Vec<Variant> {
+    /// In the order of the events if the run's engine wants it, else as core has them.
+    pub fn take_jobs(&mut self, orders_history: bool) -> Vec<Variant> {
         if self.jobs.is_empty() {
             return Vec::new();
         }
@@ -393,8 +394,9 @@ impl Machines {
             Variant::InitializeWorkflow(_) => 0,
             Variant::NotifyHasPatch(_) => 1,
             Variant::UpdateRandomSeed(_) => 2,
-            Variant::SignalWorkflow(_) | Variant::DoUpdate(_) => 3,
             Variant::ResolveActivity(resolve) if resolve.is_local => 5,
+            _ if orders_history => 3,
+            Variant::SignalWorkflow(_) | Variant::DoUpdate(_) => 3,
             _ => 4,
         });
         self.activation_index += 1;

@@ -1,0 +1,199 @@
+//! How a run ends. One that completes or continues as new first lets its handlers finish, those of messages that arrive meanwhile
+//! too, and its result or its continuation's input is that of the state after them. One that fails or is cancelled first undoes what is running.
+
+use super::calls::{CHAIN_HEADER, SIGNALS_HEADER};
+use super::command::{CommandKind, ContinueAsNew};
+use super::evaluate::within_bound;
+use super::failure::Failure;
+use super::flag::KEPT_SIGNALS;
+use super::machine::Machine;
+use super::state::{
+    Ending, FunctionRef, Leaving, Outcome, Phase, Routine, RoutineId, RoutineKind, Run,
+};
+use crate::faults::Fault;
+use crate::program::{Action, StepId};
+use crate::value::Value;
+
+impl Run {
+    pub fn has_failed(&self) -> bool {
+        matches!(self.ending, Some(Ending::Failed(_) | Ending::Cancelled))
+    }
+}
+
+impl Machine<'_> {
+    /// What the end of the main steps means for the run.
+    pub fn ending(&self, outcome: Outcome) -> Ending {
+        match outcome {
+            Outcome::Failed(f) if self.run.cancel_requested && f.is_cancelled() => {
+                Ending::Cancelled
+            }
+            Outcome::Failed(failure) => Ending::Failed(failure),
+            Outcome::ContinueAsNew(next) => Ending::ContinuedAsNew(next),
+            Outcome::Value(value) | Outcome::Return(value) => Ending::Completed(value),
+            Outcome::Break | Outcome::Continue => Ending::Completed(Value::Null),
+        }
+    }
+
+    /// How the run is to end. A failure or cancellation is final, and cancels all that is running, so that it is undone.
+    pub fn end_with(&mut self, ending: Ending) {
+        if !self.run.keeps_order() {
+            self.run.ending = Some(ending);
+            return;
+        }
+        if self.run.has_failed() {
+            return;
+        }
+        self.run.ending = Some(ending);
+        if self.run.has_failed() {
+            let routines = self.run.routines.iter();
+            let running = routines.filter(|(_, routine)| self.holds_the_end_up(routine));
+            let running: Vec<RoutineId> = running.map(|(id, _)| *id).collect();
+            running
+                .into_iter()
+                .for_each(|id| self.request_cancel(id, 0));
+        }
+    }
+
+    /// Whether the run is failing or cancelled, and only undoes what it did.
+    pub fn is_failing(&self) -> bool {
+        self.run.keeps_order() && self.run.has_failed()
+    }
+
+    /// Ends the run, unless a handler is still to finish first.
+    pub fn close(&mut self) {
+        let waits = match &self.run.ending {
+            None => return,
+            Some(Ending::CarriedOver(_)) => false,
+            Some(Ending::Failed(_) | Ending::Cancelled) => {
+                self.run.keeps_order() && self.is_held_up()
+            }
+            Some(Ending::Completed(_) | Ending::ContinuedAsNew(_)) => self.is_held_up(),
+        };
+        if waits {
+            return;
+        }
+        let kind = match self.run.ending.take() {
+            None => return,
+            Some(Ending::CarriedOver(next)) => CommandKind::ContinueAsNew(next),
+            Some(Ending::Failed(failure)) => CommandKind::FailWorkflow(failure),
+            Some(Ending::Cancelled) => CommandKind::CancelWorkflow,
+            Some(ending) => self
+                .completion(ending)
+                .unwrap_or_else(CommandKind::FailWorkflow),
+        };
+        self.command(kind);
+        self.run.phase = Phase::Closed;
+    }
+
+    /// The end of a run that completed or continues as new, by the state that it has now.
+    fn completion(&mut self, ending: Ending) -> Result<CommandKind, Failure> {
+        Ok(match self.anew(ending)? {
+            Ending::Completed(value) => CommandKind::CompleteWorkflow(self.payload(&value)?),
+            Ending::ContinuedAsNew(next) => CommandKind::ContinueAsNew(self.continuation(next)?),
+            Ending::CarriedOver(next) => CommandKind::ContinueAsNew(next),
+            Ending::Failed(failure) => CommandKind::FailWorkflow(failure),
+            Ending::Cancelled => CommandKind::CancelWorkflow,
+        })
+    }
+
+    fn is_held_up(&self) -> bool {
+        let mut routines = self.run.routines.values();
+        let is_done = self.run.inbox.is_empty() || self.run.has_failed();
+        !is_done || routines.any(|routine| self.holds_the_end_up(routine))
+    }
+
+    fn holds_the_end_up(&self, routine: &Routine) -> bool {
+        match &routine.kind {
+            RoutineKind::Signal { handler } => {
+                self.program.signals[*handler as usize].finish_before_completion
+            }
+            RoutineKind::Update { handler, .. } => {
+                self.program.updates[*handler as usize].finish_before_completion
+            }
+            // It is cut off by a handler that continues as new, and undone when the run fails.
+            RoutineKind::Main => self.is_failing(),
+            RoutineKind::Branch { .. } => false,
+        }
+    }
+
+    /// What was upserted goes along, by handlers that finished just now too: an empty memo would carry that of the start. So do
+    /// the signals that nothing has taken.
+    fn continuation(
+        &mut self,
+        mut next: Box<ContinueAsNew>,
+    ) -> Result<Box<ContinueAsNew>, Failure> {
+        let said = std::mem::replace(&mut next.memo, self.run.memo.clone());
+        next.memo.extend(said);
+        let current = self.run.search_attributes.clone();
+        let said = std::mem::replace(&mut next.search_attributes, current);
+        next.search_attributes.extend(said);
+        let keeps = self.run.has(KEPT_SIGNALS) && !Fault::KeptSignalsDropped.is_on();
+        if keeps && !self.run.signals.is_empty() {
+            let signals = postcard::to_allocvec(&self.run.signals)
+                .map_err(|error| Failure::definition(error.to_string()))?;
+            within_bound(
+                "the signals that no step has taken, which go along to the continuation,",
+                signals.len(),
+            )?;
+            let signals = self.payload(&Value::Bytes(signals.into()))?;
+            next.headers.insert(SIGNALS_HEADER.to_owned(), signals);
+            let chain = self.payload(&self.chain())?;
+            next.headers.insert(CHAIN_HEADER.to_owned(), chain);
+        }
+        Ok(next)
+    }
+
+    /// Remembers what the values of a `return` or `continue_as_new` of the main steps were evaluated from.
+    pub fn leaves(&mut self, routine: &Routine, step: StepId, outcome: &Outcome) {
+        if self.run.keeps_order() && self.is_of_main(routine) {
+            self.run.leaving = Some(Box::new(Leaving {
+                step,
+                locals: routine.locals.clone(),
+                handled_version: self.run.handled_version,
+                outcome: outcome.clone(),
+            }));
+        }
+    }
+
+    /// The end with its values evaluated once more, if handlers changed the state after they were evaluated.
+    fn anew(&mut self, ending: Ending) -> Result<Ending, Failure> {
+        let Some(leaving) = self.run.leaving.take() else {
+            return Ok(ending);
+        };
+        let is_it = match (&ending, &leaving.outcome) {
+            (Ending::Completed(value), Outcome::Return(returned)) => value == returned,
+            (Ending::ContinuedAsNew(next), Outcome::ContinueAsNew(chosen)) => next == chosen,
+            _ => false,
+        };
+        let is_current = leaving.handled_version == self.run.handled_version;
+        if !is_it || is_current || Fault::ValuesBeforeHandlers.is_on() {
+            return Ok(ending);
+        }
+        let routine = Routine::new(RoutineKind::Main, Vec::new(), leaving.locals);
+        match &self.program.step(leaving.step).action {
+            Action::Return(Some(code)) => {
+                let value = self.evaluate(&routine, code)?;
+                let output = self.function(FunctionRef::Main).output.as_ref();
+                self.check(output, &value, "the result")?;
+                Ok(Ending::Completed(value))
+            }
+            Action::ContinueAsNew(next) => {
+                let next = self.continue_as_new(&routine, next)?;
+                Ok(Ending::ContinuedAsNew(Box::new(next)))
+            }
+            _ => Ok(ending),
+        }
+    }
+
+    /// Whether it runs steps of the workflow's body: its own or those of a block that it calls, not a handler's.
+    pub fn is_of_main(&self, routine: &Routine) -> bool {
+        let mut kind = &routine.kind;
+        while let RoutineKind::Branch { parent, .. } = kind {
+            match self.run.routines.get(parent) {
+                Some(parent) => kind = &parent.kind,
+                None => return false,
+            }
+        }
+        *kind == RoutineKind::Main
+    }
+}

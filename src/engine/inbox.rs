@@ -1,0 +1,175 @@
+//! The order in which news reaches a run: one job at a time, as history has them, each followed by all that it sets in motion. What
+//! happened first therefore decides, whatever else came with the same workflow task.
+
+use super::command::{CommandKind, LogLevel};
+use super::failure::Failure;
+use super::flag::ORDER_OF_HISTORY;
+use super::job::Job;
+use super::machine::Machine;
+use super::state::{OperationKind, Phase, RoutineId, RoutineKind, Run};
+use crate::faults::Fault;
+
+impl Run {
+    /// Whether jobs wait for each other; a run that began with an older engine applies all of them first.
+    pub fn keeps_order(&self) -> bool {
+        self.has(ORDER_OF_HISTORY) && !Fault::StepsBeforeHandlers.is_on()
+    }
+
+    /// An operation whose end has arrived, though the run has not got to it: there is nothing left to cancel.
+    pub fn ends_ahead(&self, wanted: u32) -> bool {
+        self.inbox.iter().any(|job| match job {
+            Job::FireTimer { seq }
+            | Job::ResolveActivity { seq, .. }
+            | Job::ChildNotStarted { seq, .. }
+            | Job::ResolveChild { seq, .. }
+            | Job::NexusNotStarted { seq, .. }
+            | Job::ResolveNexus { seq, .. } => *seq == wanted,
+            _ => false,
+        })
+    }
+
+    /// The run id of a child whose start has arrived, though the run has not got to it.
+    pub fn started_ahead(&self, wanted: u32) -> bool {
+        let is_start = |job: &Job| matches!(job, Job::ChildStarted { seq, .. } if *seq == wanted);
+        self.inbox.iter().any(is_start)
+    }
+}
+
+impl Machine<'_> {
+    /// Keeps a job until the run has done with those before it. The timer that lets a crowded run go on is for now.
+    pub fn receive(&mut self, job: Job) {
+        let is_breather = match &job {
+            Job::FireTimer { seq } => self.run.breather == Some(*seq),
+            _ => false,
+        };
+        match is_breather {
+            true => self.resolve(job),
+            false => self.run.inbox.push_back(job),
+        }
+    }
+
+    /// As far as it goes, unless it has ended.
+    pub fn go(&mut self) {
+        if self.run.phase != Phase::Running {
+            return;
+        }
+        if self.run.keeps_order() {
+            self.go_in_order();
+        } else if !self.carry_over() {
+            self.drive();
+            self.carry_over();
+        }
+        self.close();
+    }
+
+    fn go_in_order(&mut self) {
+        loop {
+            // Between the end of one step and the beginning of the next there may be nothing in flight.
+            if self.carry_over() {
+                return;
+            }
+            self.drive();
+            if self.run.breather.is_some() {
+                return self.answer_updates();
+            }
+            match self.run.inbox.pop_front() {
+                Some(job) => self.apply(job),
+                None => break,
+            }
+        }
+        self.carry_over();
+    }
+
+    /// An update is accepted or rejected by the workflow task that brings it, even if its handler has to wait for the next one.
+    fn answer_updates(&mut self) {
+        for job in std::mem::take(&mut self.run.inbox) {
+            let job = match job {
+                Job::Update(update) => match self.answer(&update) {
+                    true => Job::Accepted(update),
+                    false => continue,
+                },
+                job => job,
+            };
+            self.run.inbox.push_back(job);
+        }
+    }
+
+    pub fn apply(&mut self, job: Job) {
+        match job {
+            Job::Signal { name, .. } if self.is_failing() => {
+                let message = format!("the signal `{name}` is dropped: the run is failing");
+                self.log(LogLevel::Warn, message);
+            }
+            Job::Signal { name, input } => self.signalled(name, input),
+            Job::Update(update) if self.is_failing() => {
+                self.command(CommandKind::RejectUpdate {
+                    protocol_instance_id: update.protocol_instance_id,
+                    failure: is_failing(),
+                });
+            }
+            Job::Update(update) => self.updated(update),
+            Job::Accepted(update) if self.is_failing() => {
+                let result = Err(is_failing());
+                self.command(CommandKind::CompleteUpdate {
+                    protocol_instance_id: update.protocol_instance_id,
+                    result,
+                });
+            }
+            Job::Accepted(update) => self.begin_update(update),
+            Job::Begin => {
+                // In a run that was carried along they are under way.
+                if let Some(id) = self.main()
+                    && self
+                        .run
+                        .routines
+                        .get(&id)
+                        .is_some_and(|r| r.waiting.is_none())
+                {
+                    self.run.ready.insert(id);
+                }
+            }
+            Job::Cancel { .. } => {
+                self.run.cancel_requested = true;
+                if let Some(id) = self.main() {
+                    self.request_cancel(id, 0);
+                }
+            }
+            job => self.resolve(job),
+        }
+    }
+
+    fn main(&self) -> Option<RoutineId> {
+        let mut routines = self.run.routines.iter();
+        let main = routines.find(|(_, routine)| routine.kind == RoutineKind::Main);
+        main.map(|(id, _)| *id)
+    }
+
+    /// Withdraws a timer; one that has fired is told to nobody any more.
+    pub fn withdraw_timer(&mut self, seq: u32) {
+        let is_fired = self.run.ends_ahead(seq);
+        self.run.operations.remove(&seq);
+        if !is_fired {
+            self.command(CommandKind::CancelTimer { seq });
+        }
+    }
+
+    /// Whether a cancellation comes too late for the operation: its end has arrived already. Those that the engine ends by itself
+    /// are never too late.
+    pub fn is_too_late_for(&self, seq: u32, kind: &OperationKind) -> bool {
+        let is_core_s = matches!(
+            kind,
+            OperationKind::Activity
+                | OperationKind::LocalActivity(_)
+                | OperationKind::Child { .. }
+                | OperationKind::Nexus
+        );
+        is_core_s && self.run.ends_ahead(seq)
+    }
+}
+
+fn is_failing() -> Failure {
+    Failure::application(
+        "RunIsFailing",
+        "the run is failing; it handles no more messages",
+    )
+}
