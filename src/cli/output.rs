@@ -116,19 +116,28 @@ impl CliError {
     }
 
     pub fn report(&self) -> ExitCode {
-        anstream::eprintln!("{}: {}", styled(Tone::Bad, "error"), self.message);
-        for help in &self.help {
-            anstream::eprintln!("{}: {help}", styled(Tone::Help, "help"));
-        }
+        // Without standard error the exit code still says it.
+        let _ = self.print();
         ExitCode::from(self.code)
+    }
+
+    pub fn print(&self) -> io::Result<()> {
+        let mut stderr = anstream::stderr().lock();
+        writeln!(stderr, "{}: {}", styled(Tone::Bad, "error"), self.message)?;
+        for help in &self.help {
+            writeln!(stderr, "{}: {help}", styled(Tone::Help, "help"))?;
+        }
+        Ok(())
     }
 }
 
 /// Something is odd, and what was asked for is done all the same.
 pub fn warn(message: &str, help: &[String]) {
-    anstream::eprintln!("{}: {message}", styled(Tone::Odd, "warning"));
+    // Nothing is done in another way because nobody reads what is said beside it.
+    let mut stderr = anstream::stderr().lock();
+    let _ = writeln!(stderr, "{}: {message}", styled(Tone::Odd, "warning"));
     for help in help {
-        anstream::eprintln!("{}: {help}", styled(Tone::Help, "help"));
+        let _ = writeln!(stderr, "{}: {help}", styled(Tone::Help, "help"));
     }
 }
 
@@ -170,7 +179,7 @@ impl Output {
     /// A remark beside the result: on standard error, so that scripts need not cut it away.
     pub fn remark(self, text: impl AsRef<str>) {
         if !self.is_json() {
-            anstream::eprintln!("{}", text.as_ref());
+            let _ = writeln!(anstream::stderr().lock(), "{}", text.as_ref());
         }
     }
 
