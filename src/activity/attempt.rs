@@ -11,6 +11,8 @@ use crate::value::Value;
 
 /// What the attempt keeps back of its start-to-close timeout, so that its own word is heard before the server's.
 const TIMEOUT_MARGIN: Duration = Duration::from_millis(250);
+/// A longer sleep is slept in parts of this length.
+const SLEEP_PART: Duration = Duration::from_secs(1);
 /// A heartbeat's timeout is served by so many heartbeats.
 const HEARTBEATS_PER_TIMEOUT: u32 = 3;
 
@@ -102,7 +104,7 @@ pub async fn guarded(
     let limit = limit(context, timeout);
     let time_is_up = async {
         match limit {
-            Some(limit) => tokio::time::sleep(limit).await,
+            Some(limit) => sleep_awake(limit).await,
             None => std::future::pending().await,
         }
     };
@@ -114,6 +116,20 @@ pub async fn guarded(
     };
     progress.send_last(context);
     result
+}
+
+/// Time in which the process was stopped does not count: the work stood still, too, or has ended meanwhile.
+async fn sleep_awake(length: Duration) {
+    let mut left = length;
+    while !left.is_zero() {
+        let part = left.min(SLEEP_PART);
+        let began = tokio::time::Instant::now();
+        tokio::time::sleep(part).await;
+        let slept = began.elapsed();
+        if slept <= part + SLEEP_PART {
+            left = left.saturating_sub(slept);
+        }
+    }
 }
 
 /// A failure that no further attempt can mend.
