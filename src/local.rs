@@ -2,10 +2,12 @@
 //! killed goes on where it was.
 
 mod attempts;
+mod clock;
 mod host;
 mod journal;
 mod needs;
 
-pub use host::{Ended, LocalError, LocalRun, Told, draw_ids, now};
-pub use journal::{Begun, Journal, JournalError};
+pub use clock::machine_time;
+pub use host::{Ended, LocalError, LocalRun, Told, draw_ids};
+pub use journal::{Begun, Journal, JournalError, Kept};
 pub use needs::{Need, needs};

@@ -3,6 +3,7 @@
 
 mod activity;
 mod agenda;
+mod away;
 mod children;
 mod close;
 mod commands;
@@ -30,6 +31,7 @@ use temporalio_protos::temporal::api::history::v1::{
 };
 
 use agenda::{Agenda, Due, Subject};
+pub use away::{LostAttempt, WorkerProcess};
 use execution::Execution;
 pub use execution::{Outcome, Status};
 pub use outside::{
@@ -163,6 +165,9 @@ pub struct Simulator {
     held_open: BTreeSet<usize>,
     /// One is put down after several events.
     in_one_go: bool,
+    worker_is_away: bool,
+    /// Activities, as run and event, with an attempt that became due while no worker was there.
+    untaken: Vec<(usize, i64)>,
     schedules: Vec<Schedule>,
     updates: Vec<UpdateStage>,
     update_ids: BTreeMap<(usize, String), UpdateNumber>,
@@ -191,6 +196,8 @@ impl Simulator {
             holds_tasks: false,
             held_open: BTreeSet::new(),
             in_one_go: false,
+            worker_is_away: false,
+            untaken: Vec::new(),
             schedules: Vec::new(),
             updates: Vec::new(),
             update_ids: BTreeMap::new(),

@@ -2,6 +2,17 @@
 
 #![cfg(feature = "cluster")]
 
+#[cfg(unix)]
+#[path = "run/absence.rs"]
+mod absence;
+#[path = "run/away.rs"]
+mod away;
+#[cfg(unix)]
+#[path = "run/kills.rs"]
+mod kills;
+#[cfg(unix)]
+#[path = "run/place.rs"]
+mod place;
 mod support;
 
 use std::path::Path;

@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::journal::What;
 use crate::activity::{Activity, Heartbeats};
 use crate::engine::failure::Failure;
+use crate::faults::Fault;
 use crate::simulator::{
-    ActivityTask, Attempt, AttemptKey, ChildTask, End, NexusTask, OnCancel, Outside,
+    ActivityTask, Attempt, AttemptKey, ChildTask, End, NexusTask, OnCancel, Outside, Simulator,
 };
 use crate::value::{Duration, Value};
 
@@ -86,16 +87,20 @@ impl Runner {
         self.running.remove(key);
     }
 
-    /// Begins what was asked for and asks to stop what is cancelled.
-    pub fn attend(&mut self, questions: &Questions) {
-        let (tasks, cancelled) = {
+    /// Begins what was asked for, and asks to stop what is cancelled or has timed out.
+    pub fn attend(&mut self, questions: &Questions, simulator: &Simulator) {
+        let (tasks, mut cancelled) = {
             let mut asked = questions.lock();
             let tasks = std::mem::take(&mut asked.tasks);
             (tasks, std::mem::take(&mut asked.cancelled))
         };
         for (key, task) in tasks {
-            self.begin(key, task);
+            if simulator.is_under_way(&key) || Fault::PastAttemptsRun.is_on() {
+                self.begin(key, task);
+            }
         }
+        let running = self.running.keys();
+        cancelled.extend(running.filter(|key| simulator.is_given_up(key)).cloned());
         for key in cancelled {
             if let Some(token) = self.running.get(&key) {
                 token.cancel();

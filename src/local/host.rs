@@ -1,24 +1,27 @@
-//! The simulation on the wall clock: what comes from outside is written down first and told then, so that the same
-//! telling brings a later process to the same place.
+//! The simulation on the wall clock: what comes from outside is written down first and applied then, so that applying it again
+//! brings a later process to the same place.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::attempts::{Questions, Runner};
+use super::clock::{Clock, Reading};
 use super::journal::{Begun, Event, Journal, JournalError, What};
 use crate::activity::Activity;
+use crate::faults::Fault;
 use crate::registry::{self, Entry, Registry};
-use crate::simulator::{Logged, Outcome, Refused, Setup, Simulator, Start, Status};
+use crate::simulator::{
+    Logged, LostAttempt, Outcome, Refused, Setup, Simulator, Start, Status, WorkerProcess,
+};
 use crate::timeline::Timeline;
 use crate::value::{Payload, Timestamp};
 use crate::worker::ProgramCache;
 
-/// Far timers are looked at again after this.
-const SLEEP_MAX: std::time::Duration = std::time::Duration::from_secs(3600);
+/// The clock is compared with what is due at least this often: timers of this process stand still while the machine is suspended.
+const SLEEP_MAX: std::time::Duration = std::time::Duration::from_secs(1);
 const NAMESPACE: &str = "local";
 const TASK_QUEUE: &str = "local";
 
@@ -32,12 +35,15 @@ pub enum LocalError {
     Stuck(String),
     #[error("a definition that the run began with cannot be read: {0}")]
     Definition(String),
+    #[error("the run was begun by another version of Segno, and this one would take it elsewhere")]
+    OtherVersion,
 }
 
 /// How it went, as far as it did.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is one of a process")]
 pub enum Ended {
+    /// It is kept until [`LocalRun::given`].
     Closed(Outcome),
     /// Nothing in this process makes it go on: it waits for a signal.
     Waits,
@@ -55,6 +61,7 @@ pub enum Told {
 pub struct LocalRun {
     journal: Journal,
     begun: Begun,
+    clock: Clock,
     simulator: Simulator,
     questions: Questions,
     runner: Runner,
@@ -64,11 +71,57 @@ pub struct LocalRun {
     /// What the definition that the run began with takes.
     pub signals: BTreeSet<String>,
     pub timeline: Arc<Timeline>,
+    /// Its process has written down that it ends.
+    has_left: bool,
+    /// Attempts that were under way when the process before this one ended.
+    pub lost: Vec<LostAttempt>,
+    /// What became of each thing that the client said, in the order in which it was said.
+    pub told_now: Vec<Result<(), Refused>>,
 }
 
 impl LocalRun {
-    /// Brings the run to where it was when its last process ended.
-    pub fn open(
+    /// Begins a run, told something at once, in place of the one with the number `instead_of`.
+    pub fn begin(
+        journal: Journal,
+        begun: Begun,
+        told: Vec<Told>,
+        instead_of: Option<i64>,
+        activities: Vec<Arc<dyn Activity>>,
+    ) -> Result<LocalRun, LocalError> {
+        let mut run = LocalRun::started(journal, begun, activities)?;
+        let events = run.events(told.into_iter().map(What::from));
+        run.begun = run.journal.begin(run.begun, &events, instead_of)?;
+        run.apply_all(events);
+        Ok(run)
+    }
+
+    /// Brings the run to where it was when its last process ended, and tells it something.
+    pub fn resume(
+        journal: Journal,
+        begun: Begun,
+        told: Vec<Told>,
+        activities: Vec<Arc<dyn Activity>>,
+    ) -> Result<LocalRun, LocalError> {
+        let mut run = LocalRun::started(journal, begun, activities)?;
+        for event in run.journal.events(run.begun.id)? {
+            let length = run.history_length();
+            if event.history_length.is_some_and(|then| then != length) {
+                return Err(LocalError::OtherVersion);
+            }
+            run.apply(event);
+        }
+        run.logs_shown = run.journal.logs_shown(run.begun.id)?;
+        run.clock = Clock::beginning(run.simulator.now());
+        run.lost.clear();
+        run.told_now.clear();
+        let whats = std::iter::once(What::Resumed).chain(told.into_iter().map(What::from));
+        let events = run.events(whats);
+        run.journal.append(run.begun.id, &events)?;
+        run.apply_all(events);
+        Ok(run)
+    }
+
+    fn started(
         journal: Journal,
         begun: Begun,
         activities: Vec<Arc<dyn Activity>>,
@@ -76,7 +129,6 @@ impl LocalRun {
         let registry = definitions(&begun)?;
         let own = registry.for_new_run(&begun.workflow_type, &begun.workflow_id);
         let signals = own.map(|entry| entry.loaded.program.signal_names());
-        let signals = signals.unwrap_or_default();
         let programs = Arc::new(ProgramCache::new(registry.clone()));
         let questions = Questions::default();
         let setup = Setup {
@@ -96,49 +148,47 @@ impl LocalRun {
             ..Start::default()
         })?;
         let (sender, told) = unbounded_channel();
-        let mut run = LocalRun {
-            signals,
-            logs_shown: journal.logs_shown(begun.id)?,
-            runner: Runner::new(activities, sender),
+        Ok(LocalRun {
             journal,
+            clock: Clock::beginning(begun.begun_at),
+            begun,
             simulator,
             questions,
+            runner: Runner::new(activities, sender),
             told,
+            logs_shown: 0,
+            signals: signals.unwrap_or_default(),
             timeline,
-            begun,
-        };
-        for event in run.journal.events(run.begun.id)? {
-            run.simulator.run_until(event.at);
-            run.apply(event.what);
-        }
-        Ok(run)
+            has_left: false,
+            lost: Vec::new(),
+            told_now: Vec::new(),
+        })
     }
 
     pub fn begun_at(&self) -> Timestamp {
         self.begun.begun_at
     }
 
-    pub fn tell(&mut self, told: Told) -> Result<(), LocalError> {
-        self.happened(match told {
-            Told::Signal(name, input) => What::Signal { name, input },
-            Told::Cancel(reason) => What::Cancel { reason },
-        })
-    }
-
     /// Until its end, or until whoever watches leaves; `moved` hears of each change, and of each line of the log once.
     pub async fn run(
-        mut self,
+        &mut self,
         leaves: impl Future<Output = ()>,
         mut moved: impl FnMut(&Timeline, &[Logged]),
     ) -> Result<Ended, LocalError> {
         tokio::pin!(leaves);
         loop {
-            let now = now().max(self.simulator.now());
-            self.simulator.run_until(now);
-            self.runner.attend(&self.questions);
+            // What has ended did so before any timeout that is noticed only now.
+            while let Ok(what) = self.told.try_recv() {
+                self.happened(what)?;
+            }
+            let now = self.now();
+            if self.simulator.next_due().is_some_and(|due| due <= now) {
+                self.happened(What::Due)?;
+            }
+            self.runner.attend(&self.questions, &self.simulator);
             self.show(&mut moved)?;
             if let Some(outcome) = self.outcome() {
-                self.journal.close(self.begun.id)?;
+                self.journal.close(self.begun.id, &outcome)?;
                 return Ok(Ended::Closed(outcome));
             }
             for run in self.simulator.runs() {
@@ -150,8 +200,11 @@ impl LocalRun {
             if due.is_none() && self.runner.is_idle() {
                 return Ok(Ended::Waits);
             }
-            let wait = due.and_then(|due| due.since(now)?.to_std());
-            let wait = wait.unwrap_or(SLEEP_MAX).min(SLEEP_MAX);
+            let wait = due.and_then(|due| due.since(self.now())?.to_std());
+            let wait = match due {
+                Some(_) => wait.unwrap_or_default().min(SLEEP_MAX),
+                None => SLEEP_MAX,
+            };
             tokio::select! {
                 what = self.told.recv() => {
                     if let Some(what) = what {
@@ -159,12 +212,20 @@ impl LocalRun {
                     }
                 }
                 () = tokio::time::sleep(wait) => {}
-                () = &mut leaves => return Ok(Ended::Left),
+                () = &mut leaves => {
+                    self.leave()?;
+                    return Ok(Ended::Left);
+                }
             }
         }
     }
 
-    /// The telling brings the same log in every process, so that a count says what was shown before.
+    /// Whoever asked for the outcome has it.
+    pub fn given(self) -> Result<(), LocalError> {
+        Ok(self.journal.given(self.begun.id)?)
+    }
+
+    /// Applying the journal again writes the same log in every process, so that a count says what was shown before.
     fn show(&mut self, moved: &mut impl FnMut(&Timeline, &[Logged])) -> Result<(), LocalError> {
         let logs = self.simulator.logs();
         moved(&self.timeline, logs.get(self.logs_shown..).unwrap_or(&[]));
@@ -184,24 +245,63 @@ impl LocalRun {
         }
     }
 
-    /// It is on the disk before anything is made of it.
-    fn happened(&mut self, what: What) -> Result<(), LocalError> {
-        let event = Event {
-            at: now().max(self.simulator.now()),
-            what,
-        };
-        self.journal.append(self.begun.id, &event)?;
-        self.simulator.run_until(event.at);
-        self.apply(event.what);
+    fn now(&self) -> Timestamp {
+        self.clock.now().max(self.simulator.now())
+    }
+
+    fn history_length(&self) -> usize {
+        let runs = self.simulator.runs();
+        runs.map(|run| self.simulator.history(run).len()).sum()
+    }
+
+    /// What has ended is not made again by the next process, and nothing begins here that would end at once.
+    fn leave(&mut self) -> Result<(), LocalError> {
+        let told = std::iter::from_fn(|| self.told.try_recv().ok());
+        let ended: Vec<What> = told.collect();
+        let events = self.events(std::iter::once(What::Left).chain(ended));
+        self.journal.append(self.begun.id, &events)?;
         Ok(())
     }
 
-    /// What comes too late is no mistake.
-    fn apply(&mut self, what: What) {
+    /// Things that come now, one after the other.
+    fn events(&self, whats: impl Iterator<Item = What>) -> Vec<Event> {
+        let Reading { at, mut paused } = self.clock.read();
+        let at = at.max(self.simulator.now());
+        let mut history_length = Some(self.history_length());
+        let event = |what| Event {
+            at,
+            paused: std::mem::take(&mut paused),
+            history_length: history_length.take(),
+            what,
+        };
+        whats.map(event).collect()
+    }
+
+    fn apply_all(&mut self, events: Vec<Event>) {
+        events.into_iter().for_each(|event| self.apply(event));
+    }
+
+    /// It is on the disk before anything is made of it.
+    fn happened(&mut self, what: What) -> Result<(), LocalError> {
+        if let What::Attempt { attempt, .. } = &what {
+            self.runner.ended(attempt);
+            // It came too late: after a timeout, or after the end of its run.
+            if !self.simulator.is_under_way(attempt) {
+                return Ok(());
+            }
+        }
+        let events = self.events(std::iter::once(what));
+        self.journal.append(self.begun.id, &events)?;
+        self.apply_all(events);
+        Ok(())
+    }
+
+    fn apply(&mut self, event: Event) {
+        self.pass(&event);
         let id = &self.begun.workflow_id;
-        match what {
+        match event.what {
+            What::Due | What::Resumed | What::Left => {}
             What::Attempt { attempt, result } => {
-                self.runner.ended(&attempt);
                 self.questions.lock().tasks.remove(&attempt);
                 self.simulator.end_attempt(&attempt, result);
             }
@@ -209,11 +309,51 @@ impl LocalRun {
                 self.simulator.heartbeat_attempt(&attempt, &details);
             }
             What::Cancel { reason } => {
-                let _ = self.simulator.cancel(id, &reason);
+                let told = self.simulator.cancel(id, &reason);
+                self.told_now.push(told);
             }
             What::Signal { name, input } => {
-                let _ = self.simulator.signal(id, &name, input);
+                let told = self.simulator.signal(id, &name, input);
+                self.told_now.push(told);
             }
+        }
+    }
+
+    /// Brings the simulation to the time of an event.
+    fn pass(&mut self, event: &Event) {
+        if Fault::PastAttemptsRun.is_on() {
+            return self.simulator.run_until(event.at);
+        }
+        let process = match event.what {
+            What::Resumed => WorkerProcess::Another,
+            _ => WorkerProcess::Same {
+                paused: event.paused,
+            },
+        };
+        match &event.what {
+            What::Left => self.has_left = true,
+            What::Resumed => {
+                self.has_left = false;
+                // What was asked for before was for the process before.
+                self.questions.lock().tasks.clear();
+            }
+            What::Attempt { attempt, .. } => self.simulator.stop_attempt_clocks(attempt),
+            What::Due | What::Heartbeat { .. } | What::Cancel { .. } | What::Signal { .. } => {}
+        }
+        match self.has_left {
+            true => self.simulator.worker_leaves(event.at),
+            false => self
+                .lost
+                .extend(self.simulator.worker_acts(event.at, process)),
+        }
+    }
+}
+
+impl From<Told> for What {
+    fn from(told: Told) -> What {
+        match told {
+            Told::Signal(name, input) => What::Signal { name, input },
+            Told::Cancel(reason) => What::Cancel { reason },
         }
     }
 }
@@ -232,11 +372,4 @@ fn definitions(begun: &Begun) -> Result<Arc<dyn Registry>, LocalError> {
 /// At random, for a run that begins.
 pub fn draw_ids() -> u64 {
     uuid::Uuid::new_v4().as_u64_pair().0
-}
-
-/// The wall clock's time.
-pub fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let nanos = since.unwrap_or_default().as_nanos();
-    Timestamp::from_nanos(i128::try_from(nanos).unwrap_or(i128::MAX)).unwrap_or_default()
 }

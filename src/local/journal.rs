@@ -1,20 +1,20 @@
-//! What came to a run from outside, in an SQLite file: told again, in the same order at the same times, it brings the
-//! run to where it was.
+//! What came to a run from outside, in an SQLite file: applied again, in the same order at the same times, it brings the
+//! run to where it was. A run that has ended keeps its outcome until it was given to whoever asked for it.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::failure::Failure;
-use crate::simulator::AttemptKey;
-use crate::value::{Payload, Timestamp, Value};
+use crate::faults::Fault;
+use crate::simulator::{AttemptKey, Outcome};
+use crate::value::{Duration, Payload, Timestamp, Value};
 
 /// Another process that is about to end lets go of the file within this time.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 /// Of the tables below; a file of another version is refused.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 const SCHEMA: &str = "
     CREATE TABLE run (
         id INTEGER PRIMARY KEY,
@@ -24,9 +24,10 @@ const SCHEMA: &str = "
         begun_at INTEGER NOT NULL,
         ids INTEGER NOT NULL,
         logs_shown INTEGER NOT NULL DEFAULT 0,
-        closed INTEGER NOT NULL DEFAULT 0
+        outcome BLOB,
+        given INTEGER NOT NULL DEFAULT 0
     );
-    CREATE UNIQUE INDEX open_run ON run (workflow_id) WHERE closed = 0;
+    CREATE UNIQUE INDEX kept_run ON run (workflow_id) WHERE given = 0;
     CREATE TABLE bundle (
         run INTEGER NOT NULL REFERENCES run (id) ON DELETE CASCADE,
         bytes BLOB NOT NULL
@@ -65,15 +66,33 @@ pub struct Begun {
     pub bundles: Vec<Vec<u8>>,
 }
 
+/// A run that has not ended, or whose outcome nobody was given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kept {
+    pub begun: Begun,
+    pub outcome: Option<Outcome>,
+}
+
 /// Something that came from outside, and when.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Event {
     pub at: Timestamp,
+    /// How much of the time since the event before the process stood still.
+    pub paused: Duration,
+    /// Events in the histories of the run and of its children before it, if it is the first of several that were written at once.
+    /// Another number in a later process shows that another version of Segno wrote this.
+    pub history_length: Option<usize>,
     pub what: What,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum What {
+    /// Something was due, and the process acted on it now.
+    Due,
+    /// Another process took over.
+    Resumed,
+    /// The process ends: it writes down what it knows, and acts on nothing.
+    Left,
     /// An attempt of an activity ended.
     Attempt {
         attempt: AttemptKey,
@@ -123,9 +142,9 @@ impl Journal {
         })
     }
 
-    /// The run with this id that has not come to its end.
-    pub fn open_run(&self, workflow_id: &str) -> Result<Option<Begun>, JournalError> {
-        let query = "SELECT id, workflow_type, input, begun_at, ids FROM run WHERE workflow_id = ? AND closed = 0";
+    /// The run with this id that has not ended, or whose outcome is still to be given.
+    pub fn kept(&self, workflow_id: &str) -> Result<Option<Kept>, JournalError> {
+        let query = "SELECT id, workflow_type, input, begun_at, ids, outcome FROM run WHERE workflow_id = ? AND given = 0";
         let row = self.connection.query_row(query, [workflow_id], |row| {
             let begun = Begun {
                 id: row.get(0)?,
@@ -136,50 +155,63 @@ impl Journal {
                 ids: row.get::<_, i64>(4)?.cast_unsigned(),
                 bundles: Vec::new(),
             };
-            Ok((begun, row.get::<_, Vec<u8>>(2)?))
+            let outcome: Option<Vec<u8>> = row.get(5)?;
+            Ok((begun, row.get::<_, Vec<u8>>(2)?, outcome))
         });
         let found = row.optional().map_err(|e| of_database(&self.path, e))?;
-        let Some((begun, input)) = found else {
+        let Some((begun, input, outcome)) = found else {
             return Ok(None);
         };
         let bundles = "SELECT bytes FROM bundle WHERE run = ? ORDER BY rowid";
-        Ok(Some(Begun {
+        let begun = Begun {
             input: self.read(&input)?,
             bundles: self.blobs(bundles, begun.id)?,
             ..begun
-        }))
+        };
+        let outcome = outcome.map(|bytes| self.read(&bytes)).transpose()?;
+        Ok(Some(Kept { begun, outcome }))
     }
 
-    /// Adds a run; the number that it gets takes the place of the one in `begun`.
-    pub fn begin(&mut self, begun: Begun) -> Result<Begun, JournalError> {
+    /// Adds a run with what it is told at once, and forgets the one in whose place it begins. The number that it gets takes the
+    /// place of the one in `begun`.
+    pub fn begin(
+        &mut self,
+        begun: Begun,
+        events: &[Event],
+        instead_of: Option<i64>,
+    ) -> Result<Begun, JournalError> {
         let input = self.write(&begun.input)?;
-        let error = |e| of_database(&self.path, e);
-        let transaction = self.connection.transaction().map_err(error)?;
-        let insert = "INSERT INTO run (workflow_id, workflow_type, input, begun_at, ids) VALUES (?, ?, ?, ?, ?)";
+        let events = self.bodies(events)?;
         let begun_at = i64::try_from(begun.begun_at.as_nanos()).unwrap_or(i64::MAX);
-        let values = params![
-            begun.workflow_id,
-            begun.workflow_type,
-            input,
-            begun_at,
-            begun.ids.cast_signed()
-        ];
-        transaction.execute(insert, values).map_err(error)?;
-        let id = transaction.last_insert_rowid();
-        for bundle in &begun.bundles {
-            let insert = "INSERT INTO bundle (run, bytes) VALUES (?, ?)";
-            transaction
-                .execute(insert, params![id, bundle])
-                .map_err(error)?;
-        }
-        transaction.commit().map_err(error)?;
+        let id = self.at_once(|transaction| {
+            if let Some(former) = instead_of {
+                forget(transaction, former)?;
+                transaction.execute(GIVEN, [former])?;
+            }
+            let insert = "INSERT INTO run (workflow_id, workflow_type, input, begun_at, ids) VALUES (?, ?, ?, ?, ?)";
+            let values = params![
+                begun.workflow_id,
+                begun.workflow_type,
+                input,
+                begun_at,
+                begun.ids.cast_signed()
+            ];
+            transaction.execute(insert, values)?;
+            let id = transaction.last_insert_rowid();
+            for bundle in &begun.bundles {
+                let insert = "INSERT INTO bundle (run, bytes) VALUES (?, ?)";
+                transaction.execute(insert, params![id, bundle])?;
+            }
+            append(transaction, id, &events)?;
+            Ok(id)
+        })?;
         Ok(Begun { id, ..begun })
     }
 
-    pub fn append(&self, run: i64, event: &Event) -> Result<(), JournalError> {
-        let body = self.write(event)?;
-        let insert = "INSERT INTO event SELECT ?1, coalesce(max(number), 0) + 1, ?2 FROM event WHERE run = ?1";
-        self.execute(insert, params![run, body])
+    /// All of them, or none.
+    pub fn append(&mut self, run: i64, events: &[Event]) -> Result<(), JournalError> {
+        let bodies = self.bodies(events)?;
+        self.at_once(|transaction| append(transaction, run, &bodies))
     }
 
     /// All that came to the run, in the order in which it came.
@@ -201,11 +233,41 @@ impl Journal {
         self.execute(update, params![count.cast_signed(), run])
     }
 
-    /// The run came to its end: what is kept of it is that it was.
-    pub fn close(&self, run: i64) -> Result<(), JournalError> {
-        self.execute("DELETE FROM event WHERE run = ?", [run])?;
-        self.execute("DELETE FROM bundle WHERE run = ?", [run])?;
-        self.execute("UPDATE run SET closed = 1 WHERE id = ?", [run])
+    /// The run has ended: what led to its outcome goes, and the outcome is kept until it was given.
+    pub fn close(&mut self, run: i64, outcome: &Outcome) -> Result<(), JournalError> {
+        let outcome = self.write(outcome)?;
+        let update = "UPDATE run SET outcome = ? WHERE id = ?";
+        if Fault::JournalClosedInParts.is_on() {
+            self.execute("DELETE FROM event WHERE run = ?", [run])?;
+            self.execute("DELETE FROM bundle WHERE run = ?", [run])?;
+            return self.execute(GIVEN, [run]);
+        }
+        self.at_once(|transaction| {
+            forget(transaction, run)?;
+            transaction.execute(update, params![outcome, run])?;
+            Ok(())
+        })
+    }
+
+    /// Whoever asked for the outcome has it: all that is kept of the run is that it was.
+    pub fn given(&self, run: i64) -> Result<(), JournalError> {
+        self.execute(GIVEN, [run])
+    }
+
+    /// All that is written takes effect at one moment, or nothing does.
+    fn at_once<T>(
+        &mut self,
+        write: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, JournalError> {
+        let error = |e| of_database(&self.path, e);
+        let transaction = self.connection.transaction().map_err(error)?;
+        let value = write(&transaction).map_err(error)?;
+        transaction.commit().map_err(error)?;
+        Ok(value)
+    }
+
+    fn bodies(&self, events: &[Event]) -> Result<Vec<Vec<u8>>, JournalError> {
+        events.iter().map(|event| self.write(event)).collect()
     }
 
     fn execute(&self, statement: &str, values: impl rusqlite::Params) -> Result<(), JournalError> {
@@ -229,6 +291,23 @@ impl Journal {
     fn read<'a, T: Deserialize<'a>>(&self, bytes: &'a [u8]) -> Result<T, JournalError> {
         postcard::from_bytes(bytes).map_err(|e| JournalError::Malformed(self.path.clone(), e))
     }
+}
+
+const GIVEN: &str = "UPDATE run SET given = 1, outcome = NULL WHERE id = ?";
+
+fn append(connection: &Connection, run: i64, bodies: &[Vec<u8>]) -> rusqlite::Result<()> {
+    let insert =
+        "INSERT INTO event SELECT ?1, coalesce(max(number), 0) + 1, ?2 FROM event WHERE run = ?1";
+    for body in bodies {
+        connection.execute(insert, params![run, body])?;
+    }
+    Ok(())
+}
+
+fn forget(connection: &Connection, run: i64) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM event WHERE run = ?", [run])?;
+    connection.execute("DELETE FROM bundle WHERE run = ?", [run])?;
+    Ok(())
 }
 
 fn of_database(path: &Path, error: rusqlite::Error) -> JournalError {

@@ -86,7 +86,13 @@ impl Simulator {
         self.remember(run, event_id, key);
     }
 
-    fn activity_due(&mut self, run: usize, event_id: i64, at: Timestamp, what: ActivityDue) -> Key {
+    pub(super) fn activity_due(
+        &mut self,
+        run: usize,
+        event_id: i64,
+        at: Timestamp,
+        what: ActivityDue,
+    ) -> Key {
         let due = Due::Activity {
             run,
             event_id,
@@ -95,7 +101,7 @@ impl Simulator {
         self.agenda.put(at, due)
     }
 
-    fn remember(&mut self, run: usize, event_id: i64, key: Key) {
+    pub(super) fn remember(&mut self, run: usize, event_id: i64, key: Key) {
         if let Some(activity) = self.executions[run].activities.get_mut(&event_id) {
             activity.keys.push(key);
         }
@@ -142,6 +148,9 @@ impl Simulator {
 
     /// An attempt is there to be taken.
     fn attempt(&mut self, run: usize, event_id: i64) {
+        if self.worker_is_away {
+            return self.leave_untaken(run, event_id);
+        }
         let execution = &self.executions[run];
         let Some(activity) = execution.activities.get(&event_id) else {
             return;
@@ -334,7 +343,12 @@ impl Simulator {
         }
     }
 
-    fn attempt_timed_out(&mut self, run: usize, event_id: i64, which: enums::TimeoutType) {
+    pub(super) fn attempt_timed_out(
+        &mut self,
+        run: usize,
+        event_id: i64,
+        which: enums::TimeoutType,
+    ) {
         let Some(activity) = self.executions[run].activities.get(&event_id) else {
             return;
         };
@@ -413,7 +427,7 @@ impl Simulator {
     }
 
     /// What is due for the attempt is due no more.
-    fn forget_attempt(&mut self, run: usize, event_id: i64) {
+    pub(super) fn forget_attempt(&mut self, run: usize, event_id: i64) {
         if let Some(activity) = self.executions[run].activities.get_mut(&event_id) {
             let keys = std::mem::take(&mut activity.keys);
             let heartbeat = activity.heartbeat_key.take();

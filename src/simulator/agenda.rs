@@ -127,6 +127,14 @@ impl Agenda {
         key
     }
 
+    /// Moves what is due then, if it is still there.
+    pub fn delay(&mut self, key: Key, by: Duration) -> Key {
+        match self.entries.remove(&key) {
+            Some(due) => self.put(after(key.0, by), due),
+            None => key,
+        }
+    }
+
     pub fn get(&self, key: Key) -> Option<&Due> {
         self.entries.get(&key)
     }

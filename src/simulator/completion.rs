@@ -74,7 +74,7 @@ impl Simulator {
         is_under_way
     }
 
-    fn open_run_of(&self, run_id: &str) -> Option<usize> {
+    pub(super) fn open_run_of(&self, run_id: &str) -> Option<usize> {
         let found = self.executions.iter().position(|e| e.run_id == run_id);
         found.filter(|run| self.executions[*run].is_open())
     }

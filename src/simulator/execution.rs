@@ -34,7 +34,7 @@ pub enum Status {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Outcome {
     Completed(Payload),
     Failed(Failure),
@@ -95,6 +95,8 @@ pub(super) struct LocalRun {
     pub attempt_at: Timestamp,
     pub keys: Vec<Key>,
     pub close_key: Option<Key>,
+    /// Its step waits for the attempt to end as cancelled.
+    pub cancel_requested: bool,
 }
 
 #[derive(Debug)]

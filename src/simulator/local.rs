@@ -55,6 +55,7 @@ impl Simulator {
                 attempt_at: self.now,
                 keys: Vec::new(),
                 close_key,
+                cancel_requested: false,
             },
         );
         self.local_attempt(run, seq);
@@ -70,6 +71,11 @@ impl Simulator {
     }
 
     fn local_attempt(&mut self, run: usize, seq: u32) {
+        if self.worker_is_away {
+            let key = self.local_due(run, seq, self.now, LocalDue::Attempt);
+            let local = self.executions[run].locals.get_mut(&seq);
+            return local.map_or((), |local| local.keys.push(key));
+        }
         let (Some(schedule), Some(local)) = (
             self.schedule_of(run, seq).cloned(),
             self.executions[run].locals.get(&seq),
@@ -167,6 +173,15 @@ impl Simulator {
                 let attempt = self.forget_local(run, seq);
                 self.local_ended(run, seq, attempt, Err(failure), None);
             }
+        }
+    }
+
+    /// The process that ran its attempt has gone.
+    pub(super) fn lose_local(&mut self, run: usize, seq: u32) {
+        let local = self.executions[run].locals.get(&seq);
+        match local.is_some_and(|local| local.cancel_requested) {
+            true => self.local_cancelled_end(run, seq),
+            false => self.local_timed_out(run, seq, enums::TimeoutType::StartToClose),
         }
     }
 
@@ -284,15 +299,17 @@ impl Simulator {
         let waits = self.schedule_of(run, seq).is_some_and(|schedule| {
             schedule.cancellation_type == ActivityCancellationType::WaitCancellationCompleted
         });
-        let Some(local) = self.executions[run].locals.get(&seq) else {
+        let run_id = self.executions[run].run_id.clone();
+        let Some(local) = self.executions[run].locals.get_mut(&seq) else {
             return;
         };
+        local.cancel_requested = true;
         if matches!(
             local.plan.as_ref().map(|plan| &plan.end),
             Some(End::FromOutside)
         ) {
             let key = AttemptKey {
-                run_id: self.executions[run].run_id.clone(),
+                run_id,
                 is_local: true,
                 scheduled: i64::from(seq),
                 attempt: local.attempt,

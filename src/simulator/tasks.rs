@@ -101,7 +101,7 @@ impl Simulator {
     /// Runs all workflow tasks that are due now.
     pub(super) fn settle(&mut self) {
         for _ in 0..TASKS_AT_ONCE_MAX {
-            if self.holds_tasks || !self.take_task() {
+            if self.holds_tasks || self.worker_is_away || !self.take_task() {
                 return;
             }
         }

@@ -5,7 +5,6 @@ mod teller;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::Args;
 
@@ -16,7 +15,7 @@ use super::worker::PolicyArgs;
 use crate::cli::output::{CliError, End, Output, warn};
 use crate::diagnostic::did_you_mean;
 use crate::local::{
-    Begun, Ended, Journal, JournalError, LocalError, LocalRun, Told, draw_ids, now,
+    Begun, Ended, Journal, JournalError, Kept, LocalError, LocalRun, Told, draw_ids, machine_time,
 };
 use crate::registry::Found;
 use crate::simulator::{Logged, Outcome};
@@ -70,31 +69,62 @@ pub async fn run(args: RunArgs, output: Output) -> Result<End, CliError> {
     let input = args.input.payloads()?;
     let told = told(&args)?;
     let activities = args.policy.activities()?;
-    let mut journal = journal(&args.state)?;
+    let journal = journal(&args.state)?;
     let workflow_id = args.workflow_id.as_deref().unwrap_or(workflow_type);
-    let begun = match journal.open_run(workflow_id).map_err(of_journal)? {
-        Some(begun) if !args.new => going_on(begun, workflow_type, &args, input, output)?,
+    let former = journal.kept(workflow_id).map_err(of_journal)?;
+    let names: Vec<String> = told.iter().map(name).collect();
+    let local = match former {
+        Some(former) if !args.new => {
+            check_same(&former, workflow_type, &args, &input)?;
+            let begun = former.begun;
+            if let Some(outcome) = former.outcome {
+                warn_of_end(&begun, &names);
+                let end = report(&outcome, output)?;
+                journal.given(begun.id).map_err(of_journal)?;
+                return Ok(end);
+            }
+            output.remark(format!(
+                "going on with `{}`, which began at {}",
+                begun.workflow_id, begun.begun_at
+            ));
+            LocalRun::resume(journal, begun, told, activities)
+        }
         former => {
             choice::check_input(entry, &input)?;
-            if let Some(former) = former {
-                journal.close(former.id).map_err(of_journal)?;
-            }
             let begun = beginning(workflow_id, workflow_type, input, &found);
-            journal.begin(begun).map_err(of_journal)?
+            let instead_of = former.map(|former| former.begun.id);
+            LocalRun::begin(journal, begun, told, instead_of, activities)
         }
     };
-    let mut local = LocalRun::open(journal, begun, activities).map_err(of_local)?;
-    for told in told {
-        if let Told::Signal(name, _) = &told {
-            warn_of_unknown(name, &local.signals);
-        }
-        local.tell(told).map_err(of_local)?;
+    let mut local = local.map_err(of_local)?;
+    for signal in &args.signal {
+        warn_of_unknown(signal.split('=').next().unwrap_or_default(), &local.signals);
     }
+    say_what_was_taken(&local, &names, output);
     let timeline = local.timeline.clone();
     let mut teller = Teller::new(local.begun_at(), output);
     let moved = |timeline: &Timeline, logs: &[Logged]| teller.tell(timeline, logs);
-    let ended = local.run(leaves(), moved).await;
-    report(ended.map_err(of_local)?, &timeline, output)
+    match local.run(leaves(), moved).await.map_err(of_local)? {
+        Ended::Closed(outcome) => {
+            let end = report(&outcome, output)?;
+            // Whoever is killed before this gives the outcome again, and whoever is killed after it has given it.
+            local.given().map_err(of_local)?;
+            Ok(end)
+        }
+        Ended::Waits => {
+            Err(CliError::new(
+                "the run waits for something from outside, and nothing else is under way",
+            )
+            .help(format!("it waits at {}", timeline.waits().unwrap_or_default()))
+            .help("the same command with --signal NAME=JSON, and without --new, sends a signal and goes on"))
+        }
+        Ended::Left => {
+            output.remark(
+                "the run is kept: the same command, without --new and --signal, goes on with it",
+            );
+            Ok(End::Failed)
+        }
+    }
 }
 
 fn journal(state: &Path) -> Result<Journal, CliError> {
@@ -117,7 +147,7 @@ fn beginning(workflow_id: &str, workflow_type: &str, input: Vec<Payload>, found:
         workflow_id: workflow_id.to_owned(),
         workflow_type: workflow_type.to_owned(),
         input,
-        begun_at: now(),
+        begun_at: machine_time(),
         ids: draw_ids(),
         bundles: bundles
             .map(|(entry, _)| entry.bundle.bytes.clone())
@@ -160,34 +190,72 @@ fn told(args: &RunArgs) -> Result<Vec<Told>, CliError> {
     Ok(told)
 }
 
-/// The run that has not ended, if it is the one that is meant.
-fn going_on(
-    begun: Begun,
+fn name(told: &Told) -> String {
+    match told {
+        Told::Signal(name, _) => format!("the signal `{name}`"),
+        Told::Cancel(_) => "the request to cancel".to_owned(),
+    }
+}
+
+/// Whether the run in the file is the one that is meant.
+fn check_same(
+    kept: &Kept,
     workflow_type: &str,
     args: &RunArgs,
-    input: Vec<Payload>,
-    output: Output,
-) -> Result<Begun, CliError> {
+    input: &[Payload],
+) -> Result<(), CliError> {
+    let begun = &kept.begun;
     let is_other_input = !input.is_empty() && input != begun.input;
-    if begun.workflow_type != workflow_type || is_other_input {
-        let what = match is_other_input {
-            true => "with another input".to_owned(),
-            false => format!("of the workflow type `{}`", begun.workflow_type),
-        };
-        let message = format!(
-            "the run `{}` in {} has not ended, and began {what}",
-            begun.workflow_id,
-            args.state.display()
-        );
-        return Err(CliError::new(message).help(
+    if begun.workflow_type == workflow_type && !is_other_input {
+        return Ok(());
+    }
+    let what = match is_other_input {
+        true => "with another input".to_owned(),
+        false => format!("of the workflow type `{}`", begun.workflow_type),
+    };
+    let (state, help) = match &kept.outcome {
+        None => (
+            "has not ended",
             "the command that began it goes on with it; --new forgets it; --workflow-id begins another beside it",
+        ),
+        Some(_) => (
+            "has ended, its result was not printed yet",
+            "the command that began it prints the result; --new forgets it; --workflow-id begins another beside it",
+        ),
+    };
+    let message = format!(
+        "the run `{}` in {} {state}, and began {what}",
+        begun.workflow_id,
+        args.state.display()
+    );
+    Err(CliError::new(message).help(help))
+}
+
+/// It had ended before this process began.
+fn warn_of_end(begun: &Begun, names: &[String]) {
+    for name in names {
+        let message = format!("{name} was not sent: `{}` has ended", begun.workflow_id);
+        warn(
+            &message,
+            &["this is its result, which was not printed before".to_owned()],
+        );
+    }
+}
+
+/// What is written down by now; whoever is killed before it is shown has to ask the run.
+fn say_what_was_taken(local: &LocalRun, names: &[String], output: Output) {
+    for lost in &local.lost {
+        output.remark(format!(
+            "attempt {} of `{}` was under way when the last process ended: it counts as one that timed out",
+            lost.attempt, lost.activity_type
         ));
     }
-    output.remark(format!(
-        "going on with `{}`, which began at {}",
-        begun.workflow_id, begun.begun_at
-    ));
-    Ok(begun)
+    for (told, name) in local.told_now.iter().zip(names) {
+        match told {
+            Ok(()) => output.remark(format!("{name} was sent")),
+            Err(refused) => warn(&format!("{name} was not sent: {refused}"), &[]),
+        }
+    }
 }
 
 async fn leaves() {
@@ -196,46 +264,48 @@ async fn leaves() {
     }
 }
 
-fn report(ended: Ended, timeline: &Arc<Timeline>, output: Output) -> Result<End, CliError> {
-    match ended {
-        Ended::Closed(Outcome::Completed(payload)) => {
-            let value = payload.decode().map_err(|error| CliError::new(error.0))?;
-            let json = to_json(&value).map_err(CliError::new)?;
-            output.line(match output.is_json() {
-                true => json.to_string(),
-                false => format!("{json:#}"),
-            })?;
-            Ok(End::Done)
-        }
-        Ended::Closed(Outcome::Failed(failure)) => {
+/// Prints it; an error says that it could not be printed.
+fn report(outcome: &Outcome, output: Output) -> Result<End, CliError> {
+    let text = match outcome {
+        Outcome::Completed(payload) => result(payload, output),
+        Outcome::Failed(failure) => {
             let each: Vec<_> = failure.chain().map(|f| f.message.clone()).collect();
-            Err(CliError::new(format!(
-                "the workflow failed: {}",
-                each.join(": ")
-            )))
+            let message = format!("the workflow failed: {}", each.join(": "));
+            Err(CliError::new(message))
         }
-        Ended::Closed(Outcome::TimedOut) => Err(CliError::new("the workflow timed out")),
-        Ended::Closed(_) => Err(CliError::new("the workflow ended as cancelled")),
-        Ended::Waits => {
-            Err(CliError::new(
-                "the run waits for something from outside, and nothing else is under way",
-            )
-            .help(format!("it waits at {}", timeline.waits().unwrap_or_default()))
-            .help("the same command with --signal NAME=JSON, and without --new, sends a signal and goes on"))
+        Outcome::TimedOut => Err(CliError::new("the workflow timed out")),
+        Outcome::Cancelled | Outcome::Terminated { .. } | Outcome::ContinuedAsNew => {
+            Err(CliError::new("the workflow ended as cancelled"))
         }
-        Ended::Left => {
-            output.remark(
-                "the run is kept: the same command, without --new and --signal, goes on with it",
-            );
+    };
+    match text {
+        Ok(text) => output.line(text).map(|()| End::Done),
+        Err(error) => {
+            let printed = error.print();
+            printed.map_err(|e| CliError::new(format!("cannot write the outcome: {e}")))?;
             Ok(End::Failed)
         }
     }
 }
 
+fn result(payload: &Payload, output: Output) -> Result<String, CliError> {
+    let value = payload.decode().map_err(|error| CliError::new(error.0))?;
+    let json = to_json(&value).map_err(CliError::new)?;
+    Ok(match output.is_json() {
+        true => json.to_string(),
+        false => format!("{json:#}"),
+    })
+}
+
 fn of_local(error: LocalError) -> CliError {
     match error {
         LocalError::Journal(error) => of_journal(error),
-        error => CliError::new(error),
+        LocalError::Refused(_) => CliError::new(error),
+        LocalError::Stuck(_) | LocalError::Definition(_) => CliError::new(error).help(
+            "the run is kept: another version of Segno may go on with it; --new forgets it, --workflow-id begins another beside it",
+        ),
+        LocalError::OtherVersion => CliError::new(error)
+            .help("end it with the version that began it, or forget it with --new"),
     }
 }
 
