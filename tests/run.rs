@@ -293,6 +293,32 @@ fn a_file_of_another_version_is_refused_with_what_to_do() {
     assert!(refused.stderr.contains("--state"), "{refused:#?}");
 }
 
+#[test]
+fn a_run_that_would_go_elsewhere_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let text = "segno: 1\nworkflow: main\ninput: { type: boolean }\nsteps:\n  - { when: input, timer: 1ms }\n  \
+                - wait: { signal: go }\n";
+    std::fs::write(at.join("main.yaml"), text).unwrap();
+    for (id, input) in [("a", "true"), ("b", "false")] {
+        let waits = plainly(at, &["main.yaml", "-w", id, "--input", input]);
+        assert!(waits.stderr.contains("the run waits"), "{waits:#?}");
+    }
+    // As if this version took another way than the one that wrote it.
+    let state = rusqlite::Connection::open(at.join(".segno/run.db")).unwrap();
+    let other = "UPDATE run SET input = (SELECT input FROM run WHERE workflow_id = 'b')";
+    state.execute(other, []).unwrap();
+    drop(state);
+    let refused = plainly(at, &["main.yaml", "-w", "a", "--signal", "go"]);
+    assert_eq!(refused.code, 1, "{refused:#?}");
+    assert!(
+        refused.stderr.contains("another version of Segno"),
+        "{refused:#?}"
+    );
+    assert!(refused.stderr.contains("--new"), "{refused:#?}");
+    plainly(at, &["main.yaml", "-w", "b", "--signal", "go"]).ok();
+}
+
 const LOGS: &str = r#"segno: 1
 workflow: logs
 signals:

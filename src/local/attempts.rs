@@ -108,6 +108,11 @@ impl Runner {
         }
     }
 
+    /// Asks all attempts to stop: the process is about to end, and their programs with it.
+    pub fn stop(&self) {
+        self.running.values().for_each(CancellationToken::cancel);
+    }
+
     fn own(&self, activity_type: &str) -> Result<Arc<dyn Activity>, Failure> {
         let why = match self.by_name.get(activity_type) {
             None => "is of another worker",

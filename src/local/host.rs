@@ -11,6 +11,7 @@ use super::attempts::{Questions, Runner};
 use super::clock::{Clock, Reading};
 use super::journal::{Begun, Event, Journal, JournalError, What};
 use crate::activity::Activity;
+use crate::engine::failure::Failure;
 use crate::faults::Fault;
 use crate::registry::{self, Entry, Registry};
 use crate::simulator::{
@@ -22,6 +23,8 @@ use crate::worker::ProgramCache;
 
 /// The clock is compared with what is due at least this often: timers of this process stand still while the machine is suspended.
 const SLEEP_MAX: std::time::Duration = std::time::Duration::from_secs(1);
+/// A process that leaves waits so long for its attempts to stop: longer than `exec` lets its program end by itself.
+const STOP_MAX: std::time::Duration = std::time::Duration::from_secs(6);
 const NAMESPACE: &str = "local";
 const TASK_QUEUE: &str = "local";
 
@@ -213,7 +216,7 @@ impl LocalRun {
                 }
                 () = tokio::time::sleep(wait) => {}
                 () = &mut leaves => {
-                    self.leave()?;
+                    self.leave().await?;
                     return Ok(Ended::Left);
                 }
             }
@@ -255,9 +258,31 @@ impl LocalRun {
     }
 
     /// What has ended is not made again by the next process, and nothing begins here that would end at once.
-    fn leave(&mut self) -> Result<(), LocalError> {
-        let told = std::iter::from_fn(|| self.told.try_recv().ok());
-        let ended: Vec<What> = told.collect();
+    async fn leave(&mut self) -> Result<(), LocalError> {
+        let mut ended: Vec<What> = std::iter::from_fn(|| self.told.try_recv().ok()).collect();
+        for what in &ended {
+            if let What::Attempt { attempt, .. } = what {
+                self.runner.ended(attempt);
+            }
+        }
+        self.runner.stop();
+        let stopped = async {
+            while !self.runner.is_idle() {
+                let Some(what) = self.told.recv().await else {
+                    break;
+                };
+                if let What::Attempt { attempt, result } = &what {
+                    self.runner.ended(attempt);
+                    // Only because it was asked to stop: it is lost, as it is after a kill.
+                    if result.as_ref().is_err_and(Failure::is_cancelled) {
+                        continue;
+                    }
+                }
+                ended.push(what);
+            }
+        };
+        // Attempts that do not stop end with the process.
+        let _ = tokio::time::timeout(STOP_MAX, stopped).await;
         let events = self.events(std::iter::once(What::Left).chain(ended));
         self.journal.append(self.begun.id, &events)?;
         Ok(())

@@ -110,6 +110,23 @@ fn an_attempt_under_way_when_its_process_is_killed_counts() {
 }
 
 #[test]
+fn a_process_that_is_interrupted_stops_its_programs() {
+    for leaves in [Signal::INT, Signal::TERM] {
+        let definition = UNDER_WAY.replace("OPTIONS", "").replace("MAXIMUM", "2");
+        let place = Place::new(&definition, None);
+        let mut child = place.spawn();
+        place.await_in("log", "1\n");
+        signal(&child, leaves);
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+        assert!(place.read("err").contains("the run is kept"));
+        place.await_programs();
+        std::fs::write(place.path().join("go"), "").unwrap();
+        assert_eq!(place.run().ok().json(), "paid\n");
+        assert_eq!(place.log(), "1\n2\n");
+    }
+}
+
+#[test]
 fn an_attempt_that_stands_still_with_its_process_does_not_time_out() {
     for options in [
         "start_to_close_timeout: 6s",

@@ -78,6 +78,9 @@ fn stopped_at(blocks: u64, beyond: Beyond, fault: Option<&'static str>) -> Resul
     if second.code != 0 || !is_given(&second) {
         return Err(both());
     }
+    if !format!("{}{}", first.stderr, second.stderr).contains("info: between") {
+        return Err(format!("a line of the log is lost: {}", both()));
+    }
     if is_given(&first) && place.log() != log {
         return Err(format!("what was given already was run again: {}", both()));
     }
@@ -113,6 +116,37 @@ fn a_kill_at_any_write_loses_nothing_and_repeats_nothing_that_ended() {
     let mut with_fault =
         last.map(|l| stopped_at(*l, Beyond::Killed, Some("journal-closed-in-parts")));
     assert!(with_fault.any(|found| found.is_err()), "the fault shows");
+}
+
+const WAITS: &str = r#"segno: 1
+workflow: main
+state: { gone: false }
+signals: { go: { do: [{ set: { gone: true } }] } }
+steps:
+  - wait: { until: state.gone }
+  - return: gone
+"#;
+
+#[test]
+fn a_signal_that_was_sent_is_not_lost_by_a_kill() {
+    let mut sent = 0;
+    for blocks in (1..BLOCKS_MAX).step_by(BLOCKS_STEP as usize) {
+        let place = Place::new(WAITS, None);
+        let first = Run::of(limited(&place, blocks, Beyond::Killed).args(["--signal", "go"]));
+        if first.code == 0 {
+            assert!(sent > 0, "every process was killed before");
+            return;
+        }
+        let was_sent = first.stderr.contains("the signal `go` was sent");
+        sent += u32::from(was_sent);
+        let mut second = place.command(&segno());
+        second.args(Place::arguments());
+        if !was_sent {
+            second.args(["--signal", "go"]);
+        }
+        assert_eq!(Run::of(&mut second).ok().json(), "gone");
+    }
+    panic!("{BLOCKS_MAX} blocks are too few");
 }
 
 #[test]

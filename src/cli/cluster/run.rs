@@ -258,10 +258,31 @@ fn say_what_was_taken(local: &LocalRun, names: &[String], output: Output) {
     }
 }
 
+/// Ctrl-C, or the end of the session or service that the process belongs to.
 async fn leaves() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+    let interrupted = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = interrupted => {}
+        () = ended() => {}
     }
+}
+
+#[cfg(unix)]
+async fn ended() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminated) => drop(terminated.recv().await),
+        Err(_) => std::future::pending().await,
+    }
+}
+
+#[cfg(not(unix))]
+async fn ended() {
+    std::future::pending().await
 }
 
 /// Prints it; an error says that it could not be printed.
