@@ -8,10 +8,13 @@ use std::collections::BTreeSet;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::limits::REGISTRY_RECORDS_MAX;
+use crate::limits::{
+    DEPLOYMENT_DEFINITIONS_MAX, REGISTRY_PIECE_SIZE_BYTES_MAX, REGISTRY_RECORDS_MAX,
+    REGISTRY_SEGMENT_SIZE_BYTES_MAX,
+};
 pub use crate::wire::{
-    Change, Data, Definition, DueSchedules, LogEntry, Origin, Page, Put, Record, Registry as State,
-    Route, Segment, Start, Tag, TagChange, Version, VersionName,
+    Change, Copy, Data, Definition, DueSchedules, LogEntry, Origin, Page, Put, Record,
+    Registry as State, Route, Segment, Snapshot, Start, Tag, TagChange, Version, VersionName,
 };
 pub use name::{NameError, VersionQuery};
 
@@ -71,6 +74,8 @@ impl Catalog {
 
     fn take_in(&mut self, change: &Change, time: i64) -> Result<(), String> {
         let revision = self.state.revision + 1;
+        check_bounds(change)?;
+        let mended = self.mend(&change.mended, revision);
         let mut put = Vec::new();
         for new in &change.puts {
             let number = self.put(new, &change.project, revision)?;
@@ -92,7 +97,6 @@ impl Catalog {
             self.definition_mut(&version.workflow)?
                 .delete(version.number)?;
         }
-        self.state.definitions.retain(|d| !d.versions.is_empty());
         self.state.revision = revision;
         self.take_in_schedules(change);
         let record = Record {
@@ -106,6 +110,7 @@ impl Catalog {
             routes: change.routes.clone(),
             tags: change.tags.clone(),
             deleted: change.deleted.clone(),
+            mended,
         };
         let says_more = change.made_schedules.is_empty()
             || !(record.put.is_empty() && record.retired.is_empty() && record.routes.is_empty())
@@ -159,7 +164,8 @@ impl Catalog {
         let number = match definition.versions.iter().find(same) {
             Some(version) => version.number,
             None => {
-                definition.last_number += 1;
+                let next = definition.next_number()?;
+                definition.last_number = next.max(put.number);
                 definition.versions.push(Version {
                     number: definition.last_number,
                     digest: put.digest.clone(),
@@ -168,15 +174,48 @@ impl Catalog {
                     index: put.index,
                     revision,
                     schedules: put.schedules.clone(),
+                    mended: 0,
                 });
                 definition.last_number
             }
         };
-        if !definition.pinned || definition.current == 0 {
+        if !definition.pinned || definition.version(definition.current).is_none() {
             definition.current = number;
             (definition.ramp, definition.ramp_percent) = (0, 0);
         }
         Ok(number)
+    }
+
+    /// Versions that are not there any more are passed over: whoever stored their bundles could not know.
+    fn mend(&mut self, mended: &[Put], revision: u64) -> Vec<VersionName> {
+        let mut names = Vec::new();
+        for put in mended {
+            let definition = self.definition_mut(&put.workflow).ok();
+            let mut versions = definition.into_iter().flat_map(|d| &mut d.versions);
+            let Some(version) = versions.find(|v| v.digest == put.digest) else {
+                continue;
+            };
+            version.segment.clone_from(&put.segment);
+            (version.index, version.mended) = (put.index, revision);
+            names.push(VersionName {
+                workflow: put.workflow.clone(),
+                number: version.number,
+            });
+        }
+        names
+    }
+
+    /// The change with the numbers that its puts get, for whoever folds a log that has lost an earlier one.
+    pub fn numbered(&self, mut change: Change) -> Change {
+        let mut after = self.clone();
+        after.state.log.clear();
+        if change.base == self.state.revision && after.take_in(&change, 0).is_ok() {
+            let record = after.state.log.pop().unwrap_or_default();
+            for (put, name) in change.puts.iter_mut().zip(record.put) {
+                put.number = name.number;
+            }
+        }
+        change
     }
 
     fn definition_mut(&mut self, workflow: &str) -> Result<&mut Definition, String> {
@@ -217,6 +256,11 @@ impl Definition {
         ramp.or_else(|| self.version(self.current))
     }
 
+    fn next_number(&self) -> Result<u32, String> {
+        let next = self.last_number.checked_add(1);
+        next.ok_or_else(|| format!("there are no numbers left for {}", self.workflow))
+    }
+
     /// The versions that new runs get.
     pub fn in_force(&self) -> impl Iterator<Item = &Version> {
         let numbers: BTreeSet<u32> = match self.retired {
@@ -253,6 +297,7 @@ impl Definition {
             segment: current.segment.clone(),
             index: current.index,
             schedules: current.schedules.clone(),
+            number: current.number,
         })
     }
 
@@ -300,6 +345,25 @@ impl Definition {
         self.versions.retain(|v| v.number != number);
         self.tags.retain(|tag| tag.number != number);
         Ok(())
+    }
+}
+
+/// What any client may send, a worker does not have to fetch.
+fn check_bounds(change: &Change) -> Result<(), String> {
+    let puts = change.puts.len() + change.mended.len();
+    if puts > DEPLOYMENT_DEFINITIONS_MAX {
+        return Err(format!(
+            "the change names {puts} definitions; DEPLOYMENT_DEFINITIONS_MAX is {DEPLOYMENT_DEFINITIONS_MAX}"
+        ));
+    }
+    let pieces_max = REGISTRY_SEGMENT_SIZE_BYTES_MAX / REGISTRY_PIECE_SIZE_BYTES_MAX + 1;
+    let segments = change.puts.iter().chain(&change.mended);
+    let pieces = segments.filter_map(|put| Some(put.segment.as_ref()?.pieces.len()));
+    match pieces.max() {
+        Some(pieces) if pieces > pieces_max => Err(format!(
+            "a bundle has {pieces} pieces; REGISTRY_SEGMENT_SIZE_BYTES_MAX ({REGISTRY_SEGMENT_SIZE_BYTES_MAX} bytes) allows {pieces_max}"
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -68,6 +68,11 @@ pub trait Programs {
 
     /// The workflow types that a run could be started with, for messages.
     fn workflow_types(&self) -> Vec<String>;
+
+    /// Why there is no definition of a workflow type that should have one, for messages.
+    fn why_not(&self, _workflow_type: &str) -> Option<String> {
+        None
+    }
 }
 
 /// One run: nothing before its first activation.

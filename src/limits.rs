@@ -119,11 +119,19 @@ pub const DEPLOYMENT_DEFINITIONS_MAX: usize = 5_000;
 /// One piece of what a registry stores, before the cluster's codec: it fits a payload with room to spare.
 pub const REGISTRY_PIECE_SIZE_BYTES_MAX: usize = 1024 * 1024;
 /// What one stored message of a registry may unpack to.
-pub const REGISTRY_DATA_SIZE_BYTES_MAX: usize = 256 * 1024 * 1024;
+pub const REGISTRY_DATA_SIZE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What the bundles that a registry stores together may unpack to: they are packed already, and about two of the largest.
+pub const REGISTRY_SEGMENT_SIZE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Changes in one run of a registry, after which whoever deploys lets it continue as new.
 pub const REGISTRY_CHANGES_PER_RUN_MAX: u64 = 500;
 /// Changes after which a registry in an object store gets a snapshot: who begins to read it fetches fewer entries than this.
 pub const REGISTRY_CHANGES_PER_SNAPSHOT: u64 = 100;
+/// A file that `segno definitions import` reads.
+pub const REGISTRY_EXPORT_SIZE_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Entries in a row that a registry in an object store may have lost; what is behind a longer gap counts for nothing.
+pub const REGISTRY_ENTRIES_LOST_MAX: u64 = 1_000;
+/// Entries of a registry's copy, after which whoever deploys replaces it by a shorter one.
+pub const REGISTRY_COPY_ENTRIES_MAX: usize = 500;
 /// Records of changes that a registry keeps at hand; older ones are stored in pages.
 pub const REGISTRY_RECORDS_MAX: usize = 200;
 /// The name of a tag, of a project, and what a deployment says of itself.

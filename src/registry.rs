@@ -5,7 +5,9 @@ pub mod check;
 mod cluster;
 pub mod deploy;
 mod deployed;
+pub mod exchange;
 mod folder;
+pub mod health;
 #[cfg(feature = "cluster")]
 mod objects;
 mod pack;
@@ -23,7 +25,9 @@ pub use folder::{Change, Folder, FolderError, Found, read_folder, watch};
 #[cfg(feature = "cluster")]
 pub use objects::{OBJECT_STORE_POLL_INTERVAL, ObjectsStore};
 pub use pack::{differences, load};
-pub use store::{Store, StoreError, bundle, data, put_data};
+pub use store::{
+    Damage, Inspection, Piece, Remedy, Store, StoreError, bundle, data, put_data, segment,
+};
 
 use crate::bundle::Bundle;
 use crate::engine::Loaded;
@@ -53,6 +57,11 @@ pub trait Registry: Send + Sync {
 
     /// The workflow types that a run can be started with, in order.
     fn workflow_types(&self) -> Vec<String>;
+
+    /// Why a type that is deployed cannot be served.
+    fn why_not(&self, _workflow_type: &str) -> Option<String> {
+        None
+    }
 }
 
 /// Definitions that stay as they are, by workflow type.

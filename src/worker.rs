@@ -9,6 +9,7 @@ mod locals;
 mod options;
 mod order;
 mod programs;
+mod registrys;
 mod replay;
 mod trace;
 mod workflows;

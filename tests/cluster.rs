@@ -10,6 +10,8 @@ mod codec_server;
 mod codecs;
 #[path = "cluster/connections.rs"]
 mod connections;
+#[path = "cluster/damaged_registries.rs"]
+mod damaged_registries;
 #[path = "cluster/deploy_checks.rs"]
 mod deploy_checks;
 #[path = "cluster/deployed_schedules.rs"]
@@ -38,6 +40,10 @@ mod places;
 mod processes;
 #[path = "cluster/registry_crashes.rs"]
 mod registry_crashes;
+#[path = "cluster/registry_exchange.rs"]
+mod registry_exchange;
+#[path = "cluster/registry_project.rs"]
+mod registry_project;
 #[path = "cluster/replays.rs"]
 mod replays;
 #[path = "cluster/restarts.rs"]

@@ -37,7 +37,9 @@ fn next(changes: &Receiver<Change>) -> String {
             format!("broken {} stays [{}]", codes.join(" "), stays.join(" "))
         }
         Change::Unreadable { reason } => format!("unreadable {reason}"),
-        Change::Deployed { .. } | Change::Refused { .. } => panic!("a folder deploys nothing"),
+        Change::Deployed { .. } | Change::Refused { .. } | Change::Noticed { .. } => {
+            panic!("a folder deploys nothing")
+        }
     }
 }
 

@@ -135,6 +135,84 @@ fn what_new_runs_get_is_not_deleted_and_no_number_is_given_twice() {
     assert_eq!(current(&catalog), 3);
 }
 
+/// Not even when all versions of a type were deleted.
+#[test]
+fn numbers_never_begin_anew() {
+    let mut catalog = with_versions(2);
+    let delete_all = Change {
+        retired: vec!["order".to_owned()],
+        deleted: [1, 2]
+            .map(|number| VersionName {
+                workflow: "order".to_owned(),
+                number,
+            })
+            .to_vec(),
+        ..change(2, vec![])
+    };
+    assert_eq!(catalog.apply(&delete_all, 0), Applied::Yes(3));
+    catalog.apply(&change(3, vec![put("order", 7)]), 0);
+    assert_eq!(current(&catalog), 3);
+}
+
+/// A change that was lost before it leaves a hole.
+#[test]
+fn a_numbered_change_keeps_its_numbers() {
+    let whole = with_versions(2);
+    let third = whole.numbered(change(
+        2,
+        vec![put("order", 7), put("bill", 1), put("order", 0)],
+    ));
+    assert_eq!(
+        third.puts.iter().map(|p| p.number).collect::<Vec<_>>(),
+        [3, 1, 1]
+    );
+    let mut damaged = with_versions(1);
+    damaged.state.revision = 2;
+    assert_eq!(damaged.apply(&third, 0), Applied::Yes(3));
+    let order = damaged.definition("order").unwrap();
+    assert_eq!(
+        order.versions.iter().map(|v| v.number).collect::<Vec<_>>(),
+        [1, 3]
+    );
+    let last = Put {
+        number: u32::MAX,
+        ..put("order", 8)
+    };
+    assert_eq!(damaged.apply(&change(3, vec![last]), 0), Applied::Yes(4));
+    let said = "there are no numbers left for order".to_owned();
+    assert_eq!(
+        damaged.apply(&change(4, vec![put("order", 9)]), 0),
+        Applied::Invalid(said)
+    );
+}
+
+#[test]
+fn a_bundle_that_is_stored_again_changes_nothing_else() {
+    let mut catalog = with_versions(2);
+    let data = Data {
+        pieces: vec![vec![1; 32]],
+    };
+    let mended = [("order", 0), ("order", 9), ("bill", 1)].map(|(workflow, content)| Put {
+        segment: Some(data.clone()),
+        index: 3,
+        ..put(workflow, content)
+    });
+    let mend = Change {
+        mended: mended.to_vec(),
+        ..change(2, vec![])
+    };
+    assert_eq!(catalog.apply(&mend, 0), Applied::Yes(3));
+    let first = catalog.definition("order").unwrap().version(1).unwrap();
+    assert_eq!(
+        (&first.segment, first.index, first.mended),
+        (&Some(data), 3, 3)
+    );
+    assert_eq!(
+        (current(&catalog), catalog.state.log[2].mended.len()),
+        (2, 1)
+    );
+}
+
 #[test]
 fn a_retired_type_has_no_new_runs_until_it_is_deployed_again() {
     let mut catalog = with_versions(1);

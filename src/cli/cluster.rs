@@ -14,6 +14,7 @@ mod history;
 mod input;
 mod list;
 mod namespace;
+mod own;
 mod query;
 mod replay;
 mod result;

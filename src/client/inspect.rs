@@ -7,7 +7,7 @@ use temporalio_protos::temporal::api::workflow::v1 as proto;
 use temporalio_protos::temporal::api::workflowservice::v1::{
     CountWorkflowExecutionsRequest, DescribeWorkflowExecutionRequest,
     DescribeWorkflowExecutionResponse, GetWorkflowExecutionHistoryRequest,
-    ListWorkflowExecutionsRequest,
+    GetWorkflowExecutionHistoryResponse, ListWorkflowExecutionsRequest,
 };
 
 use super::message::status_name;
@@ -157,6 +157,29 @@ impl Client {
         token: Vec<u8>,
         wait: bool,
     ) -> Result<(Vec<HistoryEvent>, Option<Vec<u8>>), ClientError> {
+        let mut answer = self.encoded_page(workflow, token, wait).await?;
+        self.codec.decode(&mut answer).await?;
+        Ok(page(answer))
+    }
+
+    /// The same of a history that strangers may add to: a payload that cannot be decoded stays encoded.
+    pub async fn open_history_page(
+        &self,
+        workflow: &WorkflowRef,
+        token: Vec<u8>,
+        wait: bool,
+    ) -> Result<(Vec<HistoryEvent>, Option<Vec<u8>>), ClientError> {
+        let mut answer = self.encoded_page(workflow, token, wait).await?;
+        self.codec.decode_each(&mut answer).await?;
+        Ok(page(answer))
+    }
+
+    async fn encoded_page(
+        &self,
+        workflow: &WorkflowRef,
+        token: Vec<u8>,
+        wait: bool,
+    ) -> Result<GetWorkflowExecutionHistoryResponse, ClientError> {
         let message = GetWorkflowExecutionHistoryRequest {
             namespace: self.namespace.clone(),
             execution: Some(workflow.to_proto()),
@@ -169,12 +192,14 @@ impl Client {
             .get_workflow_execution_history(request(message))
             .await;
         let refused = self.refused("read the workflow's history", Some(workflow));
-        let mut answer = body(answer.map_err(refused)?);
-        self.codec.decode(&mut answer).await?;
-        let next = answer.next_page_token;
-        let events = answer.history.map(|h| h.events).unwrap_or_default();
-        Ok((events, (!next.is_empty()).then_some(next)))
+        Ok(body(answer.map_err(refused)?))
     }
+}
+
+fn page(answer: GetWorkflowExecutionHistoryResponse) -> (Vec<HistoryEvent>, Option<Vec<u8>>) {
+    let next = answer.next_page_token;
+    let events = answer.history.map(|h| h.events).unwrap_or_default();
+    (events, (!next.is_empty()).then_some(next))
 }
 
 fn summary(info: proto::WorkflowExecutionInfo) -> WorkflowSummary {

@@ -51,6 +51,8 @@ pub struct StartOptions {
     pub fairness_weight: Option<f32>,
     /// A signal to send with the start, or alone if the workflow runs already.
     pub signal: Option<(String, Vec<Payload>)>,
+    /// A start with the request id of the workflow's latest run finds that run, even if it has ended. Without one a unique id is made.
+    pub request_id: Option<String>,
 }
 
 /// The run that a start began or, by its conflict policy, found.
@@ -169,7 +171,7 @@ impl Client {
             workflow_run_timeout: options.run_timeout.map(duration_to_proto),
             workflow_task_timeout: options.task_timeout.map(duration_to_proto),
             identity: self.identity.clone(),
-            request_id: unique_id(),
+            request_id: options.request_id.unwrap_or_else(unique_id),
             workflow_id_reuse_policy: options.id_reuse_policy.unwrap_or_default().into(),
             workflow_id_conflict_policy: options.id_conflict_policy.unwrap_or_default().into(),
             retry_policy: options.retry_policy.map(retry_policy_to_proto),

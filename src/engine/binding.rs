@@ -98,6 +98,12 @@ impl Instance {
         programs: &dyn Programs,
     ) -> Result<(), TaskFailure> {
         if info.newest.is_none() && !clock.is_replaying {
+            if let Some(why) = programs.why_not(&info.workflow_type) {
+                return Err(TaskFailure(format!(
+                    "the deployed definition of `{}` cannot be read: {why}. Deploying it again lets this run continue",
+                    info.workflow_type
+                )));
+            }
             return Err(TaskFailure(format!(
                 "no definition has the workflow type `{}`; there are: {}. Deploying it lets this run go on",
                 info.workflow_type,

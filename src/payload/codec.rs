@@ -180,6 +180,35 @@ impl Codec {
         visit::put(message, decoded).await;
     }
 
+    /// Decodes what strangers may have added to: a payload that cannot be decoded stays encoded. A codec server that does not answer, or does
+    /// not let this caller in, is an error: what it could decode later must not be taken for unreadable.
+    pub async fn decode_each<M: PayloadVisitable>(
+        &self,
+        message: &mut M,
+    ) -> Result<(), CodecError> {
+        if self.is_none() {
+            return Ok(());
+        }
+        let payloads = visit::take(message).await;
+        let decoded = match self.decode_payloads(payloads.clone()).await {
+            Ok(decoded) => decoded,
+            Err(error) if error.may_pass() => return Err(error),
+            Err(_) => {
+                let mut decoded = Vec::with_capacity(payloads.len());
+                for payload in payloads {
+                    match self.decode_payloads(vec![payload.clone()]).await {
+                        Ok(one) => decoded.extend(one),
+                        Err(error) if error.may_pass() => return Err(error),
+                        Err(_) => decoded.push(payload),
+                    }
+                }
+                decoded
+            }
+        };
+        visit::put(message, decoded).await;
+        Ok(())
+    }
+
     /// The same, for who must be able to read it all: what is still compressed or encrypted is an error.
     pub async fn decode_all<M: PayloadVisitable>(&self, message: &mut M) -> Result<(), CodecError> {
         self.decode(message).await?;
@@ -191,6 +220,19 @@ impl Codec {
         })
         .await;
         left.map_or(Ok(()), Err)
+    }
+}
+
+impl CodecError {
+    /// It says nothing about the payload.
+    fn may_pass(&self) -> bool {
+        match self {
+            CodecError::Server { .. } => true,
+            CodecError::ServerRefused { status, .. } => {
+                matches!(status, 401 | 403 | 408 | 429 | 500..)
+            }
+            _ => false,
+        }
     }
 }
 

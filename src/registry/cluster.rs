@@ -1,43 +1,56 @@
 //! Deployments on the cluster itself: a workflow that no worker runs, whose history is the log.
 
-use std::sync::Arc;
+mod copy;
+mod reader;
+mod rescue;
+
+use std::sync::{Arc, Mutex as PlainMutex, PoisonError};
 
 use prost::Message;
 use temporalio_protos::temporal::api::common::v1::Payloads;
-use temporalio_protos::temporal::api::history::v1::HistoryEvent;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use tokio::sync::Mutex;
 
-use super::store::{Store, StoreError, data, put_data};
-use crate::catalog::{Applied, Catalog, Change, Start};
+use super::store::{Inspection, Piece, Store, StoreError, data, put_aside, put_data};
+use crate::catalog::{Applied, Catalog, Change, Start, State};
 use crate::client::{
     Client, ClientError, StartOptions, WorkflowIdConflictPolicy, WorkflowRef, WorkflowTask,
 };
+use crate::faults::Fault;
 use crate::limits::REGISTRY_CHANGES_PER_RUN_MAX;
 use crate::payload::payload_from_proto;
 use crate::value::{Payload, Value};
+use copy::CopyEnd;
+use reader::Reader;
 
 /// The workflow's type, its task queue and, unless somebody names another, its id.
 pub const REGISTRY: &str = "segno-registry";
 /// The type and the task queue of the workflows that hold data, and the beginning of their ids.
 pub const REGISTRY_DATA: &str = "segno-registry-data";
 const CHANGE: &str = "change";
+/// Somebody who ends the registry again and again is let have their way.
+const TRIES: usize = 5;
 
 pub struct ClusterStore {
     client: Client,
     workflow_id: String,
     reader: Mutex<Option<Reader>>,
+    /// Where the copy was left by this process.
+    copy: Mutex<Option<CopyEnd>>,
+    notices: PlainMutex<Vec<String>>,
 }
 
-/// A place in the log, and what was folded up to it.
-struct Reader {
-    run: WorkflowRef,
-    /// Of the page that comes next.
-    token: Vec<u8>,
-    last_event_id: i64,
-    catalog: Catalog,
-    /// What became of the changes of this run.
-    applied: Vec<(String, Applied)>,
+/// The registry's latest run.
+enum Latest {
+    Open {
+        run_id: String,
+        length: i64,
+    },
+    Ended {
+        run_id: String,
+        status: &'static str,
+    },
+    None,
 }
 
 impl ClusterStore {
@@ -46,6 +59,8 @@ impl ClusterStore {
             client,
             workflow_id,
             reader: Mutex::default(),
+            copy: Mutex::default(),
+            notices: PlainMutex::default(),
         }
     }
 
@@ -53,31 +68,63 @@ impl ClusterStore {
         WorkflowRef::new(self.workflow_id.clone(), run_id)
     }
 
-    /// The registry's latest run and the length of its history, begun if there is none.
+    fn notice(&self, notice: String) {
+        let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        if !notices.contains(&notice) {
+            notices.push(notice);
+        }
+    }
+
+    async fn look(&self) -> Result<Latest, StoreError> {
+        match self.client.describe(&self.workflow(None)).await {
+            Ok(found) => Ok(match found.workflow.status {
+                "RUNNING" | "PAUSED" => Latest::Open {
+                    run_id: found.workflow.run_id,
+                    length: found.workflow.history_length,
+                },
+                status => Latest::Ended {
+                    run_id: found.workflow.run_id,
+                    status,
+                },
+            }),
+            Err(ClientError::NoSuchWorkflow(..)) => Ok(Latest::None),
+            Err(error) => Err(unreachable(error)),
+        }
+    }
+
+    /// The registry's latest run and the length of its history. One that was ended goes on as a new run; one that never was is begun.
     async fn latest(&self) -> Result<(String, i64), StoreError> {
-        for _ in 0..2 {
-            match self.client.describe(&self.workflow(None)).await {
-                Ok(found) if found.workflow.status == "RUNNING" => {
-                    return Ok((found.workflow.run_id, found.workflow.history_length));
-                }
-                Ok(_) | Err(ClientError::NoSuchWorkflow(..)) => self.begin().await?,
-                Err(error) => return Err(unreachable(error)),
+        for _ in 0..TRIES {
+            match self.look().await? {
+                Latest::Open { run_id, length } => return Ok((run_id, length)),
+                Latest::Ended { run_id, status } => self.revive(Some((run_id, status))).await?,
+                Latest::None => self.revive(None).await?,
             }
         }
         Err(StoreError::Refused(format!(
-            "the workflow {} does not run: somebody ended it",
+            "the workflow {} does not run: somebody ends it again and again",
             self.workflow_id
         )))
     }
 
-    async fn begin(&self) -> Result<(), StoreError> {
+    /// Begins a run with this state, unless one runs. Of several who continue the same thing, with the same `request_id`, one does.
+    async fn begin(
+        &self,
+        state: Option<State>,
+        request_id: Option<String>,
+    ) -> Result<(), StoreError> {
+        let registry = match state {
+            Some(state) => Some(put_data(self, &state).await?),
+            None => None,
+        };
         let start = StartOptions {
             workflow_type: REGISTRY.to_owned(),
             workflow_id: Some(self.workflow_id.clone()),
             task_queue: self.workflow_id.clone(),
-            input: vec![bytes(Start::default().encode_to_vec())?],
+            input: vec![bytes(Start { registry }.encode_to_vec())?],
             id_conflict_policy: Some(WorkflowIdConflictPolicy::UseExisting),
             summary: Some("Segno's definitions. Do not end it.".to_owned()),
+            request_id,
             ..StartOptions::default()
         };
         self.client.start(start).await.map_err(unreachable)?;
@@ -91,55 +138,67 @@ impl ClusterStore {
         run_id: &str,
         event_id: i64,
     ) -> Result<&'a mut Reader, StoreError> {
-        if reader
-            .as_ref()
-            .is_none_or(|r| r.run.run_id.as_deref() != Some(run_id))
-        {
+        if !is_at(reader.as_ref(), run_id) {
             *reader = None;
         }
         let reader =
             reader.get_or_insert_with(|| Reader::at(self.workflow(Some(run_id.to_owned()))));
-        while reader.last_event_id < event_id && !self.fold_page(reader).await? {}
+        while reader.last_event_id < event_id && !reader.fold_page(self, true).await? {}
         Ok(reader)
     }
 
-    /// Folds what comes next, and waits for it if need be: for as long as the server lets it. True where the run has ended.
-    async fn fold_page(&self, reader: &mut Reader) -> Result<bool, StoreError> {
-        let page = self
-            .client
-            .history_page(&reader.run, reader.token.clone(), true);
-        let (events, token) = page.await.map_err(unreachable)?;
-        for event in events {
-            self.fold(reader, event).await?;
+    /// The log folded as far as it goes. A reader that is new to a run compares it with the copy: a log that is behind its copy has lost
+    /// changes, such as by a reset, and one whose beginning cannot be read is of no use. Either is ended and goes on from what is left.
+    async fn caught_up<'a>(
+        &self,
+        reader: &'a mut Option<Reader>,
+    ) -> Result<&'a mut Reader, StoreError> {
+        if Fault::RegistryBeginsAnew.is_on() {
+            if !matches!(self.look().await?, Latest::Open { .. }) {
+                self.begin(None, None).await?;
+            }
+            let (run_id, length) = self.latest().await?;
+            return self.catch_up(reader, &run_id, length).await;
         }
-        reader.token = token.clone().unwrap_or_default();
-        Ok(token.is_none())
+        for _ in 0..TRIES {
+            let (mut run_id, mut length) = self.latest().await?;
+            let mut expected = 0;
+            if !is_at(reader.as_ref(), &run_id) {
+                // The copy is never ahead of a log that is looked at after it.
+                expected = self.copied_revision().await?;
+                (run_id, length) = self.latest().await?;
+            }
+            let why = match self.catch_up(reader, &run_id, length).await {
+                Ok(found) if found.catalog.revision() >= expected => break,
+                Ok(found) => format!(
+                    "it was at revision {}, its copy is at {expected}",
+                    found.catalog.revision()
+                ),
+                Err(StoreError::Malformed(why)) if expected > 0 => why,
+                Err(error) => return Err(error),
+            };
+            *reader = None;
+            self.notice(format!(
+                "the log of the registry's workflow {} was damaged ({why}), and is rebuilt",
+                self.workflow_id
+            ));
+            self.end(&run_id, &why).await?;
+        }
+        reader.as_mut().ok_or_else(|| {
+            StoreError::Refused(format!(
+                "the workflow {} cannot be rebuilt: somebody changes it again and again",
+                self.workflow_id
+            ))
+        })
     }
 
-    async fn fold(&self, reader: &mut Reader, event: HistoryEvent) -> Result<(), StoreError> {
-        let time = event
-            .event_time
-            .map_or(0, |t| t.seconds * 1000 + i64::from(t.nanos) / 1_000_000);
-        match event.attributes {
-            Some(Attributes::WorkflowExecutionStartedEventAttributes(started)) => {
-                let start: Start = decoded(started.input)?;
-                if let Some(registry) = start.registry {
-                    reader.catalog.state = data(self, &registry).await?;
-                }
-            }
-            Some(Attributes::WorkflowExecutionSignaledEventAttributes(signal))
-                if signal.signal_name == CHANGE =>
-            {
-                // What is no change (any client can send signals) counts for nothing.
-                if let Ok(change) = decoded::<Change>(signal.input) {
-                    let applied = reader.catalog.apply(&change, time);
-                    reader.applied.push((change.id, applied));
-                }
-            }
-            _ => {}
+    /// Ends a run that cannot go on; whoever reads next continues it.
+    async fn end(&self, run_id: &str, why: &str) -> Result<(), StoreError> {
+        let run = self.workflow(Some(run_id.to_owned()));
+        match self.client.terminate(&run, why, Vec::new()).await {
+            Err(error) if !has_ended(&error) => Err(unreachable(error)),
+            _ => Ok(()),
         }
-        reader.last_event_id = event.event_id;
-        Ok(())
     }
 
     /// What became of a change, in this run.
@@ -148,9 +207,13 @@ impl ClusterStore {
         let reader = self.catch_up(&mut reader, run_id, 1).await?;
         loop {
             if let Some((_, applied)) = reader.applied.iter().find(|(i, _)| i == id) {
-                return Ok(Some(applied.clone()));
+                let applied = applied.clone();
+                if matches!(applied, Applied::Yes(_)) {
+                    self.copy_what_is_new(reader).await;
+                }
+                return Ok(Some(applied));
             }
-            if self.fold_page(reader).await? {
+            if reader.fold_page(self, true).await? {
                 return Ok(None);
             }
         }
@@ -163,18 +226,33 @@ impl ClusterStore {
         let reader = self
             .catch_up(&mut reader, &run_id, task.started_event_id)
             .await?;
-        let mut catalog = std::mem::take(&mut reader.catalog);
-        if let Some(page) = catalog.take_old_records() {
-            catalog.state.older = Some(put_data(self, &page).await?);
-        }
+        let state = put_aside(self, std::mem::take(&mut reader.catalog)).await?;
         let start = Start {
-            registry: Some(put_data(self, &catalog.state).await?),
+            registry: Some(put_data(self, &state).await?),
         };
         let input = vec![bytes(start.encode_to_vec())?];
         self.client
             .continue_held_as_new(task, REGISTRY, input)
             .await
             .map_err(unreachable)
+    }
+
+    async fn start_piece(
+        &self,
+        hash: &[u8],
+        piece: Vec<u8>,
+        policy: WorkflowIdConflictPolicy,
+    ) -> Result<(), StoreError> {
+        let start = StartOptions {
+            workflow_type: REGISTRY_DATA.to_owned(),
+            workflow_id: Some(piece_id(hash)),
+            task_queue: REGISTRY_DATA.to_owned(),
+            input: vec![bytes(piece)?],
+            id_conflict_policy: Some(policy),
+            ..StartOptions::default()
+        };
+        self.client.start(start).await.map_err(unreachable)?;
+        Ok(())
     }
 }
 
@@ -186,10 +264,30 @@ impl Store for ClusterStore {
     }
 
     async fn read(&self) -> Result<Catalog, StoreError> {
-        let (run_id, length) = self.latest().await?;
         let mut reader = self.reader.lock().await;
-        let reader = self.catch_up(&mut reader, &run_id, length).await?;
-        Ok(reader.catalog.clone())
+        Ok(self.caught_up(&mut reader).await?.catalog.clone())
+    }
+
+    fn notices(&self) -> Vec<String> {
+        let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut notices)
+    }
+
+    async fn inspect(&self) -> Result<Inspection, StoreError> {
+        self.look_for_damage().await
+    }
+
+    async fn repair(&self) -> Result<Vec<String>, StoreError> {
+        let mut reader = self.reader.lock().await;
+        let reader = self.caught_up(&mut reader).await?;
+        let done = self.bring_up_to_date(reader).await?;
+        let mut said = self.notices();
+        said.extend(done);
+        Ok(said)
+    }
+
+    async fn begin_with(&self, state: State) -> Result<(), StoreError> {
+        self.begin_lost_with(state).await
     }
 
     async fn wait(&self, revision: u64) -> Result<Catalog, StoreError> {
@@ -198,28 +296,41 @@ impl Store for ClusterStore {
             if catalog.revision() > revision {
                 return Ok(catalog);
             }
+            if catalog.revision() < revision {
+                return Err(StoreError::Malformed(format!(
+                    "it is at revision {}, and was at {revision} before: somebody has begun it anew",
+                    catalog.revision()
+                )));
+            }
             let mut reader = self.reader.lock().await;
             if let Some(reader) = reader.as_mut() {
-                self.fold_page(reader).await?;
+                reader.fold_page(self, true).await?;
             }
         }
     }
 
     async fn send(&self, change: Change) -> Result<Applied, StoreError> {
-        let payload = bytes(change.encode_to_vec())?;
         loop {
-            let (run_id, _) = self.latest().await?;
-            // To the run that is looked at: one that continues as new meanwhile refuses it.
-            let workflow = self.workflow(Some(run_id.clone()));
-            match self
-                .client
-                .signal(&workflow, CHANGE, vec![payload.clone()])
-                .await
-            {
+            let mut reader = self.reader.lock().await;
+            let found = self.caught_up(&mut reader).await?;
+            if found.is_ahead {
+                return Err(StoreError::Refused(
+                    "changes of the log cannot be read here, and others were made on top of them: whoever deploys needs \
+                     the codecs and keys of whoever deployed before (--codec, --codec-key)"
+                        .to_owned(),
+                ));
+            }
+            let workflow = found.run.clone();
+            let numbered = found.catalog.numbered(change.clone());
+            drop(reader);
+            let payload = bytes(numbered.encode_to_vec())?;
+            // To the run that was looked at: one that continues as new meanwhile refuses it.
+            match self.client.signal(&workflow, CHANGE, vec![payload]).await {
                 Ok(()) => {}
                 Err(error) if has_ended(&error) => continue,
                 Err(error) => return Err(unreachable(error)),
             }
+            let run_id = workflow.run_id.unwrap_or_default();
             if let Some(applied) = self.outcome(&run_id, &change.id).await? {
                 return Ok(applied);
             }
@@ -227,19 +338,16 @@ impl Store for ClusterStore {
     }
 
     async fn put_piece(&self, hash: &[u8], piece: Vec<u8>) -> Result<(), StoreError> {
-        let start = StartOptions {
-            workflow_type: REGISTRY_DATA.to_owned(),
-            workflow_id: Some(piece_id(hash)),
-            task_queue: REGISTRY_DATA.to_owned(),
-            input: vec![bytes(piece)?],
-            id_conflict_policy: Some(WorkflowIdConflictPolicy::UseExisting),
-            ..StartOptions::default()
-        };
-        self.client.start(start).await.map_err(unreachable)?;
-        Ok(())
+        self.start_piece(hash, piece, WorkflowIdConflictPolicy::UseExisting)
+            .await
     }
 
-    async fn piece(&self, hash: &[u8]) -> Result<Vec<u8>, StoreError> {
+    async fn replace_piece(&self, hash: &[u8], piece: Vec<u8>) -> Result<(), StoreError> {
+        self.start_piece(hash, piece, WorkflowIdConflictPolicy::TerminateExisting)
+            .await
+    }
+
+    async fn piece(&self, hash: &[u8]) -> Result<Piece, StoreError> {
         let workflow = WorkflowRef::new(piece_id(hash), None);
         let page = self.client.history_page(&workflow, Vec::new(), false);
         let (events, _) = page.await.map_err(|error| match error {
@@ -250,10 +358,15 @@ impl Store for ClusterStore {
             )),
             error => unreachable(error),
         })?;
+        let ending = events.iter().find_map(|event| {
+            ending(event.attributes.as_ref()?)
+                .map(|how| format!("the workflow {} was {how}", workflow.workflow_id))
+        });
         match events.into_iter().next().and_then(|event| event.attributes) {
-            Some(Attributes::WorkflowExecutionStartedEventAttributes(started)) => {
-                payload(started.input)
-            }
+            Some(Attributes::WorkflowExecutionStartedEventAttributes(started)) => Ok(Piece {
+                bytes: payload(started.input)?,
+                ending,
+            }),
             _ => Err(StoreError::Malformed("a piece without its data".to_owned())),
         }
     }
@@ -274,15 +387,20 @@ impl Store for ClusterStore {
     }
 }
 
-impl Reader {
-    fn at(run: WorkflowRef) -> Self {
-        Reader {
-            run,
-            token: Vec::new(),
-            last_event_id: 0,
-            catalog: Catalog::default(),
-            applied: Vec::new(),
-        }
+fn is_at(reader: Option<&Reader>, run_id: &str) -> bool {
+    reader.is_some_and(|reader| reader.run.run_id.as_deref() == Some(run_id))
+}
+
+/// How a closing event says that a workflow came to its end.
+fn ending(event: &Attributes) -> Option<&'static str> {
+    match event {
+        Attributes::WorkflowExecutionTerminatedEventAttributes(_) => Some("terminated"),
+        Attributes::WorkflowExecutionCompletedEventAttributes(_) => Some("completed"),
+        Attributes::WorkflowExecutionFailedEventAttributes(_) => Some("failed"),
+        Attributes::WorkflowExecutionCanceledEventAttributes(_) => Some("cancelled"),
+        Attributes::WorkflowExecutionTimedOutEventAttributes(_) => Some("timed out"),
+        Attributes::WorkflowExecutionContinuedAsNewEventAttributes(_) => Some("continued as new"),
+        _ => None,
     }
 }
 

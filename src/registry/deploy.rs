@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Entry;
+use super::health::{Texts, mendable, store_again};
 use super::store::{Store, StoreError, put_data};
 use crate::bundle::Bundle;
-use crate::catalog::{Applied, Catalog, Change, DueSchedules, NameError, Origin, Put, Segment};
+use crate::catalog::{
+    Applied, Catalog, Change, Data, Definition, DueSchedules, NameError, Origin, Put, Segment,
+    Version,
+};
 use crate::limits::{
     BUNDLE_PACKED_SIZE_BYTES_MAX, DEPLOYMENT_DEFINITIONS_MAX, REGISTRY_TEXT_SIZE_BYTES_MAX,
 };
@@ -42,7 +46,7 @@ pub struct Step {
     pub ends_ramp: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// The revision that it was made on.
     pub base: u64,
@@ -50,6 +54,15 @@ pub struct Plan {
     /// By workflow type.
     pub steps: Vec<Step>,
     pub unchanged: usize,
+    /// Versions that the registry cannot read any more, and the folder has: what is wrong with each. They are stored again.
+    pub mends: Vec<Mend>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mend {
+    pub definition: Definition,
+    pub version: Version,
+    pub why: String,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -150,7 +163,31 @@ impl Plan {
             project: project.to_owned(),
             steps,
             unchanged,
+            mends: Vec::new(),
         })
+    }
+
+    /// Adds the versions that have to be stored again.
+    pub async fn with_mends(
+        mut self,
+        store: &dyn Store,
+        catalog: &Catalog,
+        found: &Definitions,
+    ) -> Result<Plan, DeployError> {
+        let broken = mendable(store, catalog, &texts(found)?).await?;
+        let mends = broken.into_iter();
+        self.mends = mends
+            .map(|(definition, version, why)| Mend {
+                definition,
+                version,
+                why,
+            })
+            .collect();
+        Ok(self)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.mends.is_empty()
     }
 
     /// Puts it in force: whole or not at all. What others deployed meanwhile is respected; where that makes it another plan,
@@ -171,6 +208,7 @@ impl Plan {
             project: self.project.clone(),
             puts: self.store_bundles(store, found).await?,
             retired: self.retired(),
+            mended: self.store_again(store, found).await?,
             ..Change::default()
         };
         let mut base = self.base;
@@ -191,6 +229,18 @@ impl Plan {
             change.id.push('\'');
         }
         Err(DeployError::Overtaken(base))
+    }
+
+    async fn store_again(
+        &self,
+        store: &dyn Store,
+        found: &Definitions,
+    ) -> Result<Vec<Put>, DeployError> {
+        let broken = self.mends.iter();
+        let broken: Vec<_> = broken
+            .map(|m| (m.definition.clone(), m.version.clone(), String::new()))
+            .collect();
+        Ok(store_again(store, &broken, &texts(found)?).await?)
     }
 
     fn retired(&self) -> Vec<String> {
@@ -270,39 +320,34 @@ impl Plan {
         found: &Definitions,
     ) -> Result<Vec<Put>, DeployError> {
         let mut puts = self.puts(found)?;
-        let (mut segment, mut size) = (Segment::default(), 0);
-        let mut first = 0;
-        for at in 0..puts.len() {
-            let Some((entry, _)) = found.get(&puts[at].workflow) else {
-                continue;
-            };
-            size += entry.bundle.bytes.len();
-            puts[at].index = segment.bundles.len() as u32;
-            segment.bundles.push(entry.bundle.bytes.clone());
-            if size >= SEGMENT_SIZE_BYTES {
-                close(store, &mut segment, &mut puts[first..=at]).await?;
-                (first, size) = (at + 1, 0);
-            }
+        let entries = puts.iter().filter_map(|put| found.get(&put.workflow));
+        let bundles: Vec<&[u8]> = entries.map(|(e, _)| e.bundle.bytes.as_slice()).collect();
+        let places = put_bundles(store, &bundles).await?;
+        for (put, (segment, index)) in puts.iter_mut().zip(places) {
+            (put.segment, put.index) = (Some(segment), index);
         }
-        close(store, &mut segment, &mut puts[first..]).await?;
         Ok(puts)
     }
 }
 
-/// Stores a segment and tells those that are in it.
-async fn close(
+/// Stores packed bundles, several in a segment; where each one is then.
+pub(super) async fn put_bundles(
     store: &dyn Store,
-    segment: &mut Segment,
-    puts: &mut [Put],
-) -> Result<(), StoreError> {
-    if puts.is_empty() {
-        return Ok(());
+    bundles: &[&[u8]],
+) -> Result<Vec<(Data, u32)>, StoreError> {
+    let mut places = Vec::with_capacity(bundles.len());
+    let (mut segment, mut size) = (Segment::default(), 0);
+    for (at, bundle) in bundles.iter().enumerate() {
+        size += bundle.len();
+        segment.bundles.push(bundle.to_vec());
+        if size >= SEGMENT_SIZE_BYTES || at + 1 == bundles.len() {
+            let count = segment.bundles.len() as u32;
+            let data = put_data(store, &std::mem::take(&mut segment)).await?;
+            places.extend((0..count).map(|index| (data.clone(), index)));
+            size = 0;
+        }
     }
-    let data = put_data(store, &std::mem::take(segment)).await?;
-    for put in puts {
-        put.segment = Some(data.clone());
-    }
-    Ok(())
+    Ok(places)
 }
 
 impl Step {
@@ -314,6 +359,14 @@ impl Step {
             ends_ramp: false,
         }
     }
+}
+
+fn texts(found: &Definitions) -> Result<Texts, DeployError> {
+    let texts = found.values().map(|(entry, _)| {
+        let digest = digest_of(entry)?;
+        Ok((digest, entry.bundle.bytes.clone()))
+    });
+    texts.collect()
 }
 
 fn digest_of(entry: &Entry) -> Result<Vec<u8>, DeployError> {

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, RwLock, RwLockReadGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::folder::Change;
 use super::pack::load;
-use super::store::{Store, StoreError, bundle, data};
+use super::store::{Store, StoreError, bundle, segment};
 use super::{Entry, Registry};
 use crate::bundle::{Bundle, Digest};
 use crate::catalog::{Catalog, Data, Definition, DueSchedules, Segment, Version};
@@ -22,6 +22,8 @@ const FETCHES: usize = 16;
 /// A store that cannot be reached is asked again after this long, then after twice as long, and so on.
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_LONGEST: Duration = Duration::from_secs(10);
+/// A version that cannot be read is read again after this long at the soonest, when the registry changes.
+const RETRY_UNREADABLE: Duration = Duration::from_secs(60);
 
 type Observer = Box<dyn Fn(Change) + Send + Sync>;
 
@@ -38,6 +40,16 @@ struct State {
     /// No longer in force, but a run that has just begun may still ask for them; the oldest first.
     superseded: VecDeque<Entry>,
     due: watch::Sender<Vec<DueSchedules>>,
+    /// Versions in force that could not be read.
+    unreadable: BTreeMap<(String, u32), Unreadable>,
+}
+
+#[derive(Clone)]
+struct Unreadable {
+    why: String,
+    tried: Instant,
+    /// The revision that had stored its bundle last.
+    mended: u64,
 }
 
 impl Deployed {
@@ -112,6 +124,13 @@ impl Registry for Deployed {
         types.dedup();
         types
     }
+
+    fn why_not(&self, workflow_type: &str) -> Option<String> {
+        let state = read(&self.state);
+        let mut unreadable = state.unreadable.iter();
+        let found = unreadable.find(|((name, _), _)| name == workflow_type);
+        found.map(|((name, number), unreadable)| format!("{name}@{number}: {}", unreadable.why))
+    }
 }
 
 impl State {
@@ -156,44 +175,70 @@ async fn take_over(
     catalog: Catalog,
     observer: &Observer,
 ) -> Result<(), StoreError> {
-    let wanted = |catalog: &Catalog| -> Vec<(Definition, Version)> {
-        let definitions = catalog.state.definitions.iter();
-        let versions = definitions.flat_map(|d| d.in_force().map(move |v| (d.clone(), v.clone())));
-        versions.collect()
-    };
-    let wanted = wanted(&catalog);
+    for notice in store.notices() {
+        observer(Change::Noticed { notice });
+    }
+    let definitions = catalog.state.definitions.iter();
+    let wanted = definitions.flat_map(|d| d.in_force().map(move |v| (d.clone(), v.clone())));
     let mut entries = BTreeMap::new();
+    let mut unreadable = BTreeMap::new();
     let mut missing = Vec::new();
     for (definition, version) in wanted {
         let key = (definition.workflow.clone(), version.number);
-        match read(state).entries.get(&key) {
-            Some(entry) => drop(entries.insert(key, entry.clone())),
-            None => missing.push((definition, version)),
+        let state = read(state);
+        match (state.entries.get(&key), state.unreadable.get(&key)) {
+            (Some(entry), _) => drop(entries.insert(key, entry.clone())),
+            (None, Some(known)) if known.still_holds(&version) => {
+                unreadable.insert(key, known.clone());
+            }
+            _ => missing.push((definition, version)),
         }
     }
-    let bundles = bundles(store, &missing).await?;
+    let bundles = read_bundles(store, &missing).await?;
     let mut changes = Vec::new();
     for ((definition, version), bundle) in missing.into_iter().zip(bundles) {
         let name = definition.name_of(version.number);
-        let workflow_type = definition.workflow.clone();
-        let bundle = bundle.ok_or("its bundle is not there".to_owned());
+        let key = (definition.workflow.clone(), version.number);
         match bundle.and_then(|bundle| entry(&bundle, &name, &version)) {
             Ok(entry) => {
                 changes.push(Change::Deployed { name });
-                entries.insert((workflow_type, version.number), entry);
+                entries.insert(key, entry);
             }
-            Err(reason) => changes.push(Change::Refused { name, reason }),
+            Err(why) => {
+                let is_known =
+                    |state: &State| state.unreadable.get(&key).is_some_and(|u| u.why == why);
+                if !is_known(&read(state)) {
+                    let reason = why.clone();
+                    changes.push(Change::Refused { name, reason });
+                }
+                let refused = Unreadable {
+                    why,
+                    tried: Instant::now(),
+                    mended: version.mended,
+                };
+                unreadable.insert(key, refused);
+            }
         }
     }
-    replace(state, catalog, entries, &mut changes);
+    replace(state, catalog, (entries, unreadable), &mut changes);
     changes.into_iter().for_each(observer);
     Ok(())
+}
+
+impl Unreadable {
+    /// Nothing has been stored since, and it was tried just now.
+    fn still_holds(&self, version: &Version) -> bool {
+        self.mended == version.mended && self.tried.elapsed() < RETRY_UNREADABLE
+    }
 }
 
 fn replace(
     state: &RwLock<State>,
     catalog: Catalog,
-    mut entries: BTreeMap<(String, u32), Entry>,
+    (mut entries, unreadable): (
+        BTreeMap<(String, u32), Entry>,
+        BTreeMap<(String, u32), Unreadable>,
+    ),
     changes: &mut Vec<Change>,
 ) {
     let mut state = state
@@ -221,7 +266,7 @@ fn replace(
             state.superseded.pop_front();
         }
     }
-    state.entries = entries;
+    (state.entries, state.unreadable) = (entries, unreadable);
     let due = catalog.state.due_schedules.clone();
     state.due.send_if_modified(|said| {
         let is_new = *said != due;
@@ -236,10 +281,23 @@ pub async fn bundles(
     store: &dyn Store,
     versions: &[(Definition, Version)],
 ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+    let bundles = read_bundles(store, versions).await?;
+    Ok(bundles.into_iter().map(Result::ok).collect())
+}
+
+/// The packed bundles of these versions, or why one cannot be read.
+pub(super) async fn read_bundles(
+    store: &dyn Store,
+    versions: &[(Definition, Version)],
+) -> Result<Vec<Result<Vec<u8>, String>>, StoreError> {
     let segments = segments(store, versions).await?;
-    let bundle = |version: &Version| {
-        let segment = segments.get(&version.segment.as_ref()?.pieces)?;
-        segment.bundles.get(version.index as usize).cloned()
+    let bundle = |version: &Version| -> Result<Vec<u8>, String> {
+        let none = || "its bundle is not there".to_owned();
+        let data = version.segment.as_ref().ok_or_else(none)?;
+        let segment = segments.get(&data.pieces).ok_or_else(none)?;
+        let segment = segment.as_ref().map_err(String::clone)?;
+        let bundle = segment.bundles.get(version.index as usize);
+        bundle.cloned().ok_or_else(none)
     };
     Ok(versions
         .iter()
@@ -247,10 +305,11 @@ pub async fn bundles(
         .collect())
 }
 
+/// By their pieces; one that is broken concerns its own definitions only.
 async fn segments(
     store: &dyn Store,
     versions: &[(Definition, Version)],
-) -> Result<HashMap<Vec<Vec<u8>>, Segment>, StoreError> {
+) -> Result<HashMap<Vec<Vec<u8>>, Result<Segment, String>>, StoreError> {
     let mut wanted: Vec<Data> = versions
         .iter()
         .filter_map(|(_, v)| v.segment.clone())
@@ -259,17 +318,14 @@ async fn segments(
     wanted.dedup();
     let fetched = stream::iter(wanted)
         .map(|wanted| async move {
-            match data(store, &wanted).await {
-                Ok(segment) => Ok(Some((wanted.pieces, segment))),
-                // One that is broken concerns its own definitions only.
-                Err(StoreError::Malformed(_)) => Ok(None),
+            match segment(store, &wanted).await {
+                Ok(segment) => Ok((wanted.pieces, Ok(segment))),
+                Err(StoreError::Malformed(why)) => Ok((wanted.pieces, Err(why))),
                 Err(error) => Err(error),
             }
         })
         .buffer_unordered(FETCHES);
-    let fetched: Vec<Result<_, StoreError>> = fetched.collect().await;
-    let fetched: Result<Vec<_>, StoreError> = fetched.into_iter().collect();
-    Ok(fetched?.into_iter().flatten().collect())
+    fetched.try_collect().await
 }
 
 /// A deployed version, fetched and compiled.
@@ -283,12 +339,18 @@ pub async fn version(
     entry(&packed, &name, version).map_err(|why| StoreError::Malformed(format!("{name}: {why}")))
 }
 
+/// A version's bundle, if it is the one that the version's digest names.
+pub(super) fn checked(packed: &[u8], version: &Version) -> Result<Bundle, String> {
+    let bundle = Bundle::decode(packed).map_err(|e| e.to_string())?;
+    match Digest::from_bytes(&version.digest) == Some(bundle.digest()) {
+        true => Ok(bundle),
+        false => Err("its bundle does not have the content that its digest names".to_owned()),
+    }
+}
+
 /// Compiles a version, under its name.
 fn entry(packed: &[u8], name: &str, version: &Version) -> Result<Entry, String> {
-    let bundle = Bundle::decode(packed).map_err(|e| e.to_string())?;
-    if Digest::from_bytes(&version.digest) != Some(bundle.digest()) {
-        return Err("its bundle is not what its digest says".to_owned());
-    }
+    let bundle = checked(packed, version)?;
     let packed = bundle
         .named(name.to_owned())
         .encode()

@@ -59,6 +59,10 @@ pub enum Change {
     Deployed {
         name: String,
     },
+    /// What has happened to the registry.
+    Noticed {
+        notice: String,
+    },
     /// A deployed version that this worker cannot read.
     Refused {
         name: String,

@@ -5,8 +5,10 @@ use std::io::Read;
 use prost::Message;
 use sha2::{Digest as _, Sha256};
 
-use crate::catalog::{Applied, Catalog, Change, Data, Segment, Version};
-use crate::limits::{REGISTRY_DATA_SIZE_BYTES_MAX, REGISTRY_PIECE_SIZE_BYTES_MAX};
+use crate::catalog::{Applied, Catalog, Change, Data, Segment, State, Version};
+use crate::limits::{
+    REGISTRY_DATA_SIZE_BYTES_MAX, REGISTRY_PIECE_SIZE_BYTES_MAX, REGISTRY_SEGMENT_SIZE_BYTES_MAX,
+};
 
 /// Catalogs are large and written once.
 const ZSTD_LEVEL: i32 = 9;
@@ -20,6 +22,58 @@ pub enum StoreError {
     Malformed(String),
     #[error("the registry is not to be written as asked: {0}")]
     Refused(String),
+    /// Definitions were deployed here, and nothing is left to rebuild the catalog from.
+    #[error("the registry has lost its definitions: {0}")]
+    Lost(String),
+}
+
+/// A piece of data as it is stored.
+#[derive(Debug, Clone)]
+pub struct Piece {
+    pub bytes: Vec<u8>,
+    /// Why it will not stay, such as that somebody ended its workflow.
+    pub ending: Option<String>,
+}
+
+/// What is wrong with a registry, and what mends it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Damage {
+    /// What it is about: a version as `order@12`, or a part of the registry.
+    pub subject: String,
+    pub why: String,
+    pub remedy: Remedy,
+}
+
+impl Damage {
+    pub fn new(subject: String, why: String, remedy: Remedy) -> Damage {
+        Damage {
+            subject,
+            why,
+            remedy,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Remedy {
+    /// `segno definitions repair`, or the next deployment.
+    Repair,
+    /// Deploying the same text again, or importing an export that has it.
+    Text,
+    /// Importing an export, or `repair --from-nothing`.
+    Import,
+    /// Nothing: it is reported, and hurts nothing else.
+    Nothing,
+}
+
+/// A registry's log as it is found, without anything being mended.
+#[derive(Debug, Default)]
+pub struct Inspection {
+    /// The newest catalog that can be made of what is there.
+    pub catalog: Option<Catalog>,
+    /// The highest revision that there is a trace of.
+    pub revision: u64,
+    pub damages: Vec<Damage>,
 }
 
 /// A place for deployments. A change counts whole or not at all, however many send changes at once.
@@ -28,8 +82,20 @@ pub trait Store: Send + Sync {
     /// What it is called in messages.
     fn name(&self) -> String;
 
-    /// The catalog as it is now.
+    /// The catalog as it is now. A log that was ended goes on from what is left of it, and `notices` says so.
     async fn read(&self) -> Result<Catalog, StoreError>;
+
+    /// What has happened to the registry that people should hear of, since this was last asked.
+    fn notices(&self) -> Vec<String>;
+
+    /// Looks at the log and changes nothing.
+    async fn inspect(&self) -> Result<Inspection, StoreError>;
+
+    /// Makes the log whole, as far as what is left allows, and says what was done.
+    async fn repair(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Begins with this state where nothing is deployed, or where what was is lost.
+    async fn begin_with(&self, state: State) -> Result<(), StoreError>;
 
     /// The catalog as soon as it is beyond the revision.
     async fn wait(&self, revision: u64) -> Result<Catalog, StoreError>;
@@ -40,10 +106,21 @@ pub trait Store: Send + Sync {
     /// Stores a piece under the SHA-256 that it has.
     async fn put_piece(&self, hash: &[u8], piece: Vec<u8>) -> Result<(), StoreError>;
 
-    async fn piece(&self, hash: &[u8]) -> Result<Vec<u8>, StoreError>;
+    /// The same in the place of whatever is stored under the hash now.
+    async fn replace_piece(&self, hash: &[u8], piece: Vec<u8>) -> Result<(), StoreError>;
+
+    async fn piece(&self, hash: &[u8]) -> Result<Piece, StoreError>;
 
     /// Makes the log short, if it has become long. What cannot be done now is done by the next.
     async fn compact(&self) -> Result<(), StoreError>;
+}
+
+/// What a run of a registry, a snapshot or a copy begins with: the state, with its old records put aside.
+pub async fn put_aside(store: &dyn Store, mut catalog: Catalog) -> Result<State, StoreError> {
+    if let Some(page) = catalog.take_old_records() {
+        catalog.state.older = Some(put_data(store, &page).await?);
+    }
+    Ok(catalog.state)
 }
 
 /// Stores a message, in as many pieces as it takes.
@@ -54,39 +131,74 @@ pub async fn put_data(store: &dyn Store, message: &impl Message) -> Result<Data,
     for piece in packed.chunks(REGISTRY_PIECE_SIZE_BYTES_MAX) {
         let hash = Sha256::digest(piece).to_vec();
         store.put_piece(&hash, piece.to_vec()).await?;
+        // Whoever knows what will be stored can store something else under its hash before.
+        match checked_piece(store, &hash).await {
+            Err(StoreError::Malformed(_)) => store.replace_piece(&hash, piece.to_vec()).await?,
+            checked => drop(checked?),
+        }
         data.pieces.push(hash);
     }
     Ok(data)
 }
 
 pub async fn data<M: Message + Default>(store: &dyn Store, data: &Data) -> Result<M, StoreError> {
+    let limit = ("REGISTRY_DATA_SIZE_BYTES_MAX", REGISTRY_DATA_SIZE_BYTES_MAX);
+    message(store, data, limit).await
+}
+
+pub async fn segment(store: &dyn Store, data: &Data) -> Result<Segment, StoreError> {
+    let limit = (
+        "REGISTRY_SEGMENT_SIZE_BYTES_MAX",
+        REGISTRY_SEGMENT_SIZE_BYTES_MAX,
+    );
+    message(store, data, limit).await
+}
+
+async fn message<M: Message + Default>(
+    store: &dyn Store,
+    data: &Data,
+    (name, limit): (&str, usize),
+) -> Result<M, StoreError> {
+    // What is packed is no larger than what it unpacks to, or hardly.
+    let pieces_max = limit / REGISTRY_PIECE_SIZE_BYTES_MAX + 1;
+    if data.pieces.len() > pieces_max {
+        return Err(StoreError::Malformed(format!(
+            "it has {} pieces; {name} ({limit} bytes) allows {pieces_max}",
+            data.pieces.len()
+        )));
+    }
     let mut packed = Vec::new();
     for hash in &data.pieces {
-        let piece = store.piece(hash).await?;
-        if Sha256::digest(&piece).as_slice() != hash.as_slice() {
-            let message = "a piece of data is not what its hash says".to_owned();
-            return Err(StoreError::Malformed(message));
-        }
-        packed.extend(piece);
+        packed.extend(checked_piece(store, hash).await?.bytes);
     }
     let malformed = |e: &dyn std::fmt::Display| StoreError::Malformed(e.to_string());
-    let limit = REGISTRY_DATA_SIZE_BYTES_MAX as u64;
     let mut bytes = Vec::new();
     let read = zstd::stream::read::Decoder::new(packed.as_slice())
-        .and_then(|decoder| decoder.take(limit + 1).read_to_end(&mut bytes))
+        .and_then(|decoder| decoder.take(limit as u64 + 1).read_to_end(&mut bytes))
         .map_err(|e| malformed(&e))?;
-    if read as u64 > limit {
+    if read > limit {
         return Err(StoreError::Malformed(format!(
-            "it unpacks to more than REGISTRY_DATA_SIZE_BYTES_MAX ({limit} bytes)"
+            "it unpacks to more than {name} ({limit} bytes)"
         )));
     }
     M::decode(bytes.as_slice()).map_err(|e| malformed(&e))
 }
 
+/// A piece that has the content that its hash says.
+pub async fn checked_piece(store: &dyn Store, hash: &[u8]) -> Result<Piece, StoreError> {
+    let piece = store.piece(hash).await?;
+    match Sha256::digest(&piece.bytes).as_slice() == hash {
+        true => Ok(piece),
+        false => Err(StoreError::Malformed(
+            "a piece of data does not have the content that its hash names".to_owned(),
+        )),
+    }
+}
+
 /// The packed bundle of a version.
 pub async fn bundle(store: &dyn Store, version: &Version) -> Result<Vec<u8>, StoreError> {
     let missing = || StoreError::Malformed("a version without its bundle".to_owned());
-    let segment: Segment = data(store, version.segment.as_ref().ok_or_else(missing)?).await?;
+    let segment = segment(store, version.segment.as_ref().ok_or_else(missing)?).await?;
     let bundle = segment.bundles.into_iter().nth(version.index as usize);
     bundle.ok_or_else(missing)
 }

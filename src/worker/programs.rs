@@ -57,4 +57,8 @@ impl Programs for ProgramCache {
     fn workflow_types(&self) -> Vec<String> {
         self.registry.workflow_types()
     }
+
+    fn why_not(&self, workflow_type: &str) -> Option<String> {
+        self.registry.why_not(workflow_type)
+    }
 }

@@ -19,6 +19,7 @@ use super::completion::{behavior_to_proto, command_to_proto};
 use super::failures;
 use super::locals::is_of_queries;
 use super::order::{self, Known};
+use super::registrys::IsRegistrys;
 use super::trace::RunTrace;
 use crate::engine::command::{Command, CommandKind, LogLevel, VersioningBehavior};
 use crate::engine::failure::Failure;
@@ -35,6 +36,7 @@ struct Cached {
     instance: Mutex<Instance>,
     trace: Mutex<RunTrace>,
     order: Mutex<Known>,
+    is_registrys: IsRegistrys,
 }
 
 /// Polls until the worker is shut down and every run has been let go of. `evicted` hears of each run that is.
@@ -72,6 +74,9 @@ impl Host {
     /// There is never more than one activation of a run under way: nobody waits for the locks.
     async fn activate(&self, mut activation: WorkflowActivation, run: &Cached) {
         let run_id = activation.run_id.clone();
+        if let Some(answers) = run.is_registrys.answer(&activation, &*self.registry) {
+            return self.complete(self.success(run_id, answers, None)).await;
+        }
         let mut held = None;
         if is_of_queries(&activation) {
             held = self.locals.hold(&run_id).await;

@@ -39,6 +39,12 @@ impl Worker {
         Worker::of_queue(cluster, task_queue, Some(definitions), arguments, &[])
     }
 
+    /// Serves the folder's definitions on a task queue of this name.
+    pub fn on_queue(task_queue: &str, definitions: &Path) -> Worker {
+        let task_queue = task_queue.to_owned();
+        Worker::of_queue(Cluster::get(), task_queue, Some(definitions), &[], &[])
+    }
+
     /// One that serves what is deployed, with the registry that the arguments name.
     pub fn of_deployed(arguments: &[&str]) -> Worker {
         let cluster = Cluster::get();

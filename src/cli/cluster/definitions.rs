@@ -1,5 +1,6 @@
 //! `segno definitions`: what is deployed, and which version new runs get.
 
+mod keep;
 mod look;
 
 use clap::{Args, Subcommand};
@@ -7,7 +8,7 @@ use serde_json::json;
 
 use super::connection::ConnectionArgs;
 use super::deploy::schedules;
-use super::store::{OriginArgs, RegistryArgs, schedules_missed};
+use super::store::{OriginArgs, RegistryArgs, schedules_missed, warn_of};
 use crate::catalog::{
     Catalog, Change, Definition, NameError, Origin, Route, TagChange, VersionName, VersionQuery,
 };
@@ -40,6 +41,14 @@ pub enum DefinitionsCommand {
     Tag(TagArgs),
     /// Remove a version that nothing runs, or retire a whole type
     Delete(DeleteArgs),
+    /// Check that everything the registry names can be read; changes nothing
+    Verify(keep::VerifyArgs),
+    /// Mend what `verify` finds, as far as what is left allows
+    Repair(keep::RepairArgs),
+    /// Write the registry, with all versions and all changes, to a file
+    Export(keep::ExportArgs),
+    /// Bring an export back: the versions and texts that the registry lacks
+    Import(keep::ImportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -194,6 +203,10 @@ pub async fn run(command: DefinitionsCommand, output: Output) -> Result<End, Cli
                 .await
         }
         DefinitionsCommand::Delete(args) => delete(args, output).await,
+        DefinitionsCommand::Verify(args) => keep::verify(args, output).await,
+        DefinitionsCommand::Repair(args) => keep::repair(args, output).await,
+        DefinitionsCommand::Export(args) => keep::export(args, output).await,
+        DefinitionsCommand::Import(args) => keep::import(args, output).await,
     }
 }
 
@@ -280,6 +293,7 @@ impl Common {
     ) -> Result<End, CliError> {
         let origin: Origin = self.origin.origin(None);
         let catalog = store.read().await?;
+        warn_of(store);
         let definition = catalog.definition(workflow);
         // One without schedules needs no cluster.
         if !definition.is_some_and(Definition::has_schedules) {

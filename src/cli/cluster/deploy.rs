@@ -10,7 +10,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use super::connection::ConnectionArgs;
-use super::store::{OriginArgs, RegistryArgs, schedules_missed};
+use super::store::{OriginArgs, RegistryArgs, schedules_missed, warn_of};
 use crate::catalog::{Catalog, Change, DueSchedules, Origin};
 use crate::cli::output::{CliError, End, Output, Tone, styled};
 use crate::client::{Client, unique_id};
@@ -79,7 +79,9 @@ pub async fn run(args: DeployArgs, output: Output) -> Result<End, CliError> {
     let (client, store) = args.registry.open(&args.connection).await?;
     let schedules = args.registry.schedules(&client, &*store);
     let catalog = store.read().await?;
+    warn_of(&*store);
     let plan = Plan::new(&catalog, &found, &args.project)?;
+    let plan = plan.with_mends(&*store, &catalog, &found).await?;
     let after = plan.after(&catalog, &found)?;
     let types = types(&after, &args.project);
     let mut proposal = Proposal {
@@ -105,7 +107,7 @@ pub async fn run(args: DeployArgs, output: Output) -> Result<End, CliError> {
     }
     let mut revision = proposal.plan.base;
     if is_done {
-        if !proposal.plan.steps.is_empty() {
+        if !proposal.plan.is_empty() {
             revision = args.put_in_force(&*store, &proposal, output).await?;
         }
         args.make_schedules(&schedules, &proposal, revision).await?;
@@ -174,6 +176,7 @@ impl DeployArgs {
         if let Err(error) = store.compact().await {
             output.remark(format!("the registry's log stays long: {error}"));
         }
+        warn_of(store);
         Ok(revision)
     }
 

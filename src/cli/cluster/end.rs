@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::WorkflowArgs;
 use super::connection::ConnectionArgs;
+use super::own;
 use crate::cli::output::{CliError, End, Output};
 
 #[derive(Debug, Args)]
@@ -30,15 +31,19 @@ pub struct TerminateArgs {
 }
 
 pub async fn cancel(args: CancelArgs, output: Output) -> Result<End, CliError> {
+    own::refuse_id(&args.workflow.workflow_id)?;
     let workflow = args.workflow.reference();
     let client = args.connection.connect().await?;
+    own::refuse(&client, &args.workflow).await?;
     client.cancel(&workflow, &args.reason).await?;
     said(output, &workflow.workflow_id, "was asked to end")
 }
 
 pub async fn terminate(args: TerminateArgs, output: Output) -> Result<End, CliError> {
+    own::refuse_id(&args.workflow.workflow_id)?;
     let workflow = args.workflow.reference();
     let client = args.connection.connect().await?;
+    own::refuse(&client, &args.workflow).await?;
     client
         .terminate(&workflow, &args.reason, Vec::new())
         .await?;

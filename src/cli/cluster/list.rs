@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::connection::ConnectionArgs;
 use super::describe::{status_tone, summary_json};
+use super::own;
 use crate::catalog::VersionQuery;
 use crate::cli::output::{CliError, End, Output, Tone};
 use crate::client::WorkflowSummary;
@@ -19,6 +20,9 @@ pub struct ListArgs {
     /// Runs that are bound to this deployed version, as order@12
     #[arg(long, value_name = "TYPE@NUMBER")]
     definition: Option<VersionQuery>,
+    /// Also the registry's own workflows, which a query that names them finds as well
+    #[arg(long)]
+    all: bool,
     /// How many at most, newest first
     #[arg(long, default_value_t = 100)]
     limit: usize,
@@ -29,6 +33,11 @@ pub struct ListArgs {
 pub async fn run(args: ListArgs, output: Output) -> Result<End, CliError> {
     let client = args.connection.connect().await?;
     let query = args.filter()?;
+    let is_all = args.all || own::asks_for_own(&query);
+    let query = match is_all {
+        true => query,
+        false => own::without_own(&query),
+    };
     let progress = output.progress("reading the list".to_owned());
     let mut workflows: Vec<WorkflowSummary> = Vec::new();
     let mut token = Some(Vec::new());
@@ -37,7 +46,8 @@ pub async fn run(args: ListArgs, output: Output) -> Result<End, CliError> {
     {
         let page_size = (args.limit - workflows.len()).min(PAGE_SIZE_MAX) as i32;
         let (page, next) = client.list_page(&query, page_size, next).await?;
-        workflows.extend(page);
+        let page = page.into_iter();
+        workflows.extend(page.filter(|w| is_all || !own::is_own(&w.workflow_type)));
         token = next;
     }
     let more = token.is_some() || workflows.len() > args.limit;

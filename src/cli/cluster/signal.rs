@@ -6,6 +6,7 @@ use serde_json::json;
 use super::WorkflowArgs;
 use super::connection::ConnectionArgs;
 use super::input::InputArgs;
+use super::own;
 use crate::cli::output::{CliError, End, Output};
 
 #[derive(Debug, Args)]
@@ -22,6 +23,7 @@ pub struct SignalArgs {
 }
 
 pub async fn run(args: SignalArgs, output: Output) -> Result<End, CliError> {
+    own::refuse_id(&args.workflow.workflow_id)?;
     let input = args.input.payloads()?;
     let workflow = args.workflow.reference();
     let client = args.connection.connect().await?;

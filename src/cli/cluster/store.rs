@@ -6,9 +6,10 @@ use clap::Args;
 
 use super::TASK_QUEUE_DEFAULT;
 use super::connection::ConnectionArgs;
+use super::own;
 use super::workflow_options::own_task_queue;
 use crate::catalog::{NameError, Origin};
-use crate::cli::output::CliError;
+use crate::cli::output::{CliError, warn};
 use crate::client::{Client, default_identity};
 use crate::registry::deploy::DeployError;
 use crate::registry::schedules::{Following, ScheduleDeployError, Schedules};
@@ -41,6 +42,14 @@ impl RegistryArgs {
             registry: self.registry.clone(),
             task_queue_default: TASK_QUEUE_DEFAULT,
         })
+    }
+
+    /// The registry's workflow is on a task queue of the same name, which nobody is to serve.
+    pub fn refuse_queue(&self, task_queue: &str) -> Result<(), CliError> {
+        match self.registry == task_queue {
+            true => Err(own::queue_refusal(task_queue)),
+            false => Ok(()),
+        }
     }
 
     pub fn of(&self, client: &Client) -> Result<Arc<dyn Store>, CliError> {
@@ -111,9 +120,23 @@ fn user() -> String {
     format!("{}@{host}", user.unwrap_or_else(|| "unknown".to_owned()))
 }
 
+/// What has happened to the registry, said on standard error.
+pub fn warn_of(store: &dyn Store) {
+    for notice in store.notices() {
+        warn(&notice, &[]);
+    }
+}
+
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
-        CliError::new(error)
+        let is_lost = matches!(error, StoreError::Lost(_));
+        let error = CliError::new(error);
+        match is_lost {
+            true => error
+                .help("`segno definitions verify` shows what is left")
+                .help("`segno definitions import FILE` brings an export back; `segno definitions repair --from-nothing` begins anew"),
+            false => error,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use super::WorkflowArgs;
 use super::connection::ConnectionArgs;
 use super::failure::{failed, failure_text};
 use super::input::{InputArgs, failure_json, result_json};
+use super::own;
 use crate::cli::output::{CliError, End, Output};
 use crate::client::{UpdateOptions, UpdateStage, UpdateStarted};
 
@@ -49,6 +50,7 @@ impl WaitFor {
 }
 
 pub async fn run(args: UpdateArgs, output: Output) -> Result<End, CliError> {
+    own::refuse_id(&args.workflow.workflow_id)?;
     let options = UpdateOptions {
         name: args.name.clone(),
         input: args.input.payloads()?,

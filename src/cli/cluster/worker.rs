@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::TASK_QUEUE_DEFAULT;
 use super::connection::ConnectionArgs;
+use super::own;
 use super::store::RegistryArgs;
 use super::tuning::{TuningArgs, VersionArgs};
 use crate::activity::{self, Activity};
@@ -106,7 +107,10 @@ pub async fn run(args: WorkerArgs, _: Output) -> Result<End, CliError> {
     let (options, activities) = (args.serve.options()?, args.serve.activities()?);
     let registry = match &args.serve.definitions {
         Some(folder) => folder_registry(folder)?,
-        None => deployed_registry(&settings, &args.registry).await?,
+        None => {
+            args.registry.refuse_queue(&args.serve.task_queue)?;
+            deployed_registry(&settings, &args.registry).await?
+        }
     };
     let shutdown = CancellationToken::new();
     tokio::spawn(cancel_on_signal(shutdown.clone()));
@@ -136,6 +140,7 @@ impl ServeArgs {
     }
 
     pub fn options(&self) -> Result<WorkerOptions, CliError> {
+        own::refuse_queue(&self.task_queue)?;
         let mut options = WorkerOptions::new(self.task_queue.clone());
         self.tuning.apply(&mut options)?;
         options.deployment = self.version.deployment()?;
@@ -222,6 +227,7 @@ fn log_change(change: Change) {
         Change::Removed { workflow_type } => {
             tracing::info!(%workflow_type, "a definition was removed: runs in flight go on");
         }
+        Change::Noticed { notice } => tracing::warn!("{notice}"),
         Change::Deployed { name } => tracing::info!(%name, "a version is in force"),
         Change::Refused { name, reason } => {
             tracing::error!(%name, "this worker cannot read a version, and serves the last good one: {reason}");

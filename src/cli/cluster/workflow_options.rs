@@ -8,6 +8,7 @@ use clap::Args;
 use super::TASK_QUEUE_DEFAULT;
 use super::connection::key_value;
 use super::input::{InputArgs, json_fields};
+use super::own;
 use super::values::{
     backoff_coefficient, fairness_key, fairness_weight, length, maximum_attempts, name,
     priority_key,
@@ -153,6 +154,9 @@ impl WorkflowOptionArgs {
 
     /// What the flags alone say, of a workflow that is known already.
     pub fn flags(&self) -> Result<StartOptions, CliError> {
+        if let Some(id) = &self.workflow_id {
+            own::refuse_id(id)?;
+        }
         Ok(StartOptions {
             workflow_id: self.workflow_id.clone(),
             task_queue: self.task_queue.clone().unwrap_or_default(),

@@ -4,11 +4,12 @@ use clap::Args;
 use serde_json::{Value as Json, json};
 
 use super::super::connection::ConnectionArgs;
-use super::super::store::RegistryArgs;
+use super::super::store::{RegistryArgs, warn_of};
 use crate::bundle::{Bundle, Digest};
 use crate::catalog::{Definition, Page, Record, VersionQuery};
-use crate::cli::output::{CliError, End, Output, Tone, styled};
-use crate::registry::{bundle, data, differences};
+use crate::cli::output::{CliError, End, Output, Tone, styled, warn};
+use crate::registry::health::{Scope, damages};
+use crate::registry::{StoreError, bundle, data, differences};
 use crate::value::Timestamp;
 
 #[derive(Debug, Args)]
@@ -75,15 +76,29 @@ pub async fn diff(args: DiffArgs, output: Output) -> Result<End, CliError> {
 pub async fn list(args: ListArgs, output: Output) -> Result<End, CliError> {
     let store = args.registry.store(&args.connection).await?;
     let catalog = store.read().await?;
-    let definitions = &catalog.state.definitions;
+    warn_of(&*store);
+    let damages = damages(&*store, &catalog, Scope::InForce).await?;
+    for damage in &damages {
+        let help = "deploy its text again, or import an export that has it".to_owned();
+        warn(
+            &format!("{} cannot be read: {}", damage.subject, damage.why),
+            &[help],
+        );
+    }
+    // One whose versions were all deleted is kept for its numbers only.
+    let definitions = catalog.state.definitions.iter();
+    let definitions = definitions.filter(|d| !d.versions.is_empty());
     if output.is_json() {
+        let unreadable = damages.iter();
+        let unreadable = unreadable.map(|d| json!({ "version": d.subject, "why": d.why }));
         output.json(&json!({
             "revision": catalog.revision(),
-            "definitions": definitions.iter().map(definition_json).collect::<Vec<_>>(),
+            "definitions": definitions.map(definition_json).collect::<Vec<_>>(),
+            "unreadable": unreadable.collect::<Vec<_>>(),
         }))?;
         return Ok(End::Done);
     }
-    let rows = definitions.iter().map(|d| {
+    let rows = definitions.map(|d| {
         let current = match d.retired {
             true => (Tone::Dim, "retired".to_owned()),
             false => (Tone::Good, d.current.to_string()),
@@ -173,6 +188,7 @@ pub async fn show(args: ShowArgs, output: Output) -> Result<End, CliError> {
 pub async fn history(args: HistoryArgs, output: Output) -> Result<End, CliError> {
     let store = args.registry.store(&args.connection).await?;
     let mut state = store.read().await?.state;
+    warn_of(&*store);
     let mut records = Vec::new();
     loop {
         let log = state.log.drain(..).rev();
@@ -180,8 +196,14 @@ pub async fn history(args: HistoryArgs, output: Output) -> Result<End, CliError>
         let Some(older) = state.older.take().filter(|_| records.len() < args.limit) else {
             break;
         };
-        let page: Page = data(&*store, &older).await?;
-        (state.log, state.older) = (page.log, page.older);
+        match data::<Page>(&*store, &older).await {
+            Ok(page) => (state.log, state.older) = (page.log, page.older),
+            Err(StoreError::Malformed(why)) => {
+                warn(&format!("older changes cannot be read: {why}"), &[]);
+                break;
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
     records.truncate(args.limit);
     if output.is_json() {
@@ -215,6 +237,7 @@ fn concerns(record: &Record, workflow: &str) -> bool {
         .put
         .iter()
         .chain(&record.deleted)
+        .chain(&record.mended)
         .map(|v| &v.workflow);
     let routed = record.routes.iter().map(|r| &r.workflow);
     let tagged = record.tags.iter().map(|t| &t.workflow);
@@ -249,6 +272,7 @@ fn what(record: &Record) -> String {
         names("routed", record.routes.iter().map(route).collect()),
         names("tagged", record.tags.iter().map(tag).collect()),
         names("deleted", record.deleted.iter().map(version).collect()),
+        names("stored again", record.mended.iter().map(version).collect()),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value as Json, json};
 
+use crate::cli::cluster::own;
 use crate::cli::output::{CliError, Output, Tone, styled};
 use crate::client::{Beginning, Client, ClientError, WorkflowRef, WorkflowSummary};
 use crate::engine::Loaded;
@@ -49,6 +50,7 @@ pub async fn check(
     effects: &Effects,
     output: Output,
 ) -> Result<Checked, CliError> {
+    let query = &own::without_own(query);
     let progress = output.progress("checking runs in flight".to_owned());
     let known = Known::default();
     let mut checked = Checked::default();

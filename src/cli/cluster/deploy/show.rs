@@ -9,7 +9,7 @@ use crate::registry::deploy::{Action, Step};
 
 impl Proposal {
     pub fn is_empty(&self) -> bool {
-        self.plan.steps.is_empty() && self.schedules.is_empty()
+        self.plan.is_empty() && self.schedules.is_empty()
     }
 
     /// Whether the definition of a type stays as it is.
@@ -40,6 +40,14 @@ impl Proposal {
                     output.line(format!("    {line}"))?;
                 }
             }
+        }
+        for mend in &self.plan.mends {
+            let name = mend.definition.name_of(mend.version.number);
+            output.line(format!(
+                "{} is stored again: it cannot be read any more ({})",
+                styled(Tone::Odd, format!("! {name}")),
+                mend.why
+            ))?;
         }
         schedules::print(
             &self.schedules,
@@ -75,12 +83,16 @@ impl Proposal {
                 "differences": self.compared.get(&step.workflow).map(Differences::json),
             })
         });
+        let mends = self.plan.mends.iter().map(|mend| {
+            json!({ "version": mend.definition.name_of(mend.version.number), "why": mend.why })
+        });
         json!({
             "project": self.plan.project,
             "revision": revision,
             "deployed": is_done,
             "changes": steps.collect::<Vec<_>>(),
             "unchanged": self.plan.unchanged,
+            "storedAgain": mends.collect::<Vec<_>>(),
             "schedules": schedules::json(&self.schedules, |workflow| self.is_unchanged(workflow)),
             "checked": self.checked.as_ref().map_or(Json::Null, |checked| checked.json()),
         })

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use futures_util::{Stream, StreamExt, stream};
 
 use super::super::files::walk;
+use super::super::own;
 use super::ReplayArgs;
 use crate::cli::output::CliError;
 use crate::client::{Client, ClientError, History, WorkflowRef, history_from_json};
@@ -46,7 +47,7 @@ pub fn histories(
         .map(|workflow_id| Origin::Named(WorkflowRef::new(workflow_id, args.run_id.clone())));
     let named: Vec<Origin> = files.chain(named).collect();
     let found = match (&client, &args.query) {
-        (Some(client), Some(query)) => found(client.clone(), query.clone()).boxed(),
+        (Some(client), Some(query)) => found(client.clone(), query).boxed(),
         _ => stream::empty().boxed(),
     };
     let origins = stream::iter(named).map(Ok).chain(found);
@@ -101,7 +102,8 @@ fn read(path: &Path) -> Result<History, String> {
 }
 
 /// The runs that a query finds, a page at a time.
-fn found(client: Client, query: String) -> impl Stream<Item = Result<Origin, CliError>> {
+fn found(client: Client, query: &str) -> impl Stream<Item = Result<Origin, CliError>> {
+    let query = own::without_own(query);
     let pages = stream::try_unfold(Some(Vec::new()), move |token| {
         let (client, query) = (client.clone(), query.clone());
         async move {

@@ -1,0 +1,115 @@
+//! A run of the registry's workflow, folded as far as it was read.
+
+use temporalio_protos::temporal::api::history::v1::HistoryEvent;
+use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
+
+use super::{CHANGE, ClusterStore, StoreError, data, decoded, unreachable};
+use crate::catalog::{Applied, Catalog, Change, LogEntry, Start};
+use crate::client::WorkflowRef;
+
+/// A place in the log, and what was folded up to it.
+pub struct Reader {
+    pub run: WorkflowRef,
+    /// Of the page that comes next.
+    token: Vec<u8>,
+    pub last_event_id: i64,
+    pub catalog: Catalog,
+    /// What became of the changes of this run.
+    pub applied: Vec<(String, Applied)>,
+    /// Those of them that took effect.
+    pub entries: Vec<LogEntry>,
+    /// Signals that are no change that can be read here.
+    pub skipped: u64,
+    /// A change was made on top of some that cannot be read.
+    pub is_ahead: bool,
+    /// What the run begins with where its own beginning cannot be read.
+    base: Option<Catalog>,
+}
+
+impl Reader {
+    pub fn at(run: WorkflowRef) -> Self {
+        Reader {
+            run,
+            token: Vec::new(),
+            last_event_id: 0,
+            catalog: Catalog::default(),
+            applied: Vec::new(),
+            entries: Vec::new(),
+            skipped: 0,
+            is_ahead: false,
+            base: None,
+        }
+    }
+
+    pub fn on(run: WorkflowRef, base: Catalog) -> Self {
+        Reader {
+            base: Some(base),
+            ..Reader::at(run)
+        }
+    }
+
+    /// Folds what comes next, and with `wait` waits for it if need be: for as long as the server lets it. True where that was the end.
+    pub async fn fold_page(
+        &mut self,
+        store: &ClusterStore,
+        wait: bool,
+    ) -> Result<bool, StoreError> {
+        let page = store
+            .client
+            .open_history_page(&self.run, self.token.clone(), wait);
+        let (events, token) = page.await.map_err(unreachable)?;
+        let skipped = self.skipped;
+        for event in events {
+            self.fold(store, event).await?;
+        }
+        if self.skipped > skipped {
+            store.notice(format!(
+                "{} of the log's signals cannot be read here and count for nothing",
+                self.skipped
+            ));
+        }
+        self.token = token.clone().unwrap_or_default();
+        Ok(token.is_none())
+    }
+
+    async fn fold(&mut self, store: &ClusterStore, event: HistoryEvent) -> Result<(), StoreError> {
+        let time = event
+            .event_time
+            .map_or(0, |t| t.seconds * 1000 + i64::from(t.nanos) / 1_000_000);
+        match event.attributes {
+            Some(Attributes::WorkflowExecutionStartedEventAttributes(started)) => {
+                if let Some(base) = self.base.take() {
+                    self.catalog = base;
+                } else if let Some(registry) = decoded::<Start>(started.input)?.registry {
+                    self.catalog.state = data(store, &registry).await?;
+                }
+            }
+            Some(Attributes::WorkflowExecutionSignaledEventAttributes(signal))
+                if signal.signal_name == CHANGE =>
+            {
+                // Any client can send signals.
+                match decoded::<Change>(signal.input) {
+                    Ok(change) => self.apply(change, time),
+                    Err(_) => self.skipped += 1,
+                }
+            }
+            _ => {}
+        }
+        self.last_event_id = event.event_id;
+        Ok(())
+    }
+
+    fn apply(&mut self, change: Change, time: i64) {
+        let revision = self.catalog.revision();
+        let is_beyond = change.base > revision && change.base - revision <= self.skipped;
+        let applied = self.catalog.apply(&change, time);
+        self.is_ahead |= is_beyond && applied == Applied::Stale;
+        self.applied.push((change.id.clone(), applied.clone()));
+        if matches!(applied, Applied::Yes(_)) {
+            self.entries.push(LogEntry {
+                change: Some(change),
+                time,
+            });
+        }
+    }
+}

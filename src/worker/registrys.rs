@@ -1,0 +1,70 @@
+//! Workflow tasks of the registry's own workflows, which reach a worker whose task queue has the registry's name. Nobody is to run them: a
+//! worker answers that there is nothing to do, so that no task fails and the log goes on.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use temporalio_protos::coresdk::workflow_activation::WorkflowActivation;
+use temporalio_protos::coresdk::workflow_activation::workflow_activation_job::Variant;
+
+use crate::engine::command::{Command, CommandKind};
+use crate::engine::failure::Failure;
+use crate::registry::{REGISTRY, REGISTRY_DATA, Registry};
+
+/// Whether a cached run is one of the registry's.
+#[derive(Default)]
+pub struct IsRegistrys(AtomicBool);
+
+impl IsRegistrys {
+    /// What to answer to an activation of such a run.
+    pub fn answer(
+        &self,
+        activation: &WorkflowActivation,
+        registry: &dyn Registry,
+    ) -> Option<Vec<Command>> {
+        let jobs = activation
+            .jobs
+            .iter()
+            .filter_map(|job| job.variant.as_ref());
+        for job in jobs {
+            if let Variant::InitializeWorkflow(start) = job
+                && [REGISTRY, REGISTRY_DATA].contains(&start.workflow_type.as_str())
+                && registry
+                    .for_new_run(&start.workflow_type, &start.workflow_id)
+                    .is_none()
+            {
+                tracing::warn!(
+                    run_id = %activation.run_id,
+                    workflow_id = %start.workflow_id,
+                    "a workflow of the registry is on this task queue; serve another task queue"
+                );
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        self.0.load(Ordering::Relaxed).then(|| answers(activation))
+    }
+}
+
+fn answers(activation: &WorkflowActivation) -> Vec<Command> {
+    let failure = || {
+        Failure::application(
+            "Registry",
+            "this workflow holds Segno's definitions, and nobody runs it",
+        )
+    };
+    let jobs = activation
+        .jobs
+        .iter()
+        .filter_map(|job| job.variant.as_ref());
+    let answers = jobs.filter_map(|job| match job {
+        Variant::QueryWorkflow(query) => Some(CommandKind::RespondToQuery {
+            id: query.query_id.clone(),
+            result: Err(failure()),
+        }),
+        Variant::DoUpdate(update) => Some(CommandKind::RejectUpdate {
+            protocol_instance_id: update.protocol_instance_id.clone(),
+            failure: failure(),
+        }),
+        _ => None,
+    });
+    answers.map(Command::from).collect()
+}
