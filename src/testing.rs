@@ -8,6 +8,7 @@ pub mod order;
 mod read;
 mod real;
 mod run;
+mod signals;
 mod snapshot;
 mod watch;
 
@@ -21,6 +22,7 @@ pub use file::{Case, TestFile, parse};
 use order::{Choice, Order};
 pub use read::read;
 pub use real::Real;
+pub use signals::Point;
 pub use snapshot::{Snapshots, file_name, snapshot_path};
 
 use crate::coverage::Recorder;
@@ -47,6 +49,8 @@ pub enum Crash {
     Restored,
     /// It lives, and what is due at one time comes in another order; the history is replayed in the end.
     Reordered(Order),
+    /// It lives, and signals come at this point.
+    Signalled(Point),
 }
 
 /// The definitions that tests run.
@@ -89,6 +93,8 @@ pub struct Report {
     /// What came in another order, in words, and all choices that there were.
     pub order: Vec<String>,
     pub choices: Vec<Choice>,
+    /// The steps of the simulation after which the workflow had another run.
+    pub continued: Vec<usize>,
     /// Of all runs, in the order in which they began.
     pub histories: Vec<RunHistory>,
 }
@@ -125,6 +131,7 @@ pub fn run_case(
         waits: ran.timeline.waits(),
         order: ran.order,
         choices: ran.choices,
+        continued: ran.continued,
         histories: ran.simulator.into_histories(),
     }
 }

@@ -237,3 +237,17 @@ fn servers_of_this_machine_are_asked() {
         "{run:#?}"
     );
 }
+
+/// A run that continues as new with signals that nothing has taken, by a worker that drops them.
+#[test]
+fn signals_that_are_lost_at_a_continuation_are_found() {
+    let mut command = std::process::Command::new(segno());
+    command
+        .args(["test", "--crash", "--color", "never"])
+        .current_dir(root().join("tests/testing/continuations"))
+        .env("SEGNO_FAULT", "kept-signals-dropped");
+    let run = Run::of(&mut command);
+    assert_eq!(run.code, 1, "{run:#?}");
+    let message = "signals that were accepted";
+    assert!(run.stdout.contains(message), "{}", run.stdout);
+}

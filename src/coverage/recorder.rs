@@ -63,7 +63,7 @@ impl Counts {
             Event::BodyLeftOut { step } => add(&mut self.left_out, step.0),
             Event::RaceWon { step, branch } => *self.won.entry((step, branch)).or_default() += 1,
             Event::Evaluated { range, .. } => *self.expressions.entry(range).or_default() += 1,
-            Event::StepEnded { .. } => {}
+            Event::StepEnded { .. } | Event::SignalsSettled { .. } => {}
         }
     }
 

@@ -1,12 +1,15 @@
 //! How a run ends. One that completes or continues as new first lets its handlers finish, those of messages that arrive meanwhile
 //! too, and its result or its continuation's input is that of the state after them. One that fails or is cancelled first undoes what is running.
 
+use std::collections::VecDeque;
+
 use super::calls::{CHAIN_HEADER, SIGNALS_HEADER};
 use super::command::{CommandKind, ContinueAsNew};
 use super::evaluate::within_bound;
 use super::failure::Failure;
 use super::flag::KEPT_SIGNALS;
 use super::machine::Machine;
+use super::observe::Event;
 use super::state::{
     Ending, FunctionRef, Leaving, Outcome, Phase, Routine, RoutineId, RoutineKind, Run,
 };
@@ -88,7 +91,11 @@ impl Machine<'_> {
     /// The end of a run that completed or continues as new, by the state that it has now.
     fn completion(&mut self, ending: Ending) -> Result<CommandKind, Failure> {
         Ok(match self.anew(ending)? {
-            Ending::Completed(value) => CommandKind::CompleteWorkflow(self.payload(&value)?),
+            Ending::Completed(value) => {
+                let count = self.run.signals.values().map(VecDeque::len).sum();
+                self.observe(Event::SignalsSettled { count });
+                CommandKind::CompleteWorkflow(self.payload(&value)?)
+            }
             Ending::ContinuedAsNew(next) => CommandKind::ContinueAsNew(self.continuation(next)?),
             Ending::CarriedOver(next) => CommandKind::ContinueAsNew(next),
             Ending::Failed(failure) => CommandKind::FailWorkflow(failure),

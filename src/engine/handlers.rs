@@ -7,6 +7,7 @@ use super::evaluate::{one_value, violation};
 use super::failure::Failure;
 use super::job::Update;
 use super::machine::Machine;
+use super::observe::Event;
 use super::state::{
     Ending, Frame, FunctionRef, Outcome, Routine, RoutineId, RoutineKind, Saga, Waiting,
 };
@@ -67,6 +68,7 @@ impl Machine<'_> {
                 .push_back(one_value(input));
             return;
         };
+        self.observe(Event::SignalsSettled { count: 1 });
         let args = handler_args(handler, &name, input);
         if let Some(wrong) = violation(handler.function.input.as_ref(), &args) {
             let message =
@@ -87,6 +89,8 @@ impl Machine<'_> {
         if queue.is_empty() {
             self.run.signals.remove(name);
         }
+        let count = usize::from(value.is_some());
+        self.observe(Event::SignalsSettled { count });
         value
     }
 

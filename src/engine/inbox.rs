@@ -6,6 +6,7 @@ use super::failure::Failure;
 use super::flag::ORDER_OF_HISTORY;
 use super::job::Job;
 use super::machine::Machine;
+use super::observe::Event;
 use super::state::{OperationKind, Phase, RoutineId, RoutineKind, Run};
 use crate::faults::Fault;
 
@@ -98,6 +99,7 @@ impl Machine<'_> {
         match job {
             Job::Signal { name, .. } if self.is_failing() => {
                 let message = format!("the signal `{name}` is dropped: the run is failing");
+                self.observe(Event::SignalsSettled { count: 1 });
                 self.log(LogLevel::Warn, message);
             }
             Job::Signal { name, input } => self.signalled(name, input),

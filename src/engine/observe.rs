@@ -60,6 +60,10 @@ pub enum Event<'a> {
         range: Range,
         found: Found,
     },
+    /// These signals met their end: a handler or a `wait` took them, they were refused, or the workflow completed with them.
+    SignalsSettled {
+        count: usize,
+    },
 }
 
 /// How a step ended.

@@ -112,6 +112,12 @@ impl Simulator {
         self.holds_tasks = true;
     }
 
+    /// They wait no longer.
+    pub fn release_tasks(&mut self) {
+        self.holds_tasks = false;
+        self.settle();
+    }
+
     /// Runs the workflow task that was due first.
     pub fn take_task(&mut self) -> bool {
         match self.ready.front() {

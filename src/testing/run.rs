@@ -43,6 +43,8 @@ pub struct Ran {
     pub order: Vec<String>,
     /// All choices of an order that there were.
     pub choices: Vec<Choice>,
+    /// The steps of the simulation after which the workflow had another run.
+    pub continued: Vec<usize>,
 }
 
 impl Ran {
@@ -87,7 +89,8 @@ pub fn run(file: &TestFile, case: &Case, subject: &Subject, crash: &Crash) -> Ra
         Box::new(mocked),
     );
     let recorder = subject.recorder.clone().filter(|_| *crash == Crash::None);
-    simulator.observed_by(Arc::new(Watchers::new(timeline.clone(), recorder)));
+    let watchers = Arc::new(Watchers::new(timeline.clone(), recorder));
+    simulator.observed_by(watchers.clone());
     let mut driver = Driver {
         simulator,
         workflow_id: WORKFLOW_ID.to_owned(),
@@ -99,12 +102,18 @@ pub fn run(file: &TestFile, case: &Case, subject: &Subject, crash: &Crash) -> Ra
         problems: Vec::new(),
         updates: Vec::new(),
         order: Vec::new(),
+        watchers,
+        steps: 0,
+        continued: Vec::new(),
+        current: None,
+        subject,
         chooser: match crash {
             Crash::Reordered(order) => Some(Chooser::new(order.clone())),
             _ => None,
         },
     };
     let input = driver.drive(file, subject);
+    driver.check_signals();
     let ended = driver.end();
     Ran {
         simulator: driver.simulator,
@@ -118,6 +127,7 @@ pub fn run(file: &TestFile, case: &Case, subject: &Subject, crash: &Crash) -> Ra
         problems: driver.problems,
         order: driver.order,
         choices: driver.chooser.map_or(Vec::new(), |chooser| chooser.choices),
+        continued: driver.continued,
     }
 }
 
@@ -141,7 +151,7 @@ fn start(
     }
 }
 
-fn payloads(input: Option<&Value>, range: Range) -> Result<Vec<Payload>, Diagnostic> {
+pub(super) fn payloads(input: Option<&Value>, range: Range) -> Result<Vec<Payload>, Diagnostic> {
     let payload = input.map(Payload::from_value).transpose();
     let payload = payload.map_err(|error| Diagnostic::error("test-failed", range, error.0))?;
     Ok(payload.into_iter().collect())
@@ -153,16 +163,22 @@ enum Next {
     Together,
 }
 
-struct Driver<'a> {
-    simulator: Simulator,
+pub(super) struct Driver<'a> {
+    pub(super) simulator: Simulator,
     /// Of the newest, where there is a schedule.
-    workflow_id: String,
+    pub(super) workflow_id: String,
     schedule: Option<ScheduleNumber>,
     crash: &'a Crash,
-    case: &'a Case,
+    pub(super) case: &'a Case,
+    pub(super) watchers: Arc<Watchers>,
+    subject: &'a Subject,
+    /// Of the simulation, so far.
+    steps: usize,
+    continued: Vec<usize>,
+    current: Option<RunNumber>,
     timeline: Arc<Timeline>,
     asked: Shared,
-    problems: Vec<Diagnostic>,
+    pub(super) problems: Vec<Diagnostic>,
     /// Those whose outcome is expected, with their actions.
     updates: Vec<(UpdateNumber, &'a Action)>,
     order: Vec<String>,
@@ -330,6 +346,12 @@ impl<'a> Driver<'a> {
     }
 
     fn step(&mut self) -> bool {
+        if let Crash::Signalled(point) = self.crash
+            && point.step == self.steps
+        {
+            self.send_signals(*point, self.subject);
+        }
+        self.steps += 1;
         let stepped = match self.other_order() {
             Next::One(index) => self.simulator.take(index),
             Next::Together => self.simulator.take_together(),
@@ -366,9 +388,14 @@ impl<'a> Driver<'a> {
     }
 
     fn crash(&mut self) {
+        let current = self.simulator.current(&self.workflow_id);
+        if current != self.current {
+            self.continued.push(self.steps);
+            self.current = current;
+        }
         let divergences = match self.crash {
             // One replay in the end goes through all of it.
-            Crash::None | Crash::Reordered(_) => return,
+            Crash::None | Crash::Reordered(_) | Crash::Signalled(_) => return,
             Crash::Restored => self.simulator.restore_all().err().into_iter().collect(),
             Crash::Replayed => {
                 let diverged = self.simulator.replay_all().into_iter();

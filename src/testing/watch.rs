@@ -1,6 +1,7 @@
-//! Several that watch a run at once.
+//! Several that watch a run at once, and how many signals of each workflow met their end.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::coverage::Recorder;
 use crate::engine::observe::{Event, Moment, Observer};
@@ -10,11 +11,22 @@ use crate::timeline::Timeline;
 pub struct Watchers {
     timeline: Arc<Timeline>,
     recorder: Option<Arc<Recorder>>,
+    settled: Mutex<BTreeMap<String, usize>>,
 }
 
 impl Watchers {
     pub fn new(timeline: Arc<Timeline>, recorder: Option<Arc<Recorder>>) -> Self {
-        Watchers { timeline, recorder }
+        Watchers {
+            timeline,
+            recorder,
+            settled: Mutex::default(),
+        }
+    }
+
+    /// How many signals of a workflow, of all its runs, met their end.
+    pub fn settled(&self, workflow_id: &str) -> usize {
+        let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        settled.get(workflow_id).copied().unwrap_or_default()
     }
 }
 
@@ -23,6 +35,12 @@ impl Observer for Watchers {
         self.timeline.saw(moment, event);
         if let Some(recorder) = &self.recorder {
             recorder.saw(moment, event);
+        }
+        if let Event::SignalsSettled { count } = event
+            && !moment.is_replaying
+        {
+            let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+            *settled.entry(moment.workflow_id.to_owned()).or_default() += count;
         }
     }
 }

@@ -5,12 +5,17 @@ use std::collections::VecDeque;
 
 use super::find::Suite;
 use crate::testing::order::{Chosen, Order, chosen};
-use crate::testing::{BROKEN, Case, Crash, Report, Snapshots, Subject, run_case};
+use crate::testing::{BROKEN, Case, Crash, Point, Report, Snapshots, Subject, run_case};
 
 /// Orders with few changes that each case is run in, those with fewer first.
 const ORDERS_MAX: usize = 200;
 /// Orders with any changes, by chance, where there are more than these.
 const RANDOM_ORDERS: u64 = 20;
+
+/// Signals come as many steps before and after a continuation.
+const POINTS_AROUND: usize = 2;
+/// More are not tried in one case.
+const POINTS_MAX: usize = 50;
 
 /// What came of it.
 #[derive(Default)]
@@ -51,6 +56,7 @@ pub fn find(suite: &Suite, case: &Case, subject: &Subject, first: &Report) -> Cr
             found.push(format!("{how}, the steps are others:\n{}", report.timeline));
         }
     }
+    found.extend(signalled(&run, first));
     let orders = Cell::new(0);
     let in_order = |order| {
         let report = run(Crash::Reordered(order));
@@ -63,6 +69,25 @@ pub fn find(suite: &Suite, case: &Case, subject: &Subject, first: &Report) -> Cr
         problems: found,
         orders: orders.get(),
     }
+}
+
+/// Signals at every point around a continuation: what of them is lost, if anything is.
+fn signalled(run: &impl Fn(Crash) -> Report, first: &Report) -> Option<String> {
+    let around = |step: &usize| step.saturating_sub(POINTS_AROUND)..=step + POINTS_AROUND;
+    let mut steps: Vec<usize> = first.continued.iter().flat_map(around).collect();
+    steps.dedup();
+    let points = steps.into_iter().take(POINTS_MAX);
+    let mut points = points.flat_map(|step| [false, true].map(|together| Point { step, together }));
+    points.find_map(|point| {
+        let report = run(Crash::Signalled(point));
+        let mut problems = report.problems.iter();
+        let problem = problems.find(|problem| problem.code == BROKEN)?;
+        let when = if point.together { "with" } else { "before" };
+        Some(format!(
+            "with signals of every name {when} step {} of the simulation, near a continuation: {}",
+            point.step, problem.message
+        ))
+    })
 }
 
 /// An order of delivery in which the case does not end as it should, and why.

@@ -1,0 +1,101 @@
+//! `--crash` sends signals at every point around a continuation: each that was accepted has to be taken, refused or kept by the run
+//! that completes.
+
+use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
+
+use super::file::Deed;
+use super::run::{Driver, payloads};
+use super::{BROKEN, Subject};
+use crate::diagnostic::Diagnostic;
+use crate::program::Action;
+use crate::simulator::Status;
+use crate::value::Payload;
+
+/// Signals of a name that come at once: more than what takes one at a time takes before it continues.
+const AT_ONCE: usize = 3;
+
+/// When signals of every name are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Point {
+    /// Before this step of the simulation.
+    pub step: usize,
+    /// With one workflow task: this step and the signals.
+    pub together: bool,
+}
+
+impl Driver<'_> {
+    /// Sends signals of every name that the workflow handles or waits for, if this is the point for it.
+    pub(super) fn send_signals(&mut self, point: Point, subject: &Subject) {
+        let workflow_id = self.workflow_id.clone();
+        let Some(run) = self.simulator.current(&workflow_id) else {
+            return;
+        };
+        self.simulator.hold_tasks();
+        let workflow_type = self.simulator.workflow_type(run).to_owned();
+        for name in names(&workflow_type, subject) {
+            let input = self.input_of(&name);
+            for _ in 0..AT_ONCE {
+                // A closed workflow takes none.
+                let _ = self.simulator.signal(&workflow_id, &name, input.clone());
+            }
+        }
+        if point.together {
+            self.simulator.take(0);
+        }
+        self.simulator.release_tasks();
+    }
+
+    /// As the case sends it, or none.
+    fn input_of(&self, wanted: &str) -> Vec<Payload> {
+        let mut actions = self.case.actions.iter();
+        let found = actions
+            .find(|action| matches!(&action.deed, Deed::Signal(name) if *name.value == *wanted));
+        let input = found.and_then(|action| action.input.as_ref()?.value(&[]).ok());
+        payloads(input.as_ref(), self.case.range).unwrap_or_default()
+    }
+
+    /// Says so if a signal was accepted, and then lost. Of a workflow that has not completed nothing can be said.
+    pub(super) fn check_signals(&mut self) {
+        let simulator = &self.simulator;
+        let current = simulator.current(&self.workflow_id);
+        if current.is_none_or(|run| simulator.status(run) != Status::Completed) {
+            return;
+        }
+        let of_it = |run: &_| simulator.workflow_id(*run) == self.workflow_id;
+        let events = simulator.runs().filter(of_it);
+        let events = events.flat_map(|run| simulator.history(run));
+        let is_signal =
+            |a: &Attributes| matches!(a, Attributes::WorkflowExecutionSignaledEventAttributes(_));
+        let sent = events
+            .filter(|event| event.attributes.as_ref().is_some_and(is_signal))
+            .count();
+        let settled = self.watchers.settled(&self.workflow_id);
+        if sent != settled {
+            let message = format!(
+                "of {sent} signals that were accepted {settled} were taken, refused or kept to the end"
+            );
+            self.problems
+                .push(Diagnostic::error(BROKEN, self.case.range, message));
+        }
+    }
+}
+
+fn names(workflow_type: &str, subject: &Subject) -> Vec<String> {
+    let entry = subject.registry.for_new_run(workflow_type, "");
+    let Some(entry) = entry else {
+        return Vec::new();
+    };
+    let program = &entry.loaded.program;
+    let handled = program
+        .signals
+        .iter()
+        .map(|handler| handler.name.to_string());
+    let awaited = program.steps.iter().filter_map(|step| match &step.action {
+        Action::WaitSignal { name, .. } => Some(name.to_string()),
+        _ => None,
+    });
+    let mut names: Vec<String> = handled.chain(awaited).filter(|name| name != "*").collect();
+    names.sort();
+    names.dedup();
+    names
+}
