@@ -43,6 +43,7 @@ use observe::{Observer, Sight};
 use start::invalid_input;
 use state::{Beside, Clock, Ending, FunctionRef, Phase, Routine, RoutineKind, Run, Waiting};
 
+use crate::faults::Fault;
 use crate::program::{Program, StepId};
 use crate::value::{Map, Value};
 
@@ -162,7 +163,8 @@ impl Instance {
     /// has them.
     pub fn orders_history(&self) -> Option<&str> {
         let run = self.run.as_deref()?;
-        run.keeps_order().then_some(&*run.info.workflow_id)
+        let is_meant = run.keeps_order() && !Fault::OrderIgnored.is_on();
+        is_meant.then_some(&*run.info.workflow_id)
     }
 
     /// What the definition keeps in its `state`; `None` before its program is known.
