@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::failure::Failure;
+use crate::faults::Fault;
 use crate::value::{Duration, Timestamp, Value};
 
 /// One activity type. It may be run many times at once.
@@ -99,6 +100,25 @@ pub fn built_in(permissions: Permissions<'_>) -> Result<Vec<Arc<dyn Activity>>, 
         Arc::new(grpc::Grpc::new(policy, secrets)),
         exec,
     ])
+}
+
+/// What an attempt of a type fails with that the worker does not have. An activity from a task queue waits for a worker that has it; a local one has no
+/// other worker.
+pub fn not_found(activity_type: &str, mut names: Vec<&str>, is_local: bool) -> Failure {
+    names.sort_unstable();
+    let hint = match is_local {
+        true => "needs a task queue: it cannot be `local`",
+        false => "needs the task queue that the worker polls",
+    };
+    let message = format!(
+        "this worker has no activity of the type {activity_type:?}; its own are: {}. An activity of another worker {hint}",
+        names.join(", ")
+    );
+    let failure = Failure::application("NotFoundError", message);
+    match is_local && !Fault::UnknownLocalWaits.is_on() {
+        true => failure.non_retryable(),
+        false => failure,
+    }
 }
 
 impl ActivityContext {

@@ -315,7 +315,7 @@ pub enum BuiltIn {
 }
 
 impl BuiltIn {
-    const ALL: [BuiltIn; 4] = [
+    pub const ALL: [BuiltIn; 4] = [
         BuiltIn::Http,
         BuiltIn::Exec,
         BuiltIn::Grpc,
@@ -326,6 +326,14 @@ impl BuiltIn {
     pub fn named(activity_type: &str) -> Option<BuiltIn> {
         let mut all = BuiltIn::ALL.into_iter();
         all.find(|built_in| built_in.name() == activity_type)
+    }
+
+    /// Whether the workflow's own worker can run it as a local activity. A callback is completed from outside.
+    pub fn can_be_local(self) -> bool {
+        match self {
+            BuiltIn::Http | BuiltIn::Exec | BuiltIn::Grpc => true,
+            BuiltIn::Callback => false,
+        }
     }
 
     /// The action key and the activity type.

@@ -18,6 +18,7 @@ mod frames;
 mod handlers;
 mod inbox;
 pub mod job;
+mod load;
 mod machine;
 pub mod observe;
 mod operations;
@@ -35,9 +36,10 @@ pub use calls::{CHAIN_HEADER, DEFINITION_HEADER};
 pub use carry::STATE_HEADER;
 use command::{Command, VersioningBehavior};
 use evaluate::one_value;
-pub use evaluate::split_mix;
+pub use evaluate::{PAYLOAD_SIZE_EXCEEDED, split_mix};
 use failure::Failure;
 use job::{Activation, EncodedBundle, Job};
+pub use load::size_bytes as command_size_bytes;
 use machine::Machine;
 use observe::{Observer, Sight};
 use start::invalid_input;
@@ -117,7 +119,10 @@ impl Instance {
         let was_bound = self.loaded.is_some();
         let is_query = |job: &Job| matches!(job, Job::Query { .. });
         let may_begin = self.late.is_some() && !activation.jobs.iter().all(is_query);
-        for job in activation.jobs {
+        if let Some(run) = &mut self.run {
+            run.count_jobs(&activation.jobs);
+        }
+        for job in load::answerable(self.run.as_deref(), activation.jobs, &mut commands) {
             match job {
                 Job::Query { id, name, args } => queries.push((id, name, args)),
                 job => self.apply(job, &clock, &mut commands, programs)?,

@@ -45,6 +45,17 @@ pub const COMMANDS_PER_WORKFLOW_TASK_MAX: usize = 1_000;
 /// Payloads in the commands of one workflow task, after which further commands go with the next one: with the largest
 /// payload on top it stays under the 4 MiB of a gRPC message.
 pub const PAYLOADS_PER_WORKFLOW_TASK_SIZE_BYTES_MAX: usize = 1536 * 1024;
+/// Everything that one workflow task sends, results of local activities included: the rest of a gRPC message's 4 MiB is for what stands around it.
+pub const WORKFLOW_TASK_SIZE_BYTES_MAX: usize =
+    PAYLOADS_PER_WORKFLOW_TASK_SIZE_BYTES_MAX + PAYLOAD_SIZE_BYTES_MAX + 128 * 1024;
+/// A request to the server (gRPC's own 4 MiB), but for what stands around a workflow task's commands.
+pub const GRPC_REQUEST_SIZE_BYTES_MAX: usize = 4 * 1024 * 1024 - 64 * 1024;
+/// The result of a local activity: its marker says more, and the server holds the whole to [`PAYLOAD_SIZE_BYTES_MAX`].
+pub const LOCAL_RESULT_SIZE_BYTES_MAX: usize = PAYLOAD_SIZE_BYTES_MAX - 4 * 1024;
+/// What a command counts beside its payloads and names: its summary, its fields, what a marker says of a local activity.
+pub const COMMAND_SIZE_BYTES: usize = 768;
+/// Room that a local activity in flight is given for its result, unless one before had a larger one.
+pub const LOCAL_RESULT_SIZE_BYTES_RESERVED: usize = 64 * 1024;
 /// Activities of a run in flight (`limit.numPendingActivities.error`); further ones wait until one resolves.
 pub const ACTIVITIES_PENDING_MAX: u32 = 2_000;
 /// Children of a run in flight (`limit.numPendingChildExecutions.error`); further ones wait.

@@ -4,6 +4,7 @@ mod codec;
 mod failure;
 mod json;
 mod options;
+mod retry;
 mod time;
 
 use prost::Message;
@@ -18,6 +19,7 @@ pub use options::{
     id_conflict_policy_to_proto, id_reuse_policy_to_proto, retry_policy_from_proto,
     retry_policy_to_proto,
 };
+pub use retry::backoff;
 pub use time::{duration_from_proto, duration_to_proto, timestamp_from_proto, timestamp_to_proto};
 
 use crate::limits::UPDATE_SIZE_BYTES_MAX;

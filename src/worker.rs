@@ -2,7 +2,8 @@
 
 pub(crate) mod activation;
 mod activities;
-mod completion;
+mod attempts;
+pub(crate) mod completion;
 mod failures;
 mod heart;
 mod locals;
@@ -11,6 +12,7 @@ mod order;
 mod programs;
 mod registrys;
 mod replay;
+mod sent;
 mod trace;
 mod workflows;
 
@@ -38,6 +40,7 @@ use locals::Locals;
 use options::core_config;
 use order::Histories;
 use replay::Watch;
+use sent::Sent;
 
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
@@ -68,6 +71,7 @@ struct Host {
     /// Whether workers have versions.
     is_versioned: bool,
     histories: Histories,
+    sent: Sent,
 }
 
 /// Serves until `shutdown` fires, then lets what runs come to its end.
@@ -103,6 +107,7 @@ pub async fn run(
         tracer: Tracer::from_environment()?,
         is_versioned: options.deployment.is_some(),
         histories,
+        sent: Sent::default(),
     });
     let metrics = Metrics::new(&runtime, &settings.namespace, &options.task_queue);
     let activities = Activities::new(activities, host.registry.clone(), metrics);

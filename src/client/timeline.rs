@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use temporalio_protos::coresdk::common::extract_local_activity_marker_data;
+use temporalio_protos::temporal::api::failure::v1::Failure;
+use temporalio_protos::temporal::api::failure::v1::failure::FailureInfo;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
-use temporalio_protos::temporal::api::history::v1::{History, HistoryEvent};
+use temporalio_protos::temporal::api::history::v1::{
+    History, HistoryEvent, MarkerRecordedEventAttributes,
+};
 
 use super::events::{innermost, marker, user_summary};
 use crate::engine::RESOLVE_DEFINITION;
@@ -56,7 +61,12 @@ impl SpanState {
 pub fn timeline(history: &History) -> Vec<Span> {
     let mut spans = Spans::default();
     history.events.iter().for_each(|event| spans.add(event));
-    spans.found
+    let mut found = spans.found;
+    // A local activity is in history when its workflow task has ended, long after what began later.
+    if let Some((_, rest)) = found.split_first_mut() {
+        rest.sort_by_key(|span| span.begin);
+    }
+    found
 }
 
 #[derive(Default)]
@@ -77,7 +87,9 @@ impl Spans {
         let Some(attributes) = &event.attributes else {
             return;
         };
-        if let Some(what) = begins(attributes) {
+        if let Attributes::MarkerRecordedEventAttributes(marker) = attributes {
+            self.found.extend(local_activity(event, marker));
+        } else if let Some(what) = begins(attributes) {
             self.begin(event, what);
         } else if let Some((about, state, failure)) = ends(attributes) {
             self.end(event, about, state, failure);
@@ -121,6 +133,55 @@ impl Spans {
             About::Event(id) => *self.by_event.get(&id)?,
         };
         self.found.get_mut(position)
+    }
+}
+
+/// A local activity, by what its marker reports: core adds how long the attempt ran to the time at which the run asked for it. An attempt after another, or
+/// one that was cut off, has ended by the time of the event, and how long before is not recorded.
+fn local_activity(
+    event: &HistoryEvent,
+    attributes: &MarkerRecordedEventAttributes,
+) -> Option<Span> {
+    let activity = marker(&attributes.marker_name, &attributes.details);
+    // How a run gets its definition is no doing of the author's.
+    if activity == RESOLVE_DEFINITION {
+        return None;
+    }
+    let written = event.event_time.map(timestamp_from_proto);
+    let data = extract_local_activity_marker_data(&attributes.details).unwrap_or_default();
+    let began = data.original_schedule_time.map(timestamp_from_proto);
+    let began = began.or(written);
+    let ran_until = data.complete_time.map(timestamp_from_proto);
+    let state = state_of(attributes.failure.as_ref());
+    let ended = match state {
+        SpanState::Completed | SpanState::Failed if data.attempt <= 1 => ran_until.max(began),
+        _ => written,
+    };
+    Some(Span {
+        step: user_summary(event),
+        what: format!("local activity {activity}"),
+        begin: began.min(written),
+        end: ended.min(written),
+        state,
+        attempts: data.attempt.max(1),
+        failure: attributes
+            .failure
+            .clone()
+            .map_or(String::new(), |f| innermost(Some(f))),
+    })
+}
+
+fn state_of(failure: Option<&Failure>) -> SpanState {
+    let causes = std::iter::successors(failure, |failure| failure.cause.as_deref());
+    let mut infos = causes.filter_map(|failure| failure.failure_info.as_ref());
+    let is_timeout = infos
+        .clone()
+        .any(|info| matches!(info, FailureInfo::TimeoutFailureInfo(_)));
+    match infos.next() {
+        None if failure.is_none() => SpanState::Completed,
+        Some(FailureInfo::CanceledFailureInfo(_)) => SpanState::Cancelled,
+        _ if is_timeout => SpanState::TimedOut,
+        _ => SpanState::Failed,
     }
 }
 
@@ -180,11 +241,6 @@ fn begins(attributes: &Attributes) -> Option<(String, Moment)> {
         WorkflowExecutionCancelRequestedEventAttributes(_) => {
             ("cancellation".to_owned(), Moment::Whole)
         }
-        MarkerRecordedEventAttributes(a) => match marker(&a.marker_name, &a.details) {
-            // How a run gets its definition is no doing of the author's.
-            activity if activity == RESOLVE_DEFINITION => return None,
-            activity => (name("local activity", Some(&activity)), Moment::Whole),
-        },
         _ => return None,
     })
 }

@@ -9,6 +9,7 @@ use crate::definition::table::{Shape, Table};
 use crate::definition::{self, BuiltIn, BuiltInStep, Input, Name, Started, Step};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Code, Type};
+use crate::faults::Fault;
 use crate::program::{self, Action};
 use crate::source::Range;
 use crate::value::Value;
@@ -39,6 +40,7 @@ impl Compiler<'_> {
                 .map(|q| Value::String(q.value.clone()));
             options.task_queue = queue.map(Code::constant_of);
         }
+        self.check_local(activity.constant(), step.activity.range(), layers);
         self.check_timeout(
             &options,
             step.activity.range(),
@@ -58,6 +60,39 @@ impl Compiler<'_> {
             contract: contract.map(|c| self.contract(c)),
         }));
         (action, found)
+    }
+
+    /// A local activity runs in the workflow's own worker, which has the built-in types only.
+    fn check_local(
+        &mut self,
+        activity_type: Option<&Value>,
+        range: Range,
+        layers: [Option<&definition::ActivityOptions>; 3],
+    ) {
+        let mut chosen = layers.into_iter().filter_map(|l| l?.local.as_ref());
+        let Some(local) = chosen.next().filter(|local| local.value) else {
+            return;
+        };
+        let Some(Value::String(name)) = activity_type else {
+            return;
+        };
+        let is_known = BuiltIn::named(name).is_some_and(BuiltIn::can_be_local);
+        if is_known || Fault::UnknownLocalWaits.is_on() {
+            return;
+        }
+        let why = match BuiltIn::named(name) {
+            Some(_) => "it is completed from outside the worker".to_owned(),
+            None => {
+                format!("the workflow's own worker runs local activities, and it has no `{name}`")
+            }
+        };
+        let message = format!("`{name}` cannot be local: {why}");
+        let help = "remove `local: true`, or write `local: false` in the step where a default says `true`; only `http`, `grpc` and `exec` can be local";
+        self.diagnostics.push(
+            Diagnostic::error("local-activity", range, message)
+                .annotate(local.range, "local")
+                .help(help),
+        );
     }
 
     /// The one argument is held against a schema as far as its type is known.

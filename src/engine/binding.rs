@@ -219,6 +219,7 @@ impl Instance {
         };
         // The marker with the bundle goes with the same workflow task.
         machine.payloads_size_bytes.set(machine.bundle.len());
+        machine.run.count_binding(machine.bundle);
         if !version.is_empty() {
             machine.command(CommandKind::MarkVersion(version));
         }
@@ -286,6 +287,7 @@ impl Instance {
                 }
             };
             commands.push(kind.into());
+            run.count_update(update);
         }
         run.early.push(job);
         Ok(())

@@ -10,6 +10,7 @@ use super::evaluate::one_value;
 use super::failure::Failure;
 use super::flag::ABANDONS_ITSELF;
 use super::job::Resolution;
+use super::load::{child_size_bytes, fields_size_bytes};
 use super::machine::{Flow, Machine};
 use super::operations::outcome_of;
 use super::state::{OperationKind, Outcome, Routine, RoutineId, Waiting};
@@ -222,6 +223,9 @@ impl Machine<'_> {
                 .map(|p| self.priority(routine, p))
                 .transpose()?,
         };
+        if !self.makes_room(child_size_bytes(&start))? {
+            return Ok(Flow::Entered);
+        }
         let seq = self.run.take_seq();
         let kind = OperationKind::Child {
             workflow_type: start.workflow_type.clone(),
@@ -388,23 +392,27 @@ impl Machine<'_> {
         })
     }
 
+    /// False if it has to wait for the next workflow task.
     pub fn upsert(
         &mut self,
         routine: &Routine,
         search_attributes: Option<&Code>,
         memo: Option<&Code>,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let attributes: BTreeMap<String, Payload> = self.payloads(routine, search_attributes)?;
+        let memo = self.payloads(routine, memo)?;
+        if !self.makes_room(fields_size_bytes(&attributes) + fields_size_bytes(&memo))? {
+            return Ok(false);
+        }
         if !attributes.is_empty() {
             self.run.search_attributes.extend(attributes.clone());
             self.command(CommandKind::UpsertSearchAttributes(attributes));
         }
-        let memo = self.payloads(routine, memo)?;
         if !memo.is_empty() {
             self.run.memo.extend(memo.clone());
             self.command(CommandKind::UpsertMemo(memo));
         }
         self.workflow.take();
-        Ok(())
+        Ok(true)
     }
 }

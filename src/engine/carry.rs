@@ -7,6 +7,7 @@ use super::calls::{CHAIN_HEADER, DEFINITION_HEADER};
 use super::command::{CommandKind, ContinueAsNew, LogLevel};
 use super::failure::Failure;
 use super::job::Initialize;
+use super::load::continuation_size_bytes;
 use super::machine::Machine;
 use super::state::{Ending, Phase, RoutineKind, Run, timer_length};
 use crate::definition::History;
@@ -55,7 +56,7 @@ impl Machine<'_> {
         let (Ok(headers), Ok(arguments)) = (headers, arguments) else {
             return false;
         };
-        self.run.ending = Some(Ending::CarriedOver(Box::new(ContinueAsNew {
+        let next = Box::new(ContinueAsNew {
             workflow_type: self.run.info.workflow_type.clone(),
             task_queue: self.run.info.task_queue.clone(),
             arguments,
@@ -63,7 +64,20 @@ impl Machine<'_> {
             search_attributes: self.run.search_attributes.clone(),
             headers,
             ..ContinueAsNew::default()
-        })));
+        });
+        match self.makes_room(continuation_size_bytes(&next)) {
+            Ok(true) => {}
+            Ok(false) => return false,
+            Err(failure) => {
+                let message = format!(
+                    "the run cannot continue as new by itself: {}",
+                    failure.message
+                );
+                self.log(LogLevel::Warn, message);
+                return false;
+            }
+        }
+        self.run.ending = Some(Ending::CarriedOver(next));
         true
     }
 

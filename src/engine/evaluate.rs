@@ -15,7 +15,7 @@ use crate::source::Range;
 use crate::value::{Key, Map, Payload, Timestamp, Value};
 
 /// The type of the failure of a step whose data would be too large for the server; it can be caught.
-const PAYLOAD_SIZE_EXCEEDED: &str = "PayloadSizeExceeded";
+pub const PAYLOAD_SIZE_EXCEEDED: &str = "PayloadSizeExceeded";
 
 /// A routine's names, the run's state and what is known of the run.
 pub struct Scope<'a> {

@@ -200,7 +200,9 @@ impl Machine<'_> {
                 search_attributes,
                 memo,
             } => {
-                self.upsert(routine, search_attributes.as_ref(), memo.as_ref())?;
+                if !self.upsert(routine, search_attributes.as_ref(), memo.as_ref())? {
+                    return Ok(Flow::Entered);
+                }
             }
             Action::Log {
                 level,
@@ -221,6 +223,9 @@ impl Machine<'_> {
             }
             Action::ContinueAsNew(next) => {
                 let next = self.continue_as_new(routine, next)?;
+                if !self.continues_in_room(&next)? {
+                    return Ok(Flow::Entered);
+                }
                 let outcome = Outcome::ContinueAsNew(Box::new(next));
                 self.leaves(routine, step_id, &outcome);
                 return Ok(Flow::Out(outcome));

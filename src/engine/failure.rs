@@ -158,6 +158,9 @@ pub struct PassedOn {
 /// The type of a failure that a mistake in the definition causes at run time.
 pub const DEFINITION_ERROR: &str = "DefinitionError";
 
+/// The type of the failure by which a worker reports that `schedule_to_close_timeout` leaves a local activity no further attempt.
+const LOCAL_BOUND_PASSED: &str = "ScheduleToCloseTimeout";
+
 impl Failure {
     pub fn new(message: impl Into<String>, info: FailureInfo) -> Self {
         Failure {
@@ -210,6 +213,30 @@ impl Failure {
                 last_heartbeat_details: Vec::new(),
             },
         )
+    }
+
+    /// The timeout of a local activity that may make no further attempt, inside of the only kind of failure that core does not retry. `last` is
+    /// what the last attempt failed with.
+    pub fn local_bound_passed(last: Option<Failure>) -> Self {
+        let message = "no further attempt could begin within schedule_to_close_timeout";
+        let timeout = Failure {
+            cause: last.map(Box::new),
+            ..Failure::timeout(message, TimeoutType::ScheduleToClose)
+        };
+        Failure {
+            cause: Some(Box::new(timeout)),
+            ..Failure::application(LOCAL_BOUND_PASSED, message).non_retryable()
+        }
+    }
+
+    /// The timeout inside of [`Failure::local_bound_passed`]; any other failure as it is.
+    pub fn without_local_bound(self) -> Self {
+        let is_bound = matches!(&self.info, FailureInfo::Application { error_type, non_retryable: true, .. } if error_type == LOCAL_BOUND_PASSED);
+        let cause = self.cause.as_ref().map(|cause| cause.kind());
+        match self.cause {
+            Some(timeout) if is_bound && cause == Some(FailureKind::Timeout) => *timeout,
+            cause => Failure { cause, ..self },
+        }
     }
 
     pub fn kind(&self) -> FailureKind {

@@ -4,6 +4,7 @@
 use super::command::{Command, CommandKind};
 use super::machine::Machine;
 use super::state::{Clock, Run};
+use crate::faults::Fault;
 
 /// An abandoned activity resolves without core: core would not bear that it fails or times out later.
 pub const ABANDONS_ITSELF: u32 = 1;
@@ -14,12 +15,20 @@ pub const ORDER_OF_HISTORY: u32 = 2;
 /// Signals that nothing has taken go along when the run continues as new.
 pub const KEPT_SIGNALS: u32 = 3;
 
+/// A workflow task counts the results of its local activities, and everything else that it sends, over all its activations.
+pub const LOCAL_RESULTS_COUNTED: u32 = 7;
+
 /// A bundle in the start's headers binds the run only if the server vouches that a worker wrote it.
 pub const HEADERS_CHECKED: u32 = 8;
 
 /// Flags of a whole run: its first workflow task records them, and they hold until the run ends. A run that began without
 /// one goes on without it. Numbers are never reused.
-const OF_A_RUN: [u32; 3] = [ORDER_OF_HISTORY, KEPT_SIGNALS, HEADERS_CHECKED];
+const OF_A_RUN: [u32; 4] = [
+    ORDER_OF_HISTORY,
+    KEPT_SIGNALS,
+    LOCAL_RESULTS_COUNTED,
+    HEADERS_CHECKED,
+];
 
 /// Whether a run whose first activation this is begins with the flag.
 pub fn may_begin_with(flag: u32, clock: &Clock) -> bool {
@@ -31,6 +40,9 @@ impl Run {
     pub fn fix_flags(&mut self, clock: &Clock, commands: &mut Vec<Command>) {
         let may = |flag: &u32| may_begin_with(*flag, clock);
         self.flags = OF_A_RUN.into_iter().filter(may).collect();
+        if Fault::LocalResultsUncounted.is_on() {
+            self.flags.retain(|flag| *flag != LOCAL_RESULTS_COUNTED);
+        }
         let uses = self.flags.iter().map(|flag| CommandKind::UseFlag(*flag));
         commands.extend(uses.map(Command::from));
     }

@@ -214,6 +214,9 @@ impl Machine<'_> {
             false => Ok(()),
         };
         let is_accepted = verdict.is_ok();
+        if is_accepted {
+            self.run.count_update(update);
+        }
         self.command(match verdict {
             Ok(()) => CommandKind::AcceptUpdate {
                 protocol_instance_id,
@@ -303,6 +306,7 @@ impl Machine<'_> {
             METADATA_QUERY => self.payload(&self.metadata()),
             name => self.query_result(name, args),
         };
+        let result = result.and_then(|answer| self.beside(&id, answer));
         self.command(CommandKind::RespondToQuery { id, result });
     }
 

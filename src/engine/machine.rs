@@ -5,6 +5,7 @@ use std::cell::{Cell, OnceCell};
 
 use super::command::{Command, CommandKind, LogLevel};
 use super::failure::Failure;
+use super::flag::LOCAL_RESULTS_COUNTED;
 use super::observe::{End, Event, Sight};
 use super::state::{
     Clock, Ending, Frame, FunctionRef, Outcome, Routine, RoutineId, RoutineKind, Run, Waiting,
@@ -75,6 +76,7 @@ impl<'a> Machine<'a> {
     }
 
     pub fn command(&mut self, kind: CommandKind) {
+        self.run.count(&kind);
         self.commands.push(Command {
             step: self.at,
             ..Command::from(kind)
@@ -126,10 +128,16 @@ impl<'a> Machine<'a> {
 
     /// One workflow task takes a bounded number of commands, steps and cost.
     fn is_crowded(&self) -> bool {
-        self.commands.len() >= COMMANDS_PER_WORKFLOW_TASK_MAX && self.has_many_commands()
+        let is_loaded = match self.run.has(LOCAL_RESULTS_COUNTED) {
+            true => self.is_loaded(),
+            false => {
+                self.commands.len() >= COMMANDS_PER_WORKFLOW_TASK_MAX && self.has_many_commands()
+                    || self.payloads_size_bytes.get() >= PAYLOADS_PER_WORKFLOW_TASK_SIZE_BYTES_MAX
+            }
+        };
+        is_loaded
             || self.steps >= STEPS_PER_WORKFLOW_TASK_MAX
             || self.cost_left < EXPRESSION_COST_MAX
-            || self.payloads_size_bytes.get() >= PAYLOADS_PER_WORKFLOW_TASK_SIZE_BYTES_MAX
     }
 
     /// Flags are none: whether one is told must not move anything.

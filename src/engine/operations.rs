@@ -68,15 +68,20 @@ impl Machine<'_> {
     pub fn resolve(&mut self, job: Job) {
         match job {
             Job::FireTimer { seq } => self.timer_fired(seq),
-            Job::ResolveActivity { seq, resolution }
-            | Job::ResolveChild { seq, resolution }
-            | Job::ResolveNexus { seq, resolution } => self.resolved(seq, resolution),
+            Job::ResolveActivity { seq, resolution } => {
+                self.release_held();
+                self.resolved(seq, resolution);
+            }
+            Job::ResolveChild { seq, resolution } | Job::ResolveNexus { seq, resolution } => {
+                self.resolved(seq, resolution)
+            }
             Job::BackOffActivity {
                 seq,
                 attempt,
                 backoff,
                 original_schedule_time,
             } => {
+                self.release_held();
                 let again = self.run.operations.get_mut(&seq).map(|o| &mut o.kind);
                 if let Some(OperationKind::LocalActivity(activity)) = again {
                     activity.attempt = attempt;
@@ -421,6 +426,7 @@ impl Machine<'_> {
 /// Core tells a local activity's own failure; an author meets it as that of any other activity.
 fn wrapped(activity: &ScheduleLocalActivity, resolution: Resolution) -> Resolution {
     let wrap = |cause: Failure| {
+        let cause = cause.without_local_bound();
         let info = FailureInfo::Activity {
             activity_type: activity.activity_type.clone(),
             activity_id: activity.activity_id.clone(),

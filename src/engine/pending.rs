@@ -59,7 +59,8 @@ impl Machine<'_> {
     /// Whether a routine's next step has to wait for room; then the routine is kept until there may be some.
     pub fn is_held(&mut self, id: RoutineId, routine: &Routine, step: StepId) -> bool {
         let action = &self.program.step(step).action;
-        let is_held = !is_to_cancel(routine) && self.run.pending.is_full_for(action);
+        let is_full = self.run.pending.is_full_for(action) || self.holds_local(action);
+        let is_held = !is_to_cancel(routine) && is_full;
         if is_held {
             self.run.held.insert(id);
         }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::command::{ChildCancellationType, ContinueAsNew, ScheduleLocalActivity};
 use super::failure::Failure;
 use super::job::{Initialize, Job, Resolution};
+use super::load::Load;
 use super::pending::Pending;
 use crate::program::{BlockId, Program, StepId};
 use crate::value::{Duration, Map, Payload, Timestamp, Value};
@@ -55,6 +56,9 @@ pub struct Run {
     /// Grows with every `set` of a handler.
     #[serde(skip)]
     pub handled_version: u64,
+    /// What the workflow task has come to; only kept where the run has `LOCAL_RESULTS_COUNTED`. A continuation begins with none.
+    #[serde(skip)]
+    pub load: Load,
 }
 
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -83,6 +87,7 @@ pub struct Beside {
     inbox: VecDeque<Job>,
     leaving: Option<Box<Leaving>>,
     handled_version: u64,
+    load: Load,
 }
 
 /// A `return` or `continue_as_new` of the main steps: what its values were evaluated from.
@@ -363,6 +368,7 @@ impl Run {
             inbox: VecDeque::new(),
             leaving: None,
             handled_version: 0,
+            load: Load::default(),
         }
     }
 
@@ -373,6 +379,7 @@ impl Run {
             inbox: self.inbox.clone(),
             leaving: self.leaving.clone(),
             handled_version: self.handled_version,
+            load: self.load.clone(),
         }
     }
 
@@ -381,6 +388,7 @@ impl Run {
         self.inbox = beside.inbox;
         self.leaving = beside.leaving;
         self.handled_version = beside.handled_version;
+        self.load = beside.load;
     }
 
     pub fn take_seq(&mut self) -> u32 {

@@ -3,9 +3,9 @@
 //! A local activity runs inside the workflow's own worker: it is in no task queue and sends no heartbeats.
 //!
 //! ```yaml
-//! - activity: format_address
+//! - http: { url: "https://example.com/rates" }
 //!   local: true
-//!   task_queue: addresses      # has no effect
+//!   task_queue: rates      # has no effect
 //! ```
 //!
 //! Remove the option, or `local: true`.

@@ -13,11 +13,11 @@ use super::event::{ATTEMPT_STARTED, IDENTITY, payloads, task_queue};
 use super::execution::Activity;
 use super::limits::check_result;
 use super::outside::{ActivityTask, AttemptKey, End, OnCancel};
-use super::retry::{Timeouts, backoff, length, retry_policy, timeout_failure};
+use super::retry::{Timeouts, length, retry_policy, timeout_failure};
 use crate::engine::command::ScheduleActivity;
 use crate::engine::failure::Failure;
 use crate::payload::{
-    duration_from_proto, duration_to_proto, failure_to_proto, payload_from_proto,
+    backoff, duration_from_proto, duration_to_proto, failure_to_proto, payload_from_proto,
     payloads_to_proto, value_to_proto,
 };
 use crate::value::{Duration, Timestamp, Value};

@@ -12,13 +12,13 @@ use super::agenda::{Due, after};
 use super::commands::{fields, result};
 use super::event::task_queue;
 use super::execution::{Execution, Outcome, Parent, Task};
-use super::retry::{backoff, length, retry_policy, timeout_failure};
+use super::retry::{length, retry_policy, timeout_failure};
 use super::tasks::Worker;
 use crate::accepted::next_cron_time;
 use crate::engine::command::ContinueAsNew;
 use crate::engine::failure::Failure;
 use crate::payload::{
-    duration_to_proto, failure_to_proto, payloads_to_proto, timestamp_from_proto,
+    backoff, duration_to_proto, failure_to_proto, payloads_to_proto, timestamp_from_proto,
     timestamp_to_proto,
 };
 use crate::value::{Duration, Payload};

@@ -5,9 +5,13 @@ use temporalio_protos::temporal::api::common::v1::Payloads;
 use temporalio_protos::temporal::api::enums::v1::SuggestContinueAsNewReason;
 
 use super::execution::Execution;
+use super::machines::{Request, Sent};
 use super::{Refused, Simulator};
+use crate::engine::command::{Command, CommandKind};
+use crate::engine::command_size_bytes;
 use crate::engine::failure::Failure;
 use crate::limits::PAYLOAD_SIZE_BYTES_MAX;
+use crate::worker::completion::command_to_proto;
 
 /// `history.maximumSignalsPerExecution`
 const SIGNALS_MAX: usize = 10_000;
@@ -25,6 +29,8 @@ const HISTORY_SIZE_BYTES_SUGGESTED_MAX: u64 = 4 * 1024 * 1024;
 const EVENTS_MAX: usize = 50 * 1024;
 /// `limit.historySize.error`
 const HISTORY_SIZE_BYTES_MAX: u64 = 50 * 1024 * 1024;
+/// gRPC's own bound on what a server receives.
+const MESSAGE_SIZE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// `limit.blobSize.error`
 pub(super) fn check_size(input: Option<&Payloads>) -> Result<(), Refused> {
@@ -104,6 +110,52 @@ impl Execution {
 }
 
 impl Simulator {
+    /// Whether the server would receive the completion of a workflow task with these commands.
+    pub(super) fn is_receivable(&self, run: usize, sent: &[Sent]) -> bool {
+        let about = |sent: &Sent| match &sent.request {
+            Request::Engine(kind) => command_size_bytes(kind).unwrap_or_default(),
+            Request::Marker(marker) => marker.encoded_len(),
+            _ => 0,
+        };
+        // Workers repeat the updates that they answer.
+        let answered = |id: &str| {
+            let is_answer = |sent: &Sent| match &sent.request {
+                Request::Engine(
+                    CommandKind::AcceptUpdate {
+                        protocol_instance_id,
+                    }
+                    | CommandKind::RejectUpdate {
+                        protocol_instance_id,
+                        ..
+                    },
+                ) => protocol_instance_id == id,
+                _ => false,
+            };
+            sent.iter().any(is_answer)
+        };
+        let updates = self.executions[run].delivered.iter().map(|u| &u.request);
+        let updates = updates.filter(|request| answered(&request.protocol_instance_id));
+        let updates = updates.flat_map(|request| &request.input);
+        let updates: usize = updates.map(Message::encoded_len).sum();
+        // Enough nearly always: it counts more than is sent.
+        if updates + sent.iter().map(about).sum::<usize>() <= MESSAGE_SIZE_BYTES_MAX {
+            return true;
+        }
+        let exactly = |sent: &Sent| match &sent.request {
+            Request::Engine(kind) => {
+                let command = Command {
+                    summary: sent.summary.clone(),
+                    ..Command::from(kind.clone())
+                };
+                let command = command_to_proto(command, &self.setup.namespace);
+                command.map_or(0, |command| command.encoded_len())
+            }
+            Request::Marker(marker) => marker.encoded_len(),
+            _ => 0,
+        };
+        updates + sent.iter().map(exactly).sum::<usize>() <= MESSAGE_SIZE_BYTES_MAX
+    }
+
     /// A history that is too long or too large ends its run.
     pub(super) fn check_history(&mut self, run: usize) {
         let execution = &self.executions[run];

@@ -8,12 +8,14 @@ use super::Simulator;
 use super::agenda::{Due, Key, LocalDue, after};
 use super::execution::LocalRun;
 use super::machines::LocalEnd;
-use super::outside::{ActivityTask, AttemptKey, End, OnCancel};
-use super::retry::{backoff, retry_policy, timeout_failure};
+use super::outside::{ActivityTask, Attempt, AttemptKey, End, OnCancel};
+use super::retry::{retry_policy, timeout_failure};
+use crate::activity::not_found;
+use crate::definition::BuiltIn;
 use crate::engine::RESOLVE_DEFINITION;
 use crate::engine::command::{ActivityCancellationType, ScheduleLocalActivity};
 use crate::engine::failure::Failure;
-use crate::payload::{failure_to_proto, value_to_proto};
+use crate::payload::{backoff, failure_from_proto, failure_to_proto, value_to_proto};
 use crate::value::{Duration, Timestamp, Value};
 
 type LocalResult = Result<Option<common::Payload>, Box<ProtoFailure>>;
@@ -100,7 +102,16 @@ impl Simulator {
             now: self.now,
             scheduled: i64::from(seq),
         };
-        let plan = self.outside.activity(&task);
+        let built_in = BuiltIn::named(&task.activity_type);
+        let plan = match built_in.is_some_and(BuiltIn::can_be_local) {
+            true => self.outside.activity(&task),
+            false => Attempt {
+                end: End::After(Duration::default(), Err(unknown(&task.activity_type))),
+                picked_up_after: Some(Duration::default()),
+                heartbeats: Vec::new(),
+                on_cancel: OnCancel::Ignore,
+            },
+        };
         // The worker that asked runs it: there is nobody else who could take it.
         let starts = after(self.now, plan.picked_up_after.unwrap_or_default());
         let end = plan.end.clone();
@@ -226,12 +237,21 @@ impl Simulator {
         };
         let policy = retry_policy(schedule.retry_policy);
         let next = backoff(&policy, local.attempt, failure).ok();
+        let is_retried = next.is_some();
         let expires = schedule
             .timeouts
             .schedule_to_close
             .map(|length| after(local.scheduled_at, length));
         let next = next.filter(|length| expires.is_none_or(|at| after(self.now, *length) < at));
         let Some(length) = next else {
+            let result = match result {
+                Err(last) if is_retried => {
+                    let last = failure_from_proto(*last);
+                    let timeout = Failure::local_bound_passed(Some(last));
+                    Err(Box::new(failure_to_proto(&timeout)))
+                }
+                result => result,
+            };
             let attempt = self.forget_local(run, seq);
             return self.local_ended(run, seq, attempt, result, None);
         };
@@ -338,6 +358,12 @@ impl Simulator {
             local.keys.push(key);
         }
     }
+}
+
+/// A worker has the built-in activities and no others.
+fn unknown(activity_type: &str) -> Failure {
+    let names = BuiltIn::ALL.into_iter().map(BuiltIn::name);
+    not_found(activity_type, names.collect(), true)
 }
 
 fn proto(result: Result<Value, Failure>) -> LocalResult {

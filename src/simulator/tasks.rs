@@ -274,6 +274,12 @@ impl Simulator {
         if closes && !execution.buffered.is_empty() {
             return self.refuse_task(run);
         }
+        if !self.is_receivable(run, &sent) {
+            let cause = enums::WorkflowTaskFailedCause::GrpcMessageTooLarge;
+            self.cut_short(run, cause, "GrpcMessageTooLarge");
+            return self.end_by_server(run, "GrpcMessageTooLarge");
+        }
+        let execution = &mut self.executions[run];
         let is_empty = sent.iter().all(|sent| is_rejection(&sent.request));
         let is_speculative = execution.task
             == (Task::Open {
@@ -288,7 +294,7 @@ impl Simulator {
             for sent in sent {
                 self.command(run, 0, sent);
             }
-            return;
+            return self.reject_unprocessed(run);
         }
         self.write_completion(run, sent, goes_on);
     }
@@ -315,6 +321,9 @@ impl Simulator {
         );
         for sent in sent {
             self.command(run, completed, sent);
+        }
+        if self.executions[run].is_open() && !goes_on {
+            self.reject_unprocessed(run);
         }
         let execution = &mut self.executions[run];
         execution.task = Task::None;

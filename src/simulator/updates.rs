@@ -123,6 +123,15 @@ impl Simulator {
         self.updates[number.0] = UpdateStage::Completed(result);
     }
 
+    /// A completed workflow task that leaves an update unanswered (temporal server 1.32.0, service/history/workflow/update/errors_failures.go).
+    pub(super) fn reject_unprocessed(&mut self, run: usize) {
+        for update in std::mem::take(&mut self.executions[run].delivered) {
+            let message = "Workflow Update is rejected because it wasn't processed by worker. Probably, Workflow Update is not supported by the worker.";
+            let failure = Failure::application("UnprocessedUpdate", message).non_retryable();
+            self.updates[update.number.0] = UpdateStage::Completed(Err(failure));
+        }
+    }
+
     /// Those who still wait when the run closes are told so.
     pub(super) fn abort_updates(&mut self, run: usize) {
         let execution = &mut self.executions[run];

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use prost::Message;
 use temporalio_protos::coresdk::ActivityTaskCompletion;
 use temporalio_protos::coresdk::activity_result::activity_execution_result::Status;
 use temporalio_protos::coresdk::activity_result::{
@@ -19,14 +20,16 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Host;
+use super::attempts::LocalAttempt;
 use super::failures;
 use super::heart::heart;
 use super::trace::context_of;
 use super::workflows::panic_text;
-use crate::activity::{Activity, ActivityContext, Heartbeats};
-use crate::engine::RESOLVE_DEFINITION;
+use crate::activity::{Activity, ActivityContext, Heartbeats, not_found};
 use crate::engine::failure::Failure;
 use crate::engine::job::EncodedBundle;
+use crate::engine::{PAYLOAD_SIZE_EXCEEDED, RESOLVE_DEFINITION};
+use crate::limits::LOCAL_RESULT_SIZE_BYTES_MAX;
 use crate::payload::{
     duration_from_proto, failure_to_proto, timestamp_from_proto, value_from_proto, value_to_proto,
 };
@@ -142,8 +145,31 @@ impl Activities {
         if let Err(error) = host.codec.decode_all(&mut start).await {
             return failed(&Failure::application("CodecError", error.to_string()));
         }
+        let Some(local) = LocalAttempt::of(&start) else {
+            return self.known(host, start, task_token, running).await;
+        };
+        if let Some(status) = local.refused() {
+            local.log(&status);
+            return status;
+        }
+        let status = tokio::select! {
+            status = self.known(host, start, task_token, running) => local.judged(status),
+            status = local.overdue() => status,
+        };
+        local.log(&status);
+        status
+    }
+
+    /// An attempt of one of the worker's own activities.
+    async fn known(
+        &self,
+        host: &Arc<Host>,
+        start: Start,
+        task_token: &[u8],
+        running: &Running,
+    ) -> Status {
         let Some(activity) = self.by_name.get(&start.activity_type) else {
-            return failed(&self.not_found(&start.activity_type));
+            return failed(&self.not_found(&start.activity_type, start.is_local));
         };
         let mut span = span(&host.tracer, &start);
         let status = self.run(host, activity, start, task_token, running).await;
@@ -202,19 +228,12 @@ impl Activities {
         }
     }
 
-    fn not_found(&self, activity_type: &str) -> Failure {
+    fn not_found(&self, activity_type: &str, is_local: bool) -> Failure {
         let names = self
             .by_name
             .keys()
             .filter(|name| *name != RESOLVE_DEFINITION);
-        let mut names: Vec<_> = names.map(String::as_str).collect();
-        names.sort_unstable();
-        let message = format!(
-            "this worker has no activity of the type {activity_type:?}; its own are: {}. An activity of another \
-             worker needs the task queue that the worker polls",
-            names.join(", ")
-        );
-        Failure::application("NotFoundError", message)
+        not_found(activity_type, names.map(String::as_str).collect(), is_local)
     }
 }
 
@@ -274,6 +293,13 @@ impl Host {
             activity_id,
         }) = local
         {
+            let size = completion.encoded_len();
+            if size > LOCAL_RESULT_SIZE_BYTES_MAX {
+                completion.result = Some(ActivityExecutionResult {
+                    status: Some(failed(&too_large(size))),
+                });
+            }
+            self.sent.make_room(&run_id, completion.encoded_len()).await;
             held = self.locals.hold(&run_id).await;
             if let Some(held) = &mut held {
                 held.give(&activity_id, is_failed);
@@ -286,11 +312,19 @@ impl Host {
     }
 }
 
-fn failed(failure: &Failure) -> Status {
+pub(super) fn failed(failure: &Failure) -> Status {
     Status::Failed(Failed {
         failure: Some(failure_to_proto(failure)),
         ..Default::default()
     })
+}
+
+/// The server would end a run whose marker holds such a result.
+fn too_large(size: usize) -> Failure {
+    let message = format!(
+        "the local activity's result takes {size} bytes; LOCAL_RESULT_SIZE_BYTES_MAX is {LOCAL_RESULT_SIZE_BYTES_MAX}"
+    );
+    Failure::application(PAYLOAD_SIZE_EXCEEDED, message).non_retryable()
 }
 
 /// The worker's own look-up of definitions is no part of anybody's trace.
@@ -323,6 +357,11 @@ fn context(
     heartbeats: Arc<dyn Heartbeats>,
 ) -> ActivityContext {
     let workflow = start.workflow_execution.unwrap_or_default();
+    let to_close = start.schedule_to_close_timeout;
+    // Core fills in both, for local activities: zero, and the bound of all attempts, which core keeps itself.
+    let fills = start.is_local && start.start_to_close_timeout == to_close;
+    let start_to_close = start.start_to_close_timeout.filter(|_| !fills);
+    let to_close = to_close.map(duration_from_proto).filter(|t| !t.is_zero());
     ActivityContext {
         namespace: start.workflow_namespace,
         task_queue: host.task_queue.clone(),
@@ -335,8 +374,8 @@ fn context(
         is_local: start.is_local,
         scheduled_time: start.scheduled_time.map(timestamp_from_proto),
         started_time: start.started_time.map(timestamp_from_proto),
-        schedule_to_close_timeout: start.schedule_to_close_timeout.map(duration_from_proto),
-        start_to_close_timeout: start.start_to_close_timeout.map(duration_from_proto),
+        schedule_to_close_timeout: to_close,
+        start_to_close_timeout: start_to_close.map(duration_from_proto),
         heartbeat_timeout: start.heartbeat_timeout.map(duration_from_proto),
         heartbeat_details: start
             .heartbeat_details

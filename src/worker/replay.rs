@@ -19,6 +19,7 @@ use super::locals::Locals;
 use super::options::core_config;
 use super::order::Histories;
 use super::programs::ProgramCache;
+use super::sent::Sent;
 use super::{Host, WorkerError, WorkerOptions, workflows};
 use crate::client::ResolvedSettings;
 use crate::engine::observe::Observer;
@@ -182,6 +183,7 @@ impl Replay {
             tracer: Tracer::default(),
             is_versioned: false,
             histories,
+            sent: Sent::default(),
         });
         let wrong = Mutex::new(None);
         let evicted = |_: &str, reason: EvictionReason, message: &str| {

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use super::Host;
 use super::activation::{Surroundings, activation_from_proto, eviction};
+use super::attempts::{Moment, keep_schedule_times};
 use super::completion::{behavior_to_proto, command_to_proto};
 use super::failures;
 use super::locals::is_of_queries;
@@ -57,6 +58,7 @@ pub(super) async fn serve(
         let host = host.clone();
         if let Some(eviction) = eviction(&activation) {
             evicted(&activation.run_id, eviction.reason(), &eviction.message);
+            host.sent.evicted(&activation.run_id);
             runs.remove(&activation.run_id);
             host.locals.forget(&activation.run_id);
             let completion = WorkflowActivationCompletion::empty(activation.run_id);
@@ -75,8 +77,13 @@ impl Host {
     async fn activate(&self, mut activation: WorkflowActivation, run: &Cached) {
         let run_id = activation.run_id.clone();
         if let Some(answers) = run.is_registrys.answer(&activation, &*self.registry) {
-            return self.complete(self.success(run_id, answers, None)).await;
+            let moment = Moment::of(&activation);
+            return self
+                .complete(self.success(run_id, answers, None, moment))
+                .await;
         }
+        let is_replaying = activation.is_replaying;
+        self.sent.activated(&activation);
         let mut held = None;
         if is_of_queries(&activation) {
             held = self.locals.hold(&run_id).await;
@@ -96,12 +103,13 @@ impl Host {
         let mut completion = match prepared {
             Ok(()) => {
                 trace().activated(&self.tracer, &activation);
+                let moment = Moment::of(&activation);
                 match self.drive(activation, &run.instance) {
                     Ok((commands, behavior)) => {
                         if held.is_none() {
                             self.locals.scheduled(&run_id, &commands).await;
                         }
-                        self.success(run_id, commands, behavior)
+                        self.success(run_id, commands, behavior, moment)
                     }
                     Err(failure) => failed(run_id, &failure.0),
                 }
@@ -118,6 +126,9 @@ impl Host {
         }
         if let Err(error) = self.codec.encode(&mut completion).await {
             completion = failed(completion.run_id, &error.to_string());
+        }
+        if !is_replaying && let Err(problem) = self.sent.completes(&completion) {
+            completion = failed(completion.run_id, &problem);
         }
         // The context of traces stays plain, as the SDKs have it: it comes after the codecs.
         trace().completed(&self.tracer, &mut completion);
@@ -215,6 +226,7 @@ impl Host {
         run_id: String,
         commands: Vec<Command>,
         behavior: Option<VersioningBehavior>,
+        moment: Moment,
     ) -> WorkflowActivationCompletion {
         let used = commands.iter().filter_map(|command| match command.kind {
             CommandKind::UseFlag(flag) => Some(flag),
@@ -223,10 +235,12 @@ impl Host {
         let used_internal_flags = used.collect();
         let commands = commands.into_iter();
         let commands = commands.filter_map(|command| command_to_proto(command, &self.namespace));
+        let mut commands: Vec<_> = commands.collect();
+        keep_schedule_times(&mut commands, moment);
         // The server refuses the word from a worker without a version.
         let behavior = behavior.filter(|_| self.is_versioned);
         let success = Success {
-            commands: commands.collect(),
+            commands,
             used_internal_flags,
             versioning_behavior: behavior
                 .map_or(ProtoBehavior::Unspecified, behavior_to_proto)

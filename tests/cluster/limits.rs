@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use segno::limits::COMMANDS_PER_WORKFLOW_TASK_MAX;
 use serde_json::{Value, json};
 
 use super::activities::{Embedded, release};
 use super::support::cluster::Cluster;
-use super::support::worker::{Worker, count};
+use super::support::worker::{Worker, Workflow, count};
 use super::support::{root, until};
 
 fn worker() -> Worker {
@@ -51,6 +52,48 @@ fn large_commands_are_spread_over_workflow_tasks() {
     assert_eq!(run.result(), json!(10 * 1024 * 1024));
     run.assert_no_task_failed();
     run.assert_replays();
+}
+
+/// The same for what local activities answer, which is in the task that runs them: one after the other, many at once, large ones at once, and
+/// so many that their markers alone are too much.
+#[test]
+fn results_of_local_activities_are_spread_over_workflow_tasks() {
+    let programs = ["--exec-allow", "printf=/usr/bin/printf"];
+    let worker = Worker::start(&root().join("tests/cluster/limits"), &programs);
+    for (turns, concurrency, bytes) in [
+        (45, 1, 100_000),
+        (45, 45, 100_000),
+        (10, 10, 900_000),
+        (2_500, 50, 1),
+    ] {
+        let input =
+            json!({ "turns": turns, "concurrency": concurrency, "bytes": bytes.to_string() });
+        let run = worker.launch("limits-local-results", &input);
+        assert_eq!(run.result(), json!(turns), "{input}");
+        run.assert_no_task_failed();
+        assert_few_commands_each(&run);
+        run.assert_replays();
+    }
+    let run = worker.launch("limits-local-results-automatic", &json!(2_500));
+    assert_eq!(run.result(), json!(2_500));
+    run.assert_no_task_failed();
+    assert_few_commands_each(&run);
+}
+
+/// No workflow task has more commands than the bound, but for the few that end it.
+fn assert_few_commands_each(run: &Workflow<'_>) {
+    let mut commands = 0;
+    for event in run.histories().concat() {
+        match event["eventType"].as_str().unwrap() {
+            "EVENT_TYPE_WORKFLOW_TASK_COMPLETED" => commands = 0,
+            "EVENT_TYPE_MARKER_RECORDED" => commands += 1,
+            _ => {}
+        }
+        assert!(
+            commands <= COMMANDS_PER_WORKFLOW_TASK_MAX + 60,
+            "{commands} in one task"
+        );
+    }
 }
 
 /// Runs one of the definitions with 2,300 calls at once, of which no more than 2,000 may be pending: the server refuses
@@ -150,4 +193,39 @@ fn an_update_too_many_waits_for_room() {
         assert_eq!(one_more.join().unwrap(), 11);
     });
     run.result();
+}
+
+/// Workers repeat updates in their answers. Of some that come at once, those whose answers do not fit any more are rejected by the server,
+/// and the run goes on.
+#[test]
+fn large_updates_at_once_do_not_end_the_run() {
+    let worker = worker();
+    let run = worker.launch("limits-large-updates", &json!({}));
+    worker.kill();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("input.json");
+    std::fs::write(&file, json!("x".repeat(1_900_000)).to_string()).unwrap();
+    let update = || {
+        let file = file.to_str().unwrap();
+        let update = ["update", &run.id, "take", "--input-file", file];
+        worker.cluster.segno(&update)
+    };
+    std::thread::scope(|scope| {
+        let updates: Vec<_> = (0..3).map(|_| scope.spawn(update)).collect();
+        // They wait at the server for the worker.
+        std::thread::sleep(Duration::from_secs(3));
+        worker.begin();
+        let answers: Vec<_> = updates.into_iter().map(|u| u.join().unwrap()).collect();
+        let (done, rejected): (Vec<_>, Vec<_>) = answers.iter().partition(|a| a.code == 0);
+        assert!(!done.is_empty(), "{answers:#?}");
+        for answer in rejected {
+            assert!(answer.stderr.contains("UnprocessedUpdate"), "{answer:#?}");
+        }
+    });
+    update().ok();
+    run.signal("finish", &Value::Null);
+    let count = run.result();
+    assert!((2..=4).contains(&count.as_u64().unwrap()), "{count}");
+    run.assert_no_task_failed();
+    run.assert_replays();
 }

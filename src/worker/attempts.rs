@@ -1,0 +1,162 @@
+//! Attempts of local activities: what core leaves to the worker.
+//!
+//! Core keeps `schedule_to_close_timeout` while an attempt runs. When the time passes between two attempts, core drops the timeout and retries without a
+//! bound (sdk-core 0.10.1, worker/activities/local_activities.rs, `complete`), so the worker lets no attempt begin that cannot begin in time.
+//! Core also counts from the moment at which a worker took the activity on; a header names the moment at which the run asked for it.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use temporalio_protos::coresdk::activity_result::activity_execution_result::Status;
+use temporalio_protos::coresdk::activity_task::Start;
+use temporalio_protos::coresdk::workflow_activation::WorkflowActivation;
+use temporalio_protos::coresdk::workflow_commands::WorkflowCommand;
+use temporalio_protos::coresdk::workflow_commands::workflow_command::Variant;
+use temporalio_protos::temporal::api::common::v1::RetryPolicy;
+
+use super::activities::failed;
+use crate::engine::failure::Failure;
+use crate::faults::Fault;
+use crate::payload::{
+    backoff, duration_from_proto, failure_from_proto, timestamp_from_proto, timestamp_to_proto,
+    value_from_proto, value_to_proto,
+};
+use crate::value::{Timestamp, Value};
+
+/// The header of a local activity that names the time from which its `schedule_to_close_timeout` counts.
+const SCHEDULED_HEADER: &str = "segno-local-scheduled";
+
+/// How long after the bound the worker ends an attempt itself: core does so first, unless it lost its timer.
+const LATE: Duration = Duration::from_secs(1);
+
+/// One attempt of a local activity.
+pub(super) struct LocalAttempt {
+    run_id: String,
+    activity_type: String,
+    attempt: u32,
+    policy: RetryPolicy,
+    /// When `schedule_to_close_timeout` has passed.
+    ends_at: Option<Timestamp>,
+}
+
+impl LocalAttempt {
+    /// `None` for an activity from a task queue.
+    pub fn of(start: &Start) -> Option<Self> {
+        if !start.is_local {
+            return None;
+        }
+        let named = start.header_fields.get(SCHEDULED_HEADER).cloned();
+        let named = named.map(value_from_proto).and_then(|value| {
+            let text = value.force().ok()?.as_str()?.to_owned();
+            Timestamp::parse(&text)
+        });
+        let scheduled = named.or(start.scheduled_time.map(timestamp_from_proto));
+        // Core's zero stands for none.
+        let bound = start.schedule_to_close_timeout.map(duration_from_proto);
+        let bound = bound.filter(|bound| !bound.is_zero() && !Fault::LocalTimeoutIgnored.is_on());
+        let execution = start.workflow_execution.as_ref();
+        Some(LocalAttempt {
+            run_id: execution.map_or(String::new(), |e| e.run_id.clone()),
+            activity_type: start.activity_type.clone(),
+            attempt: start.attempt.max(1),
+            policy: start.retry_policy.clone().unwrap_or_default(),
+            ends_at: scheduled
+                .zip(bound)
+                .and_then(|(at, bound)| at.checked_add(bound)),
+        })
+    }
+
+    /// What an attempt that cannot begin in time ends with.
+    pub fn refused(&self) -> Option<Status> {
+        let is_late = self.ends_at.is_some_and(|at| at <= now());
+        is_late.then(|| failed(&Failure::local_bound_passed(None)))
+    }
+
+    /// Passes when core should have ended the attempt long ago.
+    pub async fn overdue(&self) -> Status {
+        let left = self.ends_at.map(|at| at.since(now()).unwrap_or_default());
+        match left {
+            Some(left) => tokio::time::sleep(left.to_std().unwrap_or_default() + LATE).await,
+            None => std::future::pending().await,
+        }
+        failed(&Failure::local_bound_passed(None))
+    }
+
+    /// A failure that core would retry too late becomes the timeout.
+    pub fn judged(&self, status: Status) -> Status {
+        let (Status::Failed(failure), Some(ends_at)) = (&status, self.ends_at) else {
+            return status;
+        };
+        let failure = failure.failure.clone().unwrap_or_default();
+        let next = backoff(&self.policy, self.attempt, &failure).ok();
+        let next = next.and_then(|wait| now().checked_add(wait));
+        match next.is_some_and(|next| next >= ends_at) {
+            true => failed(&Failure::local_bound_passed(Some(failure_from_proto(
+                failure,
+            )))),
+            false => status,
+        }
+    }
+
+    /// Core keeps what a local attempt failed with to itself until it gives up.
+    pub fn log(&self, status: &Status) {
+        if let Status::Failed(failure) = status {
+            let failure = failure.failure.as_ref();
+            tracing::warn!(
+                run_id = %self.run_id,
+                activity_type = %self.activity_type,
+                attempt = self.attempt,
+                "local activity attempt failed: {}",
+                failure.map_or("", |failure| &failure.message)
+            );
+        }
+    }
+}
+
+/// An activation, as far as its local activities need to know it.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    /// By the workflow's clock.
+    now: Timestamp,
+    is_replaying: bool,
+}
+
+impl Moment {
+    pub fn of(activation: &WorkflowActivation) -> Self {
+        let now = activation.timestamp.map(timestamp_from_proto);
+        Moment {
+            now: now.unwrap_or_default(),
+            is_replaying: activation.is_replaying,
+        }
+    }
+}
+
+/// Tells local activities from when on a run has wanted them.
+pub(super) fn keep_schedule_times(commands: &mut [WorkflowCommand], moment: Moment) {
+    let Moment { now, is_replaying } = moment;
+    for command in commands {
+        let Some(Variant::ScheduleLocalActivity(local)) = &mut command.variant else {
+            continue;
+        };
+        let is_bounded = local.schedule_to_close_timeout.is_some();
+        // A bound that begins now counts by this machine's clock alone, as core counts it. Without a bound the time is for readers of the history, who
+        // find there the end by the workflow's clock.
+        if local.original_schedule_time.is_none() && (is_replaying || !is_bounded) {
+            local.original_schedule_time = Some(timestamp_to_proto(now));
+        }
+        let scheduled = local.original_schedule_time.filter(|_| is_bounded);
+        let scheduled = scheduled.map(|at| Value::from(timestamp_from_proto(at).to_string()));
+        if let Some(Ok(payload)) = scheduled.map(|at| value_to_proto(&at)) {
+            local.headers.insert(SCHEDULED_HEADER.to_owned(), payload);
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp {
+        seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        nanos: since.subsec_nanos(),
+    }
+}
