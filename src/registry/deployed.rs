@@ -225,6 +225,9 @@ async fn take_over(
     Ok(())
 }
 
+/// By workflow type and number.
+type ByVersion<T> = BTreeMap<(String, u32), T>;
+
 impl Unreadable {
     /// Nothing has been stored since, and it was tried just now.
     fn still_holds(&self, version: &Version) -> bool {
@@ -235,10 +238,7 @@ impl Unreadable {
 fn replace(
     state: &RwLock<State>,
     catalog: Catalog,
-    (mut entries, unreadable): (
-        BTreeMap<(String, u32), Entry>,
-        BTreeMap<(String, u32), Unreadable>,
-    ),
+    (mut entries, unreadable): (ByVersion<Entry>, ByVersion<Unreadable>),
     changes: &mut Vec<Change>,
 ) {
     let mut state = state
