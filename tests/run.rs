@@ -319,6 +319,20 @@ fn a_run_that_would_go_elsewhere_is_refused() {
     plainly(at, &["main.yaml", "-w", "b", "--signal", "go"]).ok();
 }
 
+#[test]
+fn an_edited_definition_is_for_the_next_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let text = "segno: 1\nworkflow: main\nsteps:\n  - wait: { signal: go }\n  - return: old\n";
+    std::fs::write(at.join("main.yaml"), text).unwrap();
+    assert_eq!(plainly(at, &["main.yaml"]).code, 1);
+    let edited = text.replace("  - wait: { signal: go }\n", "");
+    std::fs::write(at.join("main.yaml"), edited.replace("old", "new")).unwrap();
+    let former = plainly(at, &["main.yaml", "--signal", "go"]).ok();
+    assert_eq!(former.json(), "old");
+    assert_eq!(plainly(at, &["main.yaml"]).ok().json(), "new");
+}
+
 const LOGS: &str = r#"segno: 1
 workflow: logs
 signals:

@@ -118,6 +118,34 @@ fn a_kill_at_any_write_loses_nothing_and_repeats_nothing_that_ended() {
     assert!(with_fault.any(|found| found.is_err()), "the fault shows");
 }
 
+/// Each process goes on from what the one before has left, and may write a little more than that one might.
+#[test]
+fn processes_that_are_all_stopped_at_a_write_end_the_run_together() {
+    for beyond in [Beyond::Killed, Beyond::Refused] {
+        let place = Place::new(LEDGER, None);
+        let mut processes = 0;
+        let last = (1..BLOCKS_MAX)
+            .step_by(BLOCKS_STEP as usize)
+            .find_map(|more| {
+                processes += 1;
+                let written = place.path().join(".segno/run.db-wal").metadata();
+                let written = written.map_or(0, |file| file.len() / 512);
+                let run = Run::of(&mut limited(&place, written + more, beyond));
+                place.await_programs();
+                (run.code == 0).then_some(run)
+            });
+        let last = last.unwrap();
+        assert_eq!(last.json(), serde_json::json!({"a": "one\n", "b": "two\n"}));
+        let log = place.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let each: BTreeSet<&str> = lines.iter().copied().collect();
+        assert_eq!(each.len(), lines.len(), "{beyond:?}: {log}");
+        let is_in_order = lines.is_sorted_by_key(|line| line.chars().next());
+        assert!(is_in_order && lines.len() <= processes, "{beyond:?}: {log}");
+        assert!(processes > 10, "{beyond:?}: {processes}");
+    }
+}
+
 const WAITS: &str = r#"segno: 1
 workflow: main
 state: { gone: false }
@@ -334,7 +362,7 @@ fn disturbed(seed: u64, fault: Option<&'static str>) -> Option<String> {
 fn no_step_that_ended_runs_again_whatever_happens_to_the_process() {
     let given = |name| std::env::var(name).ok().map(|n| n.parse::<u64>().unwrap());
     let first = given("SEGNO_TEST_SEED");
-    let count = given("SEGNO_RUN_KILLS").unwrap_or(12);
+    let count = given("SEGNO_RUN_KILLS").unwrap_or(8);
     let some = std::collections::hash_map::RandomState::new();
     let drawn = std::hash::BuildHasher::hash_one(&some, 0u8) >> 16;
     let seeds = match first {
