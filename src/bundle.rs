@@ -9,12 +9,16 @@ use sha2::{Digest as _, Sha256};
 
 use crate::expression::COST_MODEL_VERSION;
 use crate::limits::{
-    BUNDLE_FILES_MAX, BUNDLE_PACKED_SIZE_BYTES_MAX, BUNDLE_SIZE_BYTES_MAX, LANGUAGE_VERSION_MAX,
+    BUNDLE_FILES_MAX, BUNDLE_PACKED_SIZE_BYTES_MAX, BUNDLE_SIZE_BYTES_MAX,
+    BUNDLE_WINDOW_SIZE_LOG2_MAX, LANGUAGE_VERSION_MAX,
 };
 use crate::wire;
 
 /// Files this big compress in well under a millisecond at this level.
 const ZSTD_LEVEL: i32 = 3;
+
+/// The number of the files' field in `proto/segno/v1/bundle.proto`.
+const FILES_FIELD: u32 = 3;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BundleFile {
@@ -204,10 +208,17 @@ impl Bundle {
         let limit = (BUNDLE_SIZE_BYTES_MAX + 64 * BUNDLE_FILES_MAX) as u64;
         let mut bytes = Vec::new();
         let read = zstd::stream::read::Decoder::new(packed)
-            .and_then(|decoder| decoder.take(limit + 1).read_to_end(&mut bytes))
+            .and_then(|mut decoder| {
+                decoder.window_log_max(BUNDLE_WINDOW_SIZE_LOG2_MAX)?;
+                decoder.take(limit + 1).read_to_end(&mut bytes)
+            })
             .map_err(|e| malformed(&e))?;
         if read as u64 > limit {
             return Err(BundleError::Size);
+        }
+        let files = wire::count_fields(&bytes, FILES_FIELD);
+        if let Some(files) = files.filter(|files| *files > BUNDLE_FILES_MAX) {
+            return Err(BundleError::Files(files));
         }
         let wire = wire::Bundle::decode(bytes.as_slice()).map_err(|e| malformed(&e))?;
         let mut files = wire.files.into_iter().map(|file| BundleFile {
@@ -354,6 +365,12 @@ mod tests {
         ));
         let bomb = zstd::bulk::compress(&vec![0; 64 * 1024 * 1024], 19).unwrap();
         assert_eq!(Bundle::decode(&bomb).unwrap_err(), BundleError::Size);
+        // Four million empty files would take hundreds of megabytes to say no to.
+        let many = zstd::bulk::compress(&[0x1a, 0].repeat(4 << 20), 19).unwrap();
+        assert_eq!(
+            Bundle::decode(&many).unwrap_err(),
+            BundleError::Files(4 << 20)
+        );
         let empty = zstd::bulk::compress(&[], 1).unwrap();
         assert_eq!(Bundle::decode(&empty).unwrap_err(), BundleError::Empty);
     }

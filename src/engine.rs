@@ -26,6 +26,7 @@ mod options;
 mod pending;
 pub mod start;
 mod state;
+mod stored;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -44,6 +45,7 @@ use machine::Machine;
 use observe::{Observer, Sight};
 use start::invalid_input;
 use state::{Beside, Clock, Ending, FunctionRef, Phase, Routine, RoutineKind, Run, Waiting};
+pub use stored::{StoredError, from_stored};
 
 use crate::faults::Fault;
 use crate::program::{Program, StepId};
@@ -187,7 +189,7 @@ impl Instance {
 
     pub fn restore(snapshot: &[u8], programs: &dyn Programs) -> Result<Self, String> {
         let (bundle, mut run, beside): (Vec<u8>, Run, Beside) =
-            postcard::from_bytes(snapshot).map_err(|error| error.to_string())?;
+            from_stored(snapshot).map_err(|error| error.to_string())?;
         let loaded = programs.load(&bundle)?;
         run.put_beside(beside);
         Ok(Instance {

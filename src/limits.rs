@@ -36,6 +36,8 @@ pub const ID_SIZE_BYTES_MAX: usize = 1_000;
 pub const FAIRNESS_KEY_SIZE_BYTES_MAX: usize = 64;
 /// Nested data of a value: lists and maps.
 pub const VALUE_DEPTH_MAX: usize = 128;
+/// Nested data of a run's stored state: the deepest value in the last cause of the longest failure fits.
+pub const STATE_DEPTH_MAX: usize = 512;
 /// Steps a workflow may take in one workflow task without waiting for anything.
 pub const STEPS_PER_WORKFLOW_TASK_MAX: u64 = 100_000;
 /// Calls of blocks within calls of blocks.
@@ -70,6 +72,8 @@ pub const NEXUS_OPERATIONS_PENDING_MAX: u32 = 30;
 pub const BUNDLE_SIZE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// A packed bundle: one payload of a run's history, with room for what stands around it.
 pub const BUNDLE_PACKED_SIZE_BYTES_MAX: usize = 1024 * 1024;
+/// The window that unpacking a bundle may need: the smallest that holds the largest bundle.
+pub const BUNDLE_WINDOW_SIZE_LOG2_MAX: u32 = 24;
 /// Files of one bundle.
 pub const BUNDLE_FILES_MAX: usize = 256;
 /// Causes that a failure leads to; deeper ones are left out.

@@ -20,6 +20,8 @@ mod deployed_schedules;
 mod deployments;
 #[path = "cluster/examples.rs"]
 mod examples;
+#[path = "cluster/first_tasks.rs"]
+mod first_tasks;
 #[path = "cluster/histories.rs"]
 mod histories;
 #[path = "cluster/interop.rs"]

@@ -10,6 +10,7 @@ use super::job::Initialize;
 use super::load::continuation_size_bytes;
 use super::machine::Machine;
 use super::state::{Ending, Phase, RoutineKind, Run, timer_length};
+use super::stored::from_stored;
 use crate::definition::History;
 use crate::limits::PAYLOAD_SIZE_BYTES_MAX;
 use crate::value::Value;
@@ -27,13 +28,10 @@ impl Machine<'_> {
         if !is_meant || !self.is_movable() {
             return false;
         }
-        let state = match postcard::to_allocvec(&*self.run) {
-            Ok(state) if state.len() <= PAYLOAD_SIZE_BYTES_MAX => state,
-            _ => {
-                let message = format!(
-                    "the run's state is bigger than PAYLOAD_SIZE_BYTES_MAX ({PAYLOAD_SIZE_BYTES_MAX} bytes), \
-                     so it cannot continue as new by itself"
-                );
+        let state = match carried_form(self.run) {
+            Ok(state) => state,
+            Err(why) => {
+                let message = format!("the run cannot continue as new by itself: {why}");
                 self.log(LogLevel::Warn, message);
                 return false;
             }
@@ -116,10 +114,24 @@ impl Machine<'_> {
     }
 }
 
+/// A run's state as its continuation can read it.
+fn carried_form(run: &Run) -> Result<Vec<u8>, String> {
+    let state = postcard::to_allocvec(run).map_err(|error| error.to_string())?;
+    if state.len() > PAYLOAD_SIZE_BYTES_MAX {
+        return Err(format!(
+            "its state is bigger than PAYLOAD_SIZE_BYTES_MAX ({PAYLOAD_SIZE_BYTES_MAX} bytes)"
+        ));
+    }
+    match from_stored::<Run>(&state) {
+        Ok(_) => Ok(state),
+        Err(error) => Err(format!("its state could not be read again: {error}")),
+    }
+}
+
 impl Run {
     /// The state that a continuation was given, under its own identity.
     pub fn carried(state: &[u8], info: Initialize) -> Result<Run, String> {
-        let mut run: Run = postcard::from_bytes(state).map_err(|error| {
+        let mut run: Run = from_stored(state).map_err(|error| {
             format!("the state carried from the run before cannot be read: {error}")
         })?;
         run.random = info.random_seed;

@@ -7,6 +7,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::failure::Failure;
+use crate::engine::{StoredError, from_stored};
 use crate::faults::Fault;
 use crate::simulator::{AttemptKey, Outcome};
 use crate::value::{Duration, Payload, Timestamp, Value};
@@ -49,7 +50,7 @@ pub enum JournalError {
     #[error("{} was written by another version of Segno (schema {})", .0.display(), .1)]
     Version(PathBuf, i64),
     #[error("{} holds what this version of Segno cannot read: {}", .0.display(), .1)]
-    Malformed(PathBuf, postcard::Error),
+    Malformed(PathBuf, StoredError),
 }
 
 /// How a run began; its number in the file goes with it.
@@ -285,11 +286,12 @@ impl Journal {
     }
 
     fn write(&self, value: &impl Serialize) -> Result<Vec<u8>, JournalError> {
-        postcard::to_allocvec(value).map_err(|e| JournalError::Malformed(self.path.clone(), e))
+        let malformed = |e| JournalError::Malformed(self.path.clone(), StoredError::Malformed(e));
+        postcard::to_allocvec(value).map_err(malformed)
     }
 
     fn read<'a, T: Deserialize<'a>>(&self, bytes: &'a [u8]) -> Result<T, JournalError> {
-        postcard::from_bytes(bytes).map_err(|e| JournalError::Malformed(self.path.clone(), e))
+        from_stored(bytes).map_err(|e| JournalError::Malformed(self.path.clone(), e))
     }
 }
 

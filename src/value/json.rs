@@ -20,9 +20,19 @@ pub fn parse_json(bytes: &[u8]) -> Result<Value, JsonError> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Seed { depth: 0 }
         .deserialize(&mut reader)
-        .map_err(|e| JsonError(e.to_string()))?;
+        .map_err(|e| JsonError(named_bound(e.to_string())))?;
     reader.end().map_err(|e| JsonError(e.to_string()))?;
     Ok(value)
+}
+
+/// The parser's own bound is the same number, and met first.
+fn named_bound(error: String) -> String {
+    match error.strip_prefix("recursion limit exceeded") {
+        Some(place) => {
+            format!("nested deeper than VALUE_DEPTH_MAX ({VALUE_DEPTH_MAX} levels){place}")
+        }
+        None => error,
+    }
 }
 
 pub fn from_json(json: &serde_json::Value) -> Result<Value, JsonError> {

@@ -142,6 +142,17 @@ impl Worker {
         child.wait().unwrap();
     }
 
+    /// The most memory that it has had; it must be alive.
+    pub fn peak_memory_kib(&self) -> u64 {
+        let mut process = self.process.lock().unwrap();
+        let child = process.as_mut().unwrap();
+        assert!(child.try_wait().unwrap().is_none(), "the worker has died");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.unwrap().trim().strip_suffix("kB").unwrap();
+        peak.trim().parse().unwrap()
+    }
+
     /// SIGTERM, and its exit code.
     pub fn stop(&self) -> Option<i32> {
         let mut child = self.process.lock().unwrap().take().unwrap();

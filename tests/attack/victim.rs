@@ -1,0 +1,150 @@
+//! A worker under attack, and a run on it that has to go on meanwhile.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use segno::bundle::{Bundle, BundleFile, Versions};
+use segno::client::{Client, ConnectionSettings, StartOptions};
+use segno::value::{Duration, Payload, Value};
+use serde_json::{Value as Json, json};
+
+use super::support::cluster::Cluster;
+use super::support::worker::{Worker, Workflow};
+
+/// A worker's memory at its peak, in builds without optimisation.
+const MEMORY_KIB_MAX: u64 = 512 * 1024;
+
+pub struct Victim {
+    pub worker: Worker,
+    pub folder: tempfile::TempDir,
+    client: Client,
+}
+
+/// Counts signals until it is told to end.
+const BESIDE: &str = "\
+segno: 1
+workflow: beside
+state: { n: 0 }
+signals:
+  add: { do: [{ set: { n: \"${ state.n + 1 }\" } }] }
+queries: { n: \"${ state.n }\" }
+steps:
+  - wait: { signal: end }
+  - return: ${ state.n }
+";
+
+/// What the attacked starts run: it answers its own name.
+pub const OWN: &str = "\
+segno: 1
+workflow: own
+steps:
+  - timer: 10ms
+  - return: own
+";
+
+/// Fails in each attempt but the third.
+const AGAIN: &str = "\
+segno: 1
+workflow: again
+steps:
+  - if: workflow.attempt < 3
+    then: [{ fail: { type: Again, message: again } }]
+  - return: own
+";
+
+impl Victim {
+    pub fn new() -> Victim {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [("beside", BESIDE), ("own", OWN), ("again", AGAIN)] {
+            std::fs::write(folder.path().join(format!("{name}.yaml")), text).unwrap();
+        }
+        let worker = Worker::start(folder.path(), &["--exec-allow", "touch=/usr/bin/touch"]);
+        let settings = ConnectionSettings {
+            address: Some(Cluster::get().address.clone()),
+            disable_config_env: true,
+            disable_config_file: true,
+            ..ConnectionSettings::default()
+        };
+        let client = wait(Client::connect(&settings.resolve().unwrap())).unwrap();
+        Victim {
+            worker,
+            folder,
+            client,
+        }
+    }
+
+    pub fn beside(&self) -> Workflow<'_> {
+        self.worker.launch("beside", &Json::Null)
+    }
+
+    /// Starts a workflow as any client can, and waits for its end.
+    pub fn start(&self, options: StartOptions) -> Json {
+        let id = Cluster::get().unique("attacked");
+        self.begin(StartOptions {
+            workflow_id: Some(id.clone()),
+            ..options
+        });
+        let run = Cluster::get().segno(&["result", &id, "--output", "json"]);
+        assert!(run.code < 2, "{run:#?}");
+        run.json()
+    }
+
+    pub fn begin(&self, options: StartOptions) {
+        let options = StartOptions {
+            task_queue: self.worker.task_queue.clone(),
+            task_timeout: Some(seconds(2)),
+            execution_timeout: Some(seconds(100)),
+            ..options
+        };
+        wait(self.client.start(options)).unwrap();
+    }
+
+    /// The worker lives, with the memory that a worker may need.
+    #[track_caller]
+    pub fn assert_unharmed(&self) {
+        let peak = self.worker.peak_memory_kib();
+        assert!(peak < MEMORY_KIB_MAX, "the worker took {peak} KiB");
+    }
+}
+
+fn seconds(seconds: i64) -> Duration {
+    Duration { seconds, nanos: 0 }
+}
+
+pub fn wait<T>(future: impl Future<Output = T>) -> T {
+    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    RUNTIME
+        .get_or_init(|| tokio::runtime::Runtime::new().unwrap())
+        .block_on(future)
+}
+
+/// A definition, packed as a run carries it.
+pub fn bundle(workflow: &str, text: &str) -> Vec<u8> {
+    let entry = BundleFile {
+        path: format!("{workflow}.yaml").into(),
+        text: text.into(),
+    };
+    let bundle = Bundle::from_files(workflow, Versions::NEWEST, entry, 0, Vec::new());
+    bundle.unwrap().encode().unwrap()
+}
+
+/// A definition that runs a program, which leaves a trace.
+pub fn foreign(workflow: &str, trace: &Path) -> Vec<u8> {
+    let trace = json!(trace.display().to_string());
+    let text = format!(
+        "segno: 1\nworkflow: {workflow}\nsteps:\n  - exec: {{ command: [touch, {trace}] }}\n  - return: foreign\n"
+    );
+    bundle(workflow, &text)
+}
+
+pub fn bytes(bytes: &[u8]) -> Payload {
+    Payload::from_value(&Value::Bytes(bytes.into())).unwrap()
+}
+
+/// A payload of any encoding.
+pub fn payload(encoding: &str, data: &[u8]) -> Payload {
+    Payload {
+        metadata: [("encoding".to_owned(), encoding.as_bytes().to_vec())].into(),
+        data: data.to_vec(),
+    }
+}
