@@ -10,6 +10,8 @@ mod codec_server;
 mod codecs;
 #[path = "cluster/connections.rs"]
 mod connections;
+#[path = "cluster/damaged_folders.rs"]
+mod damaged_folders;
 #[path = "cluster/damaged_registries.rs"]
 mod damaged_registries;
 #[path = "cluster/deploy_checks.rs"]

@@ -1,28 +1,32 @@
 //! Deployments in an object store or a folder: the log is a sequence of objects that are written once.
 
+mod mend;
+mod place;
+mod reader;
+
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex as PlainMutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use object_store::aws::AmazonS3Builder;
-use object_store::azure::MicrosoftAzureBuilder;
-use object_store::gcp::GoogleCloudStorageBuilder;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, RetryConfig};
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode};
 use prost::Message;
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::store::{
-    Damage, Inspection, Piece, Remedy, Store, StoreError, data, put_aside, put_data,
-};
-use crate::catalog::{Applied, Catalog, Change, LogEntry, Put, Start, State};
+use super::store::{Inspection, Piece, Store, StoreError, data, put_aside, put_data};
+use crate::catalog::{Applied, Catalog, Change, LogEntry, Start, State};
 use crate::limits::{
-    REGISTRY_CHANGES_PER_RUN_MAX, REGISTRY_CHANGES_PER_SNAPSHOT, REGISTRY_DATA_SIZE_BYTES_MAX,
-    REGISTRY_ENTRIES_LOST_MAX,
+    REGISTRY_CHANGES_PER_SNAPSHOT, REGISTRY_DATA_SIZE_BYTES_MAX, REGISTRY_ENTRIES_LOST_MAX,
 };
 
+use place::{bucket, folder};
+use reader::{Entry, Reader, change_of};
+
+/// The folder of the log's entries, and the one with the same entries a second time.
+const LOG: &str = "log";
+const COPIES: &str = "copies";
 /// An object store has no call that waits for a change: a reader asks for the next entry of the log this often.
 pub const OBJECT_STORE_POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// After this many polls a reader lists the log anew.
@@ -41,17 +45,6 @@ pub struct ObjectsStore {
     prefix: Path,
     reader: Mutex<Option<Reader>>,
     notices: PlainMutex<Vec<String>>,
-}
-
-/// What was folded, and the revision of the snapshot that it began with.
-#[derive(Debug, Default)]
-struct Reader {
-    catalog: Catalog,
-    snapshot: u64,
-    /// Revisions whose entries are gone or cannot be read: what they did is not in force.
-    lost: Vec<u64>,
-    /// A change that came after a lost one does not say which numbers it gives, so they may have been others.
-    is_uncertain: bool,
 }
 
 impl ObjectsStore {
@@ -145,7 +138,7 @@ impl ObjectsStore {
                 Err(error) => return Err(error),
             }
         }
-        let entries = self.revisions("log", reader.snapshot).await?;
+        let entries = self.entries(reader.snapshot).await?;
         // One that is not there was lost: nobody writes behind a gap. What is far behind one is a stranger's.
         let mut last = reader.snapshot;
         for entry in entries {
@@ -156,16 +149,56 @@ impl ObjectsStore {
         }
         let all = reader.snapshot + 1..=last;
         let fetched = stream::iter(all)
-            .map(|revision| async move { self.get(&self.numbered("log", revision)).await })
+            .map(|revision| self.entry(revision))
             .buffered(FETCHES);
         let fetched: Vec<_> = fetched.try_collect().await?;
-        for entry in fetched {
-            reader.fold(entry.as_deref());
+        for entry in &fetched {
+            reader.fold(entry);
         }
         if let Some(notice) = reader.notice() {
             self.notice(notice);
         }
         Ok(reader)
+    }
+
+    /// The revisions beyond this one that have an entry, or a copy of one.
+    async fn entries(&self, after: u64) -> Result<BTreeSet<u64>, StoreError> {
+        let mut entries: BTreeSet<u64> = self.revisions(LOG, after).await?.into_iter().collect();
+        entries.extend(self.revisions(COPIES, after).await?);
+        Ok(entries)
+    }
+
+    async fn entry(&self, revision: u64) -> Result<Entry, StoreError> {
+        let entry = self.get(&self.numbered(LOG, revision)).await?;
+        match entry {
+            Some(entry) if change_of(&entry).is_some() => return Ok(Entry::Whole(entry)),
+            _ => {}
+        }
+        let copy = self.get(&self.numbered(COPIES, revision)).await?;
+        Ok(match copy.filter(|copy| change_of(copy).is_some()) {
+            Some(copy) => Entry::Copied(copy),
+            None => Entry::Lost,
+        })
+    }
+
+    /// After its entry; what a killed deployer has left undone, the next one or `repair` does. A copy that is not there concerns no deployment.
+    async fn copy(&self, revision: u64) {
+        let copied = async {
+            let path = self.numbered(COPIES, revision);
+            match self.get(&self.numbered(LOG, revision)).await? {
+                // One that was cut off does not take the place of a good copy.
+                Some(entry) if change_of(&entry).is_some() => {
+                    let put = self.objects.put(&path, entry.into()).await;
+                    put.map(drop).map_err(unreachable)
+                }
+                _ => Ok(()),
+            }
+        };
+        if let Err(error) = copied.await {
+            self.notice(format!(
+                "the log's entry {revision} could not be written a second time: {error}"
+            ));
+        }
     }
 
     fn notice(&self, notice: String) {
@@ -207,14 +240,18 @@ impl ObjectsStore {
             None => reader.insert(self.begin().await?),
         };
         while let Some(entry) = self.next(reader).await? {
-            reader.fold(Some(&entry));
+            reader.fold(&entry);
         }
         Ok(reader)
     }
 
-    async fn next(&self, reader: &Reader) -> Result<Option<Vec<u8>>, StoreError> {
+    async fn next(&self, reader: &Reader) -> Result<Option<Entry>, StoreError> {
         let next = reader.catalog.revision() + 1;
-        self.get(&self.numbered("log", next)).await
+        match self.get(&self.numbered(LOG, next)).await? {
+            None => Ok(None),
+            Some(entry) if change_of(&entry).is_some() => Ok(Some(Entry::Whole(entry))),
+            Some(_) => Ok(Some(self.entry(next).await?)),
+        }
     }
 }
 
@@ -235,80 +272,15 @@ impl Store for ObjectsStore {
     }
 
     async fn inspect(&self) -> Result<Inspection, StoreError> {
-        let reader = self.begin().await?;
-        self.notices();
-        let mut found = Inspection {
-            revision: reader.catalog.revision(),
-            damages: self.unreadable_snapshots().await?,
-            catalog: None,
-        };
-        for revision in &reader.lost {
-            let (why, remedy) = match reader.is_uncertain {
-                true => (
-                    "it is gone or cannot be read, and a later one depends on it",
-                    Remedy::Import,
-                ),
-                false => (
-                    "it is gone or cannot be read: what it did is not in force",
-                    Remedy::Text,
-                ),
-            };
-            let subject = self.numbered("log", *revision).to_string();
-            found
-                .damages
-                .push(Damage::new(subject, why.to_owned(), remedy));
-        }
-        found.catalog = Some(reader.catalog);
-        Ok(found)
+        self.look_for_damage().await
     }
 
     async fn repair(&self) -> Result<Vec<String>, StoreError> {
-        let mut reader = self.reader.lock().await;
-        let reader = reader.insert(self.begin().await?);
-        reader.refuse_uncertain()?;
-        if reader.lost.is_empty() {
-            return Ok(Vec::new());
-        }
-        // From here on nobody has to pass over what is lost.
-        let revision = reader.catalog.revision();
-        self.add_snapshot(reader).await?;
-        Ok(vec![format!(
-            "wrote a snapshot at revision {revision}, which passes over {}",
-            lost(&std::mem::take(&mut reader.lost))
-        )])
+        self.mend_log().await
     }
 
     async fn begin_with(&self, state: State) -> Result<(), StoreError> {
-        let mut reader = self.reader.lock().await;
-        let there = self.begin().await?;
-        let last = there.catalog.revision();
-        // What is after it in the log still counts.
-        let first_lost = there.lost.last().copied().unwrap_or_default();
-        if last > 0 && !there.is_uncertain {
-            return Err(StoreError::Refused(format!(
-                "definitions are deployed to {}",
-                self.url
-            )));
-        }
-        if state.revision < first_lost {
-            return Err(StoreError::Refused(format!(
-                "it is of revision {}, and the log has lost its entry {first_lost}",
-                state.revision
-            )));
-        }
-        let catalog = Catalog { state };
-        let mut begun = Reader {
-            catalog,
-            ..Reader::default()
-        };
-        if !self.add_snapshot(&mut begun).await? {
-            return Err(StoreError::Refused(format!(
-                "{} has a snapshot of that revision",
-                self.url
-            )));
-        }
-        *reader = None;
-        Ok(())
+        self.begin_lost_with(state).await
     }
 
     async fn wait(&self, revision: u64) -> Result<Catalog, StoreError> {
@@ -338,7 +310,7 @@ impl Store for ObjectsStore {
         let reader = self.catch_up(&mut reader).await?;
         reader.refuse_uncertain()?;
         let next = reader.catalog.revision();
-        if let Some(beyond) = self.revisions("log", next).await?.last() {
+        if let Some(beyond) = self.entries(next).await?.last() {
             // Nothing is written into a gap. Somebody may just have been quicker.
             if self.next(reader).await?.is_none() {
                 let beyond = *beyond;
@@ -362,17 +334,27 @@ impl Store for ObjectsStore {
             Applied::Yes(revision) => revision,
             other => return Ok(other),
         };
-        let path = self.numbered("log", revision);
+        let path = self.numbered(LOG, revision);
         if self.create(&path, &entry).await? {
             reader.catalog = next;
+            // The one before may be of a deployer that was killed before it wrote this.
+            for revision in [revision.saturating_sub(1), revision] {
+                if revision > reader.snapshot {
+                    self.copy(revision).await;
+                }
+            }
             return Ok(Applied::Yes(revision));
         }
         // Somebody was first, or the answer to a first try of this very entry was lost on its way.
         let there = self.get(&path).await?.unwrap_or_default();
-        reader.fold(Some(&there));
-        Ok(match change_of(&there) {
-            Some((there, _)) if there.id == change.id => Applied::Yes(revision),
-            _ => Applied::Stale,
+        let is_own = change_of(&there).is_some_and(|(there, _)| there.id == change.id);
+        if is_own {
+            self.copy(revision).await;
+        }
+        reader.fold(&self.entry(revision).await?);
+        Ok(match is_own {
+            true => Applied::Yes(revision),
+            false => Applied::Stale,
         })
     }
 
@@ -421,123 +403,10 @@ impl ObjectsStore {
         Ok(is_new)
     }
 
-    async fn unreadable_snapshots(&self) -> Result<Vec<Damage>, StoreError> {
-        let mut found = Vec::new();
-        for revision in self.revisions("snapshots", 0).await? {
-            match self.snapshot(revision).await {
-                Ok(_) => {}
-                Err(StoreError::Malformed(why)) => {
-                    let subject = self.numbered("snapshots", revision).to_string();
-                    found.push(Damage::new(subject, why, Remedy::Nothing));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(found)
-    }
-
     fn piece_path(&self, hash: &[u8]) -> Path {
         let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         self.folder("pieces").join(hex)
     }
-}
-
-impl Reader {
-    /// None is an entry that is gone.
-    fn fold(&mut self, entry: Option<&[u8]>) {
-        let revision = self.catalog.revision() + 1;
-        match entry.and_then(change_of) {
-            Some((change, time)) => {
-                let says_no_number = |put: &Put| {
-                    let known = self.catalog.definition(&put.workflow);
-                    put.number == 0 && known.is_none_or(|d| d.version_of(&put.digest).is_none())
-                };
-                let is_uncertain = change.puts.iter().any(says_no_number);
-                let applied = self.catalog.apply(&change, time);
-                self.is_uncertain |=
-                    is_uncertain && !self.lost.is_empty() && matches!(applied, Applied::Yes(_));
-            }
-            None => self.lost.push(revision),
-        }
-        // What is no change counts for nothing, but its place in the log is taken.
-        self.catalog.state.revision = revision;
-    }
-
-    fn notice(&self) -> Option<String> {
-        let what = lost(&self.lost);
-        match (self.lost.is_empty(), self.is_uncertain) {
-            (true, _) => None,
-            (_, false) => Some(format!("{what}: what it did is not in force")),
-            (_, true) => Some(format!(
-                "{what}, and later ones depend on it: some versions may have other numbers than before"
-            )),
-        }
-    }
-
-    /// A deployment on top would make wrong numbers lasting ones.
-    fn refuse_uncertain(&self) -> Result<(), StoreError> {
-        match self.is_uncertain {
-            true => Err(StoreError::Lost(format!(
-                "{}, and later ones depend on it",
-                lost(&self.lost)
-            ))),
-            false => Ok(()),
-        }
-    }
-
-    fn is_long(&self) -> bool {
-        self.catalog.revision() - self.snapshot >= REGISTRY_CHANGES_PER_RUN_MAX
-    }
-}
-
-fn lost(revisions: &[u64]) -> String {
-    const SHOWN: usize = 5;
-    let shown: Vec<_> = revisions.iter().take(SHOWN).map(u64::to_string).collect();
-    let more = match revisions.len().saturating_sub(SHOWN) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    format!("the log has lost its entry {}{more}", shown.join(", "))
-}
-
-fn change_of(entry: &[u8]) -> Option<(Change, i64)> {
-    let entry = LogEntry::decode(entry).ok()?;
-    Some((entry.change?, entry.time))
-}
-
-fn folder(url: &Url) -> Result<Arc<dyn ObjectStore>, String> {
-    let path = url
-        .to_file_path()
-        .map_err(|()| "a file URL has three slashes and no host: file:///folder".to_owned())?;
-    std::fs::create_dir_all(&path).map_err(|e| e.to_string())?;
-    let objects = LocalFileSystem::new_with_prefix(path).map_err(|e| e.to_string())?;
-    Ok(Arc::new(objects))
-}
-
-fn bucket(scheme: &str, url: &str) -> Result<Arc<dyn ObjectStore>, String> {
-    // The client wants to be told which cryptography it uses; that somebody has told it is as well.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let retry = RetryConfig {
-        max_retries: RETRIES,
-        retry_timeout: RETRY_TIMEOUT,
-        ..RetryConfig::default()
-    };
-    let text = |error: Error| error.to_string();
-    Ok(match scheme {
-        "s3" => {
-            let builder = AmazonS3Builder::from_env().with_url(url);
-            Arc::new(builder.with_retry(retry).build().map_err(text)?)
-        }
-        "gs" => {
-            let builder = GoogleCloudStorageBuilder::from_env().with_url(url);
-            Arc::new(builder.with_retry(retry).build().map_err(text)?)
-        }
-        "az" => {
-            let builder = MicrosoftAzureBuilder::from_env().with_url(url);
-            Arc::new(builder.with_retry(retry).build().map_err(text)?)
-        }
-        _ => return Err("a registry is at file:, s3:, gs: or az:".to_owned()),
-    })
 }
 
 fn unreachable(error: Error) -> StoreError {

@@ -62,6 +62,25 @@ const CASES: &[Case] = &[
         is_told: true,
     },
     Case {
+        name: "continued once, and the catalog that it begins with deleted",
+        damage: |p| {
+            let before = p.ids();
+            p.end("segno-registry");
+            p.catalog();
+            until("the catalog's piece", || {
+                let new: Vec<_> = p
+                    .ids()
+                    .into_iter()
+                    .filter(|id| !before.contains(id))
+                    .collect();
+                new.iter().for_each(|id| p.delete(id));
+                (!new.is_empty()).then_some(())
+            });
+        },
+        verify: &["the workflow segno-registry: the workflow segno-registry-data/"],
+        is_told: true,
+    },
+    Case {
         name: "the copy terminated",
         damage: |p| p.end(COPY),
         verify: &["the registry's copy: it was ended"],

@@ -176,7 +176,7 @@ impl Project {
             "cleanup",
         ];
         self.temporal(&batch).ok();
-        let ids = self.pieces_and_all();
+        let ids = self.ids();
         until("the batch", || {
             let ended = |id: &String| {
                 let found = wait(self.client.describe(&WorkflowRef::new(id, None))).unwrap();
@@ -186,7 +186,7 @@ impl Project {
         });
     }
 
-    pub fn pieces_and_all(&self) -> Vec<String> {
+    pub fn ids(&self) -> Vec<String> {
         let (found, _) = wait(self.client.list_page("", 100, Vec::new())).unwrap();
         found.into_iter().map(|w| w.workflow_id).collect()
     }

@@ -1,0 +1,111 @@
+//! A log of objects, folded as far as it was read.
+
+use prost::Message;
+
+use super::StoreError;
+use crate::catalog::{Applied, Catalog, Change, LogEntry, Put};
+use crate::limits::REGISTRY_CHANGES_PER_RUN_MAX;
+
+/// An entry of the log as it was found.
+#[derive(Debug)]
+pub enum Entry {
+    Whole(Vec<u8>),
+    /// It is gone or cannot be read; this is its copy.
+    Copied(Vec<u8>),
+    Lost,
+}
+
+impl Entry {
+    fn change(&self) -> Option<(Change, i64)> {
+        match self {
+            Entry::Whole(bytes) | Entry::Copied(bytes) => change_of(bytes),
+            Entry::Lost => None,
+        }
+    }
+}
+
+/// What was folded, and the revision of the snapshot that it began with.
+#[derive(Debug, Default)]
+pub struct Reader {
+    pub catalog: Catalog,
+    pub snapshot: u64,
+    /// Revisions whose entries are gone or cannot be read: what they did is not in force.
+    pub lost: Vec<u64>,
+    /// Revisions whose entries are gone or cannot be read, and whose copies count.
+    pub copied: Vec<u64>,
+    /// A change that came after a lost one does not say which numbers it gives, so they may have been others.
+    pub is_uncertain: bool,
+}
+
+impl Reader {
+    pub fn fold(&mut self, entry: &Entry) {
+        let revision = self.catalog.revision() + 1;
+        if matches!(entry, Entry::Copied(_)) {
+            self.copied.push(revision);
+        }
+        match entry.change() {
+            Some((change, time)) => {
+                let says_no_number = |put: &Put| {
+                    let known = self.catalog.definition(&put.workflow);
+                    put.number == 0 && known.is_none_or(|d| d.version_of(&put.digest).is_none())
+                };
+                let is_uncertain = change.puts.iter().any(says_no_number);
+                let applied = self.catalog.apply(&change, time);
+                let has_lost = !self.lost.is_empty();
+                match applied {
+                    Applied::Yes(_) => self.is_uncertain |= is_uncertain && has_lost,
+                    // It speaks of what a lost one did.
+                    _ if has_lost => self.lost.push(revision),
+                    _ => {}
+                }
+            }
+            None => self.lost.push(revision),
+        }
+        // What is no change counts for nothing, but its place in the log is taken.
+        self.catalog.state.revision = revision;
+    }
+
+    pub fn notice(&self) -> Option<String> {
+        let what = lost(&self.lost);
+        if self.lost.is_empty() && !self.copied.is_empty() {
+            return Some(format!("{}: its copy counts", lost(&self.copied)));
+        }
+        match (self.lost.is_empty(), self.is_uncertain) {
+            (true, _) => None,
+            (_, false) => Some(format!("{what}: what it did is not in force")),
+            (_, true) => Some(format!(
+                "{what}, and later ones depend on it: some versions may have other numbers than before"
+            )),
+        }
+    }
+
+    /// A deployment on top would make wrong numbers lasting ones.
+    pub fn refuse_uncertain(&self) -> Result<(), StoreError> {
+        match self.is_uncertain {
+            true => Err(StoreError::Lost(format!(
+                "{}, and later ones depend on it",
+                lost(&self.lost)
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    pub fn is_long(&self) -> bool {
+        self.catalog.revision() - self.snapshot >= REGISTRY_CHANGES_PER_RUN_MAX
+    }
+}
+
+pub fn lost(revisions: &[u64]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<_> = revisions.iter().take(SHOWN).map(u64::to_string).collect();
+    let more = match revisions.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("the log has lost its entry {}{more}", shown.join(", "))
+}
+
+pub fn change_of(entry: &[u8]) -> Option<(Change, i64)> {
+    let entry = LogEntry::decode(entry).ok()?;
+    Some((entry.change?, entry.time))
+}
