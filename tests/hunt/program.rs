@@ -5,6 +5,10 @@ use super::generate::Random;
 /// Steps beside each other.
 const STEPS_MAX: u64 = 3;
 const DEPTH_MAX: u32 = 3;
+/// After so many steps no further ones have steps within them.
+const NESTED_UNTIL: u32 = 35;
+/// Attempts that fail before one that does not, where that is for who catches it.
+const FAILS_LONG: u64 = 6;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
@@ -288,7 +292,7 @@ impl Grower {
             block,
             child: self.block(child_place),
             body: self.block(Place::main()),
-            turns: self.random.below(4),
+            turns: self.random.below(3),
             automatic: self.chance(5),
             ending: match self.random.below(12) {
                 0 => Ending::Nothing,
@@ -315,11 +319,12 @@ impl Grower {
     }
 
     fn milliseconds(&mut self) -> u64 {
-        [0, 20, 100, 300, 700, 1_200, 2_000][self.random.below(7) as usize]
+        [0, 20, 50, 150, 300, 600, 1_000][self.random.below(7) as usize]
     }
 
     fn step(&mut self, place: Place) -> Step {
-        let nested = place.depth < DEPTH_MAX && self.random.below(2) == 0;
+        let has_room = self.numbers < NESTED_UNTIL;
+        let nested = has_room && place.depth < DEPTH_MAX && self.random.below(2) == 0;
         match nested {
             true => self.nested(place),
             false => self.leaf(place),
@@ -369,7 +374,9 @@ impl Grower {
             21 if place.main && self.chance(3) => self.many(),
             22 if self.chance(2) => Kind::Hopeless(300 + self.random.below(700)),
             23 => self.end(place),
-            24 if place.depth < DEPTH_MAX => return self.nested(place),
+            24 if place.depth < DEPTH_MAX && self.numbers < NESTED_UNTIL => {
+                return self.nested(place);
+            }
             _ => Kind::Timer(self.milliseconds()),
         };
         self.made(kind, Vec::new())
@@ -383,7 +390,7 @@ impl Grower {
             Deadline::Race,
         ];
         let deadline = deadlines[self.random.below(4) as usize];
-        Kind::Gate(deadline, 300 + self.random.below(2_200))
+        Kind::Gate(deadline, 300 + self.random.below(1_700))
     }
 
     fn plain(&mut self) -> &'static str {
@@ -426,17 +433,19 @@ impl Grower {
         };
         let may_be_undone = (place.in_saga || place.main) && !place.in_block && !place.counted;
         let undone = may_be_undone && self.chance(if place.in_saga { 1 } else { 6 });
+        let fails = match self.random.below(5) {
+            0 => 1,
+            1 if place.caught => FAILS_LONG,
+            _ => 0,
+        };
+        let ms = self.milliseconds();
         Effect {
             via: match via {
                 Via::Callback if undone => Via::Http,
                 via => via,
             },
-            ms: self.milliseconds(),
-            fails: match self.random.below(5) {
-                0 => 1,
-                1 if place.caught => 9,
-                _ => 0,
-            },
+            ms: if fails > 1 { ms.min(100) } else { ms },
+            fails,
             size: [0, 0, 0, 2_000, 60_000][self.random.below(5) as usize],
             cancellation: match self.random.below(5) {
                 _ if undone => None,
@@ -516,7 +525,7 @@ impl Grower {
             9 | 10 if !place.counted && !place.in_saga && !place.in_block => self.saga(aside),
             11 if !place.in_block && !place.in_child => self.made(Kind::Call, Vec::new()),
             _ => {
-                let timeout = (!self.chance(3)).then(|| 200 + self.random.below(1_500));
+                let timeout = (!self.chance(3)).then(|| 200 + self.random.below(1_000));
                 let shield = timeout.is_none() || self.chance(4);
                 let place = Place {
                     caught: inner.caught || timeout.is_some(),

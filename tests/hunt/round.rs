@@ -26,6 +26,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(60);
 /// And if nothing has happened for so long.
 const STILL_FOR: Duration = Duration::from_secs(25);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(400);
+const REVIVE_AFTER: Duration = Duration::from_millis(500);
 const REPLAY_TIMEOUT: Duration = Duration::from_secs(60);
 const MESSAGE_SIZE_BYTES_MAX: usize = 64 << 20;
 
@@ -110,9 +111,18 @@ pub async fn run(world: &World, round: &Round) -> (Vec<Outcome>, Counts) {
     };
     let experiments = round.experiments.iter().enumerate();
     let experiments = experiments.map(|(number, one)| running.experiment(number, one));
-    let (outcomes, counts) = join(join_all(experiments), running.chaos()).await;
+    let (mut outcomes, counts) = tokio::select! {
+        done = join(join_all(experiments), running.chaos()) => done,
+        never = running.revive() => match never {},
+    };
+    if let (Some(panic), Some(first)) = (running.worker.panic(), outcomes.first_mut()) {
+        let violation = running.violation("worker panicked", panic);
+        first.violations.push(violation);
+    }
     (outcomes, counts)
 }
+
+enum Never {}
 
 fn write(folder: &Path, names: &[String], experiments: &[Experiment], tag: &str) {
     for (name, experiment) in names.iter().zip(experiments) {
@@ -128,6 +138,13 @@ async fn deploy(world: &World, folder: &Path, registry: &str) {
 }
 
 impl Running<'_> {
+    async fn revive(&self) -> Never {
+        loop {
+            sleep(REVIVE_AFTER).await;
+            self.worker.revive();
+        }
+    }
+
     async fn chaos(&self) -> Counts {
         let mut counts = Counts::default();
         for (at, chaos) in &self.round.chaos {
@@ -251,7 +268,10 @@ impl Running<'_> {
             if open.is_empty() {
                 return Ok(());
             }
-            let now = families.iter().flatten().map(progress).sum();
+            let mut now = families.iter().flatten().map(progress).sum::<u64>();
+            for run in &open {
+                now += self.attempts(run).await;
+            }
             if now != size {
                 (size, moved) = (now, Instant::now());
             }
@@ -265,6 +285,14 @@ impl Running<'_> {
         }
     }
 
+    /// Of the activities that are under way.
+    async fn attempts(&self, run: &Run) -> u64 {
+        let workflow = WorkflowRef::new(&run.workflow_id, Some(run.run_id.clone()));
+        let described = self.world.client.describe(&workflow).await;
+        let pending = described.map(|d| d.pending_activities).unwrap_or_default();
+        pending.iter().map(|activity| activity.attempt as u64).sum()
+    }
+
     async fn sweep(&self, families: &[Vec<Run>]) {
         for run in families.iter().filter_map(|runs| runs.last()) {
             let workflow = WorkflowRef::new(&run.workflow_id, None);
@@ -276,7 +304,7 @@ impl Running<'_> {
 }
 
 /// Workflow tasks by themselves lead nowhere.
-fn progress(run: &Run) -> usize {
+fn progress(run: &Run) -> u64 {
     use temporalio_protos::temporal::api::enums::v1::EventType::*;
     let events = run.events.iter().map(|event| event.event_type());
     let tasks = [
@@ -286,7 +314,8 @@ fn progress(run: &Run) -> usize {
         WorkflowTaskTimedOut,
         WorkflowTaskFailed,
     ];
-    events.filter(|kind| !tasks.contains(kind)).count() + 1
+    let others = events.filter(|kind| !tasks.contains(kind));
+    others.count() as u64 + 1
 }
 
 /// A fresh worker without a cache does the same.

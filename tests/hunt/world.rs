@@ -17,6 +17,10 @@ use super::write::ACTIVITIES;
 
 /// The server suggests to continue as new early, so that `history: automatic` does.
 const SUGGEST_AFTER_EVENTS: &str = "limit.historyCount.suggestContinueAsNew=60";
+/// sdk-core 0.10.1, worker/workflow/managed_run.rs, `dbg_panic!`: a log line in release builds. It comes where a server went away
+/// while a run was to be evicted.
+const CORE_DEBUG_PANIC: &str = "if the activation was only an eviction. This is an SDK bug";
+const PANIC_LINES_SHOWN: usize = 80;
 const START_TIMEOUT: Duration = Duration::from_secs(90);
 
 pub struct World {
@@ -183,6 +187,26 @@ impl Worker {
         let Some(before) = before else { return };
         before.signal(rustix::process::Signal::TERM);
         tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+
+    /// Begins again where it has ended by itself, as whoever runs workers sees to.
+    pub fn revive(&self) {
+        let mut process = self.process.lock().unwrap();
+        if process.as_ref().is_some_and(Process::has_ended) {
+            *process = Some(self.spawn());
+        }
+    }
+
+    /// What it said as it panicked, but for what core does in its debug builds alone.
+    pub fn panic(&self) -> Option<String> {
+        let log = self.log();
+        let mut places = log.match_indices("panicked at").map(|(place, _)| place);
+        let told = |place: usize| {
+            let lines = log[place..].lines().take(PANIC_LINES_SHOWN);
+            lines.collect::<Vec<_>>().join("\n")
+        };
+        let place = places.find(|place| !told(*place).contains(CORE_DEBUG_PANIC))?;
+        Some(told(place))
     }
 
     pub fn pause(&self) {
