@@ -155,6 +155,7 @@ impl Machine<'_> {
         if self.run.keeps_order() && self.is_of_main(routine) {
             self.run.leaving = Some(Box::new(Leaving {
                 step,
+                routine: routine.kind.clone(),
                 locals: routine.locals.clone(),
                 handled_version: self.run.handled_version,
                 outcome: outcome.clone(),
@@ -162,7 +163,31 @@ impl Machine<'_> {
         }
     }
 
-    /// The end with its values evaluated once more, if handlers changed the state after they were evaluated.
+    /// Whether another branch left the main steps, so that this one only comes to its end: what it does before it is there is part of
+    /// the state that the run ends with. What the leaving routine itself does on its way out, in a `finally`, is not.
+    pub fn is_left_behind(&self, routine: &Routine) -> bool {
+        let Some(leaving) = &self.run.leaving else {
+            return false;
+        };
+        let is_within = |inner: &RoutineKind, outer: &RoutineKind| {
+            let mut kind = inner;
+            loop {
+                match kind {
+                    kind if kind == outer => return true,
+                    RoutineKind::Branch { parent, .. } => match self.run.routines.get(parent) {
+                        Some(parent) => kind = &parent.kind,
+                        None => return false,
+                    },
+                    _ => return false,
+                }
+            }
+        };
+        let (this, left) = (&routine.kind, &leaving.routine);
+        !is_within(this, left) && !is_within(left, this)
+    }
+
+    /// The end with its values evaluated once more, if the state was changed after they were evaluated by handlers, or by
+    /// branches that were cancelled then.
     fn anew(&mut self, ending: Ending) -> Result<Ending, Failure> {
         let Some(leaving) = self.run.leaving.take() else {
             return Ok(ending);

@@ -192,7 +192,7 @@ impl Machine<'_> {
         match &program.step(step_id).action {
             Action::Set(assignments) => {
                 self.set(routine, assignments)?;
-                if !self.is_of_main(routine) {
+                if !self.is_of_main(routine) || self.is_left_behind(routine) {
                     self.run.handled_version += 1;
                 }
             }

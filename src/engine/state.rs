@@ -53,7 +53,7 @@ pub struct Run {
     /// Where the main steps chose how the run ends, if they did. A carried run chooses anew.
     #[serde(skip)]
     pub leaving: Option<Box<Leaving>>,
-    /// Grows with every `set` of a handler.
+    /// Grows with every `set` of a handler, and of a branch that another branch ended by leaving the main steps.
     #[serde(skip)]
     pub handled_version: u64,
     /// What the workflow task has come to; only kept where the run has `LOCAL_RESULTS_COUNTED`. A continuation begins with none.
@@ -94,6 +94,8 @@ pub struct Beside {
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Leaving {
     pub step: StepId,
+    /// Which of the main steps' routines did so.
+    pub routine: RoutineKind,
     pub locals: Vec<Option<Value>>,
     /// [`Run::handled_version`] at that time.
     pub handled_version: u64,

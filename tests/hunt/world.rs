@@ -17,9 +17,12 @@ use super::write::ACTIVITIES;
 
 /// The server suggests to continue as new early, so that `history: automatic` does.
 const SUGGEST_AFTER_EVENTS: &str = "limit.historyCount.suggestContinueAsNew=60";
-/// sdk-core 0.10.1, worker/workflow/managed_run.rs, `dbg_panic!`: a log line in release builds. It comes where a server went away
-/// while a run was to be evicted.
-const CORE_DEBUG_PANIC: &str = "if the activation was only an eviction. This is an SDK bug";
+/// sdk-core 0.10.1, worker/workflow/managed_run.rs, `dbg_panic!`: a log line in release builds. It comes where a run is evicted from a
+/// small cache while an update is under way. The second is what follows in worker/mod.rs.
+const CORE_DEBUG_PANICS: [&str; 2] = [
+    "if the activation was only an eviction. This is an SDK bug",
+    "Workflow processing terminates cleanly",
+];
 const PANIC_LINES_SHOWN: usize = 80;
 const START_TIMEOUT: Duration = Duration::from_secs(90);
 
@@ -200,13 +203,13 @@ impl Worker {
     /// What it said as it panicked, but for what core does in its debug builds alone.
     pub fn panic(&self) -> Option<String> {
         let log = self.log();
-        let mut places = log.match_indices("panicked at").map(|(place, _)| place);
+        let places = log.match_indices("panicked at").map(|(place, _)| place);
         let told = |place: usize| {
             let lines = log[place..].lines().take(PANIC_LINES_SHOWN);
             lines.collect::<Vec<_>>().join("\n")
         };
-        let place = places.find(|place| !told(*place).contains(CORE_DEBUG_PANIC))?;
-        Some(told(place))
+        let is_known = |told: &str| CORE_DEBUG_PANICS.iter().any(|known| told.contains(known));
+        places.map(told).find(|told| !is_known(told))
     }
 
     pub fn pause(&self) {
