@@ -36,6 +36,8 @@ mod lost;
 mod namespaces;
 #[path = "cluster/order.rs"]
 mod order;
+#[path = "cluster/output.rs"]
+mod output;
 #[path = "cluster/outside.rs"]
 mod outside;
 #[path = "cluster/places.rs"]

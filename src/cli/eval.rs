@@ -3,13 +3,13 @@
 mod batch;
 mod typed;
 
-use std::io::{IsTerminal, Read};
+use std::io::Read;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
-use super::output::{CliError, End, Output};
+use super::output::{CliError, End, Output, complain_of};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Context, Environment, Host, Type, check, compile, evaluate, parse};
 use crate::report::{self, Report};
@@ -58,12 +58,12 @@ fn run_batch(file: &PathBuf, output: Output) -> Result<End, CliError> {
             continue;
         }
         match evaluate_line(line) {
-            Ok(answer) => output.line(answer.to_string())?,
+            Ok(answer) => output.json_line(&answer)?,
             Err(message) => {
                 end = End::Failed;
                 let message = format!("line {}: {message}", number + 1);
                 let error = serde_json::json!({"error": {"stage": "read", "message": message}});
-                output.line(error.to_string())?;
+                output.json_line(&error)?;
             }
         }
     }
@@ -98,11 +98,12 @@ fn run_one(text: &str, bindings: Option<&str>, output: Output) -> Result<End, Cl
         Ok(value) => {
             let json = to_json(&value).map_err(CliError::new)?;
             let cost = before - context.cost_left();
-            output.line(match output.is_json() {
-                true => serde_json::json!({"value": json, "type": found.to_string(), "cost": cost})
-                    .to_string(),
-                false => format!("{json:#}"),
-            })?;
+            let answer =
+                serde_json::json!({"value": json, "type": found.to_string(), "cost": cost});
+            match output.is_json() {
+                true => output.json_line(&answer)?,
+                false => output.json(&json)?,
+            }
             Ok(End::Done)
         }
         Err(error) => {
@@ -135,8 +136,7 @@ fn report(
         false => report::Format::Text,
     };
     let report = Report::new(sources, diagnostics, 1);
-    let colours = std::io::stderr().is_terminal();
-    anstream::eprint!("{}", report.render(format, colours));
+    complain_of(&report, format);
     Ok(End::Failed)
 }
 

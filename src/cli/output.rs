@@ -1,4 +1,6 @@
-//! What commands print: for people on a terminal, or JSON for scripts.
+//! What commands print: for people on a terminal, or JSON for scripts. Data is never filtered: see [`text`].
+
+mod text;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -8,6 +10,10 @@ use clap::ValueEnum;
 use clap::builder::styling::{AnsiColor, Style};
 use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::report::{self, Report};
+pub use text::decorated;
+use text::{escaped, printable};
 
 /// A wait that is shorter needs no sign of life.
 const PROGRESS_AFTER: Duration = Duration::from_secs(1);
@@ -66,6 +72,7 @@ impl Tone {
     }
 
     fn cell(self, text: &str) -> Cell {
+        let text = escaped(text);
         match (self, self.color()) {
             (_, Some((_, color))) => Cell::new(text).fg(color),
             (Tone::Bold, _) => Cell::new(text).add_attribute(Attribute::Bold),
@@ -122,23 +129,48 @@ impl CliError {
     }
 
     pub fn print(&self) -> io::Result<()> {
-        let mut stderr = anstream::stderr().lock();
-        writeln!(stderr, "{}: {}", styled(Tone::Bad, "error"), self.message)?;
-        for help in &self.help {
-            writeln!(stderr, "{}: {help}", styled(Tone::Help, "help"))?;
-        }
-        Ok(())
+        let mut text = format!("{}: {}\n", styled(Tone::Bad, "error"), self.message);
+        self.help.iter().for_each(|help| text += &advice(help));
+        write_error(&text)
     }
 }
 
 /// Something is odd, and what was asked for is done all the same.
 pub fn warn(message: &str, help: &[String]) {
-    // Nothing is done in another way because nobody reads what is said beside it.
-    let mut stderr = anstream::stderr().lock();
-    let _ = writeln!(stderr, "{}: {message}", styled(Tone::Odd, "warning"));
-    for help in help {
-        let _ = writeln!(stderr, "{}: {help}", styled(Tone::Help, "help"));
+    let mut text = format!("{}: {message}\n", styled(Tone::Odd, "warning"));
+    help.iter().for_each(|help| text += &advice(help));
+    complain(&text);
+}
+
+fn advice(help: &str) -> String {
+    format!("{}: {help}\n", styled(Tone::Help, "help"))
+}
+
+/// Prints to standard error. Nothing is done in another way because nobody reads what is said there.
+pub fn complain(text: &str) {
+    let _ = write_error(text);
+}
+
+fn write_error(text: &str) -> io::Result<()> {
+    let mut stderr = io::stderr().lock();
+    let colours = has_colours(&stderr);
+    stderr.write_all(printable(text, colours).as_bytes())
+}
+
+/// Prints to standard error what is wrong with files.
+pub fn complain_of(report: &Report<'_>, format: report::Format) {
+    complain(&rendered(report, format));
+}
+
+fn rendered(report: &Report<'_>, format: report::Format) -> String {
+    match format {
+        report::Format::Text => decorated(&report.render(format, true)),
+        _ => escaped(&report.render(format, false)),
     }
+}
+
+fn has_colours(stream: &impl anstream::stream::RawStream) -> bool {
+    anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never
 }
 
 /// A reader of our output that has seen enough (`| head`) is no mistake.
@@ -161,16 +193,40 @@ impl Output {
         self.format != Format::Text
     }
 
+    /// Text for people; what it has of data is escaped.
     pub fn line(self, text: impl AsRef<str>) -> Result<(), CliError> {
-        let mut stdout = anstream::stdout().lock();
-        writeln!(stdout, "{}", text.as_ref())?;
-        Ok(stdout.flush()?)
+        self.write(&format!("{}\n", text.as_ref()))
     }
 
     /// One JSON document, indented.
     pub fn json(self, value: &serde_json::Value) -> Result<(), CliError> {
-        let mut text = serde_json::to_string_pretty(value).map_err(CliError::new)?;
-        text.push('\n');
+        let text = serde_json::to_string_pretty(value).map_err(CliError::new)?;
+        self.raw(&format!("{}\n", escaped(&text)))
+    }
+
+    /// One JSON document on one line.
+    pub fn json_line(self, value: &serde_json::Value) -> Result<(), CliError> {
+        self.raw(&format!("{}\n", escaped(&value.to_string())))
+    }
+
+    /// The text of a file: as it is, but escaped on a terminal.
+    pub fn file(self, text: &str) -> Result<(), CliError> {
+        match io::stdout().is_terminal() {
+            true => self.line(text.replace("\r\n", "\n")),
+            false => self.raw(&format!("{text}\n")),
+        }
+    }
+
+    /// What is wrong with files.
+    pub fn report(self, report: &Report<'_>, format: report::Format) -> Result<(), CliError> {
+        self.write(&rendered(report, format))
+    }
+
+    fn write(self, text: &str) -> Result<(), CliError> {
+        self.raw(&printable(text, has_colours(&io::stdout())))
+    }
+
+    fn raw(self, text: &str) -> Result<(), CliError> {
         let mut stdout = io::stdout().lock();
         stdout.write_all(text.as_bytes())?;
         Ok(stdout.flush()?)
@@ -179,7 +235,7 @@ impl Output {
     /// A remark beside the result: on standard error, so that scripts need not cut it away.
     pub fn remark(self, text: impl AsRef<str>) {
         if !self.is_json() {
-            let _ = writeln!(anstream::stderr().lock(), "{}", text.as_ref());
+            complain(&format!("{}\n", text.as_ref()));
         }
     }
 
@@ -198,7 +254,7 @@ impl Output {
             column.set_padding((0, 2));
         }
         for line in table.to_string().lines() {
-            self.line(line.trim_end())?;
+            self.line(decorated(line.trim_end()))?;
         }
         Ok(())
     }
@@ -211,7 +267,9 @@ impl Output {
         let task = tokio::spawn(async move {
             tokio::time::sleep(PROGRESS_AFTER).await;
             let bar = ProgressBar::new_spinner();
-            let bar = bar.with_message(message).with_elapsed(PROGRESS_AFTER);
+            let bar = bar
+                .with_message(escaped(&message))
+                .with_elapsed(PROGRESS_AFTER);
             if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
                 bar.set_style(style);
             }
@@ -248,5 +306,5 @@ impl Drop for ClearOnDrop {
 
 pub fn styled(tone: Tone, text: impl AsRef<str>) -> String {
     let style = tone.style();
-    format!("{style}{}{style:#}", text.as_ref())
+    decorated(&format!("{style}{}{style:#}", escaped(text.as_ref())))
 }

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod characters;
 pub mod cluster;
 pub mod collector;
 pub mod endpoint;

@@ -6,13 +6,13 @@ pub mod schedules;
 mod show;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use super::connection::ConnectionArgs;
 use super::store::{OriginArgs, RegistryArgs, schedules_missed, warn_of};
 use crate::catalog::{Catalog, Change, DueSchedules, Origin};
-use crate::cli::output::{CliError, End, Output, Tone, styled};
+use crate::cli::output::{CliError, End, Output, Tone, complain, styled};
 use crate::client::{Client, unique_id};
 use crate::difference::Differences;
 use crate::registry::check::Effects;
@@ -249,8 +249,7 @@ fn read(folder: &Path, output: Output) -> Result<Option<Definitions>, CliError> 
             true => Format::Json,
             false => Format::Text,
         };
-        let mut stdout = anstream::stdout().lock();
-        stdout.write_all(report.render(format, true).as_bytes())?;
+        output.report(&report, format)?;
         output.remark("nothing was deployed");
         return Ok(None);
     }
@@ -316,7 +315,7 @@ fn confirmed() -> Result<bool, CliError> {
     if !std::io::stdin().is_terminal() {
         return Ok(false);
     }
-    anstream::eprint!("Deploy this? [y/N] ");
+    complain("Deploy this? [y/N] ");
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

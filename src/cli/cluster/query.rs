@@ -53,7 +53,7 @@ pub async fn run(args: QueryArgs, output: Output) -> Result<End, CliError> {
             match output.is_json() {
                 true => output.json(&json!({ "queryResult": result }))?,
                 false => {
-                    output.line(serde_json::to_string_pretty(&result).map_err(CliError::new)?)?;
+                    output.json(&result)?;
                 }
             }
             return Ok(End::Done);

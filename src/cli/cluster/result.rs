@@ -60,7 +60,7 @@ pub fn report(
     match &ended.outcome {
         Outcome::Completed(payloads) => {
             let result = result_json(payloads);
-            output.line(serde_json::to_string_pretty(&result).map_err(CliError::new)?)?;
+            output.json(&result)?;
         }
         Outcome::Failed(failure) => {
             output.remark(failed(&format!("{id} failed")));

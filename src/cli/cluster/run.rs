@@ -287,8 +287,8 @@ async fn ended() {
 
 /// Prints it; an error says that it could not be printed.
 fn report(outcome: &Outcome, output: Output) -> Result<End, CliError> {
-    let text = match outcome {
-        Outcome::Completed(payload) => result(payload, output),
+    let result = match outcome {
+        Outcome::Completed(payload) => result(payload),
         Outcome::Failed(failure) => {
             let each: Vec<_> = failure.chain().map(|f| f.message.clone()).collect();
             let message = format!("the workflow failed: {}", each.join(": "));
@@ -299,8 +299,9 @@ fn report(outcome: &Outcome, output: Output) -> Result<End, CliError> {
             Err(CliError::new("the workflow ended as cancelled"))
         }
     };
-    match text {
-        Ok(text) => output.line(text).map(|()| End::Done),
+    match result {
+        Ok(json) if output.is_json() => output.json_line(&json).map(|()| End::Done),
+        Ok(json) => output.json(&json).map(|()| End::Done),
         Err(error) => {
             let printed = error.print();
             printed.map_err(|e| CliError::new(format!("cannot write the outcome: {e}")))?;
@@ -309,13 +310,9 @@ fn report(outcome: &Outcome, output: Output) -> Result<End, CliError> {
     }
 }
 
-fn result(payload: &Payload, output: Output) -> Result<String, CliError> {
+fn result(payload: &Payload) -> Result<serde_json::Value, CliError> {
     let value = payload.decode().map_err(|error| CliError::new(error.0))?;
-    let json = to_json(&value).map_err(CliError::new)?;
-    Ok(match output.is_json() {
-        true => json.to_string(),
-        false => format!("{json:#}"),
-    })
+    to_json(&value).map_err(CliError::new)
 }
 
 fn of_local(error: LocalError) -> CliError {

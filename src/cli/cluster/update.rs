@@ -93,7 +93,7 @@ pub fn report(
         None => output.line(format!("{name} was accepted, as {}", update.update_id))?,
         Some(Ok(payloads)) => {
             let result = result_json(payloads);
-            output.line(serde_json::to_string_pretty(&result).map_err(CliError::new)?)?;
+            output.json(&result)?;
         }
         Some(Err(failure)) => {
             output.remark(failed(&format!("the update {name} failed or was rejected")));

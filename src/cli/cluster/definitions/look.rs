@@ -180,7 +180,7 @@ pub async fn show(args: ShowArgs, output: Output) -> Result<End, CliError> {
         if bundle.files().len() > 1 {
             output.remark(styled(Tone::Dim, format!("# {}", file.path)));
         }
-        output.line(file.text.trim_end())?;
+        output.file(file.text.trim_end())?;
     }
     Ok(End::Done)
 }

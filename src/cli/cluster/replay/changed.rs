@@ -1,11 +1,10 @@
 //! The definitions that histories are replayed by, in the place of those that their runs are bound to.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::cli::output::CliError;
+use crate::cli::output::{CliError, complain_of};
 use crate::engine::Loaded;
 use crate::registry::read_folder;
 use crate::report::{Format, Report};
@@ -39,8 +38,7 @@ pub fn changed(path: &Path) -> Result<Changed, CliError> {
     let is_told = definitions.is_empty() || file.is_none();
     let report = Report::new(&found.sources, diagnostics, found.files);
     if is_told && report.has_errors() {
-        let mut stderr = anstream::stderr().lock();
-        stderr.write_all(report.render(Format::Text, true).as_bytes())?;
+        complain_of(&report, Format::Text);
         let message = format!("the definitions of {} are wrong", path.display());
         return Err(CliError::usage(message));
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::cli::output::{CliError, Output};
+use crate::cli::output::{CliError, Output, complain_of};
 use crate::diagnostic::did_you_mean;
 use crate::engine::start::refused;
 use crate::local::{Need, needs};
@@ -49,7 +49,7 @@ fn say_mistakes(file: &str, found: &Found, output: Output) {
     let others = Report::new(&found.sources, others.collect(), found.files);
     if !own.is_empty() {
         let report = Report::new(&found.sources, own, 1);
-        anstream::eprint!("{}", report.render(Format::Text, true));
+        complain_of(&report, Format::Text);
     }
     let count = others.diagnostics().len();
     if count > 0 {

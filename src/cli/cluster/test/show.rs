@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Tested;
 use super::find::Found;
-use crate::cli::output::{CliError, Output, Tone, styled};
+use crate::cli::output::{CliError, Output, Tone, complain_of, decorated, styled};
 use crate::coverage::Coverage;
 use crate::diagnostic::Diagnostic;
 use crate::report::{Format, Report};
@@ -25,7 +25,7 @@ pub fn mistakes(found: &Found, output: Output) -> Result<(), CliError> {
     let show = |sources: &Sources, diagnostics: Vec<Diagnostic>| {
         if !diagnostics.is_empty() {
             let report = Report::new(sources, diagnostics, found.files);
-            anstream::eprint!("{}", report.render(format, true));
+            complain_of(&report, format);
         }
     };
     // What else lint says of definitions is not of their tests.
@@ -157,7 +157,10 @@ fn details(tested: &Tested<'_>, sources: &Sources, colours: bool) -> String {
     if !tested.report.problems.is_empty() {
         let report = Report::new(sources, tested.report.problems.clone(), 1);
         // How many there are says nothing of a single test.
-        let shown = report.render(Format::Text, colours);
+        let shown = match colours {
+            true => decorated(&report.render(Format::Text, true)),
+            false => report.render(Format::Text, false),
+        };
         text += shown.trim_end().trim_end_matches(&report.summary());
     }
     for crash in tested.crashes() {
@@ -257,7 +260,7 @@ fn of_mistakes(mistakes: &[(&Diagnostic, &Sources)]) -> String {
     text + "  </testsuite>\n"
 }
 
-/// XML has no place for most control characters.
+/// XML cannot hold most control characters: they are shown as JSON escapes them.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -266,7 +269,9 @@ fn escaped(text: &str) -> String {
             '<' => escaped += "&lt;",
             '>' => escaped += "&gt;",
             '"' => escaped += "&quot;",
-            c if c.is_control() && !matches!(c, '\n' | '\t') => escaped.push('\u{fffd}'),
+            c if c.is_control() && !matches!(c, '\n' | '\t') => {
+                let _ = write!(escaped, "\\u{:04x}", u32::from(c));
+            }
             c => escaped.push(c),
         }
     }
