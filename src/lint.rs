@@ -6,6 +6,7 @@ mod catch_near_miss;
 mod constant_condition;
 mod endless_loop_without_wait;
 mod ineffective_option;
+mod missing_return;
 mod set_near_miss;
 mod started_never_awaited;
 mod unbounded_history;
@@ -15,7 +16,6 @@ mod unused_activity;
 mod unused_block;
 mod unused_state;
 mod unused_type;
-mod update_returns_nothing;
 mod url_without_scheme;
 
 use std::collections::BTreeSet;
@@ -23,12 +23,15 @@ use std::collections::BTreeSet;
 use crate::definition::{Action, Definition, Library, Step};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Expression;
+use crate::program::Program;
 use crate::source::{Range, Sources};
 
 /// What a rule looks at.
 pub struct Subject<'a> {
     pub definition: &'a Definition,
     pub libraries: &'a [Library],
+    /// What the definition compiles to.
+    pub program: &'a Program,
     pub sources: &'a Sources,
 }
 
@@ -55,6 +58,7 @@ rules! {
     constant_condition = "constant-condition",
     endless_loop_without_wait = "endless-loop-without-wait",
     ineffective_option = "ineffective-option",
+    missing_return = "missing-return",
     set_near_miss = "set-near-miss",
     started_never_awaited = "started-never-awaited",
     unbounded_history = "unbounded-history",
@@ -64,7 +68,6 @@ rules! {
     unused_block = "unused-block",
     unused_state = "unused-state",
     unused_type = "unused-type",
-    update_returns_nothing = "update-returns-nothing",
     url_without_scheme = "url-without-scheme",
 }
 

@@ -4,7 +4,7 @@ mod test_files;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
@@ -51,23 +51,21 @@ impl Lint {
         let mut diagnostics = check(&loaded, asked);
         diagnostics.extend(test_files::check(&tests, &mut loaded.sources)?);
         let report = Report::new(&loaded.sources, diagnostics, count);
-        print(&report, output.format)?;
+        print(&report, output)?;
         let failed =
             report.has_errors() || (self.deny_warnings && !report.diagnostics().is_empty());
         Ok(if failed { End::Failed } else { End::Done })
     }
 }
 
-fn print(report: &Report<'_>, format: Format) -> Result<(), CliError> {
-    let format = match format {
+fn print(report: &Report<'_>, output: Output) -> Result<(), CliError> {
+    let format = match output.format {
         Format::Text => report::Format::Text,
         Format::Json => report::Format::Json,
         Format::Sarif => report::Format::Sarif,
         Format::Github => report::Format::Github,
     };
-    let mut stdout = anstream::stdout().lock();
-    stdout.write_all(report.render(format, true).as_bytes())?;
-    Ok(stdout.flush()?)
+    output.report(report, format)
 }
 
 /// Of the files that were asked for, and of the mistakes in those that they use.
@@ -98,7 +96,7 @@ fn check(loaded: &Loaded, asked: usize) -> Vec<Diagnostic> {
 fn check_one(loaded: &Loaded, id: FileId, definition: &Definition) -> Vec<Diagnostic> {
     let used = loaded.used(id, &definition.uses);
     let mut found = used.diagnostics;
-    let (_, compiled) = compile::compile(definition, &used.libraries, &loaded.sources);
+    let (program, compiled) = compile::compile(definition, &used.libraries, &loaded.sources);
     // Where something could not be read, what follows from that says nothing new.
     let unread: Vec<_> = used
         .files
@@ -115,6 +113,7 @@ fn check_one(loaded: &Loaded, id: FileId, definition: &Definition) -> Vec<Diagno
         found.extend(lint::check(&lint::Subject {
             definition,
             libraries: &used.libraries,
+            program: &program,
             sources: &loaded.sources,
         }));
     }

@@ -15,6 +15,9 @@ pub const ORDER_OF_HISTORY: u32 = 2;
 /// Signals that nothing has taken go along when the run continues as new.
 pub const KEPT_SIGNALS: u32 = 3;
 
+/// The null that a run without `return` ends with is held to its `output` like any other result.
+pub const OUTPUT_WITHOUT_RETURN: u32 = 5;
+
 /// A workflow task counts the results of its local activities, and everything else that it sends, over all its activations.
 pub const LOCAL_RESULTS_COUNTED: u32 = 7;
 
@@ -23,9 +26,10 @@ pub const HEADERS_CHECKED: u32 = 8;
 
 /// Flags of a whole run: its first workflow task records them, and they hold until the run ends. A run that began without
 /// one goes on without it. Numbers are never reused.
-const OF_A_RUN: [u32; 4] = [
+const OF_A_RUN: [u32; 5] = [
     ORDER_OF_HISTORY,
     KEPT_SIGNALS,
+    OUTPUT_WITHOUT_RETURN,
     LOCAL_RESULTS_COUNTED,
     HEADERS_CHECKED,
 ];

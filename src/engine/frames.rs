@@ -2,12 +2,14 @@
 
 use super::command::LogLevel;
 use super::failure::{DEFINITION_ERROR, Failure, FailureInfo, TimeoutType};
+use super::flag::OUTPUT_WITHOUT_RETURN;
 use super::machine::Machine;
 use super::state::{
     Caller, Compensating, Compensation, Fan, Frame, FunctionRef, Items, Outcome, Routine,
     RoutineId, RoutineKind, Saga, Try, TryPhase, Waiting,
 };
 use crate::definition::OnCompensationFailure;
+use crate::faults::Fault;
 use crate::program::{self, Action, BlockId, StepId};
 use crate::value::{Duration, Value};
 
@@ -393,17 +395,14 @@ impl Machine<'_> {
             }
         };
         let outcome = match outcome {
-            Outcome::Return(value) => {
-                match self.check(
-                    self.function(function).output.as_ref(),
-                    &value,
-                    "the result",
-                ) {
-                    Ok(()) => Outcome::Value(value),
-                    Err(failure) => Outcome::Failed(failure),
+            Outcome::Return(value) => self.result(function, value, "the result"),
+            Outcome::Value(_) | Outcome::Break | Outcome::Continue => {
+                let is_held = self.run.has(OUTPUT_WITHOUT_RETURN);
+                match is_held && !Fault::OutputUnchecked.is_on() {
+                    true => self.result(function, Value::Null, "the result without a `return`"),
+                    false => Outcome::Value(Value::Null),
                 }
             }
-            Outcome::Value(_) | Outcome::Break | Outcome::Continue => Outcome::Value(Value::Null),
             other => other,
         };
         if let Some(caller) = caller {
@@ -411,6 +410,15 @@ impl Machine<'_> {
             routine.handles = caller.handles;
         }
         Some(outcome)
+    }
+
+    /// What a function results in: the value, if its `output` allows it.
+    fn result(&self, function: FunctionRef, value: Value, what: &str) -> Outcome {
+        let output = self.function(function).output.as_ref();
+        match self.check(output, &value, what) {
+            Ok(()) => Outcome::Value(value),
+            Err(failure) => Outcome::Failed(failure),
+        }
     }
 
     fn leave_deadline(
