@@ -186,7 +186,9 @@ impl<'a> Compiler<'a> {
     ) -> Function {
         let mut scope = self.scope(kind, input);
         scope.output = self.schemas.type_of(output);
+        let first = self.steps.len();
         let body = self.block(steps, &mut scope);
+        mark_undone(&mut self.steps[first..]);
         Function {
             name: name.value.clone(),
             input: self.schema(input),
@@ -357,6 +359,22 @@ impl<'a> Compiler<'a> {
             diagnostic = diagnostic.help(format!("there are: {}", known.join(", ")));
         }
         self.diagnostics.push(diagnostic);
+    }
+}
+
+/// An activity that is started in one step and awaited in one with `compensate` is what the latter undoes.
+fn mark_undone(steps: &mut [program::Step]) {
+    let awaited = steps.iter().filter(|step| step.compensate.is_some());
+    let awaited: BTreeSet<u32> = awaited
+        .filter_map(|step| match step.action {
+            program::Action::Await(slot) => Some(slot),
+            _ => None,
+        })
+        .collect();
+    for step in steps {
+        if let (program::Action::Activity(activity), Some(slot)) = (&mut step.action, step.slot) {
+            activity.is_undone = activity.is_started && awaited.contains(&slot);
+        }
     }
 }
 

@@ -165,6 +165,7 @@ pub struct Step {
     pub when: Option<Expression>,
     /// Run when the enclosing saga, or the workflow, fails after this step completed.
     pub compensate: Option<Steps>,
+    pub compensate_on: Option<Spanned<CompensateOn>>,
     /// The action key and its range.
     pub action: Spanned<Action>,
 }
@@ -434,6 +435,15 @@ pub enum OnCompensationFailure {
     Continue,
     /// Stop compensating and fail with the compensation's failure.
     Fail,
+}
+
+/// Which steps `compensate` undoes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CompensateOn {
+    #[default]
+    Completed,
+    /// Whatever became of it once it began.
+    Started,
 }
 
 #[derive(Debug, Clone)]

@@ -27,6 +27,7 @@ mod pending;
 pub mod start;
 mod state;
 mod stored;
+mod undo;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -4,6 +4,7 @@
 mod awaited_signal_has_handler;
 mod catch_near_miss;
 mod constant_condition;
+mod effect_left;
 mod endless_loop_without_wait;
 mod ineffective_option;
 mod missing_return;
@@ -56,6 +57,7 @@ rules! {
     awaited_signal_has_handler = "awaited-signal-has-handler",
     catch_near_miss = "catch-near-miss",
     constant_condition = "constant-condition",
+    effect_left = "effect-left",
     endless_loop_without_wait = "endless-loop-without-wait",
     ineffective_option = "ineffective-option",
     missing_return = "missing-return",

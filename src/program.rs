@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use crate::accepted::ScheduleSpec;
 use crate::definition::{
-    BuiltIn, ContinuedVersion, History, OnCompensationFailure, OnFailure, WorkflowIdConflictPolicy,
+    BuiltIn, CompensateOn, ContinuedVersion, History, OnCompensationFailure, OnFailure,
+    WorkflowIdConflictPolicy,
 };
 use crate::engine::command::{
     ActivityCancellationType, ChildCancellationType, InitialVersioningBehavior, LogLevel,
@@ -195,6 +196,7 @@ pub struct Step {
     pub summary: Option<Code>,
     pub when: Option<Code>,
     pub compensate: Option<BlockId>,
+    pub compensate_on: CompensateOn,
     pub action: Action,
 }
 
@@ -303,6 +305,8 @@ pub struct Activity {
     pub options: ActivityOptions,
     /// `start`: not awaited.
     pub is_started: bool,
+    /// An `await` with `compensate` awaits it.
+    pub is_undone: bool,
     pub contract: Option<Arc<Contract>>,
 }
 

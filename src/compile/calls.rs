@@ -57,6 +57,7 @@ impl Compiler<'_> {
             arguments,
             options,
             is_started,
+            is_undone: false,
             contract: contract.map(|c| self.contract(c)),
         }));
         (action, found)
@@ -150,6 +151,7 @@ impl Compiler<'_> {
             arguments: program::Arguments(vec![self.fitting(&step.request, &request, scope)]),
             options,
             is_started,
+            is_undone: false,
             contract: None,
         }))
     }

@@ -5,7 +5,8 @@ use super::options::{mapping, number};
 use super::scope::{Loop, Scope};
 use crate::accepted;
 use crate::definition::{
-    self, Action as Written, Awaited, BuiltIn, CaseMatch, FailStep, Name, Started, Step, Timer,
+    self, Action as Written, Awaited, BuiltIn, CaseMatch, CompensateOn, FailStep, Name, Started,
+    Step, Timer,
 };
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Code, Field, Object, Other, Presence, Template, Type};
@@ -37,10 +38,17 @@ impl Compiler<'_> {
         if let (Some(is_child), Some(id), Some(slot)) = (handle, &step.id, slot) {
             scope.handles.push((id.value.clone(), slot, is_child));
         }
+        let compensate_on = step.compensate_on.as_ref().map(|on| on.value);
         let compensate = step.compensate.as_ref().map(|steps| {
             scope.function.has_compensation |= !scope.in_saga;
             let mut inner = scope.nested();
             inner.around = Loop::None;
+            let compensate_on = compensate_on.unwrap_or_default();
+            if let (CompensateOn::Started, Some(id), Some(slot)) = (compensate_on, &step.id, slot) {
+                // Null unless the step completed.
+                let name = id.value.clone();
+                inner.environment = inner.environment.with(name, slot, Type::Dynamic);
+            }
             let block = self.block(steps, &mut inner);
             scope.function = inner.function;
             block
@@ -51,6 +59,7 @@ impl Compiler<'_> {
             summary,
             when,
             compensate,
+            compensate_on: compensate_on.unwrap_or_default(),
             action,
         });
         self.ranges.push(step.action.range);

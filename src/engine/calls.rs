@@ -79,6 +79,9 @@ impl Machine<'_> {
             self.begin(seq, OperationKind::LocalActivity(local.clone()), Some(step));
             self.command(CommandKind::ScheduleLocalActivity(local));
         } else {
+            let waited = ActivityCancellationType::WaitCancellationCompleted;
+            let is_undone = activity.is_undone || self.is_undone(routine);
+            let cancellation_type = cancellation_type.or(is_undone.then_some(waited));
             let is_abandonable = cancellation_type == Some(ActivityCancellationType::Abandon);
             let kind = match is_abandonable && self.may_use(ABANDONS_ITSELF) {
                 true => OperationKind::Abandonable {

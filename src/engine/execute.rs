@@ -200,7 +200,8 @@ impl Machine<'_> {
                 search_attributes,
                 memo,
             } => {
-                if !self.upsert(routine, search_attributes.as_ref(), memo.as_ref())? {
+                let is_done = self.upsert(routine, search_attributes.as_ref(), memo.as_ref())?;
+                if !is_done {
                     return Ok(Flow::Entered);
                 }
             }

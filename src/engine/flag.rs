@@ -15,6 +15,9 @@ pub const ORDER_OF_HISTORY: u32 = 2;
 /// Signals that nothing has taken go along when the run continues as new.
 pub const KEPT_SIGNALS: u32 = 3;
 
+/// A step with `compensate` that is cancelled in flight is waited for, and undone if it completed all the same.
+pub const SAGA_EFFECTS: u32 = 4;
+
 /// The null that a run without `return` ends with is held to its `output` like any other result.
 pub const OUTPUT_WITHOUT_RETURN: u32 = 5;
 
@@ -26,9 +29,10 @@ pub const HEADERS_CHECKED: u32 = 8;
 
 /// Flags of a whole run: its first workflow task records them, and they hold until the run ends. A run that began without
 /// one goes on without it. Numbers are never reused.
-const OF_A_RUN: [u32; 5] = [
+const OF_A_RUN: &[u32] = &[
     ORDER_OF_HISTORY,
     KEPT_SIGNALS,
+    SAGA_EFFECTS,
     OUTPUT_WITHOUT_RETURN,
     LOCAL_RESULTS_COUNTED,
     HEADERS_CHECKED,
@@ -43,7 +47,7 @@ impl Run {
     /// Fixes the flags that hold for the whole run, in its first activation.
     pub fn fix_flags(&mut self, clock: &Clock, commands: &mut Vec<Command>) {
         let may = |flag: &u32| may_begin_with(*flag, clock);
-        self.flags = OF_A_RUN.into_iter().filter(may).collect();
+        self.flags = OF_A_RUN.iter().copied().filter(may).collect();
         if Fault::LocalResultsUncounted.is_on() {
             self.flags.retain(|flag| *flag != LOCAL_RESULTS_COUNTED);
         }

@@ -5,12 +5,12 @@ use super::failure::{DEFINITION_ERROR, Failure, FailureInfo, TimeoutType};
 use super::flag::OUTPUT_WITHOUT_RETURN;
 use super::machine::Machine;
 use super::state::{
-    Caller, Compensating, Compensation, Fan, Frame, FunctionRef, Items, Outcome, Routine,
-    RoutineId, RoutineKind, Saga, Try, TryPhase, Waiting,
+    Caller, Compensating, Fan, Frame, FunctionRef, Items, Outcome, Routine, RoutineId, Saga, Try,
+    TryPhase, Waiting,
 };
 use crate::definition::OnCompensationFailure;
 use crate::faults::Fault;
-use crate::program::{self, Action, BlockId, StepId};
+use crate::program::{self, Action, StepId};
 use crate::value::{Duration, Value};
 
 impl Machine<'_> {
@@ -349,27 +349,6 @@ impl Machine<'_> {
         None
     }
 
-    /// What a step's `compensate` says is kept by the nearest saga around it, be it in a routine further out.
-    pub fn register_compensation(&mut self, routine: &mut Routine, block: BlockId) {
-        let compensation = Compensation {
-            block,
-            locals: routine.locals.clone(),
-        };
-        if let Some(saga) = nearest_saga(&mut routine.frames) {
-            return saga.compensations.push(compensation);
-        }
-        let mut kind = routine.kind.clone();
-        while let RoutineKind::Branch { parent, .. } = kind {
-            let Some(outer) = self.run.routines.get_mut(&parent) else {
-                return;
-            };
-            if let Some(saga) = nearest_saga(&mut outer.frames) {
-                return saga.compensations.push(compensation);
-            }
-            kind = outer.kind.clone();
-        }
-    }
-
     fn leave_function(
         &mut self,
         routine: &mut Routine,
@@ -427,24 +406,28 @@ impl Machine<'_> {
         (step, timer, expired): (StepId, u32, bool),
         outcome: Outcome,
     ) -> Outcome {
-        if routine
+        let inside = routine.frames.len();
+        let has_missed = routine
             .cancel_pending
-            .is_some_and(|from| from as usize > routine.frames.len())
-        {
+            .is_some_and(|from| from as usize > inside);
+        if has_missed {
             routine.cancel_pending = None;
         }
         if !expired {
             self.withdraw_timer(timer);
             return outcome;
         }
+        let message = format!(
+            "the deadline of the block at {} passed",
+            self.program.location(step)
+        );
+        let mut timeout = Failure::timeout(message, TimeoutType::StartToClose);
         match outcome {
             Outcome::Failed(failure) if failure.is_cancelled() => {
-                let message = format!(
-                    "the deadline of the block at {} passed",
-                    self.program.location(step)
-                );
-                let mut timeout = Failure::timeout(message, TimeoutType::StartToClose);
                 timeout.cause = failure.cause;
+                Outcome::Failed(timeout)
+            }
+            Outcome::Value(value) if has_missed && self.undo_late(routine, step, value.clone()) => {
                 Outcome::Failed(timeout)
             }
             other => other,
@@ -460,14 +443,4 @@ impl Machine<'_> {
             self.request_cancel(id, frame as usize + 1);
         }
     }
-}
-
-fn nearest_saga(frames: &mut [Frame]) -> Option<&mut Saga> {
-    frames.iter_mut().rev().find_map(|frame| match frame {
-        Frame::Saga { saga, .. }
-        | Frame::Function {
-            saga: Some(saga), ..
-        } => saga.compensating.is_none().then_some(saga),
-        _ => None,
-    })
 }

@@ -165,7 +165,7 @@ impl<'a> Machine<'a> {
             if let Some(Frame::Fan(_)) = routine.frames.last() {
                 routine.frames.pop();
             }
-            if let Some(outcome) = self.deliver(id, routine, outcome) {
+            if let Some(outcome) = self.resume_with(id, routine, outcome) {
                 return Some(outcome);
             }
         }
@@ -200,7 +200,9 @@ impl<'a> Machine<'a> {
                 Flow::Entered => continue,
                 Flow::Out(outcome) => outcome,
             };
-            if let Some(outcome) = self.deliver(id, routine, outcome) {
+            let awaits = |step: StepId| matches!(self.program.step(step).action, Action::Await(_));
+            let has_begun = self.next_step(routine).is_none_or(awaits);
+            if let Some(outcome) = self.deliver(id, routine, outcome, has_begun) {
                 return Some(outcome);
             }
         }
@@ -244,38 +246,53 @@ impl<'a> Machine<'a> {
     }
 
     /// Hands an outcome to the frames, innermost first, until one goes on with it. `Some` is the routine's own outcome.
-    fn deliver(
+    /// `has_begun`: whether the innermost step has, so that there may be something to undo.
+    pub fn deliver(
         &mut self,
         id: RoutineId,
         routine: &mut Routine,
         outcome: Outcome,
+        has_begun: bool,
     ) -> Option<Outcome> {
-        let mut outcome = outcome;
+        let (mut outcome, mut has_begun) = (outcome, has_begun);
         while let Some(frame) = routine.frames.pop() {
             match frame {
                 Frame::Block { .. } => {
                     routine.frames.push(frame);
                     if let Outcome::Value(value) = outcome {
-                        self.complete_step(id, routine, value);
-                        return None;
-                    }
-                    if let Some(step) = self.next_step(routine) {
+                        let step = self.complete_step(id, routine, value)?;
+                        if !self.is_cut_off_at_end_of(routine, step) {
+                            return None;
+                        }
+                        routine.cancel_pending = None;
+                        outcome = Outcome::Failed(Failure::cancelled("cancelled"));
+                    } else if let Some(step) = self.next_step(routine) {
                         let end = End::of(&outcome);
                         self.observe(Event::StepEnded {
                             routine: id,
                             step,
                             end,
                         });
+                        if has_begun && matches!(outcome, Outcome::Failed(_)) {
+                            self.undo_begun(routine, self.program.step(step));
+                        }
                     }
                     routine.frames.pop();
                 }
                 frame => outcome = self.leave(id, routine, frame, outcome)?,
             }
+            has_begun = true;
         }
         Some(outcome)
     }
 
-    fn complete_step(&mut self, id: RoutineId, routine: &mut Routine, value: Value) {
+    /// The step that it was.
+    pub fn complete_step(
+        &mut self,
+        id: RoutineId,
+        routine: &mut Routine,
+        value: Value,
+    ) -> Option<&'a Step> {
         if let Some(step) = self.next_step(routine) {
             let end = End::Value(&value);
             self.observe(Event::StepEnded {
@@ -284,10 +301,9 @@ impl<'a> Machine<'a> {
                 end,
             });
         }
-        let step = self.leave_step(routine, value);
-        if let Some(block) = step.and_then(|step| step.compensate) {
-            self.register_compensation(routine, block);
-        }
+        let step = self.leave_step(routine, value.clone())?;
+        self.register_compensation(routine, step, value);
+        Some(step)
     }
 
     /// A step that `when` leaves out has the result null, and nothing to compensate.

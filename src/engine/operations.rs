@@ -2,6 +2,7 @@
 
 use super::command::{ChildCancellationType, Command, CommandKind, ScheduleLocalActivity};
 use super::failure::{Failure, FailureInfo, FailureKind, RetryState};
+use super::flag::SAGA_EFFECTS;
 use super::job::{Job, Resolution};
 use super::machine::Machine;
 use super::state::{Frame, Operation, OperationKind, Outcome, RoutineId, Waiting, timer_length};
@@ -217,6 +218,7 @@ impl Machine<'_> {
             *pending = pending.saturating_sub(1);
             self.run.ready.append(&mut self.run.held);
         }
+        self.run.cancelling.requested.remove(&seq);
         let waiters = std::mem::take(&mut operation.waiters);
         operation.resolution = Some(resolution.clone());
         if !operation.is_handle {
@@ -258,7 +260,9 @@ impl Machine<'_> {
             }
             Some(Waiting::Branches) => self.cancel_branches(id),
             Some(Waiting::Operation { seq } | Waiting::ChildStart { seq }) => {
-                self.cancel_operation(seq, Some(id));
+                if self.cut_off(id, from) {
+                    self.cancel_operation(seq, Some((id, from)));
+                }
             }
             Some(Waiting::Signal { timer, .. } | Waiting::Condition { timer, .. }) => {
                 timer
@@ -271,7 +275,7 @@ impl Machine<'_> {
     }
 
     /// Cancels an operation. A timer is gone at once, so that `waiter` goes on at once; the others resolve by a job.
-    pub fn cancel_operation(&mut self, seq: u32, waiter: Option<RoutineId>) {
+    pub fn cancel_operation(&mut self, seq: u32, waiter: Option<(RoutineId, usize)>) {
         let Some(operation) = self.run.operations.get(&seq) else {
             return;
         };
@@ -287,6 +291,9 @@ impl Machine<'_> {
                 return self.resolved(seq, Resolution::Cancelled(failure));
             }
             OperationKind::Activity | OperationKind::Abandonable { .. } => {
+                if !self.run.cancelling.requested.insert(seq) {
+                    return;
+                }
                 CommandKind::RequestCancelActivity { seq }
             }
             OperationKind::LocalActivity(_) => return self.cancel_local(seq),
@@ -306,7 +313,7 @@ impl Machine<'_> {
             OperationKind::Nexus => CommandKind::CancelNexus { seq },
             OperationKind::Timer => {
                 self.withdraw_timer(seq);
-                if let Some(id) = waiter {
+                if let Some((id, _)) = waiter {
                     self.run
                         .resume(id, Outcome::Failed(Failure::cancelled("cancelled")));
                 }
@@ -314,8 +321,13 @@ impl Machine<'_> {
             }
             // These come to an end by themselves; the cancellation arrives at the step after.
             _ => {
-                let routine = waiter.and_then(|id| self.run.routines.get_mut(&id));
-                routine.into_iter().for_each(|r| r.cancel_later(0));
+                let waiter = waiter.filter(|(id, _)| !self.is_cut_off(*id));
+                let is_scoped = self.run.has(SAGA_EFFECTS);
+                if let Some((id, from)) = waiter
+                    && let Some(routine) = self.run.routines.get_mut(&id)
+                {
+                    routine.cancel_later(if is_scoped { from } else { 0 });
+                }
                 return;
             }
         };

@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::job::{Initialize, Job, Resolution};
 use super::load::Load;
 use super::pending::Pending;
+use super::undo::Cancelling;
 use crate::program::{BlockId, Program, StepId};
 use crate::value::{Duration, Map, Payload, Timestamp, Value};
 
@@ -59,6 +60,8 @@ pub struct Run {
     /// What the workflow task has come to; only kept where the run has `LOCAL_RESULTS_COUNTED`. A continuation begins with none.
     #[serde(skip)]
     pub load: Load,
+    #[serde(skip)]
+    pub cancelling: Cancelling,
 }
 
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -88,6 +91,7 @@ pub struct Beside {
     leaving: Option<Box<Leaving>>,
     handled_version: u64,
     load: Load,
+    cancelling: Cancelling,
 }
 
 /// A `return` or `continue_as_new` of the main steps: what its values were evaluated from.
@@ -371,6 +375,7 @@ impl Run {
             leaving: None,
             handled_version: 0,
             load: Load::default(),
+            cancelling: Cancelling::default(),
         }
     }
 
@@ -382,6 +387,7 @@ impl Run {
             leaving: self.leaving.clone(),
             handled_version: self.handled_version,
             load: self.load.clone(),
+            cancelling: self.cancelling.clone(),
         }
     }
 
@@ -391,6 +397,7 @@ impl Run {
         self.leaving = beside.leaving;
         self.handled_version = beside.handled_version;
         self.load = beside.load;
+        self.cancelling = beside.cancelling;
     }
 
     pub fn take_seq(&mut self) -> u32 {

@@ -71,6 +71,10 @@ impl Activities {
                 after: beat,
                 result: Ok(Value::from("completed all the same")),
             },
+            "complete slowly" => OnCancel::Ends {
+                after: Duration::from_millis(5050),
+                result: Ok(Value::from("completed all the same")),
+            },
             "fail" => {
                 let mut failed = fatal("Unstoppable", "it cannot stop cleanly");
                 let cause = failure("CancelledError", "Activity cancelled");

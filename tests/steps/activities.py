@@ -88,7 +88,9 @@ async def until_cancelled(on_cancel: str = "raise"):
             activity.heartbeat("still here")
             await asyncio.sleep(BEAT)
     except asyncio.CancelledError:
-        if on_cancel == "complete":
+        if on_cancel == "complete slowly":
+            await asyncio.sleep(5)
+        if on_cancel.startswith("complete"):
             return "completed all the same"
         if on_cancel == "fail":
             raise ApplicationError("it cannot stop cleanly", type="Unstoppable", non_retryable=True)

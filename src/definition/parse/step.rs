@@ -4,7 +4,9 @@ use super::Parser;
 use super::fields::{self, Fields, first_key};
 use super::values::unknown;
 use crate::definition::table::{self, Field};
-use crate::definition::{Action, ChildOptions, ChildStep, Input, Name, Step, Steps, tables};
+use crate::definition::{
+    Action, ChildOptions, ChildStep, CompensateOn, Input, Name, Step, Steps, tables,
+};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::{Range, Spanned};
 use crate::yaml::{Entry, Node};
@@ -33,6 +35,7 @@ impl Parser {
         let description = self.template(&fields, "description");
         let when = self.condition(&fields, "when");
         let compensate = self.steps(&fields, "compensate");
+        let compensate_on = self.compensate_on(&fields, compensate.is_some());
         let done = self.action(action, &fields, entry);
         Step {
             range: node.range,
@@ -40,8 +43,28 @@ impl Parser {
             description,
             when,
             compensate,
+            compensate_on,
             action: Spanned::new(done, entry.key.range),
         }
+    }
+
+    fn compensate_on(
+        &mut self,
+        fields: &Fields<'_>,
+        has_compensate: bool,
+    ) -> Option<Spanned<CompensateOn>> {
+        let choice = self.choice(fields, "compensate_on")?;
+        if !has_compensate {
+            let message = "`compensate_on` without `compensate` has no effect";
+            let error = Diagnostic::error("missing-key", choice.range, message)
+                .help("add `compensate`, or remove `compensate_on`");
+            self.report(error);
+        }
+        let value = match choice.value {
+            "started" => CompensateOn::Started,
+            _ => CompensateOn::Completed,
+        };
+        Some(Spanned::new(value, choice.range))
     }
 
     /// The one action key of a step, or of what `start` starts.
@@ -109,6 +132,7 @@ impl Parser {
             description: None,
             when: None,
             compensate: None,
+            compensate_on: None,
             action: Spanned::new(action, range),
         }
     }

@@ -147,7 +147,9 @@ pub static ACTIVITY_OPTIONS: &[Field] = &[
         Shape::OneOf(ACTIVITY_CANCELLATION_TYPES),
         "What happens to it when the step is cancelled.",
     )
-    .default("`try_cancel`; of a local activity `wait_cancellation_completed`"),
+    .default(
+        "`try_cancel`; of a local activity, and of one that a `compensate` undoes, `wait_cancellation_completed`",
+    ),
     field("activity_id", Shape::TextTemplate, "Its id in history.").default("a number"),
     field(
         "priority",

@@ -70,6 +70,14 @@ pub static ON_FAILURE: &[Choice] = &[
     choice("wait_all", "the others finish first, then the step fails"),
 ];
 
+pub static COMPENSATE_ON: &[Choice] = &[
+    choice("completed", "one that completed"),
+    choice(
+        "started",
+        "one that began, whatever became of it: it may have failed, timed out or been cancelled after its effect",
+    ),
+];
+
 pub static ON_COMPENSATION_FAILURE: &[Choice] = &[
     choice(
         "continue",

@@ -6,8 +6,8 @@ use super::grpc::GRPC;
 use super::http::HTTP;
 use super::options::{ACTIVITY_OPTIONS, CHILD_OPTIONS, LOCAL, RETRY_POLICY};
 use super::step_options::{
-    ARGUMENTS, CANCEL_WORKFLOW, CASE, CATCH, CONTINUE_AS_NEW, FAIL, INPUT, LOG, NEXUS,
-    ON_COMPENSATION_FAILURE, ON_FAILURE, TIMEOUT, UNTIL, UPSERT, WAIT,
+    ARGUMENTS, CANCEL_WORKFLOW, CASE, CATCH, COMPENSATE_ON, CONTINUE_AS_NEW, FAIL, INPUT, LOG,
+    NEXUS, ON_COMPENSATION_FAILURE, ON_FAILURE, TIMEOUT, UNTIL, UPSERT, WAIT,
 };
 use crate::definition::table::{Action, Field, Shape, field};
 
@@ -40,6 +40,12 @@ pub static COMMON: &[Field] = &[
         Shape::Steps,
         "Undoes the step: run when the `saga` around it, or the workflow, fails or is cancelled after the step has completed.",
     ),
+    field(
+        "compensate_on",
+        Shape::OneOf(COMPENSATE_ON),
+        "Which steps `compensate` undoes.",
+    )
+    .default("`completed`"),
 ];
 
 /// What `start` can start.

@@ -1,0 +1,237 @@
+//! What a saga has to undo: steps with `compensate` are known to it when they end. One that is cut off while it is in flight
+//! is waited for, and undone if it completed all the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::failure::Failure;
+use super::flag::SAGA_EFFECTS;
+use super::machine::Machine;
+use super::state::{
+    Compensation, Frame, Outcome, Routine, RoutineId, RoutineKind, Run, Saga, Waiting,
+};
+use crate::definition::CompensateOn;
+use crate::faults::Fault;
+use crate::program::{Action, Step, StepId};
+use crate::value::Value;
+
+/// Cancellations under way. None is while only timers are in flight, so it is not carried to a continuation.
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+pub struct Cancelling {
+    /// Operations whose cancellation was requested: core refuses a second request for an activity.
+    pub requested: BTreeSet<u32>,
+    /// Routines that wait for an operation that was cut off, with the first frame of what is cancelled.
+    cut_off: BTreeMap<RoutineId, u32>,
+}
+
+impl Run {
+    fn keeps_effects(&self) -> bool {
+        self.has(SAGA_EFFECTS) && !Fault::EffectLeft.is_on()
+    }
+}
+
+impl Machine<'_> {
+    /// Whether a step with `compensate` is under way in the routine, or around it in another.
+    pub fn is_undone(&self, routine: &Routine) -> bool {
+        if !self.run.keeps_effects() {
+            return false;
+        }
+        let mut routine = routine;
+        loop {
+            if self.undone_steps(routine).next().is_some() {
+                return true;
+            }
+            let RoutineKind::Branch { parent, .. } = routine.kind else {
+                return false;
+            };
+            match self.run.routines.get(&parent) {
+                Some(parent) => routine = parent,
+                None => return false,
+            }
+        }
+    }
+
+    /// The steps with `compensate` that the routine is in, each with the index of its block's frame.
+    fn undone_steps(&self, routine: &Routine) -> impl Iterator<Item = (usize, &Step)> {
+        let frames = routine.frames.iter().enumerate();
+        let steps = frames.filter_map(|(index, frame)| match frame {
+            Frame::Block { block, next, .. } => {
+                let step = self.program.block(*block).get(*next as usize)?;
+                Some((index, self.program.step(*step)))
+            }
+            _ => None,
+        });
+        steps.filter(|(_, step)| step.compensate.is_some())
+    }
+
+    /// Notes that the operation that the routine waits for is cancelled with what is inside the frames from `from` on. False
+    /// if it was before.
+    pub fn cut_off(&mut self, id: RoutineId, from: usize) -> bool {
+        let Some(routine) = self.run.routines.get(&id) else {
+            return true;
+        };
+        let waits = matches!(
+            routine.waiting,
+            Some(Waiting::Operation { .. } | Waiting::ChildStart { .. })
+        );
+        if !waits || !self.is_undone(routine) {
+            return true;
+        }
+        let from = from as u32;
+        let Some(before) = self.run.cancelling.cut_off.insert(id, from) else {
+            return true;
+        };
+        // The first one arrives at its own frames; a wider one, behind them.
+        self.run.cancelling.cut_off.insert(id, before);
+        if from < before
+            && let Some(routine) = self.run.routines.get_mut(&id)
+        {
+            routine.cancel_later(from as usize);
+        }
+        false
+    }
+
+    pub fn is_cut_off(&self, id: RoutineId) -> bool {
+        self.run.cancelling.cut_off.contains_key(&id)
+    }
+
+    /// Hands what a routine waited for to its frames. If it was cut off and has completed all the same, the cancellation
+    /// arrives behind it.
+    pub fn resume_with(
+        &mut self,
+        id: RoutineId,
+        routine: &mut Routine,
+        outcome: Outcome,
+    ) -> Option<Outcome> {
+        let cut_off = self.run.cancelling.cut_off.remove(&id);
+        let (Some(from), Outcome::Value(value)) = (cut_off, &outcome) else {
+            return self.deliver(id, routine, outcome, true);
+        };
+        let is_around = self.may_complete_around(routine, from as usize);
+        self.complete_step(id, routine, value.clone());
+        if is_around {
+            routine.cancel_later(from as usize);
+            return None;
+        }
+        // The step is done; its block is what is cancelled.
+        routine.frames.pop();
+        let cancelled = Outcome::Failed(Failure::cancelled("cancelled"));
+        self.deliver(id, routine, cancelled, true)
+    }
+
+    /// Whether a step with `compensate` around the one that was cut off is cut off with it: it may still complete, as far as
+    /// nothing in it waits.
+    fn may_complete_around(&self, routine: &Routine, from: usize) -> bool {
+        let own = routine.frames.len() - 1;
+        let deadline = routine.frames.get(from.wrapping_sub(1));
+        let has_deadline = match deadline {
+            Some(Frame::Deadline { step, .. }) => self.program.step(*step).compensate.is_some(),
+            _ => false,
+        };
+        let mut inside = self.undone_steps(routine).map(|(index, _)| index);
+        has_deadline || inside.any(|index| index >= from && index < own)
+    }
+
+    /// Whether a cancellation that is still to arrive arrives at the end of the step that has just completed: what is in it
+    /// was cut off.
+    pub fn is_cut_off_at_end_of(&self, routine: &Routine, step: &Step) -> bool {
+        let inside = routine.frames.len() as u32 - 1;
+        step.compensate.is_some()
+            && step.action.has_blocks()
+            && self.run.keeps_effects()
+            && super::execute::is_to_cancel(routine)
+            && routine.cancel_pending.is_some_and(|from| from <= inside)
+    }
+
+    /// A block has completed although its deadline has passed. If it has a `compensate` it counts as timed out, and is undone.
+    pub fn undo_late(&mut self, routine: &mut Routine, step: StepId, result: Value) -> bool {
+        let step = self.program.step(step);
+        let is_undone = step.compensate.is_some() && self.run.keeps_effects();
+        // The other kind is registered as the step fails.
+        if is_undone && step.compensate_on == CompensateOn::Completed {
+            self.register_compensation(routine, step, result);
+        }
+        is_undone
+    }
+
+    /// A step that has begun has failed: what it did may be undone by choice.
+    pub fn undo_begun(&mut self, routine: &mut Routine, step: &Step) {
+        if step.compensate_on == CompensateOn::Started {
+            self.register_compensation(routine, step, Value::Null);
+        }
+    }
+
+    /// What a step's `compensate` says is kept by the nearest saga around it, be it in a routine further out.
+    pub fn register_compensation(&mut self, routine: &mut Routine, step: &Step, result: Value) {
+        let Some(block) = step.compensate else {
+            return;
+        };
+        let mut locals = routine.locals.clone();
+        if let Some(slot) = step.slot {
+            locals[slot as usize] = Some(result);
+        }
+        let compensation = Compensation { block, locals };
+        if let Some(saga) = nearest_saga(&mut routine.frames) {
+            return saga.compensations.push(compensation);
+        }
+        let mut kind = routine.kind.clone();
+        while let RoutineKind::Branch { parent, .. } = kind {
+            let Some(outer) = self.run.routines.get_mut(&parent) else {
+                return;
+            };
+            if let Some(saga) = nearest_saga(&mut outer.frames) {
+                return saga.compensations.push(compensation);
+            }
+            kind = outer.kind.clone();
+        }
+    }
+}
+
+impl Action {
+    /// Whether steps run inside it.
+    fn has_blocks(&self) -> bool {
+        match self {
+            Action::If { .. }
+            | Action::Switch { .. }
+            | Action::ForEach(_)
+            | Action::While { .. }
+            | Action::Repeat { .. }
+            | Action::Parallel { .. }
+            | Action::Race { .. }
+            | Action::Try(_)
+            | Action::Saga { .. }
+            | Action::Do { .. }
+            | Action::Call { .. }
+            | Action::WaitSignal { .. }
+            | Action::WaitUntil { .. } => true,
+            Action::Activity(_)
+            | Action::TimerFor(_)
+            | Action::TimerUntil(_)
+            | Action::Set(_)
+            | Action::Break
+            | Action::Continue
+            | Action::Child(_)
+            | Action::Nexus(_)
+            | Action::Await(_)
+            | Action::Cancel(_)
+            | Action::Signal(_)
+            | Action::CancelWorkflow { .. }
+            | Action::ContinueAsNew(_)
+            | Action::Upsert { .. }
+            | Action::Log { .. }
+            | Action::Details(_)
+            | Action::Return(_)
+            | Action::FailAgain(_)
+            | Action::Fail(_) => false,
+        }
+    }
+}
+
+fn nearest_saga(frames: &mut [Frame]) -> Option<&mut Saga> {
+    frames.iter_mut().rev().find_map(|frame| match frame {
+        Frame::Saga { saga, .. }
+        | Frame::Function {
+            saga: Some(saga), ..
+        } => saga.compensating.is_none().then_some(saga),
+        _ => None,
+    })
+}

@@ -1,0 +1,194 @@
+//! Flags a `compensate` that can leave an effect behind.
+//!
+//! A step that completed is undone; one that is cancelled while it is in flight is waited for, and undone if it completed all the
+//! same. What remains is a step that ends as failed although it may have had its effect: one that is cancelled without being
+//! waited for (`cancellation_type`), one whose only attempt or whole time can time out, a block that can fail between two effects, and one that
+//! is only started.
+//!
+//! ```yaml
+//! - activity: charge_card
+//!   retry_policy: { maximum_attempts: 1 }      # it may time out after it charged the card
+//!   compensate:
+//!     - activity: refund_card
+//! ```
+//!
+//! Add `compensate_on: started`, with a compensation that tolerates having nothing to undo. In a block, give each step that has
+//! an effect a `compensate` of its own. `compensate_on: completed` says that it is meant so.
+
+use std::collections::BTreeMap;
+
+use super::Subject;
+use crate::definition::{self, Action, Block, Started, Step};
+use crate::diagnostic::Diagnostic;
+use crate::engine::command::{ActivityCancellationType, ChildCancellationType};
+use crate::program::{self, ActivityOptions};
+use crate::source::Range;
+use crate::value::Value;
+
+pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    let program = subject.program;
+    let compiled: BTreeMap<Range, &program::Step> =
+        program.ranges.iter().copied().zip(&program.steps).collect();
+    let libraries = subject.libraries.iter();
+    let blocks: Vec<&Block> = subject
+        .definition
+        .blocks
+        .iter()
+        .chain(libraries.flat_map(|library| &library.blocks))
+        .collect();
+    subject.each_step(&mut |step| {
+        if step.compensate.is_none() || step.compensate_on.is_some() {
+            return;
+        }
+        let Some(compiled) = compiled.get(&step.action.range) else {
+            return;
+        };
+        let started = Effects { blocks: &blocks };
+        if let Some((message, help)) = left(step, compiled).or_else(|| started.of_block(step)) {
+            diagnostics.push(
+                Diagnostic::warning("effect-left", step.action.range, message)
+                    .help(help)
+                    .help("add `compensate_on: completed` if it is meant so"),
+            );
+        }
+    });
+}
+
+const NOT_WAITED_FOR: &str =
+    "this step is not waited for when it is cancelled, so that its effect can be left behind";
+const TIMES_OUT: &str =
+    "this step can time out after its effect, and `compensate` undoes only a step that completed";
+const ADD_STARTED: &str =
+    "add `compensate_on: started`, with a compensation that tolerates having nothing to undo";
+
+/// How the effect of one operation can be left, and what to do.
+fn left(step: &Step, compiled: &program::Step) -> Option<(&'static str, &'static str)> {
+    if let Action::Start(_) = step.action.value {
+        let message = "what is only started may still be under way when `compensate` undoes it";
+        return Some((message, "move `compensate` to the step that awaits it"));
+    }
+    let wait_or_start = "remove `cancellation_type`, or add `compensate_on: started`";
+    match &compiled.action {
+        program::Action::Activity(activity) => {
+            use ActivityCancellationType::{Abandon, TryCancel};
+            let options = &activity.options;
+            if let Some(TryCancel | Abandon) = options.cancellation_type {
+                return Some((NOT_WAITED_FOR, wait_or_start));
+            }
+            can_end_by_a_timeout(options).then_some((TIMES_OUT, ADD_STARTED))
+        }
+        program::Action::Child(child) => {
+            let options = &child.options;
+            if options.cancellation_type != ChildCancellationType::WaitCancellationCompleted {
+                return Some((NOT_WAITED_FOR, wait_or_start));
+            }
+            let times_out = options.workflow_execution_timeout.is_some()
+                || options.workflow_run_timeout.is_some();
+            times_out.then_some((TIMES_OUT, ADD_STARTED))
+        }
+        program::Action::Nexus(nexus) => {
+            let times_out =
+                nexus.schedule_to_close_timeout.is_some() || nexus.start_to_close_timeout.is_some();
+            times_out.then_some((TIMES_OUT, ADD_STARTED))
+        }
+        _ => None,
+    }
+}
+
+/// An attempt that times out is otherwise followed by another, which finds out what became of it.
+fn can_end_by_a_timeout(options: &ActivityOptions) -> bool {
+    let attempts = options
+        .retry_policy
+        .as_ref()
+        .and_then(|policy| policy.maximum_attempts.as_ref());
+    let is_only_one = attempts.is_some_and(|most| most.constant() == Some(&Value::Int(1)));
+    is_only_one || options.schedule_to_close_timeout.is_some()
+}
+
+struct Effects<'a> {
+    blocks: &'a [&'a Block],
+}
+
+impl Effects<'_> {
+    /// A block that has several effects can fail between two of them.
+    fn of_block(&self, step: &Step) -> Option<(&'static str, &'static str)> {
+        let is_block = matches!(step.action.value, Action::Call { .. }) || step.blocks().len() > 1;
+        if !is_block || self.inside(step) < 2 {
+            return None;
+        }
+        let message = "this step can fail between its effects, and `compensate` undoes only a step that completed";
+        let help = "give each step inside that has an effect its own `compensate`, or add `compensate_on: started`";
+        Some((message, help))
+    }
+
+    /// How many effects a step may have before it fails, as far as more than one matters.
+    fn of(&self, step: &Step) -> usize {
+        if step.compensate.is_some() {
+            return 0;
+        }
+        let is_effect = match &step.action.value {
+            Action::Activity(_) | Action::Child(_) | Action::Nexus(_) | Action::Signal(_) => true,
+            Action::BuiltIn(call) => changes_something(call),
+            Action::Start(started) => match &**started {
+                Started::BuiltIn(call) => changes_something(call),
+                _ => true,
+            },
+            _ => false,
+        };
+        usize::from(is_effect) + self.inside(step)
+    }
+
+    fn inside(&self, step: &Step) -> usize {
+        let several = |steps: &[Step]| steps.iter().map(|step| self.of(step)).sum::<usize>();
+        match &step.action.value {
+            Action::If {
+                then, otherwise, ..
+            } => several(then).max(several(otherwise)),
+            Action::Switch { cases, default, .. } => {
+                let cases = cases.iter().map(|case| several(&case.steps));
+                cases.max().unwrap_or(0).max(several(default))
+            }
+            Action::ForEach(for_each) => 2 * several(&for_each.steps),
+            Action::While { steps, .. } | Action::Repeat { steps, .. } => 2 * several(steps),
+            Action::Parallel { branches, .. } | Action::Race { branches } => {
+                branches.iter().map(|branch| several(&branch.steps)).sum()
+            }
+            Action::Try(action) => {
+                let catches = action.catches.iter().map(|catch| several(&catch.steps));
+                several(&action.steps) + catches.max().unwrap_or(0) + several(&action.finally)
+            }
+            Action::Saga { steps, .. } | Action::Do { steps, .. } => several(steps),
+            Action::Wait(wait) => wait.on_timeout.as_deref().map_or(0, several),
+            Action::Call { block, .. } => {
+                let called = self.blocks.iter().find(|b| b.name.value == block.value);
+                called.map_or(0, |called| several(&called.steps))
+            }
+            Action::Activity(_)
+            | Action::BuiltIn(_)
+            | Action::Timer(_)
+            | Action::Set(_)
+            | Action::Break
+            | Action::Continue
+            | Action::Child(_)
+            | Action::Start(_)
+            | Action::Await(_)
+            | Action::Cancel(_)
+            | Action::Signal(_)
+            | Action::CancelWorkflow { .. }
+            | Action::Nexus(_)
+            | Action::ContinueAsNew(_)
+            | Action::Upsert { .. }
+            | Action::Log { .. }
+            | Action::Details(_)
+            | Action::Return(_)
+            | Action::Fail(_) => 0,
+        }
+    }
+}
+
+/// An `http` request that only reads has no effect.
+fn changes_something(call: &definition::BuiltInStep) -> bool {
+    let is_read = |method: &str| matches!(method.to_ascii_uppercase().as_str(), "GET" | "HEAD");
+    let method = call.request.beginning_of("method");
+    call.kind != definition::BuiltIn::Http || method.is_some_and(|(_, method)| !is_read(method))
+}
