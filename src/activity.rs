@@ -17,8 +17,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::PAYLOAD_SIZE_EXCEEDED;
 use crate::engine::failure::Failure;
 use crate::faults::Fault;
+use crate::limits::LOCAL_RESULT_SIZE_BYTES_MAX;
 use crate::value::{Duration, Timestamp, Value};
 
 /// One activity type. It may be run many times at once.
@@ -119,6 +121,14 @@ pub fn not_found(activity_type: &str, mut names: Vec<&str>, is_local: bool) -> F
         true => failure.non_retryable(),
         false => failure,
     }
+}
+
+/// The server would end a run whose marker holds such a result.
+pub fn local_result_too_large(size: usize) -> Failure {
+    let message = format!(
+        "the local activity's result takes {size} bytes; LOCAL_RESULT_SIZE_BYTES_MAX is {LOCAL_RESULT_SIZE_BYTES_MAX}"
+    );
+    Failure::application(PAYLOAD_SIZE_EXCEEDED, message).non_retryable()
 }
 
 impl ActivityContext {

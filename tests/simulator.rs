@@ -64,6 +64,12 @@ fn random_programs_agree_with_the_server() {
 }
 
 #[test]
+fn simulated_workflow_tasks_take_no_more_than_the_servers() {
+    limits::local_results();
+    limits::large_updates();
+}
+
+#[test]
 fn limits_are_those_of_the_server() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let on_server = runtime.block_on(limits::on_server());

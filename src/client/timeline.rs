@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use temporalio_protos::constants::LOCAL_ACTIVITY_MARKER_NAME;
 use temporalio_protos::coresdk::common::extract_local_activity_marker_data;
 use temporalio_protos::temporal::api::failure::v1::Failure;
 use temporalio_protos::temporal::api::failure::v1::failure::FailureInfo;
@@ -88,7 +89,10 @@ impl Spans {
             return;
         };
         if let Attributes::MarkerRecordedEventAttributes(marker) = attributes {
-            self.found.extend(local_activity(event, marker));
+            // A run's version is marked too, and is no work.
+            if marker.marker_name == LOCAL_ACTIVITY_MARKER_NAME {
+                self.found.extend(local_activity(event, marker));
+            }
         } else if let Some(what) = begins(attributes) {
             self.begin(event, what);
         } else if let Some((about, state, failure)) = ends(attributes) {
@@ -326,5 +330,107 @@ impl Span {
     /// How long it took; `None` while it goes on.
     pub fn length(&self) -> Option<Duration> {
         self.end?.since(self.begin?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use temporalio_protos::coresdk::common::build_local_activity_marker_details;
+    use temporalio_protos::coresdk::external_data::LocalActivityMarkerData;
+    use temporalio_protos::temporal::api::failure::v1::TimeoutFailureInfo;
+
+    use super::*;
+    use crate::payload::timestamp_to_proto;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp { seconds, nanos: 0 }
+    }
+
+    fn event(seconds: i64, attributes: Attributes) -> HistoryEvent {
+        HistoryEvent {
+            event_time: Some(timestamp_to_proto(at(seconds))),
+            attributes: Some(attributes),
+            ..Default::default()
+        }
+    }
+
+    /// A marker that was written at the 20th second.
+    fn local(
+        name: &str,
+        began: i64,
+        ran_until: i64,
+        attempt: u32,
+        failure: Option<Failure>,
+    ) -> HistoryEvent {
+        let data = LocalActivityMarkerData {
+            activity_type: name.to_owned(),
+            attempt,
+            original_schedule_time: Some(timestamp_to_proto(at(began))),
+            complete_time: Some(timestamp_to_proto(at(ran_until))),
+            ..Default::default()
+        };
+        let marker = MarkerRecordedEventAttributes {
+            marker_name: LOCAL_ACTIVITY_MARKER_NAME.to_owned(),
+            details: build_local_activity_marker_details(data, None),
+            failure,
+            ..Default::default()
+        };
+        event(20, Attributes::MarkerRecordedEventAttributes(marker))
+    }
+
+    #[test]
+    fn local_activities_have_the_times_at_which_they_ran() {
+        let timed_out = Failure {
+            failure_info: Some(FailureInfo::TimeoutFailureInfo(
+                TimeoutFailureInfo::default(),
+            )),
+            ..Default::default()
+        };
+        let other = MarkerRecordedEventAttributes {
+            marker_name: "core_patch".to_owned(),
+            details: HashMap::new(),
+            ..Default::default()
+        };
+        let history = History {
+            events: vec![
+                event(
+                    1,
+                    Attributes::WorkflowExecutionStartedEventAttributes(Default::default()),
+                ),
+                event(
+                    9,
+                    Attributes::WorkflowExecutionSignaledEventAttributes(Default::default()),
+                ),
+                local("quick", 2, 3, 1, None),
+                local("retried", 3, 4, 3, None),
+                local("late", 4, 4, 1, Some(timed_out)),
+                local(RESOLVE_DEFINITION, 1, 1, 1, None),
+                event(20, Attributes::MarkerRecordedEventAttributes(other)),
+            ],
+        };
+        let spans = timeline(&history);
+        let told = spans.iter().map(|span| {
+            let seconds = |at: Option<Timestamp>| at.map_or(0, |at| at.seconds);
+            let (begin, end) = (seconds(span.begin), seconds(span.end));
+            format!(
+                "{} {begin}-{end} {} {}",
+                span.what,
+                span.state.name(),
+                span.attempts
+            )
+        });
+        let told: Vec<_> = told.collect();
+        assert_eq!(
+            told,
+            [
+                "workflow  1-0 running 0",
+                "local activity quick 2-3 completed 1",
+                "local activity retried 3-20 completed 3",
+                "local activity late 4-20 timed out 1",
+                "signal  9-9 completed 0",
+            ]
+        );
     }
 }

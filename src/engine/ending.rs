@@ -72,7 +72,7 @@ impl Machine<'_> {
             }
             Some(Ending::Completed(_) | Ending::ContinuedAsNew(_)) => self.is_held_up(),
         };
-        if waits {
+        if waits || self.waits_for_room() {
             return;
         }
         let kind = match self.run.ending.take() {

@@ -8,11 +8,12 @@ use super::failure::{Failure, FailureInfo};
 use super::flag::LOCAL_RESULTS_COUNTED;
 use super::job::{Job, Resolution, Update};
 use super::machine::Machine;
-use super::state::{OperationKind, Run};
+use super::state::{Ending, OperationKind, Run};
 use crate::faults::Fault;
 use crate::limits::{
     COMMAND_SIZE_BYTES, COMMANDS_PER_WORKFLOW_TASK_MAX, LOCAL_RESULT_SIZE_BYTES_RESERVED,
-    PAYLOADS_PER_WORKFLOW_TASK_SIZE_BYTES_MAX, WORKFLOW_TASK_SIZE_BYTES_MAX,
+    PAYLOAD_SIZE_BYTES_MAX, PAYLOADS_PER_WORKFLOW_TASK_SIZE_BYTES_MAX,
+    WORKFLOW_TASK_SIZE_BYTES_MAX,
 };
 use crate::program::Action;
 use crate::value::{Payload, Value};
@@ -197,7 +198,7 @@ impl Machine<'_> {
         }
         if size > WORKFLOW_TASK_SIZE_BYTES_MAX {
             let message = format!(
-                "the step would send {size} bytes; WORKFLOW_TASK_SIZE_BYTES_MAX is {WORKFLOW_TASK_SIZE_BYTES_MAX}, so that \
+                "this would send {size} bytes at once; WORKFLOW_TASK_SIZE_BYTES_MAX is {WORKFLOW_TASK_SIZE_BYTES_MAX}, so that \
                  the server takes the workflow task; hand over a reference to the data instead"
             );
             return Err(Failure::application(PAYLOAD_SIZE_EXCEEDED, message));
@@ -209,9 +210,43 @@ impl Machine<'_> {
 
     /// The same for a continuation, which takes along what was upserted.
     pub fn continues_in_room(&mut self, next: &ContinueAsNew) -> Result<bool, Failure> {
-        let upserted =
-            fields_size_bytes(&self.run.memo) + fields_size_bytes(&self.run.search_attributes);
-        self.makes_room(continuation_size_bytes(next) + upserted)
+        self.makes_room(continuation_size_bytes(next) + self.upserted_size_bytes())
+    }
+
+    /// Whether the run's end has to go with the next workflow task. One that no task takes becomes a failure.
+    pub fn waits_for_room(&mut self) -> bool {
+        let fits = match &self.run.ending {
+            Some(Ending::ContinuedAsNew(next)) => {
+                let signals = self
+                    .run
+                    .signals
+                    .values()
+                    .flatten()
+                    .map(value_size_bytes)
+                    .sum::<usize>();
+                let upserted = self.upserted_size_bytes();
+                self.makes_room(continuation_size_bytes(next) + upserted + signals)
+            }
+            Some(Ending::CarriedOver(next)) => self.makes_room(continuation_size_bytes(next)),
+            Some(Ending::Completed(_) | Ending::Failed(_)) => {
+                self.makes_room(COMMAND_SIZE_BYTES + PAYLOAD_SIZE_BYTES_MAX)
+            }
+            Some(Ending::Cancelled) | None => Ok(true),
+        };
+        match fits {
+            Ok(true) => return false,
+            Ok(false) if self.run.breather.is_none() => self.take_breath(),
+            Ok(false) => {}
+            Err(failure) => {
+                self.run.ending = Some(Ending::Failed(failure));
+                return self.waits_for_room();
+            }
+        }
+        true
+    }
+
+    fn upserted_size_bytes(&self) -> usize {
+        fields_size_bytes(&self.run.memo) + fields_size_bytes(&self.run.search_attributes)
     }
 
     /// An answer to a query, if it fits beside everything else that the task sends. The query leaves no trace, so whoever asked may ask again.

@@ -10,7 +10,8 @@ use super::{Refused, Simulator};
 use crate::engine::command::{Command, CommandKind};
 use crate::engine::command_size_bytes;
 use crate::engine::failure::Failure;
-use crate::limits::PAYLOAD_SIZE_BYTES_MAX;
+use crate::faults::Fault;
+use crate::limits::{PAYLOAD_SIZE_BYTES_MAX, WORKFLOW_TASK_SIZE_BYTES_MAX};
 use crate::worker::completion::command_to_proto;
 
 /// `history.maximumSignalsPerExecution`
@@ -53,6 +54,15 @@ pub(super) fn check_result(result: Option<Payloads>) -> Result<Option<Payloads>,
 
 fn is_too_large(payloads: Option<&Payloads>) -> bool {
     payloads.is_some_and(|payloads| payloads.encoded_len() > PAYLOAD_SIZE_BYTES_MAX)
+}
+
+/// More than the request takes, as a rule.
+fn size_about(sent: &Sent) -> usize {
+    match &sent.request {
+        Request::Engine(kind) => command_size_bytes(kind).unwrap_or_default(),
+        Request::Marker(marker) => marker.encoded_len(),
+        _ => 0,
+    }
 }
 
 impl Execution {
@@ -110,13 +120,19 @@ impl Execution {
 }
 
 impl Simulator {
+    /// Whether a worker hands over a local activity's result now, or waits until the workflow task has ended: `worker::sent`.
+    pub(super) fn takes_local(&self, run: usize, size: usize) -> bool {
+        let is_held = self.holds_tasks || self.held_open.contains(&run);
+        let asked = &self.executions[run].worker.machines.asked;
+        let before: usize = asked.iter().map(size_about).sum();
+        is_held
+            || before == 0
+            || before + size <= WORKFLOW_TASK_SIZE_BYTES_MAX
+            || Fault::LocalResultsUncounted.is_on()
+    }
+
     /// Whether the server would receive the completion of a workflow task with these commands.
     pub(super) fn is_receivable(&self, run: usize, sent: &[Sent]) -> bool {
-        let about = |sent: &Sent| match &sent.request {
-            Request::Engine(kind) => command_size_bytes(kind).unwrap_or_default(),
-            Request::Marker(marker) => marker.encoded_len(),
-            _ => 0,
-        };
         // Workers repeat the updates that they answer.
         let answered = |id: &str| {
             let is_answer = |sent: &Sent| match &sent.request {
@@ -138,7 +154,7 @@ impl Simulator {
         let updates = updates.flat_map(|request| &request.input);
         let updates: usize = updates.map(Message::encoded_len).sum();
         // Enough nearly always: it counts more than is sent.
-        if updates + sent.iter().map(about).sum::<usize>() <= MESSAGE_SIZE_BYTES_MAX {
+        if updates + sent.iter().map(size_about).sum::<usize>() <= MESSAGE_SIZE_BYTES_MAX {
             return true;
         }
         let exactly = |sent: &Sent| match &sent.request {

@@ -1,5 +1,6 @@
 //! Local activities as the worker runs them inside a workflow task, on the simulation's clock.
 
+use prost::Message;
 use temporalio_protos::temporal::api::common::v1 as common;
 use temporalio_protos::temporal::api::enums::v1 as enums;
 use temporalio_protos::temporal::api::failure::v1::Failure as ProtoFailure;
@@ -10,11 +11,12 @@ use super::execution::LocalRun;
 use super::machines::LocalEnd;
 use super::outside::{ActivityTask, Attempt, AttemptKey, End, OnCancel};
 use super::retry::{retry_policy, timeout_failure};
-use crate::activity::not_found;
+use crate::activity::{local_result_too_large, not_found};
 use crate::definition::BuiltIn;
 use crate::engine::RESOLVE_DEFINITION;
 use crate::engine::command::{ActivityCancellationType, ScheduleLocalActivity};
 use crate::engine::failure::Failure;
+use crate::limits::LOCAL_RESULT_SIZE_BYTES_MAX;
 use crate::payload::{backoff, failure_from_proto, failure_to_proto, value_to_proto};
 use crate::value::{Duration, Timestamp, Value};
 
@@ -23,6 +25,12 @@ type LocalResult = Result<Option<common::Payload>, Box<ProtoFailure>>;
 /// A longer wait before the next attempt is a timer of the workflow's: core's own bound.
 const LOCAL_BACKOFF_MAX: Duration = Duration {
     seconds: 60,
+    nanos: 0,
+};
+
+/// After how long a result that did not fit into a workflow task is looked at again.
+const ROOM_INTERVAL: Duration = Duration {
+    seconds: 1,
     nanos: 0,
 };
 
@@ -158,7 +166,9 @@ impl Simulator {
         let end = local
             .and_then(|local| local.plan.as_ref())
             .map(|plan| plan.end.clone());
-        if let Some(End::After(_, result)) = end {
+        if let Some(End::After(_, result)) = end
+            && !self.put_off(run, seq, &result)
+        {
             self.local_attempt_ended(run, seq, proto(result));
         }
     }
@@ -212,12 +222,32 @@ impl Simulator {
                 let attempt = self.forget_local(run, seq);
                 self.local_ended(run, seq, attempt, proto(Err(failure)), None);
             }
+            result if self.put_off(run, seq, &result) => {}
             result => self.local_attempt_ended(run, seq, proto(result)),
         }
         if !self.executions[run].worker.machines.jobs.is_empty() {
             self.go_on(run);
         }
         self.settle();
+        true
+    }
+
+    /// Puts off what does not fit into the workflow task. True if it did.
+    fn put_off(&mut self, run: usize, seq: u32, result: &Result<Value, Failure>) -> bool {
+        let size = match proto(result.clone()) {
+            Ok(payload) => payload.map_or(0, |payload| payload.encoded_len()),
+            Err(failure) => failure.encoded_len(),
+        };
+        if self.takes_local(run, size) {
+            return false;
+        }
+        let key = self.local_due(run, seq, after(self.now, ROOM_INTERVAL), LocalDue::End);
+        if let Some(local) = self.executions[run].locals.get_mut(&seq) {
+            local.keys.push(key);
+            if let Some(plan) = &mut local.plan {
+                plan.end = End::After(Duration::default(), result.clone());
+            }
+        }
         true
     }
 
@@ -368,12 +398,17 @@ fn unknown(activity_type: &str) -> Failure {
 
 fn proto(result: Result<Value, Failure>) -> LocalResult {
     match result {
-        Ok(value) => value_to_proto(&value).map(Some).map_err(|error| {
-            Box::new(failure_to_proto(&Failure::application(
-                "",
-                error.to_string(),
-            )))
-        }),
+        Ok(value) => match value_to_proto(&value) {
+            Ok(payload) if payload.encoded_len() > LOCAL_RESULT_SIZE_BYTES_MAX => {
+                let failure = local_result_too_large(payload.encoded_len());
+                Err(Box::new(failure_to_proto(&failure)))
+            }
+            Ok(payload) => Ok(Some(payload)),
+            Err(error) => {
+                let failure = Failure::application("", error.to_string());
+                Err(Box::new(failure_to_proto(&failure)))
+            }
+        },
         Err(failure) => Err(Box::new(failure_to_proto(&failure))),
     }
 }

@@ -25,10 +25,10 @@ use super::failures;
 use super::heart::heart;
 use super::trace::context_of;
 use super::workflows::panic_text;
-use crate::activity::{Activity, ActivityContext, Heartbeats, not_found};
+use crate::activity::{Activity, ActivityContext, Heartbeats, local_result_too_large, not_found};
+use crate::engine::RESOLVE_DEFINITION;
 use crate::engine::failure::Failure;
 use crate::engine::job::EncodedBundle;
-use crate::engine::{PAYLOAD_SIZE_EXCEEDED, RESOLVE_DEFINITION};
 use crate::limits::LOCAL_RESULT_SIZE_BYTES_MAX;
 use crate::payload::{
     duration_from_proto, failure_to_proto, timestamp_from_proto, value_from_proto, value_to_proto,
@@ -296,7 +296,7 @@ impl Host {
             let size = completion.encoded_len();
             if size > LOCAL_RESULT_SIZE_BYTES_MAX {
                 completion.result = Some(ActivityExecutionResult {
-                    status: Some(failed(&too_large(size))),
+                    status: Some(failed(&local_result_too_large(size))),
                 });
             }
             self.sent.make_room(&run_id, completion.encoded_len()).await;
@@ -317,14 +317,6 @@ pub(super) fn failed(failure: &Failure) -> Status {
         failure: Some(failure_to_proto(failure)),
         ..Default::default()
     })
-}
-
-/// The server would end a run whose marker holds such a result.
-fn too_large(size: usize) -> Failure {
-    let message = format!(
-        "the local activity's result takes {size} bytes; LOCAL_RESULT_SIZE_BYTES_MAX is {LOCAL_RESULT_SIZE_BYTES_MAX}"
-    );
-    Failure::application(PAYLOAD_SIZE_EXCEEDED, message).non_retryable()
 }
 
 /// The worker's own look-up of definitions is no part of anybody's trace.

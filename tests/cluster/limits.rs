@@ -229,3 +229,52 @@ fn large_updates_at_once_do_not_end_the_run() {
     run.assert_no_task_failed();
     run.assert_replays();
 }
+
+/// Everything that a run can send, with as much as it may hold, in as few workflow tasks as there can be.
+#[test]
+fn commands_at_their_limits_are_spread_over_workflow_tasks() {
+    let programs = ["--exec-allow", "printf=/usr/bin/printf"];
+    let worker = Worker::start(&root().join("tests/cluster/limits"), &programs);
+    let run = worker.launch("limits-everything", &json!({}));
+    for _ in 0..3 {
+        let answer = worker.cluster.segno(&["query", &run.id, "big"]);
+        let refusals = ["WORKFLOW_TASK_SIZE_BYTES_MAX", "NotStarted"];
+        let is_refused = refusals.iter().any(|why| answer.stderr.contains(why));
+        assert!(
+            answer.code == 0 || is_refused,
+            "{} {}",
+            answer.code,
+            answer.stderr
+        );
+    }
+    run.signal("finish", &Value::Null);
+    assert_eq!(run.result(), json!(["continue as new"]));
+    run.assert_no_task_failed();
+    for (task, size) in sizes_of_tasks(&run).into_iter().enumerate() {
+        println!("workflow task {task}: {size} bytes");
+        assert!(size < 4 << 20, "workflow task {task} sent {size} bytes");
+    }
+    run.assert_replays();
+}
+
+/// About how much the server was sent with each workflow task: what its events hold, whose payloads are in Base64.
+fn sizes_of_tasks(run: &Workflow<'_>) -> Vec<usize> {
+    let mut sizes = vec![0];
+    for event in run.histories().concat() {
+        let of_command = [
+            "COMPLETED",
+            "MARKER",
+            "SCHEDULED",
+            "INITIATED",
+            "MODIFIED",
+            "UPSERT",
+        ];
+        let kind = event["eventType"].as_str().unwrap();
+        if kind == "EVENT_TYPE_WORKFLOW_TASK_COMPLETED" {
+            sizes.push(0);
+        } else if of_command.iter().any(|part| kind.contains(part)) {
+            *sizes.last_mut().unwrap() += event.to_string().len() * 3 / 4;
+        }
+    }
+    sizes
+}

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use segno::client::{Client, ClientError, StartOptions, UpdateOptions, UpdateStage, WorkflowRef};
 use segno::limits::PAYLOAD_SIZE_BYTES_MAX;
-use segno::simulator::{ActivityTask, Attempt, NexusTask, Outside, Refused, Start};
+use segno::simulator::{
+    ActivityTask, Attempt, NexusTask, Outside, Refused, Simulator, Start, Status,
+};
 use segno::value::{Duration, Payload, Value};
 
 use temporalio_protos::temporal::api::enums::v1::SuggestContinueAsNewReason;
@@ -196,4 +198,60 @@ pub async fn on_server() -> Told {
         suggested(&runs.unwrap()[0].events),
     ));
     told
+}
+
+/// Whatever is asked is answered with 900 kB.
+struct Wide;
+
+impl Outside for Wide {
+    fn activity(&mut self, _: &ActivityTask) -> Attempt {
+        Attempt::ends(Duration::ZERO, Ok(Value::from("x".repeat(900_000))))
+    }
+
+    fn nexus(&mut self, _: &NexusTask) -> Attempt {
+        panic!("an operation is called")
+    }
+}
+
+fn wide() -> Simulator {
+    let folder = root().join("tests/cluster/limits");
+    simulator(some_time(), "QUEUE", Arc::new(definitions(&folder)), Wide)
+}
+
+/// All at once, as many bytes as two workflow tasks take: the results come with several tasks.
+pub fn local_results() {
+    let mut simulator = wide();
+    let input = r#"{ "turns": 10, "concurrency": 10, "bytes": "0" }"#;
+    let input = segno::value::parse_json(input.as_bytes()).unwrap();
+    let start = Start {
+        workflow_type: "limits-local-results".to_owned(),
+        workflow_id: "wide".to_owned(),
+        input: vec![Payload::from_value(&input).unwrap()],
+        ..Start::default()
+    };
+    let run = simulator.start(start).unwrap();
+    simulator.run_until_idle(1_000);
+    assert_eq!(simulator.status(run), Status::Completed);
+}
+
+/// Of three at once, one is left unanswered.
+pub fn large_updates() {
+    let mut simulator = wide();
+    let start = Start {
+        workflow_type: "limits-large-updates".to_owned(),
+        workflow_id: "updates".to_owned(),
+        ..Start::default()
+    };
+    simulator.start(start).unwrap();
+    simulator.hold_tasks();
+    let large = Payload::from_value(&Value::from("x".repeat(1_800_000))).unwrap();
+    let mut update = || {
+        let input = vec![large.clone()];
+        simulator.update("updates", "take", input, None).unwrap()
+    };
+    let updates = [update(), update(), update()];
+    while simulator.take_task() {}
+    let stages = updates.map(|update| format!("{:?}", simulator.update_stage(update)));
+    assert!(stages[2].contains("UnprocessedUpdate"), "{stages:?}");
+    assert!(!stages[..2].concat().contains("Unprocessed"), "{stages:?}");
 }
