@@ -73,6 +73,7 @@ pub async fn run(args: RunArgs, output: Output) -> Result<End, CliError> {
     let workflow_id = args.workflow_id.as_deref().unwrap_or(workflow_type);
     let former = journal.kept(workflow_id).map_err(of_journal)?;
     let names: Vec<String> = told.iter().map(name).collect();
+    let leaves = leaves();
     let local = match former {
         Some(former) if !args.new => {
             check_same(&former, workflow_type, &args, &input)?;
@@ -104,7 +105,7 @@ pub async fn run(args: RunArgs, output: Output) -> Result<End, CliError> {
     let timeline = local.timeline.clone();
     let mut teller = Teller::new(local.begun_at(), output);
     let moved = |timeline: &Timeline, logs: &[Logged]| teller.tell(timeline, logs);
-    match local.run(leaves(), moved).await.map_err(of_local)? {
+    match local.run(leaves, moved).await.map_err(of_local)? {
         Ended::Closed(outcome) => {
             let end = report(&outcome, output)?;
             // Whoever is killed before this gives the outcome again, and whoever is killed after it has given it.
@@ -258,31 +259,30 @@ fn say_what_was_taken(local: &LocalRun, names: &[String], output: Output) {
     }
 }
 
-/// Ctrl-C, or the end of the session or service that the process belongs to.
-async fn leaves() {
-    let interrupted = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    tokio::select! {
-        () = interrupted => {}
-        () = ended() => {}
-    }
-}
-
+/// Ctrl-C, or the end of the service that the process belongs to. Whoever calls it is not killed by these any more.
 #[cfg(unix)]
-async fn ended() {
+fn leaves() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminated) => drop(terminated.recv().await),
-        Err(_) => std::future::pending().await,
+    let mut signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    async move {
+        let [interrupted, terminated] = signals.each_mut().map(|signal| async {
+            match signal {
+                Ok(signal) => drop(signal.recv().await),
+                Err(_) => std::future::pending().await,
+            }
+        });
+        tokio::select! {
+            () = interrupted => {}
+            () = terminated => {}
+        }
     }
 }
 
 #[cfg(not(unix))]
-async fn ended() {
-    std::future::pending().await
+async fn leaves() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Prints it; an error says that it could not be printed.
