@@ -116,6 +116,7 @@ pub trait Store: Send + Sync {
 }
 
 /// What a run of a registry, a snapshot or a copy begins with: the state, with its old records put aside.
+#[cfg(feature = "cluster")]
 pub async fn put_aside(store: &dyn Store, mut catalog: Catalog) -> Result<State, StoreError> {
     if let Some(page) = catalog.take_old_records() {
         catalog.state.older = Some(put_data(store, &page).await?);
