@@ -155,6 +155,7 @@ impl Report {
         self.counts.kills += counts.kills;
         self.counts.pauses += counts.pauses;
         self.counts.restarts += counts.restarts;
+        self.counts.of_core += counts.of_core;
         for outcome in outcomes {
             let runs = outcome.families.iter().flatten();
             self.runs += runs.clone().count() as u64;
@@ -173,6 +174,7 @@ impl Report {
             kills,
             pauses,
             restarts,
+            of_core,
         } = self.counts;
         let Report {
             rounds,
@@ -184,7 +186,7 @@ impl Report {
         } = self;
         println!(
             "{rounds} rounds in {} s: {runs} runs, {events} events, {messages} messages, {kills} kills and {pauses} pauses of \
-             the worker, {restarts} of the server, {alone} runs without one; {} found",
+             the worker, {restarts} of the server, {of_core} of core's debug assertions, {alone} runs without a server; {} found",
             took.as_secs(),
             self.found
         );

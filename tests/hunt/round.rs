@@ -42,6 +42,8 @@ pub struct Counts {
     pub kills: u64,
     pub pauses: u64,
     pub restarts: u64,
+    /// Panics of core's debug assertions; the worker begins again.
+    pub of_core: u64,
 }
 
 /// Whether lint takes it.
@@ -111,14 +113,20 @@ pub async fn run(world: &World, round: &Round) -> (Vec<Outcome>, Counts) {
     };
     let experiments = round.experiments.iter().enumerate();
     let experiments = experiments.map(|(number, one)| running.experiment(number, one));
-    let (mut outcomes, counts) = tokio::select! {
+    let (mut outcomes, mut counts) = tokio::select! {
         done = join(join_all(experiments), running.chaos()) => done,
         never = running.revive() => match never {},
     };
-    if let (Some(panic), Some(first)) = (running.worker.panic(), outcomes.first_mut()) {
+    let (own, of_core) = running.worker.panics();
+    if let (Some(panic), Some(first)) = (own.into_iter().next(), outcomes.first_mut()) {
         let violation = running.violation("worker panicked", panic);
         first.violations.push(violation);
     }
+    for panic in &of_core {
+        let lines: Vec<&str> = panic.lines().take(2).collect();
+        println!("core asserts, in debug builds only: {}", lines.join(" "));
+    }
+    counts.of_core = of_core.len() as u64;
     (outcomes, counts)
 }
 

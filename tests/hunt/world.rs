@@ -17,12 +17,8 @@ use super::write::ACTIVITIES;
 
 /// The server suggests to continue as new early, so that `history: automatic` does.
 const SUGGEST_AFTER_EVENTS: &str = "limit.historyCount.suggestContinueAsNew=60";
-/// sdk-core 0.10.1, worker/workflow/managed_run.rs, `dbg_panic!`: a log line in release builds. It comes where a run is evicted from a
-/// small cache while an update is under way. The second is what follows in worker/mod.rs.
-const CORE_DEBUG_PANICS: [&str; 2] = [
-    "if the activation was only an eviction. This is an SDK bug",
-    "Workflow processing terminates cleanly",
-];
+/// Where core panics: its `dbg_panic!` is a log line in release builds, and what follows on one too.
+const CORE: &str = "temporalio-sdk-core";
 const PANIC_LINES_SHOWN: usize = 80;
 const START_TIMEOUT: Duration = Duration::from_secs(90);
 
@@ -200,16 +196,14 @@ impl Worker {
         }
     }
 
-    /// What it said as it panicked, but for what core does in its debug builds alone.
-    pub fn panic(&self) -> Option<String> {
+    /// What it said each time that it panicked: of its own, and of core's.
+    pub fn panics(&self) -> (Vec<String>, Vec<String>) {
         let log = self.log();
-        let places = log.match_indices("panicked at").map(|(place, _)| place);
-        let told = |place: usize| {
+        let told = log.match_indices("panicked at").map(|(place, _)| {
             let lines = log[place..].lines().take(PANIC_LINES_SHOWN);
             lines.collect::<Vec<_>>().join("\n")
-        };
-        let is_known = |told: &str| CORE_DEBUG_PANICS.iter().any(|known| told.contains(known));
-        places.map(told).find(|told| !is_known(told))
+        });
+        told.partition(|told| !told.lines().next().unwrap_or_default().contains(CORE))
     }
 
     pub fn pause(&self) {
