@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 use binding::{Bound, is_binding};
 pub use binding::{RESOLVE_DEFINITION, wanted_bundle};
-pub use calls::{CHAIN_HEADER, DEFINITION_HEADER};
+pub use calls::{CHAIN_HEADER, DEFINITION_HEADER, SIGNALS_HEADER};
 pub use carry::STATE_HEADER;
 use command::{Command, VersioningBehavior};
 use evaluate::one_value;

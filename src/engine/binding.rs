@@ -11,6 +11,7 @@ use super::flag::{HEADERS_CHECKED, KEPT_SIGNALS, may_begin_with};
 use super::job::{EncodedBundle, Initialize, Job, Resolution, Update};
 use super::machine::Machine;
 use super::state::{Clock, Operation, OperationKind, Phase, Run};
+use super::stored::from_stored;
 use super::{Instance, Loaded, Programs, TaskFailure};
 use crate::faults::Fault;
 use crate::value::{Duration, Payload, Value};
@@ -381,7 +382,7 @@ fn kept_signals(run: &Run) -> BTreeMap<String, VecDeque<Value>> {
     match info.headers.get(SIGNALS_HEADER).map(Payload::decode) {
         // What cannot be read was written by a worker of another kind, and is not meant for this one.
         Some(Ok(Value::Bytes(bytes))) if is_for_it && run.has(KEPT_SIGNALS) => {
-            postcard::from_bytes(&bytes).unwrap_or_default()
+            from_stored(&bytes).unwrap_or_default()
         }
         _ => BTreeMap::new(),
     }

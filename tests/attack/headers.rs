@@ -2,7 +2,7 @@
 
 use segno::client::StartOptions;
 use segno::engine::command::RetryPolicy;
-use segno::engine::{CHAIN_HEADER, DEFINITION_HEADER, STATE_HEADER};
+use segno::engine::{CHAIN_HEADER, DEFINITION_HEADER, SIGNALS_HEADER, STATE_HEADER};
 use segno::value::{Duration, Payload, Value};
 use serde_json::json;
 
@@ -180,6 +180,10 @@ fn hostile_headers_harm_nobody() {
                 (DEFINITION_HEADER, payload.clone()),
                 (CHAIN_HEADER, payload.clone()),
             ],
+            vec![
+                (SIGNALS_HEADER, payload.clone()),
+                (CHAIN_HEADER, payload.clone()),
+            ],
             vec![("_tracer-data", payload.clone())],
         ] {
             let names: Vec<_> = headers.iter().map(|(name, _)| *name).collect();
@@ -193,7 +197,7 @@ fn hostile_headers_harm_nobody() {
         }
         beside.signal("add", &json!(null));
     }
-    assert_eq!(starts, 60);
+    assert_eq!(starts, 72);
     beside.signal("end", &json!(null));
     assert_eq!(beside.result(), json!(hostile.len()));
     beside.assert_no_task_failed();
