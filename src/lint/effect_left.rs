@@ -2,8 +2,8 @@
 //!
 //! A step that completed is undone; one that is cancelled while it is in flight is waited for, and undone if it completed all the
 //! same. What remains is a step that ends as failed although it may have had its effect: one that is cancelled without being
-//! waited for (`cancellation_type`), one whose only attempt or whole time can time out, a block that can fail between two effects, and one that
-//! is only started.
+//! waited for (`cancellation_type`), one whose only attempt or whole time can time out, a request or program that a cancellation
+//! stops in the middle (`local`, `heartbeat_timeout`), a block that can fail between two effects, and one that is only started.
 //!
 //! ```yaml
 //! - activity: charge_card
@@ -58,6 +58,8 @@ const NOT_WAITED_FOR: &str =
     "this step is not waited for when it is cancelled, so that its effect can be left behind";
 const TIMES_OUT: &str =
     "this step can time out after its effect, and `compensate` undoes only a step that completed";
+const STOPPED: &str =
+    "a cancellation stops this step in the middle, when it may have had its effect already";
 const ADD_STARTED: &str =
     "add `compensate_on: started`, with a compensation that tolerates having nothing to undo";
 
@@ -74,6 +76,9 @@ fn left(step: &Step, compiled: &program::Step) -> Option<(&'static str, &'static
             let options = &activity.options;
             if let Some(TryCancel | Abandon) = options.cancellation_type {
                 return Some((NOT_WAITED_FOR, wait_or_start));
+            }
+            if is_stopped_in_the_middle(step, options) {
+                return Some((STOPPED, ADD_STARTED));
             }
             can_end_by_a_timeout(options).then_some((TIMES_OUT, ADD_STARTED))
         }
@@ -103,6 +108,15 @@ fn can_end_by_a_timeout(options: &ActivityOptions) -> bool {
         .and_then(|policy| policy.maximum_attempts.as_ref());
     let is_only_one = attempts.is_some_and(|most| most.constant() == Some(&Value::Int(1)));
     is_only_one || options.schedule_to_close_timeout.is_some()
+}
+
+/// A cancellation reaches a request or a program where it runs locally or sends heartbeats, and ends it.
+fn is_stopped_in_the_middle(step: &Step, options: &ActivityOptions) -> bool {
+    let Action::BuiltIn(call) = &step.action.value else {
+        return false;
+    };
+    let is_reached = options.local || options.heartbeat_timeout.is_some();
+    is_reached && call.kind != definition::BuiltIn::Callback && changes_something(call)
 }
 
 struct Effects<'a> {
