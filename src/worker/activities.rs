@@ -29,6 +29,7 @@ use crate::activity::{Activity, ActivityContext, Heartbeats, local_result_too_la
 use crate::engine::RESOLVE_DEFINITION;
 use crate::engine::failure::Failure;
 use crate::engine::job::EncodedBundle;
+use crate::faults::Fault;
 use crate::limits::LOCAL_RESULT_SIZE_BYTES_MAX;
 use crate::payload::{
     duration_from_proto, failure_to_proto, timestamp_from_proto, value_from_proto, value_to_proto,
@@ -157,6 +158,9 @@ impl Activities {
             status = local.overdue() => status,
         };
         local.log(&status);
+        if running.has_timed_out() {
+            local.log_timeout();
+        }
         status
     }
 
@@ -241,6 +245,12 @@ impl Running {
     fn cancel(&self, reason: ActivityCancelReason) {
         *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
         self.cancellation.cancel();
+    }
+
+    /// Core ended the attempt, and takes nothing from it any more.
+    fn has_timed_out(&self) -> bool {
+        let reason = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        *reason == Some(ActivityCancelReason::TimedOut)
     }
 
     async fn cancelled_for_too_long(&self) {
@@ -351,7 +361,9 @@ fn context(
     let workflow = start.workflow_execution.unwrap_or_default();
     let to_close = start.schedule_to_close_timeout;
     // Core fills in both, for local activities: zero, and the bound of all attempts, which core keeps itself.
-    let fills = start.is_local && start.start_to_close_timeout == to_close;
+    let fills = start.is_local
+        && start.start_to_close_timeout == to_close
+        && !Fault::LocalTimeoutIgnored.is_on();
     let start_to_close = start.start_to_close_timeout.filter(|_| !fills);
     let to_close = to_close.map(duration_from_proto).filter(|t| !t.is_zero());
     ActivityContext {

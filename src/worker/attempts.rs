@@ -97,6 +97,15 @@ impl LocalAttempt {
         }
     }
 
+    pub fn log_timeout(&self) {
+        tracing::warn!(
+            run_id = %self.run_id,
+            activity_type = %self.activity_type,
+            attempt = self.attempt,
+            "local activity attempt timed out"
+        );
+    }
+
     /// Core keeps what a local attempt failed with to itself until it gives up.
     pub fn log(&self, status: &Status) {
         if let Status::Failed(failure) = status {
