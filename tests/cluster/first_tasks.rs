@@ -2,7 +2,7 @@
 //! deployed definition, with runs kept in memory or not, and with the worker killed: each run ends well and replays.
 
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures_util::future::join_all;
 use segno::client::{
@@ -108,7 +108,7 @@ async fn start(client: &Client, worker: &Worker, id: &str) -> WorkflowRef {
         workflow_id: Some(id.to_owned()),
         task_queue: worker.task_queue.clone(),
         task_timeout: seconds(3),
-        execution_timeout: seconds(120),
+        execution_timeout: seconds(300),
         ..StartOptions::default()
     };
     client.start(options).await.unwrap();
@@ -195,8 +195,15 @@ async fn check(client: &Client, row: &Row) -> Option<String> {
     wrong.map(|wrong| format!("{sent:?} {when:?} {}: {wrong}", workflow.workflow_id))
 }
 
+/// A hundred runs at a time are enough for one machine.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The worker must not have begun yet.
 fn run_table(worker: &Worker, name: &str, restart: bool) {
+    let _alone = alone();
     let client = wait(Client::connect(&settings())).unwrap();
     let sent = SENT
         .into_iter()
@@ -309,6 +316,7 @@ fn of_a_deployed_version_with_killed_workers() {
 #[test]
 fn many_queries_at_once() {
     const MANY: usize = 100;
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     write(folder.path());
     let registry = Cluster::get().unique("registry");
