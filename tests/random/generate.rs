@@ -377,6 +377,9 @@ impl Writer {
         let name = self.random.of(&["quick", "slow"]);
         self.line(indent + 2, &format!("- activity: {name}"));
         self.line(indent + 3, "compensate: [{ activity: quick, input: undo }]");
+        if self.random.below(2) == 0 {
+            self.line(indent + 3, "compensate_on: started");
+        }
         self.block(indent + 2, depth + 1);
     }
 
