@@ -228,7 +228,9 @@ fn the_deterministic_part_knows_no_outside() {
         .iter()
         .filter(|s| parts.contains(&s.module.as_str()))
     {
-        for (number, line) in code_lines(&source.text) {
+        // What a module's own tests use runs in no workflow.
+        let text = source.text.split("\n#[cfg(test)]").next().unwrap_or("");
+        for (number, line) in code_lines(text) {
             // A look-up by a fixed hash is deterministic; clippy refuses to iterate over one.
             let line = line.replace("FxHashMap", "");
             if forbidden.iter().any(|word| names(&line, word)) {
