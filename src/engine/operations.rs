@@ -428,7 +428,11 @@ impl Machine<'_> {
                 _ => None,
             });
         let Some(timer) = backoff else {
-            return self.command(CommandKind::RequestCancelLocalActivity { seq });
+            // Core takes one request only: after that the activity may have its result, and is done.
+            if self.run.cancelling.requested.insert(seq) {
+                self.command(CommandKind::RequestCancelLocalActivity { seq });
+            }
+            return;
         };
         self.withdraw_timer(timer);
         self.resolved(seq, Resolution::Cancelled(Failure::cancelled("cancelled")));
