@@ -2,7 +2,7 @@
 
 use super::command::LogLevel;
 use super::failure::{DEFINITION_ERROR, Failure, FailureInfo, TimeoutType};
-use super::flag::OUTPUT_WITHOUT_RETURN;
+use super::flag::{OUTPUT_WITHOUT_RETURN, SAGA_EFFECTS};
 use super::machine::Machine;
 use super::state::{
     Caller, Compensating, Fan, Frame, FunctionRef, Items, Outcome, Routine, RoutineId, Saga, Try,
@@ -355,6 +355,15 @@ impl Machine<'_> {
         (function, saga, caller): (FunctionRef, Option<Saga>, Option<Box<Caller>>),
         outcome: Outcome,
     ) -> Option<Outcome> {
+        // A result that breaks its schema is a failure like any other, and what was done before it is undone.
+        let checks_first = self.run.has(SAGA_EFFECTS);
+        let is_undoing = saga
+            .as_ref()
+            .is_some_and(|saga| saga.compensating.is_some());
+        let outcome = match checks_first && !is_undoing {
+            true => self.held_to_output(function, outcome),
+            false => outcome,
+        };
         let outcome = match saga {
             None => outcome,
             Some(saga) => {
@@ -373,7 +382,20 @@ impl Machine<'_> {
                 )?
             }
         };
-        let outcome = match outcome {
+        let outcome = match checks_first {
+            true => outcome,
+            false => self.held_to_output(function, outcome),
+        };
+        if let Some(caller) = caller {
+            routine.locals = caller.locals;
+            routine.handles = caller.handles;
+        }
+        Some(outcome)
+    }
+
+    /// How a function ends: with its result, if its `output` allows that.
+    fn held_to_output(&self, function: FunctionRef, outcome: Outcome) -> Outcome {
+        match outcome {
             Outcome::Return(value) => self.result(function, value, "the result"),
             Outcome::Value(_) | Outcome::Break | Outcome::Continue => {
                 let is_held = self.run.has(OUTPUT_WITHOUT_RETURN);
@@ -383,12 +405,7 @@ impl Machine<'_> {
                 }
             }
             other => other,
-        };
-        if let Some(caller) = caller {
-            routine.locals = caller.locals;
-            routine.handles = caller.handles;
         }
-        Some(outcome)
     }
 
     /// What a function results in: the value, if its `output` allows it.
