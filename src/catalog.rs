@@ -151,6 +151,13 @@ impl Catalog {
             at
         });
         let definition = &mut definitions[at];
+        if put.number == 0 && definition.versions.is_empty() {
+            // Who names no number began anew once all versions were deleted, and logs are folded as they were.
+            *definition = Definition {
+                workflow: put.workflow.clone(),
+                ..Definition::default()
+            };
+        }
         let is_anothers = definition.project != project && !definition.versions.is_empty();
         if is_anothers && !definition.retired {
             return Err(format!(

@@ -92,6 +92,8 @@ impl Machine<'_> {
             .all(|o| o.fires_at.is_some());
         let updates = |kind: &RoutineKind| matches!(kind, RoutineKind::Update { .. });
         self.run.inbox.is_empty()
+            && self.run.cancelling.is_empty()
+            && self.run.leaving.is_none()
             && only_timers
             && !self.run.routines.values().any(|r| updates(&r.kind))
     }

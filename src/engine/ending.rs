@@ -57,6 +57,21 @@ impl Machine<'_> {
         }
     }
 
+    /// A cancellation after the main steps have ended: no further run begins, and handlers that hold up the end are cancelled.
+    pub fn cancel_end(&mut self) {
+        let is_to_go_on = match &self.run.ending {
+            Some(Ending::ContinuedAsNew(_)) => true,
+            Some(Ending::Completed(_)) => {
+                let mut routines = self.run.routines.values();
+                routines.any(|routine| self.holds_the_end_up(routine))
+            }
+            Some(Ending::Failed(_) | Ending::Cancelled | Ending::CarriedOver(_)) | None => false,
+        };
+        if is_to_go_on && self.run.keeps_order() {
+            self.end_with(Ending::Cancelled);
+        }
+    }
+
     /// Whether the run is failing or cancelled, and only undoes what it did.
     pub fn is_failing(&self) -> bool {
         self.run.keeps_order() && self.run.has_failed()

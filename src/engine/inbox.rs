@@ -9,6 +9,7 @@ use super::machine::Machine;
 use super::observe::Event;
 use super::state::{OperationKind, Phase, RoutineId, RoutineKind, Run};
 use crate::faults::Fault;
+use crate::program;
 
 impl Run {
     /// Whether jobs wait for each other; a run that began with an older engine applies all of them first.
@@ -97,7 +98,8 @@ impl Machine<'_> {
 
     pub fn apply(&mut self, job: Job) {
         match job {
-            Job::Signal { name, .. } if self.is_failing() => {
+            // What undoes may wait for signals; handlers begin no more.
+            Job::Signal { name, .. } if self.is_failing() && self.is_handled(&name) => {
                 let message = format!("the signal `{name}` is dropped: the run is failing");
                 self.observe(Event::SignalsSettled { count: 1 });
                 self.log(LogLevel::Warn, message);
@@ -132,12 +134,17 @@ impl Machine<'_> {
             }
             Job::Cancel { .. } => {
                 self.run.cancel_requested = true;
-                if let Some(id) = self.main() {
-                    self.request_cancel(id, 0);
+                match self.main() {
+                    Some(id) => self.request_cancel(id, 0),
+                    None => self.cancel_end(),
                 }
             }
             job => self.resolve(job),
         }
+    }
+
+    fn is_handled(&self, name: &str) -> bool {
+        program::handler(&self.program.signals, name).is_some()
     }
 
     fn main(&self) -> Option<RoutineId> {

@@ -261,6 +261,9 @@ impl Machine<'_> {
             Some(Waiting::Branches) => self.cancel_branches(id),
             Some(Waiting::Operation { seq } | Waiting::ChildStart { seq }) => {
                 if self.cut_off(id, from) {
+                    if self.run.started_ahead(seq) {
+                        self.cancel_at_next_step(id, from);
+                    }
                     self.cancel_operation(seq, Some((id, from)));
                 }
             }
@@ -274,12 +277,27 @@ impl Machine<'_> {
         }
     }
 
+    /// The step that it waits at has ended already: the cancellation arrives at the one after.
+    fn cancel_at_next_step(&mut self, id: RoutineId, from: usize) {
+        if !self.run.cancelling.is_cut_off(id)
+            && let Some(routine) = self.run.routines.get_mut(&id)
+        {
+            routine.cancel_later(from);
+        }
+    }
+
     /// Cancels an operation. A timer is gone at once, so that `waiter` goes on at once; the others resolve by a job.
     pub fn cancel_operation(&mut self, seq: u32, waiter: Option<(RoutineId, usize)>) {
         let Some(operation) = self.run.operations.get(&seq) else {
             return;
         };
-        if operation.resolution.is_some() || self.is_too_late_for(seq, &operation.kind) {
+        if operation.resolution.is_some() {
+            return;
+        }
+        if self.is_too_late_for(seq, &operation.kind) {
+            if let Some((id, from)) = waiter {
+                self.cancel_at_next_step(id, from);
+            }
             return;
         }
         let command = match &operation.kind {

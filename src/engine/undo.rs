@@ -14,13 +14,23 @@ use crate::faults::Fault;
 use crate::program::{Action, Step, StepId};
 use crate::value::Value;
 
-/// Cancellations under way. None is while only timers are in flight, so it is not carried to a continuation.
+/// Cancellations under way. A run does not continue as new by itself while there is one, so it is not carried.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct Cancelling {
     /// Operations whose cancellation was requested: core refuses a second request for an activity.
     pub requested: BTreeSet<u32>,
     /// Routines that wait for an operation that was cut off, with the first frame of what is cancelled.
     cut_off: BTreeMap<RoutineId, u32>,
+}
+
+impl Cancelling {
+    pub fn is_cut_off(&self, id: RoutineId) -> bool {
+        self.cut_off.contains_key(&id)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.cut_off.is_empty()
+    }
 }
 
 impl Run {

@@ -420,7 +420,7 @@ fn payload(input: Option<Payloads>) -> Result<Vec<u8>, StoreError> {
     let payload = payload_from_proto(payload);
     let encoding = String::from_utf8_lossy(payload.encoding());
     if encoding != "binary/plain" {
-        return Err(StoreError::Malformed(format!(
+        return Err(StoreError::Sealed(format!(
             "it is encoded as {encoding}: whoever reads it needs the codecs and keys of whoever deployed (--codec, --codec-key)"
         )));
     }
@@ -441,9 +441,8 @@ fn has_ended(error: &ClientError) -> bool {
 
 fn unreachable(error: ClientError) -> StoreError {
     match error {
-        ClientError::Codec(_) | ClientError::Malformed(..) => {
-            StoreError::Malformed(error.to_string())
-        }
+        ClientError::Codec(_) => StoreError::Sealed(error.to_string()),
+        ClientError::Malformed(..) => StoreError::Malformed(error.to_string()),
         error => StoreError::Unreachable(error.to_string()),
     }
 }

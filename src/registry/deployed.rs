@@ -157,7 +157,7 @@ async fn follow(store: &dyn Store, state: &RwLock<State>, observer: &Observer) {
         match followed {
             Ok(()) => retry = RETRY_FIRST,
             Err(error) => {
-                if retry == RETRY_FIRST {
+                if retry == RETRY_FIRST || retry == RETRY_LONGEST {
                     let reason = error.to_string();
                     observer(Change::Unreadable { reason });
                 }

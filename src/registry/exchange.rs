@@ -276,13 +276,18 @@ impl Export {
                 }
             }
             None => {
-                if !own.versions.is_empty() {
-                    change.routes.push(own.route());
+                // All versions up to the last number were deleted there, and stay so.
+                let is_there =
+                    |number: u32| number > last && own.versions.iter().any(|v| v.number == number);
+                let route = own.route();
+                if is_there(route.current) && (route.ramp == 0 || is_there(route.ramp)) {
+                    change.routes.push(route);
                 }
-                if own.retired || own.versions.is_empty() {
+                if own.retired || !own.versions.iter().any(|v| is_there(v.number)) {
                     change.retired.push(workflow());
                 }
-                let tags = own.tags.iter().map(|(name, number)| TagChange {
+                let tags = own.tags.iter().filter(|(_, number)| is_there(**number));
+                let tags = tags.map(|(name, number)| TagChange {
                     workflow: workflow(),
                     name: name.clone(),
                     number: *number,

@@ -20,6 +20,9 @@ pub enum StoreError {
     Unreachable(String),
     #[error("the registry holds what cannot be read: {0}")]
     Malformed(String),
+    /// It is encoded, and whoever reads it lacks the codecs or keys: nothing is wrong with it.
+    #[error("the registry cannot be read here: {0}")]
+    Sealed(String),
     #[error("the registry is not to be written as asked: {0}")]
     Refused(String),
     /// Definitions were deployed here, and nothing is left to rebuild the catalog from.

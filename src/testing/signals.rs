@@ -62,6 +62,17 @@ impl Driver<'_> {
             return;
         }
         let of_it = |run: &_| simulator.workflow_id(*run) == self.workflow_id;
+        let mut runs = simulator.runs().filter(of_it);
+        let is_kept = |run| {
+            matches!(
+                simulator.status(run),
+                Status::Completed | Status::ContinuedAsNew
+            )
+        };
+        // A run that fails takes its signals with it, as on the server.
+        if !runs.all(is_kept) {
+            return;
+        }
         let events = simulator.runs().filter(of_it);
         let events = events.flat_map(|run| simulator.history(run));
         let is_signal =

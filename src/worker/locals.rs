@@ -103,6 +103,10 @@ impl Locals {
 impl OfRun {
     /// Core is about to be given the end of an attempt.
     pub fn give(&mut self, activity_id: &str, is_failed: bool) {
+        // The engine may have done with it: then it resolves nothing.
+        if !self.scheduled.values().any(|id| id == activity_id) {
+            return;
+        }
         let when = is_failed.then(Instant::now);
         self.given.insert(activity_id.to_owned(), when);
     }

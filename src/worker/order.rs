@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use temporalio_client::Connection;
 use temporalio_client::grpc::WorkflowService;
+use temporalio_protos::coresdk::activity_result::activity_resolution::Status;
 use temporalio_protos::coresdk::workflow_activation::workflow_activation_job::Variant;
 use temporalio_protos::coresdk::workflow_activation::{WorkflowActivation, WorkflowActivationJob};
 use temporalio_protos::temporal::api::common::v1::WorkflowExecution;
@@ -33,7 +34,7 @@ pub(super) struct News {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Timer(u32),
-    Activity,
+    Activity(End),
     ChildStart,
     ChildEnd,
     SignalExternal,
@@ -41,6 +42,14 @@ enum Kind {
     NexusStart,
     NexusEnd,
     Cancel,
+}
+
+/// Core makes no job of some ends of activities that were cancelled before; how an activity ended tells most of them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Completed,
+    Failed,
+    Cancelled,
 }
 
 /// What is known of a run's history from the activations before.
@@ -74,9 +83,16 @@ pub(super) async fn restore(
     };
     let until = i64::from(activation.history_length);
     let after = std::mem::replace(&mut lock().last, until);
-    let Some(run) = run.filter(|_| after != until && is_mixed(&activation.jobs)) else {
+    let Some(run) = run.filter(|_| is_mixed(&activation.jobs)) else {
         return Ok(());
     };
+    let is_signal =
+        |job: &WorkflowActivationJob| matches!(job.variant, Some(Variant::SignalWorkflow(_)));
+    if after == until || !activation.jobs.iter().any(is_signal) {
+        // Updates come last whatever the events are.
+        sort(&mut activation.jobs, &[]);
+        return Ok(());
+    }
     let is_read = |(from, news): &&(i64, Vec<News>)| {
         *from <= after && news.last().is_some_and(|last| last.event_id >= until)
     };
@@ -106,10 +122,10 @@ fn between(news: &[News], after: i64, until: i64) -> Vec<News> {
     these.copied().collect()
 }
 
-/// Whether there are signals and something else of which the order matters. In a run's first activation nothing can have ended.
+/// Whether there are messages and something else of which the order matters. In a run's first activation nothing can have ended.
 fn is_mixed(jobs: &[WorkflowActivationJob]) -> bool {
     let variants = || jobs.iter().filter_map(|job| job.variant.as_ref());
-    variants().any(|job| matches!(job, Variant::SignalWorkflow(_)))
+    variants().any(|job| matches!(job, Variant::SignalWorkflow(_) | Variant::DoUpdate(_)))
         && variants().any(|job| kind(job).is_some())
         && !variants().any(|job| matches!(job, Variant::InitializeWorkflow(_)))
 }
@@ -118,7 +134,14 @@ fn is_mixed(jobs: &[WorkflowActivationJob]) -> bool {
 fn kind(job: &Variant) -> Option<Kind> {
     match job {
         Variant::FireTimer(timer) => Some(Kind::Timer(timer.seq)),
-        Variant::ResolveActivity(resolve) if !resolve.is_local => Some(Kind::Activity),
+        Variant::ResolveActivity(resolve) if !resolve.is_local => {
+            let status = resolve.result.as_ref().and_then(|r| r.status.as_ref());
+            Some(Kind::Activity(match status {
+                Some(Status::Completed(_)) => End::Completed,
+                Some(Status::Cancelled(_)) => End::Cancelled,
+                Some(Status::Failed(_) | Status::Backoff(_)) | None => End::Failed,
+            }))
+        }
         Variant::ResolveChildWorkflowExecutionStart(_) => Some(Kind::ChildStart),
         Variant::ResolveChildWorkflowExecution(_) => Some(Kind::ChildEnd),
         Variant::ResolveSignalExternalWorkflow(_) => Some(Kind::SignalExternal),
@@ -143,10 +166,11 @@ impl News {
         let kind = match event.attributes.as_ref()? {
             // Core calls a timer by its number.
             TimerFiredEventAttributes(fired) => Kind::Timer(fired.timer_id.parse().ok()?),
-            ActivityTaskCompletedEventAttributes(_)
-            | ActivityTaskFailedEventAttributes(_)
-            | ActivityTaskTimedOutEventAttributes(_)
-            | ActivityTaskCanceledEventAttributes(_) => Kind::Activity,
+            ActivityTaskCompletedEventAttributes(_) => Kind::Activity(End::Completed),
+            ActivityTaskCanceledEventAttributes(_) => Kind::Activity(End::Cancelled),
+            ActivityTaskFailedEventAttributes(_) | ActivityTaskTimedOutEventAttributes(_) => {
+                Kind::Activity(End::Failed)
+            }
             StartChildWorkflowExecutionFailedEventAttributes(_)
             | ChildWorkflowExecutionStartedEventAttributes(_) => Kind::ChildStart,
             ChildWorkflowExecutionCompletedEventAttributes(_)
