@@ -143,3 +143,42 @@ fn an_import_adds_what_is_lacking_and_changes_nothing_else() {
         "{no:#?}"
     );
 }
+
+/// Without the keys nothing is known of an encrypted registry, so nothing may take it for damaged.
+#[test]
+fn an_encrypted_registry_is_not_mended_without_its_keys() {
+    let project = Project::new();
+    project.write("greet", "one");
+    let key = project.folder.path().join("key");
+    fs::write(
+        &key,
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n",
+    )
+    .unwrap();
+    let keys = format!("--codec-key=old={}", key.display());
+    let folder = project.folder.path().to_str().unwrap();
+    project.segno(&["deploy", folder, "--yes", &keys]).ok();
+    let file = project.folder.path().join("export.json");
+    let file = file.to_str().unwrap();
+    project.segno(&["definitions", "export", file, &keys]).ok();
+    project.write("greet", "two");
+    project.segno(&["deploy", folder, "--yes", &keys]).ok();
+    for arguments in [
+        &["list"][..],
+        &["verify"],
+        &["repair"],
+        &["repair", "--from-nothing"],
+        &["import", file],
+    ] {
+        let run = project.segno(&[&["definitions"], arguments].concat());
+        assert!(
+            run.code != 0 && run.stderr.contains("needs the codecs and keys"),
+            "{arguments:?} {run:#?}"
+        );
+    }
+    let listed = project.segno(&["definitions", "list", &keys]).ok();
+    assert!(
+        listed.stdout.contains("greet") && listed.stdout.contains('2'),
+        "{listed:#?}"
+    );
+}
