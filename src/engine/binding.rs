@@ -62,6 +62,7 @@ impl Instance {
     pub(super) fn begin_main(&mut self) {
         if let (Some(run), Some(_)) = (self.run.as_deref_mut(), &self.loaded)
             && run.keeps_order()
+            && run.is_to_begin()
         {
             run.inbox.push_back(Job::Begin);
         }

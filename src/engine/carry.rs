@@ -21,11 +21,7 @@ pub const STATE_HEADER: &str = "segno-state";
 impl Machine<'_> {
     /// Ends the run with its continuation, where it is time for it and possible. True if it did.
     pub fn carry_over(&mut self) -> bool {
-        let is_meant = self.program.history == History::Automatic
-            && self.clock.continue_as_new_suggested
-            && self.run.phase == Phase::Running
-            && self.run.ending.is_none();
-        if !is_meant || !self.is_movable() {
+        if !self.is_to_move() || !self.is_movable() {
             return false;
         }
         let state = match carried_form(self.run) {
@@ -84,6 +80,14 @@ impl Machine<'_> {
         Value::from(self.run.info.first_run_id.as_str())
     }
 
+    /// Whether it is time to continue as new.
+    pub fn is_to_move(&self) -> bool {
+        self.program.history == History::Automatic
+            && self.clock.continue_as_new_suggested
+            && self.run.phase == Phase::Running
+            && self.run.ending.is_none()
+    }
+
     /// Timers go along with what is left of them; all else that is in flight belongs to this run.
     fn is_movable(&self) -> bool {
         let operations = self.run.operations.values();
@@ -93,7 +97,6 @@ impl Machine<'_> {
         let updates = |kind: &RoutineKind| matches!(kind, RoutineKind::Update { .. });
         self.run.inbox.is_empty()
             && self.run.cancelling.is_empty()
-            && self.run.leaving.is_none()
             && only_timers
             && !self.run.routines.values().any(|r| updates(&r.kind))
     }

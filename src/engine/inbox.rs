@@ -17,6 +17,19 @@ impl Run {
         self.has(ORDER_OF_HISTORY) && !Fault::StepsBeforeHandlers.is_on()
     }
 
+    pub fn main(&self) -> Option<RoutineId> {
+        let mut routines = self.routines.iter();
+        let main = routines.find(|(_, routine)| routine.kind == RoutineKind::Main);
+        main.map(|(id, _)| *id)
+    }
+
+    /// Whether the main steps have not begun. In a run that was carried along they are under way.
+    pub fn is_to_begin(&self) -> bool {
+        let main = self.main().filter(|id| !self.ready.contains(id));
+        let main = main.and_then(|id| self.routines.get(&id));
+        main.is_some_and(|main| main.waiting.is_none())
+    }
+
     /// An operation whose end has arrived, though the run has not got to it: there is nothing left to cancel.
     pub fn ends_ahead(&self, wanted: u32) -> bool {
         self.inbox.iter().any(|job| match job {
@@ -65,6 +78,12 @@ impl Machine<'_> {
     }
 
     fn go_in_order(&mut self) {
+        if self.is_to_move() && !self.run.ready.is_empty() && self.run.breather.is_none() {
+            // A run that never waits would keep what has arrived for ever, and could not be carried: it goes along applied.
+            for job in std::mem::take(&mut self.run.inbox) {
+                self.apply(job);
+            }
+        }
         loop {
             // Between the end of one step and the beginning of the next there may be nothing in flight.
             if self.carry_over() {
@@ -121,20 +140,12 @@ impl Machine<'_> {
             }
             Job::Accepted(update) => self.begin_update(update),
             Job::Begin => {
-                // In a run that was carried along they are under way.
-                if let Some(id) = self.main()
-                    && self
-                        .run
-                        .routines
-                        .get(&id)
-                        .is_some_and(|r| r.waiting.is_none())
-                {
-                    self.run.ready.insert(id);
-                }
+                let main = self.run.main();
+                self.run.ready.extend(main);
             }
             Job::Cancel { .. } => {
                 self.run.cancel_requested = true;
-                match self.main() {
+                match self.run.main() {
                     Some(id) => self.request_cancel(id, 0),
                     None => self.cancel_end(),
                 }
@@ -145,12 +156,6 @@ impl Machine<'_> {
 
     fn is_handled(&self, name: &str) -> bool {
         program::handler(&self.program.signals, name).is_some()
-    }
-
-    fn main(&self) -> Option<RoutineId> {
-        let mut routines = self.run.routines.iter();
-        let main = routines.find(|(_, routine)| routine.kind == RoutineKind::Main);
-        main.map(|(id, _)| *id)
     }
 
     /// Withdraws a timer; one that has fired is told to nobody any more.

@@ -51,7 +51,7 @@ pub struct Run {
     /// What has arrived and waits for the run to have done with what came before. It is empty whenever the run is carried.
     #[serde(skip)]
     pub inbox: VecDeque<Job>,
-    /// Where the main steps chose how the run ends, if they did. Such a run is not carried.
+    /// Where the main steps chose how the run ends, if they did. It is not carried.
     #[serde(skip)]
     pub leaving: Option<Box<Leaving>>,
     /// Grows with every `set` of a handler, and of a branch that another branch ended by leaving the main steps.
