@@ -8,8 +8,13 @@ use segno::value::{Value, to_json};
 use serde_json::Value as Json;
 use temporalio_protos::temporal::api::common::v1::{Payloads, WorkflowExecution};
 use temporalio_protos::temporal::api::enums::v1::EventType;
-use temporalio_protos::temporal::api::history::v1::HistoryEvent;
+use temporalio_protos::temporal::api::failure::v1::Failure;
+use temporalio_protos::temporal::api::failure::v1::failure::FailureInfo;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
+use temporalio_protos::temporal::api::history::v1::{
+    HistoryEvent, WorkflowExecutionUpdateCompletedEventAttributes,
+};
+use temporalio_protos::temporal::api::update::v1::outcome;
 
 /// One run.
 #[derive(Clone)]
@@ -137,6 +142,19 @@ impl Run {
         open.into_keys().collect()
     }
 
+    /// A local activity ended as cancelled.
+    pub fn has_cancelled_locals(&self) -> bool {
+        let mut events = self.events.iter();
+        events.any(|event| match &event.attributes {
+            Some(Attributes::MarkerRecordedEventAttributes(a)) => {
+                let failures = std::iter::successors(a.failure.as_ref(), |f| f.cause.as_deref());
+                let mut infos = failures.filter_map(|f| f.failure_info.as_ref());
+                infos.any(|info| matches!(info, FailureInfo::CanceledFailureInfo(_)))
+            }
+            _ => false,
+        })
+    }
+
     pub fn was_asked_to_cancel(&self) -> bool {
         let mut events = self.events.iter();
         events.any(|e| e.event_type() == EventType::WorkflowExecutionCancelRequested)
@@ -178,6 +196,10 @@ pub fn shown(run: &Run, last: usize) -> String {
             Some(Attributes::WorkflowExecutionTerminatedEventAttributes(a)) => {
                 format!(" {}", a.reason)
             }
+            Some(Attributes::WorkflowExecutionUpdateCompletedEventAttributes(a)) => outcome(a),
+            Some(Attributes::WorkflowExecutionFailedEventAttributes(a)) => {
+                format!(" {}", told(a.failure.as_ref()))
+            }
             Some(Attributes::TimerStartedEventAttributes(_)) => summary(event).unwrap_or_default(),
             _ => String::new(),
         };
@@ -187,6 +209,26 @@ pub fn shown(run: &Run, last: usize) -> String {
     };
     let lines: String = run.events[from..].iter().map(line).collect();
     format!("  {} {}{lines}", run.workflow_id, run.run_id)
+}
+
+fn outcome(update: &WorkflowExecutionUpdateCompletedEventAttributes) -> String {
+    let id = update.meta.as_ref().map_or("", |meta| &meta.update_id);
+    let outcome = update.outcome.as_ref().and_then(|o| o.value.as_ref());
+    match outcome {
+        Some(outcome::Value::Failure(failure)) => format!(" {id} {}", told(Some(failure))),
+        _ => format!(" {id}"),
+    }
+}
+
+/// A failure with its causes.
+fn told(failure: Option<&Failure>) -> String {
+    let mut next = failure;
+    let mut told = Vec::new();
+    while let Some(failure) = next {
+        told.push(failure.message.as_str());
+        next = failure.cause.as_deref();
+    }
+    told.join(", caused by ")
 }
 
 /// What the step says of itself.

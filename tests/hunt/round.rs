@@ -245,6 +245,7 @@ impl Running<'_> {
             state,
             told: &told,
             ledger: &ledger,
+            evicts: self.round.cache == Some(1),
             disturbances: self.round.chaos.len() as u64 + 4 * u64::from(self.round.proxied),
         });
         if let Some(open) = ended.err() {
