@@ -54,6 +54,22 @@ impl Catalog {
         due.any(|due| due.revision == revision)
     }
 
+    /// Takes in a change of a log. A change without numbers was made by a Segno that forgot a type with its last version, so
+    /// the type begins at 1 again, as it did then.
+    pub fn apply_logged(&mut self, change: &Change, time: i64) -> Applied {
+        let mut folded = self.clone();
+        let unnumbered = change.puts.iter().filter(|put| put.number == 0);
+        for put in unnumbered {
+            let definitions = &mut folded.state.definitions;
+            definitions.retain(|d| d.workflow != put.workflow || !d.versions.is_empty());
+        }
+        let applied = folded.apply(change, time);
+        if matches!(applied, Applied::Yes(_)) {
+            *self = folded;
+        }
+        applied
+    }
+
     /// Takes a change in; one that does not count leaves the catalog as it was.
     pub fn apply(&mut self, change: &Change, time: i64) -> Applied {
         if self.state.log.iter().any(|record| record.id == change.id) {
@@ -151,13 +167,6 @@ impl Catalog {
             at
         });
         let definition = &mut definitions[at];
-        if put.number == 0 && definition.versions.is_empty() {
-            // Who names no number began anew once all versions were deleted, and logs are folded as they were.
-            *definition = Definition {
-                workflow: put.workflow.clone(),
-                ..Definition::default()
-            };
-        }
         let is_anothers = definition.project != project && !definition.versions.is_empty();
         if is_anothers && !definition.retired {
             return Err(format!(

@@ -154,6 +154,32 @@ fn numbers_never_begin_anew() {
     assert_eq!(current(&catalog), 3);
 }
 
+/// A log of a Segno that forgot a type with its last version: what it routed to afterwards is there.
+#[test]
+fn a_log_without_numbers_is_folded_as_it_was_made() {
+    let mut catalog = with_versions(1);
+    let delete = Change {
+        retired: vec!["order".to_owned()],
+        deleted: vec![VersionName {
+            workflow: "order".to_owned(),
+            number: 1,
+        }],
+        ..change(1, vec![])
+    };
+    let pin = Change {
+        routes: vec![route(1, 0, 0, true)],
+        ..change(3, vec![])
+    };
+    let again = change(2, vec![put("order", 7)]);
+    let log = [delete, again, pin];
+    let applied = log.map(|change| catalog.apply_logged(&change, 0));
+    assert_eq!(applied, [2, 3, 4].map(Applied::Yes));
+    assert_eq!(current(&catalog), 1);
+    // Whoever deploys now names numbers.
+    let next = catalog.numbered(change(4, vec![put("order", 8)]));
+    assert_eq!(next.puts[0].number, 2);
+}
+
 /// A change that was lost before it leaves a hole.
 #[test]
 fn a_numbered_change_keeps_its_numbers() {

@@ -88,9 +88,12 @@ pub(super) async fn restore(
     };
     let is_signal =
         |job: &WorkflowActivationJob| matches!(job.variant, Some(Variant::SignalWorkflow(_)));
-    if after == until || !activation.jobs.iter().any(is_signal) {
+    if !activation.jobs.iter().any(is_signal) {
         // Updates come last whatever the events are.
         sort(&mut activation.jobs, &[]);
+        return Ok(());
+    }
+    if after == until {
         return Ok(());
     }
     let is_read = |(from, news): &&(i64, Vec<News>)| {
@@ -295,4 +298,97 @@ async fn read(
     }
     news.sort_by_key(|news: &News| news.event_id);
     Ok(news)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use temporalio_protos::coresdk::activity_result::{
+        ActivityResolution, Cancellation, Success, activity_resolution,
+    };
+    use temporalio_protos::coresdk::workflow_activation::{
+        DoUpdate, FireTimer, ResolveActivity, SignalWorkflow,
+    };
+
+    fn signal(event_id: i64) -> Variant {
+        Variant::SignalWorkflow(SignalWorkflow {
+            originating_event_id: event_id,
+            ..SignalWorkflow::default()
+        })
+    }
+
+    fn timer(seq: u32) -> Variant {
+        Variant::FireTimer(FireTimer { seq })
+    }
+
+    fn activity(seq: u32, status: activity_resolution::Status, is_local: bool) -> Variant {
+        let result = ActivityResolution {
+            status: Some(status),
+        };
+        Variant::ResolveActivity(ResolveActivity {
+            seq,
+            result: Some(result),
+            is_local,
+        })
+    }
+
+    fn completed(seq: u32) -> Variant {
+        activity(seq, Status::Completed(Success::default()), false)
+    }
+
+    fn sorted(jobs: Vec<Variant>, news: &[(i64, Kind)]) -> Vec<Variant> {
+        let job = |variant| WorkflowActivationJob {
+            variant: Some(variant),
+        };
+        let mut jobs: Vec<_> = jobs.into_iter().map(job).collect();
+        let news = news.iter().map(|&(event_id, kind)| News { event_id, kind });
+        sort(&mut jobs, &news.collect::<Vec<_>>());
+        jobs.into_iter().filter_map(|job| job.variant).collect()
+    }
+
+    /// As core has them, the events in between, and the order of history.
+    #[test]
+    fn each_job_is_put_at_the_place_of_its_event() {
+        use Kind::{Activity, Timer};
+        let update = || Variant::DoUpdate(DoUpdate::default());
+        let local = || activity(9, Status::Completed(Success::default()), true);
+        let cancelled = |seq| activity(seq, Status::Cancelled(Cancellation::default()), false);
+        let rows = [
+            (
+                vec![signal(10), signal(14), timer(1), timer(2)],
+                vec![(8, Timer(1)), (12, Timer(2))],
+                vec![timer(1), signal(10), timer(2), signal(14)],
+            ),
+            (
+                vec![update(), timer(1), local()],
+                vec![],
+                vec![timer(1), update(), local()],
+            ),
+            (
+                vec![signal(9), update(), signal(12), timer(1)],
+                vec![(10, Timer(1))],
+                vec![signal(9), timer(1), update(), signal(12)],
+            ),
+            // The first is of an activity whose cancellation the run knew of: core makes no job of it.
+            (
+                vec![signal(21), completed(2)],
+                vec![
+                    (20, Activity(End::Cancelled)),
+                    (22, Activity(End::Completed)),
+                ],
+                vec![signal(21), completed(2)],
+            ),
+            (
+                vec![signal(21), completed(2), cancelled(1)],
+                vec![
+                    (20, Activity(End::Completed)),
+                    (22, Activity(End::Cancelled)),
+                ],
+                vec![completed(2), signal(21), cancelled(1)],
+            ),
+        ];
+        for (jobs, news, wanted) in rows {
+            assert_eq!(sorted(jobs, &news), wanted, "{news:?}");
+        }
+    }
 }

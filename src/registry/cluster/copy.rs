@@ -98,7 +98,7 @@ impl ClusterStore {
                 while let Some(entry) = pending.remove(&found.catalog.revision()) {
                     found
                         .catalog
-                        .apply(&entry.change.unwrap_or_default(), entry.time);
+                        .apply_logged(&entry.change.unwrap_or_default(), entry.time);
                 }
             }
             Some(event) if ending(&event).is_some() => found.is_open = false,

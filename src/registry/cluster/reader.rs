@@ -102,7 +102,7 @@ impl Reader {
     fn apply(&mut self, change: Change, time: i64) {
         let revision = self.catalog.revision();
         let is_beyond = change.base > revision && change.base - revision <= self.skipped;
-        let applied = self.catalog.apply(&change, time);
+        let applied = self.catalog.apply_logged(&change, time);
         self.is_ahead |= is_beyond && applied == Applied::Stale;
         self.applied.push((change.id.clone(), applied.clone()));
         if matches!(applied, Applied::Yes(_)) {

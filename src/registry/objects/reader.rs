@@ -50,7 +50,7 @@ impl Reader {
                     put.number == 0 && known.is_none_or(|d| d.version_of(&put.digest).is_none())
                 };
                 let is_uncertain = change.puts.iter().any(says_no_number);
-                let applied = self.catalog.apply(&change, time);
+                let applied = self.catalog.apply_logged(&change, time);
                 let has_lost = !self.lost.is_empty();
                 match applied {
                     Applied::Yes(_) => self.is_uncertain |= is_uncertain && has_lost,
