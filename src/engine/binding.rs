@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::calls::{CHAIN_HEADER, DEFINITION_HEADER, SIGNALS_HEADER};
 use super::carry::STATE_HEADER;
-use super::command::{ActivityTimeouts, Command, CommandKind, ScheduleLocalActivity};
+use super::command::{ActivityTimeouts, Command, CommandKind, LogLevel, ScheduleLocalActivity};
 use super::failure::Failure;
 use super::flag::{HEADERS_CHECKED, KEPT_SIGNALS, may_begin_with};
 use super::job::{EncodedBundle, Initialize, Job, Resolution, Update};
@@ -212,6 +212,7 @@ impl Instance {
         };
         let is_carried = run.info.headers.contains_key(STATE_HEADER);
         let kept = kept_signals(run);
+        let is_unreadable = kept.is_none();
         run.phase = Phase::Running;
         run.info.newest = None;
         // Kept in history, needed no more.
@@ -240,7 +241,12 @@ impl Instance {
             }
             return Ok(());
         }
-        for (name, values) in kept {
+        if is_unreadable {
+            // A worker of another kind wrote them: the run goes on without.
+            let message = format!("the header `{SIGNALS_HEADER}` does not hold signals");
+            machine.log(LogLevel::Error, message);
+        }
+        for (name, values) in kept.unwrap_or_default() {
             for value in values {
                 let (name, input) = (name.clone(), vec![value]);
                 machine.receive(Job::Signal { name, input });
@@ -376,16 +382,17 @@ pub fn wanted_bundle(info: &Initialize) -> Option<Arc<[u8]>> {
 }
 
 /// The signals that the run before did not take, by name, in the order of their arrival. The runs of a cron after it have the same
-/// headers, but the signals were delivered already.
-fn kept_signals(run: &Run) -> BTreeMap<String, VecDeque<Value>> {
+/// headers, but the signals were delivered already. None if they cannot be read.
+fn kept_signals(run: &Run) -> Option<BTreeMap<String, VecDeque<Value>>> {
     let info = &run.info;
     let is_for_it = is_vouched_for(info) && (info.is_continuation || info.cron_schedule.is_none());
-    match info.headers.get(SIGNALS_HEADER).map(Payload::decode) {
-        // What cannot be read was written by a worker of another kind, and is not meant for this one.
-        Some(Ok(Value::Bytes(bytes))) if is_for_it && run.has(KEPT_SIGNALS) => {
-            from_stored(&bytes).unwrap_or_default()
-        }
-        _ => BTreeMap::new(),
+    let header = info.headers.get(SIGNALS_HEADER);
+    match header.filter(|_| is_for_it && run.has(KEPT_SIGNALS)) {
+        None => Some(BTreeMap::new()),
+        Some(payload) => match payload.decode() {
+            Ok(Value::Bytes(bytes)) => from_stored(&bytes).ok(),
+            _ => None,
+        },
     }
 }
 

@@ -182,3 +182,31 @@ fn an_encrypted_registry_is_not_mended_without_its_keys() {
         "{listed:#?}"
     );
 }
+
+/// A type whose versions were all deleted keeps its numbers; the versions beyond them come, and what the file says of the others does not.
+#[test]
+fn an_import_into_an_emptied_type_brings_what_is_beyond_its_numbers() {
+    let project = Project::deployed();
+    let file = project.folder.path().join("export.json");
+    let file = file.to_str().unwrap();
+    project
+        .segno(&["definitions", "tag", "greet@1", "stable"])
+        .ok();
+    project.segno(&["definitions", "pin", "greet@1"]).ok();
+    project.segno(&["definitions", "export", file]).ok();
+    let other = Project::new();
+    other.write("greet", "one");
+    other.write("mine", "mine");
+    other.deploy().ok();
+    fs::remove_file(other.folder.path().join("greet.yaml")).unwrap();
+    other.deploy().ok();
+    other.segno(&["definitions", "delete", "greet@1"]).ok();
+    other
+        .segno(&["definitions", "import", file, "--output", "json"])
+        .ok();
+    let catalog = other.catalog();
+    let greet = catalog.definition("greet").unwrap();
+    assert_eq!(numbers(&catalog, "greet"), [2]);
+    assert_eq!((greet.current, greet.tags.len()), (2, 0), "{greet:?}");
+    assert_eq!(damages(&other.verify()), [""; 0]);
+}
