@@ -334,7 +334,7 @@ async fn seen(path: &Path) {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     };
-    let patience = std::time::Duration::from_secs(30);
+    let patience = std::time::Duration::from_secs(300);
     tokio::time::timeout(patience, looks)
         .await
         .expect("it was never seen");

@@ -9,7 +9,7 @@ use segno::bundle::{Bundle, BundleFile, Versions};
 use segno::registry::{Change, Folder, Registry, load};
 
 /// Far longer than any change takes; a test that waits this long fails.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 fn definition(workflow: &str, result: u32) -> String {
     format!("segno: 1\nworkflow: {workflow}\nsteps:\n  - return: {result}\n")

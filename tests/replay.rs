@@ -247,7 +247,8 @@ fn every_golden_history_that_is_tampered_with_diverges_there() {
             let history = tampered(&history, at);
             let replay = Replay::default();
             let replayed = runtime.block_on(async {
-                tokio::time::timeout(Duration::from_secs(20), replay.run(&history, &settings)).await
+                tokio::time::timeout(Duration::from_secs(300), replay.run(&history, &settings))
+                    .await
             });
             let divergence = match replayed {
                 Ok(Ok(replayed)) => replayed.divergence,

@@ -174,7 +174,7 @@ fn result(workflow_type: &str, task_queue: &str) -> serde_json::Value {
         "--task-queue",
         task_queue,
     ];
-    let more = ["--execution-timeout", "100s", "--output", "json"];
+    let more = ["--execution-timeout", "300s", "--output", "json"];
     Cluster::get()
         .segno(&[&arguments[..], &more].concat())
         .ok()
@@ -241,7 +241,7 @@ fn local_activities_that_resolve_out_of_order_replay() {
         .segno(
             &[
                 &arguments[..],
-                &["--task-queue", &queue, "--execution-timeout", "60s"],
+                &["--task-queue", &queue, "--execution-timeout", "300s"],
             ]
             .concat(),
         )

@@ -15,6 +15,7 @@ use segno::limits::REGISTRY_CHANGES_PER_RUN_MAX;
 use segno::registry::{ClusterStore, ObjectsStore, Store, put_data};
 
 use super::support::cluster::Cluster;
+use super::support::gateway::{Door, Gateway, Hold, SERVER_NAME};
 use super::support::worker::Worker;
 use super::support::{segno, until};
 
@@ -58,6 +59,51 @@ fn deploy(folder: &Path, registry: &str) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
+}
+
+/// Whoever finds no registry looks for traces of a lost one. What somebody else begins and deploys meanwhile is none.
+#[test]
+fn a_registry_that_somebody_else_begins_meanwhile_is_not_a_lost_one() {
+    // A first reader asks for the registry (1), its copy (2), and counts; the copy is asked for again where there is one.
+    for (call, passes) in [
+        ("/DescribeWorkflowExecution", 1),
+        ("/CountWorkflowExecutions", 0),
+        ("/CountWorkflowExecutions", 1),
+    ] {
+        let registry = Cluster::get().unique("registry");
+        let hold = Hold::new(call, passes);
+        let gateway = Gateway::start(&Cluster::get().address, Door::Held(hold.clone()));
+        let mut reader = Command::new(segno())
+            .args(["definitions", "list", "--output", "json"])
+            .args(["--registry", &registry])
+            .env("TEMPORAL_ADDRESS", &gateway.address)
+            .env("TEMPORAL_TLS_SERVER_CA_CERT_PATH", gateway.file("ca.pem"))
+            .env("TEMPORAL_TLS_SERVER_NAME", SERVER_NAME)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        until("the held call", || {
+            assert!(reader.try_wait().unwrap().is_none(), "{call} never came");
+            hold.is_held().then_some(())
+        });
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "greet", "hello");
+        assert!(deploy(folder.path(), &registry).wait().unwrap().success());
+        // The server's lists lag.
+        let query = format!("WorkflowId = '{registry}'");
+        until("the registry among the workflows", || {
+            let count = Cluster::get().call(async |client| client.count(&query).await);
+            (count.unwrap() > 0).then_some(())
+        });
+        hold.release();
+        let read = reader.wait_with_output().unwrap();
+        let errors = String::from_utf8_lossy(&read.stderr);
+        assert!(read.status.success(), "{call}: {errors}");
+        assert!(!errors.contains("was deleted"), "{call}: {errors}");
+        let list: Value = serde_json::from_slice(&read.stdout).unwrap();
+        assert_eq!(list["definitions"][0]["workflow"], "greet", "{call}");
+    }
 }
 
 fn of_content(workflow: &str, content: u8, id: String, base: u64) -> Change {

@@ -142,7 +142,7 @@ fn a_worker_without_a_collector_hands_the_context_on() {
     let input = json!({ "name": "Ada", "task_queue": task_queue }).to_string();
     let parent = format!("00-{TRACE}-{CALLER}-01");
     let start = ["start", "traced", "--task-queue", &worker.task_queue];
-    let rest = ["--input", &input, "--execution-timeout", "60s"];
+    let rest = ["--input", &input, "--execution-timeout", "300s"];
     command(&[&start[..], &rest].concat(), &[("TRACEPARENT", &parent)]);
     let found = until("the activity's span", || {
         let spans = collector.spans();

@@ -4,6 +4,8 @@
 use std::net::TcpListener as StdListener;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use http_body_util::{Either, Empty};
 use hyper::body::{Bytes, Incoming};
@@ -32,6 +34,51 @@ pub enum Door {
     ApiKey(&'static str),
     /// Anybody may come in, but this call of Temporal's API is never answered.
     Unanswered(&'static str),
+    /// Anybody may come in, but one call of Temporal's API is held up.
+    Held(Arc<Hold>),
+}
+
+/// Holds up the call that comes after `passes` others of the same name, until the test lets it go.
+pub struct Hold {
+    call: &'static str,
+    passes: AtomicUsize,
+    held: AtomicBool,
+    released: AtomicBool,
+}
+
+impl Hold {
+    pub fn new(call: &'static str, passes: usize) -> Arc<Hold> {
+        Arc::new(Hold {
+            call,
+            passes: AtomicUsize::new(passes),
+            held: AtomicBool::new(false),
+            released: AtomicBool::new(false),
+        })
+    }
+
+    pub fn is_held(&self) -> bool {
+        self.held.load(Ordering::SeqCst)
+    }
+
+    pub fn release(&self) {
+        self.released.store(true, Ordering::SeqCst);
+    }
+
+    async fn pass(&self, path: &str) {
+        if !path.ends_with(self.call) {
+            return;
+        }
+        let one_less = |left: usize| left.checked_sub(1);
+        let passed = self
+            .passes
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+        if passed.is_ok() || self.held.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        while !self.released.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
 }
 
 pub struct Gateway {
@@ -104,7 +151,7 @@ fn config(authority: &Authority, door: &Door) -> ServerConfig {
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
             builder.with_client_cert_verifier(verifier.build().unwrap())
         }
-        Door::ApiKey(_) | Door::Unanswered(_) => builder.with_no_client_auth(),
+        Door::ApiKey(_) | Door::Unanswered(_) | Door::Held(_) => builder.with_no_client_auth(),
     };
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let mut config = builder.with_single_cert(vec![certificate], key).unwrap();
@@ -142,6 +189,9 @@ async fn hand_on(
     mut sender: SendRequest<Incoming>,
     door: Door,
 ) -> hyper::Result<Response<Body>> {
+    if let Door::Held(hold) = &door {
+        hold.pass(request.uri().path()).await;
+    }
     if let Door::Unanswered(call) = door
         && request.uri().path().ends_with(call)
     {

@@ -15,7 +15,7 @@ use super::run::Run;
 use super::{root, segno, until};
 
 /// What hangs ends as timed out.
-const EXECUTION_TIMEOUT: &str = "150s";
+const EXECUTION_TIMEOUT: &str = "300s";
 
 pub struct Worker {
     pub cluster: &'static Cluster,

@@ -31,8 +31,17 @@ impl ClusterStore {
     ) -> Result<(), StoreError> {
         let id = &self.workflow_id;
         let run_id = ended.as_ref().map(|(run_id, _)| run_id.as_str());
-        let Some(catalog) = self.rescued(run_id).await? else {
-            return match self.trace().await? {
+        let rescued = self.rescued(run_id).await;
+        let why = match rescued {
+            Ok(None) => self.trace().await?,
+            _ => None,
+        };
+        // What was found may be of a registry that somebody else has begun since: then nothing is lost, and nothing was deleted.
+        if ended.is_none() && !self.is_missing().await? {
+            return Ok(());
+        }
+        let Some(catalog) = rescued? else {
+            return match why {
                 Some(why) => Err(StoreError::Lost(why)),
                 None => self.begin(None, None).await,
             };
@@ -97,6 +106,10 @@ impl ClusterStore {
             ))),
             (Err(error), _) => Err(error),
         }
+    }
+
+    async fn is_missing(&self) -> Result<bool, StoreError> {
+        Ok(matches!(self.look().await?, Latest::None))
     }
 
     /// What tells that definitions were deployed, though there is neither the registry nor its copy.
@@ -224,7 +237,10 @@ impl ClusterStore {
                 Some(run_id)
             }
             Latest::None => {
-                match (&copy, self.trace().await?) {
+                let trace = self.trace().await?;
+                match (&copy, trace) {
+                    // Somebody has begun it since.
+                    _ if !self.is_missing().await? => {}
                     (Ok(Some(_)), _) => damaged("it was deleted".to_owned(), Remedy::Repair),
                     (_, Some(why)) => damaged(why, Remedy::Import),
                     (Ok(None), None) => {}
