@@ -191,8 +191,11 @@ impl Simulator {
         let target = self.target(run, &to, sent.child_workflow_only);
         let target = target.filter(|target| self.executions[*target].is_open());
         let own = self.executions[run].execution();
+        // No workflow reaches itself, whichever of its runs is meant: temporal server 1.32.0, transfer_queue_active_task_executor.go.
+        let is_itself = to.workflow_id == own.workflow_id;
         use enums::SignalExternalWorkflowExecutionFailedCause as Cause;
         let refused = match target {
+            _ if is_itself => Some(Cause::ExternalWorkflowExecutionNotFound),
             Some(target) if self.executions[target].check_signal().is_err() => {
                 Some(Cause::SignalCountLimitExceeded)
             }
@@ -244,6 +247,8 @@ impl Simulator {
         let own = self.executions[run].execution();
         // What has closed already needs nothing more: that is no failure.
         let is_there = match (target, self.mocked_child(run, &to.workflow_id)) {
+            // As with signals.
+            _ if to.workflow_id == own.workflow_id => false,
             (Some(target), _) => {
                 if self.executions[target].is_open() {
                     self.request_cancel(target, &sent.reason, Some((event_id, own)));
