@@ -1,14 +1,17 @@
 //! The hunter: random definitions, random clients, workers and servers that are killed, and what must be so all the same.
-//! `SEGNO_HUNT_MINUTES` says for how long, `SEGNO_HUNT_SEED` with which round to begin.
+//! `SEGNO_HUNT_MINUTES` says for how long, `SEGNO_HUNT_SEED` with which round to begin: without it each hunt begins with another one.
 
 #![cfg(all(feature = "cluster", unix))]
 
+#[path = "hunt/agree.rs"]
+mod agree;
 #[path = "hunt/alone.rs"]
 mod alone;
 #[path = "hunt/check.rs"]
 mod check;
-#[path = "hunt/clock.rs"]
-mod clock;
+#[path = "steps/compare.rs"]
+#[allow(dead_code, reason = "its differences alone are told")]
+mod compare;
 #[path = "hunt/drive.rs"]
 mod drive;
 #[path = "hunt/effects.rs"]
@@ -19,6 +22,8 @@ mod faults;
 #[path = "random/generate.rs"]
 #[allow(dead_code, reason = "its random numbers alone are taken")]
 mod generate;
+#[path = "simulator/guide.rs"]
+mod guide;
 #[path = "hunt/history.rs"]
 mod history;
 #[path = "hunt/hunter.rs"]
@@ -37,30 +42,32 @@ mod proxy;
 mod round;
 #[path = "hunt/shrink.rs"]
 mod shrink;
+#[path = "simulator/simulated.rs"]
+#[allow(dead_code, reason = "its simulator alone is taken")]
+mod simulated;
 #[path = "hunt/strangers.rs"]
 mod strangers;
 mod support;
 #[path = "steps/text.rs"]
 #[allow(dead_code, reason = "its lines alone are taken")]
 mod text;
+#[path = "hunt/undisturbed.rs"]
+mod undisturbed;
 #[path = "hunt/world.rs"]
 mod world;
 #[path = "hunt/write.rs"]
 mod write;
 
+/// Says which of the faults that were mended are put back and hunted, instead of what nobody knows.
+const FAULTS: &str = "SEGNO_HUNT_FAULTS";
+
 /// Some of them wait for commands.
 const THREADS: usize = 6;
 
-/// It runs where `SEGNO_HUNT_MINUTES` or `SEGNO_HUNT_FAULTS` asks for it: what a hunt finds depends on chance.
-fn is_asked_for() -> bool {
-    ["SEGNO_HUNT_MINUTES", "SEGNO_HUNT_FAULTS"]
-        .iter()
-        .any(|name| std::env::var_os(name).is_some())
-}
-
 #[test]
 fn nothing_is_lost() {
-    if !is_asked_for() {
+    // Otherwise faults are hunted, each by a process of its own.
+    if std::env::var_os(FAULTS).is_some() && std::env::var_os("SEGNO_FAULT").is_none() {
         return;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -76,7 +83,7 @@ fn nothing_is_lost() {
 #[cfg(debug_assertions)]
 #[test]
 fn faults_that_are_put_back_are_found() {
-    if !is_asked_for() {
+    if std::env::var_os(FAULTS).is_none() {
         return;
     }
     let unfound = faults::unfound();

@@ -150,8 +150,7 @@ impl<'a> Checker<'a> {
         use Attributes::*;
         let handed = match run.last()? {
             WorkflowExecutionContinuedAsNewEventAttributes(a) => {
-                let header = a.header.as_ref();
-                if header.is_some_and(|h| h.fields.contains_key("segno-state")) {
+                if run.was_moved() {
                     return None;
                 }
                 json(a.input.as_ref())

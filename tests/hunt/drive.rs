@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use segno::client::{
     Client, ClientError, QueryAnswer, QueryReject, StartOptions, UpdateOptions, WorkflowRef,
 };
@@ -20,8 +20,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tonic::transport::Channel;
 
-use super::history::{is_end, next_run};
-use super::plan::{Action, Experiment, Moment, StartWith, What, When};
+use super::history::{is_end, next_run, summary};
+use super::plan::{Action, Copies, Experiment, Moment, StartWith, What, When};
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(8);
 const TRIES_MAX: usize = 8;
@@ -53,7 +53,61 @@ pub struct Clients<'a> {
     pub told: Mutex<Told>,
 }
 
-type Seen = BTreeMap<(usize, i64), EventType>;
+/// What comes shortly before a timer fires comes so long before.
+const BEFORE_TIMER: Duration = Duration::from_millis(60);
+
+type Seen = BTreeMap<(usize, i64), Event>;
+
+#[derive(Clone, Copy)]
+struct Event {
+    kind: EventType,
+    /// Of the timer that it starts.
+    length: Duration,
+    /// The number of the step whose signal the timer bounds.
+    gate: Option<u32>,
+}
+
+impl Event {
+    fn of(event: &HistoryEvent) -> Event {
+        let length = match &event.attributes {
+            Some(Attributes::TimerStartedEventAttributes(a)) => {
+                let length = a.start_to_fire_timeout.unwrap_or_default();
+                Duration::from_secs(length.seconds as u64)
+                    + Duration::from_nanos(length.nanos as u64)
+            }
+            _ => Duration::ZERO,
+        };
+        let summary = summary(event).filter(|text| text.starts_with("gate "));
+        let number = summary.as_ref().and_then(|text| text.rsplit_once(".s"));
+        Event {
+            kind: event.event_type(),
+            length,
+            gate: number.and_then(|(_, number)| number.parse().ok()),
+        }
+    }
+
+    fn is(&self, moment: Moment) -> bool {
+        use EventType::*;
+        match moment {
+            Moment::RunStarted => self.kind == WorkflowExecutionStarted,
+            Moment::TaskScheduled => self.kind == WorkflowTaskScheduled,
+            Moment::TaskCompleted => self.kind == WorkflowTaskCompleted,
+            Moment::TimerStarted | Moment::TimerDue => self.kind == TimerStarted,
+            Moment::GateDue(gate) => self.gate == Some(gate),
+            Moment::TimerFired => self.kind == TimerFired,
+            Moment::ActivityScheduled => self.kind == ActivityTaskScheduled,
+            Moment::ActivityEnded => {
+                matches!(self.kind, ActivityTaskCompleted | ActivityTaskFailed)
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Times {
+    begin: Instant,
+    close_at: Instant,
+}
 
 /// The kinds of all events of a workflow's runs, as they come.
 struct Watcher {
@@ -81,21 +135,25 @@ impl Clients<'_> {
                 .watch(self.workflow_id.clone(), run_id.clone()),
         );
         let actions = self.experiment.actions.iter().enumerate();
-        let acting = actions.map(|(number, action)| self.act(number, action, begin, &watcher));
-        join_all(acting).await;
-        sleep_until(close_at).await;
+        let times = Times { begin, close_at };
+        let acting = actions.map(|(number, action)| self.act(number, action, times, &watcher));
+        join(join_all(acting), self.close(close_at)).await;
+        watching.abort();
+        Ok(run_id)
+    }
+
+    async fn close(&self, at: Instant) {
+        sleep_until(at).await;
         let close = What::Signal {
             name: "close".to_owned(),
             id: "close".to_owned(),
-            twice: false,
+            copies: Copies::One,
         };
         for _ in 0..TRIES_MAX {
             if self.send(usize::MAX, &close).await {
-                break;
+                return;
             }
         }
-        watching.abort();
-        Ok(run_id)
     }
 
     async fn start(&self) -> Result<String, ClientError> {
@@ -148,15 +206,14 @@ impl Clients<'_> {
         WorkflowRef::new(&self.workflow_id, None)
     }
 
-    async fn act(&self, number: usize, action: &Action, begin: Instant, watcher: &Watcher) {
+    async fn act(&self, number: usize, action: &Action, times: Times, watcher: &Watcher) {
         match action.when {
-            When::At(at) => sleep_until(begin + Duration::from_millis(at)).await,
+            When::At(at) => sleep_until(times.begin + Duration::from_millis(at)).await,
+            When::Closing(late) => sleep_until(times.close_at + Duration::from_millis(late)).await,
             When::After(moment, nth, delay) => {
-                let came = watcher.until(moment, nth);
-                if timeout(MOMENT_TIMEOUT, came).await.is_err() {
-                    return;
-                }
-                sleep(Duration::from_millis(delay)).await;
+                let came = timeout(MOMENT_TIMEOUT, watcher.until(moment, nth)).await;
+                let Ok(away) = came else { return };
+                sleep(away + Duration::from_millis(delay)).await;
             }
         }
         for _ in 0..TRIES_MAX {
@@ -171,16 +228,10 @@ impl Clients<'_> {
     async fn send(&self, number: usize, what: &What) -> bool {
         self.told.lock().unwrap().messages += 1;
         match what {
-            What::Signal { name, id, twice } => self.signal(number, name, id, *twice).await,
-            What::Update { id } => {
-                let workflow = self.workflow();
-                let update = self.client.update(&workflow, self.update_options(id));
-                match timeout(CALL_TIMEOUT * 3, update).await {
-                    Ok(Ok(started)) => self.updated(id, started.outcome).await,
-                    Ok(Err(error)) => return !is_transient(&error),
-                    Err(_) => {}
-                }
-                true
+            What::Signal { name, id, copies } => self.signal(number, name, id, *copies).await,
+            What::Update { id, copies } => {
+                let (first, _) = twice(*copies, || self.update(id)).await;
+                first
             }
             What::Query(name) => {
                 self.query(name).await;
@@ -193,7 +244,18 @@ impl Clients<'_> {
         }
     }
 
-    async fn signal(&self, number: usize, name: &str, id: &str, twice: bool) -> bool {
+    async fn update(&self, id: &str) -> bool {
+        let workflow = self.workflow();
+        let update = self.client.update(&workflow, self.update_options(id));
+        match timeout(CALL_TIMEOUT * 3, update).await {
+            Ok(Ok(started)) => self.updated(id, started.outcome).await,
+            Ok(Err(error)) => return !is_transient(&error),
+            Err(_) => {}
+        }
+        true
+    }
+
+    async fn signal(&self, number: usize, name: &str, id: &str, copies: Copies) -> bool {
         let message = SignalWorkflowExecutionRequest {
             namespace: self.client.namespace().to_owned(),
             workflow_execution: Some(WorkflowExecution {
@@ -209,10 +271,7 @@ impl Clients<'_> {
             let mut raw = self.raw.clone();
             timeout(CALL_TIMEOUT, raw.signal_workflow_execution(message.clone())).await
         };
-        let answer = match twice {
-            true => futures_util::future::join(call(), call()).await.0,
-            false => call().await,
-        };
+        let (answer, _) = twice(copies, call).await;
         match answer {
             Ok(Ok(_)) => {
                 let mut told = self.told.lock().unwrap();
@@ -259,23 +318,60 @@ impl Clients<'_> {
         told.updates.push((id.to_owned(), result));
     }
 
+    fn sees_updates(&self, before: usize, answer: &Json) {
+        let done = answer["done"].as_array();
+        let told = self.told.lock().unwrap();
+        let updates = told.updates.iter().take(before).map(|(id, _)| id);
+        let forgotten = updates.filter(|id| !done.is_some_and(|done| done.contains(&json!(id))));
+        let forgotten: Vec<String> = forgotten.cloned().collect();
+        drop(told);
+        if !forgotten.is_empty() {
+            let text =
+                format!("the updates {forgotten:?} had completed before a query saw {answer}");
+            self.wrong("update forgotten", text);
+        }
+    }
+
     fn wrong(&self, kind: &'static str, text: String) {
         self.told.lock().unwrap().wrong.push((kind, text));
     }
 
-    /// The answer, if there is a worker to give one.
+    /// The answer, if there is a worker to give one. It knows all that updates did that had completed before.
     pub async fn query(&self, name: &str) -> Option<Json> {
         let workflow = self.workflow();
+        let before = self.told.lock().unwrap().updates.len();
         let asked = self
             .client
             .query(&workflow, name, Vec::new(), QueryReject::Never);
         match timeout(CALL_TIMEOUT, asked).await {
-            Ok(Ok(QueryAnswer::Result(payloads))) => Some(first(&payloads)),
+            Ok(Ok(QueryAnswer::Result(payloads))) => {
+                let answer = first(&payloads);
+                if name == "all" {
+                    self.sees_updates(before, &answer);
+                }
+                Some(answer)
+            }
             Ok(Ok(QueryAnswer::Failed(failure))) => {
                 self.wrong("query failed", format!("query {name}: {}", failure.message));
                 None
             }
             _ => None,
+        }
+    }
+}
+
+/// Calls once or twice; what came of the first call.
+async fn twice<T, F: Future<Output = T>>(copies: Copies, call: impl Fn() -> F) -> (T, Option<T>) {
+    match copies {
+        Copies::One => (call().await, None),
+        Copies::AtOnce => {
+            let (first, second) = join(call(), call()).await;
+            (first, Some(second))
+        }
+        Copies::Later(ms) => {
+            let first = call().await;
+            sleep(Duration::from_millis(ms)).await;
+            (first, Some(call().await))
         }
     }
 }
@@ -320,38 +416,34 @@ impl Watcher {
     }
 
     fn heard(&self, run: usize, events: &[HistoryEvent]) {
-        let kinds = events.iter().map(|e| ((run, e.event_id), e.event_type()));
-        self.seen.lock().unwrap().extend(kinds);
+        let new = events
+            .iter()
+            .map(|event| ((run, event.event_id), Event::of(event)));
+        self.seen.lock().unwrap().extend(new);
         self.changes.send_modify(|count| *count += 1);
     }
 
-    async fn until(&self, moment: Moment, nth: u64) {
+    /// How long it is until then from where it can be told.
+    async fn until(&self, moment: Moment, nth: u64) -> Duration {
         let mut changes = self.changes.subscribe();
         loop {
             changes.mark_unchanged();
-            let count = {
+            let found = {
                 let seen = self.seen.lock().unwrap();
-                seen.values()
-                    .filter(|kind| is_moment(**kind, moment))
-                    .count() as u64
+                let mut moments = seen.values().filter(|event| event.is(moment));
+                moments.nth(nth as usize).copied()
             };
-            if count > nth || changes.changed().await.is_err() {
-                return;
+            match (found, moment) {
+                (Some(event), Moment::TimerDue | Moment::GateDue(_)) => {
+                    return event.length.saturating_sub(BEFORE_TIMER);
+                }
+                (Some(_), _) => return Duration::ZERO,
+                (None, _) => {}
+            }
+            if changes.changed().await.is_err() {
+                return Duration::ZERO;
             }
         }
-    }
-}
-
-fn is_moment(kind: EventType, moment: Moment) -> bool {
-    use EventType::*;
-    match moment {
-        Moment::RunStarted => kind == WorkflowExecutionStarted,
-        Moment::TaskScheduled => kind == WorkflowTaskScheduled,
-        Moment::TaskCompleted => kind == WorkflowTaskCompleted,
-        Moment::TimerStarted => kind == TimerStarted,
-        Moment::TimerFired => kind == TimerFired,
-        Moment::ActivityScheduled => kind == ActivityTaskScheduled,
-        Moment::ActivityEnded => matches!(kind, ActivityTaskCompleted | ActivityTaskFailed),
     }
 }
 

@@ -22,6 +22,8 @@ struct Activities {
     /// The events that scheduled those that have ended in some way.
     closed: BTreeSet<i64>,
     completed: BTreeSet<String>,
+    /// Those of them that were local.
+    locals: Vec<String>,
 }
 
 impl Activities {
@@ -57,6 +59,7 @@ impl Activities {
             }
             Some(MarkerRecordedEventAttributes(a)) if a.failure.is_none() => {
                 let result = json(a.details.get("result"));
+                self.locals.extend(key(&result));
                 self.completed.extend(key(&result));
             }
             _ => {}
@@ -76,32 +79,38 @@ fn key(json: &Json) -> Option<String> {
     Some(key.to_owned())
 }
 
+/// The messages that were taken more often than once: of a client that was not told whether its message was taken and sends it again,
+/// or whose second copy comes to another run.
+fn repeated(runs: &[Run]) -> Vec<String> {
+    let mut messages: BTreeMap<String, u32> = BTreeMap::new();
+    for run in runs {
+        let signals = run.signals("note").into_iter().map(|(_, id)| id);
+        for id in signals.chain(run.updated()) {
+            *messages.entry(id).or_default() += 1;
+        }
+    }
+    messages.retain(|_, count| *count > 1);
+    messages.into_keys().collect()
+}
+
 impl Checker<'_> {
     /// No step that has a result runs again.
     pub fn activities(&mut self, runs: &[Run]) {
         let mut counts: BTreeMap<String, u32> = BTreeMap::new();
         for run in runs {
-            for (key, _) in Activities::of(run).scheduled {
+            let activities = Activities::of(run);
+            let scheduled = activities.scheduled.into_iter().map(|(key, _)| key);
+            for key in scheduled.chain(activities.locals) {
                 *counts.entry(key).or_default() += 1;
             }
         }
-        // A client that was not told whether its message was taken sends it again, and then it may be taken two times.
-        let mut messages: BTreeMap<String, u32> = BTreeMap::new();
-        for run in runs {
-            let signals = run.signals("note").into_iter().map(|(_, id)| id);
-            for id in signals.chain(run.updated()) {
-                *messages.entry(id).or_default() += 1;
-            }
-        }
-        let is_repeated = |key: &str| {
-            let mut repeated = messages.iter().filter(|(_, count)| **count > 1);
-            repeated.any(|(id, _)| key.contains(&format!("/{id}.")))
-        };
+        let messages = repeated(runs);
+        let is_repeated = |key: &str| messages.iter().any(|id| key.contains(&format!("/{id}.")));
         let again = counts
             .iter()
             .find(|(key, count)| **count > 1 && !is_repeated(key));
         if let Some((key, count)) = again {
-            let text = format!("{key} was scheduled {count} times");
+            let text = format!("{key} was scheduled or completed {count} times");
             self.wrong_in("activity ran again", &text, runs);
         }
     }
@@ -177,13 +186,15 @@ impl Checker<'_> {
         let of_sagas = marks.iter().filter_map(|mark| mark.strip_prefix("saga "));
         let of_sagas: BTreeMap<&str, &str> = of_sagas.filter_map(|m| m.split_once(' ')).collect();
         let own = format!("{}/", self.evidence.workflow_id);
+        let messages = repeated(runs);
         for (number, run) in runs.iter().enumerate() {
             let activities = Activities::of(run);
             let end = run.events.last().map(HistoryEvent::event_type);
             for (key, entry) in self.evidence.ledger {
                 let scheduled = activities.scheduled.iter().find(|(k, _)| k == key);
                 let is_here = scheduled.is_some() || activities.completed.contains(key);
-                if entry.saga.is_empty() || !is_here || !key.starts_with(&own) {
+                let is_repeated = messages.iter().any(|id| key.contains(&format!("/{id}.")));
+                if entry.saga.is_empty() || !is_here || is_repeated || !key.starts_with(&own) {
                     continue;
                 }
                 let failed = match (entry.saga.as_str(), end) {

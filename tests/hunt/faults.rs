@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 
 use segno::faults::Fault;
 
+use super::FAULTS;
 use super::process::Process;
 
-/// `all`, or a part of the names of faults.
-const VARIABLE: &str = "SEGNO_HUNT_FAULTS";
 /// Without it these, which the first rounds show: of the engine, of local activities, of the commands and of `segno run`.
 const QUICK: [&str; 4] = [
     "steps-before-handlers",
@@ -23,7 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(60 * MINUTES + 240);
 
 /// Those that it does not find.
 pub fn unfound() -> Vec<String> {
-    let variable = std::env::var(VARIABLE).unwrap_or_default();
+    // `all`, or a part of their names.
+    let variable = std::env::var(FAULTS).unwrap_or_default();
     let names = Fault::ALL.iter().map(|(_, name)| *name);
     let wanted = names.filter(|name| match variable.as_str() {
         "" => QUICK.contains(name),
@@ -51,12 +51,16 @@ fn unfound_one(name: &str) -> Option<String> {
     let seconds = begin.elapsed().as_secs();
     match found.first() {
         Some(first) => {
-            println!("{name}: {} found in {seconds} s: {first}", found.len());
+            let summary = told.lines().find(|line| line.contains(" rounds in "));
+            let summary = summary.unwrap_or_default();
+            println!("{name} was found in {seconds} s: {first}\n    {summary}");
             None
         }
         None => {
-            let last: Vec<&str> = told.lines().rev().take(20).collect();
-            Some(format!("{name} was not found in {seconds} s: {last:#?}"))
+            let summary =
+                |line: &&str| line.contains("panicked at") || line.contains(" rounds in ");
+            let summary: Vec<&str> = told.lines().filter(summary).collect();
+            Some(format!("{name} was not found in {seconds} s: {summary:#?}"))
         }
     }
 }

@@ -155,6 +155,17 @@ impl Run {
         })
     }
 
+    /// It went on in another run by itself, with its whole state.
+    pub fn was_moved(&self) -> bool {
+        match self.last() {
+            Some(Attributes::WorkflowExecutionContinuedAsNewEventAttributes(a)) => {
+                let header = a.header.as_ref();
+                header.is_some_and(|h| h.fields.contains_key("segno-state"))
+            }
+            _ => false,
+        }
+    }
+
     pub fn was_asked_to_cancel(&self) -> bool {
         let mut events = self.events.iter();
         events.any(|e| e.event_type() == EventType::WorkflowExecutionCancelRequested)

@@ -1,8 +1,9 @@
 //! Hunts, round after round, until its time is over, and makes small what it finds.
 
-use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::agree::Agreement;
 use super::check::Violation;
 use super::plan::{Experiment, Round};
 use super::round::{self, Counts, Outcome, is_sound};
@@ -11,7 +12,10 @@ use super::world::World;
 use super::write::definition;
 use super::{alone, strangers};
 
+/// How long `./test` hunts.
 const MINUTES: f64 = 3.0;
+/// Hunts begin with a seed below this one.
+const SEEDS: u64 = 1_000_000_000;
 const EXPERIMENTS_PER_ROUND: u64 = 10;
 /// `segno run`s beside each round.
 const ALONE_PER_ROUND: u64 = 4;
@@ -29,6 +33,10 @@ struct Report {
     alone: u64,
     strangers: u64,
     counts: Counts,
+    /// Workflows, with their continuations and children, that the simulator followed.
+    compared: u64,
+    /// And those that it did not, by the reason.
+    not_compared: BTreeMap<&'static str, u64>,
     found: usize,
     /// Of each kind the first is made smaller.
     kinds: BTreeSet<&'static str>,
@@ -52,13 +60,19 @@ impl Settings {
         };
         Settings {
             length: Duration::from_secs_f64(60.0 * number("SEGNO_HUNT_MINUTES", MINUTES)),
-            seed: number("SEGNO_HUNT_SEED", 1.0) as u64,
+            seed: number("SEGNO_HUNT_SEED", fresh_seed() as f64) as u64,
             first_only: std::env::var_os("SEGNO_HUNT_FIRST_ONLY").is_some(),
             known: std::env::var("SEGNO_HUNT_KNOWN")
                 .map(|kinds| kinds.split(", ").map(str::to_owned).collect())
                 .unwrap_or_default(),
         }
     }
+}
+
+/// Another one each time: a hunt that was hunted before finds nothing new.
+fn fresh_seed() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_millis() as u64 % SEEDS
 }
 
 /// How much it found.
@@ -68,6 +82,9 @@ pub async fn hunt() -> usize {
     let world = World::start().await;
     let mut report = Report::default();
     let mut seed = settings.seed;
+    println!(
+        "hunting from seed {seed} on; SEGNO_HUNT_SEED=SEED SEGNO_HUNT_MINUTES=0 repeats one round"
+    );
     loop {
         one(&world, seed, &settings, &mut report).await;
         seed += 1;
@@ -137,13 +154,14 @@ fn whole(round: &Round, experiment: &Experiment, outcome: &Outcome) -> String {
     let Round {
         cache,
         is_deployed,
+        is_versioned,
         proxied,
         chaos,
         ..
     } = round;
     let Experiment { with, actions, .. } = experiment;
     format!(
-        "{kind}: {text}{others}\n{definition}\ncache {cache:?}, deployed {is_deployed}, through a proxy {proxied}, {chaos:?}\nstarted with {with:?}, {actions:#?}"
+        "{kind}: {text}{others}\n{definition}\ncache {cache:?}, deployed {is_deployed}, versioned {is_versioned}, through a proxy {proxied}, {chaos:?}\nstarted with {with:?}, {actions:#?}"
     )
 }
 
@@ -155,12 +173,17 @@ impl Report {
         self.counts.kills += counts.kills;
         self.counts.pauses += counts.pauses;
         self.counts.restarts += counts.restarts;
+        self.counts.replacements += counts.replacements;
         self.counts.of_core += counts.of_core;
         for outcome in outcomes {
             let runs = outcome.families.iter().flatten();
             self.runs += runs.clone().count() as u64;
             self.events += runs.map(|run| run.events.len() as u64).sum::<u64>();
             self.messages += outcome.messages;
+            match &outcome.agreement {
+                Agreement::Agrees | Agreement::Differs(_) => self.compared += 1,
+                Agreement::NotCompared(why) => *self.not_compared.entry(why).or_default() += 1,
+            }
         }
     }
 
@@ -174,6 +197,7 @@ impl Report {
             kills,
             pauses,
             restarts,
+            replacements,
             of_core,
         } = self.counts;
         let Report {
@@ -182,11 +206,17 @@ impl Report {
             events,
             messages,
             alone,
+            compared,
             ..
         } = self;
+        let not_compared = self.not_compared.iter();
+        let not_compared: String = not_compared
+            .map(|(why, count)| format!(", {count} not: {why}"))
+            .collect();
         println!(
-            "{rounds} rounds in {} s: {runs} runs, {events} events, {messages} messages, {kills} kills and {pauses} pauses of \
-             the worker, {restarts} of the server, {of_core} of core's debug assertions, {alone} runs without a server; {} found",
+            "{rounds} rounds in {} s: {runs} runs, {events} events, {messages} messages, {kills} kills, {pauses} pauses and {replacements} \
+             replacements of the worker, {restarts} restarts of the server, {of_core} of core's debug assertions, {alone} runs without a server; \
+             {compared} workflows compared with the simulator{not_compared}; {} found",
             took.as_secs(),
             self.found
         );

@@ -6,6 +6,9 @@ use super::program::Program;
 /// No client and no killer does anything later than this after a round's beginning, but for the word to close.
 pub const ROUND_MS: u64 = 7_000;
 
+/// Temporal's UI asks two of them by itself.
+const QUERIES: [&str; 3] = ["all", "__stack_trace", "__temporal_workflow_metadata"];
+
 /// When a client does something.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum When {
@@ -13,6 +16,8 @@ pub enum When {
     At(u64),
     /// So many milliseconds after the nth event of a kind.
     After(Moment, u64, u64),
+    /// So many milliseconds after the word to close.
+    Closing(u64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,21 +26,35 @@ pub enum Moment {
     TaskScheduled,
     TaskCompleted,
     TimerStarted,
+    /// Shortly before it fires.
+    TimerDue,
     TimerFired,
     ActivityScheduled,
     ActivityEnded,
+    /// Shortly before the time of the step is over that alone waits for a signal.
+    GateDue(u32),
+}
+
+/// How often a message is delivered, always under the same id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copies {
+    One,
+    /// By two senders at one time.
+    AtOnce,
+    /// A second time so many milliseconds later, maybe to another run.
+    Later(u64),
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum What {
-    /// A signal with its id; two times with the same request id where `twice`.
     Signal {
         name: String,
         id: String,
-        twice: bool,
+        copies: Copies,
     },
     Update {
         id: String,
+        copies: Copies,
     },
     Query(&'static str),
     Cancel,
@@ -81,6 +100,8 @@ pub struct Round {
     pub seed: u64,
     pub cache: Option<u64>,
     pub is_deployed: bool,
+    /// The worker is a version of a deployment, and whatever replaces it another one.
+    pub is_versioned: bool,
     /// Calls of the worker are delayed, made twice, and their answers lost.
     pub proxied: bool,
     pub chaos: Vec<(u64, Chaos)>,
@@ -92,8 +113,9 @@ impl Round {
     pub fn of(seed: u64, count: u64) -> Round {
         let mut random = Random(seed ^ 0x0C7A_0501);
         let cache = [Some(0), Some(1), None][random.below(3) as usize];
-        let is_deployed = random.below(3) == 0;
+        let is_deployed = random.below(2) == 0;
         let proxied = random.below(4) == 0;
+        let is_versioned = random.below(4) == 0;
         let mut chaos = Vec::new();
         let mut at = 300 + random.below(1_000);
         while at < ROUND_MS - 2_500 {
@@ -120,6 +142,7 @@ impl Round {
             seed,
             cache,
             is_deployed,
+            is_versioned,
             proxied,
             chaos,
             experiments: experiments.collect(),
@@ -143,11 +166,17 @@ impl Round {
                 let at = match action.when {
                     When::At(at) => at,
                     When::After(..) => FOR_EVENTS,
+                    When::Closing(_) => 0,
                 };
                 end = end.max(experiment.start + at);
             }
         }
         end.min(ROUND_MS)
+    }
+
+    /// The worker keeps fewer runs in memory than there are.
+    pub fn evicts(&self) -> bool {
+        self.cache == Some(1)
     }
 
     pub fn restarts_server(&self) -> bool {
@@ -192,10 +221,28 @@ impl Clients {
 
     fn actions(&mut self) -> Vec<Action> {
         let mut all = Vec::new();
-        if self.random.below(3) == 0 {
+        if self.random.below(2) == 0 {
             // Asked before the first workflow task.
-            let query = self.random.of(&["all", "__stack_trace"]);
-            all.push(self.action(When::At(0), What::Query(query)));
+            for _ in 0..=self.random.below(3) {
+                let query = self.random.of(&QUERIES);
+                let at = self.random.below(2) * self.random.below(60);
+                all.push(self.action(When::At(at), What::Query(query)));
+            }
+        }
+        if self.random.below(4) == 0 {
+            // And told something.
+            for _ in 0..=self.random.below(3) {
+                let what = self.what();
+                all.push(self.action(When::At(0), what));
+            }
+        }
+        if self.random.below(3) == 0 {
+            // While it comes to its end.
+            for _ in 0..=self.random.below(8) {
+                let what = self.what();
+                let late = self.random.below(250);
+                all.push(self.action(When::Closing(late), what));
+            }
         }
         for _ in 0..self.random.below(7) {
             let when = self.when();
@@ -211,15 +258,16 @@ impl Clients {
             let what = What::Signal {
                 name,
                 id,
-                twice: false,
+                copies: Copies::One,
             };
-            let when = match self.random.below(3) {
-                0 => When::After(
+            let when = match self.random.below(4) {
+                0 => When::At(self.random.below(ROUND_MS - 2_000)),
+                1 => When::After(
                     Moment::TimerStarted,
                     self.random.below(4),
                     self.random.below(2_000),
                 ),
-                _ => When::At(self.random.below(ROUND_MS - 2_000)),
+                _ => When::After(Moment::GateDue(gate), 0, self.random.below(250)),
             };
             all.push(self.action(when, what));
         }
@@ -249,10 +297,11 @@ impl Clients {
             TaskScheduled,
             TaskCompleted,
             TimerStarted,
+            TimerDue,
             TimerFired,
             ActivityScheduled,
             ActivityEnded,
-        ][self.random.below(8) as usize]
+        ][self.random.below(9) as usize]
     }
 
     /// Many at one moment.
@@ -266,6 +315,7 @@ impl Clients {
             let when = match when {
                 When::At(at) => When::At(at + late),
                 When::After(moment, nth, delay) => When::After(moment, nth, delay + late),
+                When::Closing(at) => When::Closing(at + late),
             };
             let what = self.what();
             all.push(self.action(when, what));
@@ -277,12 +327,20 @@ impl Clients {
         match self.random.below(12) {
             0..=4 => self.signal("note"),
             5 | 6 => self.signal("job"),
-            7..=9 => What::Update { id: self.id() },
+            7..=9 => What::Update {
+                id: self.id(),
+                copies: self.copies(),
+            },
             10 => What::Query("all"),
-            _ => What::Query(
-                self.random
-                    .of(&["__stack_trace", "__temporal_workflow_metadata"]),
-            ),
+            _ => What::Query(self.random.of(&QUERIES)),
+        }
+    }
+
+    fn copies(&mut self) -> Copies {
+        match self.random.below(8) {
+            0 => Copies::AtOnce,
+            1 => Copies::Later(self.random.below(1_500)),
+            _ => Copies::One,
         }
     }
 
@@ -290,7 +348,7 @@ impl Clients {
         What::Signal {
             name: name.to_owned(),
             id: self.id(),
-            twice: self.random.below(5) == 0,
+            copies: self.copies(),
         }
     }
 }

@@ -142,6 +142,8 @@ pub struct Program {
     pub child: Vec<Step>,
     /// Continuations by hand at the end of the steps, and at most.
     pub turns: u64,
+    /// Continuations keep the definition, whatever is newer.
+    pub stays: bool,
     pub automatic: bool,
     pub ending: Ending,
     pub drains: bool,
@@ -266,17 +268,16 @@ impl Grower {
     }
 
     fn program(&mut self) -> Program {
-        let handler = Place::handler();
         let inside = |grower: &mut Self, place: Place| match grower.random.below(3) {
             0 => Vec::new(),
             1 => vec![grower.leaf(place)],
             _ => grower.block(place),
         };
-        let note = inside(self, handler);
-        let add = inside(self, handler);
+        let note = inside(self, Place::handler());
+        let add = inside(self, Place::handler());
         let block_place = Place {
             in_block: true,
-            ..handler
+            ..Place::handler()
         };
         let block = self.block(block_place);
         let child_place = Place {
@@ -292,7 +293,11 @@ impl Grower {
             block,
             child: self.block(child_place),
             body: self.block(Place::main()),
-            turns: self.random.below(3),
+            turns: match self.random.below(10) {
+                0 => 6 + self.random.below(10),
+                turns => turns % 3,
+            },
+            stays: self.chance(3),
             automatic: self.chance(5),
             ending: match self.random.below(12) {
                 0 => Ending::Nothing,
@@ -332,7 +337,7 @@ impl Grower {
     }
 
     fn leaf(&mut self, place: Place) -> Step {
-        let kind = match self.random.below(26) {
+        let kind = match self.random.below(27) {
             0 => Kind::Count,
             1..=4 => Kind::Timer(self.milliseconds()),
             5..=8 => Kind::Effect(self.effect(place)),
@@ -367,13 +372,17 @@ impl Grower {
             18 => Kind::Refused(self.random.of(&[
                 "signal: note, workflow_id: nobody",
                 "cancel_workflow: { workflow_id: nobody }",
-                "activity: \"${ 'no' + 'where' }\", local: true, start_to_close_timeout: 1s",
+                "cancel_workflow: { workflow_id: \"${ workflow.id }\" }",
             ])),
             19 if place.main => Kind::SignalSelf,
             20 if place.main && !place.in_child => self.child(),
             21 if place.main && self.chance(3) => self.many(),
             22 if self.chance(2) => Kind::Hopeless(300 + self.random.below(700)),
             23 => self.end(place),
+            // It is tried for ever if nobody says that it is not there.
+            25 => Kind::Refused(
+                "activity: \"${ 'no' + 'where' }\", local: true, start_to_close_timeout: 1s, retry_policy: { initial_interval: 200ms, backoff_coefficient: 1 }",
+            ),
             24 if place.depth < DEPTH_MAX && self.numbers < NESTED_UNTIL => {
                 return self.nested(place);
             }
@@ -383,13 +392,8 @@ impl Grower {
     }
 
     fn gate(&mut self) -> Kind {
-        let deadlines = [
-            Deadline::Wait,
-            Deadline::Do,
-            Deadline::Condition,
-            Deadline::Race,
-        ];
-        let deadline = deadlines[self.random.below(4) as usize];
+        use Deadline::{Condition, Do, Race, Wait};
+        let deadline = [Wait, Do, Condition, Race][self.random.below(4) as usize];
         Kind::Gate(deadline, 300 + self.random.below(1_700))
     }
 

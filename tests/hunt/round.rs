@@ -12,6 +12,7 @@ use temporalio_protos::temporal::api::workflowservice::v1::workflow_service_clie
 use tokio::time::{Instant, sleep, sleep_until};
 use tonic::transport::{Channel, Endpoint};
 
+use super::agree::{self, Agreement};
 use super::check::{Evidence, SWEPT, Violation, check};
 use super::drive::{Clients, Told};
 use super::history::{Run, events, family, shown};
@@ -35,6 +36,8 @@ pub struct Outcome {
     pub violations: Vec<Violation>,
     pub families: Vec<Vec<Run>>,
     pub messages: u64,
+    /// Whether the simulator does the same.
+    pub agreement: Agreement,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -42,6 +45,7 @@ pub struct Counts {
     pub kills: u64,
     pub pauses: u64,
     pub restarts: u64,
+    pub replacements: u64,
     /// Panics of core's debug assertions; the worker begins again.
     pub of_core: u64,
 }
@@ -98,7 +102,8 @@ pub async fn run(world: &World, round: &Round) -> (Vec<Outcome>, Counts) {
     if let Some(cache) = round.cache {
         arguments.extend(["--max-cached-workflows".to_owned(), cache.to_string()]);
     }
-    let worker = Worker::start(world, &queue, address, &arguments);
+    let worker = Worker::versioned(world, &queue, address, &arguments, round.is_versioned);
+    worker.is_current(world).await;
     let endpoint = Endpoint::from_shared(format!("http://{}", world.address)).unwrap();
     let raw = WorkflowServiceClient::new(endpoint.connect_lazy());
     let running = Running {
@@ -170,7 +175,10 @@ impl Running<'_> {
                     sleep(Duration::from_millis(*away)).await;
                     self.worker.resume();
                 }
-                Chaos::Replace => self.worker.replace().await,
+                Chaos::Replace => {
+                    counts.replacements += 1;
+                    self.worker.replace(self.world).await;
+                }
                 Chaos::Server => {
                     counts.restarts += 1;
                     self.world.restart_server().await;
@@ -230,6 +238,7 @@ impl Running<'_> {
                     violations: vec![self.violation("not started", error)],
                     families: Vec::new(),
                     messages: 0,
+                    agreement: Agreement::NotCompared("it did not start"),
                 };
             }
         };
@@ -245,7 +254,7 @@ impl Running<'_> {
             state,
             told: &told,
             ledger: &ledger,
-            evicts: self.round.cache == Some(1),
+            evicts: self.round.evicts(),
             disturbances: self.round.chaos.len() as u64 + 4 * u64::from(self.round.proxied),
         });
         if let Some(open) = ended.err() {
@@ -255,10 +264,15 @@ impl Running<'_> {
         for run in families.iter().flatten() {
             violations.extend(replayed(run).await);
         }
+        let agreement = agreement(&families, &violations, self.round.evicts()).await;
+        if let Agreement::Differs(text) = &agreement {
+            violations.push(self.violation("simulator differs", text.clone()));
+        }
         Outcome {
             violations,
             families,
             messages: told.messages,
+            agreement,
         }
     }
 
@@ -310,6 +324,20 @@ impl Running<'_> {
             events(client, &run.workflow_id, &run.run_id).await;
         }
     }
+}
+
+/// What is wrong already is not simulated.
+async fn agreement(families: &[Vec<Run>], violations: &[Violation], evicts: bool) -> Agreement {
+    if !violations.is_empty() {
+        return Agreement::NotCompared("something else is wrong with it");
+    }
+    // As in `check`.
+    if evicts && families.iter().flatten().any(Run::has_cancelled_locals) {
+        return Agreement::NotCompared("core cancelled local activities of a full cache");
+    }
+    let families = families.to_vec();
+    let compared = tokio::task::spawn_blocking(move || agree::compare(&families));
+    compared.await.unwrap()
 }
 
 /// Workflow tasks by themselves lead nowhere.

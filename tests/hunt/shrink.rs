@@ -108,10 +108,12 @@ fn around(round: &Round) -> Vec<Round> {
         round.chaos.clear();
         round.proxied = false;
         round.is_deployed = false;
+        round.is_versioned = false;
         round.cache = None;
     });
     add(&|round| round.proxied = false);
     add(&|round| round.is_deployed = false);
+    add(&|round| round.is_versioned = false);
     add(&|round| round.cache = None);
     add(&|round| round.chaos.truncate(1));
     all
@@ -218,8 +220,8 @@ pub fn case(smallest: &Smallest) -> String {
     let _ = writeln!(text, "--- tests/steps/cases/{CASE}/script.yaml");
     let _ = writeln!(
         text,
-        "# Found with cache {:?}, deployed {}, through a proxy {}; the worker, by milliseconds: {:?}",
-        round.cache, round.is_deployed, round.proxied, round.chaos
+        "# Found with cache {:?}, deployed {}, versioned {}, through a proxy {}; the worker, by milliseconds: {:?}",
+        round.cache, round.is_deployed, round.is_versioned, round.proxied, round.chaos
     );
     text += "start:\n  input: { http: HTTP }\n";
     if one.with == StartWith::Signal {
@@ -240,7 +242,7 @@ pub fn case(smallest: &Smallest) -> String {
         let after = after.map_or(String::new(), |line| format!("after: {line:?}, "));
         let what = match &action.what {
             What::Signal { name, id, .. } => format!("signal: {name}, input: {{ id: {id} }}"),
-            What::Update { id } => format!("update: add, input: {{ id: {id} }}, id: {id}"),
+            What::Update { id, .. } => format!("update: add, input: {{ id: {id} }}, id: {id}"),
             What::Query(name) => format!("query: {name}"),
             What::Cancel => "cancel: enough".to_owned(),
         };

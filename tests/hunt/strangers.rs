@@ -1,9 +1,12 @@
 //! What comes from strangers: headers that no engine wrote, values of any characters through the commands, and a registry
 //! whose workflows are ended.
 
+use std::process::Command;
 use std::time::Duration;
 
+use futures_util::future::{join_all, join3};
 use segno::client::{StartOptions, WorkflowRef};
+use segno::registry::{ClusterStore, REGISTRY_DATA, Store as _};
 use segno::value::{Duration as Length, Payload, Value};
 use serde_json::{Value as Json, json};
 use temporalio_protos::temporal::api::enums::v1::EventType;
@@ -13,6 +16,8 @@ use super::check::{SWEPT, Violation};
 use super::drive::payloads;
 use super::generate::Random;
 use super::history::{Run, events, shown};
+use super::support::cluster::temporal;
+use super::support::run::Run as Process;
 use super::world::{Worker, World};
 
 /// What a worker at work has not answered by then it never will.
@@ -23,16 +28,19 @@ const CHARACTERS: [char; 24] = [
     'a', ' ', '"', '\\', '/', '\n', '\t', '\r', '\u{0}', '\u{1}', '\u{7}', '\u{8}', '\u{c}',
     '\u{1b}', '[', '3', 'm', '\u{7f}', '\u{85}', '\u{9b}', 'é', '\u{2028}', '\u{feff}', '😀',
 ];
+const TEXT_LENGTH_MAX: u64 = 48;
 const ECHO: &str = "segno: 1\nworkflow: NAME\nqueries: { input: \"${ input }\" }\nsteps:\n  - return: ${ input }\n";
 
-/// The ways, one a call.
+/// In all ways at one time.
 pub async fn hunt(world: &World, seed: u64) -> Vec<Violation> {
-    let mut random = Random(seed ^ 0x57A6);
-    match seed % 3 {
-        0 => headers(world, &mut random).await,
-        1 => commands(world, &mut random).await,
-        _ => registry(world, &mut random).await,
-    }
+    let [mut one, mut two] = [0x57A6, 0x0DD].map(|salt| Random(seed ^ salt));
+    let (headers, commands, registry) = join3(
+        headers(world, &mut one),
+        commands(world, &mut two),
+        registry(world, seed),
+    )
+    .await;
+    [headers, commands, registry].concat()
 }
 
 fn violation(kind: &'static str, text: String) -> Vec<Violation> {
@@ -80,47 +88,62 @@ impl Place {
     }
 }
 
-/// A run with headers that nobody of Segno's wrote ends, or its workflow task fails for all to see.
+/// Runs with headers that nobody of Segno's wrote end, or their workflow tasks fail for all to see.
 async fn headers(world: &World, random: &mut Random) -> Vec<Violation> {
     let place = Place::new(
         world,
         "segno: 1\nworkflow: NAME\nsteps:\n  - timer: 10ms\n  - return: 1\n",
     );
     let worker = place.worker(world);
-    let mut options = place.start(&Json::Null);
     let mut garbage = || match random.below(3) {
         0 => Payload::from_value(&Value::from("not what is expected")).unwrap(),
         1 => Payload::from_value(&Value::Null).unwrap(),
         _ => Payload::from_value(&Value::from(random.next() as i64)).unwrap(),
     };
-    let headers = [("segno-state", garbage()), ("segno-definition", garbage())];
-    let wanted = 1 + random.below(3);
-    for (number, (name, payload)) in headers.into_iter().enumerate() {
-        if wanted & (1 << number) != 0 {
-            options.headers.push((name.to_owned(), payload));
-        }
+    let mut starts = Vec::new();
+    for names in [
+        &["segno-state"][..],
+        &["segno-definition"],
+        &["segno-state", "segno-definition"],
+    ] {
+        let mut options = place.start(&Json::Null);
+        options.workflow_id = Some(format!("{}-{}", place.name, starts.len()));
+        let headers = names.iter().map(|name| ((*name).to_owned(), garbage()));
+        options.headers.extend(headers);
+        starts.push(options);
     }
+    let answered = starts
+        .into_iter()
+        .map(|options| answered(world, &worker, options));
+    let found = join_all(answered).await;
+    found.into_iter().flatten().collect()
+}
+
+async fn answered(world: &World, worker: &Worker, options: StartOptions) -> Vec<Violation> {
     let shown_headers = format!("{:?}", options.headers);
+    let workflow_id = options.workflow_id.clone().unwrap_or_default();
     let Ok(started) = world.client.start(options).await else {
         return Vec::new();
     };
     let begin = Instant::now();
     loop {
         let run = Run {
-            workflow_id: place.name.clone(),
+            workflow_id: workflow_id.clone(),
             run_id: started.run_id.clone(),
-            events: events(&world.client, &place.name, &started.run_id).await,
+            events: events(&world.client, &workflow_id, &started.run_id).await,
         };
-        let failed = |run: &Run| {
+        let has = |wanted: EventType| {
             let mut kinds = run.events.iter().map(|event| event.event_type());
-            kinds.any(|kind| kind == EventType::WorkflowTaskFailed)
+            kinds.any(|kind| kind == wanted)
         };
-        if run.is_closed() || failed(&run) {
-            let _ = terminate(world, &place.name).await;
+        if run.is_closed() || has(EventType::WorkflowTaskFailed) {
+            let _ = terminate(world, &workflow_id).await;
             return Vec::new();
         }
-        if begin.elapsed() > ANSWER_TIMEOUT {
-            let _ = terminate(world, &place.name).await;
+        // A busy machine is late with the first task, not with what follows.
+        let waits = begin.elapsed() > ANSWER_TIMEOUT && has(EventType::WorkflowTaskCompleted);
+        if waits || begin.elapsed() > 3 * ANSWER_TIMEOUT {
+            let _ = terminate(world, &workflow_id).await;
             let text = format!("{shown_headers}\n{}\n{}", shown(&run, 20), worker.log());
             return violation("hangs in silence", text);
         }
@@ -135,7 +158,7 @@ async fn terminate(world: &World, workflow_id: &str) -> bool {
 }
 
 fn text(random: &mut Random) -> String {
-    let length = random.below(12);
+    let length = random.below(TEXT_LENGTH_MAX);
     (0..length)
         .map(|_| CHARACTERS[random.below(CHARACTERS.len() as u64) as usize])
         .collect()
@@ -200,7 +223,7 @@ async fn commands(world: &World, random: &mut Random) -> Vec<Violation> {
 }
 
 /// The registry's workflow is ended, or a piece of it deleted, and what is deployed next has numbers of its own and can be run.
-async fn registry(world: &World, random: &mut Random) -> Vec<Violation> {
+async fn registry(world: &World, seed: u64) -> Vec<Violation> {
     let text =
         |number: u64| format!("segno: 1\nworkflow: NAME\nsteps:\n  - return: text {number}\n");
     let place = Place::new(world, &text(1));
@@ -225,8 +248,10 @@ async fn registry(world: &World, random: &mut Random) -> Vec<Violation> {
         (listed.code == 0).then(|| listed.json())
     };
     let before = list().and_then(|listed| newest(&listed));
-    let what = random.below(3);
-    if what < 2 && !terminate(world, &registry).await {
+    if seed.is_multiple_of(2) {
+        return piece_deleted(world, &place, &registry).await;
+    }
+    if !terminate(world, &registry).await {
         return Vec::new();
     }
     place.write(&text(3));
@@ -247,6 +272,42 @@ async fn registry(world: &World, random: &mut Random) -> Vec<Violation> {
         return violation("numbers begin anew", text);
     }
     Vec::new()
+}
+
+/// Data of the registry is deleted: that is noticed, and the next deployment of the same text lets new runs begin.
+async fn piece_deleted(world: &World, place: &Place, registry: &str) -> Vec<Violation> {
+    let store = ClusterStore::new(world.client.clone(), registry.to_owned());
+    let Ok(catalog) = store.read().await else {
+        return violation("registry unreadable", registry.to_owned());
+    };
+    let versions = catalog.state.definitions.iter().flat_map(|d| &d.versions);
+    for hash in versions.flat_map(|v| v.segment.iter().flat_map(|s| &s.pieces)) {
+        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut delete = Command::new(temporal());
+        let id = format!("{REGISTRY_DATA}/{hex}");
+        delete
+            .args(["workflow", "delete", "--yes", "--workflow-id", &id])
+            .args(["--address", &world.address]);
+        tokio::task::block_in_place(|| Process::of(&mut delete));
+    }
+    let verify = ["definitions", "verify", "--registry", registry];
+    let before = world.segno(&verify);
+    let deployed = world.segno(&["deploy", place.path(), "--yes", "--registry", registry]);
+    let arguments = ["--registry", registry].map(str::to_owned);
+    let _worker = Worker::start(world, &place.name, &world.address, &arguments);
+    let mut found = Vec::new();
+    if before.code == 0 {
+        found.extend(violation("damage unnoticed", format!("{before:#?}")));
+    }
+    if world.client.start(place.start(&Json::Null)).await.is_err() {
+        return found;
+    }
+    let result = world.segno(&["result", &place.name, "--output", "json"]);
+    if result.code != 0 || result.json()["result"] != "text 2" {
+        let text = format!("{deployed:#?}\n{result:#?}");
+        found.extend(violation("registry cannot be mended", text));
+    }
+    found
 }
 
 /// The highest number of a version of the type.

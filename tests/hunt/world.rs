@@ -139,16 +139,29 @@ pub struct Worker {
     pub task_queue: String,
     address: String,
     arguments: Vec<String>,
+    /// It is the version with this number of the deployment of its task queue's name.
+    version: Option<AtomicU64>,
     log: PathBuf,
     process: Mutex<Option<Process>>,
 }
 
 impl Worker {
     pub fn start(world: &World, task_queue: &str, address: &str, arguments: &[String]) -> Worker {
+        Worker::versioned(world, task_queue, address, arguments, false)
+    }
+
+    pub fn versioned(
+        world: &World,
+        task_queue: &str,
+        address: &str,
+        arguments: &[String],
+        is_versioned: bool,
+    ) -> Worker {
         let worker = Worker {
             task_queue: task_queue.to_owned(),
             address: address.to_owned(),
             arguments: arguments.to_vec(),
+            version: is_versioned.then(|| AtomicU64::new(1)),
             log: world.folder.path().join(format!("{task_queue}.log")),
             process: Mutex::default(),
         };
@@ -163,9 +176,50 @@ impl Worker {
             .args(["--sticky-queue-schedule-to-start-timeout", "1s"])
             .args(["--exec-allow", "shell=/bin/sh", "--log-level", "warn"])
             .args(&self.arguments)
+            .args(self.version_arguments())
             .env("TEMPORAL_ADDRESS", &self.address)
             .env("NO_COLOR", "1");
         Process::spawn(&command, &self.log)
+    }
+
+    fn version_arguments(&self) -> Vec<String> {
+        let Some(version) = &self.version else {
+            return Vec::new();
+        };
+        let version = version.load(Ordering::Relaxed).to_string();
+        [
+            "--deployment-name",
+            &self.task_queue,
+            "--build-id",
+            &version,
+        ]
+        .map(str::to_owned)
+        .to_vec()
+    }
+
+    /// Its version is the one that gets workflow tasks.
+    pub async fn is_current(&self, world: &World) {
+        let arguments = self.version_arguments();
+        let [_, name, build_id, version] = &arguments[..] else {
+            return;
+        };
+        let force = ["--allow-no-pollers", "--ignore-missing-task-queues"];
+        let command = [
+            "worker-deployment",
+            "set-current-version",
+            name,
+            build_id,
+            version,
+        ];
+        let begin = tokio::time::Instant::now();
+        loop {
+            let run = world.segno(&[&command[..], &force].concat());
+            if run.code == 0 {
+                return;
+            }
+            assert!(begin.elapsed() < START_TIMEOUT, "{run:?}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     pub fn begin(&self) {
@@ -179,9 +233,13 @@ impl Worker {
     }
 
     /// Another takes its place before it is asked to end.
-    pub async fn replace(&self) {
+    pub async fn replace(&self, world: &World) {
+        if let Some(version) = &self.version {
+            version.fetch_add(1, Ordering::Relaxed);
+        }
         let next = self.spawn();
         tokio::time::sleep(Duration::from_millis(700)).await;
+        self.is_current(world).await;
         let before = self.process.lock().unwrap().replace(next);
         let Some(before) = before else { return };
         before.signal(rustix::process::Signal::TERM);

@@ -25,6 +25,7 @@ pub fn definition(program: &Program, name: &str, tag: &str) -> String {
         keys: Vec::new(),
         saga: None,
         loops: 0,
+        stays: program.stays,
     };
     writer.workflow(program, tag);
     if program.has_child() {
@@ -48,6 +49,7 @@ struct Writer<'a> {
     /// The key of the saga around.
     saga: Option<String>,
     loops: u32,
+    stays: bool,
 }
 
 impl Writer<'_> {
@@ -188,10 +190,14 @@ impl Writer<'_> {
     fn continuation(&mut self, indent: usize, turns: u64) {
         self.line(indent, &format!("- if: state.turn < {turns}"));
         self.line(indent + 1, "then:");
+        let stays = match self.stays {
+            true => ", definition: pinned",
+            false => "",
+        };
         self.line(
             indent + 2,
             &format!(
-                "- continue_as_new: {{ input: {{ http: \"${{ state.http }}\", turn: \"${{ state.turn + 1 }}\", closed: \"${{ state.closed }}\", {CARRIED} }} }}"
+                "- continue_as_new: {{ input: {{ http: \"${{ state.http }}\", turn: \"${{ state.turn + 1 }}\", closed: \"${{ state.closed }}\", {CARRIED} }}{stays} }}"
             ),
         );
     }

@@ -17,6 +17,9 @@ use super::text::Followed;
 /// What leads to one event.
 const STEPS_MAX: usize = 50;
 
+/// How the simulator names what is due of local activities.
+const LOCAL: &str = "of the local activity";
+
 /// By a run's id and the event that scheduled it.
 pub type Key = (String, i64);
 
@@ -27,6 +30,9 @@ pub struct Known {
     pub attempts: BTreeMap<Key, (u32, bool)>,
     /// When the server cancelled those that no worker had at that time.
     pub cancelled: BTreeMap<Key, Timestamp>,
+    /// The places of the runs on the server, by the ids of those that are simulated.
+    #[allow(dead_code, reason = "not every guided simulation looks anything up")]
+    pub places: BTreeMap<String, usize>,
 }
 
 pub type Shared = Arc<Mutex<Known>>;
@@ -38,7 +44,8 @@ pub struct Guide<'a> {
     places: Vec<usize>,
     known: Shared,
     attempts_max: u32,
-    updates: BTreeSet<String>,
+    /// Those that were sent, with the runs that they were sent to.
+    updates: BTreeSet<(usize, String)>,
 }
 
 impl<'a> Guide<'a> {
@@ -91,7 +98,11 @@ impl<'a> Guide<'a> {
             let history = guide.simulator.history(run);
             history.get(place).map(HistoryEvent::event_type)
         };
+        self.is_at(run);
         if simulated(self).is_none() {
+            if is_task_end(event) {
+                self.late(run, at);
+            }
             self.under_way(at);
             self.simulator.advance(at);
             for _ in 0..STEPS_MAX {
@@ -111,6 +122,13 @@ impl<'a> Guide<'a> {
                     .map(|run| around(self.simulator.history(run), place))
                     .unwrap_or_default(),
             )),
+        }
+    }
+
+    fn is_at(&self, run: usize) {
+        if let Some(simulated) = self.simulated(run) {
+            let run_id = self.simulator.run_id(simulated).to_owned();
+            self.known.lock().unwrap().places.insert(run_id, run);
         }
     }
 
@@ -222,19 +240,35 @@ impl<'a> Guide<'a> {
         }
     }
 
-    /// What came while the task was under way was written down after it.
-    fn end_task(&mut self, run: usize, at: Timestamp) -> bool {
-        while self.of(run, "of the local activity") {}
-        let runs = self.runs;
-        let late = runs[run].events[self.places[run] + 1..].iter();
-        let late = late.take_while(|e| e.event_type() != EventType::WorkflowTaskScheduled);
-        for event in late.filter(|event| time(event) <= at) {
-            // It is written down with its end.
-            if event.event_type() != EventType::ActivityTaskStarted {
-                self.cause(run, event);
-            }
+    /// What came while the task was under way was written down after it, the ends of activities last: it comes at its own time.
+    fn late(&mut self, run: usize, at: Timestamp) {
+        let events = &self.runs[run].events[self.places[run] + 1..];
+        let late = events
+            .iter()
+            .take_while(|e| e.event_type() != EventType::WorkflowTaskScheduled);
+        // The start of an activity is written down with its end.
+        let is_late = |event: &&HistoryEvent| {
+            time(event) <= at && event.event_type() != EventType::ActivityTaskStarted
+        };
+        let mut late: Vec<&HistoryEvent> = late.filter(is_late).collect();
+        late.sort_by_key(|event| time(event));
+        for event in late {
+            self.under_way(time(event));
+            self.simulator.advance(time(event));
+            self.cause(run, event);
         }
-        let events = &runs[run].events[self.places[run]..];
+    }
+
+    fn end_task(&mut self, run: usize, at: Timestamp) -> bool {
+        let Some(simulated) = self.simulated(run) else {
+            return false;
+        };
+        let is_local = |due: &DueItem| due.run == Some(simulated) && due.what.contains(LOCAL);
+        while self
+            .simulator
+            .take_where(|due| due.at <= at && is_local(due))
+        {}
+        let events = &self.runs[run].events[self.places[run]..];
         let is_failed = events[0].event_type() == EventType::WorkflowTaskFailed;
         let ends = |end: &&HistoryEvent| {
             use EventType::{WorkflowExecutionTerminated, WorkflowExecutionTimedOut};
@@ -244,10 +278,9 @@ impl<'a> Guide<'a> {
         if let Some(end) = events.get(1).filter(|end| is_failed && ends(end)) {
             return self.cause(run, end);
         }
-        let Some(run) = self.simulated(run) else {
-            return false;
-        };
-        self.simulator.end_task_of(run);
+        self.simulator.end_task_of(simulated);
+        // Where local activities are still under way, it was completed only to be begun anew.
+        self.of(run, "the workflow task's heartbeat");
         true
     }
 
@@ -320,7 +353,7 @@ impl<'a> Guide<'a> {
             let request = a.accepted_request.unwrap_or_default();
             let id = request.meta.unwrap_or_default().update_id;
             let input = request.input.unwrap_or_default();
-            if self.updates.insert(id.clone()) {
+            if self.updates.insert((run, id.clone())) {
                 let args = input.args.unwrap_or_default().payloads.into_iter();
                 let args: Vec<Payload> = args.map(payload_from_proto).collect();
                 let workflow_id = &self.runs[run].workflow_id;
@@ -332,6 +365,11 @@ impl<'a> Guide<'a> {
         }
         has_sent
     }
+}
+
+fn is_task_end(event: &HistoryEvent) -> bool {
+    use EventType::{WorkflowTaskCompleted, WorkflowTaskFailed};
+    [WorkflowTaskCompleted, WorkflowTaskFailed].contains(&event.event_type())
 }
 
 /// The event that began what ends, or goes on, with this one.
