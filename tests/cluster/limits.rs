@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::activities::{Embedded, release};
 use super::support::cluster::Cluster;
-use super::support::worker::{Worker, Workflow, count};
+use super::support::gateway::{Door, Gateway, Measured, SERVER_NAME};
+use super::support::worker::{Worker, count};
 use super::support::{root, until};
 
 fn worker() -> Worker {
@@ -58,42 +59,26 @@ fn large_commands_are_spread_over_workflow_tasks() {
 /// so many that their markers alone are too much.
 #[test]
 fn results_of_local_activities_are_spread_over_workflow_tasks() {
-    let programs = ["--exec-allow", "printf=/usr/bin/printf"];
-    let worker = Worker::start(&root().join("tests/cluster/limits"), &programs);
+    let watch = Watch::new();
+    let worker = watch.worker();
     for (turns, concurrency, bytes) in [
         (45, 1, 100_000),
         (45, 45, 100_000),
         (10, 10, 900_000),
-        (2_500, 50, 1),
+        (10_000, 50, 1),
     ] {
         let input =
             json!({ "turns": turns, "concurrency": concurrency, "bytes": bytes.to_string() });
         let run = worker.launch("limits-local-results", &input);
         assert_eq!(run.result(), json!(turns), "{input}");
         run.assert_no_task_failed();
-        assert_few_commands_each(&run);
+        watch.assert_bounded();
         run.assert_replays();
     }
-    let run = worker.launch("limits-local-results-automatic", &json!(2_500));
-    assert_eq!(run.result(), json!(2_500));
+    let run = worker.launch("limits-local-results-automatic", &json!(10_000));
+    assert_eq!(run.result(), json!(10_000));
     run.assert_no_task_failed();
-    assert_few_commands_each(&run);
-}
-
-/// No workflow task has more commands than the bound, but for the few that end it.
-fn assert_few_commands_each(run: &Workflow<'_>) {
-    let mut commands = 0;
-    for event in run.histories().concat() {
-        match event["eventType"].as_str().unwrap() {
-            "EVENT_TYPE_WORKFLOW_TASK_COMPLETED" => commands = 0,
-            "EVENT_TYPE_MARKER_RECORDED" => commands += 1,
-            _ => {}
-        }
-        assert!(
-            commands <= COMMANDS_PER_WORKFLOW_TASK_MAX + 60,
-            "{commands} in one task"
-        );
-    }
+    watch.assert_bounded();
 }
 
 /// Runs one of the definitions with 2,300 calls at once, of which no more than 2,000 may be pending: the server refuses
@@ -233,8 +218,8 @@ fn large_updates_at_once_do_not_end_the_run() {
 /// Everything that a run can send, with as much as it may hold, in as few workflow tasks as there can be.
 #[test]
 fn commands_at_their_limits_are_spread_over_workflow_tasks() {
-    let programs = ["--exec-allow", "printf=/usr/bin/printf"];
-    let worker = Worker::start(&root().join("tests/cluster/limits"), &programs);
+    let watch = Watch::new();
+    let worker = watch.worker();
     let run = worker.launch("limits-everything", &json!({}));
     for _ in 0..3 {
         let answer = worker.cluster.segno(&["query", &run.id, "big"]);
@@ -250,31 +235,53 @@ fn commands_at_their_limits_are_spread_over_workflow_tasks() {
     run.signal("finish", &Value::Null);
     assert_eq!(run.result(), json!(["continue as new"]));
     run.assert_no_task_failed();
-    for (task, size) in sizes_of_tasks(&run).into_iter().enumerate() {
-        println!("workflow task {task}: {size} bytes");
-        assert!(size < 4 << 20, "workflow task {task} sent {size} bytes");
-    }
+    watch.assert_bounded();
     run.assert_replays();
 }
 
-/// About how much the server was sent with each workflow task: what its events hold, whose payloads are in Base64.
-fn sizes_of_tasks(run: &Workflow<'_>) -> Vec<usize> {
-    let mut sizes = vec![0];
-    for event in run.histories().concat() {
-        let of_command = [
-            "COMPLETED",
-            "MARKER",
-            "SCHEDULED",
-            "INITIATED",
-            "MODIFIED",
-            "UPSERT",
+/// Stands between a worker and the server, and measures each workflow task that is sent.
+struct Watch {
+    gateway: Gateway,
+    measured: Measured,
+}
+
+impl Watch {
+    fn new() -> Watch {
+        let measured = Measured::default();
+        let door = Door::Measures(measured.clone());
+        let gateway = Gateway::start(&Cluster::get().address, door);
+        Watch { gateway, measured }
+    }
+
+    fn worker(&self) -> Worker {
+        let ca = self.gateway.file("ca.pem");
+        let arguments = [
+            "--exec-allow",
+            "printf=/usr/bin/printf",
+            "--address",
+            &self.gateway.address,
+            "--tls-ca-path",
+            &ca,
+            "--tls-server-name",
+            SERVER_NAME,
         ];
-        let kind = event["eventType"].as_str().unwrap();
-        if kind == "EVENT_TYPE_WORKFLOW_TASK_COMPLETED" {
-            sizes.push(0);
-        } else if of_command.iter().any(|part| kind.contains(part)) {
-            *sizes.last_mut().unwrap() += event.to_string().len() * 3 / 4;
+        Worker::start(&root().join("tests/cluster/limits"), &arguments)
+    }
+
+    /// The server takes messages of 4 MiB. Beyond the bound of commands there are those that end a task.
+    fn assert_bounded(&self) {
+        let tasks = std::mem::take(&mut *self.measured.lock().unwrap());
+        assert!(!tasks.is_empty());
+        for (number, task) in tasks.into_iter().enumerate() {
+            println!("workflow task {number}: {task:?}");
+            assert!(
+                task.size_bytes < 4 << 20,
+                "workflow task {number}: {task:?}"
+            );
+            assert!(
+                task.commands <= COMMANDS_PER_WORKFLOW_TASK_MAX + 60,
+                "workflow task {number}: {task:?}"
+            );
         }
     }
-    sizes
 }

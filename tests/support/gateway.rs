@@ -3,18 +3,20 @@
 
 use std::net::TcpListener as StdListener;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http_body_util::{Either, Empty};
+use http_body_util::{BodyExt, Either, Empty, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http2::SendRequest;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost::Message;
 use rcgen::{CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use tempfile::TempDir;
+use temporalio_protos::temporal::api::workflowservice::v1::RespondWorkflowTaskCompletedRequest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -22,6 +24,8 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 type Body = Either<Incoming, Empty<Bytes>>;
+/// What is handed on: as it comes in, or after it was read.
+type Sent = Either<Incoming, Full<Bytes>>;
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
 /// The name in the gateway's certificate, which is not the address that it listens at.
@@ -36,6 +40,8 @@ pub enum Door {
     Unanswered(&'static str),
     /// Anybody may come in, but one call of Temporal's API is held up.
     Held(Arc<Hold>),
+    /// Anybody may come in, and completed workflow tasks are measured.
+    Measures(Measured),
 }
 
 /// Holds up the call that comes after `passes` others of the same name, until the test lets it go.
@@ -77,6 +83,29 @@ impl Hold {
         }
         while !self.released.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// The workflow tasks that workers completed, as they were sent.
+pub type Measured = Arc<Mutex<Vec<SentTask>>>;
+
+#[derive(Debug, Clone, Copy)]
+pub struct SentTask {
+    /// Of the whole message.
+    pub size_bytes: usize,
+    pub commands: usize,
+}
+
+impl SentTask {
+    /// Of the body of a call: a byte that says whether it is compressed, the length in four, and the message.
+    fn of(body: &Bytes) -> SentTask {
+        assert_eq!(body[0], 0, "the message is compressed");
+        let message = &body[5..];
+        let task = RespondWorkflowTaskCompletedRequest::decode(message).unwrap();
+        SentTask {
+            size_bytes: message.len(),
+            commands: task.commands.len(),
         }
     }
 }
@@ -151,7 +180,9 @@ fn config(authority: &Authority, door: &Door) -> ServerConfig {
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
             builder.with_client_cert_verifier(verifier.build().unwrap())
         }
-        Door::ApiKey(_) | Door::Unanswered(_) | Door::Held(_) => builder.with_no_client_auth(),
+        Door::ApiKey(_) | Door::Unanswered(_) | Door::Held(_) | Door::Measures(_) => {
+            builder.with_no_client_auth()
+        }
     };
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let mut config = builder.with_single_cert(vec![certificate], key).unwrap();
@@ -186,11 +217,23 @@ async fn listen(listener: StdListener, config: Arc<ServerConfig>, upstream: Stri
 
 async fn hand_on(
     request: Request<Incoming>,
-    mut sender: SendRequest<Incoming>,
+    mut sender: SendRequest<Sent>,
     door: Door,
 ) -> hyper::Result<Response<Body>> {
     if let Door::Held(hold) = &door {
         hold.pass(request.uri().path()).await;
+    }
+    if let Door::Measures(measured) = &door
+        && request
+            .uri()
+            .path()
+            .ends_with("/RespondWorkflowTaskCompleted")
+    {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await?.to_bytes();
+        measured.lock().unwrap().push(SentTask::of(&body));
+        let request = Request::from_parts(head, Either::Right(Full::new(body)));
+        return Ok(sender.send_request(request).await?.map(Either::Left));
     }
     if let Door::Unanswered(call) = door
         && request.uri().path().ends_with(call)
@@ -207,5 +250,6 @@ async fn hand_on(
             return Ok(refusal.body(Either::Right(Empty::new())).unwrap());
         }
     }
+    let request = request.map(Either::Left);
     Ok(sender.send_request(request).await?.map(Either::Left))
 }
