@@ -265,10 +265,8 @@ fn every_golden_history_that_is_tampered_with_diverges_there() {
                 wrong.push(format!("{name} {}: it replays", at + 1));
                 continue;
             };
-            // A replay of a run that is bound by the late mark of its version waits for the mark: it differs at another place.
-            let is_late = name.ends_with("messages-before-a-version-marked-late");
-            let is_there = is_late
-                || divergence.event_id == Some(event.event_id) && divergence.history.deed.is_some();
+            let is_there =
+                divergence.event_id == Some(event.event_id) && divergence.history.deed.is_some();
             if !is_there {
                 wrong.push(format!("{name} {}: {}", at + 1, divergence.text()));
             }

@@ -75,7 +75,11 @@ impl Deed {
 
     /// Its event comes when it is done, or among the first.
     pub fn is_recorded_later(&self) -> bool {
-        matches!(self.sort, "local activity" | "version")
+        self.sort == "local activity" || self.is_mark()
+    }
+
+    pub fn is_mark(&self) -> bool {
+        self.sort == "version"
     }
 
     /// Whether this takes back the other: neither is told where both are asked for at once.

@@ -11,6 +11,8 @@ use crate::program::StepId;
 
 /// The name that Temporal's core gives the marks of versions.
 const VERSION_MARKER: &str = "core_patch";
+/// What core calls its own half of a mark, for which the engine asks for nothing (sdk-core 0.10.1, machines/upsert_search_attributes_state_machine.rs).
+const MARK_MACHINE: &str = "UpsertWorkflowSearchAttributesMachine";
 /// Of the steps that a run waits at, so many are named.
 const PLACES_MAX: usize = 3;
 
@@ -48,6 +50,8 @@ struct Act {
     deed: Deed,
     event_id: Option<i64>,
     place: Option<Place>,
+    /// Its event is the one behind the mark of a version, where core's own is expected.
+    is_behind_mark: bool,
 }
 
 impl Divergence {
@@ -70,7 +74,8 @@ impl Divergence {
             // The engine itself could not go on.
             _ if recorded.failure.is_some() => None,
             Some(own) => first_that_differs(own.iter(), asked.iter()),
-            None => first_that_differs(in_order(&told), in_order(&asked))
+            None => in_place_of_a_mark(&known.reason, &told, &asked)
+                .or_else(|| first_that_differs(in_order(&told), in_order(&asked)))
                 .or_else(|| first_of_its_own(&told, &asked)),
         };
         let Some((did, asks)) = found else {
@@ -200,6 +205,7 @@ fn asked(recorded: &Recorded) -> Vec<Act> {
                     task: driven.started_event_id,
                     deed,
                     event_id: None,
+                    is_behind_mark: false,
                     place: command
                         .step
                         .and_then(|step| place(recorded.by.as_deref(), step)),
@@ -229,6 +235,7 @@ fn told(history: &History) -> Vec<Act> {
                 task,
                 deed,
                 event_id: Some(event.event_id),
+                is_behind_mark: was_marked,
                 place: None,
             });
         }
@@ -262,6 +269,15 @@ fn in_order(acts: &[Act]) -> impl Iterator<Item = &Act> {
 }
 
 type Found<'a> = Option<(Option<&'a Act>, Option<&'a Act>)>;
+
+/// What the history has where core sets the search attribute of a version. It may look like the command behind it: one timer is like another.
+fn in_place_of_a_mark<'a>(reason: &str, told: &'a [Act], asked: &'a [Act]) -> Found<'a> {
+    if !reason.contains(MARK_MACHINE) {
+        return None;
+    }
+    let did = told.iter().find(|act| act.is_behind_mark)?;
+    Some((Some(did), asked.iter().find(|act| act.deed.is_mark())))
+}
 
 /// Core holds the next command against the next event, whatever the workflow task.
 fn first_that_differs<'a>(
