@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::calls::{CHAIN_HEADER, DEFINITION_HEADER, SIGNALS_HEADER};
-use super::carry::STATE_HEADER;
+use super::carry::{STATE_HEADER, carried};
 use super::command::{ActivityTimeouts, Command, CommandKind, LogLevel, ScheduleLocalActivity};
 use super::failure::Failure;
-use super::flag::{HEADERS_CHECKED, KEPT_SIGNALS, may_begin_with};
+use super::flag::{HEADERS_CHECKED, KEPT_SIGNALS, UNDONE_AFTER_THE_STEPS, may_begin_with};
 use super::job::{EncodedBundle, Initialize, Job, Resolution, Update};
 use super::machine::Machine;
 use super::state::{Clock, Operation, OperationKind, Phase, Run};
@@ -80,11 +80,14 @@ impl Instance {
         if let Some(bundle) = handed_over(&info, checks)? {
             let bound = Bound::new(bundle, programs)?;
             if !checks || bound.is_of(&info.workflow_type) {
-                let mut run = match carried_state(&info)? {
-                    Some(state) => Run::carried(&state, info).map_err(TaskFailure)?,
-                    None => Run::new(info),
+                let (mut run, left) = match carried_state(&info)? {
+                    Some(state) => carried(&state, info).map_err(TaskFailure)?,
+                    None => (Run::new(info), None),
                 };
                 run.fix_flags(clock, commands);
+                if let Some(left) = left.filter(|_| run.has(UNDONE_AFTER_THE_STEPS)) {
+                    run.put_left(left);
+                }
                 self.run = Some(Box::new(run));
                 return self.begin(bound, clock, commands);
             }
@@ -177,12 +180,57 @@ impl Instance {
             bound.check(&run.info)?;
         }
         let version = &bound.0.bundle.version;
-        let is_marked = version.is_empty() || self.patches.contains(version);
-        if clock.is_replaying && !is_marked && !Fault::VersionMarkedLate.is_on() {
+        let is_late = match version.is_empty() {
+            true => self.is_bare_by_another_task(&bound, clock),
+            false => !self.patches.contains(version),
+        };
+        if clock.is_replaying && is_late && !Fault::VersionMarkedLate.is_on() {
             self.late = Some(bound);
             return Ok(());
         }
         self.begin(bound, clock, commands)
+    }
+
+    /// Whether a history may be one of a run without a version that was bound in its second workflow task: older workers, which recorded no flags, parted
+    /// the marker from the run's beginning if a query came with the first one.
+    /// Its workflow id, if so.
+    pub fn may_be_bound_late(&self) -> Option<&str> {
+        let is_old = |run: &&Run| run.phase == Phase::Binding && run.flags.is_empty();
+        let run = self.run.as_deref().filter(is_old)?;
+        Some(&run.info.workflow_id)
+    }
+
+    /// The first workflow task that is replayed recorded nothing that a run's steps ask for, and a message came with the second. To be told before the marker is
+    /// replayed.
+    pub fn first_task_is_bare(&mut self) {
+        self.is_first_task_bare = true;
+    }
+
+    /// No mark tells where such a run was bound. If it would ask for something at once, and the first workflow task recorded nothing, it was not bound there;
+    /// if it would ask for nothing, the task may be either, and it was bound there as nearly all were.
+    fn is_bare_by_another_task(&self, bound: &Bound, clock: &Clock) -> bool {
+        if !self.is_first_task_bare || self.may_be_bound_late().is_none() {
+            return false;
+        }
+        let mut copy = Instance {
+            run: self.run.clone(),
+            ..Instance::default()
+        };
+        let mut commands = Vec::new();
+        if copy.begin(bound.clone(), clock, &mut commands).is_err() {
+            return false;
+        }
+        if let Some(mut machine) = copy.machine(clock, &mut commands) {
+            machine.go();
+        }
+        let cancelled = |seq: u32| {
+            let is_it = |command: &Command| matches!(command.kind, CommandKind::CancelTimer { seq: s } if s == seq);
+            commands.iter().any(is_it)
+        };
+        commands.iter().any(|command| match &command.kind {
+            CommandKind::StartTimer { seq, .. } => !cancelled(*seq),
+            kind => kind.is_recorded(),
+        })
     }
 
     /// Binds a run whose version is marked in this workflow task, after the task's own jobs.

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use super::calls::{CHAIN_HEADER, DEFINITION_HEADER};
 use super::command::{CommandKind, ContinueAsNew, LogLevel};
 use super::failure::Failure;
+use super::flag::UNDONE_AFTER_THE_STEPS;
 use super::job::Initialize;
 use super::load::continuation_size_bytes;
 use super::machine::Machine;
-use super::state::{Ending, Phase, RoutineKind, Run, timer_length};
-use super::stored::from_stored;
+use super::state::{Ending, Left, Phase, RoutineKind, Run, timer_length};
+use super::stored::{StoredError, from_beginning, from_stored};
 use crate::definition::History;
 use crate::limits::PAYLOAD_SIZE_BYTES_MAX;
 use crate::value::Value;
@@ -121,28 +122,42 @@ impl Machine<'_> {
 
 /// A run's state as its continuation can read it.
 fn carried_form(run: &Run) -> Result<Vec<u8>, String> {
-    let state = postcard::to_allocvec(run).map_err(|error| error.to_string())?;
+    let mut state = postcard::to_allocvec(run).map_err(|error| error.to_string())?;
+    let is_leaving = run.leaving.is_some() || !run.left_frames.is_empty();
+    if run.has(UNDONE_AFTER_THE_STEPS) && is_leaving {
+        let left = postcard::to_allocvec(&run.left()).map_err(|error| error.to_string())?;
+        state.extend(left);
+    }
     if state.len() > PAYLOAD_SIZE_BYTES_MAX {
         return Err(format!(
             "its state is bigger than PAYLOAD_SIZE_BYTES_MAX ({PAYLOAD_SIZE_BYTES_MAX} bytes)"
         ));
     }
-    match from_stored::<Run>(&state) {
+    match read(&state) {
         Ok(_) => Ok(state),
         Err(error) => Err(format!("its state could not be read again: {error}")),
     }
 }
 
-impl Run {
-    /// The state that a continuation was given, under its own identity.
-    pub fn carried(state: &[u8], info: Initialize) -> Result<Run, String> {
-        let mut run: Run = from_stored(state).map_err(|error| {
-            format!("the state carried from the run before cannot be read: {error}")
-        })?;
-        run.random = info.random_seed;
-        run.memo = info.memo.clone();
-        run.search_attributes = info.search_attributes.clone();
-        run.info = info;
-        Ok(run)
-    }
+/// The state and what may stand behind it.
+fn read(state: &[u8]) -> Result<(Run, Option<Left>), StoredError> {
+    let (run, rest) = from_beginning::<Run>(state)?;
+    let left = match rest {
+        [] => None,
+        rest => Some(from_stored(rest)?),
+    };
+    Ok((run, left))
+}
+
+/// The state that a continuation was given, under its own identity, and where its main steps were on their way out. That is for runs that begin with
+/// `UNDONE_AFTER_THE_STEPS`: an older engine did not read it.
+pub fn carried(state: &[u8], info: Initialize) -> Result<(Run, Option<Left>), String> {
+    let (mut run, left) = read(state).map_err(|error| {
+        format!("the state carried from the run before cannot be read: {error}")
+    })?;
+    run.random = info.random_seed;
+    run.memo = info.memo.clone();
+    run.search_attributes = info.search_attributes.clone();
+    run.info = info;
+    Ok((run, left))
 }

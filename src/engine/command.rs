@@ -97,6 +97,40 @@ pub enum CommandKind {
     },
 }
 
+impl CommandKind {
+    /// Whether the workflow task that asks for it leaves an event of it: a local activity does so when it ends, and what concerns queries and updates
+    /// depends on what came from outside.
+    pub fn is_recorded(&self) -> bool {
+        match self {
+            CommandKind::StartTimer { .. }
+            | CommandKind::ScheduleActivity(_)
+            | CommandKind::StartChild(_)
+            | CommandKind::SignalExternal { .. }
+            | CommandKind::CancelExternal { .. }
+            | CommandKind::ScheduleNexus(_)
+            | CommandKind::UpsertSearchAttributes(_)
+            | CommandKind::MarkVersion(_)
+            | CommandKind::UpsertMemo(_)
+            | CommandKind::CompleteWorkflow(_)
+            | CommandKind::FailWorkflow(_)
+            | CommandKind::CancelWorkflow
+            | CommandKind::ContinueAsNew(_) => true,
+            CommandKind::CancelTimer { .. }
+            | CommandKind::ScheduleLocalActivity(_)
+            | CommandKind::RequestCancelActivity { .. }
+            | CommandKind::RequestCancelLocalActivity { .. }
+            | CommandKind::CancelChild { .. }
+            | CommandKind::CancelNexus { .. }
+            | CommandKind::RespondToQuery { .. }
+            | CommandKind::AcceptUpdate { .. }
+            | CommandKind::RejectUpdate { .. }
+            | CommandKind::CompleteUpdate { .. }
+            | CommandKind::UseFlag(_)
+            | CommandKind::Log { .. } => false,
+        }
+    }
+}
+
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]

@@ -7,11 +7,11 @@ use super::calls::{CHAIN_HEADER, SIGNALS_HEADER};
 use super::command::{CommandKind, ContinueAsNew};
 use super::evaluate::within_bound;
 use super::failure::Failure;
-use super::flag::KEPT_SIGNALS;
+use super::flag::{KEPT_SIGNALS, UNDONE_AFTER_THE_STEPS};
 use super::machine::Machine;
 use super::observe::Event;
 use super::state::{
-    Ending, FunctionRef, Leaving, Outcome, Phase, Routine, RoutineId, RoutineKind, Run,
+    Ending, Frame, FunctionRef, Leaving, Outcome, Phase, Routine, RoutineId, RoutineKind, Run,
 };
 use crate::faults::Fault;
 use crate::program::{Action, StepId};
@@ -54,6 +54,55 @@ impl Machine<'_> {
             running
                 .into_iter()
                 .for_each(|id| self.request_cancel(id, 0));
+            if self.run.main().is_none() {
+                self.run.left_frames.retain(is_of_the_run);
+                let failure = match &self.run.ending {
+                    Some(Ending::Failed(failure)) => failure.clone(),
+                    _ => Failure::cancelled("cancelled"),
+                };
+                self.undo_steps(failure);
+            }
+        }
+    }
+
+    /// Undoes what the main steps did although they have ended. False if there is nothing to undo.
+    fn undo_steps(&mut self, failure: Failure) -> bool {
+        let frames = std::mem::take(&mut self.run.left_frames);
+        let is_undoing = !frames.is_empty();
+        if is_undoing {
+            let locals = self.locals(&self.program.main, Value::Null);
+            let mut routine = Routine::new(RoutineKind::Main, frames, locals);
+            routine.resume = Some(Outcome::Failed(failure));
+            self.run.spawn(routine);
+        }
+        is_undoing
+    }
+
+    /// An end of the main steps goes through a frame: what the frame would undo is kept, in case that the run fails after all.
+    pub fn keep_left(&mut self, routine: &Routine, frame: Frame, outcome: &Outcome) {
+        if !self.run.has(UNDONE_AFTER_THE_STEPS) || !self.is_of_main(routine) {
+            return;
+        }
+        let has_effects = match &frame {
+            Frame::Saga { saga, .. }
+            | Frame::Function {
+                saga: Some(saga), ..
+            } => saga.compensating.is_none() && !saga.compensations.is_empty(),
+            _ => false,
+        };
+        let leaves = || self.run.leaving.as_ref().map(|leaving| &leaving.outcome) == Some(outcome);
+        let is_end = match (&frame, outcome) {
+            (_, Outcome::Failed(_)) => false,
+            (frame, _) if is_of_the_run(frame) => true,
+            // A `return` in a called block ends the block.
+            (Frame::Function { .. }, outcome) => {
+                matches!(outcome, Outcome::ContinueAsNew(_)) && leaves()
+            }
+            (_, Outcome::Return(_) | Outcome::ContinueAsNew(_)) => leaves(),
+            (_, Outcome::Value(_) | Outcome::Break | Outcome::Continue) => false,
+        };
+        if has_effects && is_end {
+            self.run.left_frames.insert(0, frame);
         }
     }
 
@@ -77,10 +126,10 @@ impl Machine<'_> {
         self.run.keeps_order() && self.run.has_failed()
     }
 
-    /// Ends the run, unless a handler is still to finish first.
-    pub fn close(&mut self) {
+    /// Ends the run, unless a handler is still to finish first. True if the end failed and what the steps did is undone now.
+    pub fn close(&mut self) -> bool {
         let waits = match &self.run.ending {
-            None => return,
+            None => return false,
             Some(Ending::CarriedOver(_)) => false,
             Some(Ending::Failed(_) | Ending::Cancelled) => {
                 self.run.keeps_order() && self.is_held_up()
@@ -88,19 +137,23 @@ impl Machine<'_> {
             Some(Ending::Completed(_) | Ending::ContinuedAsNew(_)) => self.is_held_up(),
         };
         if waits || self.waits_for_room() {
-            return;
+            return false;
         }
         let kind = match self.run.ending.take() {
-            None => return,
+            None => return false,
             Some(Ending::CarriedOver(next)) => CommandKind::ContinueAsNew(next),
             Some(Ending::Failed(failure)) => CommandKind::FailWorkflow(failure),
             Some(Ending::Cancelled) => CommandKind::CancelWorkflow,
-            Some(ending) => self
-                .completion(ending)
-                .unwrap_or_else(CommandKind::FailWorkflow),
+            Some(ending) => match self.completion(ending) {
+                Ok(kind) => kind,
+                // As where the step that chose the end had failed.
+                Err(failure) if self.undo_steps(failure.clone()) => return true,
+                Err(failure) => CommandKind::FailWorkflow(failure),
+            },
         };
         self.command(kind);
         self.run.phase = Phase::Closed;
+        false
     }
 
     /// The end of a run that completed or continues as new, by the state that it has now.
@@ -167,7 +220,11 @@ impl Machine<'_> {
 
     /// Remembers what the values of a `return` or `continue_as_new` of the main steps were evaluated from.
     pub fn leaves(&mut self, routine: &Routine, step: StepId, outcome: &Outcome) {
-        if self.run.keeps_order() && self.is_of_main(routine) {
+        let is_runs = !self.run.has(UNDONE_AFTER_THE_STEPS)
+            || matches!(outcome, Outcome::ContinueAsNew(_))
+            || self.function_of(routine) == Some(FunctionRef::Main);
+        if self.run.keeps_order() && self.is_of_main(routine) && is_runs {
+            self.run.left_frames.clear();
             self.run.leaving = Some(Box::new(Leaving {
                 step,
                 routine: routine.kind.clone(),
@@ -232,6 +289,24 @@ impl Machine<'_> {
         }
     }
 
+    /// The function whose steps it runs.
+    fn function_of(&self, routine: &Routine) -> Option<FunctionRef> {
+        let mut routine = routine;
+        loop {
+            let inner = routine.frames.iter().rev().find_map(|frame| match frame {
+                Frame::Function { function, .. } => Some(*function),
+                _ => None,
+            });
+            match (&routine.kind, inner) {
+                (_, Some(function)) => return Some(function),
+                (RoutineKind::Branch { parent, .. }, None) => {
+                    routine = self.run.routines.get(parent)?;
+                }
+                (_, None) => return None,
+            }
+        }
+    }
+
     /// Whether it runs steps of the workflow's body: its own or those of a block that it calls, not a handler's.
     pub fn is_of_main(&self, routine: &Routine) -> bool {
         let mut kind = &routine.kind;
@@ -243,4 +318,15 @@ impl Machine<'_> {
         }
         *kind == RoutineKind::Main
     }
+}
+
+/// The frame of the workflow's body itself: its effects are those of the run, until the run has ended.
+fn is_of_the_run(frame: &Frame) -> bool {
+    matches!(
+        frame,
+        Frame::Function {
+            function: FunctionRef::Main,
+            ..
+        }
+    )
 }

@@ -21,6 +21,9 @@ pub const SAGA_EFFECTS: u32 = 4;
 /// The null that a run without `return` ends with is held to its `output` like any other result.
 pub const OUTPUT_WITHOUT_RETURN: u32 = 5;
 
+/// What the main steps did is undone too if the run fails after they have ended, and what they chose as its end is carried.
+pub const UNDONE_AFTER_THE_STEPS: u32 = 6;
+
 /// A workflow task counts the results of its local activities, and everything else that it sends, over all its activations.
 pub const LOCAL_RESULTS_COUNTED: u32 = 7;
 
@@ -34,6 +37,7 @@ const OF_A_RUN: &[u32] = &[
     KEPT_SIGNALS,
     SAGA_EFFECTS,
     OUTPUT_WITHOUT_RETURN,
+    UNDONE_AFTER_THE_STEPS,
     LOCAL_RESULTS_COUNTED,
     HEADERS_CHECKED,
 ];

@@ -324,7 +324,10 @@ impl Machine<'_> {
                 failure,
                 locals: routine.locals.clone(),
             }),
-            (None, outcome) => return Some(outcome),
+            (None, outcome) => {
+                self.keep_left(routine, frame(saga), &outcome);
+                return Some(outcome);
+            }
             (Some(compensating), Outcome::Failed(failure)) => {
                 if on_failure == OnCompensationFailure::Fail {
                     routine.locals = compensating.locals;

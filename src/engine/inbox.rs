@@ -68,13 +68,18 @@ impl Machine<'_> {
         if self.run.phase != Phase::Running {
             return;
         }
-        if self.run.keeps_order() {
-            self.go_in_order();
-        } else if !self.carry_over() {
-            self.drive();
-            self.carry_over();
+        if !self.run.keeps_order() {
+            if !self.carry_over() {
+                self.drive();
+                self.carry_over();
+            }
+            self.close();
+            return;
         }
-        self.close();
+        self.go_in_order();
+        while self.close() {
+            self.go_in_order();
+        }
     }
 
     fn go_in_order(&mut self) {

@@ -51,9 +51,13 @@ pub struct Run {
     /// What has arrived and waits for the run to have done with what came before. It is empty whenever the run is carried.
     #[serde(skip)]
     pub inbox: VecDeque<Job>,
-    /// Where the main steps chose how the run ends, if they did. It is not carried.
+    /// Where the main steps chose how the run ends, if they did. It is carried apart: see [`Left`].
     #[serde(skip)]
     pub leaving: Option<Box<Leaving>>,
+    /// What the main steps did is undone by these, if the run fails after they have ended: frames with compensations that an end went
+    /// through, outermost first.
+    #[serde(skip)]
+    pub left_frames: Vec<Frame>,
     /// Grows with every `set` of a handler, and of a branch that another branch ended by leaving the main steps.
     #[serde(skip)]
     pub handled_version: u64,
@@ -88,10 +92,18 @@ pub enum Ending {
 pub struct Beside {
     flags: Vec<u32>,
     inbox: VecDeque<Job>,
-    leaving: Option<Box<Leaving>>,
-    handled_version: u64,
+    left: Left,
     load: Load,
     cancelling: Cancelling,
+}
+
+/// How far the main steps are on their way out. A run that is carried meanwhile has it behind the state's own form, where
+/// older engines do not look. Its form is held like that of [`Run`].
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Left {
+    leaving: Option<Box<Leaving>>,
+    handled_version: u64,
+    frames: Vec<Frame>,
 }
 
 /// A `return` or `continue_as_new` of the main steps: what its values were evaluated from.
@@ -373,6 +385,7 @@ impl Run {
             flags: Vec::new(),
             inbox: VecDeque::new(),
             leaving: None,
+            left_frames: Vec::new(),
             handled_version: 0,
             load: Load::default(),
             cancelling: Cancelling::default(),
@@ -384,8 +397,7 @@ impl Run {
         Beside {
             flags: self.flags.clone(),
             inbox: self.inbox.clone(),
-            leaving: self.leaving.clone(),
-            handled_version: self.handled_version,
+            left: self.left(),
             load: self.load.clone(),
             cancelling: self.cancelling.clone(),
         }
@@ -394,10 +406,23 @@ impl Run {
     pub fn put_beside(&mut self, beside: Beside) {
         self.flags = beside.flags;
         self.inbox = beside.inbox;
-        self.leaving = beside.leaving;
-        self.handled_version = beside.handled_version;
+        self.put_left(beside.left);
         self.load = beside.load;
         self.cancelling = beside.cancelling;
+    }
+
+    pub fn left(&self) -> Left {
+        Left {
+            leaving: self.leaving.clone(),
+            handled_version: self.handled_version,
+            frames: self.left_frames.clone(),
+        }
+    }
+
+    pub fn put_left(&mut self, left: Left) {
+        self.leaving = left.leaving;
+        self.handled_version = left.handled_version;
+        self.left_frames = left.frames;
     }
 
     pub fn take_seq(&mut self) -> u32 {

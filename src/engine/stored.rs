@@ -25,6 +25,13 @@ pub enum StoredError {
 
 /// Reads a value from postcard's form.
 pub fn from_stored<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, StoredError> {
+    Ok(from_beginning(bytes)?.0)
+}
+
+/// Reads a value from the beginning of bytes, and hands back those behind it.
+pub fn from_beginning<'de, T: Deserialize<'de>>(
+    bytes: &'de [u8],
+) -> Result<(T, &'de [u8]), StoredError> {
     let is_too_deep = Cell::new(false);
     let mut reader = postcard::Deserializer::from_bytes(bytes);
     let bounded = Bounded {
@@ -32,10 +39,12 @@ pub fn from_stored<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Stor
         left: STATE_DEPTH_MAX,
         is_too_deep: &is_too_deep,
     };
-    T::deserialize(bounded).map_err(|error| match is_too_deep.get() {
+    let value = T::deserialize(bounded).map_err(|error| match is_too_deep.get() {
         true => StoredError::Depth,
         false => StoredError::Malformed(error),
-    })
+    })?;
+    let rest = reader.finalize().map_err(StoredError::Malformed)?;
+    Ok((value, rest))
 }
 
 /// A part of the reader, with the levels that are left below it.

@@ -101,6 +101,23 @@ fn a_run_moves_with_every_kind_of_frame_and_value() {
     assert!(moves >= 4 && stays == 1, "{moves} and {stays} runs");
 }
 
+/// What the steps chose as the end goes along, too: it is evaluated again when the run ends.
+#[test]
+fn a_run_moves_on_its_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    write_both(folder.path(), "leaving.yaml", "version: 1");
+    let worker = Worker::on(Cluster::with_short_histories(), folder.path(), &[]);
+    let runs = ["histories-leaving", "staying-leaving"].map(|name| worker.launch(name, &json!({})));
+    for run in &runs {
+        run.signal("add", &json!(null));
+        run.query_until("turns", |turns| turns.as_i64() == Some(12));
+        run.signal("add", &json!(null));
+    }
+    let [(moved, moves), (stayed, stays)] = runs.each_ref().map(finish);
+    assert_eq!((moved, stayed), (json!(2), json!(2)));
+    assert!(moves >= 2 && stays == 1, "{moves} and {stays} runs");
+}
+
 #[test]
 fn a_million_turns_keep_every_run_short() {
     let folder = tempfile::tempdir().unwrap();

@@ -186,7 +186,11 @@ class Operation:
     @workflow.run
     async def run(self, what: dict):
         if what.get("hang"):
-            await asyncio.sleep(3600)
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                if not what.get("completes"):
+                    raise
         if what.get("fail"):
             raise ApplicationError(what["fail"], type="OperationFailed", non_retryable=True)
         return {"slow": what.get("value")}
