@@ -24,6 +24,8 @@ mod deployments;
 mod examples;
 #[path = "cluster/first_tasks.rs"]
 mod first_tasks;
+#[path = "cluster/full_cache.rs"]
+mod full_cache;
 #[path = "cluster/histories.rs"]
 mod histories;
 #[path = "cluster/interop.rs"]

@@ -146,7 +146,7 @@ impl Activities {
         if let Err(error) = host.codec.decode_all(&mut start).await {
             return failed(&Failure::application("CodecError", error.to_string()));
         }
-        let Some(local) = LocalAttempt::of(&start) else {
+        let Some(local) = LocalAttempt::of(&mut start) else {
             return self.known(host, start, task_token, running).await;
         };
         if let Some(status) = local.refused() {
@@ -155,11 +155,15 @@ impl Activities {
         }
         let status = tokio::select! {
             status = self.known(host, start, task_token, running) => local.judged(status),
+            status = local.timed_out() => {
+                running.cancel(ActivityCancelReason::TimedOut);
+                status
+            }
             status = local.overdue() => status,
         };
-        local.log(&status);
-        if running.has_timed_out() {
-            local.log_timeout();
+        match running.has_timed_out() {
+            true => local.log_timeout(),
+            false => local.log(&status),
         }
         status
     }
@@ -282,6 +286,16 @@ impl Running {
 impl Host {
     async fn complete_activity(&self, task_token: Vec<u8>, status: Status, local: Option<Local>) {
         let is_failed = matches!(status, Status::Failed(_));
+        if let (Some(local), Status::Cancelled(_)) = (&local, &status) {
+            let Local {
+                run_id,
+                activity_id,
+            } = local;
+            let locals = &self.locals;
+            if !locals.is_cancellation_reported(run_id, activity_id).await {
+                return;
+            }
+        }
         let mut completion = ActivityTaskCompletion {
             task_token,
             result: Some(ActivityExecutionResult {

@@ -2,9 +2,11 @@
 //!
 //! Core keeps `schedule_to_close_timeout` while an attempt runs. When the time passes between two attempts, core drops the timeout and retries without a
 //! bound (sdk-core 0.10.1, worker/activities/local_activities.rs, `complete`), so the worker lets no attempt begin that cannot begin in time.
+//! An attempt that core itself ends by its `start_to_close_timeout` would be retried behind the bound in the same way, so the worker ends such an attempt before
+//! core does.
 //! Core also counts from the moment at which a worker took the activity on; a header names the moment at which the run asked for it.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use temporalio_protos::coresdk::activity_result::activity_execution_result::Status;
 use temporalio_protos::coresdk::activity_task::Start;
@@ -14,19 +16,22 @@ use temporalio_protos::coresdk::workflow_commands::workflow_command::Variant;
 use temporalio_protos::temporal::api::common::v1::RetryPolicy;
 
 use super::activities::failed;
-use crate::engine::failure::Failure;
+use crate::engine::failure::{Failure, TimeoutType};
 use crate::faults::Fault;
 use crate::payload::{
-    backoff, duration_from_proto, failure_from_proto, timestamp_from_proto, timestamp_to_proto,
-    value_from_proto, value_to_proto,
+    backoff, duration_from_proto, duration_to_proto, failure_from_proto, timestamp_from_proto,
+    timestamp_to_proto, value_from_proto, value_to_proto,
 };
-use crate::value::{Timestamp, Value};
+use crate::value::{Duration, Timestamp, Value};
 
 /// The header of a local activity that names the time from which its `schedule_to_close_timeout` counts.
 const SCHEDULED_HEADER: &str = "segno-local-scheduled";
 
+/// The header of a local activity with both timeouts that has its `start_to_close_timeout` in nanoseconds; core's own is later by [`LATE`].
+const ATTEMPT_HEADER: &str = "segno-local-attempt";
+
 /// How long after the bound the worker ends an attempt itself: core does so first, unless it lost its timer.
-const LATE: Duration = Duration::from_secs(1);
+const LATE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// One attempt of a local activity.
 pub(super) struct LocalAttempt {
@@ -36,13 +41,25 @@ pub(super) struct LocalAttempt {
     policy: RetryPolicy,
     /// When `schedule_to_close_timeout` has passed.
     ends_at: Option<Timestamp>,
+    /// How long the attempt may take, if the worker is to end it.
+    length: Option<Duration>,
 }
 
 impl LocalAttempt {
-    /// `None` for an activity from a task queue.
-    pub fn of(start: &Start) -> Option<Self> {
+    /// `None` for an activity from a task queue. The start is put right where core was told of another timeout.
+    pub fn of(start: &mut Start) -> Option<Self> {
         if !start.is_local {
             return None;
+        }
+        let length = start.header_fields.remove(ATTEMPT_HEADER);
+        let length = length.map(value_from_proto).and_then(|value| {
+            let Ok(Value::Int(nanos)) = value.force() else {
+                return None;
+            };
+            Duration::from_nanos(i128::from(*nanos))
+        });
+        if let Some(length) = length {
+            start.start_to_close_timeout = Some(duration_to_proto(length));
         }
         let named = start.header_fields.get(SCHEDULED_HEADER).cloned();
         let named = named.map(value_from_proto).and_then(|value| {
@@ -62,6 +79,7 @@ impl LocalAttempt {
             ends_at: scheduled
                 .zip(bound)
                 .and_then(|(at, bound)| at.checked_add(bound)),
+            length,
         })
     }
 
@@ -69,6 +87,16 @@ impl LocalAttempt {
     pub fn refused(&self) -> Option<Status> {
         let is_late = self.ends_at.is_some_and(|at| at <= now());
         is_late.then(|| failed(&Failure::local_bound_passed(None)))
+    }
+
+    /// Passes when the attempt has taken as long as it may. Its failure is core's.
+    pub async fn timed_out(&self) -> Status {
+        match self.length {
+            Some(length) => tokio::time::sleep(length.to_std().unwrap_or_default()).await,
+            None => std::future::pending().await,
+        }
+        let timeout = Failure::timeout("Activity timed out", TimeoutType::StartToClose);
+        self.judged(failed(&timeout))
     }
 
     /// Passes when core should have ended the attempt long ago.
@@ -147,6 +175,17 @@ pub(super) fn keep_schedule_times(commands: &mut [WorkflowCommand], moment: Mome
             continue;
         };
         let is_bounded = local.schedule_to_close_timeout.is_some();
+        if let (true, Some(length)) = (is_bounded, local.start_to_close_timeout)
+            && !Fault::LocalTimeoutIgnored.is_on()
+        {
+            let length = duration_from_proto(length);
+            let nanos = i64::try_from(length.as_nanos()).unwrap_or(i64::MAX);
+            let later = Duration::from_nanos(i128::from(nanos) + LATE.as_nanos() as i128);
+            if let (Ok(payload), Some(later)) = (value_to_proto(&Value::Int(nanos)), later) {
+                local.headers.insert(ATTEMPT_HEADER.to_owned(), payload);
+                local.start_to_close_timeout = Some(duration_to_proto(later));
+            }
+        }
         // A bound that begins now counts by this machine's clock alone, as core counts it. Without a bound the time is for readers of the history, who
         // find there the end by the workflow's clock.
         if local.original_schedule_time.is_none() && (is_replaying || !is_bounded) {
@@ -167,5 +206,42 @@ fn now() -> Timestamp {
     Timestamp {
         seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
         nanos: since.subsec_nanos(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::failure::FailureKind;
+
+    fn attempt(wait: Duration) -> LocalAttempt {
+        let policy = RetryPolicy {
+            initial_interval: Some(duration_to_proto(wait)),
+            ..RetryPolicy::default()
+        };
+        LocalAttempt {
+            run_id: String::new(),
+            activity_type: "stuck".to_owned(),
+            attempt: 1,
+            policy,
+            ends_at: now().checked_add(Duration::from_seconds(60)),
+            length: Duration::from_nanos(1_000_000),
+        }
+    }
+
+    /// What an attempt that does not end by itself comes to: a timeout that core tries again, or the end if the wait before the next one is too long.
+    #[tokio::test]
+    async fn an_attempt_ends_before_core_ends_it() {
+        for (wait, is_end) in [(1, false), (120, true)] {
+            let status = attempt(Duration::from_seconds(wait)).timed_out().await;
+            let Status::Failed(failure) = status else {
+                panic!("{status:?}");
+            };
+            let failure = failure_from_proto(failure.failure.unwrap_or_default());
+            let is_bound = failure != failure.clone().without_local_bound();
+            assert_eq!(is_bound, is_end, "{failure:?}");
+            let kinds: Vec<_> = failure.chain().map(|f| f.kind()).collect();
+            assert!(kinds.contains(&FailureKind::Timeout), "{kinds:?}");
+        }
     }
 }

@@ -6,14 +6,21 @@
 //! other signals. So a query is not answered while a result is on its way into core, and none is given to core while a
 //! query is being answered. The server asks again once the task is completed
 //! (temporal server 1.32.0, respondworkflowtaskcompleted/api.go, `handleBufferedQueries`).
+//!
+//! Knows also which local activities the engine asked to cancel. Core cancels those of a run that is to leave a full cache by itself
+//! (sdk-core 0.10.1, managed_run.rs, `_check_more_activations`), and would hand the run a cancellation that nobody asked for, and record it: at once for
+//! one that waits to be tried again, for one that runs when its attempt ends. Neither gets that far: such an attempt is not reported while the run is in
+//! memory, and a workflow task with such a result is begun again by whoever has the run next.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use temporalio_protos::coresdk::activity_result::activity_resolution::Status;
 use temporalio_protos::coresdk::workflow_activation::WorkflowActivation;
 use temporalio_protos::coresdk::workflow_activation::workflow_activation_job::Variant;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+use tokio_util::sync::CancellationToken;
 
 use crate::engine::RESOLVE_DEFINITION;
 use crate::engine::command::{Command, CommandKind};
@@ -28,6 +35,8 @@ const FAILED_ATTEMPT_ON_ITS_WAY: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct Locals {
     runs: Mutex<HashMap<String, Arc<AsyncMutex<OfRun>>>>,
+    /// No workflow is served any more.
+    ended: CancellationToken,
 }
 
 #[derive(Default)]
@@ -36,6 +45,10 @@ pub(super) struct OfRun {
     scheduled: HashMap<u32, String>,
     /// Results given to core, by the activity's id; of failed attempts with the time.
     given: HashMap<String, Option<Instant>>,
+    /// The engine asked to cancel them, by number.
+    cancelled: HashSet<u32>,
+    /// Core lets go of the run.
+    evicted: CancellationToken,
 }
 
 /// Whether an activation brings queries and nothing else, and comes with a workflow task.
@@ -59,9 +72,56 @@ impl Locals {
         Some(self.run(run_id)?.lock_owned().await)
     }
 
-    pub fn forget(&self, run_id: &str) {
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        runs.remove(run_id);
+    /// Core lets go of the run.
+    pub async fn forget(&self, run_id: &str) {
+        let run = {
+            let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+            runs.remove(run_id)
+        };
+        if let Some(run) = run {
+            run.lock().await.evicted.cancel();
+        }
+    }
+
+    /// No workflow is served any more: nothing that a local activity comes to reaches a run.
+    pub fn end(&self) {
+        self.ended.cancel();
+    }
+
+    /// An attempt was cancelled. If the engine did not ask for it, waits until the run has left the worker, so that the run never hears of it. False if core
+    /// has dropped the attempt with the run.
+    pub async fn is_cancellation_reported(&self, run_id: &str, activity_id: &str) -> bool {
+        let Some(run) = self.hold(run_id).await else {
+            return true;
+        };
+        let evicted = match run.is_cancelled_by_nobody(activity_id) {
+            true => run.evicted.clone(),
+            false => return true,
+        };
+        drop(run);
+        tokio::select! {
+            () = evicted.cancelled() => false,
+            () = self.ended.cancelled() => true,
+        }
+    }
+
+    /// Whether core resolves a local activity as cancelled that the engine did not ask to cancel. What a replay resolves was recorded.
+    pub async fn has_cancelled_by_nobody(&self, activation: &WorkflowActivation) -> bool {
+        if activation.is_replaying {
+            return false;
+        }
+        let Some(run) = self.hold(&activation.run_id).await else {
+            return false;
+        };
+        activation.jobs.iter().any(|job| match &job.variant {
+            Some(Variant::ResolveActivity(resolve)) if resolve.is_local => {
+                let status = resolve.result.as_ref().and_then(|r| r.status.as_ref());
+                matches!(status, Some(Status::Cancelled(_)))
+                    && run.scheduled.contains_key(&resolve.seq)
+                    && !run.cancelled.contains(&resolve.seq)
+            }
+            _ => false,
+        })
     }
 
     /// An activation resolves some.
@@ -74,20 +134,29 @@ impl Locals {
                 && let Some(id) = run.scheduled.remove(&resolve.seq)
             {
                 run.given.remove(&id);
+                run.cancelled.remove(&resolve.seq);
             }
         }
     }
 
-    /// The engine schedules some.
-    pub async fn scheduled(&self, run_id: &str, commands: &[Command]) {
+    /// The engine schedules some, or asks to cancel some.
+    pub async fn commanded(&self, run_id: &str, commands: &[Command]) {
         for command in commands {
-            if let CommandKind::ScheduleLocalActivity(schedule) = &command.kind {
-                let run = {
-                    let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-                    runs.entry(run_id.to_owned()).or_default().clone()
-                };
-                let id = schedule.activity_id.clone();
-                run.lock().await.scheduled.insert(schedule.seq, id);
+            match &command.kind {
+                CommandKind::ScheduleLocalActivity(schedule) => {
+                    let run = {
+                        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+                        runs.entry(run_id.to_owned()).or_default().clone()
+                    };
+                    let id = schedule.activity_id.clone();
+                    run.lock().await.scheduled.insert(schedule.seq, id);
+                }
+                CommandKind::RequestCancelLocalActivity { seq } => {
+                    if let Some(mut run) = self.hold(run_id).await {
+                        run.cancelled.insert(*seq);
+                    }
+                }
+                _ => {}
             }
         }
     }
@@ -109,6 +178,11 @@ impl OfRun {
         }
         let when = is_failed.then(Instant::now);
         self.given.insert(activity_id.to_owned(), when);
+    }
+
+    fn is_cancelled_by_nobody(&self, activity_id: &str) -> bool {
+        let mut scheduled = self.scheduled.iter();
+        scheduled.any(|(seq, id)| id == activity_id && !self.cancelled.contains(seq))
     }
 
     /// Whether a query has to wait: a result is on its way, or the run is not bound to its definition yet.

@@ -1,20 +1,32 @@
 //! The order of history for what comes with one workflow task. Core hands over signals and updates first and all else after them
 //! (temporalio-sdk-core 0.10, `worker/workflow/mod.rs`, `prepare_to_ship_activation`), and tells only of signals at which event they
 //! stand. If both came, the events in between are read, and each job is put at the place of its event.
+//!
+//! Core makes no job of the end of an activity or child that it was told to cancel and not to wait for. Its event must not be taken for that of another,
+//! so ends are told apart: failed activities by the event that scheduled them, children by their workflow ids, and completed activities, if there are more
+//! events than jobs, by their activity ids, for which the events that scheduled them are read.
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 
 use temporalio_client::Connection;
 use temporalio_client::grpc::WorkflowService;
 use temporalio_protos::coresdk::activity_result::activity_resolution::Status;
 use temporalio_protos::coresdk::workflow_activation::workflow_activation_job::Variant;
-use temporalio_protos::coresdk::workflow_activation::{WorkflowActivation, WorkflowActivationJob};
+use temporalio_protos::coresdk::workflow_activation::{
+    ResolveActivity, WorkflowActivation, WorkflowActivationJob,
+};
 use temporalio_protos::temporal::api::common::v1::WorkflowExecution;
+use temporalio_protos::temporal::api::enums::v1::EventType;
+use temporalio_protos::temporal::api::failure::v1::failure::FailureInfo;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_protos::temporal::api::history::v1::{History, HistoryEvent};
-use temporalio_protos::temporal::api::workflowservice::v1::GetWorkflowExecutionHistoryReverseRequest;
+use temporalio_protos::temporal::api::workflowservice::v1::{
+    GetWorkflowExecutionHistoryRequest, GetWorkflowExecutionHistoryReverseRequest,
+};
 use tonic::IntoRequest;
 
+use crate::engine::command::{Command, CommandKind};
 use crate::limits::ORDER_EVENTS_PER_PAGE_MAX;
 
 /// Where histories are read from.
@@ -25,10 +37,21 @@ pub(super) enum Histories {
 }
 
 /// An event that core makes a job of, or of which it may.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct News {
     event_id: i64,
     kind: Kind,
+    of: Of,
+}
+
+/// What an event is the end of, as far as it says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Of {
+    Unsaid,
+    /// The activity that this event scheduled.
+    Scheduled(i64),
+    /// The child with this workflow id.
+    Child(String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +82,83 @@ pub(super) struct Known {
     last: i64,
     /// Read already: from which event on, and what.
     read: Option<(i64, Vec<News>)>,
+    /// The ids of activities and children in flight, by number; those of activities only if they are not the number itself.
+    ids: HashMap<u32, String>,
+}
+
+impl Known {
+    /// What the engine asks for.
+    pub fn commanded(&mut self, commands: &[Command]) {
+        for command in commands {
+            match &command.kind {
+                CommandKind::ScheduleActivity(schedule)
+                    if schedule.activity_id != schedule.seq.to_string() =>
+                {
+                    self.ids.insert(schedule.seq, schedule.activity_id.clone());
+                }
+                CommandKind::StartChild(start) => {
+                    self.ids.insert(start.seq, start.workflow_id.clone());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Those of an activation's jobs, which no later one needs.
+    fn take_ids(&mut self, jobs: &[WorkflowActivationJob]) -> HashMap<u32, String> {
+        let ended = jobs.iter().filter_map(|job| match &job.variant {
+            Some(Variant::ResolveActivity(resolve)) => Some(resolve.seq),
+            Some(Variant::ResolveChildWorkflowExecution(resolve)) => Some(resolve.seq),
+            _ => None,
+        });
+        let ids = ended.filter_map(|seq| Some((seq, self.ids.remove(&seq)?)));
+        ids.collect()
+    }
+}
+
+/// By what ends are told apart.
+#[derive(Debug, Default)]
+struct Names {
+    /// Of the jobs, by number.
+    ids: HashMap<u32, String>,
+    /// The ids of activities, by the event that scheduled them; empty unless they are needed.
+    scheduled: HashMap<i64, String>,
+}
+
+impl Names {
+    /// Whether the event may be that of the job, where either says so.
+    fn fit(&self, job: &Variant, of: &Of) -> bool {
+        match (job, of) {
+            (Variant::ResolveActivity(resolve), Of::Scheduled(by)) => {
+                if let Some(named) = scheduled_by(resolve) {
+                    return named == *by;
+                }
+                let id = self.ids.get(&resolve.seq);
+                let id = id.cloned().unwrap_or_else(|| resolve.seq.to_string());
+                self.scheduled.get(by).is_none_or(|named| *named == id)
+            }
+            (Variant::ResolveChildWorkflowExecution(resolve), Of::Child(workflow_id)) => {
+                let id = self.ids.get(&resolve.seq);
+                id.is_none_or(|id| id == workflow_id)
+            }
+            _ => true,
+        }
+    }
+}
+
+/// Core names the event in the failure that it makes of an end.
+fn scheduled_by(resolve: &ResolveActivity) -> Option<i64> {
+    let failure = match resolve.result.as_ref()?.status.as_ref()? {
+        Status::Failed(failed) => failed.failure.as_ref(),
+        Status::Cancelled(cancelled) => cancelled.failure.as_ref(),
+        Status::Completed(_) | Status::Backoff(_) => None,
+    };
+    match failure?.failure_info.as_ref()? {
+        FailureInfo::ActivityFailureInfo(info) if info.scheduled_event_id > 0 => {
+            Some(info.scheduled_event_id)
+        }
+        _ => None,
+    }
 }
 
 /// A run, as the server knows it.
@@ -66,6 +166,15 @@ pub(super) struct Run<'a> {
     pub namespace: &'a str,
     pub workflow_id: &'a str,
     pub run_id: &'a str,
+}
+
+impl Run<'_> {
+    fn execution(&self) -> WorkflowExecution {
+        WorkflowExecution {
+            workflow_id: self.workflow_id.to_owned(),
+            run_id: self.run_id.to_owned(),
+        }
+    }
 }
 
 /// Puts the jobs of an activation into the order of their events, if there is a run that wants it. To be called for every activation,
@@ -83,6 +192,10 @@ pub(super) async fn restore(
     };
     let until = i64::from(activation.history_length);
     let after = std::mem::replace(&mut lock().last, until);
+    let mut names = Names {
+        ids: lock().take_ids(&activation.jobs),
+        ..Names::default()
+    };
     let Some(run) = run.filter(|_| is_mixed(&activation.jobs)) else {
         return Ok(());
     };
@@ -90,7 +203,7 @@ pub(super) async fn restore(
         |job: &WorkflowActivationJob| matches!(job.variant, Some(Variant::SignalWorkflow(_)));
     if !activation.jobs.iter().any(is_signal) {
         // Updates come last whatever the events are.
-        sort(&mut activation.jobs, &[]);
+        sort(&mut activation.jobs, &[], &names);
         return Ok(());
     }
     if after == until {
@@ -107,14 +220,17 @@ pub(super) async fn restore(
     let news = match read {
         Some(news) => news,
         None => {
-            let news = histories.after(after, until, run).await?;
+            let news = histories.after(after, until, &run).await?;
             let these = between(&news, after, until);
             // A run that goes on only looks at its newest events.
             lock().read = activation.is_replaying.then_some((after, news));
             these
         }
     };
-    sort(&mut activation.jobs, &news);
+    if let Some(first) = first_that_is_unclear(&activation.jobs, &news) {
+        names.scheduled = histories.scheduled(first, until, &run).await?;
+    }
+    sort(&mut activation.jobs, &news, &names);
     Ok(())
 }
 
@@ -122,7 +238,22 @@ fn between(news: &[News], after: i64, until: i64) -> Vec<News> {
     let these = news
         .iter()
         .filter(|n| n.event_id > after && n.event_id < until);
-    these.copied().collect()
+    these.cloned().collect()
+}
+
+/// If more activities have completed than the run is told of: the first event that scheduled one of them.
+fn first_that_is_unclear(jobs: &[WorkflowActivationJob], news: &[News]) -> Option<i64> {
+    let completed = Kind::Activity(End::Completed);
+    let jobs = jobs.iter().filter_map(|job| job.variant.as_ref());
+    let told = jobs.filter(|job| kind(job) == Some(completed)).count();
+    let ends = news.iter().filter(|news| news.kind == completed);
+    let by = ends.filter_map(|news| match news.of {
+        Of::Scheduled(by) => Some(by),
+        Of::Unsaid | Of::Child(_) => None,
+    });
+    let by: Vec<i64> = by.collect();
+    let first = by.iter().min().copied();
+    first.filter(|_| told > 0 && by.len() > told)
 }
 
 /// Whether there are messages and something else of which the order matters. In a run's first activation nothing can have ended.
@@ -198,6 +329,7 @@ impl News {
         Some(News {
             event_id: event.event_id,
             kind,
+            of: Of::event(event),
         })
     }
 
@@ -207,9 +339,33 @@ impl News {
     }
 }
 
+impl Of {
+    fn event(event: &HistoryEvent) -> Of {
+        use Attributes::*;
+        let child = |execution: &Option<WorkflowExecution>| match execution {
+            Some(execution) => Of::Child(execution.workflow_id.clone()),
+            None => Of::Unsaid,
+        };
+        match &event.attributes {
+            Some(ActivityTaskCompletedEventAttributes(a)) => Of::Scheduled(a.scheduled_event_id),
+            Some(ActivityTaskCanceledEventAttributes(a)) => Of::Scheduled(a.scheduled_event_id),
+            Some(ActivityTaskFailedEventAttributes(a)) => Of::Scheduled(a.scheduled_event_id),
+            Some(ActivityTaskTimedOutEventAttributes(a)) => Of::Scheduled(a.scheduled_event_id),
+            Some(ChildWorkflowExecutionCompletedEventAttributes(a)) => child(&a.workflow_execution),
+            Some(ChildWorkflowExecutionFailedEventAttributes(a)) => child(&a.workflow_execution),
+            Some(ChildWorkflowExecutionCanceledEventAttributes(a)) => child(&a.workflow_execution),
+            Some(ChildWorkflowExecutionTimedOutEventAttributes(a)) => child(&a.workflow_execution),
+            Some(ChildWorkflowExecutionTerminatedEventAttributes(a)) => {
+                child(&a.workflow_execution)
+            }
+            _ => Of::Unsaid,
+        }
+    }
+}
+
 /// Jobs other than signals come in the order of their events, so each belongs to the first that fits after the one before it. An
 /// update comes after all events of its workflow task, unless core has it before a signal.
-fn sort(jobs: &mut Vec<WorkflowActivationJob>, news: &[News]) {
+fn sort(jobs: &mut Vec<WorkflowActivationJob>, news: &[News], names: &Names) {
     let mut places = vec![i64::MAX; jobs.len()];
     let mut signal = i64::MAX;
     for (place, job) in places.iter_mut().zip(jobs.iter()).rev() {
@@ -226,11 +382,11 @@ fn sort(jobs: &mut Vec<WorkflowActivationJob>, news: &[News]) {
     let mut last = 0;
     let mut left = news.iter().peekable();
     for (place, job) in places.iter_mut().zip(jobs.iter()) {
-        let Some(kind) = job.variant.as_ref().and_then(kind) else {
+        let Some((job, kind)) = job.variant.as_ref().and_then(|job| Some((job, kind(job)?))) else {
             continue;
         };
         let mut ahead = left.clone();
-        if let Some(found) = ahead.find(|news| news.is_of(kind)) {
+        if let Some(found) = ahead.find(|news| news.is_of(kind) && names.fit(job, &news.of)) {
             last = found.event_id;
             if found.kind == kind {
                 left = ahead;
@@ -245,14 +401,68 @@ fn sort(jobs: &mut Vec<WorkflowActivationJob>, news: &[News]) {
 
 impl Histories {
     /// The news after an event, at least up to another.
-    async fn after(&self, after: i64, until: i64, run: Run<'_>) -> Result<Vec<News>, String> {
-        match self {
-            Histories::Recorded(history) => {
-                Ok(history.events.iter().filter_map(News::of).collect())
+    async fn after(&self, after: i64, until: i64, run: &Run<'_>) -> Result<Vec<News>, String> {
+        let mut news = self.read(after, until, run, News::of).await?;
+        news.sort_by_key(|news: &News| news.event_id);
+        Ok(news)
+    }
+
+    /// The ids of activities by the event that scheduled them, from one event on.
+    async fn scheduled(
+        &self,
+        from: i64,
+        until: i64,
+        run: &Run<'_>,
+    ) -> Result<HashMap<i64, String>, String> {
+        let id = |event: &HistoryEvent| match &event.attributes {
+            Some(Attributes::ActivityTaskScheduledEventAttributes(a)) => {
+                Some((event.event_id, a.activity_id.clone()))
             }
+            _ => None,
+        };
+        let ids = self.read(from - 1, until, run, id).await?;
+        Ok(ids.into_iter().collect())
+    }
+
+    /// Whether the first workflow task that completed recorded nothing that a run's steps ask for, and the second one brought a message. Without a message
+    /// a replay has nothing to tell the run in the second task: a run that was bound there begins in the first one, which is the same but for the time.
+    pub async fn first_task_is_bare(&self, run: &Run<'_>) -> Result<bool, String> {
+        match self {
+            Histories::Recorded(history) => Ok(is_bare(&history.events)),
+            Histories::Server(connection) => {
+                let request = GetWorkflowExecutionHistoryRequest {
+                    namespace: run.namespace.to_owned(),
+                    execution: Some(run.execution()),
+                    maximum_page_size: ORDER_EVENTS_PER_PAGE_MAX,
+                    ..Default::default()
+                };
+                let mut connection = connection.clone();
+                let response = connection
+                    .get_workflow_execution_history(request.into_request())
+                    .await;
+                let response = response.map_err(|status| {
+                    let why = status.message();
+                    format!("the beginning of the run's history cannot be read: {why}")
+                })?;
+                Ok(is_bare(
+                    &response.into_inner().history.unwrap_or_default().events,
+                ))
+            }
+        }
+    }
+
+    async fn read<T>(
+        &self,
+        after: i64,
+        until: i64,
+        run: &Run<'_>,
+        take: impl Fn(&HistoryEvent) -> Option<T>,
+    ) -> Result<Vec<T>, String> {
+        match self {
+            Histories::Recorded(history) => Ok(history.events.iter().filter_map(take).collect()),
             Histories::Server(connection) => {
                 let mut connection = connection.clone();
-                read(&mut connection, after, until, run)
+                read(&mut connection, after, until, run, take)
                     .await
                     .map_err(|status| {
                         format!(
@@ -265,20 +475,46 @@ impl Histories {
     }
 }
 
+/// See [`Histories::first_task_is_bare`].
+fn is_bare(events: &[HistoryEvent]) -> bool {
+    use EventType::*;
+    let kinds: Vec<EventType> = events.iter().map(HistoryEvent::event_type).collect();
+    let mut tasks = kinds.split(|kind| *kind == WorkflowTaskCompleted).skip(1);
+    let (Some(first), Some(second)) = (tasks.next(), tasks.next()) else {
+        return false;
+    };
+    let comes = |kind: &EventType| {
+        matches!(
+            kind,
+            WorkflowExecutionSignaled | WorkflowExecutionCancelRequested
+        )
+    };
+    // The marker of the definition, and what is of updates and of the next task.
+    let is_other = |kind: &EventType| {
+        matches!(
+            kind,
+            MarkerRecorded
+                | WorkflowExecutionUpdateAccepted
+                | WorkflowTaskScheduled
+                | WorkflowTaskStarted
+        )
+    };
+    let is_bare = first.iter().all(|kind| comes(kind) || is_other(kind));
+    is_bare && (first.iter().any(comes) || second.first() == Some(&WorkflowExecutionUpdateAccepted))
+}
+
 /// From the history's end backwards: nearly always the events are the last ones.
-async fn read(
+async fn read<T>(
     connection: &mut Connection,
     after: i64,
     until: i64,
-    run: Run<'_>,
-) -> Result<Vec<News>, tonic::Status> {
+    run: &Run<'_>,
+    take: impl Fn(&HistoryEvent) -> Option<T>,
+) -> Result<Vec<T>, tonic::Status> {
     let size = i32::try_from(until - after).unwrap_or(i32::MAX);
     let mut request = GetWorkflowExecutionHistoryReverseRequest {
         namespace: run.namespace.to_owned(),
-        execution: Some(WorkflowExecution {
-            workflow_id: run.workflow_id.to_owned(),
-            run_id: run.run_id.to_owned(),
-        }),
+        execution: Some(run.execution()),
         maximum_page_size: size.clamp(1, ORDER_EVENTS_PER_PAGE_MAX),
         next_page_token: Vec::new(),
     };
@@ -290,105 +526,14 @@ async fn read(
             .into_inner();
         let events = response.history.unwrap_or_default().events;
         let is_enough = events.iter().any(|event| event.event_id <= after);
-        news.extend(events.iter().filter_map(News::of));
+        news.extend(events.iter().filter_map(&take));
         if is_enough || response.next_page_token.is_empty() {
             break;
         }
         request.next_page_token = response.next_page_token;
     }
-    news.sort_by_key(|news: &News| news.event_id);
     Ok(news)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use temporalio_protos::coresdk::activity_result::{
-        ActivityResolution, Cancellation, Success, activity_resolution,
-    };
-    use temporalio_protos::coresdk::workflow_activation::{
-        DoUpdate, FireTimer, ResolveActivity, SignalWorkflow,
-    };
-
-    fn signal(event_id: i64) -> Variant {
-        Variant::SignalWorkflow(SignalWorkflow {
-            originating_event_id: event_id,
-            ..SignalWorkflow::default()
-        })
-    }
-
-    fn timer(seq: u32) -> Variant {
-        Variant::FireTimer(FireTimer { seq })
-    }
-
-    fn activity(seq: u32, status: activity_resolution::Status, is_local: bool) -> Variant {
-        let result = ActivityResolution {
-            status: Some(status),
-        };
-        Variant::ResolveActivity(ResolveActivity {
-            seq,
-            result: Some(result),
-            is_local,
-        })
-    }
-
-    fn completed(seq: u32) -> Variant {
-        activity(seq, Status::Completed(Success::default()), false)
-    }
-
-    fn sorted(jobs: Vec<Variant>, news: &[(i64, Kind)]) -> Vec<Variant> {
-        let job = |variant| WorkflowActivationJob {
-            variant: Some(variant),
-        };
-        let mut jobs: Vec<_> = jobs.into_iter().map(job).collect();
-        let news = news.iter().map(|&(event_id, kind)| News { event_id, kind });
-        sort(&mut jobs, &news.collect::<Vec<_>>());
-        jobs.into_iter().filter_map(|job| job.variant).collect()
-    }
-
-    /// As core has them, the events in between, and the order of history.
-    #[test]
-    fn each_job_is_put_at_the_place_of_its_event() {
-        use Kind::{Activity, Timer};
-        let update = || Variant::DoUpdate(DoUpdate::default());
-        let local = || activity(9, Status::Completed(Success::default()), true);
-        let cancelled = |seq| activity(seq, Status::Cancelled(Cancellation::default()), false);
-        let rows = [
-            (
-                vec![signal(10), signal(14), timer(1), timer(2)],
-                vec![(8, Timer(1)), (12, Timer(2))],
-                vec![timer(1), signal(10), timer(2), signal(14)],
-            ),
-            (
-                vec![update(), timer(1), local()],
-                vec![],
-                vec![timer(1), update(), local()],
-            ),
-            (
-                vec![signal(9), update(), signal(12), timer(1)],
-                vec![(10, Timer(1))],
-                vec![signal(9), timer(1), update(), signal(12)],
-            ),
-            // The first is of an activity whose cancellation the run knew of: core makes no job of it.
-            (
-                vec![signal(21), completed(2)],
-                vec![
-                    (20, Activity(End::Cancelled)),
-                    (22, Activity(End::Completed)),
-                ],
-                vec![signal(21), completed(2)],
-            ),
-            (
-                vec![signal(21), completed(2), cancelled(1)],
-                vec![
-                    (20, Activity(End::Completed)),
-                    (22, Activity(End::Cancelled)),
-                ],
-                vec![completed(2), signal(21), cancelled(1)],
-            ),
-        ];
-        for (jobs, news, wanted) in rows {
-            assert_eq!(sorted(jobs, &news), wanted, "{news:?}");
-        }
-    }
-}
+mod tests;

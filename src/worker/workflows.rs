@@ -9,7 +9,9 @@ use temporalio_protos::coresdk::workflow_activation::remove_from_cache::Eviction
 use temporalio_protos::coresdk::workflow_completion::{
     Failure as TaskFailed, Success, WorkflowActivationCompletion, workflow_activation_completion,
 };
-use temporalio_protos::temporal::api::enums::v1::VersioningBehavior as ProtoBehavior;
+use temporalio_protos::temporal::api::enums::v1::{
+    VersioningBehavior as ProtoBehavior, WorkflowTaskFailedCause,
+};
 use temporalio_sdk_core::PollError;
 use tokio::task::JoinSet;
 
@@ -40,6 +42,13 @@ struct Cached {
     is_registrys: IsRegistrys,
 }
 
+impl Cached {
+    fn keep_ids(&self, commands: &[Command]) {
+        let mut known = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        known.commanded(commands);
+    }
+}
+
 /// Polls until the worker is shut down and every run has been let go of. `evicted` hears of each run that is.
 pub(super) async fn serve(
     host: Arc<Host>,
@@ -60,15 +69,18 @@ pub(super) async fn serve(
             evicted(&activation.run_id, eviction.reason(), &eviction.message);
             host.sent.evicted(&activation.run_id);
             runs.remove(&activation.run_id);
-            host.locals.forget(&activation.run_id);
-            let completion = WorkflowActivationCompletion::empty(activation.run_id);
-            tasks.spawn(async move { host.complete(completion).await });
+            tasks.spawn(async move {
+                host.locals.forget(&activation.run_id).await;
+                let completion = WorkflowActivationCompletion::empty(activation.run_id);
+                host.complete(completion).await;
+            });
             continue;
         }
         let run = runs.entry(activation.run_id.clone()).or_default().clone();
         tasks.spawn(async move { host.activate(activation, &run).await });
     };
     while tasks.join_next().await.is_some() {}
+    host.locals.end();
     end
 }
 
@@ -81,6 +93,9 @@ impl Host {
             return self
                 .complete(self.success(run_id, answers, None, moment))
                 .await;
+        }
+        if self.locals.has_cancelled_by_nobody(&activation).await {
+            return self.complete(begun_again(run_id)).await;
         }
         let is_replaying = activation.is_replaying;
         self.sent.activated(&activation);
@@ -96,7 +111,7 @@ impl Host {
             self.locals.activated(&activation).await;
         }
         let trace = || run.trace.lock().unwrap_or_else(PoisonError::into_inner);
-        let prepared = match self.restore_order(&mut activation, run).await {
+        let prepared = match self.look_into_history(&mut activation, run).await {
             Ok(()) => self.codec.decode_all(&mut activation).await,
             Err(why) => return self.complete(failed(run_id, &why)).await,
         };
@@ -106,8 +121,9 @@ impl Host {
                 let moment = Moment::of(&activation);
                 match self.drive(activation, &run.instance) {
                     Ok((commands, behavior)) => {
+                        run.keep_ids(&commands);
                         if held.is_none() {
-                            self.locals.scheduled(&run_id, &commands).await;
+                            self.locals.commanded(&run_id, &commands).await;
                         }
                         self.success(run_id, commands, behavior, moment)
                     }
@@ -136,16 +152,25 @@ impl Host {
         drop(held);
     }
 
-    /// What happened first comes first, for runs that began so.
-    async fn restore_order(
+    /// What happened first comes first, for runs that began so; others may have been bound in their second workflow task.
+    async fn look_into_history(
         &self,
         activation: &mut WorkflowActivation,
         run: &Cached,
     ) -> Result<(), String> {
-        let workflow_id = {
-            let instance = run.instance.lock().unwrap_or_else(PoisonError::into_inner);
-            instance.orders_history().map(str::to_owned)
-        };
+        let instance = || run.instance.lock().unwrap_or_else(PoisonError::into_inner);
+        let workflow_id = instance().orders_history().map(str::to_owned);
+        let old_id = instance().may_be_bound_late().map(str::to_owned);
+        if let (Some(workflow_id), true) = (old_id, activation.is_replaying) {
+            let of = order::Run {
+                namespace: &self.namespace,
+                workflow_id: &workflow_id,
+                run_id: &activation.run_id,
+            };
+            if self.histories.first_task_is_bare(&of).await? {
+                instance().first_task_is_bare();
+            }
+        }
         let run_id = activation.run_id.clone();
         let of = order::Run {
             namespace: &self.namespace,
@@ -269,6 +294,22 @@ fn failed(run_id: String, message: &str) -> WorkflowActivationCompletion {
         status: Some(workflow_activation_completion::Status::Failed(TaskFailed {
             failure: Some(failure),
             ..Default::default()
+        })),
+        ..Default::default()
+    }
+}
+
+/// The run leaves the worker with its workflow task, which the server hands out again at once. Without an answer it would do so when the task has timed
+/// out.
+fn begun_again(run_id: String) -> WorkflowActivationCompletion {
+    let message = "the run leaves the worker's full cache while its local activities are in flight; the workflow task begins again";
+    tracing::debug!(%run_id, "{message}");
+    let failure = failure_to_proto(&Failure::application("CacheFull", message));
+    WorkflowActivationCompletion {
+        run_id,
+        status: Some(workflow_activation_completion::Status::Failed(TaskFailed {
+            failure: Some(failure),
+            force_cause: WorkflowTaskFailedCause::ResetStickyTaskQueue.into(),
         })),
         ..Default::default()
     }

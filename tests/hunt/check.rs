@@ -35,8 +35,6 @@ pub struct Evidence<'a> {
     pub ledger: &'a BTreeMap<String, Entry>,
     /// How often the worker or the server was killed or paused.
     pub disturbances: u64,
-    /// The worker keeps fewer runs in memory than there are.
-    pub evicts: bool,
 }
 
 pub struct Checker<'a> {
@@ -55,11 +53,6 @@ pub fn check(evidence: &Evidence<'_>) -> Vec<Violation> {
     for (number, runs) in evidence.families.iter().enumerate() {
         checker.tasks(runs);
         checker.end(runs, number > 0);
-        // Core cancels the local activities of a run that is to leave a full cache, and the run meets a cancellation that nobody
-        // asked for (sdk-core 0.10.1, managed_run.rs, `_check_more_activations`): a handler may end by it.
-        if evidence.evicts && runs.iter().any(Run::has_cancelled_locals) {
-            return checker.found;
-        }
         checker.messages(runs);
         checker.jobs(runs);
         checker.activities(runs);
@@ -99,6 +92,8 @@ impl<'a> Checker<'a> {
                     Cause::UnhandledUpdate,
                     Cause::ForceCloseCommand,
                     Cause::ResetWorkflow,
+                    // The worker gives it back as the run leaves its full cache.
+                    Cause::ResetStickyTaskQueue,
                 ];
                 if !again.contains(&a.cause()) {
                     let message = a.failure.as_ref().map_or("", |f| &f.message);

@@ -9,7 +9,6 @@ use serde_json::Value as Json;
 use temporalio_protos::temporal::api::common::v1::{Payloads, WorkflowExecution};
 use temporalio_protos::temporal::api::enums::v1::EventType;
 use temporalio_protos::temporal::api::failure::v1::Failure;
-use temporalio_protos::temporal::api::failure::v1::failure::FailureInfo;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_protos::temporal::api::history::v1::{
     HistoryEvent, WorkflowExecutionUpdateCompletedEventAttributes,
@@ -140,19 +139,6 @@ impl Run {
             }
         }
         open.into_keys().collect()
-    }
-
-    /// A local activity ended as cancelled.
-    pub fn has_cancelled_locals(&self) -> bool {
-        let mut events = self.events.iter();
-        events.any(|event| match &event.attributes {
-            Some(Attributes::MarkerRecordedEventAttributes(a)) => {
-                let failures = std::iter::successors(a.failure.as_ref(), |f| f.cause.as_deref());
-                let mut infos = failures.filter_map(|f| f.failure_info.as_ref());
-                infos.any(|info| matches!(info, FailureInfo::CanceledFailureInfo(_)))
-            }
-            _ => false,
-        })
     }
 
     /// It went on in another run by itself, with its whole state.

@@ -174,11 +174,6 @@ impl Round {
         end.min(ROUND_MS)
     }
 
-    /// The worker keeps fewer runs in memory than there are.
-    pub fn evicts(&self) -> bool {
-        self.cache == Some(1)
-    }
-
     pub fn restarts_server(&self) -> bool {
         self.chaos.iter().any(|(_, chaos)| *chaos == Chaos::Server)
     }

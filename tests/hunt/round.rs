@@ -254,7 +254,6 @@ impl Running<'_> {
             state,
             told: &told,
             ledger: &ledger,
-            evicts: self.round.evicts(),
             disturbances: self.round.chaos.len() as u64 + 4 * u64::from(self.round.proxied),
         });
         if let Some(open) = ended.err() {
@@ -264,7 +263,7 @@ impl Running<'_> {
         for run in families.iter().flatten() {
             violations.extend(replayed(run).await);
         }
-        let agreement = agreement(&families, &violations, self.round.evicts()).await;
+        let agreement = agreement(&families, &violations).await;
         if let Agreement::Differs(text) = &agreement {
             violations.push(self.violation("simulator differs", text.clone()));
         }
@@ -327,13 +326,9 @@ impl Running<'_> {
 }
 
 /// What is wrong already is not simulated.
-async fn agreement(families: &[Vec<Run>], violations: &[Violation], evicts: bool) -> Agreement {
+async fn agreement(families: &[Vec<Run>], violations: &[Violation]) -> Agreement {
     if !violations.is_empty() {
         return Agreement::NotCompared("something else is wrong with it");
-    }
-    // As in `check`.
-    if evicts && families.iter().flatten().any(Run::has_cancelled_locals) {
-        return Agreement::NotCompared("core cancelled local activities of a full cache");
     }
     let families = families.to_vec();
     let compared = tokio::task::spawn_blocking(move || agree::compare(&families));
