@@ -40,7 +40,9 @@ fn unfound_one(name: &str) -> Option<String> {
     hunt.args(["nothing_is_lost", "--exact", "--nocapture"])
         .env("SEGNO_FAULT", name)
         .env("SEGNO_HUNT_MINUTES", MINUTES.to_string())
-        .env("SEGNO_HUNT_FIRST_ONLY", "1");
+        .env("SEGNO_HUNT_FIRST_ONLY", "1")
+        // The simulator has the same engine, with the same fault: what differs from it is something else.
+        .env("SEGNO_HUNT_KNOWN", "simulator differs");
     let begin = Instant::now();
     let process = Process::spawn(&hunt, &log);
     while !process.has_ended() && begin.elapsed() < PATIENCE {

@@ -202,11 +202,17 @@ impl<'a> Guide<'a> {
             }
             WorkflowTaskStartedEventAttributes(_) => {
                 self.update(run);
-                let simulated = self.simulated(run);
-                simulated.is_some_and(|run| self.simulator.begin_task_of(run))
+                self.begin_task(run)
             }
+            TimerFiredEventAttributes(a) => match self.simulated(run) {
+                Some(simulated) => {
+                    let together = self.timers(run, event, a.started_event_id);
+                    self.simulator.take_timers(simulated, &together)
+                }
+                None => false,
+            },
             WorkflowTaskCompletedEventAttributes(_) | WorkflowTaskFailedEventAttributes(_) => {
-                self.end_task(run, time(event))
+                self.end_task(run)
             }
             WorkflowExecutionSignaledEventAttributes(a) => match a.external_workflow_execution {
                 Some(from) => self.of_signal(&from.run_id, &self.runs[run].workflow_id),
@@ -259,15 +265,39 @@ impl<'a> Guide<'a> {
         }
     }
 
-    fn end_task(&mut self, run: usize, at: Timestamp) -> bool {
+    /// The timers that fired in one go with this one: what comes while a task is under way comes by itself.
+    fn timers(&self, run: usize, event: &HistoryEvent, started: i64) -> Vec<i64> {
+        let events = &self.runs[run].events[self.places[run]..];
+        if events[0].event_id != event.event_id {
+            return vec![started];
+        }
+        let fired = events.iter().map_while(|event| match &event.attributes {
+            Some(Attributes::TimerFiredEventAttributes(a)) => Some(a.started_event_id),
+            _ => None,
+        });
+        fired.collect()
+    }
+
+    /// With the local activities that end while it is under way.
+    fn begin_task(&mut self, run: usize) -> bool {
         let Some(simulated) = self.simulated(run) else {
             return false;
         };
+        let has_begun = self.simulator.begin_task_of(simulated);
+        let mut events = self.runs[run].events[self.places[run]..].iter();
+        let end = events.find(|event| is_task_end(event)).map(time);
         let is_local = |due: &DueItem| due.run == Some(simulated) && due.what.contains(LOCAL);
         while self
             .simulator
-            .take_where(|due| due.at <= at && is_local(due))
+            .take_where(|due| Some(due.at) <= end && is_local(due))
         {}
+        has_begun
+    }
+
+    fn end_task(&mut self, run: usize) -> bool {
+        let Some(simulated) = self.simulated(run) else {
+            return false;
+        };
         let events = &self.runs[run].events[self.places[run]..];
         let is_failed = events[0].event_type() == EventType::WorkflowTaskFailed;
         let ends = |end: &&HistoryEvent| {
@@ -376,7 +406,6 @@ fn is_task_end(event: &HistoryEvent) -> bool {
 fn begun_by(attributes: &Attributes) -> Option<i64> {
     use Attributes::*;
     Some(match attributes {
-        TimerFiredEventAttributes(a) => a.started_event_id,
         ActivityTaskStartedEventAttributes(a) => a.scheduled_event_id,
         ActivityTaskCompletedEventAttributes(a) => a.scheduled_event_id,
         ActivityTaskFailedEventAttributes(a) => a.scheduled_event_id,
