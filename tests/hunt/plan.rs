@@ -118,7 +118,7 @@ impl Round {
         let is_versioned = random.below(4) == 0;
         let mut chaos = Vec::new();
         let mut at = 300 + random.below(1_000);
-        while at < ROUND_MS - 2_500 {
+        while at < ROUND_MS - 500 {
             let away = 100 + random.below(2_400);
             let (what, takes) = match random.below(9) {
                 0..=3 => (Chaos::Kill(away), away),
@@ -127,7 +127,7 @@ impl Round {
                 _ => (Chaos::Change(random.below(2) * 50 + 50), 0),
             };
             chaos.push((at, what));
-            at += takes + 300 + random.below(2_500);
+            at += takes + 200 + random.below(1_600);
         }
         if random.below(5) == 0 {
             chaos.insert(0, (random.below(4_000), Chaos::Server));
