@@ -376,7 +376,7 @@ impl Grower {
             ])),
             19 if place.main => Kind::SignalSelf,
             20 if place.main && !place.in_child => self.child(),
-            21 if place.main && self.chance(3) => self.many(),
+            21 if place.main && self.chance(2) => self.many(),
             22 if self.chance(2) => Kind::Hopeless(300 + self.random.below(700)),
             23 => self.end(place),
             // It is tried for ever if nobody says that it is not there.
