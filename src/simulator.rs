@@ -343,24 +343,6 @@ impl Simulator {
         taken
     }
 
-    /// Fires these timers of a run in one go and no others, though more may be due: a real server is late with some of them.
-    pub fn take_timers(&mut self, run: RunNumber, started_by: &[i64]) -> bool {
-        let key_of = |started: &i64| {
-            let timer = Due::Timer {
-                run: run.0,
-                event_id: *started,
-            };
-            let mut all = self.agenda.all();
-            all.find(|(_, due)| **due == timer).map(|(key, _)| *key)
-        };
-        let keys: Vec<agenda::Key> = started_by.iter().filter_map(key_of).collect();
-        let latest = keys.iter().map(|key| key.0).max();
-        self.now = self.now.max(latest.unwrap_or(self.now));
-        self.take_in_one_go(run.0, keys);
-        self.settle();
-        latest.is_some()
-    }
-
     fn take_one(&mut self, index: usize) -> bool {
         let key = self.choices().nth(index).map(|(key, _)| *key);
         key.is_some_and(|key| self.take_key(key))

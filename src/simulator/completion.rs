@@ -1,11 +1,30 @@
-//! Attempts of activities that end or are heard of from outside: by an activity's id, or by an attempt's key.
+//! What ends when somebody outside says so: attempts of activities, by an activity's id or by an attempt's key, and timers.
 
+use super::agenda::{Due, Key};
 use super::outside::AttemptKey;
-use super::{Refused, Simulator};
+use super::{Refused, RunNumber, Simulator};
 use crate::engine::failure::Failure;
 use crate::value::Value;
 
 impl Simulator {
+    /// Fires these timers of a run in one go and no others, though more may be due: a real server is late with some of them.
+    pub fn take_timers(&mut self, run: RunNumber, started_by: &[i64]) -> bool {
+        let key_of = |started: &i64| {
+            let timer = Due::Timer {
+                run: run.0,
+                event_id: *started,
+            };
+            let mut all = self.agenda.all();
+            all.find(|(_, due)| **due == timer).map(|(key, _)| *key)
+        };
+        let keys: Vec<Key> = started_by.iter().filter_map(key_of).collect();
+        let latest = keys.iter().map(|key| key.0).max();
+        self.now = self.now.max(latest.unwrap_or(self.now));
+        self.take_in_one_go(run.0, keys);
+        self.settle();
+        latest.is_some()
+    }
+
     /// Ends an activity's attempt by its id, as asynchronous completion does.
     pub fn complete_activity(
         &mut self,

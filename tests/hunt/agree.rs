@@ -57,7 +57,10 @@ pub fn compare(families: &[Vec<Run>]) -> Agreement {
     if let Err(refused) = simulator.start(start) {
         return Agreement::Differs(format!("the simulator does not start it: {refused}"));
     }
-    let problem = Guide::new(&mut simulator, &on_server, known, ATTEMPTS_MAX).lead();
+    let led = Guide::new(&mut simulator, &on_server, known, ATTEMPTS_MAX).lead();
+    if led.as_ref().is_err_and(|lost| lost.is_by_order) {
+        return Agreement::NotCompared("the order in which it came is not told");
+    }
     let simulated = simulator.runs().map(|run| Followed {
         workflow_id: simulator.workflow_id(run).to_owned(),
         run_id: simulator.run_id(run).to_owned(),
@@ -70,7 +73,7 @@ pub fn compare(families: &[Vec<Run>]) -> Agreement {
         true => Agreement::Agrees,
         false => Agreement::Differs(format!(
             "{}\n- on the server, + simulated:\n{}",
-            problem.err().unwrap_or_default(),
+            led.err().map(|lost| lost.text).unwrap_or_default(),
             difference(&came, &simulated)
         )),
     }

@@ -376,7 +376,7 @@ impl Grower {
             ])),
             19 if place.main => Kind::SignalSelf,
             20 if place.main && !place.in_child => self.child(),
-            21 if place.main && self.chance(2) => self.many(),
+            21 if place.main => self.many(),
             22 if self.chance(2) => Kind::Hopeless(300 + self.random.below(700)),
             23 => self.end(place),
             // It is tried for ever if nobody says that it is not there.
@@ -418,8 +418,8 @@ impl Grower {
     fn many(&mut self) -> Kind {
         match self.random.below(2) {
             0 => Kind::Many {
-                count: 45,
-                size: 100_000,
+                count: 14,
+                size: 350_000,
             },
             _ => Kind::Many {
                 count: 30,

@@ -327,7 +327,10 @@ impl Writer<'_> {
                     indent,
                     &format!("- for_each: \"${{ lists.range({count}) }}\""),
                 );
-                self.line(indent + 1, &format!("as: m{n}"));
+                self.line(
+                    indent + 1,
+                    &format!("as: m{n}\n{}concurrency: 4", "  ".repeat(indent + 1)),
+                );
                 self.line(indent + 1, "do:");
                 self.line(indent + 2, &format!("- http: {{ url: \"${{ state.http }}/act/do\", body: {{ key: \"${{ workflow.id }}/{key}.${{ m{n} }}\", size: {size} }} }}"));
                 self.line(indent + 3, "local: true");

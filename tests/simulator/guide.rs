@@ -37,6 +37,14 @@ pub struct Known {
 
 pub type Shared = Arc<Mutex<Known>>;
 
+/// Where a simulation cannot be led any further.
+pub struct Lost {
+    #[allow(dead_code, reason = "not every guided simulation tells the two apart")]
+    /// Both have something there that comes from outside: in which order that came is not in the history.
+    pub is_by_order: bool,
+    pub text: String,
+}
+
 pub struct Guide<'a> {
     simulator: &'a mut Simulator,
     runs: &'a [Followed],
@@ -67,7 +75,7 @@ impl<'a> Guide<'a> {
     }
 
     /// To the end of all histories, or to where the simulation cannot go on as the server did.
-    pub fn lead(mut self) -> Result<(), String> {
+    pub fn lead(mut self) -> Result<(), Lost> {
         while let Some((at, run)) = self.next() {
             self.event(run, at)?;
             self.places[run] += 1;
@@ -90,7 +98,7 @@ impl<'a> Guide<'a> {
         next.min()
     }
 
-    fn event(&mut self, run: usize, at: Timestamp) -> Result<(), String> {
+    fn event(&mut self, run: usize, at: Timestamp) -> Result<(), Lost> {
         let place = self.places[run];
         let event = &self.runs[run].events[place];
         let simulated = |guide: &Self| {
@@ -113,15 +121,20 @@ impl<'a> Guide<'a> {
         }
         match simulated(self) {
             Some(there) if there == event.event_type() => Ok(()),
-            there => Err(format!(
-                "event {} of run {run} is {:?} on the server, simulated {there:?}\non the server:{}\nsimulated:{}",
-                event.event_id,
-                event.event_type(),
-                around(&self.runs[run].events, place),
-                self.simulated(run)
-                    .map(|run| around(self.simulator.history(run), place))
-                    .unwrap_or_default(),
-            )),
+            there => {
+                let simulated = self.simulated(run);
+                let simulated = simulated.map(|run| around(self.simulator.history(run), place));
+                Err(Lost {
+                    is_by_order: comes(event.event_type()) && there.is_none_or(comes),
+                    text: format!(
+                        "event {} of run {run} is {:?} on the server, simulated {there:?}\non the server:{}\nsimulated:{}",
+                        event.event_id,
+                        event.event_type(),
+                        around(&self.runs[run].events, place),
+                        simulated.unwrap_or_default(),
+                    ),
+                })
+            }
         }
     }
 
@@ -261,7 +274,16 @@ impl<'a> Guide<'a> {
         for event in late {
             self.under_way(time(event));
             self.simulator.advance(time(event));
-            self.cause(run, event);
+            // What was tried more often than once takes several steps, until nothing more of it is due.
+            let steps = match event.attributes.as_ref().and_then(begun_by) {
+                Some(_) => STEPS_MAX,
+                None => 1,
+            };
+            for _ in 0..steps {
+                if !self.cause(run, event) {
+                    break;
+                }
+            }
         }
     }
 
@@ -395,6 +417,34 @@ impl<'a> Guide<'a> {
         }
         has_sent
     }
+}
+
+/// Whether it comes to the run, and is not of the run's doing.
+fn comes(kind: EventType) -> bool {
+    use EventType::*;
+    matches!(
+        kind,
+        WorkflowTaskScheduled
+            | TimerFired
+            | ActivityTaskStarted
+            | ActivityTaskCompleted
+            | ActivityTaskFailed
+            | ActivityTaskTimedOut
+            | ActivityTaskCanceled
+            | WorkflowExecutionSignaled
+            | WorkflowExecutionCancelRequested
+            | ChildWorkflowExecutionStarted
+            | ChildWorkflowExecutionCompleted
+            | ChildWorkflowExecutionFailed
+            | ChildWorkflowExecutionCanceled
+            | ChildWorkflowExecutionTimedOut
+            | ChildWorkflowExecutionTerminated
+            | ExternalWorkflowExecutionSignaled
+            | SignalExternalWorkflowExecutionFailed
+            | ExternalWorkflowExecutionCancelRequested
+            | RequestCancelExternalWorkflowExecutionFailed
+            | NexusOperationCompleted
+    )
 }
 
 fn is_task_end(event: &HistoryEvent) -> bool {

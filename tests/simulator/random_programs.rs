@@ -114,7 +114,7 @@ impl Program<'_> {
         });
         started.unwrap();
         let guide = Guide::new(&mut simulator, on_server, known, ATTEMPTS_MAX);
-        let problem = guide.lead().err();
+        let problem = guide.lead().err().map(|lost| lost.text);
         let runs = simulator.runs().map(|run| Followed {
             workflow_id: simulator.workflow_id(run).to_owned(),
             run_id: simulator.run_id(run).to_owned(),
