@@ -12,6 +12,8 @@ use super::generate::Random;
 use super::process::Process;
 use super::support::segno;
 
+/// Beside each round of the others: all ways are among as many seeds.
+pub const PER_ROUND: u64 = 6;
 const STEPS: [&str; 3] = ["first", "second", "third"];
 /// It ends within seconds, also where many run at one time.
 const END_TIMEOUT: Duration = Duration::from_secs(60);
@@ -28,10 +30,9 @@ struct Alone {
 /// One run with interruptions by a seed.
 pub async fn hunt(seed: u64) -> Vec<Violation> {
     let mut random = Random(seed ^ 0xA104E);
-    // One of each in a round, and two kills.
-    match seed % 4 {
-        0 => interrupted(&mut random).await,
-        1 => clock_set(&mut random).await,
+    match seed % PER_ROUND {
+        0 | 1 => interrupted(&mut random).await,
+        2 => clock_set(&mut random).await,
         _ => killed_at_its_end(&mut random).await,
     }
 }
@@ -65,7 +66,7 @@ async fn clock_set(random: &mut Random) -> Vec<Violation> {
 
 /// Killed or paused wherever it is, for longer than a step may take.
 async fn interrupted(random: &mut Random) -> Vec<Violation> {
-    let mut alone = Alone::new(random.below(2_000), 100 + random.below(300));
+    let mut alone = Alone::new(random.below(1_000), 300 + random.below(600));
     for _ in 0..1 + random.below(2) {
         let process = alone.process();
         sleep(Duration::from_millis(300 + random.below(2_000))).await;
@@ -73,7 +74,7 @@ async fn interrupted(random: &mut Random) -> Vec<Violation> {
             break;
         }
         alone.interruptions += 1;
-        let away = Duration::from_millis(random.below(9_000));
+        let away = Duration::from_millis(3_000 + random.below(7_000));
         match random.below(3) {
             0 => {
                 process.signal(Signal::STOP);

@@ -17,8 +17,6 @@ const MINUTES: f64 = 3.0;
 /// Hunts begin with a seed below this one.
 const SEEDS: u64 = 1_000_000_000;
 const EXPERIMENTS_PER_ROUND: u64 = 10;
-/// `segno run`s beside each round.
-const ALONE_PER_ROUND: u64 = 4;
 /// A hunt of `./test` that found so much ends; one that was asked for goes on for much longer.
 const FOUND_MAX: usize = 5;
 const FOUND_IF_ASKED_MAX: usize = 100;
@@ -107,7 +105,7 @@ async fn one(world: &World, seed: u64, settings: &Settings, report: &mut Report)
     let experiments = &mut round.experiments;
     experiments.retain(|experiment| is_sound(&experiment.program));
     let aside = async {
-        let runs = (0..ALONE_PER_ROUND).map(|number| alone::hunt(seed * 100 + number));
+        let runs = (0..alone::PER_ROUND).map(|number| alone::hunt(seed * 100 + number));
         let found = futures_util::future::join_all(runs).await;
         let mut found: Vec<Violation> = found.into_iter().flatten().collect();
         // The server is there for what asks it once.
@@ -173,7 +171,7 @@ fn whole(round: &Round, experiment: &Experiment, outcome: &Outcome) -> String {
 impl Report {
     fn add(&mut self, counts: Counts, outcomes: &[Outcome]) {
         self.rounds += 1;
-        self.alone += ALONE_PER_ROUND;
+        self.alone += alone::PER_ROUND;
         self.strangers += 1;
         self.counts.kills += counts.kills;
         self.counts.pauses += counts.pauses;
