@@ -20,6 +20,8 @@ const STEPS_MAX: usize = 50;
 /// How the simulator names what is due of local activities.
 const LOCAL: &str = "of the local activity";
 
+const LOCAL_END: Option<EventType> = Some(EventType::MarkerRecorded);
+
 /// By a run's id and the event that scheduled it.
 pub type Key = (String, i64);
 
@@ -40,7 +42,8 @@ pub type Shared = Arc<Mutex<Known>>;
 /// Where a simulation cannot be led any further.
 pub struct Lost {
     #[allow(dead_code, reason = "not every guided simulation tells the two apart")]
-    /// Both have something there that comes from outside: in which order that came is not in the history.
+    /// Both have something there that comes from outside, or one has the end of a local activity, which may come before or after what
+    /// its workflow task brings: in which order it came is not in the history.
     pub is_by_order: bool,
     pub text: String,
 }
@@ -125,7 +128,8 @@ impl<'a> Guide<'a> {
                 let simulated = self.simulated(run);
                 let simulated = simulated.map(|run| around(self.simulator.history(run), place));
                 Err(Lost {
-                    is_by_order: comes(event.event_type()) && there.is_none_or(comes),
+                    is_by_order: comes(event.event_type()) && there.is_none_or(comes)
+                        || [Some(event.event_type()), there].contains(&LOCAL_END),
                     text: format!(
                         "event {} of run {run} is {:?} on the server, simulated {there:?}\non the server:{}\nsimulated:{}",
                         event.event_id,
