@@ -14,6 +14,8 @@ use super::support::segno;
 
 /// Beside each round of the others: all ways are among as many seeds.
 pub const PER_ROUND: u64 = 6;
+/// A step says so before it does anything.
+const BEGUN: &str = "begun";
 const STEPS: [&str; 3] = ["first", "second", "third"];
 /// It ends within seconds, also where many run at one time.
 const END_TIMEOUT: Duration = Duration::from_secs(60);
@@ -66,10 +68,24 @@ async fn clock_set(random: &mut Random) -> Vec<Violation> {
 
 /// Killed or paused wherever it is, for longer than a step may take.
 async fn interrupted(random: &mut Random) -> Vec<Violation> {
-    let mut alone = Alone::new(random.below(1_000), 300 + random.below(600));
+    let step_ms = 200 + random.below(400);
+    let mut alone = Alone::new(random.below(1_000), step_ms);
     for _ in 0..1 + random.below(2) {
         let process = alone.process();
-        sleep(Duration::from_millis(300 + random.below(2_000))).await;
+        match random.below(3) {
+            0 => sleep(Duration::from_millis(300 + random.below(2_000))).await,
+            // While a step is under way.
+            _ => {
+                let begun = alone.ends(BEGUN) + random.below(2);
+                for _ in 0..1_000 {
+                    if alone.ends(BEGUN) > begun || alone.is_told() {
+                        break;
+                    }
+                    sleep(LOOK_AGAIN_AFTER).await;
+                }
+                sleep(Duration::from_millis(random.below(step_ms))).await;
+            }
+        }
         if alone.is_told() {
             break;
         }
@@ -134,11 +150,10 @@ impl Alone {
         let ledger = folder.path().join("ledger");
         std::fs::write(&ledger, "").unwrap();
         let mut text = format!("segno: 1\nworkflow: alone\nsteps:\n  - timer: {timer_ms}ms\n");
+        let (ledger, seconds) = (ledger.display(), step_ms as f64 / 1_000.0);
         for step in STEPS {
             text += &format!(
-                "  - exec: {{ command: shell, args: [-c, \"sleep {}; echo {step} >> {}\"] }}\n    start_to_close_timeout: 2s\n",
-                step_ms as f64 / 1_000.0,
-                ledger.display()
+                "  - exec: {{ command: shell, args: [-c, \"echo {BEGUN} >> {ledger}; sleep {seconds}; echo {step} >> {ledger}\"] }}\n    start_to_close_timeout: 2s\n    retry_policy: {{ initial_interval: 100ms, backoff_coefficient: 1 }}\n"
             );
         }
         text += &format!("  - timer: 200ms\n  - return: {RESULT}\n");
