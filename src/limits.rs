@@ -2,6 +2,8 @@
 
 /// A definition file, or any YAML document read by Segno.
 pub const DEFINITION_SIZE_BYTES_MAX: usize = 1024 * 1024;
+/// Folders within folders in which a worker, `lint` and the other commands look for definitions.
+pub const DEFINITION_FOLDERS_DEPTH_MAX: usize = 64;
 /// Nodes of a YAML document after its aliases are expanded.
 pub const YAML_NODES_MAX: usize = 200_000;
 /// Nested sequences and mappings of a YAML document.
@@ -88,6 +90,12 @@ pub const HTTP_REDIRECTS_MAX: u32 = 20;
 pub const HTTP_RETRY_AFTER_SECONDS_MAX: i64 = 24 * 60 * 60;
 /// The answer of a `grpc` call: what gRPC allows unless said.
 pub const GRPC_MESSAGE_SIZE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What the fields of an answer, or a service's descriptors, may take in memory once they are decoded, by an estimate made before.
+pub const GRPC_DECODED_SIZE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What all `grpc` calls of a worker together may hold of services' descriptors; further calls wait.
+pub const GRPC_DESCRIPTORS_HELD_SIZE_BYTES_MAX: usize = 192 * 1024 * 1024;
+/// What a failure quotes of a gRPC server's own words.
+pub const GRPC_STATUS_SIZE_BYTES_MAX: usize = 4 * 1024;
 /// A service's descriptors with all that they import, and how many files these may be.
 pub const GRPC_DESCRIPTORS_SIZE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const GRPC_DESCRIPTOR_FILES_MAX: usize = 1_000;
@@ -107,6 +115,14 @@ pub const CODEC_BODY_SIZE_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const CODEC_CONNECTIONS_MAX: usize = 256;
 /// One secret.
 pub const SECRET_SIZE_BYTES_MAX: usize = 64 * 1024;
+/// Fields of a JSON secret, or lines of one: each of them is looked for in all that an activity returns.
+pub const SECRET_PARTS_MAX: usize = 1_000;
+/// A field of a JSON secret or a value in a secret URL that is looked for by itself; a shorter one is found in any text.
+pub const SECRET_PART_SIZE_BYTES_MIN: usize = 4;
+/// A segment of a secret URL's path, or a line of a secret, that is looked for by itself.
+pub const SECRET_SEGMENT_SIZE_BYTES_MIN: usize = 8;
+/// Secrets that are taken out of a worker's logs: those that it read last.
+pub const SECRETS_IN_LOGS_MAX: usize = 1_000;
 /// The newest version of the language that is understood.
 pub const LANGUAGE_VERSION_MAX: u32 = 1;
 /// Definitions no longer in force that a worker keeps at hand for runs that have just begun with them.

@@ -1,6 +1,6 @@
 //! Files to definitions with all that they use. It reads nothing itself: whoever calls it brings the bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -21,6 +21,23 @@ pub struct Unread {
     pub path: Arc<str>,
     /// Not more than [`crate::limits::DEFINITION_SIZE_BYTES_MAX`] and one byte are needed.
     pub bytes: Vec<u8>,
+}
+
+/// What became of a file that others use.
+#[derive(Debug)]
+pub enum Fetched {
+    File(Unread),
+    Missing,
+    Unreadable(Unreadable),
+}
+
+/// A file that is there and cannot be read.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// As of [`Unread`].
+    pub key: Arc<str>,
+    pub path: Arc<str>,
+    pub reason: String,
 }
 
 /// The files read so far.
@@ -85,6 +102,18 @@ impl Loaded {
             .sort_by_key(|file| self.by_key.get(&file.key).copied());
     }
 
+    /// Keeps a file that cannot be read as one that says so.
+    pub fn refuse(&mut self, file: Unreadable) {
+        if self.by_key.contains_key(&file.key) {
+            return;
+        }
+        let id = self.sources.add(file.path, "");
+        let message = format!("`{}` cannot be read: {}", file.key, file.reason);
+        let error = Diagnostic::error("file-unreadable", Range::new(id, 0, 0), message)
+            .help("let the user who runs this read it, or take it out of the folder");
+        self.insert(id, &file.key, Vec::new(), vec![error]);
+    }
+
     fn insert(
         &mut self,
         id: FileId,
@@ -117,23 +146,31 @@ impl Loaded {
         })
     }
 
-    /// Reads all that the loaded files use and that is not loaded yet; `fetch` gives a file by its key, or `None` where
-    /// there is none.
-    pub fn complete(&mut self, fetch: &mut dyn FnMut(&str) -> Option<Unread>) {
+    /// Reads all that the loaded files use and that is not loaded yet; `fetch` gives a file by its key. What no bundle has room
+    /// for is not read: a definition that uses it is refused anyway.
+    pub fn complete(&mut self, fetch: &mut dyn FnMut(&str) -> Fetched) {
         let mut done = 0;
-        while done < self.files.len() {
-            let keys: Vec<_> = self.files[done..]
-                .iter()
-                .flat_map(|file| uses_of(file).map(|name| key_of(&file.key, &name.value)))
-                .flatten()
+        for _ in 0..BUNDLE_FILES_MAX {
+            let used = self.files[done..].iter().flat_map(|file| {
+                let uses = uses_of(file).take(BUNDLE_FILES_MAX);
+                uses.filter_map(|name| key_of(&file.key, &name.value))
+            });
+            let missing: BTreeSet<String> = used
+                .filter(|key| !self.by_key.contains_key(key.as_str()))
                 .collect();
             done = self.files.len();
-            let missing = keys
-                .iter()
-                .filter(|key| !self.by_key.contains_key(key.as_str()));
-            let mut fetched: Vec<_> = missing.filter_map(|key| fetch(key)).collect();
-            fetched.truncate(BUNDLE_FILES_MAX);
-            self.add(fetched);
+            if missing.is_empty() {
+                break;
+            }
+            let mut found = Vec::new();
+            for key in &missing {
+                match fetch(key) {
+                    Fetched::File(file) => found.push(file),
+                    Fetched::Unreadable(file) => self.refuse(file),
+                    Fetched::Missing => {}
+                }
+            }
+            self.add(found);
         }
     }
 
@@ -160,6 +197,11 @@ impl Loaded {
             }
             if used.files.contains(&id) {
                 continue;
+            }
+            // The definition's own file is one of them. The bound is one of the depth, too.
+            if used.files.len() + 1 >= BUNDLE_FILES_MAX {
+                used.is_full(name);
+                return;
             }
             used.files.push(id);
             path.push(id);
@@ -206,6 +248,20 @@ impl Loaded {
         Diagnostic::error("use-cycle", name.range, message)
             .label(format!("{} → {}", keys.join(" → "), keys[0]))
             .help("move what both need into a third file")
+    }
+}
+
+impl Used {
+    fn is_full(&mut self, name: &Name) {
+        const CODE: &str = "too-many-files";
+        if self.diagnostics.iter().any(|d| d.code == CODE) {
+            return;
+        }
+        let message = format!("with `{}` the definition uses too many files", name.value);
+        let error = Diagnostic::error(CODE, name.range, message).help(format!(
+            "BUNDLE_FILES_MAX, {BUNDLE_FILES_MAX}, is the bound: join some of them"
+        ));
+        self.diagnostics.push(error);
     }
 }
 

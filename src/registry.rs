@@ -21,7 +21,7 @@ use std::sync::Arc;
 #[cfg(feature = "cluster")]
 pub use cluster::{ClusterStore, REGISTRY, REGISTRY_DATA};
 pub use deployed::{Deployed, bundles, version};
-pub use folder::{Change, Folder, FolderError, Found, read_folder, watch};
+pub use folder::{Change, Folder, FolderError, Found, fetch, read_folder, watch};
 #[cfg(feature = "cluster")]
 pub use objects::{OBJECT_STORE_POLL_INTERVAL, ObjectsStore};
 pub use pack::{differences, load};

@@ -1,5 +1,7 @@
 //! Files and ranges: every diagnostic points into a text that is kept here.
 
+pub mod regular;
+
 use std::sync::Arc;
 
 /// Which file of a [`Sources`] a range lies in.

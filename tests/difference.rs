@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use segno::difference::{Differences, Kind, Version, difference};
 use segno::limits::DIFFERENCES_MAX;
-use segno::load::{Loaded, Unread};
+use segno::load::{Fetched, Loaded, Unread};
 use segno::{value, yaml};
 
 const KEY: &str = "definition.yaml";
@@ -22,8 +22,10 @@ fn load(path: &str, text: &str, used: &Path) -> Loaded {
         bytes: text.as_bytes().to_vec(),
     }]);
     loaded.complete(&mut |key| {
-        let bytes = std::fs::read(used.join(key)).ok()?;
-        Some(Unread {
+        let Ok(bytes) = std::fs::read(used.join(key)) else {
+            return Fetched::Missing;
+        };
+        Fetched::File(Unread {
             key: key.into(),
             path: key.into(),
             bytes,

@@ -102,6 +102,83 @@ fn an_editor_may_write_aside_and_rename() {
     assert_eq!(next(&changes), "added b");
 }
 
+#[cfg(unix)]
+#[test]
+fn an_unreadable_file_keeps_its_last_good_version_and_holds_up_no_other() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    fs::write(at("a.yaml"), definition("a", 1)).unwrap();
+    let library = "segno: 1\ntypes: { t: { type: string } }\n";
+    fs::write(at("library.yaml"), library).unwrap();
+    let uses = definition("b", 1).replace("steps:", "use: [library.yaml]\nsteps:");
+    fs::write(at("b.yaml"), &uses).unwrap();
+    let (folder, changes) = open(root.path());
+    assert_eq!(next(&changes), "added a");
+    assert_eq!(next(&changes), "added b");
+    let known = digest(&folder, "a");
+
+    // A link in a circle cannot be read by anybody.
+    fs::remove_file(at("a.yaml")).unwrap();
+    std::os::unix::fs::symlink("a.yaml", at("a.yaml")).unwrap();
+    let mut told = next(&changes);
+    if told == "removed a" {
+        // It was looked at between the two.
+        told = next(&changes);
+        assert_eq!(told, "broken file-unreadable stays []");
+    } else {
+        assert_eq!(told, "broken file-unreadable stays [a]");
+        assert_eq!(digest(&folder, "a"), known);
+    }
+    fs::write(at("c.yaml"), definition("c", 1)).unwrap();
+    assert_eq!(next(&changes), "added c");
+
+    // What others use is no different.
+    let fifo = std::process::Command::new("mkfifo")
+        .arg(at("pipe"))
+        .status();
+    assert!(fifo.unwrap().success());
+    fs::rename(at("pipe"), at("library.yaml")).unwrap();
+    let mut told = [next(&changes), next(&changes)];
+    told.sort();
+    assert_eq!(told[0], "broken file-unreadable stays []");
+    assert_eq!(told[1], "broken file-unreadable stays [b]");
+    fs::write(at("c.yaml"), definition("c", 2)).unwrap();
+    assert_eq!(next(&changes), "changed c");
+
+    fs::remove_file(at("a.yaml")).unwrap();
+    fs::write(at("a.yaml"), definition("a", 3)).unwrap();
+    let told = next(&changes);
+    assert!(
+        ["changed a", "added a", "removed a"].contains(&&*told),
+        "{told}"
+    );
+    let mut types = folder.workflow_types();
+    types.sort();
+    assert!(types.contains(&"b".to_owned()), "{types:?}");
+}
+
+#[test]
+fn a_definition_that_uses_too_many_files_is_told_so() {
+    for count in [300, 6_000] {
+        let root = tempfile::tempdir().unwrap();
+        for n in 0..count {
+            // A chain, in which each uses the one after the next, too: the ways through it are without number.
+            let uses = format!("use: [{}.yaml, {}.yaml]", n + 1, n + 2);
+            fs::write(
+                root.path().join(format!("{n}.yaml")),
+                format!("segno: 1\n{uses}\n"),
+            )
+            .unwrap();
+        }
+        let uses = definition("long", 1).replace("steps:", "use: [0.yaml]\nsteps:");
+        fs::write(root.path().join("long.yaml"), uses).unwrap();
+        let found = segno::registry::read_folder(root.path()).unwrap();
+        assert!(found.definitions.is_empty());
+        let codes: Vec<_> = found.broken["long.yaml"].iter().map(|d| d.code).collect();
+        assert!(codes.contains(&"too-many-files"), "{codes:?}");
+    }
+}
+
 #[test]
 fn a_broken_file_leaves_its_last_good_version_in_force() {
     let root = tempfile::tempdir().unwrap();

@@ -13,9 +13,9 @@ use super::output::{CliError, End, Format, Output};
 use crate::compile;
 use crate::definition::{Definition, Name};
 use crate::diagnostic::Diagnostic;
-use crate::limits::DEFINITION_SIZE_BYTES_MAX;
+use crate::limits::{DEFINITION_FOLDERS_DEPTH_MAX, DEFINITION_SIZE_BYTES_MAX};
 use crate::lint;
-use crate::load::{self, Loaded, Unread};
+use crate::load::{self, Fetched, Loaded, Unread};
 use crate::report::{self, Report};
 use crate::source::{FileId, Range};
 
@@ -169,7 +169,7 @@ impl Files {
                 found.push((PathBuf::from(STDIN), true));
             } else if path.is_dir() {
                 let start = found.len();
-                walk(path, &mut found)?;
+                walk(path, 0, &mut found)?;
                 found[start..].sort();
                 for (file, _) in found.extract_if(start.., |(file, _)| test_files::is_test(file)) {
                     tests.push(Test {
@@ -220,7 +220,7 @@ impl Files {
 }
 
 /// Hidden folders are left out, and links to folders, which may go in circles.
-fn walk(folder: &Path, found: &mut Vec<(PathBuf, bool)>) -> Result<(), CliError> {
+fn walk(folder: &Path, depth: usize, found: &mut Vec<(PathBuf, bool)>) -> Result<(), CliError> {
     let fail = |error: io::Error| {
         CliError::usage(format!(
             "cannot read the folder {}: {error}",
@@ -233,7 +233,14 @@ fn walk(folder: &Path, found: &mut Vec<(PathBuf, bool)>) -> Result<(), CliError>
         let name = name.to_string_lossy();
         let kind = entry.file_type().map_err(fail)?;
         if kind.is_dir() && !name.starts_with('.') {
-            walk(&path, found)?;
+            if depth == DEFINITION_FOLDERS_DEPTH_MAX {
+                let message = format!(
+                    "{} is in more folders than DEFINITION_FOLDERS_DEPTH_MAX ({DEFINITION_FOLDERS_DEPTH_MAX})",
+                    path.display()
+                );
+                return Err(CliError::usage(message));
+            }
+            walk(&path, depth + 1, found)?;
         }
         let is_wanted = name.ends_with(".yaml") || name.ends_with(".yml");
         if is_wanted && !kind.is_dir() && path.is_file() {
@@ -304,16 +311,8 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// A used file; one that a link leads out of the folder to is not there.
-fn fetch(root: &Path, key: &str) -> Option<Unread> {
-    let path = root.join(key);
-    let real = path.canonicalize().ok()?;
-    if !real.starts_with(root.canonicalize().ok()?) {
-        return None;
-    }
-    let current = std::env::current_dir().ok()?;
-    Some(Unread {
-        key: key.into(),
-        path: shown(path.strip_prefix(&current).unwrap_or(&path)).into(),
-        bytes: read(&path).ok()?,
-    })
+fn fetch(root: &Path, key: &str) -> Fetched {
+    let current = std::env::current_dir().unwrap_or_default();
+    let shown = |path: &Path| shown(path.strip_prefix(&current).unwrap_or(path));
+    crate::registry::fetch(root, key, &shown)
 }

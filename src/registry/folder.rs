@@ -1,7 +1,9 @@
 //! A watched folder of definitions: what is saved there is in force for new runs well within a second.
 
+mod scan;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,13 +11,17 @@ use std::time::Duration;
 
 use notify_debouncer_full::notify::event::{AccessKind, AccessMode};
 use notify_debouncer_full::notify::{EventKind, RecommendedWatcher, RecursiveMode};
-use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
+use notify_debouncer_full::{
+    DebounceEventResult, Debouncer, RecommendedCache, new_debouncer_opt, notify,
+};
 
+pub use self::scan::fetch;
+use self::scan::{Seen, key, look, read};
 use super::pack::pack;
 use super::{Entry, Registry};
 use crate::diagnostic::Diagnostic;
-use crate::limits::{DEFINITION_SIZE_BYTES_MAX, DEFINITIONS_SUPERSEDED_MAX};
-use crate::load::{Loaded, Unread, is_definition};
+use crate::limits::DEFINITIONS_SUPERSEDED_MAX;
+use crate::load::{Loaded, Unread, Unreadable, is_definition};
 use crate::source::{FileId, Sources};
 
 /// Editors write a file in several steps: quiet for this long, it is read.
@@ -98,14 +104,6 @@ struct InForce {
     file: Arc<str>,
 }
 
-/// A file as the file system describes it.
-#[derive(PartialEq, Eq, Clone)]
-struct Seen {
-    path: PathBuf,
-    size: u64,
-    modified: Option<std::time::SystemTime>,
-}
-
 impl Folder {
     /// Reads the folder and watches it from then on.
     pub fn open(
@@ -171,10 +169,19 @@ pub fn watch(
             let _ = events.send(());
         }
     };
-    let mut debouncer = new_debouncer(QUIET, None, told).map_err(error)?;
-    debouncer
-        .watch(root, RecursiveMode::Recursive)
-        .map_err(error)?;
+    // A link may lead to all of the machine, or in circles.
+    let config = notify::Config::default().with_follow_symlinks(false);
+    let cache = RecommendedCache::new();
+    let mut debouncer =
+        new_debouncer_opt::<_, RecommendedWatcher, _>(QUIET, None, told, cache, config)
+            .map_err(error)?;
+    if let Err(all) = debouncer.watch(root, RecursiveMode::Recursive) {
+        // A folder in it that cannot be read: it is looked at all the same, every few seconds.
+        tracing::warn!("not all of the folder of definitions can be watched: {all}");
+        debouncer
+            .watch(root, RecursiveMode::NonRecursive)
+            .map_err(error)?;
+    }
     Ok(debouncer)
 }
 
@@ -247,9 +254,14 @@ impl State {
 fn load_all(root: &Path, seen: &[Seen]) -> io::Result<(Loaded, usize, Vec<Arc<str>>)> {
     let mut empty = Vec::new();
     let mut unread = Vec::new();
+    let mut unreadable = Vec::new();
     for file in seen {
         let key: Arc<str> = key(root, &file.path).into();
-        match read(&file.path) {
+        let bytes = match &file.fault {
+            None => read(&file.path),
+            Some(fault) => Err(io::Error::other(fault.clone())),
+        };
+        match bytes {
             // Between an editor's truncating and its writing a file is empty.
             Ok(bytes) if bytes.is_empty() => empty.push(key),
             Ok(bytes) if is_definition(&bytes) => unread.push(Unread {
@@ -260,16 +272,20 @@ fn load_all(root: &Path, seen: &[Seen]) -> io::Result<(Loaded, usize, Vec<Arc<st
             Ok(_) => {}
             // Removed since it was seen, which an event tells next.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                let reason = format!("{}: {error}", file.path.display());
-                return Err(io::Error::new(error.kind(), reason));
-            }
+            Err(error) => unreadable.push(Unreadable {
+                path: file.path.display().to_string().into(),
+                key,
+                reason: error.to_string(),
+            }),
         }
     }
     let mut loaded = Loaded::default();
     loaded.add(unread);
+    // One file that cannot be read keeps no other from being served.
+    unreadable.into_iter().for_each(|file| loaded.refuse(file));
     let asked = loaded.files.len();
-    loaded.complete(&mut |key| fetch(root, key));
+    let shown = |path: &Path| path.display().to_string();
+    loaded.complete(&mut |key| fetch(root, key, &shown));
     Ok((loaded, asked, empty))
 }
 
@@ -382,7 +398,8 @@ impl Inner {
         }
         let mut stays: BTreeMap<Arc<str>, Vec<String>> = BTreeMap::new();
         for (workflow_type, old) in old {
-            let unsure = broken.contains_key(&old.file) || empty.contains(&old.file);
+            let cause = cause(&broken, &old.file);
+            let unsure = cause.is_some() || empty.contains(&old.file);
             match found.get(&workflow_type) {
                 Some(new) if new.entry.bundle.digest == old.entry.bundle.digest => {}
                 Some(new) => {
@@ -394,10 +411,8 @@ impl Inner {
                     self.supersede(old.entry);
                 }
                 None if unsure => {
-                    stays
-                        .entry(old.file.clone())
-                        .or_default()
-                        .push(workflow_type.clone());
+                    let cause = cause.unwrap_or(&old.file).clone();
+                    stays.entry(cause).or_default().push(workflow_type.clone());
                     found.insert(workflow_type, old);
                 }
                 None => {
@@ -446,6 +461,13 @@ impl Inner {
     }
 }
 
+/// What keeps a file from being read: what is wrong in it, or a folder above it that cannot be read.
+fn cause<'a>(broken: &'a BTreeMap<Arc<str>, Vec<Diagnostic>>, file: &str) -> Option<&'a Arc<str>> {
+    let ends = file.match_indices('/').map(|(at, _)| at);
+    let mut paths = ends.chain([file.len()]).map(|end| &file[..end]);
+    paths.find_map(|path| broken.get_key_value(path).map(|(key, _)| key))
+}
+
 fn duplicate(name: &crate::definition::Name, other: &str) -> Diagnostic {
     let message = format!(
         "the workflow type `{}` is defined in `{other}` already",
@@ -453,83 +475,4 @@ fn duplicate(name: &crate::definition::Name, other: &str) -> Diagnostic {
     );
     Diagnostic::error("duplicate-workflow", name.range, message)
         .help("a worker can serve only one of them: rename one")
-}
-
-/// The folder's YAML files, in order: no tests, nothing hidden.
-fn look(root: &Path) -> io::Result<Vec<Seen>> {
-    let mut files = Vec::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let entries = match std::fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if folder == root => return Err(error),
-            // Removed since it was seen.
-            Err(_) => continue,
-        };
-        for entry in entries.flatten() {
-            let (path, name) = (entry.path(), entry.file_name());
-            let name = name.to_string_lossy();
-            let Ok(kind) = entry.file_type() else {
-                continue;
-            };
-            if kind.is_dir() {
-                if !name.starts_with('.') {
-                    folders.push(path);
-                }
-                continue;
-            }
-            let stem = name
-                .strip_suffix(".yaml")
-                .or_else(|| name.strip_suffix(".yml"));
-            let is_wanted = stem.is_some_and(|stem| !stem.ends_with(".test"));
-            // Through links: that is how configuration is mounted into containers.
-            if let Ok(data) = std::fs::metadata(&path)
-                && is_wanted
-                && data.is_file()
-            {
-                files.push(Seen {
-                    path,
-                    size: data.len(),
-                    modified: data.modified().ok(),
-                });
-            }
-        }
-    }
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(files)
-}
-
-fn key(root: &Path, path: &Path) -> String {
-    let inside = path.strip_prefix(root).unwrap_or(path);
-    let parts = inside
-        .components()
-        .map(|part| part.as_os_str().to_string_lossy());
-    parts.collect::<Vec<_>>().join("/")
-}
-
-/// No more than what tells that a file is too large.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path)?;
-    file.take(DEFINITION_SIZE_BYTES_MAX as u64 + 1)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// A file that a definition uses; one that a link leads out of the folder to is not there.
-fn fetch(root: &Path, key: &str) -> Option<Unread> {
-    let path = root.join(key);
-    if !path
-        .canonicalize()
-        .ok()?
-        .starts_with(root.canonicalize().ok()?)
-    {
-        return None;
-    }
-    let bytes = read(&path).ok()?;
-    Some(Unread {
-        key: key.into(),
-        path: path.display().to_string().into(),
-        bytes,
-    })
 }

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use super::super::files::walk;
 use crate::cli::output::CliError;
 use crate::diagnostic::Diagnostic;
+use crate::limits::DEFINITION_SIZE_BYTES_MAX;
 use crate::registry::{Entry, read_folder};
 use crate::source::Sources;
+use crate::source::regular;
 use crate::testing::{TestFile, is_test, read};
 
 /// A test file.
@@ -64,7 +66,7 @@ pub fn contents(paths: &[PathBuf]) -> Vec<(PathBuf, Vec<u8>)> {
     files
         .into_iter()
         .map(|file| {
-            let bytes = std::fs::read(&file).unwrap_or_default();
+            let bytes = regular::read(&file, DEFINITION_SIZE_BYTES_MAX).unwrap_or_default();
             (file, bytes)
         })
         .collect()
@@ -128,7 +130,8 @@ impl Found {
             .unwrap_or(&path)
             .display()
             .to_string();
-        let bytes = std::fs::read(&path).map_err(|e| unreadable(&path, &e))?;
+        let bytes = regular::read(&path, DEFINITION_SIZE_BYTES_MAX);
+        let bytes = bytes.map_err(|e| unreadable(&path, &e))?;
         let (files, diagnostics) = read(&mut self.sources, &shown, &bytes, definitions);
         self.diagnostics.extend(diagnostics);
         self.suites.extend(files.into_iter().map(|file| Suite {
