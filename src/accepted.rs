@@ -2,6 +2,7 @@
 //! The server refuses the whole workflow task for a value that breaks one, again and again.
 
 mod cron;
+mod request;
 mod schedule;
 
 use std::fmt::Display;
@@ -13,6 +14,7 @@ pub use cron::{
     cron_schedule, next_time as next_cron_time, split_zone as split_cron_zone, word as cron_word,
     written_zone, zone,
 };
+pub use request::{grpc_metadata, http_header, http_method};
 pub use schedule::{
     Calendar, FIELDS as CALENDAR_FIELDS, Interval, OverlapPolicy, Range, ScheduleError,
     ScheduleSpec, Times as ScheduleTimes, check_order,

@@ -8,6 +8,7 @@ pub mod grpc;
 pub mod http;
 mod input;
 pub mod policy;
+pub mod redact;
 mod resolve;
 pub mod secret;
 
@@ -78,22 +79,29 @@ pub struct Permissions<'a> {
     pub hosts: &'a [String],
     /// Hosts that they may not talk to.
     pub hosts_refused: &'a [String],
+    pub profile: policy::Profile,
     /// Programs that they may run, as `NAME=PATH`.
     pub programs: &'a [String],
     /// Environment variables that definitions may set for these.
     pub variables: &'a [String],
     pub secrets_folder: Option<PathBuf>,
+    /// The `segno` program, which ends the programs of a worker that is killed; none: nobody does.
+    pub keeper: Option<PathBuf>,
 }
 
 /// The activities that the generic worker brings along.
 pub fn built_in(permissions: Permissions<'_>) -> Result<Vec<Arc<dyn Activity>>, String> {
     let policy = policy::Policy::new(permissions.hosts, permissions.hosts_refused)?;
-    let policy = Arc::new(policy);
+    let policy = Arc::new(policy.with_profile(permissions.profile));
     let secrets = secret::Secrets {
         folder: permissions.secrets_folder,
     };
     let http = Arc::new(http::Http::new(policy.clone(), secrets.clone())?);
     let exec = exec::Exec::new(permissions.programs, permissions.variables, secrets.clone())?;
+    let exec = match permissions.keeper {
+        Some(segno) => exec.with_keeper(segno)?,
+        None => exec,
+    };
     let exec = Arc::new(exec);
     Ok(vec![
         Arc::new(callback::Callback::new(http.clone(), exec.clone())),

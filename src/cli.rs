@@ -3,6 +3,7 @@
 #[cfg(feature = "cluster")]
 mod cluster;
 pub mod eval;
+pub mod hidden;
 mod lint;
 mod output;
 mod schema;
@@ -10,6 +11,8 @@ mod schema;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::activity::exec::keeper;
 
 use output::{CliError, Color, End, Format, Output};
 
@@ -60,6 +63,9 @@ const STOP: u8 = 3;
 
 /// Exit codes: 0, 1 where what was asked for failed, 2 where the command line is wrong, 3 as said at `STOP`.
 pub fn main() -> ExitCode {
+    if let Some(code) = keeper::serve() {
+        return code;
+    }
     let cli = Cli::parse();
     let choice = match cli.color {
         Color::Auto => anstream::ColorChoice::Auto,

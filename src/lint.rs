@@ -8,6 +8,7 @@ mod effect_left;
 mod endless_loop_without_wait;
 mod ineffective_option;
 mod missing_return;
+mod refused_request;
 mod set_near_miss;
 mod started_never_awaited;
 mod unbounded_history;
@@ -61,6 +62,7 @@ rules! {
     endless_loop_without_wait = "endless-loop-without-wait",
     ineffective_option = "ineffective-option",
     missing_return = "missing-return",
+    refused_request = "refused-request",
     set_near_miss = "set-near-miss",
     started_never_awaited = "started-never-awaited",
     unbounded_history = "unbounded-history",

@@ -15,6 +15,8 @@ use temporalio_common::telemetry::{
 use temporalio_sdk_core::{CoreRuntime, RuntimeOptions};
 use tracing_subscriber::EnvFilter;
 
+use crate::activity::redact::logs::Clean;
+
 pub use metrics::Metrics;
 pub use trace::{Kind, Moment, Span, TRACE_HEADER, TraceContext, Tracer};
 
@@ -59,7 +61,7 @@ pub fn init_logs(level: LogLevel, format: LogFormat) -> Result<(), TelemetryErro
     };
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Clean(std::io::stderr()))
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
     // A second subscriber is a test's: the first one stays.
     let _ = match format {

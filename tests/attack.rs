@@ -2,10 +2,22 @@
 
 #![cfg(all(feature = "cluster", target_os = "linux"))]
 
+#[path = "attack/answers.rs"]
+mod answers;
+#[path = "attack/folders.rs"]
+mod folders;
 #[path = "attack/forms.rs"]
 mod forms;
+#[path = "support/grpc_server.rs"]
+mod grpc_server;
 #[path = "attack/headers.rs"]
 mod headers;
+#[path = "attack/leaks.rs"]
+mod leaks;
+#[path = "attack/programs.rs"]
+mod programs;
+#[path = "attack/secrets.rs"]
+mod secrets;
 mod support;
 #[path = "attack/victim.rs"]
 mod victim;

@@ -149,7 +149,8 @@ async fn a_secret_at_the_end_of_what_is_kept_goes_whole() {
     let script = format!("{{ head -c {before} /dev/zero | tr '\\0' x; echo \"$TOKEN\"; }} >&2");
     let ended = shell(&script, json!({ "secrets": { "TOKEN": name } })).await;
     let stderr = ended.unwrap()["stderr"].as_str().unwrap().to_owned();
-    assert!(stderr.len() > before - text.len(), "{}", stderr.len());
+    // As long as the secret may be in its longest form.
+    assert!(stderr.len() > before - 8 * text.len(), "{}", stderr.len());
     assert_eq!(stderr.trim_end_matches('x'), "");
 }
 

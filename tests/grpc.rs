@@ -3,6 +3,10 @@
 
 #[path = "support/attempt.rs"]
 mod attempt;
+#[path = "support/grpc_server.rs"]
+mod grpc_server;
+#[path = "grpc/hostile.rs"]
+mod hostile;
 #[path = "support/told.rs"]
 mod told;
 
@@ -69,6 +73,22 @@ async fn failures_say_what_is_wrong() {
         (
             call(&closed, json!({ "metadata": { "a b": 1 } })),
             ("GrpcRequest", false, "the metadata `a b` cannot be sent"),
+        ),
+        (
+            call(&closed, json!({ "metadata": { "Host": "x" } })),
+            (
+                "GrpcRequest",
+                false,
+                "the metadata `host` is the worker's to set",
+            ),
+        ),
+        (
+            call(&closed, json!({ "secrets": { "grpc-timeout": "A" } })),
+            (
+                "GrpcRequest",
+                false,
+                "the metadata `grpc-timeout` is the worker's to set",
+            ),
         ),
         (
             call("ftp://example.com", json!({})),

@@ -2,6 +2,8 @@
 
 #[path = "support/attempt.rs"]
 mod attempt;
+#[path = "http/policy.rs"]
+mod policy;
 #[path = "http/poll.rs"]
 mod poll;
 #[path = "http/server.rs"]

@@ -7,7 +7,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use secrecy::SecretString;
 
 use super::attempt::lasting;
 use super::exec::request::{OutputKind, Request as Command};
@@ -70,6 +69,8 @@ impl Activity for Callback {
 
 /// The task token, and what else tells the attempt apart, by the names that the outside knows them by.
 struct Token {
+    /// As the server gave it: whoever reads it in any form has it.
+    bytes: Vec<u8>,
     text: String,
     about: [(&'static str, String); 5],
 }
@@ -77,6 +78,7 @@ struct Token {
 impl Token {
     fn of(context: &ActivityContext) -> Token {
         Token {
+            bytes: context.task_token.clone(),
             text: BASE64.encode(&context.task_token),
             about: [
                 ("namespace", context.namespace.clone()),
@@ -88,13 +90,14 @@ impl Token {
         }
     }
 
+    /// The token, and the text that is handed over: either may be encoded again.
+    fn secrets(&self) -> Vec<Vec<u8>> {
+        vec![self.bytes.clone(), self.text.clone().into_bytes()]
+    }
+
     fn named(&self) -> impl Iterator<Item = (&'static str, &String)> {
         let about = self.about.iter().map(|(name, text)| (*name, text));
         std::iter::once(("task_token", &self.text)).chain(about)
-    }
-
-    fn secret(&self) -> SecretString {
-        SecretString::from(self.text.clone())
     }
 }
 
@@ -139,7 +142,7 @@ impl Receiver {
         });
         let attached = Attached {
             headers: headers.collect(),
-            token: token.secret(),
+            tokens: token.secrets(),
         };
         Ok(Receiver::Http(Box::new(request), attached))
     }
@@ -155,7 +158,7 @@ impl Receiver {
         });
         let handed = Handed {
             variables: variables.collect(),
-            secret: Some(token.secret()),
+            secrets: token.secrets(),
         };
         Ok(Receiver::Exec(Box::new(command), handed))
     }

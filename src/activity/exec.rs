@@ -2,18 +2,20 @@
 //! Reference: docs/steps/exec.md.
 
 mod heartbeat;
+pub mod keeper;
 mod process;
 pub(super) mod request;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use self::heartbeat::HeartbeatFile;
+use self::keeper::Keeper;
 use self::process::{Ended, Program, ProgramError};
 use self::request::{OutputKind, Request};
 use super::attempt::{Progress, guarded, lasting};
@@ -51,6 +53,7 @@ pub struct Exec {
     /// What definitions may set.
     variables: BTreeSet<String>,
     secrets: Secrets,
+    keeper: Option<Arc<Keeper>>,
 }
 
 impl Exec {
@@ -81,6 +84,20 @@ impl Exec {
             programs: allowed,
             variables: variables.iter().cloned().collect(),
             secrets,
+            keeper: None,
+        })
+    }
+
+    /// With a process beside this one that ends the programs when this one is killed: `segno`, at this path.
+    pub fn with_keeper(self, segno: PathBuf) -> Result<Exec, String> {
+        if self.programs.is_empty() {
+            return Ok(self);
+        }
+        let keeper = Keeper::new(segno);
+        let keeper = keeper.map_err(|e| format!("no folder for temporary files: {e}"))?;
+        Ok(Exec {
+            keeper: Some(Arc::new(keeper)),
+            ..self
         })
     }
 }
@@ -101,8 +118,8 @@ impl Activity for Exec {
 #[derive(Default)]
 pub(super) struct Handed {
     pub variables: Vec<(String, String)>,
-    /// It is in them, and taken out of whatever the program writes.
-    pub secret: Option<SecretString>,
+    /// They are in the variables, and taken out of whatever the program writes.
+    pub secrets: Vec<Vec<u8>>,
 }
 
 impl Exec {
@@ -115,7 +132,8 @@ impl Exec {
     ) -> Result<Value, Failure> {
         let mut redactor = Redactor::default();
         let mut program = self.program(context, request, handed, &mut redactor)?;
-        let mut heartbeat = HeartbeatFile::new()
+        let folder = self.keeper.as_ref().map(|keeper| keeper.folder());
+        let mut heartbeat = HeartbeatFile::new(folder)
             .inspect_err(|e| tracing::warn!("a program gets no file for its heartbeats: {e}"))
             .ok();
         let path = heartbeat.as_ref().map(|file| file.path().to_string_lossy());
@@ -151,7 +169,7 @@ impl Exec {
             heartbeat.look(&progress, &redactor);
             progress.send_last(context);
         }
-        result
+        redactor.end(result)
     }
 
     fn program(
@@ -196,14 +214,16 @@ impl Exec {
         ]);
         environment.extend(last_heartbeat(context));
         environment.extend(handed.variables);
-        if let Some(secret) = &handed.secret {
-            redactor.add(secret);
-        }
+        handed
+            .secrets
+            .iter()
+            .for_each(|secret| redactor.add_bytes(secret));
         Ok(Program {
             path: path.clone(),
             arguments: request.arguments.clone(),
             environment,
             input: request.input.clone(),
+            kept: self.keeper.as_ref().map(Keeper::keep),
         })
     }
 
@@ -268,6 +288,7 @@ fn result(
     redactor: &Redactor,
     what: &str,
 ) -> Result<Value, Failure> {
+    // Where it was cut a secret may be, too, of which nothing would be found.
     let stderr = match ended.is_stderr_cut {
         true => redactor.bytes_of_cut(&ended.stderr),
         false => redactor.bytes(&ended.stderr),
@@ -279,13 +300,14 @@ fn result(
     };
     let unreadable =
         |e: String| lasting(failure_type::OUTPUT, format!("the output of {what}: {e}"));
-    let stdout = redactor.bytes(&ended.stdout);
+    // It is read first, and then loses its secrets: escapes hide them, and a mark in the place of a number is no JSON.
     let stdout = match request.output {
-        OutputKind::Bytes => Value::Bytes(stdout.into()),
+        OutputKind::Bytes => Value::Bytes(ended.stdout.as_slice().into()),
         OutputKind::Text => {
-            Value::from(String::from_utf8(stdout).map_err(|_| unreadable("it is no UTF-8".into()))?)
+            let text = std::str::from_utf8(&ended.stdout);
+            Value::from(text.map_err(|_| unreadable("it is no UTF-8".into()))?)
         }
-        OutputKind::Json => parse_json(&stdout).map_err(|e| unreadable(e.to_string()))?,
+        OutputKind::Json => parse_json(&ended.stdout).map_err(|e| unreadable(e.to_string()))?,
     };
     Ok(Value::map(Map::from_iter([
         ("exit_code", Value::from(i64::from(code))),

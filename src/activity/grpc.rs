@@ -4,6 +4,7 @@
 mod channel;
 mod reflection;
 mod request;
+mod weight;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,15 +12,19 @@ use std::time::Instant;
 use async_trait::async_trait;
 use prost_reflect::prost::Message;
 use prost_reflect::{DynamicMessage, MethodDescriptor, SerializeOptions};
+use tokio::sync::Semaphore;
 use tonic::{Code, Status};
 
 use self::request::Request;
+use self::weight::{Budget, TooLarge};
 use super::attempt::{Progress, guarded, lasting, limit};
 use super::policy::Policy;
 use super::secret::{Redactor, Secrets};
 use super::{Activity, ActivityContext, input};
 use crate::engine::failure::{Failure, FailureInfo};
-use crate::limits::PAYLOAD_SIZE_BYTES_MAX;
+use crate::limits::{
+    GRPC_DECODED_SIZE_BYTES_MAX, GRPC_STATUS_SIZE_BYTES_MAX, PAYLOAD_SIZE_BYTES_MAX,
+};
 use crate::value::{Map, Value, from_json, to_json};
 
 /// The types of its failures.
@@ -39,6 +44,10 @@ pub mod failure_type {
     /// The answer cannot be read. Not retried, since the call had its effect.
     pub const ANSWER: &str = "GrpcAnswer";
 }
+
+/// An answer larger than this waits for its turn to be decoded, since a decoded one is many times as large.
+const LARGE_ANSWER_SIZE_BYTES: usize = 256 * 1024;
+static LARGE_ANSWERS: Semaphore = Semaphore::const_new(2);
 
 pub struct Grpc {
     policy: Arc<Policy>,
@@ -71,16 +80,22 @@ impl Activity for Grpc {
         let call = async {
             let channel = channel::connect(&self.policy, &request.url, &what).await?;
             let method = reflection::method(&channel, &request, &metadata).await;
-            let method = method.map_err(|e| e.into_failure(&what, &redactor))?;
-            let sent = message(&method, &request.message, &what)?;
+            let held = method.map_err(|e| e.into_failure(&what, &redactor))?;
+            let method = &held.descriptor;
+            let sent = message(method, &request.message, &what)?;
             let path = format!("/{}/{}", request.service, request.method);
             let left = limit.map(|limit| limit.saturating_sub(begun.elapsed()));
             let answer = channel::unary(&channel, path, sent, metadata, left).await;
             let answer = answer.map_err(|status| not_ok(&status, &what, &redactor))?;
-            received(&method, &answer, &redactor, &what)
+            let _turn = match answer.len() > LARGE_ANSWER_SIZE_BYTES {
+                true => LARGE_ANSWERS.acquire().await.ok(),
+                false => None,
+            };
+            received(method, &answer, &what)
         };
         let progress = Progress::new(&context, true);
-        guarded(&context, request.timeout, &progress, &what, late, call).await
+        let answer = guarded(&context, request.timeout, &progress, &what, late, call).await;
+        redactor.end(answer)
     }
 }
 
@@ -99,18 +114,20 @@ fn message(method: &MethodDescriptor, message: &Value, what: &str) -> Result<Vec
 }
 
 /// The answer in proto3's JSON form, which leaves out fields that have their default value.
-fn received(
-    method: &MethodDescriptor,
-    answer: &[u8],
-    redactor: &Redactor,
-    what: &str,
-) -> Result<Value, Failure> {
+fn received(method: &MethodDescriptor, answer: &[u8], what: &str) -> Result<Value, Failure> {
     let wrong = |e: String| {
         lasting(
             failure_type::ANSWER,
             format!("the answer of {what} cannot be read: {e}"),
         )
     };
+    let fits = Budget::new(GRPC_DECODED_SIZE_BYTES_MAX).message(&method.output(), answer);
+    fits.map_err(|TooLarge| {
+        wrong(format!(
+            "its fields, of {} bytes, would take more than GRPC_DECODED_SIZE_BYTES_MAX ({GRPC_DECODED_SIZE_BYTES_MAX} bytes) of memory",
+            answer.len()
+        ))
+    })?;
     let message =
         DynamicMessage::decode(method.output(), answer).map_err(|e| wrong(e.to_string()))?;
     let options = SerializeOptions::new().skip_default_fields(true);
@@ -123,7 +140,7 @@ fn received(
             "as JSON it takes {size} bytes, more than PAYLOAD_SIZE_BYTES_MAX ({PAYLOAD_SIZE_BYTES_MAX})"
         )));
     }
-    Ok(redactor.value(&value))
+    Ok(value)
 }
 
 /// Whether an attempt more may mend it, by the meaning that gRPC gives to its codes.
@@ -142,7 +159,8 @@ fn is_retryable(code: Code) -> bool {
 
 fn not_ok(status: &Status, what: &str, redactor: &Redactor) -> Failure {
     let code = code_name(status.code());
-    let said = redactor.text(status.message());
+    // Secrets first: of one that is cut in two nothing would be found.
+    let said = bounded(&redactor.text(status.message()));
     let details = Map::from_iter([
         ("code", Value::from(code)),
         ("message", Value::from(said.clone())),
@@ -156,6 +174,16 @@ fn not_ok(status: &Status, what: &str, redactor: &Redactor) -> Failure {
             next_retry_delay: None,
         },
     )
+}
+
+/// A server's own words, as far as a failure quotes them.
+fn bounded(text: &str) -> String {
+    let end = (0..=GRPC_STATUS_SIZE_BYTES_MAX.min(text.len()))
+        .rev()
+        .find(|at| text.is_char_boundary(*at));
+    let end = end.unwrap_or_default();
+    let mark = if end < text.len() { " …" } else { "" };
+    format!("{}{mark}", &text[..end])
 }
 
 fn code_name(code: Code) -> &'static str {

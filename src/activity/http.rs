@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use reqwest::header::{HeaderName, HeaderValue};
-use secrecy::SecretString;
 
 use self::exchange::{Exchange, shown};
 use self::poll::Polled;
@@ -75,8 +74,8 @@ impl Activity for Http {
 /// A task token that goes along with a request. From then on all heartbeats are its receiver's.
 pub(super) struct Attached {
     pub headers: Vec<(String, String)>,
-    /// It is in the request, which goes to no other origin, and is taken out of whatever comes back.
-    pub token: SecretString,
+    /// The forms of the token in the request, which goes to no other origin. They are taken out of whatever comes back.
+    pub tokens: Vec<Vec<u8>>,
 }
 
 impl Http {
@@ -111,21 +110,26 @@ impl Http {
             what: &what,
         };
         let progress = Progress::new(context, is_alive_while_it_waits);
-        let Some(poll) = &request.poll else {
-            let late = |limit| {
-                let message = format!("{what} was not answered within {limit:?}");
-                Failure::application(failure_type::TIMEOUT, message)
-            };
-            let once = exchange.once(prepared);
-            return guarded(context, request.timeout, &progress, &what, late, once).await;
+        let answer = match &request.poll {
+            None => {
+                let late = |limit| {
+                    let message = format!("{what} was not answered within {limit:?}");
+                    Failure::application(failure_type::TIMEOUT, message)
+                };
+                let once = exchange.once(prepared);
+                guarded(context, request.timeout, &progress, &what, late, once).await
+            }
+            Some(poll) => {
+                let late = |limit| {
+                    let message = format!("{what} was not ready within {limit:?}");
+                    Failure::application(failure_type::TIMEOUT, message)
+                };
+                let polled = Polled::resume(context.last_heartbeat().as_ref());
+                let polling = exchange.poll(poll, prepared, polled, &progress);
+                guarded(context, None, &progress, &what, late, polling).await
+            }
         };
-        let late = |limit| {
-            let message = format!("{what} was not ready within {limit:?}");
-            Failure::application(failure_type::TIMEOUT, message)
-        };
-        let polled = Polled::resume(context.last_heartbeat().as_ref());
-        let polling = exchange.poll(poll, prepared, polled, &progress);
-        guarded(context, None, &progress, &what, late, polling).await
+        redactor.end(answer)
     }
 }
 
@@ -143,7 +147,9 @@ impl Attached {
             prepared.headers.insert(name, value);
         }
         prepared.is_bound_to_origin = true;
-        redactor.add(&self.token);
+        self.tokens
+            .iter()
+            .for_each(|token| redactor.add_bytes(token));
         Ok(())
     }
 }

@@ -3,45 +3,41 @@
 //! A host is judged twice: by its name in the URL, and by each address that its name resolves to, at the moment of
 //! connecting. Whatever a name leads to is therefore held to the same rules, however often it changes.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+mod address;
+pub mod metadata;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use std::net::IpAddr;
 
-/// Names under which clouds hand out a machine's credentials.
-const METADATA_NAMES: [&str; 5] = [
-    "metadata.google.internal",
-    "metadata.goog",
-    "metadata",
-    "instance-data",
-    "instance-data.ec2.internal",
-];
+use ipnet::{IpNet, Ipv4Net};
+use url::{Host, Url};
 
-/// Addresses under which clouds hand out a machine's credentials: all that is link-local (AWS, Azure, Google, Oracle,
-/// DigitalOcean, OpenStack, ECS), and those that are not.
-const METADATA_IPV4: [Ipv4Net; 4] = [
-    Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16),
-    Ipv4Net::new_assert(Ipv4Addr::new(100, 100, 100, 200), 32),
-    Ipv4Net::new_assert(Ipv4Addr::new(168, 63, 129, 16), 32),
-    Ipv4Net::new_assert(Ipv4Addr::new(192, 0, 0, 192), 32),
-];
-const METADATA_IPV6: [Ipv6Net; 3] = [
-    Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10),
-    Ipv6Net::new_assert(Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0), 32),
-    Ipv6Net::new_assert(Ipv6Addr::new(0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0), 32),
-];
+use self::address::{is_public, meanings, normal};
 
 /// One of a policy's lists: a host name in which `*` stands for anything, an address, or a network as `10.0.0.0/8`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Pattern {
+    /// `*`: every name and every address.
+    Any,
     Name(String),
     Network(IpNet),
 }
 
+/// What holds beside the lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Profile {
+    /// Every host that nothing refuses.
+    #[default]
+    Open,
+    /// Only hosts that are named, by TLS, on the public internet; a request does not leave its origin.
+    Strict,
+}
+
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
-    /// Empty: every host that nothing refuses.
+    /// Empty: every host that nothing refuses; with the strict profile none.
     allow: Vec<Pattern>,
     refuse: Vec<Pattern>,
+    profile: Profile,
 }
 
 /// What a name tells about a host before its addresses are known.
@@ -61,7 +57,26 @@ impl Policy {
         Ok(Policy {
             allow: read(allow)?,
             refuse: read(refuse)?,
+            profile: Profile::default(),
         })
+    }
+
+    pub fn with_profile(self, profile: Profile) -> Policy {
+        Policy { profile, ..self }
+    }
+
+    /// Whether a request may be sent on to another origin than its own.
+    pub fn may_leave_origin(&self) -> bool {
+        self.profile == Profile::Open
+    }
+
+    /// Where no list decides.
+    fn unlisted(&self) -> NameVerdict {
+        let is_open = self.allow.is_empty() && self.profile == Profile::Open;
+        match is_open || self.allow.contains(&Pattern::Any) {
+            true => NameVerdict::Allowed,
+            false => NameVerdict::AddressDecides,
+        }
     }
 
     /// Judges a host name. An error says why it is refused.
@@ -72,12 +87,12 @@ impl Policy {
         }
         let by_name = self.allow.iter().any(|p| p.matches_name(&host));
         let named = self.allow.contains(&Pattern::Name(host.clone()));
-        if METADATA_NAMES.contains(&host.as_str()) && !named {
+        if metadata::by_name(&host).is_some() && !named {
             return Err(format!(
                 "{host} is a cloud's metadata service, which hands out the worker's own credentials; the worker refuses it unless its policy allows it by this very name"
             ));
         }
-        if self.allow.is_empty() || by_name {
+        if by_name || self.unlisted() == NameVerdict::Allowed {
             return Ok(NameVerdict::Allowed);
         }
         if self.allow.iter().any(|p| matches!(p, Pattern::Network(_))) {
@@ -90,16 +105,25 @@ impl Policy {
 
     /// Judges an address: of the URL itself, or one that a name resolves to.
     pub fn check_address(&self, address: IpAddr, verdict: NameVerdict) -> Result<(), String> {
-        let address = embedded(address);
-        if self.refuse.iter().any(|p| p.matches_address(address)) {
+        let meanings = meanings(address);
+        let refuses = |p: &Pattern| meanings.iter().any(|meaning| p.refuses(*meaning));
+        let address = normal(address);
+        if self.refuse.iter().any(refuses) {
             return Err(format!("the worker's policy refuses the address {address}"));
         }
-        let allowed = self.allow.iter().any(|p| p.matches_address(address));
-        if is_metadata(address) && !allowed {
+        let services = meanings.iter().filter_map(|m| metadata::by_address(*m));
+        if services.into_iter().next().is_some() && !self.names(address, &metadata::networks()) {
             return Err(format!(
                 "{address} is an address of a cloud's metadata service, which hands out the worker's own credentials; the worker refuses it unless its policy allows this very address"
             ));
         }
+        let is_strict = self.profile == Profile::Strict;
+        if is_strict && !is_public(address) && !self.names(address, &address::special()) {
+            return Err(format!(
+                "the address {address} is not on the public internet; with `--http-policy strict` the worker refuses it unless its policy allows this very address or its network"
+            ));
+        }
+        let allowed = self.allow.iter().any(|p| p.allows(address));
         if allowed || verdict == NameVerdict::Allowed {
             return Ok(());
         }
@@ -108,50 +132,113 @@ impl Policy {
         ))
     }
 
+    /// Whether the policy allows an address of these networks by a network within one of them: a wider one was meant for others.
+    fn names(&self, address: IpAddr, networks: &[IpNet]) -> bool {
+        self.allow.iter().any(|pattern| match pattern {
+            Pattern::Network(own) => {
+                own.contains(&address) && networks.iter().any(|network| network.contains(own))
+            }
+            Pattern::Name(_) | Pattern::Any => false,
+        })
+    }
+
     /// Judges the host of a URL as far as it can be known without resolving it.
-    pub fn check_host(&self, host: &url::Host<&str>) -> Result<(), String> {
-        let undecided = match self.allow.is_empty() {
-            true => NameVerdict::Allowed,
-            false => NameVerdict::AddressDecides,
-        };
+    pub fn check_host(&self, host: &Host<&str>) -> Result<(), String> {
         match host {
-            url::Host::Domain(name) => self.check_name(name).map(|_| ()),
-            url::Host::Ipv4(address) => self.check_address(IpAddr::V4(*address), undecided),
-            url::Host::Ipv6(address) => self.check_address(IpAddr::V6(*address), undecided),
+            Host::Domain(name) => self.check_name(name).map(|_| ()),
+            Host::Ipv4(address) => self.check_address(IpAddr::V4(*address), self.unlisted()),
+            Host::Ipv6(address) => self.check_address(IpAddr::V6(*address), self.unlisted()),
+        }
+    }
+
+    /// Judges a URL, as far as it can be known without resolving its host.
+    pub fn check_url(&self, url: &Url) -> Result<(), String> {
+        let host = url.host().ok_or("its URL has no host")?;
+        self.check_host(&host)?;
+        match self.profile == Profile::Strict && url.scheme() != "https" {
+            true => Err("with `--http-policy strict` the worker talks by https alone".into()),
+            false => Ok(()),
         }
     }
 }
 
 impl Pattern {
     fn read(text: &str) -> Result<Pattern, String> {
-        let text = text.trim().trim_end_matches('.').to_ascii_lowercase();
+        let text = text.trim().trim_end_matches('.').to_lowercase();
+        let wrong = || {
+            format!(
+                "`{text}` is not a host: a name as api.example.com or *.example.com, an address, or a network as 10.0.0.0/8"
+            )
+        };
+        if text == "*" {
+            return Ok(Pattern::Any);
+        }
         if let Ok(network) = text.parse::<IpNet>() {
-            return Ok(Pattern::Network(network));
+            return Ok(Pattern::Network(normal_network(network)));
         }
         if let Ok(address) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
-            return Ok(Pattern::Network(IpNet::from(embedded(address))));
+            return Ok(Pattern::Network(IpNet::from(normal(address))));
         }
+        if text.contains('*') && text.contains(|c: char| c.is_ascii_digit()) {
+            let is_of_address = |c: char| c.is_ascii_digit() || ".*".contains(c);
+            if text.chars().all(is_of_address) {
+                return Err(format!(
+                    "`{text}` is a part of an address: write the network, as 10.0.0.0/8"
+                ));
+            }
+        }
+        // As the hosts of URLs are read: `0x7f.1` is an address, and other alphabets have a form in ASCII.
+        let name = match Host::parse(&text) {
+            Ok(Host::Domain(name)) => name,
+            Ok(Host::Ipv4(address)) => {
+                return Ok(Pattern::Network(IpNet::from(IpAddr::V4(address))));
+            }
+            Ok(Host::Ipv6(address)) => {
+                return Ok(Pattern::Network(IpNet::from(normal(IpAddr::V6(address)))));
+            }
+            Err(_) => return Err(wrong()),
+        };
         let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.*".contains(c);
-        if text.is_empty() || !text.chars().all(is_name) {
-            return Err(format!(
-                "`{text}` is not a host: a name as api.example.com or *.example.com, an address, or a network as 10.0.0.0/8"
-            ));
+        match !name.is_empty() && name.chars().all(is_name) {
+            true => Ok(Pattern::Name(name)),
+            false => Err(wrong()),
         }
-        Ok(Pattern::Name(text))
     }
 
     fn matches_name(&self, host: &str) -> bool {
         match self {
+            Pattern::Any => true,
             Pattern::Name(glob) => matches_glob(glob, host),
             Pattern::Network(_) => false,
         }
     }
 
-    fn matches_address(&self, address: IpAddr) -> bool {
+    fn allows(&self, address: IpAddr) -> bool {
         match self {
+            Pattern::Any => true,
             Pattern::Network(network) => network.contains(&address),
             Pattern::Name(_) => false,
         }
+    }
+
+    /// A refused name refuses addresses that are written like it, too.
+    fn refuses(&self, address: IpAddr) -> bool {
+        match self {
+            Pattern::Any => true,
+            Pattern::Network(network) => network.contains(&address),
+            Pattern::Name(glob) => matches_glob(glob, &address.to_string()),
+        }
+    }
+}
+
+/// A network of mapped addresses is one of the addresses that are inside them.
+fn normal_network(network: IpNet) -> IpNet {
+    let length = network.prefix_len();
+    match (network, normal(network.network())) {
+        (IpNet::V6(_), IpAddr::V4(v4)) if length >= 96 => {
+            Ipv4Net::new(v4, length - 96).map_or(network, IpNet::V4)
+        }
+        _ => network.trunc(),
     }
 }
 
@@ -174,33 +261,6 @@ fn matches_glob(glob: &str, text: &str) -> bool {
         }
     }
     true
-}
-
-fn is_metadata(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => METADATA_IPV4.iter().any(|n| n.contains(&v4)),
-        IpAddr::V6(v6) => METADATA_IPV6.iter().any(|n| n.contains(&v6)),
-    }
-}
-
-/// The IPv4 address that an IPv6 one leads to by mapping, NAT64 or 6to4, else the address itself.
-fn embedded(address: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = address else {
-        return address;
-    };
-    if let Some(v4) = v6.to_ipv4_mapped() {
-        return IpAddr::V4(v4);
-    }
-    let s = v6.segments();
-    let v4 =
-        |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
-    match s {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => v4(high, low),
-        [0x2002, high, low, ..] => v4(high, low),
-        // The deprecated form ::a.b.c.d, but not :: and ::1.
-        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => v4(high, low),
-        _ => address,
-    }
 }
 
 #[cfg(test)]
@@ -227,6 +287,21 @@ mod tests {
             "http://100.100.100.200/",
             "http://168.63.129.16/",
             "http://[fd00:ec2::254]/",
+            "http://[fd00:c1::a9fe:a9fe]/",
+            "http://[fd00:42::42]/",
+            "http://[fd00:a9fe:a9fe::1]/",
+            "http://[fd20:ce::254]/",
+            "http://192.0.0.192/",
+            "http://[64:ff9b:1::a9fe:a9fe]/",
+            "http://[64:ff9b:1:a9fe:a9:fe00::]/",
+            "http://[::a9fe:a9fe]/",
+            "http://[::ffff:0:a9fe:a9fe]/",
+            "http://[2001:0:a9fe:a9fe::1]/",
+            "http://[fd00::5efe:a9fe:a9fe]/",
+            "http://１６９.２５４.１６９.２５４/",
+            "http://169.254.169.254./",
+            "http://%31%36%39.254.169.254/",
+            "http://metadata.tencentyun.com/",
             "http://[fe80::1]/",
             "http://[::ffff:169.254.169.254]/",
             "http://[64:ff9b::a9fe:a9fe]/",
@@ -243,9 +318,15 @@ mod tests {
             "http://169.254.169.254/",
         )
         .unwrap();
-        let wide = policy(&["*"], &[]);
-        assert!(check(&wide, "http://metadata.google.internal/").is_err());
-        assert!(check(&wide, "http://169.254.169.254/").is_err());
+        for wide in ["*", "0.0.0.0/0", "*.internal"] {
+            let wide = policy(&[wide, "::/0"], &[]);
+            assert!(check(&wide, "http://metadata.google.internal/").is_err());
+            assert!(check(&wide, "http://169.254.169.254/").is_err());
+            assert!(check(&wide, "http://[fd00:ec2::254]/").is_err());
+        }
+        let named = policy(&["169.254.0.0/16", "fd00:ec2::254"], &[]);
+        check(&named, "http://[::ffff:169.254.169.254]/").unwrap();
+        check(&named, "http://[fd00:ec2::254]/").unwrap();
     }
 
     #[test]
@@ -292,6 +373,108 @@ mod tests {
         }
         open.check_address("93.184.216.34".parse().unwrap(), verdict)
             .unwrap();
+    }
+
+    #[test]
+    fn refusals_cover_addresses_however_they_are_written() {
+        let all = policy(&[], &["*"]);
+        let this_machine = policy(&[], &["127.0.0.0/8", "::1", "localhost"]);
+        for url in [
+            "http://127.0.0.1/",
+            "http://127.1/",
+            "http://0x7f000001/",
+            "http://2130706433/",
+            "http://0177.0.0.1/",
+            "http://0.0.0.0/",
+            "http://0/",
+            "http://[::]/",
+            "http://[::1]/",
+            "http://[::ffff:127.0.0.1]/",
+            "http://[::127.0.0.1]/",
+            "http://[64:ff9b::7f00:1]/",
+            "http://[64:ff9b:1::7f00:1]/",
+            "http://[2002:7f00:1::]/",
+            "http://localhost./",
+            "http://LOCALHOST/",
+        ] {
+            assert!(check(&all, url).is_err(), "{url}");
+            assert!(check(&this_machine, url).is_err(), "{url}");
+        }
+        assert!(check(&all, "http://93.184.216.34/").is_err());
+        check(&this_machine, "http://93.184.216.34/").unwrap();
+        for pattern in [
+            "0.0.0.0",
+            "0",
+            "[::]",
+            "::ffff:127.0.0.1",
+            "::ffff:127.0.0.0/104",
+            "0x7f.1",
+        ] {
+            let refused = policy(&[], &[pattern]);
+            assert!(
+                check(&refused, "http://0.0.0.0/").is_err()
+                    || check(&refused, "http://[::]/").is_err(),
+                "{pattern}"
+            );
+        }
+        // With a zone the address means nothing without the machine: no URL takes one.
+        assert!(url::Url::parse("http://[fe80::1%25eth0]/").is_err());
+    }
+
+    #[test]
+    fn the_strict_profile_allows_named_hosts_on_the_public_internet() {
+        let strict = |allow: &[&str]| policy(allow, &[]).with_profile(Profile::Strict);
+        let judge = |policy: &Policy, url: &str| policy.check_url(&Url::parse(url).unwrap());
+        let nothing = strict(&[]);
+        for url in [
+            "https://example.com",
+            "https://93.184.216.34",
+            "https://[2606:4700::1111]",
+        ] {
+            assert!(judge(&nothing, url).is_err(), "{url}");
+        }
+        let named = strict(&["api.example.com", "93.184.216.34", "10.1.0.0/16"]);
+        judge(&named, "https://api.example.com").unwrap();
+        judge(&named, "https://93.184.216.34").unwrap();
+        judge(&named, "https://10.1.2.3").unwrap();
+        assert!(
+            judge(&named, "http://api.example.com")
+                .unwrap_err()
+                .contains("https alone")
+        );
+        assert!(judge(&named, "https://10.2.0.1").is_err());
+        let verdict = named.check_name("api.example.com").unwrap();
+        let resolved = |address: &str| named.check_address(address.parse().unwrap(), verdict);
+        resolved("93.184.216.35").unwrap();
+        resolved("10.1.0.1").unwrap();
+        for private in [
+            "127.0.0.1",
+            "192.168.0.1",
+            "::1",
+            "fd12::1",
+            "::ffff:10.9.9.9",
+            "64:ff9b::a00:1",
+        ] {
+            assert!(
+                resolved(private)
+                    .unwrap_err()
+                    .contains("not on the public internet"),
+                "{private}"
+            );
+        }
+        let wide = strict(&["*", "0.0.0.0/0"]);
+        assert!(judge(&wide, "https://10.0.0.1").is_err());
+        judge(&wide, "https://93.184.216.34").unwrap();
+        assert!(!wide.may_leave_origin() && policy(&[], &[]).may_leave_origin());
+    }
+
+    #[test]
+    fn a_part_of_an_address_is_no_name() {
+        let error = Policy::new(&["10.*".to_owned()], &[]).unwrap_err();
+        assert!(error.contains("write the network"), "{error}");
+        let other = policy(&["bücher.example"], &[]);
+        check(&other, "https://bücher.example/").unwrap();
+        check(&other, "https://xn--bcher-kva.example/").unwrap();
     }
 
     #[test]

@@ -1,17 +1,19 @@
-//! Secrets by name, from the worker's environment or files, and their removal from whatever leaves an activity.
+//! Secrets by name, from the worker's environment or files.
 
+use std::io;
 use std::path::PathBuf;
 
-use base64::Engine as _;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::input::known_keys;
-use crate::limits::SECRET_SIZE_BYTES_MAX;
-use crate::value::{Key, Map, Value};
+pub use super::redact::Redactor;
+use super::redact::{logs, parts};
+use crate::limits::{SECRET_PARTS_MAX, SECRET_SIZE_BYTES_MAX};
+use crate::source::regular;
+use crate::value::Value;
 
 /// The secret `NAME` is the environment variable `SEGNO_SECRET_NAME`.
 pub const SECRET_VARIABLE_PREFIX: &str = "SEGNO_SECRET_";
-const REDACTED: &str = "[redacted]";
 
 /// Where secrets are looked up. They are read anew each time, so a rotated one is in force at once.
 #[derive(Debug, Clone, Default)]
@@ -43,16 +45,25 @@ impl Secrets {
                 "the secret `{name}` is longer than SECRET_SIZE_BYTES_MAX ({SECRET_SIZE_BYTES_MAX} bytes)"
             ));
         }
-        Ok(SecretString::from(text.to_owned()))
+        if parts(text).len() > SECRET_PARTS_MAX {
+            return Err(format!(
+                "the secret `{name}` consists of more than SECRET_PARTS_MAX ({SECRET_PARTS_MAX}) fields or lines; each of them would have to be redacted"
+            ));
+        }
+        let secret = SecretString::from(text.to_owned());
+        logs::keep_out(&secret);
+        Ok(secret)
     }
 
     fn in_folder(&self, name: &str) -> Result<Option<String>, String> {
         let Some(folder) = &self.folder else {
             return Ok(None);
         };
-        match std::fs::read_to_string(folder.join(name)) {
+        let bytes = regular::read(&folder.join(name), SECRET_SIZE_BYTES_MAX);
+        let text = bytes.and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other));
+        match text {
             Ok(text) => Ok(Some(text)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(format!(
                 "the file of the secret `{name}` cannot be read: {e}"
             )),
@@ -116,114 +127,6 @@ impl SecretReference {
     }
 }
 
-/// Takes the secrets that an attempt used out of texts and values, in each form in which they may come back.
-#[derive(Default)]
-pub struct Redactor {
-    /// Longest first, so that one that holds another goes whole.
-    forms: Vec<SecretString>,
-}
-
-impl Redactor {
-    pub fn add(&mut self, secret: &SecretString) {
-        let plain = secret.expose_secret();
-        let standard = &base64::engine::general_purpose::STANDARD;
-        let json = serde_json::Value::from(plain).to_string();
-        let query: String = url::form_urlencoded::byte_serialize(plain.as_bytes()).collect();
-        let forms = [
-            plain.to_owned(),
-            json[1..json.len() - 1].to_owned(),
-            query.replace('+', "%20"),
-            query,
-            standard.encode(plain),
-        ];
-        // Nothing holds nothing: the task token of a run without a server is empty.
-        for form in forms.into_iter().filter(|form| !form.is_empty()) {
-            if !self.forms.iter().any(|f| f.expose_secret() == form) {
-                self.forms.push(SecretString::from(form));
-            }
-        }
-        self.forms
-            .sort_by_key(|f| std::cmp::Reverse(f.expose_secret().len()));
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.forms.is_empty()
-    }
-
-    pub fn text(&self, text: &str) -> String {
-        self.forms.iter().fold(text.to_owned(), |text, form| {
-            match text.contains(form.expose_secret()) {
-                true => text.replace(form.expose_secret(), REDACTED),
-                false => text,
-            }
-        })
-    }
-
-    /// Of a text whose end was cut off: what may be the beginning of a secret goes too.
-    pub fn bytes_of_cut(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut bytes = self.bytes(bytes);
-        let longest = self.forms.first().map_or(1, |f| f.expose_secret().len());
-        bytes.truncate((bytes.len() + 1).saturating_sub(longest));
-        bytes
-    }
-
-    pub fn bytes(&self, bytes: &[u8]) -> Vec<u8> {
-        self.forms.iter().fold(bytes.to_vec(), |bytes, form| {
-            replace(bytes, form.expose_secret().as_bytes())
-        })
-    }
-
-    /// The value without them, keys and numbers included.
-    pub fn value(&self, value: &Value) -> Value {
-        if self.is_empty() {
-            return value.clone();
-        }
-        match value {
-            Value::String(text) => Value::from(self.text(text)),
-            Value::Bytes(bytes) => Value::Bytes(self.bytes(bytes).into()),
-            Value::List(items) => Value::list(items.iter().map(|v| self.value(v)).collect()),
-            Value::Map(map) => {
-                let mut clean = Map::with_capacity(map.len());
-                for (key, value) in map.iter() {
-                    let key = match key {
-                        Key::String(name) => Key::from(self.text(name)),
-                        other => other.clone(),
-                    };
-                    clean.insert(key, self.value(value));
-                }
-                Value::map(clean)
-            }
-            Value::Int(_) | Value::Uint(_) | Value::Double(_) => self.number(value),
-            other => other.clone(),
-        }
-    }
-
-    fn number(&self, value: &Value) -> Value {
-        let digits = match value {
-            Value::Int(i) => i.to_string(),
-            Value::Uint(u) => u.to_string(),
-            Value::Double(d) => d.to_string(),
-            _ => return value.clone(),
-        };
-        match self.forms.iter().any(|f| f.expose_secret() == digits) {
-            true => Value::from(REDACTED),
-            false => value.clone(),
-        }
-    }
-}
-
-fn replace(bytes: Vec<u8>, wanted: &[u8]) -> Vec<u8> {
-    let mut clean = Vec::with_capacity(bytes.len());
-    let mut rest = bytes.as_slice();
-    while let Some(at) = rest.windows(wanted.len()).position(|w| w == wanted) {
-        clean.extend_from_slice(&rest[..at]);
-        clean.extend_from_slice(REDACTED.as_bytes());
-        rest = &rest[at + wanted.len()..];
-    }
-    clean.extend_from_slice(rest);
-    clean
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,34 +149,5 @@ mod tests {
         }
         let missing = secrets.get("NOWHERE").unwrap_err();
         assert!(missing.contains("SEGNO_SECRET_NOWHERE"), "{missing}");
-    }
-
-    #[test]
-    fn an_empty_secret_takes_nothing_out() {
-        let mut redactor = Redactor::default();
-        redactor.add(&SecretString::from(""));
-        assert_eq!(redactor.text("text"), "text");
-        assert_eq!(redactor.bytes(b"bytes"), b"bytes");
-        assert!(redactor.is_empty());
-    }
-
-    #[test]
-    fn secrets_are_taken_out_in_every_form() {
-        let mut redactor = Redactor::default();
-        redactor.add(&SecretString::from("p\"a ss/1"));
-        redactor.add(&SecretString::from("123456"));
-        let encoded = base64::engine::general_purpose::STANDARD.encode("p\"a ss/1");
-        let text = format!(r#"p"a ss/1 p\"a ss/1 p%22a+ss%2F1 p%22a%20ss%2F1 {encoded} 123456"#);
-        let clean = "[redacted] [redacted] [redacted] [redacted] [redacted] [redacted]";
-        assert_eq!(redactor.text(&text), clean);
-        let value = crate::value::parse_json(
-            br#"{"123456": [123456, "x123456y", {"a": "p\"a ss/1"}], "n": 12345}"#,
-        )
-        .unwrap();
-        assert_eq!(
-            crate::value::to_json_string(&redactor.value(&value)).unwrap(),
-            r#"{"[redacted]":["[redacted]","x[redacted]y",{"a":"[redacted]"}],"n":12345}"#
-        );
-        assert_eq!(redactor.bytes(b"\xff123456\xff"), b"\xff[redacted]\xff");
     }
 }

@@ -62,6 +62,24 @@ impl Template {
         Some((value.range, first.as_text()?))
     }
 
+    /// The text at a path of keys, where it is written out; and where it stands.
+    pub fn text_at(&self, path: &[&str]) -> Option<(Range, &str)> {
+        let node = self.root.at(path)?;
+        Some((node.range, node.as_text()?))
+    }
+
+    /// The keys of the mapping at a path of keys, those that are written out; and where they stand.
+    pub fn keys_at(&self, path: &[&str]) -> Vec<(Range, &str)> {
+        match self.root.at(path).map(|node| &node.kind) {
+            Some(TemplateKind::Map(entries)) => {
+                let keys = entries.iter().map(|(key, _)| key);
+                keys.filter_map(|key| Some((key.range, key.as_text()?)))
+                    .collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// A template that is an expression as a whole.
     pub fn from_expression(expression: Expression) -> Self {
         let range = expression.range();
@@ -75,6 +93,16 @@ impl Template {
 }
 
 impl TemplateNode {
+    fn at(&self, path: &[&str]) -> Option<&TemplateNode> {
+        path.iter().try_fold(self, |node, key| {
+            let TemplateKind::Map(entries) = &node.kind else {
+                return None;
+            };
+            let found = entries.iter().find(|(name, _)| name.as_text() == Some(key));
+            found.map(|(_, value)| value)
+        })
+    }
+
     fn as_text(&self) -> Option<&str> {
         match &self.kind {
             TemplateKind::Literal(Value::String(text)) => Some(text),

@@ -9,6 +9,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use super::journal::What;
+use crate::activity::redact::logs::clean;
 use crate::activity::{Activity, Heartbeats};
 use crate::engine::failure::Failure;
 use crate::faults::Fault;
@@ -146,7 +147,7 @@ impl Runner {
         tokio::spawn(async move {
             let run = AssertUnwindSafe(activity.run(context, arguments)).catch_unwind();
             let result = run.await.unwrap_or_else(|panic| {
-                let text = crate::worker::panic_text(&*panic);
+                let text = clean(&crate::worker::panic_text(&*panic));
                 Err(Failure::application(
                     "Panic",
                     format!("the activity panicked: {text}"),

@@ -25,6 +25,7 @@ use super::failures;
 use super::heart::heart;
 use super::trace::context_of;
 use super::workflows::panic_text;
+use crate::activity::redact::logs::clean;
 use crate::activity::{Activity, ActivityContext, Heartbeats, local_result_too_large, not_found};
 use crate::engine::RESOLVE_DEFINITION;
 use crate::engine::failure::Failure;
@@ -229,7 +230,8 @@ impl Activities {
             Ok(Err(failure)) if failure.is_cancelled() => running.cancelled_status(&failure),
             Ok(Err(failure)) => failed(&failure),
             Err(panic) => {
-                let message = format!("the activity panicked: {}", panic_text(&*panic));
+                let message = clean(&panic_text(&*panic));
+                let message = format!("the activity panicked: {message}");
                 tracing::error!("{message}");
                 failed(&Failure::application("Panic", message))
             }

@@ -1,6 +1,5 @@
 //! The file in which a program says how far it has come: its last line is the progress, as JSON or else as a text.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -10,6 +9,7 @@ use tempfile::{Builder, NamedTempFile};
 use crate::activity::attempt::Progress;
 use crate::activity::secret::Redactor;
 use crate::limits::EXEC_HEARTBEAT_SIZE_BYTES_MAX;
+use crate::source::regular;
 use crate::value::{Value, parse_json};
 
 /// How often the file is looked at. Temporal's core throttles what comes of it.
@@ -23,8 +23,13 @@ pub struct HeartbeatFile {
 
 impl HeartbeatFile {
     /// It is readable by the worker's user only, and gone with the attempt.
-    pub fn new() -> io::Result<HeartbeatFile> {
-        let file = Builder::new().prefix("segno-heartbeat-").tempfile()?;
+    pub fn new(folder: Option<&Path>) -> io::Result<HeartbeatFile> {
+        let mut builder = Builder::new();
+        let file = builder.prefix("segno-heartbeat-");
+        let file = match folder {
+            Some(folder) => file.tempfile_in(folder)?,
+            None => file.tempfile()?,
+        };
         let seen = stamp(file.path())?;
         Ok(HeartbeatFile { file, seen })
     }
@@ -59,7 +64,7 @@ impl HeartbeatFile {
         if now == self.seen {
             return Ok(None);
         }
-        let mut file = File::open(self.path())?;
+        let mut file = regular::open(self.path())?;
         let room = EXEC_HEARTBEAT_SIZE_BYTES_MAX as u64 + 2;
         let start = now.0.saturating_sub(room);
         file.seek(SeekFrom::Start(start))?;

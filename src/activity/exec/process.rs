@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::keeper::Kept;
 use crate::limits::{EXEC_ERROR_OUTPUT_SIZE_BYTES_MAX, EXEC_OUTPUT_SIZE_BYTES_MAX};
 
 /// From the request to end (SIGTERM) to the end by force (SIGKILL): less than the worker waits for a cancelled activity.
@@ -21,7 +22,12 @@ pub struct Program {
     pub arguments: Vec<String>,
     pub environment: BTreeMap<String, String>,
     pub input: Vec<u8>,
+    /// It ends with the worker.
+    pub kept: Option<Kept>,
 }
+
+/// The variable by which a program, and all that it begins, is found again.
+pub const MARK: &str = "SEGNO_EXEC";
 
 pub struct Ended {
     pub code: Option<i32>,
@@ -41,11 +47,17 @@ pub enum ProgramError {
 impl Program {
     /// Begins it. What comes back ends with the process, which is asked to end once `stop` fires.
     pub fn start(
-        self,
+        mut self,
         stop: CancellationToken,
     ) -> Result<JoinHandle<Result<Ended, ProgramError>>, ProgramError> {
+        if let Some(kept) = &self.kept {
+            self.environment.insert(MARK.into(), kept.mark().into());
+        }
         let child = self.spawn().map_err(ProgramError::Start)?;
-        Ok(tokio::spawn(supervise(child, self.input, stop)))
+        if let Some(kept) = &mut self.kept {
+            kept.began(child.id());
+        }
+        Ok(tokio::spawn(supervise(child, self.input, self.kept, stop)))
     }
 
     fn spawn(&self) -> io::Result<Child> {
@@ -64,19 +76,40 @@ impl Program {
     }
 }
 
-/// Serves the process until it has ended. While it is asked to end, what it still writes is read, so that it can.
+/// Serves the process until it has ended, and says then that nobody needs to end it any more.
 async fn supervise(
     child: Child,
     input: Vec<u8>,
+    mut kept: Option<Kept>,
+    stop: CancellationToken,
+) -> Result<Ended, ProgramError> {
+    let ended = ended(child, input, kept.as_ref(), stop).await;
+    if let Some(kept) = &mut kept {
+        kept.ended();
+    }
+    ended
+}
+
+/// Serves the process until it has ended. While it is asked to end, what it still writes is read, so that it can.
+async fn ended(
+    child: Child,
+    input: Vec<u8>,
+    kept: Option<&Kept>,
     stop: CancellationToken,
 ) -> Result<Ended, ProgramError> {
     let id = child.id();
+    let kill_all = || {
+        kill_group(id);
+        if let Some(kept) = kept {
+            kill_marked(&[kept.mark()]);
+        }
+    };
     let ended = exchange(child, input);
     tokio::pin!(ended);
     tokio::select! {
         ended = &mut ended => {
             if matches!(ended, Err(ProgramError::TooMuch)) {
-                signal_group(id, true);
+                kill_all();
             }
             return ended;
         }
@@ -84,7 +117,7 @@ async fn supervise(
     }
     let in_time = tokio::time::timeout(GRACE, &mut ended).await;
     // The program may be gone and what it began not: the group has its id as long as one of it is there.
-    signal_group(id, true);
+    kill_all();
     match in_time {
         Ok(ended) => ended,
         Err(_) => {
@@ -153,6 +186,35 @@ fn signal_group(id: Option<u32>, by_force: bool) {
 
 #[cfg(not(unix))]
 fn signal_group(_: Option<u32>, _: bool) {}
+
+pub fn kill_group(id: Option<u32>) {
+    signal_group(id, true);
+}
+
+/// Ends every process that has one of the marks in the environment that it was begun with, also those that have left the group.
+#[cfg(target_os = "linux")]
+pub fn kill_marked(marks: &[&str]) {
+    use rustix::process::{Pid, Signal, kill_process};
+    let marks: Vec<String> = marks.iter().map(|mark| format!("{MARK}={mark}")).collect();
+    let Ok(processes) = std::fs::read_dir("/proc") else {
+        return;
+    };
+    for process in processes.flatten() {
+        let id = process.file_name().to_string_lossy().parse::<i32>().ok();
+        let Some(id) = id.and_then(Pid::from_raw) else {
+            continue;
+        };
+        // Those of other users cannot be read, and are none of ours.
+        let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
+        let mut variables = environment.split(|byte| *byte == 0);
+        if variables.any(|variable| marks.iter().any(|mark| mark.as_bytes() == variable)) {
+            let _ = kill_process(id, Signal::KILL);
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn kill_marked(_: &[&str]) {}
 
 #[cfg(unix)]
 fn signal_of(status: std::process::ExitStatus) -> Option<i32> {

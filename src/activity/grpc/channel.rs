@@ -36,10 +36,10 @@ pub async fn connect(policy: &Policy, url: &Url, what: &str) -> Result<Channel, 
             format!("{what} did not reach the server: {reasons}"),
         )
     };
+    policy.check_url(url).map_err(refused)?;
     let host = url
         .host()
         .ok_or_else(|| refused("its URL has no host".into()))?;
-    policy.check_host(&host).map_err(refused)?;
     let port = url.port_or_known_default().unwrap_or_default();
     let addresses = match host {
         url::Host::Domain(name) => resolve(policy, name).await.map_err(|e| match e {

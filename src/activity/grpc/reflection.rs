@@ -6,17 +6,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use prost_reflect::prost::{self, Message};
 use prost_reflect::{DescriptorPool, MethodDescriptor};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::request::Request;
-use super::{channel, failure_type, not_ok};
+use super::weight::{self, Budget, TooLarge};
+use super::{bounded, channel, failure_type, not_ok};
 use crate::activity::attempt::lasting;
 use crate::activity::secret::Redactor;
 use crate::engine::failure::Failure;
-use crate::limits::{GRPC_DESCRIPTOR_FILES_MAX, GRPC_DESCRIPTORS_SIZE_BYTES_MAX};
+use crate::limits::{
+    GRPC_DECODED_SIZE_BYTES_MAX, GRPC_DESCRIPTOR_FILES_MAX, GRPC_DESCRIPTORS_HELD_SIZE_BYTES_MAX,
+    GRPC_DESCRIPTORS_SIZE_BYTES_MAX,
+};
 
+const FILE_TYPE: &str = "google.protobuf.FileDescriptorProto";
 const SERVICES: [&str; 2] = [
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
@@ -38,8 +44,9 @@ struct Asked {
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Answer {
-    #[prost(message, optional, tag = "4")]
-    files: Option<Files>,
+    /// As bytes: they are counted before they are taken apart.
+    #[prost(bytes = "vec", optional, tag = "4")]
+    files: Option<Vec<u8>>,
     #[prost(message, optional, tag = "7")]
     error: Option<Refusal>,
 }
@@ -73,7 +80,7 @@ pub async fn method(
     channel: &Channel,
     request: &Request,
     metadata: &MetadataMap,
-) -> Result<MethodDescriptor, ReflectionError> {
+) -> Result<Method, ReflectionError> {
     let (service, method) = (request.service.as_str(), request.method.as_str());
     let ask_by = |reflection| Server {
         channel,
@@ -86,7 +93,8 @@ pub async fn method(
         }
         files => files?,
     };
-    let set = Files { files }.encode_to_vec();
+    let held = hold(files.decoded_size_bytes).await;
+    let set = Files { files: files.files }.encode_to_vec();
     let pool = DescriptorPool::decode(set.as_slice());
     let pool = pool.map_err(|e| ReflectionError::Unfit(format!("its descriptors: {e}")))?;
     let service = pool
@@ -105,8 +113,35 @@ pub async fn method(
         true => Err(ReflectionError::Unfit(
             "it is a method of streams, and `grpc` makes unary calls".into(),
         )),
-        false => Ok(found),
+        false => Ok(Method {
+            descriptor: found,
+            _held: held,
+        }),
     }
+}
+
+/// A method, and the memory that its types take, which is given back with it.
+pub struct Method {
+    pub descriptor: MethodDescriptor,
+    _held: Option<SemaphorePermit<'static>>,
+}
+
+/// Permits are counts of so many bytes.
+const PERMIT_BYTES: usize = 1024;
+static MEMORY: Semaphore =
+    Semaphore::const_new(GRPC_DESCRIPTORS_HELD_SIZE_BYTES_MAX / PERMIT_BYTES);
+
+/// Waits until there is room for descriptors of that size, beside those of other calls.
+async fn hold(size_bytes: usize) -> Option<SemaphorePermit<'static>> {
+    let permits = u32::try_from(size_bytes.div_ceil(PERMIT_BYTES));
+    // It is never closed, and one call's bound is less than that of all.
+    MEMORY.acquire_many(permits.unwrap_or(u32::MAX)).await.ok()
+}
+
+/// A service's descriptors as they came.
+struct Descriptors {
+    files: Vec<Vec<u8>>,
+    decoded_size_bytes: usize,
 }
 
 /// Whom to ask, by which version of the protocol.
@@ -118,13 +153,17 @@ struct Server<'a> {
 
 impl Server<'_> {
     /// The files of a service's descriptors with all that they import.
-    async fn files(&self, service: &str) -> Result<Vec<Vec<u8>>, ReflectionError> {
+    async fn files(&self, service: &str) -> Result<Descriptors, ReflectionError> {
         let by_name = |name| Asked {
             file_by_filename: Some(name),
             file_containing_symbol: None,
         };
         let mut known: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         let mut size_bytes = 0;
+        let mut budget = Budget::new(GRPC_DECODED_SIZE_BYTES_MAX);
+        let file_type = DescriptorPool::global().get_message_by_name(FILE_TYPE);
+        let file_type =
+            file_type.ok_or_else(|| too_large(&"the type of descriptors is missing"))?;
         // What was asked for is not asked for again, whatever the answers call themselves.
         let mut asked = BTreeSet::new();
         let mut wanted = vec![Asked {
@@ -133,6 +172,10 @@ impl Server<'_> {
         }];
         while let Some(next) = wanted.pop() {
             for file in self.ask(&next).await? {
+                let fits = budget.message(&file_type, &file);
+                fits.map_err(|TooLarge| {
+                    too_large(&format!("GRPC_DECODED_SIZE_BYTES_MAX ({GRPC_DECODED_SIZE_BYTES_MAX} bytes) of memory once they are decoded"))
+                })?;
                 let head = FileHead::decode(file.as_slice());
                 let head = head.map_err(|e| ReflectionError::Unfit(e.to_string()))?;
                 if known.contains_key(&head.name) {
@@ -147,12 +190,15 @@ impl Server<'_> {
             if size_bytes > GRPC_DESCRIPTORS_SIZE_BYTES_MAX
                 || asked.len() > GRPC_DESCRIPTOR_FILES_MAX
             {
-                return Err(ReflectionError::Unfit(format!(
-                    "its descriptors are more than GRPC_DESCRIPTORS_SIZE_BYTES_MAX ({GRPC_DESCRIPTORS_SIZE_BYTES_MAX} bytes) or GRPC_DESCRIPTOR_FILES_MAX ({GRPC_DESCRIPTOR_FILES_MAX} files)"
+                return Err(too_large(&format!(
+                    "GRPC_DESCRIPTORS_SIZE_BYTES_MAX ({GRPC_DESCRIPTORS_SIZE_BYTES_MAX} bytes) or GRPC_DESCRIPTOR_FILES_MAX ({GRPC_DESCRIPTOR_FILES_MAX} files)"
                 )));
             }
         }
-        Ok(known.into_values().collect())
+        Ok(Descriptors {
+            files: known.into_values().collect(),
+            decoded_size_bytes: GRPC_DECODED_SIZE_BYTES_MAX - budget.left(),
+        })
     }
 
     async fn ask(&self, asked: &Asked) -> Result<Vec<Vec<u8>>, ReflectionError> {
@@ -161,7 +207,16 @@ impl Server<'_> {
         let answer = Answer::decode(answer.as_slice());
         let answer = answer.map_err(|e| ReflectionError::Unfit(e.to_string()))?;
         match (answer.files, answer.error) {
-            (Some(files), _) => Ok(files.files),
+            (Some(files), _) if weight::fields(&files) > GRPC_DESCRIPTOR_FILES_MAX => {
+                Err(too_large(&format!(
+                    "GRPC_DESCRIPTOR_FILES_MAX ({GRPC_DESCRIPTOR_FILES_MAX} files)"
+                )))
+            }
+            (Some(files), _) => {
+                let files = Files::decode(files.as_slice());
+                let files = files.map_err(|e| ReflectionError::Unfit(e.to_string()))?;
+                Ok(files.files)
+            }
             (None, Some(error)) if error.code == Code::NotFound as i32 => {
                 Err(ReflectionError::Unfit(format!(
                     "its reflection does not know it: {}",
@@ -190,6 +245,10 @@ impl Server<'_> {
     }
 }
 
+fn too_large(bound: &dyn std::fmt::Display) -> ReflectionError {
+    ReflectionError::Unfit(format!("its descriptors are more than {bound}"))
+}
+
 impl ReflectionError {
     pub fn into_failure(self, what: &str, redactor: &Redactor) -> Failure {
         match self {
@@ -200,7 +259,7 @@ impl ReflectionError {
             ReflectionError::Status(status) => not_ok(&status, what, redactor),
             ReflectionError::Unfit(why) => lasting(
                 failure_type::REQUEST,
-                format!("{what} cannot be made: {why}"),
+                format!("{what} cannot be made: {}", bounded(&redactor.text(&why))),
             ),
         }
     }

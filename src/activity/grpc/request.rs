@@ -6,6 +6,7 @@ use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 use url::Url;
 
 use super::failure_type;
+use crate::accepted;
 use crate::activity::attempt::lasting;
 use crate::activity::http::request::parse_url;
 use crate::activity::input::{entries, known_keys, read_pairs, read_timeout, table_keys};
@@ -40,7 +41,14 @@ impl Request {
         let secrets = entries(map.get("secrets"), "secrets")?.into_iter();
         let secrets = secrets
             .map(|(name, value)| Ok((name, SecretReference::read(value, "secrets")?)))
-            .collect::<Result<_, String>>()?;
+            .collect::<Result<Vec<_>, String>>()?;
+        let metadata = read_pairs(map.get("metadata"), "metadata")?;
+        for (name, _) in &metadata {
+            accepted::grpc_metadata(name)?;
+        }
+        for (name, _) in &secrets {
+            accepted::grpc_metadata(name)?;
+        }
         Ok(Request {
             url: parse_url(text("url")?)?,
             service: text("service")?.into(),
@@ -50,7 +58,7 @@ impl Request {
                 Some(message) => message.clone(),
             },
             timeout: read_timeout(map.get("timeout"))?,
-            metadata: read_pairs(map.get("metadata"), "metadata")?,
+            metadata,
             secrets,
         })
     }

@@ -44,7 +44,7 @@ impl Exchange<'_> {
         progress: &Progress,
     ) -> Result<Value, Failure> {
         if let Some(url) = &polled.url {
-            redirect(&mut prepared, StatusCode::SEE_OTHER, url, self.what)?;
+            self.redirect(&mut prepared, StatusCode::SEE_OTHER, url)?;
         }
         loop {
             let limit = self.request.poll_timeout();
@@ -58,7 +58,7 @@ impl Exchange<'_> {
             }
             let location = received.headers.get(LOCATION).and_then(|l| l.to_str().ok());
             if let Some(location) = location.filter(|_| matches!(received.status, 201 | 202)) {
-                redirect(&mut prepared, StatusCode::SEE_OTHER, location, self.what)?;
+                self.redirect(&mut prepared, StatusCode::SEE_OTHER, location)?;
                 polled.url = Some(prepared.url.to_string());
             }
             polled.polls += 1;
@@ -70,7 +70,7 @@ impl Exchange<'_> {
     }
 
     fn is_pending(&self, poll: &Poll, received: &Received) -> bool {
-        let body = || received.value(ResponseKind::Automatic, self.redactor).ok();
+        let body = || received.value(ResponseKind::Automatic).ok();
         let is_success = self.verdict(received.status) == Verdict::Success;
         poll.statuses.contains(received.status)
             || is_success && body().is_some_and(|answer| poll.is_pending(&answer))
@@ -101,7 +101,7 @@ impl Exchange<'_> {
                 }
                 Some(location) => {
                     let location = location.to_str().unwrap_or_default().to_owned();
-                    redirect(&mut prepared, status, &location, what)?;
+                    self.redirect(&mut prepared, status, &location)?;
                     redirects += 1;
                 }
             }
@@ -111,7 +111,7 @@ impl Exchange<'_> {
             true => request.response_size_bytes_max,
             false => HTTP_RESPONSE_SIZE_BYTES_MAX,
         };
-        let received = Received::read(response, size_bytes_max, self.redactor).await;
+        let received = Received::read(response, size_bytes_max).await;
         let received = received.map_err(|e| transport(what, &e, self.redactor))?;
         tracing::debug!(status = received.status, "{what} was answered");
         Ok(received)
@@ -119,8 +119,30 @@ impl Exchange<'_> {
 
     fn conclude(&self, received: &Received) -> Result<Value, Failure> {
         match self.verdict(received.status) {
-            Verdict::Success => success(received, self.request, self.redactor, self.what),
+            Verdict::Success => success(received, self.request, self.what),
             _ => Err(no_success(received, self.request, self.redactor, self.what)),
+        }
+    }
+
+    /// Turns the request to where it is sent on, if it may go there.
+    fn redirect(
+        &self,
+        prepared: &mut Prepared,
+        status: StatusCode,
+        location: &str,
+    ) -> Result<(), Failure> {
+        let before = prepared.url.origin();
+        redirect(prepared, status, location, self.what)?;
+        match before == prepared.url.origin() || self.http.policy.may_leave_origin() {
+            true => Ok(()),
+            false => Err(lasting(
+                failure_type::POLICY,
+                format!(
+                    "{} was redirected to {}; with `--http-policy strict` a request does not go to another origin",
+                    self.what,
+                    shown(&prepared.url)
+                ),
+            )),
         }
     }
 
@@ -129,9 +151,8 @@ impl Exchange<'_> {
             let message = format!("{} is refused: {reason}", self.what);
             lasting(failure_type::POLICY, self.redactor.text(&message))
         };
-        let host = prepared.url.host();
-        let host = host.ok_or_else(|| refused("its URL has no host".into()))?;
-        self.http.policy.check_host(&host).map_err(refused)?;
+        let policy = &self.http.policy;
+        policy.check_url(&prepared.url).map_err(refused)?;
         let mut builder = self
             .http
             .client
@@ -145,12 +166,7 @@ impl Exchange<'_> {
     }
 }
 
-fn success(
-    received: &Received,
-    request: &Request,
-    redactor: &Redactor,
-    what: &str,
-) -> Result<Value, Failure> {
+fn success(received: &Received, request: &Request, what: &str) -> Result<Value, Failure> {
     if received.is_cut && request.response != ResponseKind::None {
         return Err(lasting(
             failure_type::RESPONSE,
@@ -160,12 +176,8 @@ fn success(
             ),
         ));
     }
-    received.value(request.response, redactor).map_err(|e| {
-        lasting(
-            failure_type::RESPONSE,
-            format!("{what}: {}", redactor.text(&e)),
-        )
-    })
+    let value = received.value(request.response);
+    value.map_err(|e| lasting(failure_type::RESPONSE, format!("{what}: {e}")))
 }
 
 fn no_success(received: &Received, request: &Request, redactor: &Redactor, what: &str) -> Failure {

@@ -8,6 +8,7 @@ use url::Url;
 
 use super::poll::Poll;
 use super::status::{Statuses, Verdicts};
+use crate::accepted;
 use crate::activity::input::{
     entries, known_keys, read_pairs, read_timeout, scalar_text, table_keys,
 };
@@ -202,6 +203,7 @@ fn read_method(value: Option<&Value>, body: &Body) -> Result<Method, String> {
         });
     };
     let name = value.as_str().unwrap_or_default().to_ascii_uppercase();
+    accepted::http_method(&name)?;
     Method::from_str(&name).map_err(|_| "`method` is an HTTP method: GET, POST, PUT, …".into())
 }
 
@@ -243,6 +245,7 @@ fn read_headers(value: Option<&Value>) -> Result<HeaderMap, String> {
 }
 
 fn header_name(name: &str) -> Result<HeaderName, String> {
+    accepted::http_header(name)?;
     HeaderName::from_str(name).map_err(|_| format!("`{name}` is not a header's name"))
 }
 

@@ -7,7 +7,7 @@ use crate::activity::secret::Redactor;
 use crate::limits::HTTP_FAILURE_BODY_SIZE_BYTES_MAX;
 use crate::value::{Map, Value, parse_json};
 
-/// A response read to its end, without secrets.
+/// A response read to its end, as it came: secrets are taken out of what is made of it.
 pub struct Received {
     pub status: u16,
     pub headers: HeaderMap,
@@ -22,7 +22,6 @@ impl Received {
     pub async fn read(
         mut response: reqwest::Response,
         size_bytes_max: usize,
-        redactor: &Redactor,
     ) -> reqwest::Result<Received> {
         let mut body = Vec::new();
         let mut is_cut = false;
@@ -37,7 +36,7 @@ impl Received {
         let headers = response.headers().clone();
         let mut header_texts: Vec<(String, String)> = Vec::new();
         for (name, value) in &headers {
-            let text = redactor.text(&String::from_utf8_lossy(value.as_bytes()));
+            let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
             match header_texts
                 .iter_mut()
                 .find(|(known, _)| known == name.as_str())
@@ -49,23 +48,18 @@ impl Received {
         Ok(Received {
             status: response.status().as_u16(),
             is_cut,
-            body: if redactor.is_empty() {
-                body
-            } else {
-                redactor.bytes(&body)
-            },
+            body,
             headers,
             header_texts,
         })
     }
 
     /// `{ status, headers, body }`; an error says why the body cannot be read as asked.
-    pub fn value(&self, kind: ResponseKind, redactor: &Redactor) -> Result<Value, String> {
+    pub fn value(&self, kind: ResponseKind) -> Result<Value, String> {
         let body = match self.resolve(kind) {
             ResponseKind::None => Value::Null,
             ResponseKind::Json if self.body.trim_ascii().is_empty() => Value::Null,
             ResponseKind::Json => parse_json(&self.body)
-                .map(|v| redactor.value(&v))
                 .map_err(|e| format!("the response's body is not JSON that can be read: {e}"))?,
             ResponseKind::Bytes => Value::Bytes(self.body.as_slice().into()),
             ResponseKind::Text | ResponseKind::Automatic => self.text(),
@@ -76,12 +70,18 @@ impl Received {
     /// What a failure keeps: no more of the body than its bound, and never an error.
     pub fn failure_value(&self, redactor: &Redactor) -> Value {
         if self.body.len() <= HTTP_FAILURE_BODY_SIZE_BYTES_MAX
-            && let Ok(value) = self.value(ResponseKind::Automatic, redactor)
+            && !self.is_cut
+            && let Ok(value) = self.value(ResponseKind::Automatic)
         {
             return value;
         }
-        let kept = self.body.len().min(HTTP_FAILURE_BODY_SIZE_BYTES_MAX);
-        let text = String::from_utf8_lossy(&self.body[..kept]).into_owned();
+        // Before it is cut: of a secret that is cut in two nothing would be found.
+        let body = match self.is_cut {
+            true => redactor.bytes_of_cut(&self.body),
+            false => redactor.bytes(&self.body),
+        };
+        let kept = body.len().min(HTTP_FAILURE_BODY_SIZE_BYTES_MAX);
+        let text = String::from_utf8_lossy(&body[..kept]).into_owned();
         let mark = if kept < self.body.len() { " …" } else { "" };
         self.with_body(Value::from(text + mark))
     }

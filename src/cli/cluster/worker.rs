@@ -12,7 +12,9 @@ use super::connection::ConnectionArgs;
 use super::own;
 use super::store::RegistryArgs;
 use super::tuning::{TuningArgs, VersionArgs};
+use crate::activity::policy::Profile;
 use crate::activity::{self, Activity};
+use crate::cli::hidden;
 use crate::cli::output::{CliError, End, Output};
 use crate::client::{Client, ResolvedSettings};
 use crate::registry::{Change, Deployed, Folder, Registry, schedules};
@@ -59,6 +61,9 @@ pub struct PolicyArgs {
     /// Hosts that `http` and `grpc` may not talk to, whatever else allows them; may be given several times
     #[arg(long, value_name = "PATTERN")]
     http_refuse: Vec<String>,
+    /// What holds beside these two lists
+    #[arg(long, value_enum, default_value = "open", value_name = "PROFILE")]
+    http_policy: HttpPolicy,
     /// A program that `exec` may run, by a name of the worker's choice; may be given several times [default: none]
     #[arg(long, value_name = "NAME=PATH")]
     exec_allow: Vec<String>,
@@ -68,6 +73,14 @@ pub struct PolicyArgs {
     /// A folder in which the file NAME holds the secret NAME; else it is the environment's SEGNO_SECRET_NAME
     #[arg(long, value_name = "FOLDER")]
     secrets_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum HttpPolicy {
+    /// Every host that nothing refuses
+    Open,
+    /// Only hosts that --http-allow names, by https, on the public internet, and no redirect to another origin
+    Strict,
 }
 
 #[derive(Debug, Args)]
@@ -166,6 +179,7 @@ impl PolicyArgs {
         let PolicyArgs {
             http_allow,
             http_refuse,
+            http_policy,
             exec_allow,
             exec_env,
             secrets_dir,
@@ -173,10 +187,18 @@ impl PolicyArgs {
         let permissions = activity::Permissions {
             hosts: http_allow,
             hosts_refused: http_refuse,
+            profile: match http_policy {
+                HttpPolicy::Open => Profile::Open,
+                HttpPolicy::Strict => Profile::Strict,
+            },
             programs: exec_allow,
             variables: exec_env,
             secrets_folder: secrets_dir.clone(),
+            keeper: std::env::current_exe().ok(),
         };
+        if !exec_allow.is_empty() {
+            hidden::keep_memory_private();
+        }
         activity::built_in(permissions).map_err(CliError::usage)
     }
 }

@@ -1,0 +1,63 @@
+//! Logs without secrets, whoever writes them: all that this process has read is taken out of each line.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::Redactor;
+use crate::limits::SECRETS_IN_LOGS_MAX;
+
+/// The secrets that were read last, the newest at the end.
+#[derive(Default)]
+struct Known {
+    secrets: VecDeque<SecretString>,
+    redactor: Arc<Redactor>,
+}
+
+static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
+
+/// From now on no log of this process holds the secret.
+pub fn keep_out(secret: &SecretString) {
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_known = |one: &SecretString| one.expose_secret() == secret.expose_secret();
+    if known.secrets.iter().any(is_known) {
+        return;
+    }
+    known.secrets.push_back(secret.clone());
+    if known.secrets.len() > SECRETS_IN_LOGS_MAX {
+        known.secrets.pop_front();
+    }
+    let mut redactor = Redactor::default();
+    known.secrets.iter().for_each(|secret| redactor.add(secret));
+    known.redactor = Arc::new(redactor);
+}
+
+/// A text for the logs, without what was kept out.
+pub fn clean(text: &str) -> String {
+    known().text(text)
+}
+
+fn known() -> Arc<Redactor> {
+    let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.redactor.clone()
+}
+
+/// Writes whole lines, without secrets.
+pub struct Clean<W>(pub W);
+
+impl<W: io::Write> io::Write for Clean<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let redactor = known();
+        match redactor.is_empty() {
+            true => self.0.write_all(line)?,
+            false => self.0.write_all(&redactor.bytes(line))?,
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}

@@ -1,0 +1,67 @@
+//! Flags methods and headers that the worker refuses in a request.
+//!
+//! `CONNECT`, `TRACE`, and headers that say where a message goes or how it is framed (`host`, `content-length`,
+//! `transfer-encoding`, `connection` and the like; of `grpc` also `content-type`, `user-agent` and `grpc-…`) are the worker's
+//! to set. A request with one fails at each attempt.
+//!
+//! ```yaml
+//! - http: { url: https://api.example.com, headers: { host: internal.example.com } }
+//! ```
+//!
+//! Leave the header out: the worker sets it from the `url`.
+
+use super::Subject;
+use crate::accepted;
+use crate::definition::{Action, BuiltIn, Started};
+use crate::diagnostic::Diagnostic;
+use crate::expression::Template;
+use crate::source::Range;
+
+pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    subject.each_step(&mut |step| {
+        let call = match &step.action.value {
+            Action::BuiltIn(call) => call,
+            Action::Start(started) => match &**started {
+                Started::BuiltIn(call) => call,
+                Started::Activity(_) | Started::Child(_) | Started::Nexus(_) => return,
+            },
+            _ => return,
+        };
+        let mut refuse = |range: Range, message: String, help: &str| {
+            diagnostics.push(Diagnostic::error("refused-request", range, message).help(help));
+        };
+        match call.kind {
+            BuiltIn::Http => http(&call.request, &[], &mut refuse),
+            BuiltIn::Callback => http(&call.request, &["http"], &mut refuse),
+            BuiltIn::Grpc => {
+                let names = [&["metadata"][..], &["secrets"]];
+                let names = names.iter().flat_map(|path| call.request.keys_at(path));
+                for (range, name) in names {
+                    if let Err(message) = accepted::grpc_metadata(name) {
+                        refuse(range, message, "leave it out");
+                    }
+                }
+            }
+            BuiltIn::Exec => {}
+        }
+    });
+}
+
+fn http(request: &Template, inside: &[&str], refuse: &mut dyn FnMut(Range, String, &str)) {
+    let at = |path: &[&'static str]| [inside, path].concat();
+    if let Some((range, method)) = request.text_at(&at(&["method"]))
+        && let Err(message) = accepted::http_method(method)
+    {
+        refuse(range, message, "use another method, as `GET` or `POST`");
+    }
+    let names = [at(&["headers"]), at(&["secrets", "headers"])];
+    for (range, name) in names.iter().flat_map(|path| request.keys_at(path)) {
+        if let Err(message) = accepted::http_header(name) {
+            refuse(
+                range,
+                message,
+                "leave it out: the worker sets it from the `url` and the body",
+            );
+        }
+    }
+}
