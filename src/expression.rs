@@ -41,7 +41,7 @@ pub use check::{check, check_condition, check_template, check_template_as};
 pub use code::Code;
 pub use compile::{compile, compile_template};
 pub use context::{
-    COST_MODEL_VERSION, Context, ErrorKind, EvaluationError, Host, NoHost, Variables,
+    COST_MODEL_VERSION, Context, ErrorKind, EvaluationError, Host, NoHost, Semantics, Variables,
 };
 pub use environment::{Environment, Purity, Variable};
 pub use evaluate::evaluate;

@@ -41,6 +41,8 @@ struct Script {
     events: Vec<Json>,
     /// Activations of a run, after which the server would suggest to continue as new.
     suggest_after: usize,
+    /// The run began on an engine without any flag of `engine::flag`.
+    began_without_flags: bool,
 }
 
 struct Host {
@@ -79,6 +81,7 @@ impl Host {
             suggest_after: script["suggest_continue_as_new_after"]
                 .as_u64()
                 .map_or(usize::MAX, |n| n as usize),
+            began_without_flags: script["began_without_flags"].as_bool().unwrap_or(false),
             input: script["input"].clone(),
             events: list(&script["events"]),
         };
@@ -153,7 +156,7 @@ impl Host {
     fn activate(&mut self, jobs: Vec<Job>) {
         let activation = Activation {
             now: Timestamp::from_nanos(self.now).expect("a time"),
-            is_replaying: false,
+            is_replaying: self.script.began_without_flags && self.activations.is_empty(),
             history_length: 3 + 3 * self.activations.len() as u32,
             history_size_bytes: 1000,
             flags: self.flags.clone(),

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::failure::Failure;
+use super::flag::CEL_AS_SPECIFIED;
 use super::machine::Machine;
 use super::observe::{Event, Found};
 use super::state::{Clock, Routine};
 use crate::accepted;
-use crate::expression::{self, Code, Context, ErrorKind, Host, Variables, uuid_text};
+use crate::expression::{self, Code, Context, ErrorKind, Host, Semantics, Variables, uuid_text};
 use crate::limits::PAYLOAD_SIZE_BYTES_MAX;
 use crate::program::{Arguments, Schema, slot};
 use crate::source::Range;
@@ -85,7 +86,11 @@ impl Machine<'_> {
             now: self.clock.now,
             random: &mut self.run.random,
         };
-        let mut context = Context::with_cost_left(&mut host, self.cost_left);
+        let semantics = match self.run.flags.contains(&CEL_AS_SPECIFIED) {
+            true => Semantics::Specified,
+            false => Semantics::Earlier,
+        };
+        let mut context = Context::with_cost_left(&mut host, self.cost_left).semantics(semantics);
         let result = expression::evaluate(code, &scope, &mut context);
         self.cost_left = context.cost_left();
         self.observe(Event::Evaluated {

@@ -30,6 +30,9 @@ pub const LOCAL_RESULTS_COUNTED: u32 = 7;
 /// A bundle in the start's headers binds the run only if the server vouches that a worker wrote it.
 pub const HEADERS_CHECKED: u32 = 8;
 
+/// Expressions compute what CEL specifies where older engines did not: see `expression::Semantics`.
+pub const CEL_AS_SPECIFIED: u32 = 9;
+
 /// Flags of a whole run: its first workflow task records them, and they hold until the run ends. A run that began without
 /// one goes on without it. Numbers are never reused.
 const OF_A_RUN: &[u32] = &[
@@ -40,6 +43,7 @@ const OF_A_RUN: &[u32] = &[
     UNDONE_AFTER_THE_STEPS,
     LOCAL_RESULTS_COUNTED,
     HEADERS_CHECKED,
+    CEL_AS_SPECIFIED,
 ];
 
 /// Whether a run whose first activation this is begins with the flag.

@@ -354,6 +354,10 @@ impl<'e> Checker<'e> {
                 let path = path_text(node).unwrap_or_default();
                 self.select(&inner, &field, &path)
             }
+            // Keys of several types are asked for one of any other, which is not among them.
+            (Type::Map(keys, value), _) if through && super::overload::is_mixed(keys) => {
+                (**value).clone()
+            }
             _ => self.apply(
                 "[]",
                 node.range,
@@ -445,10 +449,14 @@ impl<'e> Checker<'e> {
             }
             Operator::Equal | Operator::NotEqual => {
                 let (a, b) = (self.node(&operands[0]), self.node(&operands[1]));
-                if !super::overload::comparable(&a, &b) {
+                if !super::overload::comparable(&a, &b) || is_optional_beside_null(operands, &a, &b)
+                {
                     let always = operator == Operator::NotEqual;
                     let message = format!("{a} and {b} are never equal: this is always {always}");
-                    let diagnostic = Diagnostic::error("wrong-operand", node.range, message);
+                    let mut diagnostic = Diagnostic::error("wrong-operand", node.range, message);
+                    if let Some(help) = super::overload::optional_help(&a, &b) {
+                        diagnostic = diagnostic.help(help);
+                    }
                     self.report(
                         diagnostic
                             .annotate(operands[0].range, format!("{a}"))
@@ -531,10 +539,31 @@ impl<'e> Checker<'e> {
     }
 }
 
+/// Whether one operand is an optional and the other null. A name and a choice between values may stand for null where the
+/// other value is an optional.
+fn is_optional_beside_null(operands: &[Node], a: &Type, b: &Type) -> bool {
+    let is_optional = |node: &Node, found: &Type| {
+        matches!(found, Type::Optional(_))
+            && matches!(
+                node.kind,
+                Kind::Select { .. }
+                    | Kind::Index { .. }
+                    | Kind::Call { .. }
+                    | Kind::OptionalMap { .. }
+            )
+    };
+    match operands {
+        [left, right] => {
+            is_optional(left, a) && *b == Type::Null || *a == Type::Null && is_optional(right, b)
+        }
+        _ => false,
+    }
+}
+
 fn is_selectable(operand: &Type) -> bool {
     match operand {
         Type::Object(_) | Type::Optional(_) | Type::Abstract(..) => true,
-        Type::Map(key, _) => Type::String.assignable(key),
+        Type::Map(key, _) => Type::String.assignable(key) || super::overload::is_mixed(key),
         other => other.is_open(),
     }
 }

@@ -112,6 +112,8 @@ pub(super) enum Operation {
         flat: bool,
     },
     Fail(Box<str>),
+    /// The name `dyn`, which is no value. Older engines took it for a type.
+    DynAlone,
 }
 
 /// `base.a.b.c`, walked without intermediate values.

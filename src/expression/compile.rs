@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::ast::{Comprehension, Entry, Expression, Item, Kind, Node, Operator};
 use super::code::{Base, CallOperation, Code, Id, Loop, MapEntry, Operation, Path, PathField};
-use super::context::{Context, NoHost};
+use super::context::{Context, NoHost, Semantics};
 use super::environment::Environment;
 use super::evaluate;
 use super::functions;
@@ -96,7 +96,8 @@ impl<'e> Compiler<'e> {
             return id;
         }
         let mut host = NoHost;
-        let mut context = Context::with_cost_left(&mut host, FOLDING_COST_MAX);
+        let mut context =
+            Context::with_cost_left(&mut host, FOLDING_COST_MAX).semantics(Semantics::Both);
         let evaluated = evaluate::operations(
             &self.operations,
             &self.costs,
@@ -230,6 +231,9 @@ impl<'e> Compiler<'e> {
                     Some(value) => {
                         let cost = 1 + fields.len() as u32;
                         return self.push_costly(Operation::Constant(value), range, cost);
+                    }
+                    None if &**name == "dyn" && fields.is_empty() => {
+                        return self.push(Operation::DynAlone, range);
                     }
                     None => {
                         return self.fail(format!("undeclared reference to '{name}'"), base.range);

@@ -48,9 +48,42 @@ impl Host for NoHost {
     }
 }
 
+/// Which results count where older engines computed others than CEL specifies: the length of time between timestamps that are
+/// far apart, `lastIndexOf` in a text beyond ASCII, IPv4-mapped addresses, and the name `dyn`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Semantics {
+    #[default]
+    Specified,
+    /// Those of the engines before `engine::flag::CEL_AS_SPECIFIED`, for runs that began on one.
+    Earlier,
+    /// Only what is the same in both: constants are folded once for all runs of a definition.
+    Both,
+}
+
+impl Semantics {
+    pub(super) fn choose<T: PartialEq>(
+        self,
+        specified: impl FnOnce() -> Result<T, Failure>,
+        earlier: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        match self {
+            Semantics::Specified => specified(),
+            Semantics::Earlier => earlier(),
+            Semantics::Both => {
+                let value = specified()?;
+                match earlier()? == value {
+                    true => Ok(value),
+                    false => Err(Failure::new("the value depends on the run's engine")),
+                }
+            }
+        }
+    }
+}
+
 /// What the evaluations of one workflow task share.
 pub struct Context<'h> {
     pub(super) host: &'h mut dyn Host,
+    semantics: Semantics,
     cost_left: u64,
 }
 
@@ -62,7 +95,15 @@ impl<'h> Context<'h> {
 
     /// With what earlier evaluations of the workflow task have left.
     pub fn with_cost_left(host: &'h mut dyn Host, cost_left: u64) -> Self {
-        Context { host, cost_left }
+        Context {
+            host,
+            semantics: Semantics::Specified,
+            cost_left,
+        }
+    }
+
+    pub fn semantics(self, semantics: Semantics) -> Self {
+        Context { semantics, ..self }
     }
 
     pub fn cost_left(&self) -> u64 {
@@ -72,6 +113,7 @@ impl<'h> Context<'h> {
     pub(super) fn budget(&self) -> Budget {
         Budget {
             left: self.cost_left.min(EXPRESSION_COST_MAX),
+            semantics: self.semantics,
             whole_task: self.cost_left < EXPRESSION_COST_MAX,
         }
     }
@@ -81,10 +123,11 @@ impl<'h> Context<'h> {
     }
 }
 
-/// What one evaluation may still cost.
+/// What one evaluation may still cost, and which results count in it.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
     pub(super) left: u64,
+    pub(super) semantics: Semantics,
     /// The workflow task's bound is nearer than the expression's.
     whole_task: bool,
 }
@@ -93,6 +136,7 @@ impl Budget {
     /// For work that was charged before.
     pub(super) const UNLIMITED: Budget = Budget {
         left: u64::MAX,
+        semantics: Semantics::Both,
         whole_task: false,
     };
 

@@ -184,6 +184,13 @@ impl<'a> Machine<'a> {
                 self.optional_map(*target, *body, *flat, scope)?
             }
             Operation::Fail(message) => return Err(self.error(id, Failure::new(&**message))),
+            Operation::DynAlone => {
+                let value = self.call.budget.semantics.choose(
+                    || Err(Failure::new("undeclared reference to 'dyn'")),
+                    || Ok(Value::Type("dyn".into())),
+                );
+                self.located(id, value)?
+            }
             Operation::Constant(_)
             | Operation::Slot(_)
             | Operation::Local(_)
@@ -301,7 +308,7 @@ impl<'a> Machine<'a> {
             (_, left) if operator.is_relation() => {
                 operators::relation(operator, left, &b, &mut self.call.budget).map(Value::Bool)
             }
-            (_, left) => operators::arithmetic(operator, left, &b),
+            (_, left) => operators::arithmetic(operator, left, &b, self.call.budget.semantics),
         };
         self.located(id, value)
     }

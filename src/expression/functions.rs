@@ -186,7 +186,7 @@ pub fn unknown(name: &str, member: bool) -> String {
 
 /// The type that stands for itself under a name.
 pub fn type_named(name: &str) -> Option<&'static str> {
-    const NAMES: [&str; 16] = [
+    const NAMES: [&str; 15] = [
         "null_type",
         "bool",
         "int",
@@ -202,7 +202,6 @@ pub fn type_named(name: &str) -> Option<&'static str> {
         "google.protobuf.Duration",
         "net.IP",
         "net.CIDR",
-        "dyn",
     ];
     NAMES.into_iter().find(|n| *n == name)
 }

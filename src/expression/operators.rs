@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::ast::Operator;
 use super::builder::Text;
-use super::context::{Budget, Failure, Operand};
+use super::context::{Budget, Failure, Operand, Semantics};
 use crate::value::{Key, Map, Value};
 
 type Result<T> = std::result::Result<T, Failure>;
@@ -37,7 +37,7 @@ pub fn relation(operator: Operator, a: &Value, b: &Value, budget: &mut Budget) -
 }
 
 /// Everything but the `+` of strings, bytes and lists.
-pub fn arithmetic(operator: Operator, a: &Value, b: &Value) -> Result<Value> {
+pub fn arithmetic(operator: Operator, a: &Value, b: &Value, semantics: Semantics) -> Result<Value> {
     use Value::*;
     match (a, b) {
         (Int(a), Int(b)) => int(operator, *a, *b).map(Int),
@@ -45,7 +45,7 @@ pub fn arithmetic(operator: Operator, a: &Value, b: &Value) -> Result<Value> {
         (Int(a), Double(b)) => double(operator, *a as f64, *b).map(Double),
         (Double(a), Int(b)) => double(operator, *a, *b as f64).map(Double),
         (Uint(a), Uint(b)) => uint(operator, *a, *b).map(Uint),
-        _ => time(operator, a, b),
+        _ => time(operator, a, b, semantics),
     }
 }
 
@@ -100,27 +100,38 @@ fn double(operator: Operator, a: f64, b: f64) -> Result<f64> {
     })
 }
 
-fn time(operator: Operator, a: &Value, b: &Value) -> Result<Value> {
+fn time(operator: Operator, a: &Value, b: &Value, semantics: Semantics) -> Result<Value> {
     use Value::*;
-    let value = match (operator, a, b) {
-        (Operator::Add, Timestamp(t), Duration(d)) | (Operator::Add, Duration(d), Timestamp(t)) => {
-            t.checked_add(*d).map(Timestamp)
-        }
-        (Operator::Subtract, Timestamp(t), Duration(d)) => {
-            crate::value::Timestamp::from_nanos(t.as_nanos() - d.as_nanos()).map(Timestamp)
-        }
-        (Operator::Subtract, Timestamp(t), Timestamp(u)) => t.since(*u).map(Duration),
-        (Operator::Add, Duration(d), Duration(e)) => {
-            crate::value::Duration::from_nanos(d.as_nanos() + e.as_nanos()).map(Duration)
-        }
-        (Operator::Subtract, Duration(d), Duration(e)) => {
-            crate::value::Duration::from_nanos(d.as_nanos() - e.as_nanos()).map(Duration)
-        }
-        _ => return Err(no_overload(operator, &[a, b])),
+    let instant = |nanos: i128| {
+        crate::value::Timestamp::from_nanos(nanos)
+            .map(Timestamp)
+            .ok_or_else(|| Failure::new("out of range: timestamps lie in the years 1 to 9999"))
     };
-    value.ok_or_else(|| {
-        Failure::new("out of range: timestamps lie in the years 1 to 9999, durations within ten thousand years")
-    })
+    let length = |nanos: i128| duration(nanos, semantics).map(Duration);
+    match (operator, a, b) {
+        (Operator::Add, Timestamp(t), Duration(d)) | (Operator::Add, Duration(d), Timestamp(t)) => {
+            instant(t.as_nanos() + d.as_nanos())
+        }
+        (Operator::Subtract, Timestamp(t), Duration(d)) => instant(t.as_nanos() - d.as_nanos()),
+        (Operator::Subtract, Timestamp(t), Timestamp(u)) => length(t.as_nanos() - u.as_nanos()),
+        (Operator::Add, Duration(d), Duration(e)) => length(d.as_nanos() + e.as_nanos()),
+        (Operator::Subtract, Duration(d), Duration(e)) => length(d.as_nanos() - e.as_nanos()),
+        _ => Err(no_overload(operator, &[a, b])),
+    }
+}
+
+/// A duration that an expression computes: of as many nanoseconds as an int has room for, some 292 years. Older engines took
+/// ten thousand years.
+pub fn duration(nanos: i128, semantics: Semantics) -> Result<crate::value::Duration> {
+    let within = |nanos: Option<i128>| {
+        nanos
+            .and_then(crate::value::Duration::from_nanos)
+            .ok_or_else(|| Failure::new("range error: a duration is at most some 292 years long"))
+    };
+    semantics.choose(
+        || within(i64::try_from(nanos).ok().map(i128::from)),
+        || within(Some(nanos)),
+    )
 }
 
 #[cold]
@@ -183,9 +194,10 @@ pub fn add(operands: &[Operand], budget: &mut Budget) -> Result<Value> {
             Ok(Value::list(items))
         }
         first => {
-            let mut sum = arithmetic(Operator::Add, first, &operands[1])?;
+            let semantics = budget.semantics;
+            let mut sum = arithmetic(Operator::Add, first, &operands[1], semantics)?;
             for operand in &operands[2..] {
-                sum = arithmetic(Operator::Add, &sum, operand)?;
+                sum = arithmetic(Operator::Add, &sum, operand, semantics)?;
             }
             Ok(sum)
         }

@@ -141,6 +141,12 @@ impl Checker<'_> {
         if let ("+", [(Type::List(a), _), (Type::List(b), _)]) = (symbol, operands) {
             return Type::list(a.join(b));
         }
+        // Items or keys of several types are asked for a value of any other, which is not among them.
+        if let ("in", [_, (Type::List(items) | Type::Map(items, _), _)]) = (symbol, operands)
+            && is_mixed(items)
+        {
+            return Type::Bool;
+        }
         let signatures: Vec<&Signature> = functions::overloads(symbol, false)
             .iter()
             .map(|o| &o.signature)
@@ -365,6 +371,29 @@ impl Bindings {
             other => other.clone(),
         }
     }
+}
+
+/// What to write instead of a comparison of an optional with something else.
+pub(super) fn optional_help(a: &Type, b: &Type) -> Option<&'static str> {
+    match (a, b) {
+        (Type::Optional(_), Type::Null) | (Type::Null, Type::Optional(_)) => Some(
+            "an optional is not null even where it has no value: ask `.hasValue()`, or compare its value: `.orValue(null) == null`",
+        ),
+        (Type::Optional(_), _) | (_, Type::Optional(_)) => {
+            Some("compare the value in the optional: `.orValue(…)` gives it, or a default")
+        }
+        _ => None,
+    }
+}
+
+/// Whether the values are of several types. Null and the two types of JSON's numbers do not make a type another one.
+pub(super) fn is_mixed(items: &Type) -> bool {
+    let mut kinds = items.alternatives().iter().map(|t| match t {
+        Type::Int => &Type::Double,
+        other => other,
+    });
+    let first = kinds.find(|kind| **kind != Type::Null);
+    kinds.any(|kind| *kind != Type::Null && Some(kind) != first)
 }
 
 /// Whether values of the two types can be equal: they are of one kind, or both are numbers, or one may be null.

@@ -27,6 +27,18 @@ impl Cidr {
         self.prefix_length
     }
 
+    /// A range of IPv4-mapped addresses as the range of the IPv4 addresses that they stand for.
+    pub fn canonical(self) -> Self {
+        const MAPPED_PREFIX_LENGTH: u8 = 96;
+        match self.prefix_length.checked_sub(MAPPED_PREFIX_LENGTH) {
+            Some(prefix_length) if self.address.to_canonical() != self.address => Cidr {
+                address: self.address.to_canonical(),
+                prefix_length,
+            },
+            _ => self,
+        }
+    }
+
     /// Written with the first address of the range.
     pub fn masked(self) -> Self {
         let address = match self.address {

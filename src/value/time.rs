@@ -178,7 +178,8 @@ impl Duration {
     pub fn from_nanos(nanos: i128) -> Option<Self> {
         let seconds = i64::try_from(nanos / NANOS_PER_SECOND).ok()?;
         let nanos = (nanos % NANOS_PER_SECOND) as i32;
-        (seconds.abs() <= Self::SECONDS_MAX).then_some(Duration { seconds, nanos })
+        (seconds.unsigned_abs() <= Self::SECONDS_MAX.unsigned_abs())
+            .then_some(Duration { seconds, nanos })
     }
 
     pub fn from_seconds(seconds: i64) -> Self {
@@ -252,7 +253,7 @@ impl Duration {
     /// Reads an author's duration: `10s`, `1h 30m`, `3d`, or ISO 8601 (`PT1H30M`). Days have 24 hours and weeks 7 days;
     /// months and years are refused, since their length depends on the calendar.
     pub fn parse(text: &str) -> Result<Self, String> {
-        const FORMS: &str = "write it like `10s`, `1h 30m`, `3d` or `PT1H30M`";
+        const FORMS: &str = "write it like `250ms`, `10s`, `1h 30m`, `3d` or `PT1H30M`";
         let span: jiff::Span = text
             .trim()
             .parse()

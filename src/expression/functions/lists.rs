@@ -216,7 +216,7 @@ fn sum(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
         return Err(operators::no_overload(Operator::Add, &[first, first]));
     }
     rest.iter().try_fold(first.clone(), |sum, item| {
-        operators::arithmetic(Operator::Add, &sum, item)
+        operators::arithmetic(Operator::Add, &sum, item, call.budget.semantics)
     })
 }
 

@@ -10,7 +10,7 @@ use crate::value::{Cidr, Value};
 pub const SECTION: Section = Section {
     title: "Network",
     extension: false,
-    about: "Addresses with a zone and IPv4 addresses written within IPv6 are refused.",
+    about: "Addresses with a zone and dotted IPv4 addresses within IPv6 are refused. An IPv4-mapped address such as `::ffff:c0a8:1` is the IPv4 address that it stands for, and a range of them the range of those.",
     rows: ROWS,
 };
 
@@ -19,7 +19,10 @@ const ROWS: &[Row] = &[
         "ip(string) -> IP",
         ip,
         "The address; other text is an error.",
-        &["ip('192.168.0.1').family() == 4"],
+        &[
+            "ip('192.168.0.1').family() == 4",
+            "ip('::ffff:c0a8:1') == ip('192.168.0.1')",
+        ],
     ),
     row(
         "isIP(string) -> bool",
@@ -175,24 +178,28 @@ fn parse_cidr(text: &str) -> Result<Cidr, Failure> {
         .ok_or_else(error)
 }
 
-fn address(value: &Value) -> Result<IpAddr, Failure> {
-    match value {
-        Value::Ip(ip) => Ok(*ip),
-        Value::String(text) => parse_ip(text),
-        other => Err(unexpected(other)),
-    }
+fn address(call: &Call, value: &Value) -> Result<IpAddr, Failure> {
+    let address = match value {
+        Value::Ip(ip) => *ip,
+        Value::String(text) => parse_ip(text)?,
+        other => return Err(unexpected(other)),
+    };
+    let semantics = call.budget.semantics;
+    semantics.choose(|| Ok(address.to_canonical()), || Ok(address))
 }
 
-fn network(value: &Value) -> Result<Cidr, Failure> {
-    match value {
-        Value::Cidr(cidr) => Ok(*cidr),
-        Value::String(text) => parse_cidr(text),
-        other => Err(unexpected(other)),
-    }
+fn network(call: &Call, value: &Value) -> Result<Cidr, Failure> {
+    let network = match value {
+        Value::Cidr(cidr) => *cidr,
+        Value::String(text) => parse_cidr(text)?,
+        other => return Err(unexpected(other)),
+    };
+    let semantics = call.budget.semantics;
+    semantics.choose(|| Ok(network.canonical()), || Ok(network))
 }
 
-fn ip(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
-    address(&arguments[0]).map(Value::Ip)
+fn ip(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+    address(call, &arguments[0]).map(Value::Ip)
 }
 
 fn is_ip(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
@@ -204,17 +211,17 @@ fn is_canonical(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
     Ok(Value::Bool(parse_ip(text)?.to_string() == **text))
 }
 
-fn family(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
-    let v4 = address(&arguments[0])?.is_ipv4();
+fn family(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+    let v4 = address(call, &arguments[0])?.is_ipv4();
     Ok(Value::Int(if v4 { 4 } else { 6 }))
 }
 
-fn is_unspecified(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
-    Ok(Value::Bool(address(&arguments[0])?.is_unspecified()))
+fn is_unspecified(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+    Ok(Value::Bool(address(call, &arguments[0])?.is_unspecified()))
 }
 
-fn is_loopback(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
-    Ok(Value::Bool(address(&arguments[0])?.is_loopback()))
+fn is_loopback(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+    Ok(Value::Bool(address(call, &arguments[0])?.is_loopback()))
 }
 
 fn link_local_unicast(address: IpAddr) -> bool {
@@ -224,59 +231,63 @@ fn link_local_unicast(address: IpAddr) -> bool {
     }
 }
 
-fn is_global_unicast(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
-    let ip = address(&arguments[0])?;
+fn is_global_unicast(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+    let ip = address(call, &arguments[0])?;
     let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
     let special = broadcast || ip.is_unspecified() || ip.is_loopback() || ip.is_multicast();
     Ok(Value::Bool(!special && !link_local_unicast(ip)))
 }
 
-fn is_link_local_multicast(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
-    Ok(Value::Bool(match address(&arguments[0])? {
+fn is_link_local_multicast(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+    Ok(Value::Bool(match address(call, &arguments[0])? {
         IpAddr::V4(v4) => v4.octets()[..3] == [224, 0, 0],
         IpAddr::V6(v6) => v6.octets()[0] == 0xff && v6.octets()[1] & 0x0f == 2,
     }))
 }
 
-fn is_link_local_unicast(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
-    Ok(Value::Bool(link_local_unicast(address(&arguments[0])?)))
+fn is_link_local_unicast(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+    Ok(Value::Bool(link_local_unicast(address(
+        call,
+        &arguments[0],
+    )?)))
 }
 
-fn cidr(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
-    network(&arguments[0]).map(Value::Cidr)
+fn cidr(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+    network(call, &arguments[0]).map(Value::Cidr)
 }
 
 fn is_cidr(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
     Ok(Value::Bool(parse_cidr(string(&arguments[0])?).is_ok()))
 }
 
-fn contains_ip(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
-    let ip = address(&arguments[1])?;
-    Ok(Value::Bool(network(&arguments[0])?.contains(ip)))
+fn contains_ip(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+    let ip = address(call, &arguments[1])?;
+    Ok(Value::Bool(network(call, &arguments[0])?.contains(ip)))
 }
 
-fn contains_cidr(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
-    let (outer, inner) = (network(&arguments[0])?, network(&arguments[1])?);
+fn contains_cidr(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+    let (outer, inner) = (network(call, &arguments[0])?, network(call, &arguments[1])?);
     let narrower = inner.prefix_length() >= outer.prefix_length();
     Ok(Value::Bool(narrower && outer.contains(inner.address())))
 }
 
-fn cidr_ip(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
-    Ok(Value::Ip(network(&arguments[0])?.address()))
+fn cidr_ip(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+    let range = network(call, &arguments[0])?;
+    address(call, &Value::Ip(range.address())).map(Value::Ip)
 }
 
-fn masked(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
-    Ok(Value::Cidr(network(&arguments[0])?.masked()))
+fn masked(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+    Ok(Value::Cidr(network(call, &arguments[0])?.masked()))
 }
 
-fn prefix_length(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
-    let length = network(&arguments[0])?.prefix_length();
+fn prefix_length(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+    let length = network(call, &arguments[0])?.prefix_length();
     Ok(Value::Int(i64::from(length)))
 }
 
-fn to_string(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+fn to_string(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
     match &*arguments[0] {
-        Value::Ip(ip) => Ok(Value::from(ip.to_string())),
-        other => Ok(Value::from(network(other)?.to_string())),
+        Value::Ip(_) => Ok(Value::from(address(call, &arguments[0])?.to_string())),
+        other => Ok(Value::from(network(call, other)?.to_string())),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Call, Row, Section, map, row, string, text, unexpected};
 use crate::expression::builder::Text;
 use crate::expression::context::{Failure, Operand};
-use crate::expression::operators::shown;
+use crate::expression::operators::{self, shown};
 use crate::value::{Timestamp, Value};
 
 pub const SECTION: Section = Section {
@@ -447,13 +447,12 @@ fn to_timestamp(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
     Ok(Value::Timestamp(timestamp))
 }
 
-fn to_duration(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
-    match &*arguments[0] {
-        Value::Int(seconds) if seconds.abs() <= crate::value::Duration::SECONDS_MAX => Ok(
-            Value::Duration(crate::value::Duration::from_seconds(*seconds)),
-        ),
-        Value::Int(seconds) => Err(out_of_range(seconds, "duration")),
-        Value::String(text) => super::time::parse_duration(text).map(Value::Duration),
+fn to_duration(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+    let semantics = call.budget.semantics;
+    let length = match &*arguments[0] {
+        Value::Int(seconds) => operators::duration(i128::from(*seconds) * 1_000_000_000, semantics),
+        Value::String(text) => super::time::parse_duration(text, semantics),
         other => Err(unexpected(other)),
-    }
+    };
+    length.map(Value::Duration)
 }

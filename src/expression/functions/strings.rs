@@ -181,14 +181,20 @@ fn last_index_of(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failur
     let end = match arguments.get(2) {
         Some(last) => {
             let begin = offset(text, position(int(last)?, length)?);
-            let end = (begin + part.len()).min(text.len());
-            (end..=text.len())
-                .find(|i| text.is_char_boundary(*i))
-                .unwrap_or(text.len())
+            (begin + part.len()).min(text.len())
         }
         None => text.len(),
     };
-    Ok(Value::Int(match text[..end].rfind(&**part) {
+    // What begins at the position or before ends here or before, between two characters. Older engines took in the whole
+    // of a character in the middle of which this is.
+    let boundary = |i: &usize| text.is_char_boundary(*i);
+    let before = || (0..=end).rev().find(boundary).unwrap_or(0);
+    let after = || (end..=text.len()).find(boundary).unwrap_or(text.len());
+    let found = call.budget.semantics.choose(
+        || Ok(text[..before()].rfind(&**part)),
+        || Ok(text[..after()].rfind(&**part)),
+    )?;
+    Ok(Value::Int(match found {
         Some(found) => text[..found].chars().count() as i64,
         None => -1,
     }))

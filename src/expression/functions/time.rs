@@ -3,8 +3,8 @@
 use jiff::tz::TimeZone;
 
 use super::{Call, Row, Section, row, string, unexpected};
-use crate::expression::context::{Failure, Operand};
-use crate::expression::operators::shown;
+use crate::expression::context::{Failure, Operand, Semantics};
+use crate::expression::operators::{self, shown};
 use crate::value::{Duration, Timestamp, Value};
 
 pub const SECTION: Section = Section {
@@ -293,16 +293,12 @@ fn get_milliseconds(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failur
 }
 
 /// Numbers with units, as CEL has them; otherwise what the fields of a step take.
-pub fn parse_duration(text: &str) -> Result<Duration, Failure> {
+pub fn parse_duration(text: &str, semantics: Semantics) -> Result<Duration, Failure> {
     let nanos = match parse_units(text) {
         Some(nanos) => nanos,
         None => Duration::parse(text).map_err(Failure::new)?.as_nanos(),
     };
-    Duration::from_nanos(nanos).ok_or_else(|| {
-        Failure::new(format!(
-            "range error: `{text}` is longer than ten thousand years"
-        ))
-    })
+    operators::duration(nanos, semantics)
 }
 
 /// `-1h2.5m`: a sign, then numbers each with its unit.
