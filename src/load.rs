@@ -233,7 +233,7 @@ impl Loaded {
         let documents = &self.file(id).documents;
         let is_library =
             |document: &Option<Document>| matches!(document, Some(Document::Library(_)));
-        if !documents.iter().any(is_library) && self.file(id).diagnostics.is_empty() {
+        if !documents.iter().any(is_library) && self.file(id).errors().next().is_none() {
             let message = format!("`{key}` holds nothing that could be used");
             return Err(error("used-file-empty", message).help(
                 "a file for `use` has `types`, `activities` or `blocks`, and neither `workflow` nor `steps`",

@@ -10,7 +10,10 @@ mod time;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-pub use json::{JsonError, from_json, parse_json, to_json, to_json_string};
+pub use json::{
+    JsonError, from_json, parse_foreign_json, parse_json, to_json, to_json_string,
+    without_byte_order_mark,
+};
 pub use map::{Index, Key, Map};
 pub use network::Cidr;
 pub use payload::{Encoded, Payload};

@@ -55,6 +55,13 @@ async fn a_program_gets_its_input_and_a_small_environment() {
 }
 
 #[tokio::test]
+async fn a_byte_order_mark_before_json_is_skipped() {
+    let script = r#"printf '\357\273\277{"a": [1]}'"#;
+    let ended = shell(script, json!({ "stdout": "json" })).await.unwrap();
+    assert_eq!(ended["stdout"], json!({ "a": [1] }));
+}
+
+#[tokio::test]
 async fn secrets_reach_the_program_and_nothing_else() {
     let (name, _) = secret();
     let script = "test -n \"$TOKEN\" && echo \"$TOKEN\" && echo \"$TOKEN\" >&2";

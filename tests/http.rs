@@ -87,6 +87,32 @@ async fn a_request_goes_out_as_it_was_asked_for() {
     assert_eq!(echo["body"], r#"{"amount":12.5,"currency":"EUR"}"#);
 }
 
+/// RFC 8259 lets a reader skip a byte order mark before JSON, and some servers send one.
+#[tokio::test]
+async fn a_byte_order_mark_before_json_is_skipped() {
+    let server = Server::start().await;
+    for (path, expected) in [
+        (
+            "/body/application%2Fjson/%EF%BB%BF%7B%22a%22%3A1%7D",
+            json!({ "a": 1 }),
+        ),
+        (
+            "/body/application%2Fproblem%2Bjson/%EF%BB%BF%5B%5D",
+            json!([]),
+        ),
+        ("/body/application%2Fjson/%EF%BB%BF", json!(null)),
+    ] {
+        let answer = run(json!({ "method": "get", "url": server.url(path) })).await;
+        assert_eq!(answer.unwrap()["body"], expected, "{path}");
+    }
+    let asked = json!({
+        "method": "get",
+        "url": server.url("/body/text%2Fplain/%EF%BB%BF7"),
+        "response": "json",
+    });
+    assert_eq!(run(asked).await.unwrap()["body"], 7);
+}
+
 #[tokio::test]
 async fn bodies_by_their_shape() {
     let server = Server::start().await;

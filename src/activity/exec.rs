@@ -25,7 +25,7 @@ use crate::engine::failure::{Failure, FailureInfo};
 use crate::limits::{
     EXEC_FAILURE_OUTPUT_SIZE_BYTES_MAX, EXEC_HEARTBEAT_SIZE_BYTES_MAX, EXEC_OUTPUT_SIZE_BYTES_MAX,
 };
-use crate::value::{Map, Value, parse_json, to_json_string};
+use crate::value::{Map, Value, parse_foreign_json, to_json_string};
 
 /// The types of its failures.
 pub mod failure_type {
@@ -307,7 +307,7 @@ fn result(
             let text = std::str::from_utf8(&ended.stdout);
             Value::from(text.map_err(|_| unreadable("it is no UTF-8".into()))?)
         }
-        OutputKind::Json => parse_json(&ended.stdout).map_err(|e| unreadable(e.to_string()))?,
+        OutputKind::Json => parse_foreign_json(&ended.stdout).map_err(|e| unreadable(e.to_string()))?,
     };
     Ok(Value::map(Map::from_iter([
         ("exit_code", Value::from(i64::from(code))),

@@ -14,7 +14,7 @@ use crate::diagnostic::Diagnostic;
 use crate::expression::{Context, Environment, Host, Type, check, compile, evaluate, parse};
 use crate::report::{self, Report};
 use crate::source::{Range, Sources, TextMap};
-use crate::value::{Key, Timestamp, Value, parse_json, to_json};
+use crate::value::{Key, Timestamp, Value, parse_foreign_json, to_json};
 
 pub use batch::evaluate_line;
 
@@ -120,7 +120,7 @@ fn read_bindings(text: &str) -> Result<Vec<(String, Value)>, CliError> {
         None => text.to_owned(),
     };
     let wrong = || CliError::usage("--bindings is a JSON object: {\"name\": value}");
-    let value = parse_json(text.as_bytes()).map_err(|error| wrong().help(error.0))?;
+    let value = parse_foreign_json(text.as_bytes()).map_err(|error| wrong().help(error.0))?;
     let map = value.as_map().ok_or_else(wrong)?;
     let named = |(key, value): (&Key, &Value)| Some((key.as_str()?.to_owned(), value.clone()));
     Ok(map.iter().filter_map(named).collect())

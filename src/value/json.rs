@@ -25,6 +25,15 @@ pub fn parse_json(bytes: &[u8]) -> Result<Value, JsonError> {
     Ok(value)
 }
 
+/// JSON from a file, a program or another service. A byte order mark before it is skipped, as RFC 8259 (8.1) allows.
+pub fn parse_foreign_json(bytes: &[u8]) -> Result<Value, JsonError> {
+    parse_json(without_byte_order_mark(bytes))
+}
+
+pub fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
+}
+
 /// The parser's own bound is the same number, and met first.
 fn named_bound(error: String) -> String {
     match error.strip_prefix("recursion limit exceeded") {

@@ -59,6 +59,63 @@ pub(super) fn find(
     })
 }
 
+/// A plain value that YAML takes for a tag, since it begins with `!`.
+pub(super) fn tag(file: FileId, source: &str, start: usize, in_flow: bool) -> Cut {
+    let meant = start..value_end(source, start, in_flow);
+    let range = Range::new(file, meant.start as u32, meant.end as u32);
+    let text = &source[meant.clone()];
+    let diagnostic = Diagnostic::error(
+        "unknown-tag",
+        range,
+        "YAML reads a value that begins with `!` as a tag, not as an expression or a text",
+    )
+    .label("YAML's tag begins here")
+    .help(quote_help(text))
+    .fix("quote the value", vec![(range, quoted(text))], true);
+    Cut {
+        range: meant,
+        diagnostic,
+    }
+}
+
+/// Whether a comment right behind a plain scalar, `start..end` in the source, is probably the rest of its text.
+pub(super) fn by_comment(
+    file: FileId,
+    source: &str,
+    start: usize,
+    end: usize,
+) -> Option<Diagnostic> {
+    let behind = source[end..].trim_start_matches([' ', '\t']);
+    let comment = behind.strip_prefix('#')?;
+    let begin = source.len() - behind.len();
+    let comment = &comment[..comment.find(['\n', '\r']).unwrap_or(comment.len())];
+    let scalar = &source[start..end];
+    let is_expression = scalar.starts_with("${") && closing(scalar, 0) == Some(scalar.len());
+    let is_text = match comment.chars().next()? {
+        _ if comment.starts_with("${") => true,
+        ' ' | '\t' => !is_expression && comment.trim_start().starts_with("${"),
+        c => c.is_alphanumeric() && !is_expression && (scalar.is_empty() || scalar.contains(' ')),
+    };
+    if !is_text {
+        return None;
+    }
+    let meant_end = begin + 1 + comment.trim_end().len();
+    let meant_start = if scalar.is_empty() { begin } else { start };
+    let meant = Range::new(file, meant_start as u32, meant_end as u32);
+    let text = &source[meant_start..meant_end];
+    Some(
+        Diagnostic::warning(
+            "text-cut-by-comment",
+            Range::new(file, begin as u32, meant_end as u32),
+            "to YAML ` #` begins a comment: the text ends before it",
+        )
+        .label("not part of the text")
+        .help(quote_help(text))
+        .help("a comment that is meant has a space behind `#`")
+        .fix("quote the value", vec![(meant, quoted(text))], false),
+    )
+}
+
 fn why(source: &str, end: usize) -> &'static str {
     let rest = &source[end..];
     match rest.trim_start().chars().next() {

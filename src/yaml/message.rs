@@ -107,6 +107,18 @@ pub(super) fn value_around(text: &str, at: usize) -> Option<Offsets<usize>> {
     (start < at && at < end && is_plain).then_some(start..end)
 }
 
+/// A value that begins with `!` in the line before an offset, as `!(a || b)` does: YAML takes that for a tag.
+pub(super) fn tag_before(text: &str, at: usize) -> Option<usize> {
+    let before = text.get(..at)?;
+    let line_start = before.rfind('\n').map_or(0, |i| i + 1);
+    let begins = |(i, _): &(usize, &str)| {
+        let tag = &before[line_start + i + 1..];
+        before[..line_start + i].ends_with([' ', '\t']) && tag.starts_with(['(', '[', '{', '"'])
+    };
+    let mut found = before[line_start..].match_indices('!').filter(begins);
+    found.next().map(|(i, _)| line_start + i)
+}
+
 /// The character at an offset, or nothing at the end of the text.
 fn character(file: FileId, text: &str, mut at: usize) -> Range {
     while !text.is_char_boundary(at) {

@@ -140,6 +140,11 @@ impl<'a> Pass<'a> {
         }
         let diagnostic = message::scan_error(self.file, self.text, error);
         let at = error.marker().byte_offset().unwrap_or(0);
+        if let Some(tag) = message::tag_before(self.text, at) {
+            let in_flow = self.open.iter().any(|open| open.flow);
+            self.cuts.push(cut::tag(self.file, self.text, tag, in_flow));
+            return;
+        }
         let meant = match error.kind() {
             ErrorKind::MappingValueNotAllowed => message::value_around(self.text, at),
             _ => None,
@@ -321,16 +326,35 @@ impl<'a> Pass<'a> {
             ScalarStyle::Folded => Style::Folded,
         };
         if style == Style::Plain {
+            let in_flow = self.open.iter().any(|open| open.flow);
+            if let Some(tag) = tag.filter(|tag| is_unknown(tag))
+                && self.cuts.len() < MENDED_MAX
+            {
+                let at = span.tag_span().unwrap_or(*span);
+                let at = self.range(&at).start as usize;
+                // Where the parser gives no place for the tag, the tag is reported with the value.
+                if self.text[at..].starts_with(&*tag.original()) {
+                    self.cuts.push(cut::tag(self.file, self.text, at, in_flow));
+                    return null(range);
+                }
+            }
             // The parser's text for an absent value is `~`.
             if start == end {
+                if let Some(behind) = self.behind_key() {
+                    let cut = cut::by_comment(self.file, self.text, behind, behind);
+                    self.diagnostics.extend(cut);
+                }
                 return null(range);
             }
             if self.mended.iter().any(|m| m.start < end && start < m.end) {
                 return self.mended_scalar(range);
             }
-            let in_flow = self.open.iter().any(|open| open.flow);
-            if let Some(cut) = cut::find(self.file, self.text, start, end, in_flow) {
-                self.cuts.push(cut);
+            match cut::find(self.file, self.text, start, end, in_flow) {
+                Some(cut) => self.cuts.push(cut),
+                None => {
+                    let cut = cut::by_comment(self.file, self.text, start, end);
+                    self.diagnostics.extend(cut);
+                }
             }
         }
         let map = align::align(self.file, self.text, start, end, style, text);
@@ -343,6 +367,16 @@ impl<'a> Pass<'a> {
             map,
         });
         Node { data, range }
+    }
+
+    /// Where the value of the key that was read last would begin.
+    fn behind_key(&self) -> Option<usize> {
+        let Children::Mapping(_, Some(key)) = &self.open.last()?.children else {
+            return None;
+        };
+        let behind = &self.text[key.range.end as usize..];
+        let value = behind.trim_start_matches([' ', '\t']).strip_prefix(':')?;
+        Some(self.text.len() - value.len())
     }
 
     /// As the author meant it, so that what is wrong within the expression is found as well.
@@ -417,6 +451,11 @@ impl<'a> Pass<'a> {
         .help("remove it, or quote a text that begins with `!`; known are !!str, !!int, !!float, !!bool, !!null, !!seq and !!map");
         self.diagnostics.push(error);
     }
+}
+
+/// Whether a tag is neither of the core schema nor `!`, which makes a text.
+fn is_unknown(tag: &Tag) -> bool {
+    tag.core_suffix().is_none() && tag.original() != "!"
 }
 
 /// The value of a scalar under one of the core schema's tags, if it fits.

@@ -10,7 +10,7 @@ use crate::activity::attempt::Progress;
 use crate::activity::secret::Redactor;
 use crate::limits::EXEC_HEARTBEAT_SIZE_BYTES_MAX;
 use crate::source::regular;
-use crate::value::{Value, parse_json};
+use crate::value::{Value, parse_foreign_json};
 
 /// How often the file is looked at. Temporal's core throttles what comes of it.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -51,7 +51,8 @@ impl HeartbeatFile {
         match self.news() {
             Ok(Some(line)) => {
                 let text = || Value::from(String::from_utf8_lossy(&line).trim());
-                progress.tell(redactor.value(&parse_json(&line).unwrap_or_else(|_| text())));
+                progress
+                    .tell(redactor.value(&parse_foreign_json(&line).unwrap_or_else(|_| text())));
             }
             Ok(None) => {}
             Err(error) => tracing::warn!("a program's heartbeat cannot be read: {error}"),

@@ -5,7 +5,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use super::request::ResponseKind;
 use crate::activity::secret::Redactor;
 use crate::limits::HTTP_FAILURE_BODY_SIZE_BYTES_MAX;
-use crate::value::{Map, Value, parse_json};
+use crate::value::{Map, Value, parse_foreign_json, without_byte_order_mark};
 
 /// A response read to its end, as it came: secrets are taken out of what is made of it.
 pub struct Received {
@@ -58,8 +58,10 @@ impl Received {
     pub fn value(&self, kind: ResponseKind) -> Result<Value, String> {
         let body = match self.resolve(kind) {
             ResponseKind::None => Value::Null,
-            ResponseKind::Json if self.body.trim_ascii().is_empty() => Value::Null,
-            ResponseKind::Json => parse_json(&self.body)
+            ResponseKind::Json if without_byte_order_mark(&self.body).trim_ascii().is_empty() => {
+                Value::Null
+            }
+            ResponseKind::Json => parse_foreign_json(&self.body)
                 .map_err(|e| format!("the response's body is not JSON that can be read: {e}"))?,
             ResponseKind::Bytes => Value::Bytes(self.body.as_slice().into()),
             ResponseKind::Text | ResponseKind::Automatic => self.text(),
