@@ -40,6 +40,7 @@ use command::{Command, VersioningBehavior};
 use evaluate::one_value;
 pub use evaluate::{PAYLOAD_SIZE_EXCEEDED, split_mix};
 use failure::Failure;
+pub use handlers::{SignalFate, signal_fate};
 use job::{Activation, EncodedBundle, Job};
 pub use load::size_bytes as command_size_bytes;
 use machine::Machine;

@@ -167,3 +167,7 @@ pub const REGISTRY_COPY_ENTRIES_MAX: usize = 500;
 pub const REGISTRY_RECORDS_MAX: usize = 200;
 /// The name of a tag, of a project, and what a deployment says of itself.
 pub const REGISTRY_TEXT_SIZE_BYTES_MAX: usize = 1_000;
+/// Repairs after which a value that a schema takes is not looked for any longer.
+pub const SCHEMA_EXAMPLE_REPAIRS_MAX: usize = 200;
+/// Characters of a text and items of a list in such a value.
+pub const SCHEMA_EXAMPLE_SIZE_MAX: usize = 100;

@@ -2,6 +2,8 @@
 //! represent an unresolved name, a missing option or an unparsed expression. Where its steps stand in the author's
 //! files is kept aside.
 
+mod example;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -157,7 +159,7 @@ pub fn handler<'a>(handlers: &'a [Handler], name: &str) -> Option<(usize, &'a Ha
 #[derive(Debug)]
 pub struct Schedule {
     pub name: Arc<str>,
-    /// Of the name.
+    /// Where its name is defined.
     pub range: Range,
     pub spec: ScheduleSpec,
     pub input: Option<Value>,

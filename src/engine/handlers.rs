@@ -50,13 +50,8 @@ impl Machine<'_> {
 
     pub fn signalled(&mut self, name: String, input: Vec<Value>) {
         let program = self.program;
-        let is_awaited = program.steps.iter().any(
-            |step| matches!(&step.action, Action::WaitSignal { name: awaited, .. } if **awaited == *name),
-        );
-        let handler = program::handler(&program.signals, &name);
-        let handler = handler.filter(|(_, handler)| *handler.name == *name || !is_awaited);
-        let Some((index, handler)) = handler else {
-            if !is_awaited && !self.run.signals.contains_key(&name) {
+        let Some((index, handler)) = signal_handler(program, &name) else {
+            if !is_awaited(program, &name) && !self.run.signals.contains_key(&name) {
                 let message =
                     format!("no handler and no wait takes the signal `{name}`; it is kept");
                 self.log(LogLevel::Warn, message);
@@ -70,9 +65,7 @@ impl Machine<'_> {
         };
         self.observe(Event::SignalsSettled { count: 1 });
         let args = handler_args(handler, &name, input);
-        if let Some(wrong) = violation(handler.function.input.as_ref(), &args) {
-            let message =
-                format!("the signal `{name}` is refused, its input breaks its schema: {wrong}");
+        if let Some(message) = breaks_schema(handler, &name, &args) {
             return self.log(LogLevel::Error, message);
         }
         let index = index as u32;
@@ -423,6 +416,50 @@ impl Machine<'_> {
 }
 
 /// A handler for any name is told the name it was called by.
+/// What a definition does with a signal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignalFate {
+    Taken,
+    /// No handler and no wait takes it: it is kept, for a continuation that may.
+    Kept,
+    /// Dropped and logged, for this reason.
+    Refused(String),
+}
+
+/// What a run of the definition will do with a signal.
+pub fn signal_fate(program: &program::Program, name: &str, input: Vec<Value>) -> SignalFate {
+    match signal_handler(program, name) {
+        None if is_awaited(program, name) => SignalFate::Taken,
+        None => SignalFate::Kept,
+        Some((_, handler)) => {
+            let args = handler_args(handler, name, input);
+            breaks_schema(handler, name, &args).map_or(SignalFate::Taken, SignalFate::Refused)
+        }
+    }
+}
+
+fn is_awaited(program: &program::Program, name: &str) -> bool {
+    program.steps.iter().any(
+        |step| matches!(&step.action, Action::WaitSignal { name: awaited, .. } if **awaited == *name),
+    )
+}
+
+/// A handler of any name takes no signal that a step waits for.
+fn signal_handler<'p>(
+    program: &'p program::Program,
+    name: &str,
+) -> Option<(usize, &'p program::Handler)> {
+    let handler = program::handler(&program.signals, name);
+    handler.filter(|(_, handler)| *handler.name == *name || !is_awaited(program, name))
+}
+
+fn breaks_schema(handler: &program::Handler, name: &str, args: &Value) -> Option<String> {
+    let wrong = violation(handler.function.input.as_ref(), args)?;
+    Some(format!(
+        "the signal `{name}` is refused, its input breaks its schema: {wrong}"
+    ))
+}
+
 fn handler_args(handler: &program::Handler, name: &str, input: Vec<Value>) -> Value {
     match &*handler.name == "*" {
         true => dynamic_args(name, input),

@@ -3,7 +3,10 @@
 use serde_json::Value;
 
 use super::support::cluster::Cluster;
+use super::support::root;
 use super::support::run::Run;
+use super::support::until;
+use super::support::worker::Worker;
 
 fn start(arguments: &[&str]) -> Run {
     let start = [
@@ -90,4 +93,69 @@ fn a_wrong_input_is_refused_before_anything_starts() {
         unknown.code == 2 && unknown.stderr.contains("it has: reservation"),
         "{unknown:#?}"
     );
+}
+
+/// A signal that the run would drop is not sent, and what could not be checked is said.
+#[test]
+fn a_signal_is_held_against_the_definition_that_the_run_is_bound_to() {
+    let worker = Worker::start(&root().join("tests/cluster/bound"), &[]);
+    let id = worker.cluster.unique("desk");
+    let segno = |arguments: &[&str]| worker.cluster.segno(arguments);
+    let begin = ["start", "desk", "-t", &worker.task_queue, "-w", &id];
+    segno(&begin).ok();
+    until("the run's first workflow task", || {
+        (segno(&["query", &id, "notes"]).code == 0).then_some(())
+    });
+    let refused = segno(&["signal", &id, "note", "--input", "7"]);
+    assert_eq!((refused.code, &*refused.stdout), (2, ""), "{refused:#?}");
+    for says in ["the signal `note` is refused", "nothing was sent"] {
+        assert!(refused.stderr.contains(says), "{refused:#?}");
+    }
+    let kept = segno(&["signal", &id, "ntoe", "--input", "7"]).ok();
+    let says = "no handler and no wait of desk takes the signal ntoe";
+    assert!(kept.stderr.contains(says), "{kept:#?}");
+    let sent = segno(&["signal", &id, "note", "--input", "\"a\"", "-o", "json"]);
+    assert_eq!(sent.ok().json()["checked"], true);
+
+    // With a start the signal goes to the run that is there.
+    let id_policy = ["--id-conflict-policy", "use-existing"];
+    let with_start = |input: &str| {
+        let signal = ["--signal", "note", "--signal-input", input];
+        segno(&[&begin[..], &id_policy, &signal].concat())
+    };
+    assert_eq!(with_start("7").code, 2);
+    with_start("\"b\"").ok();
+    let notes = segno(&["query", &id, "notes"]).ok().stdout;
+    assert_eq!(
+        notes.split_whitespace().collect::<String>(),
+        "[\"a\",\"b\"]"
+    );
+    segno(&["signal", &id, "left"]).ok();
+    segno(&["result", &id]).ok();
+
+    let other = worker.cluster.unique("desk");
+    let start = [
+        "start",
+        "desk",
+        "-t",
+        "nobody-serves-this",
+        "-w",
+        &other,
+        "--signal",
+        "note",
+    ];
+    let refused = segno(
+        &[
+            &start[..],
+            &["-d", "tests/cluster/bound", "--signal-input", "7"],
+        ]
+        .concat(),
+    );
+    assert_eq!(refused.code, 2, "{refused:#?}");
+    let sent = segno(&[&start[..], &["--signal-input", "7"]].concat()).ok();
+    assert!(sent.stderr.contains("was not checked"), "{sent:#?}");
+    let sent = segno(&["signal", &other, "note", "--input", "7"]).ok();
+    let says = "was not checked against the run's definition: the run has not started yet";
+    assert!(sent.stderr.contains(says), "{sent:#?}");
+    segno(&["terminate", &other]).ok();
 }

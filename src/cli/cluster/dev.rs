@@ -12,8 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::codec::CodecArgs;
 use super::worker::{ServeArgs, cancel_on_signal, folder_registry};
+use super::workflow_options::task_queue_of;
 use crate::cli::output::{CliError, End, Output, Tone, styled};
 use crate::client::{Client, ConnectionSettings, ResolvedSettings};
+use crate::registry::Registry;
+use crate::value::Value;
 use crate::worker;
 
 /// The folder that is served if nobody names another.
@@ -140,13 +143,10 @@ async fn serve(
         }
         line("task queue", &args.serve.task_queue)?;
         line("workflows", &types.join(", "))?;
-        let address = if port == 7233 {
-            String::new()
-        } else {
-            format!(" --address {address}")
-        };
-        let first = types.first().map_or("TYPE", String::as_str);
-        line("try", &format!("segno start {first} --wait{address}"))?;
+        if let Some(start) = start_to_try(&*registry, &types) {
+            let flags = flags_to_try(settings, &address, &args.serve.task_queue);
+            line("try", &format!("{start}{flags}"))?;
+        }
     }
     let activities = args.serve.activities()?;
     worker::run(
@@ -158,6 +158,56 @@ async fn serve(
     )
     .await?;
     Ok(End::Done)
+}
+
+/// The start of a workflow that the worker serves, with an input that its schema takes.
+fn start_to_try(registry: &dyn Registry, types: &[String]) -> Option<String> {
+    let mut types = types.iter().filter(|name| !name.starts_with('-'));
+    types.find_map(|name| {
+        let entry = registry.for_new_run(name, "")?;
+        let schema = entry.loaded.program.main.input.as_ref();
+        let input = schema.filter(|schema| schema.violation(&Value::Null).is_some());
+        let input = match input {
+            None => String::new(),
+            Some(schema) => format!(" --input {}", quoted(&schema.example()?.to_string())),
+        };
+        Some(format!("segno start {}{input}", quoted_if_odd(name)))
+    })
+}
+
+/// What the start needs to find this server and worker, beside what the environment and the configuration file say.
+fn flags_to_try(settings: &ResolvedSettings, address: &str, task_queue: &str) -> String {
+    let mut flags = String::new();
+    let usual = ConnectionSettings::default().resolve().ok();
+    let usual = usual.as_ref();
+    let finds_server = usual.is_some_and(|usual| {
+        let found = usual.address.trim_end_matches('/');
+        let host = found.strip_suffix(address.trim_start_matches("127.0.0.1"));
+        matches!(host, Some("http://localhost" | "http://127.0.0.1"))
+    });
+    if !finds_server {
+        flags += &format!(" --address {address}");
+    }
+    if usual.is_none_or(|usual| usual.namespace != settings.namespace) {
+        flags += &format!(" --namespace {}", quoted_if_odd(&settings.namespace));
+    }
+    if task_queue_of(None) != task_queue {
+        flags += &format!(" --task-queue {}", quoted_if_odd(task_queue));
+    }
+    flags
+}
+
+/// In a shell's quotes.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+fn quoted_if_odd(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':');
+    match text.chars().all(is_plain) && !text.starts_with('-') {
+        true => text.to_owned(),
+        false => quoted(text),
+    }
 }
 
 /// Until the server answers and has its namespace.

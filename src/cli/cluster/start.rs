@@ -6,6 +6,7 @@ use serde_json::json;
 use super::connection::ConnectionArgs;
 use super::input::json_payload;
 use super::result::report;
+use super::signal;
 use super::store::RegistryArgs;
 use super::update::{self, WaitFor};
 use super::values::{cron_schedule, length};
@@ -139,6 +140,11 @@ pub async fn run(args: StartArgs, output: Output) -> Result<End, CliError> {
         None => args.version(&client).await?,
     };
     let options = args.options(options)?;
+    if options.signal.is_some() {
+        let known = args.options.definition(&options.workflow_type)?;
+        let known = known.as_ref().map(|loaded| &loaded.program);
+        signal::check_with_start(&client, &options, known, output).await?;
+    }
     let task_queue = options.task_queue.clone();
     let workflow_type = options.workflow_type.clone();
     let (started, updated) = match update {

@@ -1,6 +1,7 @@
 //! What one says of a workflow that is started now or later: flags, and the defaults of its definition.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
@@ -16,9 +17,9 @@ use super::values::{
 use crate::accepted;
 use crate::cli::output::CliError;
 use crate::client::StartOptions;
-use crate::engine::DEFINITION_HEADER;
 use crate::engine::command::RetryPolicy;
 use crate::engine::start::StartDefaults;
+use crate::engine::{DEFINITION_HEADER, Loaded};
 use crate::program::Program;
 use crate::registry::{Entry, Folder, Registry};
 use crate::value::{Duration, Payload, Timestamp, Value};
@@ -49,13 +50,13 @@ pub struct WorkflowOptionArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Timeouts")]
 struct TimeoutArgs {
-    /// Of the workflow with all its retries and runs
+    /// The longest for the workflow with all its retries and runs
     #[arg(long, value_name = "DURATION", value_parser = length, allow_hyphen_values = true)]
     execution_timeout: Option<Duration>,
-    /// Of one run
+    /// The longest for one run
     #[arg(long, value_name = "DURATION", value_parser = length, allow_hyphen_values = true)]
     run_timeout: Option<Duration>,
-    /// Of one workflow task
+    /// The longest for one workflow task
     #[arg(long, value_name = "DURATION", value_parser = length, allow_hyphen_values = true)]
     task_timeout: Option<Duration>,
 }
@@ -118,6 +119,14 @@ impl WorkflowOptionArgs {
             None => None,
         };
         self.with(workflow_type, defaults)
+    }
+
+    /// The definition in the folder that the flags name.
+    pub fn definition(&self, workflow_type: &str) -> Result<Option<Arc<Loaded>>, CliError> {
+        let folder = self.definitions.as_deref();
+        folder
+            .map(|folder| definition(folder, workflow_type))
+            .transpose()
     }
 
     /// The same, of a deployed version, which goes along with the start.
@@ -204,6 +213,10 @@ fn defaults(
     workflow_type: &str,
     input: &[Payload],
 ) -> Result<StartDefaults, CliError> {
+    start_defaults(&definition(folder, workflow_type)?.program, input)
+}
+
+fn definition(folder: &Path, workflow_type: &str) -> Result<Arc<Loaded>, CliError> {
     let registry = Folder::open(folder, |_| {}).map_err(CliError::usage)?;
     let Some(entry) = registry.for_new_run(workflow_type, "") else {
         let message = format!(
@@ -214,7 +227,7 @@ fn defaults(
         let help = format!("`segno lint {}` says what is wrong", folder.display());
         return Err(CliError::usage(message).help(help));
     };
-    start_defaults(&entry.loaded.program, input)
+    Ok(entry.loaded)
 }
 
 fn start_defaults(program: &Program, input: &[Payload]) -> Result<StartDefaults, CliError> {
