@@ -34,9 +34,9 @@ pub struct Digest([u8; 32]);
 /// What a run must be read and computed by for as long as it lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Versions {
-    /// Of the language that the definition is written in.
+    /// The version of the language that the definition is written in.
     pub language: u32,
-    /// Of the expressions' cost model.
+    /// The version of the expressions' cost model.
     pub cost_model: u32,
 }
 

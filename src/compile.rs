@@ -58,7 +58,7 @@ struct Compiler<'a> {
     steps: Vec<program::Step>,
     ranges: Vec<Range>,
     blocks: Vec<Box<[StepId]>>,
-    /// Of all code that is not a constant.
+    /// The ranges of all expressions that are not constants.
     expressions: Vec<Range>,
 }
 

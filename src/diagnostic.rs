@@ -124,7 +124,7 @@ pub fn did_you_mean<'a>(
 /// A shorter beginning of a name says too little.
 const BEGINNING_CHARACTERS_MIN: usize = 4;
 
-/// Of two names equally near, the one that begins alike is meant.
+/// Length of the common beginning, which decides between two names that are equally near.
 fn common_prefix(a: &str, b: &str) -> usize {
     a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count()
 }

@@ -12,7 +12,7 @@ use crate::source::{Range, Sources};
 pub enum Format {
     /// Source lines with carets, for people.
     Text,
-    /// One JSON object a line and diagnostic.
+    /// One JSON document.
     Json,
     /// SARIF 2.1.0.
     Sarif,
@@ -59,13 +59,14 @@ impl<'a> Report<'a> {
         }
     }
 
+    fn count(&self, severity: Severity) -> usize {
+        let of = |d: &&Diagnostic| d.severity == severity;
+        self.diagnostics.iter().filter(of).count()
+    }
+
     /// "2 errors, 1 warning in 3 files".
     pub fn summary(&self) -> String {
-        let count = |severity| {
-            let of = |d: &&Diagnostic| d.severity == severity;
-            self.diagnostics.iter().filter(of).count()
-        };
-        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        let (errors, warnings) = (self.count(Severity::Error), self.count(Severity::Warning));
         let found = match (errors, warnings) {
             (0, 0) => "no problems".to_string(),
             (errors, 0) => counted(errors, "error"),

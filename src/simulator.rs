@@ -206,7 +206,7 @@ impl Simulator {
         }
     }
 
-    /// Of every run's instance that begins from now on.
+    /// Observes the instance of every run that begins from now on.
     pub fn observed_by(&mut self, observer: Arc<dyn Observer>) {
         self.observer = Some(observer);
     }
@@ -484,7 +484,7 @@ impl Simulator {
         &self.executions[run.0].history
     }
 
-    /// Of all runs, in the order in which they began.
+    /// The histories of all runs, in the order in which they began.
     pub fn into_histories(self) -> Vec<RunHistory> {
         let runs = self.executions.into_iter();
         runs.map(|run| RunHistory {

@@ -95,7 +95,7 @@ pub struct Report {
     pub choices: Vec<Choice>,
     /// The steps of the simulation after which the workflow had another run.
     pub continued: Vec<usize>,
-    /// Of all runs, in the order in which they began.
+    /// The histories of all runs, in the order in which they began.
     pub histories: Vec<RunHistory>,
 }
 

@@ -63,7 +63,7 @@ struct Host {
     task_queue: String,
     registry: Arc<dyn Registry>,
     programs: Box<dyn Programs + Send + Sync>,
-    /// Of a replay.
+    /// What a replay is watched by.
     watch: Option<Watch>,
     codec: Codec,
     locals: Locals,

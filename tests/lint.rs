@@ -88,7 +88,8 @@ fn warnings_fail_where_they_are_denied() {
 #[test]
 fn folders_are_read_with_all_below_them() {
     let output = lint(&folder(""), &["ok", "--output", "json"]);
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one document");
+    assert_eq!(found["diagnostics"], serde_json::json!([]));
     assert_eq!(output.status.code(), Some(0));
     let everything = lint(&folder(""), &["."]);
     assert_eq!(everything.status.code(), Some(1));
@@ -130,14 +131,12 @@ fn standard_input_is_read() {
         .expect("it reads");
     drop(stdin);
     let output = child.wait_with_output().expect("it ends");
-    let first = String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .next()
-        .unwrap_or("")
-        .to_string();
-    let found: serde_json::Value = serde_json::from_str(&first).expect("a JSON object a line");
-    assert_eq!(found["file"], "<stdin>");
-    assert_eq!(found["line"], 3);
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one document");
+    assert_eq!(found["diagnostics"][0]["file"], "<stdin>");
+    assert_eq!(found["diagnostics"][0]["line"], 3);
+    assert_eq!(found["files"], 1);
+    let count = found["diagnostics"].as_array().map(Vec::len);
+    assert_eq!(found["errors"].as_u64(), count.map(|n| n as u64));
     assert_eq!(output.status.code(), Some(1));
 }
 

@@ -106,7 +106,7 @@ fn lint_prints_every_character() {
         let lint = ["lint", "w.yaml"];
         let printed = segno(folder.path(), &[&lint[..], &["-o", "json"]].concat());
         assert_printable(&printed.stdout);
-        let message = &parsed(&printed.stdout)["message"];
+        let message = &parsed(&printed.stdout)["diagnostics"][0]["message"];
         let message = message.as_str().unwrap();
         assert!(message.contains(&format!("a{text}b")), "{message:?}");
         let printed = segno(folder.path(), &[&lint[..], &["-o", "sarif"]].concat());

@@ -76,7 +76,7 @@ fn run(folder: &Path, arguments: &[&str]) -> Run {
     Run::of(&mut command(folder, arguments))
 }
 
-/// Of a folder with any definitions.
+/// Runs a definition of a folder with any definitions.
 fn plainly(folder: &Path, arguments: &[&str]) -> Run {
     let mut command = Command::new(segno());
     command.args(["run", "--color", "never"]).args(arguments);

@@ -104,7 +104,7 @@ fn histories_of_cases_are_those_of_temporals_tools() {
     assert_eq!(replayed.code, 0, "{replayed:#?}");
 }
 
-/// Of the definition and of the test; a mistake in between ends nothing.
+/// Changes of the definition and of the test both run it again; a mistake in between ends nothing.
 #[test]
 fn watched_tests_run_again_when_a_file_changes() {
     let folder = tempfile::tempdir().unwrap();
@@ -149,6 +149,28 @@ fn files_with_mistakes_are_in_every_form_of_report() {
     let junit = std::fs::read_to_string(junit).unwrap();
     assert_eq!(junit.matches("<error ").count(), mistakes, "{junit}");
     assert!(junit.contains(&format!("errors=\"{mistakes}\"")), "{junit}");
+}
+
+/// Mistakes of definitions are in so many definitions, those of tests in so many tests; a file that is named twice is one.
+#[test]
+fn files_are_counted_by_what_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("a.yaml", "segno: 1\nworkflow: a\nsteps: [{ return: 1 }]\n");
+    write("b.yaml", "segno: 1\nworkflow: b\nsteps: [{ return: 1 }]\n");
+    write("c.yaml", "segno: 1\nworkflow: c\nstpes: []\n");
+    write("a.test.yaml", "segno: 1\ntest: a\nexpect: { result: 1 }\n");
+    write("b.test.yaml", "segno: 1\ntest: b\nexpcet: { result: 1 }\n");
+    let a = folder.path().join("a.test.yaml");
+    let a = a.to_str().unwrap();
+    let run = test(folder.path(), &[".", a]);
+    assert!(run.stderr.contains("1 error in 3 files"), "{run:#?}");
+    assert!(run.stderr.contains("1 error in 2 files"), "{run:#?}");
+    assert!(run.stdout.contains("1 test, all passed"), "{run:#?}");
+    std::fs::remove_file(folder.path().join("c.yaml")).unwrap();
+    std::fs::remove_file(folder.path().join("b.test.yaml")).unwrap();
+    let run = test(folder.path(), &[a]);
+    assert_eq!((run.code, run.stdout.lines().count()), (0, 2), "{run:#?}");
 }
 
 #[test]

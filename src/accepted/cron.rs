@@ -27,7 +27,7 @@ const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 struct Field {
     what: &'static str,
     numbers: RangeInclusive<u32>,
-    /// Of the first number on.
+    /// The names of the numbers, from the first on.
     names: &'static [&'static str],
 }
 

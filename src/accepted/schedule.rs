@@ -25,7 +25,7 @@ pub struct ScheduleSpec {
     pub end_time: Option<Timestamp>,
     /// Each start is put off by a random length up to this one.
     pub jitter: Option<Duration>,
-    /// Of calendars and cron strings, by its name in the IANA database.
+    /// The time zone of calendars and cron strings, by its name in the IANA database.
     pub time_zone: Option<String>,
     pub overlap_policy: Option<OverlapPolicy>,
     /// How late a start may be made up for after the server was down.

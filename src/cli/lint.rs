@@ -68,7 +68,7 @@ fn print(report: &Report<'_>, output: Output) -> Result<(), CliError> {
     output.report(report, format)
 }
 
-/// Of the files that were asked for, and of the mistakes in those that they use.
+/// Diagnostics of the files that were asked for, and errors of the files that they use.
 fn check(loaded: &Loaded, asked: usize) -> Vec<Diagnostic> {
     let mut diagnostics: Vec<_> = loaded
         .files

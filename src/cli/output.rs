@@ -23,10 +23,10 @@ pub enum Format {
     #[default]
     Text,
     Json,
-    /// Of lint only.
+    /// Only `segno lint` has it.
     #[value(hide = true)]
     Sarif,
-    /// Of lint only.
+    /// Only `segno lint` has it.
     #[value(hide = true)]
     Github,
 }

@@ -244,7 +244,7 @@ fn both(
     }
 }
 
-/// Of the two the one that is to blame: the other was only given up.
+/// The error of the one operation that failed: the other was only aborted.
 fn multi_operation_refused(workflow_id: &str, status: Status) -> ClientError {
     let parts: Option<MultiOperationExecutionFailure> = detail(&status);
     let mut parts = parts

@@ -56,7 +56,7 @@ pub enum Shape {
     Either(&'static Shape, &'static Shape),
     /// One text, or a list of them.
     TextOrTexts,
-    /// Of a calendar: a number, a text like `9-17`, or a list of them.
+    /// A field of a calendar: a number, a text like `9-17`, or a list of them.
     CalendarField,
     /// A mapping like a step of its own, of one of these actions.
     StepOf(&'static [&'static str]),

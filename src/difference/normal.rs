@@ -39,7 +39,7 @@ pub(super) fn of_scalar(shape: &Shape, scalar: &Scalar) -> String {
     }
 }
 
-/// Of the default that the tables name, where it is a plain value.
+/// The normal form of the default that the tables name, if it is a plain value.
 pub(super) fn of_default(field: &Field) -> Option<String> {
     let text = field.default.trim_matches('`');
     if text.is_empty() {
@@ -80,7 +80,7 @@ pub(super) fn exact(value: &Value) -> String {
     }
 }
 
-/// Of data without expressions in it; lists and mappings keep their order.
+/// The normal form of data without expressions; lists and mappings keep their order.
 pub(super) fn of_data(node: &Node) -> String {
     match &node.data {
         Data::Scalar(scalar) => exact(&scalar.value),

@@ -363,7 +363,7 @@ pub(super) fn action_of(entries: &[Entry]) -> Option<(&'static Action, &yaml::No
 }
 
 impl Subject {
-    /// Of what is in a value of the subject.
+    /// The subject of what is inside a value of this one.
     fn inner(self) -> Subject {
         match self {
             Subject::Description | Subject::Schema => self,

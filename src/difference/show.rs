@@ -4,7 +4,7 @@ use crate::limits::DIFFERENCE_TEXT_CHARACTERS_MAX;
 use crate::value::Value;
 use crate::yaml::{Data, Node, Scalar};
 
-/// Of two texts that begin alike, what is shown before they part.
+/// Characters shown of the beginning that two texts have in common.
 const ALIKE_CHARACTERS_MAX: usize = 20;
 
 /// A value in YAML's flow style, at least so much of it as is shown.

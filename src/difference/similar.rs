@@ -24,7 +24,7 @@ pub(super) struct Similarity {
 }
 
 impl Similarity {
-    /// Of two items that stand in the same place; 0 for items that have nothing to do with each other.
+    /// The similarity of two items in the same place; 0 for items that have nothing in common.
     pub fn in_place(
         &mut self,
         old_tree: &Tree<'_>,
@@ -50,7 +50,7 @@ impl Similarity {
         }
     }
 
-    /// Of two steps in different lists.
+    /// The similarity of two steps in different lists.
     pub fn elsewhere(
         &mut self,
         old_tree: &Tree<'_>,

@@ -50,7 +50,7 @@ pub(super) struct Node<'n> {
     pub for_people: bool,
     /// A mapping or list that stands only for what is in it.
     pub is_group: bool,
-    /// Of a step, or of what `start` starts: the action and its value.
+    /// The action and its value, if this is a step or what `start` starts.
     pub action: Option<(&'static Action, &'n yaml::Node)>,
 }
 

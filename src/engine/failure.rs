@@ -147,11 +147,11 @@ pub struct PassedOn {
     pub encoded_attributes: Option<Payload>,
     /// Who cancelled or terminated.
     pub identity: String,
-    /// Of an application failure: benign ones are not counted as errors by metrics.
+    /// The category of an application failure: metrics do not count benign ones as errors.
     pub category: i32,
-    /// Of a reset workflow.
+    /// The details that a reset workflow's activity had last reported.
     pub last_heartbeat_details: Vec<Value>,
-    /// Of a Nexus handler's failure.
+    /// Whether a Nexus handler's failure is retried.
     pub retry_behavior: i32,
 }
 

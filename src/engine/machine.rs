@@ -29,7 +29,7 @@ pub struct Machine<'a> {
     pub workflow: OnceCell<Value>,
     pub cost_left: u64,
     pub steps: u64,
-    /// Of all payloads made in this activation.
+    /// The size of all payloads made in this activation.
     pub payloads_size_bytes: Cell<usize>,
     /// Who watches, if anybody does.
     pub sight: Option<Sight<'a>>,

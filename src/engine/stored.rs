@@ -78,7 +78,7 @@ impl<'a, T> Bounded<'a, T> {
     }
 }
 
-/// Of what holds no other values.
+/// Deserializers of values that contain no others.
 macro_rules! flat {
     ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
@@ -87,7 +87,7 @@ macro_rules! flat {
     )*};
 }
 
-/// Of what holds others.
+/// Deserializers of values that contain others.
 macro_rules! nested {
     ($($method:ident($($name:ident: $kind:ty),*))*) => {$(
         fn $method<V: Visitor<'de>>(self, $($name: $kind,)* visitor: V) -> Result<V::Value, D::Error> {

@@ -69,7 +69,7 @@ pub struct LocalRun {
     questions: Questions,
     runner: Runner,
     told: UnboundedReceiver<What>,
-    /// Of the run's log, by this process and those before it.
+    /// Lines of the run's log that this process and those before it have shown.
     logs_shown: usize,
     /// What the definition that the run began with takes.
     pub signals: BTreeSet<String>,

@@ -14,7 +14,7 @@ use crate::value::{Duration, Payload, Timestamp, Value};
 
 /// Another process that is about to end lets go of the file within this time.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
-/// Of the tables below; a file of another version is refused.
+/// Version of the tables below; a file of another version is refused.
 const SCHEMA_VERSION: i64 = 3;
 const SCHEMA: &str = "
     CREATE TABLE run (

@@ -25,7 +25,7 @@ use crate::engine::start::StartDefaults;
 use crate::program::{self, Program, schedule_id};
 use crate::value::{Payload, Value};
 
-/// Of the memo of a schedule: the registry that it is of.
+/// The field of a schedule's memo that names its registry.
 const REGISTRY_MEMO: &str = "segno-registry";
 /// Calls that are made at the same time.
 const CALLS: usize = 16;

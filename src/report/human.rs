@@ -109,7 +109,7 @@ fn snippet<'a>(
 struct Window {
     start: usize,
     end: usize,
-    /// Of whole lines.
+    /// Whether it is shown as whole lines.
     whole: bool,
 }
 
@@ -135,7 +135,7 @@ impl Window {
     }
 }
 
-/// Of a range over several lines only its first is marked.
+/// The part of a range that is marked: its first line only.
 fn one_line(file: &File, range: Range) -> (usize, usize) {
     let start = floor(&file.text, range.start as usize);
     let end = floor(&file.text, range.end as usize).max(start);

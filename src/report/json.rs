@@ -1,9 +1,9 @@
-//! One JSON object a line and diagnostic: stable for scripts.
+//! One JSON document with an object for each diagnostic: stable for scripts.
 
 use serde::Serialize;
 
 use super::{Report, severity, span};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::source::{Range, Sources};
 
 #[derive(Serialize)]
@@ -52,14 +52,24 @@ struct Place<'a> {
     end_byte: u32,
 }
 
+#[derive(Serialize)]
+struct Document<'a> {
+    diagnostics: Vec<Line<'a>>,
+    errors: usize,
+    warnings: usize,
+    files: usize,
+}
+
 pub(super) fn render(report: &Report<'_>) -> String {
-    let mut text = String::new();
-    for diagnostic in report.diagnostics() {
-        // Strings and numbers only: it cannot fail.
-        text += &serde_json::to_string(&line(report.sources, diagnostic)).unwrap_or_default();
-        text.push('\n');
-    }
-    text
+    let lines = report.diagnostics().iter();
+    let document = Document {
+        diagnostics: lines.map(|found| line(report.sources, found)).collect(),
+        errors: report.count(Severity::Error),
+        warnings: report.count(Severity::Warning),
+        files: report.files,
+    };
+    // Strings and numbers only: it cannot fail.
+    serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
 }
 
 fn line<'a>(sources: &'a Sources, diagnostic: &'a Diagnostic) -> Line<'a> {

@@ -42,7 +42,7 @@ pub fn schema() -> Value {
     })
 }
 
-/// Of test files.
+/// The JSON Schema of test files.
 pub fn test_schema() -> Value {
     let mut definitions = Definitions::default();
     let test = definitions.table(&tables::TEST);

@@ -81,7 +81,7 @@ pub(super) struct Activity {
     pub heartbeat_details: Vec<common::Payload>,
     pub last_failure: Option<ProtoFailure>,
     pub cancel_requested_event_id: Option<i64>,
-    /// Of this attempt.
+    /// What the agenda has for this attempt.
     pub keys: Vec<Key>,
     pub heartbeat_key: Option<Key>,
     pub close_key: Option<Key>,
@@ -104,7 +104,7 @@ pub(super) struct Child {
     pub initiated: StartChildWorkflowExecutionInitiatedEventAttributes,
     pub started_event_id: i64,
     pub run_id: String,
-    /// Of a child that is not simulated.
+    /// The attempt that answers for a child that is not simulated.
     pub mock: Option<Attempt>,
     pub is_cancelled: bool,
     /// What its step is called.

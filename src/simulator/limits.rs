@@ -20,7 +20,7 @@ const SIGNALS_MAX: usize = 10_000;
 const UPDATES_IN_FLIGHT_MAX: usize = 10;
 /// `history.maxTotalUpdates`
 const UPDATES_MAX: usize = 2_000;
-/// Of [`UPDATES_MAX`], with which continuing as new is suggested (`history.maxTotalUpdates.suggestContinueAsNewThreshold`).
+/// Updates at which the server suggests to continue as new: 90 % of [`UPDATES_MAX`] (`history.maxTotalUpdates.suggestContinueAsNewThreshold`).
 const UPDATES_SUGGESTED_MAX: usize = 1_800;
 /// `limit.historyCount.suggestContinueAsNew`
 const EVENTS_SUGGESTED_MAX: usize = 4096;

@@ -66,7 +66,7 @@ pub(super) enum Kind {
     SignalExternal {
         seq: u32,
     },
-    /// Of a child when there is no number: nobody waits for it.
+    /// Without a number it is a child's cancellation, which nothing waits for.
     CancelExternal {
         seq: Option<u32>,
     },

@@ -47,7 +47,7 @@ pub struct ActivityTask {
     pub schedule_to_close_timeout: Option<Duration>,
     pub start_to_close_timeout: Option<Duration>,
     pub heartbeat_timeout: Option<Duration>,
-    /// Of the attempt before.
+    /// The details that the attempt before has reported last.
     pub heartbeat_details: Vec<Payload>,
     pub now: Timestamp,
     /// The event that scheduled it, or a local activity's number: what tells two with one id apart.

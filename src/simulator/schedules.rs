@@ -23,7 +23,7 @@ pub struct ScheduleNumber(pub usize);
 pub(super) struct Schedule {
     pub id: String,
     times: ScheduleTimes,
-    /// Of each run; its workflow id gets the time behind it.
+    /// The start of each run; the time is appended to its workflow id.
     start: Start,
     overlap_policy: OverlapPolicy,
     pause_on_failure: bool,

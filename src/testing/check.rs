@@ -261,7 +261,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Of the workflow, where no other one can continue it.
+    /// Checks how the workflow is expected to end, unless another one can continue it.
     fn ends(&mut self, case: &Case) {
         let is_continued = self.program.steps.iter().any(|step| {
             matches!(&step.action, program::Action::ContinueAsNew(next) if next.workflow.is_some())

@@ -83,7 +83,7 @@ pub fn check(case: &Case, ran: &mut Ran) -> Vec<Diagnostic> {
     found
 }
 
-/// Of a schedule.
+/// Compares when a schedule has started runs.
 fn starts(case: &Case, ran: &Ran) -> Option<Diagnostic> {
     let schedule = ran.schedule?;
     let times = ran.simulator.scheduled(schedule).iter();
@@ -359,7 +359,7 @@ fn conditions(
     }
 }
 
-/// Of a query or an update, in an action.
+/// Compares the answer of a query or an update with what the action expects.
 pub fn answer(
     kind: &str,
     name: &Name,

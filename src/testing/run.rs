@@ -165,14 +165,14 @@ enum Next {
 
 pub(super) struct Driver<'a> {
     pub(super) simulator: Simulator,
-    /// Of the newest, where there is a schedule.
+    /// The workflow id; of the newest run, if there is a schedule.
     pub(super) workflow_id: String,
     schedule: Option<ScheduleNumber>,
     crash: &'a Crash,
     pub(super) case: &'a Case,
     pub(super) watchers: Arc<Watchers>,
     subject: &'a Subject,
-    /// Of the simulation, so far.
+    /// Steps of the simulation so far.
     steps: usize,
     continued: Vec<usize>,
     current: Option<RunNumber>,
@@ -182,7 +182,7 @@ pub(super) struct Driver<'a> {
     /// Those whose outcome is expected, with their actions.
     updates: Vec<(UpdateNumber, &'a Action)>,
     order: Vec<String>,
-    /// Of a run in another order.
+    /// Chooses the order, in a run in another order.
     chooser: Option<Chooser>,
 }
 

@@ -91,7 +91,7 @@ pub enum Pollers {
 pub struct Deployment {
     pub name: String,
     pub build_id: String,
-    /// Of runs whose definition does not say.
+    /// The behavior of runs whose definition does not set one.
     pub versioning_behavior: VersioningBehavior,
 }
 

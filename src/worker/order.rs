@@ -32,7 +32,7 @@ use crate::limits::ORDER_EVENTS_PER_PAGE_MAX;
 /// Where histories are read from.
 pub(super) enum Histories {
     Server(Connection),
-    /// Of the one run that is replayed.
+    /// The history of the one run that is replayed.
     Recorded(History),
 }
 

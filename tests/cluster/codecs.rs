@@ -116,7 +116,8 @@ pub fn start(worker: &Worker, flags: &[String], workflow_type: &str, input: &Val
 /// Every run's events as the server has them, from the first run on.
 pub fn raw_histories(id: &str) -> Vec<Value> {
     let cluster = Cluster::get();
-    let described = cluster.segno(&["describe", id, "--output", "json"]).ok();
+    // Without the keys it cannot show all, and says so by its exit code.
+    let described = cluster.segno(&["describe", id, "--output", "json"]);
     let mut histories = Vec::new();
     let mut next = described.json()["runId"].as_str().map(str::to_owned);
     while let Some(run_id) = next {
@@ -218,6 +219,22 @@ fn nothing_secret_is_in_the_history_while_keys_are_rotated() {
     };
     let described = until("the second run", second_run);
     assert!(holds(&described, "hush-owner"), "{described:#}");
+    for arguments in [
+        &["describe", &id][..],
+        &[
+            "list",
+            "--query",
+            &format!("WorkflowId = '{id}'"),
+            "--output",
+            "json",
+        ],
+        &["query", &id, "said", "--input", r#"{"ask": "plain"}"#],
+    ] {
+        let unread = Cluster::get().segno(arguments);
+        assert_eq!(unread.code, 1, "{unread:#?}");
+        assert!(!unread.stdout.contains("hush-owner"), "{unread:#?}");
+    }
+    assert_says_encrypted(&Cluster::get().segno(&["describe", &id]));
 
     // The new key comes first now; what is in the history was encrypted with the old one.
     first.kill();
@@ -347,6 +364,19 @@ fn a_worker_without_the_key_fails_the_task_and_one_with_it_goes_on() {
     let ended = with(&all, &["result", &id, "--output", "json"]).json();
     assert_eq!(ended["status"], "COMPLETED", "{ended:#}");
     assert_eq!(ended["result"], "hush-receipt");
+    for form in ["text", "json"] {
+        let unread = Cluster::get().segno(&["result", &id, "--output", form]);
+        assert_says_encrypted(&unread);
+        assert_eq!(unread.stdout, "", "{unread:#?}");
+    }
+}
+
+/// Whoever has no key gets no ciphertext for a result.
+#[track_caller]
+fn assert_says_encrypted(run: &Run) {
+    assert_eq!(run.code, 1, "{run:#?}");
+    let says = "it is encoded as binary/encrypted, and no codec was given that decodes it";
+    assert!(run.stderr.contains(says), "{run:#?}");
 }
 
 /// The kinds of payloads that the SDKs' default converters know, from an activity in Python through a workflow to it again.
@@ -412,7 +442,9 @@ fn a_schedule_keeps_its_input_and_notes_encrypted() {
         let started = &described["recentActions"][0]["workflow"]["workflowId"];
         started.as_str().map(str::to_owned)
     });
-    let raw = Cluster::get().segno(&describe).ok().json();
+    let unread = Cluster::get().segno(&describe);
+    assert_says_encrypted(&unread);
+    let raw = unread.json();
     assert!(!holds(&raw, SECRET), "{raw:#}");
     with(&keys, &["signal", &started, "word", "--input", "\"hush\""]).ok();
     let ended = with(&keys, &["result", &started, "--output", "json"]).json();

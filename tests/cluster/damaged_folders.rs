@@ -77,7 +77,7 @@ struct Case {
     name: &'static str,
     damage: fn(&Project),
     verify: &'static str,
-    /// Of `greet`, before and after a deployment of a new text.
+    /// The version numbers of `greet`, before and after a deployment of a new text.
     numbers: [&'static [u32]; 2],
     /// What is left after `repair`.
     left: usize,

@@ -40,7 +40,7 @@ fn start(worker: &Worker, flags: &[String], workflow: &str, file: &Path) -> Stri
 /// The details of the last heartbeat, once there are any.
 fn heartbeat(id: &str, flags: &[String]) -> Value {
     until("the heartbeat's details", || {
-        let described = with(flags, &["describe", id, "--output", "json"]).ok();
+        let described = with(flags, &["describe", id, "--output", "json"]);
         let details = described.json()["pendingActivities"][0]["heartbeatDetails"].clone();
         (!details.is_null() && details != json!([])).then_some(details)
     })
@@ -97,7 +97,9 @@ fn what_is_said_from_outside_is_sealed() {
             &[&["--reason", "hush-reason"], &details[..]].concat(),
         );
         let described = Cluster::get().segno(&["describe", &id, "--output", "json"]);
-        assert!(!holds(&described.ok().json(), SECRET));
+        // The details of the heartbeat are sealed.
+        assert_eq!(described.code, 1, "{described:#?}");
+        assert!(!holds(&described.json(), SECRET));
         say("complete", &token(&first), &["--result", "\"hush-result\""]);
         let result = with(flags, &["result", &id, "--output", "json"]).ok();
         assert_eq!(result.json()["result"], "hush-result");

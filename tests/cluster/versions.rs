@@ -1,11 +1,13 @@
 //! Worker deployment versions: which worker a run's tasks go to when the current version moves, and when one is ramping.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
-use super::support::cluster::Cluster;
+use super::support::cluster::{Cluster, spawn_bound};
 use super::support::run::Run;
 use super::support::worker::{Worker, Workflow, count};
-use super::support::{root, until};
+use super::support::{root, segno, until};
 
 const SIGNAL: &str = "step";
 
@@ -153,4 +155,45 @@ fn a_pinned_run_stays_with_its_version_and_another_moves() {
         workflow.assert_no_task_failed();
         workflow.assert_replays();
     }
+}
+
+/// Typed one after the other, as somebody does who reads the page.
+#[test]
+fn the_commands_of_the_page_work_one_after_the_other() {
+    let cluster = Cluster::get();
+    let page = std::fs::read_to_string(root().join("docs/worker.md")).unwrap();
+    let (_, section) = page.split_once("\n## Versions\n").unwrap();
+    let (_, block) = section.split_once("```console\n").unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    let name = cluster.unique("shop");
+    let mut script = "trap 'kill $pid; wait' EXIT TERM\n".to_owned();
+    for command in block.lines().filter_map(|line| line.strip_prefix("$ ")) {
+        let command = command.replace("shop", &name);
+        script += &match command.ends_with('&') {
+            true => format!("{command}\npid=$!\n"),
+            false => format!("{command} || {{ echo FAILED; exit 1; }}\n"),
+        };
+    }
+    script += "echo FINISHED\n";
+    let mut shell = Command::new("sh");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let programs = segno().parent().unwrap().display().to_string();
+    shell
+        .args(["-c", &script])
+        .env("PATH", format!("{programs}:{path}"))
+        .env("TEMPORAL_ADDRESS", &cluster.address)
+        .env("SEGNO_TASK_QUEUE", cluster.unique("queue"))
+        .env("SEGNO_REGISTRY", cluster.unique("registry"));
+    let output = tempfile::NamedTempFile::new().unwrap();
+    let file = || output.reopen().unwrap();
+    let mut running = spawn_bound(&shell, file(), std::process::Stdio::inherit());
+    let printed = until("the page's commands", || {
+        let printed = std::fs::read_to_string(output.path()).unwrap();
+        let is_over = printed.contains("FINISHED") || printed.contains("FAILED");
+        is_over.then_some(printed)
+    });
+    drop(running.stdin.take());
+    running.wait().unwrap();
+    assert!(printed.contains("FINISHED"), "{printed}");
+    assert!(printed.contains("2.0       CURRENT"), "{printed}");
 }

@@ -61,7 +61,7 @@ type Seen = BTreeMap<(usize, i64), Event>;
 #[derive(Clone, Copy)]
 struct Event {
     kind: EventType,
-    /// Of the timer that it starts.
+    /// The length of the timer that it starts.
     length: Duration,
     /// The number of the step whose signal the timer bounds.
     gate: Option<u32>,

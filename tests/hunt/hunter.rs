@@ -37,7 +37,7 @@ struct Report {
     /// And those that it did not, by the reason.
     not_compared: BTreeMap<&'static str, u64>,
     found: usize,
-    /// Of each kind the first is made smaller.
+    /// The kinds found so far: the first of each is made smaller.
     kinds: BTreeSet<&'static str>,
 }
 

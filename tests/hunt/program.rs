@@ -47,7 +47,7 @@ pub struct Effect {
 pub enum Deadline {
     Wait,
     Do,
-    /// Of a `do` around a condition that the signal's handler makes hold.
+    /// The timeout of a `do` around a condition that the signal's handler makes hold.
     Condition,
     Race,
 }

@@ -307,7 +307,7 @@ impl Running<'_> {
         }
     }
 
-    /// Of the activities that are under way.
+    /// The highest attempt of the activities in flight.
     async fn attempts(&self, run: &Run) -> u64 {
         let workflow = WorkflowRef::new(&run.workflow_id, Some(run.run_id.clone()));
         let described = self.world.client.describe(&workflow).await;

@@ -234,7 +234,7 @@ pub fn local_results() {
     assert_eq!(simulator.status(run), Status::Completed);
 }
 
-/// Of three at once, one is left unanswered.
+/// One of three large updates at once is left unanswered.
 pub fn large_updates() {
     let mut simulator = wide();
     let start = Start {

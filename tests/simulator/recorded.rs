@@ -25,7 +25,7 @@ pub struct Recorded(BTreeMap<String, Activity>);
 
 #[derive(Default)]
 struct Activity {
-    /// Of the last attempt.
+    /// The number of the last attempt.
     number: u32,
     failure_before: Option<Failure>,
     /// None where the last attempt did not end by itself.

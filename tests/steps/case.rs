@@ -67,11 +67,11 @@ pub struct Action {
     pub input: Option<Json>,
     /// Another workflow than the case's own.
     pub workflow: Option<String>,
-    /// Of an update: two with the same id are one.
+    /// The id of an update: two with the same id are one.
     pub id: Option<String>,
-    /// Of an update: goes on when it is accepted.
+    /// Whether an update is waited for until it is accepted only.
     pub accepted: bool,
-    /// Of a query: asked again until this is the answer.
+    /// The answer until which a query is repeated.
     pub until: Option<Json>,
 }
 

@@ -118,7 +118,7 @@ impl Calendar {
         .map(Option::as_deref)
     }
 
-    /// Of the fields of a cron string.
+    /// Reads the fields of a cron string.
     fn of_cron(text: &str) -> Result<Calendar, String> {
         let parts: Vec<&str> = text.split_whitespace().collect();
         let Some((_, places)) = CRON_FIELDS.iter().find(|(count, _)| *count == parts.len()) else {

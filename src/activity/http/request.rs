@@ -30,7 +30,7 @@ pub struct Request {
     pub body: Body,
     pub secrets: SecretPlaces,
     pub verdicts: Verdicts,
-    /// Of the attempt; with `poll`, of each request.
+    /// The timeout of the attempt; with `poll`, of each request.
     pub timeout: Option<std::time::Duration>,
     pub poll: Option<Poll>,
     pub redirects: u32,
@@ -107,7 +107,7 @@ impl Request {
         })
     }
 
-    /// Of each request, where it is made again and again.
+    /// The timeout of each request of a step that polls.
     pub fn poll_timeout(&self) -> std::time::Duration {
         self.timeout.unwrap_or(POLL_TIMEOUT_DEFAULT)
     }

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use super::WorkflowArgs;
 use super::connection::ConnectionArgs;
 use super::failure::failure_text;
-use super::input::{failure_json, map_json, result_json};
+use super::input::{failure_json, map_json, refuse_encoded, refuse_encoded_fields, result_json};
 use crate::cli::output::{CliError, End, Output, Tone, styled};
 use crate::client::{Description, PendingActivity, WorkflowSummary};
 use crate::value::Timestamp;
@@ -26,6 +26,13 @@ pub async fn run(args: DescribeArgs, output: Output) -> Result<End, CliError> {
         true => output.json(&description_json(&description))?,
         false => output.line(description_text(&description))?,
     }
+    // All the rest is said before.
+    let activities = &description.pending_activities;
+    let details = activities
+        .iter()
+        .flat_map(|activity| &activity.heartbeat_details);
+    refuse_encoded("the details of a heartbeat", details)?;
+    refuse_encoded_fields("the memo", [&description.workflow.memo])?;
     Ok(End::Done)
 }
 

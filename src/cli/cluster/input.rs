@@ -72,6 +72,8 @@ fn read(path: &str) -> Result<String, CliError> {
 
 /// The user's text as it is, made sure of: big numbers and the order of keys stay.
 pub fn json_payload(place: &str, text: &str) -> Result<Payload, CliError> {
+    // Some editors begin a file with a byte order mark, which is not JSON.
+    let text = text.trim_start_matches('\u{feff}');
     match serde_json::from_str::<serde::de::IgnoredAny>(text) {
         Ok(_) => Ok(payload(JSON_PLAIN, text.trim().as_bytes().to_vec())),
         Err(error) => {
@@ -126,6 +128,40 @@ pub fn payload_json(payload: &Payload) -> Json {
             .collect();
         json!({ "metadata": metadata, "data": BASE64.encode(&payload.data) })
     })
+}
+
+/// Encodings of Temporal's own data converters: everything else is what a codec makes of a payload.
+const CONVERTED: [&[u8]; 4] = [b"", b"binary/null", BINARY_PLAIN, b"binary/protobuf"];
+
+/// An error if a codec has encoded one of these and none here could decode it.
+pub fn refuse_encoded<'p>(
+    what: &str,
+    payloads: impl IntoIterator<Item = &'p Payload>,
+) -> Result<(), CliError> {
+    let is_encoded = |payload: &&Payload| {
+        let encoding = payload.encoding();
+        !encoding.starts_with(b"json/") && !CONVERTED.contains(&encoding)
+    };
+    let Some(encoded) = payloads.into_iter().find(is_encoded) else {
+        return Ok(());
+    };
+    let encoding = String::from_utf8_lossy(encoded.encoding());
+    Err(CliError::new(format!(
+        "{what} cannot be read: it is encoded as {encoding}, and no codec was given that decodes it"
+    ))
+    .help("give the codec that the workers have: --codec-key ID=FILE, --codec compression or --codec-endpoint URL"))
+}
+
+/// The same of memos and search attributes.
+pub fn refuse_encoded_fields<'m>(
+    what: &str,
+    maps: impl IntoIterator<Item = &'m Map>,
+) -> Result<(), CliError> {
+    let values = maps.into_iter().flat_map(Map::values);
+    let payloads: Vec<Payload> = values
+        .filter_map(|value| Payload::from_value(value).ok())
+        .collect();
+    refuse_encoded(what, &payloads)
 }
 
 pub fn map_json(map: &Map) -> Json {

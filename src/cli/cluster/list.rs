@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::connection::ConnectionArgs;
 use super::describe::{status_tone, summary_json};
+use super::input::refuse_encoded_fields;
 use super::own;
 use crate::catalog::VersionQuery;
 use crate::cli::output::{CliError, End, Output, Tone};
@@ -55,6 +56,7 @@ pub async fn run(args: ListArgs, output: Output) -> Result<End, CliError> {
     drop(progress);
     if output.is_json() {
         output.json(&workflows.iter().map(summary_json).collect())?;
+        refuse_encoded_fields("a memo", workflows.iter().map(|w| &w.memo))?;
         return Ok(End::Done);
     }
     let row = |w: &WorkflowSummary| {

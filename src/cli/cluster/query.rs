@@ -6,7 +6,7 @@ use serde_json::json;
 use super::WorkflowArgs;
 use super::connection::ConnectionArgs;
 use super::failure::{failed, failure_text};
-use super::input::{InputArgs, failure_json, result_json};
+use super::input::{InputArgs, failure_json, refuse_encoded, result_json};
 use crate::cli::output::{CliError, End, Output};
 use crate::client::{QueryAnswer, QueryReject};
 
@@ -49,6 +49,7 @@ pub async fn run(args: QueryArgs, output: Output) -> Result<End, CliError> {
     drop(progress);
     match answer {
         QueryAnswer::Result(payloads) => {
+            refuse_encoded("the query's answer", &payloads)?;
             let result = result_json(&payloads);
             match output.is_json() {
                 true => output.json(&json!({ "queryResult": result }))?,

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::connection::{ConnectionArgs, key_value};
-use super::input::json_fields;
+use super::input::{json_fields, refuse_encoded};
 use super::values::{name, timestamp};
 use super::workflow_options::WorkflowOptionArgs;
 use crate::cli::output::{CliError, End, Output};
@@ -142,7 +142,7 @@ struct TriggerArgs {
 struct BackfillArgs {
     #[command(flatten)]
     id: IdArgs,
-    /// What comes after this time
+    /// What comes from this time on, this one included
     #[arg(long, value_name = "TIME", value_parser = timestamp)]
     start_time: Timestamp,
     /// What comes up to this time, this one included
@@ -251,6 +251,11 @@ async fn describe(args: OneArgs, output: Output) -> Result<End, CliError> {
     match output.is_json() {
         true => output.json(&show::description_json(&id, &description))?,
         false => output.line(show::description_text(&id, &description))?,
+    }
+    let action = &description.action;
+    refuse_encoded("the schedule's input", &action.input)?;
+    if output.is_json() {
+        refuse_encoded("the memo", action.memo.iter().map(|(_, payload)| payload))?;
     }
     Ok(End::Done)
 }

@@ -10,7 +10,7 @@ use crate::client::WorkflowRef;
 /// A place in the log, and what was folded up to it.
 pub struct Reader {
     pub run: WorkflowRef,
-    /// Of the page that comes next.
+    /// The token of the next page.
     token: Vec<u8>,
     pub last_event_id: i64,
     pub catalog: Catalog,

@@ -94,7 +94,7 @@ async fn namespace_id(client: &Client) -> Result<String, ClientError> {
     Ok(namespace.id)
 }
 
-/// Of a worker that follows a registry.
+/// What a worker that follows a registry needs to make its schedules.
 pub struct Following {
     pub client: Client,
     pub store: Arc<dyn Store>,

@@ -36,7 +36,7 @@ pub fn differences(from: &Facts, to: &Facts) -> Vec<Difference> {
     pairs.filter(|pair| pair.from != pair.to).collect()
 }
 
-/// Of the specification in its normal form, and what it starts.
+/// The facts of a specification in its normal form, and of what it starts.
 pub fn facts(spec: &ScheduleSpec, action: &StartOptions) -> Result<Facts, ScheduleError> {
     let spec = spec.normal()?;
     let (cron, calendars): (Vec<_>, Vec<_>) =

@@ -31,7 +31,7 @@ const CONTINUE: Verb = ("continued", "continues");
 #[derive(Debug, Clone)]
 pub struct Deed {
     verb: Verb,
-    /// Of which sort its object is, and which of them: what a replay compares.
+    /// The sort of its object and the object's id: what a replay compares.
     sort: &'static str,
     id: String,
     object: String,

@@ -13,7 +13,7 @@ use crate::program::StepId;
 const VERSION_MARKER: &str = "core_patch";
 /// What core calls its own half of a mark, for which the engine asks for nothing (sdk-core 0.10.1, machines/upsert_search_attributes_state_machine.rs).
 const MARK_MACHINE: &str = "UpsertWorkflowSearchAttributesMachine";
-/// Of the steps that a run waits at, so many are named.
+/// Number of steps named of those that a run waits at.
 const PLACES_MAX: usize = 3;
 
 #[derive(Debug, Clone, Default)]
@@ -293,7 +293,7 @@ fn first_that_differs<'a>(
     }
 }
 
-/// Of those that are recorded when they are done.
+/// The first difference among acts that are recorded when they are done.
 fn first_of_its_own<'a>(told: &'a [Act], asked: &'a [Act]) -> Found<'a> {
     let only = |acts: &'a [Act], others: &[Act]| {
         let mut later = acts.iter().filter(|act| act.deed.is_recorded_later());

@@ -33,7 +33,7 @@ pub struct ShowArgs {
 
 #[derive(Debug, Args)]
 pub struct HistoryArgs {
-    /// Of this workflow type only
+    /// Only the changes of this workflow type
     #[arg(value_name = "TYPE")]
     workflow: Option<String>,
     /// How many at most

@@ -120,7 +120,7 @@ pub fn check_needs(entry: &Entry, found: &Found) -> Result<(), CliError> {
     Err(error.help("`segno dev` starts a development server and a worker in one command"))
 }
 
-/// Of a run that begins.
+/// Refuses an input that breaks the schema of the run that begins.
 pub fn check_input(entry: &Entry, input: &[Payload]) -> Result<(), CliError> {
     let arguments = input.iter().cloned().map(Value::from).collect();
     let Some(failure) = refused(&entry.loaded.program, arguments) else {

@@ -22,7 +22,7 @@ pub struct SpecArgs {
     /// Not at the times that fit, as --calendar says them; may be given several times
     #[arg(long, value_name = "JSON", value_parser = calendar)]
     skip: Vec<Calendar>,
-    /// Of calendars and cron strings, for instance Europe/Berlin [default: UTC]
+    /// The time zone of calendars and cron strings, for instance Europe/Berlin [default: UTC]
     #[arg(long, value_name = "NAME")]
     time_zone: Option<String>,
     /// Start nothing before this time

@@ -1,6 +1,6 @@
 //! The test files of paths, read, and the definitions beside them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::super::files::walk;
@@ -25,17 +25,27 @@ pub struct Found {
     pub suites: Vec<Suite>,
     /// Whose coverage is measured: all definitions of a folder, those that a named file tests.
     pub measured: Vec<Entry>,
-    /// Of the test files.
+    /// The sources of the test files.
     pub sources: Sources,
     pub diagnostics: Vec<Diagnostic>,
-    /// Of the definitions, with their sources.
-    pub definitions: Vec<(Sources, Vec<Diagnostic>)>,
+    /// Each folder's once, however many of its test files are named.
+    pub definitions: Vec<Definitions>,
+    /// How many test files were read.
+    pub files: usize,
+}
+
+/// What is wrong with the definitions of a folder.
+pub struct Definitions {
+    pub sources: Sources,
+    pub diagnostics: Vec<Diagnostic>,
+    /// How many files of definitions were read.
     pub files: usize,
 }
 
 impl Found {
     pub fn has_errors(&self) -> bool {
-        let of_definitions = self.definitions.iter().flat_map(|(_, found)| found);
+        let of_definitions = self.definitions.iter();
+        let of_definitions = of_definitions.flat_map(|found| &found.diagnostics);
         self.diagnostics
             .iter()
             .chain(of_definitions)
@@ -81,6 +91,8 @@ pub fn find(paths: &[PathBuf]) -> Result<Found, CliError> {
         definitions: Vec::new(),
         files: 0,
     };
+    let mut folders = BTreeMap::new();
+    let mut known = BTreeSet::new();
     for path in paths {
         let mut files = Vec::new();
         if path.is_dir() {
@@ -91,18 +103,20 @@ pub fn find(paths: &[PathBuf]) -> Result<Found, CliError> {
         } else {
             files.push(path.clone());
         }
+        // A file that is named twice, or with its folder, is one.
+        files.retain(|file| known.insert(file.canonicalize().unwrap_or_else(|_| file.clone())));
         if files.is_empty() {
             continue;
         }
         let folder = folder_of(path);
-        let read = read_folder(folder).map_err(CliError::new)?;
-        let diagnostics = read.diagnostics().cloned().collect();
-        let definitions: BTreeMap<String, Entry> = read
-            .definitions
-            .into_iter()
-            .map(|(name, (entry, _))| (name, entry))
-            .collect();
-        found.definitions.push((read.sources, diagnostics));
+        let definitions = match folders.get(folder) {
+            Some(definitions) => Clone::clone(definitions),
+            None => {
+                let definitions = found.read_definitions(folder)?;
+                folders.insert(folder.to_owned(), definitions.clone());
+                definitions
+            }
+        };
         let before = found.suites.len();
         for file in files {
             found.add(file, &definitions)?;
@@ -119,6 +133,20 @@ pub fn find(paths: &[PathBuf]) -> Result<Found, CliError> {
 }
 
 impl Found {
+    fn read_definitions(&mut self, folder: &Path) -> Result<BTreeMap<String, Entry>, CliError> {
+        let read = read_folder(folder).map_err(CliError::new)?;
+        let diagnostics = read.diagnostics().cloned().collect();
+        self.definitions.push(Definitions {
+            sources: read.sources,
+            diagnostics,
+            files: read.files,
+        });
+        let definitions = read.definitions.into_iter();
+        Ok(definitions
+            .map(|(name, (entry, _))| (name, entry))
+            .collect())
+    }
+
     fn add(
         &mut self,
         path: PathBuf,

@@ -22,18 +22,19 @@ pub fn mistakes(found: &Found, output: Output) -> Result<(), CliError> {
         true => Format::Json,
         false => Format::Text,
     };
-    let show = |sources: &Sources, diagnostics: Vec<Diagnostic>| {
+    let show = |sources: &Sources, diagnostics: Vec<Diagnostic>, files: usize| {
         if !diagnostics.is_empty() {
-            let report = Report::new(sources, diagnostics, found.files);
+            let report = Report::new(sources, diagnostics, files);
             complain_of(&report, format);
         }
     };
     // What else lint says of definitions is not of their tests.
-    for (sources, diagnostics) in &found.definitions {
-        let errors = diagnostics.iter().filter(|d| d.is_error());
-        show(sources, errors.cloned().collect());
+    for definitions in &found.definitions {
+        let errors = definitions.diagnostics.iter().filter(|d| d.is_error());
+        let errors = errors.cloned().collect();
+        show(&definitions.sources, errors, definitions.files);
     }
-    show(&found.sources, found.diagnostics.clone());
+    show(&found.sources, found.diagnostics.clone(), found.files);
     Ok(())
 }
 
@@ -117,11 +118,13 @@ fn crashed(tested: &[Tested<'_>]) -> Option<String> {
     })
 }
 
-/// Of test files and definitions, each with where it points into.
+/// The errors of test files and definitions, each with the sources that it points into.
 fn errors(found: &Found) -> Vec<(&Diagnostic, &Sources)> {
     let of_definitions = found.definitions.iter();
-    let of_definitions =
-        of_definitions.flat_map(|(sources, found)| found.iter().map(move |d| (d, sources)));
+    let of_definitions = of_definitions.flat_map(|found| {
+        let diagnostics = found.diagnostics.iter();
+        diagnostics.map(move |d| (d, &found.sources))
+    });
     let of_tests = found.diagnostics.iter().map(|d| (d, &found.sources));
     let all = of_definitions.chain(of_tests);
     all.filter(|(d, _)| d.is_error()).collect()
