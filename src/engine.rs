@@ -92,7 +92,7 @@ pub struct Instance {
     patches: BTreeSet<String>,
     /// Resolved, but to be bound in the next workflow task.
     late: Option<Bound>,
-    /// Of a replay: the history's first workflow task recorded nothing that a run's steps ask for.
+    /// The run is replayed, and its first workflow task recorded nothing that a run's steps ask for.
     is_first_task_bare: bool,
 }
 

@@ -162,7 +162,7 @@ impl Tour {
             }
         }
         let end = format!("{MARK}{}\n", commands.len());
-        let _ = write!(script, "echo '{}'\n", end.trim());
+        let _ = writeln!(script, "echo '{}'", end.trim());
         let file = |name: &str| self.folder.path().join(name);
         std::fs::write(file("tour.sh"), script).unwrap();
         let shell = self.shell("exec sh -s < tour.sh 2>&1", self.folder.path());

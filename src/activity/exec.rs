@@ -307,7 +307,9 @@ fn result(
             let text = std::str::from_utf8(&ended.stdout);
             Value::from(text.map_err(|_| unreadable("it is no UTF-8".into()))?)
         }
-        OutputKind::Json => parse_foreign_json(&ended.stdout).map_err(|e| unreadable(e.to_string()))?,
+        OutputKind::Json => {
+            parse_foreign_json(&ended.stdout).map_err(|e| unreadable(e.to_string()))?
+        }
     };
     Ok(Value::map(Map::from_iter([
         ("exit_code", Value::from(i64::from(code))),

@@ -102,7 +102,7 @@ impl Redactor {
         clean
     }
 
-    /// Of a text whose end was cut off: what may be the beginning of a secret goes too.
+    /// Redacts a text whose end was cut off: what may be the beginning of a secret is redacted too.
     pub fn bytes_of_cut(&self, bytes: &[u8]) -> Vec<u8> {
         if self.is_empty() {
             return bytes.to_vec();

@@ -119,7 +119,7 @@ impl Known {
 /// By what ends are told apart.
 #[derive(Debug, Default)]
 struct Names {
-    /// Of the jobs, by number.
+    /// The ids of the jobs, by number.
     ids: HashMap<u32, String>,
     /// The ids of activities, by the event that scheduled them; empty unless they are needed.
     scheduled: HashMap<i64, String>,

@@ -92,13 +92,13 @@ pub type Measured = Arc<Mutex<Vec<SentTask>>>;
 
 #[derive(Debug, Clone, Copy)]
 pub struct SentTask {
-    /// Of the whole message.
+    /// Size of the whole message.
     pub size_bytes: usize,
     pub commands: usize,
 }
 
 impl SentTask {
-    /// Of the body of a call: a byte that says whether it is compressed, the length in four, and the message.
+    /// Reads the body of a call: a byte that says whether it is compressed, the length in four, and the message.
     fn of(body: &Bytes) -> SentTask {
         assert_eq!(body[0], 0, "the message is compressed");
         let message = &body[5..];
