@@ -65,7 +65,7 @@ fn results_of_local_activities_are_spread_over_workflow_tasks() {
         (45, 1, 100_000),
         (45, 45, 100_000),
         (10, 10, 900_000),
-        (10_000, 50, 1),
+        (2_500, 50, 1),
     ] {
         let input =
             json!({ "turns": turns, "concurrency": concurrency, "bytes": bytes.to_string() });
@@ -75,8 +75,8 @@ fn results_of_local_activities_are_spread_over_workflow_tasks() {
         watch.assert_bounded();
         run.assert_replays();
     }
-    let run = worker.launch("limits-local-results-automatic", &json!(10_000));
-    assert_eq!(run.result(), json!(10_000));
+    let run = worker.launch("limits-local-results-automatic", &json!(2_500));
+    assert_eq!(run.result(), json!(2_500));
     run.assert_no_task_failed();
     watch.assert_bounded();
 }

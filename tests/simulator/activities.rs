@@ -243,6 +243,12 @@ impl Outside for Activities {
         if input["hang"] == true {
             attempt.end = End::Never;
         }
+        if input["completes"] == true {
+            attempt.on_cancel = OnCancel::Ends {
+                after: Duration::from_millis(10),
+                result: Ok(value(&json!({ "slow": input["value"] }))),
+            };
+        }
         attempt
     }
 }
