@@ -138,7 +138,16 @@ impl Activities {
             "echo" => answered(url, 0, 200, &json!({ "said": parts[1] })),
             "fail" if times <= number(2) => answered(url, 0, 503, &json!({ "busy": true })),
             "status" => answered(url, 0, number(1), &json!({ "status": parts[1] })),
-            "slow" => answered(url, number(1), 200, &json!({ "done": true })),
+            "slow" => match task.start_to_close_timeout.and_then(Duration::to_std) {
+                // The activity leaves itself time to say so.
+                Some(most) if most.mul_f64(0.9) < std::time::Duration::from_millis(number(1)) => {
+                    let limit = most.mul_f64(0.9);
+                    let message = format!("GET {url} was not answered within {limit:?}");
+                    let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+                    ends(millis, Err(failure("HttpTimeout", &message)))
+                }
+                _ => answered(url, number(1), 200, &json!({ "done": true })),
+            },
             "signal" => {
                 if times <= number(3) {
                     let input = Payload::from_value(&Value::from(times as i64)).ok();
