@@ -23,6 +23,9 @@ const FOUND_IF_ASKED_MAX: usize = 100;
 /// How long what was found is made smaller.
 const SHRINK_PATIENCE: Duration = Duration::from_secs(240);
 
+/// A round takes a minute or two, and what it finds is made smaller.
+const ROUND_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
 #[derive(Default)]
 struct Report {
     rounds: u64,
@@ -90,7 +93,10 @@ pub async fn hunt() -> usize {
         "hunting from seed {seed} on; SEGNO_HUNT_SEED=SEED SEGNO_HUNT_MINUTES=0 repeats one round"
     );
     loop {
-        one(&world, seed, &settings, &mut report).await;
+        let round = one(&world, seed, &settings, &mut report);
+        if tokio::time::timeout(ROUND_TIMEOUT, round).await.is_err() {
+            report.tell(&format!("seed {seed}: the round does not end"));
+        }
         seed += 1;
         if begin.elapsed() > settings.length || report.found >= settings.found_max {
             break;

@@ -22,6 +22,9 @@ const CORE: &str = "temporalio-sdk-core";
 const PANIC_LINES_SHOWN: usize = 80;
 const START_TIMEOUT: Duration = Duration::from_secs(90);
 
+/// A command that does not end is killed.
+const BOUNDED: &str = r#""$@" & pid=$!; (sleep 180; kill -9 $pid) >/dev/null 2>&1 & wait $pid; code=$?; kill $! 2>/dev/null; exit $code"#;
+
 pub struct World {
     pub address: String,
     pub client: Client,
@@ -81,10 +84,12 @@ impl World {
         connect(&self.address).await;
     }
 
-    /// Runs the command line and waits for its end.
+    /// Runs the command line and waits for its end, for some minutes.
     pub fn segno(&self, arguments: &[&str]) -> Run {
-        let mut command = Command::new(segno());
+        let mut command = Command::new("sh");
         command
+            .args(["-c", BOUNDED, "sh"])
+            .arg(segno())
             .args(arguments)
             .current_dir(root())
             .env("TEMPORAL_ADDRESS", &self.address)
