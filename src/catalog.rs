@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use sha2::{Digest as _, Sha256};
 
 use crate::limits::{
-    DEPLOYMENT_DEFINITIONS_MAX, REGISTRY_PIECE_SIZE_BYTES_MAX, REGISTRY_RECORDS_MAX,
-    REGISTRY_SEGMENT_SIZE_BYTES_MAX,
+    DEPLOYMENT_DEFINITIONS_MAX, REGISTRY_CHANGE_PIECES_MAX, REGISTRY_PIECE_SIZE_BYTES_MAX,
+    REGISTRY_RECORDS_MAX, REGISTRY_SEGMENT_SIZE_BYTES_MAX,
 };
 pub use crate::wire::{
     Change, Copy, Data, Definition, DueSchedules, LogEntry, Origin, Page, Put, Record,
@@ -374,12 +374,23 @@ fn check_bounds(change: &Change) -> Result<(), String> {
     }
     let pieces_max = REGISTRY_SEGMENT_SIZE_BYTES_MAX / REGISTRY_PIECE_SIZE_BYTES_MAX + 1;
     let segments = change.puts.iter().chain(&change.mended);
-    let pieces = segments.filter_map(|put| Some(put.segment.as_ref()?.pieces.len()));
-    match pieces.max() {
-        Some(pieces) if pieces > pieces_max => Err(format!(
+    let segments: Vec<&Data> = segments.filter_map(|put| put.segment.as_ref()).collect();
+    let pieces = segments.iter().map(|segment| segment.pieces.len()).max();
+    if let Some(pieces) = pieces
+        && pieces > pieces_max
+    {
+        return Err(format!(
             "a bundle has {pieces} pieces; REGISTRY_SEGMENT_SIZE_BYTES_MAX ({REGISTRY_SEGMENT_SIZE_BYTES_MAX} bytes) allows {pieces_max}"
+        ));
+    }
+    // One may be in several segments, which are each read.
+    let segments: BTreeSet<&[Vec<u8>]> = segments.iter().map(|data| &*data.pieces).collect();
+    let pieces: usize = segments.iter().map(|pieces| pieces.len()).sum();
+    match pieces > REGISTRY_CHANGE_PIECES_MAX {
+        true => Err(format!(
+            "the change names {pieces} pieces of data; REGISTRY_CHANGE_PIECES_MAX is {REGISTRY_CHANGE_PIECES_MAX}"
         )),
-        _ => Ok(()),
+        false => Ok(()),
     }
 }
 

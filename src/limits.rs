@@ -40,6 +40,17 @@ pub const FAIRNESS_KEY_SIZE_BYTES_MAX: usize = 64;
 pub const VALUE_DEPTH_MAX: usize = 128;
 /// Nested data of a run's stored state: the deepest value in the last cause of the longest failure fits.
 pub const STATE_DEPTH_MAX: usize = 512;
+/// Looks at parts of a value while it is held against its schema, and how many more each part of the value adds.
+pub const SCHEMA_CHECKS_MAX: u64 = 200_000;
+pub const SCHEMA_CHECKS_PER_PART_MAX: u64 = 50;
+/// The same at most while the error is put together that says how it breaks its schema.
+pub const SCHEMA_EXPLANATION_CHECKS_MAX: u64 = 1_000_000;
+/// What a message quotes of a text that somebody else chose, such as a client's value or name.
+pub const QUOTE_SIZE_BYTES_MAX: usize = 1_000;
+/// The message with which an update or a query is refused.
+pub const REFUSAL_SIZE_BYTES_MAX: usize = 16 * 1024;
+/// A line of a log; the rest of a longer one is left out.
+pub const LOG_LINE_SIZE_BYTES_MAX: usize = 64 * 1024;
 /// Steps a workflow may take in one workflow task without waiting for anything.
 pub const STEPS_PER_WORKFLOW_TASK_MAX: u64 = 100_000;
 /// Calls of blocks within calls of blocks.
@@ -109,10 +120,27 @@ pub const EXEC_ERROR_OUTPUT_SIZE_BYTES_MAX: usize = 64 * 1024;
 pub const EXEC_FAILURE_OUTPUT_SIZE_BYTES_MAX: usize = 4 * 1024;
 /// What a compressed payload may hold.
 pub const CODEC_DECOMPRESSED_SIZE_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// A request to a codec server, and its answer: the payloads of one message, in JSON.
+/// What the compressed payloads of one message may hold together: many inflate from little.
+pub const CODEC_MESSAGE_DECOMPRESSED_SIZE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The same of a request to a codec server, whose answer has them in JSON.
+pub const CODEC_REQUEST_DECOMPRESSED_SIZE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Entries of a compressed payload's metadata.
+pub const CODEC_METADATA_ENTRIES_MAX: usize = 1_000;
+/// A request to a codec server: the payloads of one message, in JSON.
+pub const CODEC_REQUEST_SIZE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// A codec server's answer.
 pub const CODEC_BODY_SIZE_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Callers of a codec server that are answered at once; further ones wait.
+/// Lists, objects and their entries in the payloads that a codec server is sent or answers.
+pub const CODEC_JSON_PARTS_MAX: usize = 200_000;
+/// Connections of a codec server; for a further one the one that has been idle for longest is closed.
 pub const CODEC_CONNECTIONS_MAX: usize = 256;
+/// A codec server's request, and what its payloads inflate to, that is not large.
+pub const CODEC_SMALL_SIZE_BYTES_MAX: usize = 256 * 1024;
+/// Requests that a codec server works on at a time, and how many larger ones it has in memory.
+pub const CODEC_REQUESTS_AT_WORK_MAX: usize = 8;
+pub const CODEC_LARGE_REQUESTS_MAX: usize = 2;
+/// Messages that inflate to more than a payload has and are in a worker's hands at a time.
+pub const CODEC_INFLATED_MESSAGES_MAX: usize = 2;
 /// One secret.
 pub const SECRET_SIZE_BYTES_MAX: usize = 64 * 1024;
 /// Fields of a JSON secret, or lines of one: each of them is looked for in all that an activity returns.
@@ -151,6 +179,16 @@ pub const DEPLOYMENT_DEFINITIONS_MAX: usize = 5_000;
 pub const REGISTRY_PIECE_SIZE_BYTES_MAX: usize = 1024 * 1024;
 /// What one stored message of a registry may unpack to.
 pub const REGISTRY_DATA_SIZE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The window that unpacking it may need: what it is packed with takes less.
+pub const REGISTRY_WINDOW_SIZE_LOG2_MAX: u32 = 24;
+/// What such a message may take in memory once it is read: parts of two bytes take a hundred times as much.
+pub const REGISTRY_DATA_MEMORY_BYTES_MAX: usize = 2 * REGISTRY_DATA_SIZE_BYTES_MAX;
+/// The same of a change, and of what else stands in a registry's log.
+pub const REGISTRY_ENTRY_MEMORY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// An entry of a log in an object store or a folder: a change has the size of a payload.
+pub const REGISTRY_ENTRY_SIZE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Different pieces of data that one change may name: a worker fetches them.
+pub const REGISTRY_CHANGE_PIECES_MAX: usize = 1_000;
 /// What the bundles that a registry stores together may unpack to: they are packed already, and about two of the largest.
 pub const REGISTRY_SEGMENT_SIZE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Changes in one run of a registry, after which whoever deploys lets it continue as new.

@@ -3,6 +3,7 @@
 //! files is kept aside.
 
 mod example;
+mod schema;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +19,9 @@ use crate::engine::command::{
 };
 use crate::expression::Code;
 use crate::source::{Range, Sources};
-use crate::value::{Duration, Map, Value, to_json};
+use crate::value::{Duration, Map, Value};
+
+pub use schema::Schema;
 
 /// Slots with a meaning of their own; a function's own names follow.
 pub mod slot {
@@ -91,28 +94,6 @@ impl Program {
     /// `file:line:column` of a step.
     pub fn location(&self, id: StepId) -> String {
         self.sources.location(self.ranges[id.0 as usize])
-    }
-}
-
-/// A JSON Schema, ready to validate.
-#[derive(Debug)]
-pub struct Schema {
-    pub validator: jsonschema::Validator,
-}
-
-impl Schema {
-    /// The first way in which a value breaks it.
-    pub fn violation(&self, value: &Value) -> Option<String> {
-        let json = match to_json(value) {
-            Ok(json) => json,
-            Err(error) => return Some(error.0),
-        };
-        let error = self.validator.iter_errors(&json).next()?;
-        let path = error.instance_path().to_string();
-        Some(match path.is_empty() {
-            true => error.to_string(),
-            false => format!("{error}, at {path}"),
-        })
     }
 }
 

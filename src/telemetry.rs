@@ -1,5 +1,7 @@
 //! Logs to standard error, metrics for Prometheus or OpenTelemetry, and traces.
 
+mod labels;
+mod lines;
 mod metrics;
 mod otlp;
 mod trace;
@@ -15,8 +17,12 @@ use temporalio_common::telemetry::{
 use temporalio_sdk_core::{CoreRuntime, RuntimeOptions};
 use tracing_subscriber::EnvFilter;
 
+use labels::DeclaredLabels;
+use lines::{LineWriter, Lines};
+
 use crate::activity::redact::logs::Clean;
 
+pub use labels::Declared;
 pub use metrics::Metrics;
 pub use trace::{Kind, Moment, Span, TRACE_HEADER, TraceContext, Tracer};
 
@@ -59,10 +65,16 @@ pub fn init_logs(level: LogLevel, format: LogFormat) -> Result<(), TelemetryErro
         }
         _ => EnvFilter::new(default_filter(level)),
     };
+    let has_colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    // Secrets are left out first, before a line is cut.
+    let lines = Lines {
+        format,
+        has_colours: has_colours && format == LogFormat::Text,
+    };
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(|| Clean(std::io::stderr()))
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+        .with_writer(move || Clean(LineWriter(lines)))
+        .with_ansi(has_colours);
     // A second subscriber is a test's: the first one stays.
     let _ = match format {
         LogFormat::Text => logs.with_target(false).try_init(),
@@ -92,11 +104,18 @@ fn default_filter(level: LogLevel) -> String {
 }
 
 /// The runtime that Temporal's core wants, on the tokio runtime that this is called in. Its logs go where ours go.
-pub fn core_runtime(metrics_address: Option<SocketAddr>) -> Result<CoreRuntime, TelemetryError> {
+pub fn core_runtime(
+    metrics_address: Option<SocketAddr>,
+    declared: Arc<dyn Declared>,
+) -> Result<CoreRuntime, TelemetryError> {
     let meter = match metrics_address {
         Some(address) => Some(serve_metrics(address)?),
         None => otlp::metric_exporter()?,
     };
+    let meter = meter.map(|meter| {
+        let labels: Arc<dyn CoreMeter> = Arc::new(DeclaredLabels { meter, declared });
+        labels
+    });
     let telemetry = TelemetryOptions::builder().maybe_metrics(meter).build();
     let options = RuntimeOptions::builder()
         .telemetry_options(telemetry)

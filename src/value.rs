@@ -5,6 +5,7 @@ mod json;
 mod map;
 mod network;
 mod payload;
+mod quote;
 mod time;
 
 use std::net::IpAddr;
@@ -17,6 +18,7 @@ pub use json::{
 pub use map::{Index, Key, Map};
 pub use network::Cidr;
 pub use payload::{Encoded, Payload};
+pub use quote::{bounded_message, quoted};
 pub use time::{Duration, Timestamp};
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]

@@ -82,7 +82,8 @@ pub async fn run(
     activities: Vec<Arc<dyn Activity>>,
     shutdown: CancellationToken,
 ) -> Result<(), WorkerError> {
-    let runtime = telemetry::core_runtime(options.metrics_address)?;
+    let declared = Arc::new(activities::KnownTypes::new(&activities, registry.clone()));
+    let runtime = telemetry::core_runtime(options.metrics_address, declared)?;
     let connection = settings
         .connect(runtime.telemetry().get_temporal_metric_meter())
         .await?;

@@ -4,6 +4,8 @@
 
 #[path = "attack/answers.rs"]
 mod answers;
+#[path = "attack/codecs.rs"]
+mod codecs;
 #[path = "attack/folders.rs"]
 mod folders;
 #[path = "attack/forms.rs"]
@@ -16,8 +18,12 @@ mod headers;
 mod leaks;
 #[path = "attack/programs.rs"]
 mod programs;
+#[path = "attack/registry.rs"]
+mod registry;
 #[path = "attack/secrets.rs"]
 mod secrets;
 mod support;
+#[path = "attack/values.rs"]
+mod values;
 #[path = "attack/victim.rs"]
 mod victim;

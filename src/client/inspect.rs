@@ -174,6 +174,24 @@ impl Client {
         Ok(page(answer))
     }
 
+    /// The first page of a history that strangers may add to: its first event decoded, all others as they are.
+    pub async fn first_page(
+        &self,
+        workflow: &WorkflowRef,
+    ) -> Result<Vec<HistoryEvent>, ClientError> {
+        let answer = self.encoded_page(workflow, Vec::new(), false).await?;
+        let (mut events, _) = page(answer);
+        if let Some(first) = events.first_mut() {
+            self.codec.decode(first).await?;
+        }
+        Ok(events)
+    }
+
+    /// An event that was left encoded since all of its page would have inflated to too much.
+    pub async fn decode_event(&self, event: &mut HistoryEvent) -> Result<(), ClientError> {
+        Ok(self.codec.decode_left(event).await?)
+    }
+
     async fn encoded_page(
         &self,
         workflow: &WorkflowRef,

@@ -51,8 +51,8 @@ impl Schemas {
             return None;
         }
         let document = self.document(&schema.json);
-        match jsonschema::draft202012::new(&document) {
-            Ok(validator) => Some(program::Schema { validator }),
+        match program::Schema::new(&document) {
+            Ok(schema) => Some(schema),
             Err(error) => {
                 let message = format!("this is not a JSON Schema: {error}");
                 diagnostics.push(

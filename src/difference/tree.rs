@@ -1,8 +1,7 @@
 //! A definition with all that it uses as one tree in normal form: equal things have equal numbers.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-
-use rustc_hash::FxHashMap;
 
 use super::Subject;
 use crate::definition::table::Action;
@@ -112,8 +111,8 @@ impl<'n> Tree<'n> {
 /// Gives equal numbers to equal things.
 #[derive(Default)]
 pub(super) struct Contents {
-    texts: FxHashMap<Arc<str>, u32>,
-    wholes: FxHashMap<Vec<u32>, u32>,
+    texts: HashMap<Arc<str>, u32>,
+    wholes: HashMap<Vec<u32>, u32>,
     next: u32,
 }
 

@@ -336,7 +336,7 @@ impl Instance {
                 Err(failure) => {
                     let kind = CommandKind::RejectUpdate {
                         protocol_instance_id,
-                        failure,
+                        failure: failure.as_refusal(),
                     };
                     commands.push(kind.into());
                     return Ok(());

@@ -1,6 +1,6 @@
 //! Temporal's failures, as the language sees them.
 
-use crate::value::{Duration, Map, Payload, Value};
+use crate::value::{Duration, Map, Payload, Value, bounded_message};
 
 /// LANGUAGE: a `catch` matches on kind or type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -162,6 +162,12 @@ pub const DEFINITION_ERROR: &str = "DefinitionError";
 const LOCAL_BOUND_PASSED: &str = "ScheduleToCloseTimeout";
 
 impl Failure {
+    /// With a message that the answer to a client has room for, whatever values of its own it quotes.
+    pub fn as_refusal(mut self) -> Failure {
+        self.message = bounded_message(self.message);
+        self
+    }
+
     pub fn new(message: impl Into<String>, info: FailureInfo) -> Self {
         Failure {
             message: message.into(),

@@ -12,7 +12,7 @@ use super::state::{
     Ending, Frame, FunctionRef, Outcome, Routine, RoutineId, RoutineKind, Saga, Waiting,
 };
 use crate::program::{self, Action, Function, slot};
-use crate::value::{Map, Payload, Value};
+use crate::value::{Map, Payload, Value, quoted};
 
 /// The query by which Temporal's UI asks where a run is.
 const STACK_TRACE_QUERY: &str = "__stack_trace";
@@ -52,8 +52,10 @@ impl Machine<'_> {
         let program = self.program;
         let Some((index, handler)) = signal_handler(program, &name) else {
             if !is_awaited(program, &name) && !self.run.signals.contains_key(&name) {
-                let message =
-                    format!("no handler and no wait takes the signal `{name}`; it is kept");
+                let message = format!(
+                    "no handler and no wait takes the signal `{}`; it is kept",
+                    quoted(&name)
+                );
                 self.log(LogLevel::Warn, message);
             }
             self.run
@@ -216,7 +218,7 @@ impl Machine<'_> {
             },
             Err(failure) => CommandKind::RejectUpdate {
                 protocol_instance_id,
-                failure,
+                failure: failure.as_refusal(),
             },
         });
         is_accepted
@@ -229,7 +231,7 @@ impl Machine<'_> {
             let message = format!(
                 "the workflow `{}` has no update `{}`; it has: {}",
                 program.workflow,
-                update.name,
+                quoted(&update.name),
                 listed(&names)
             );
             return Err(Failure::application("UnknownUpdate", message));
@@ -238,7 +240,7 @@ impl Machine<'_> {
         if let Some(wrong) = violation(handler.function.input.as_ref(), &args) {
             let message = format!(
                 "the input of the update `{}` breaks its schema: {wrong}",
-                update.name
+                quoted(&update.name)
             );
             return Err(Failure::application("InvalidInput", message));
         }
@@ -251,7 +253,10 @@ impl Machine<'_> {
             Value::Bool(true) | Value::Null => return Ok(()),
             Value::String(reason) if reason.is_empty() => return Ok(()),
             Value::String(reason) => reason.to_string(),
-            _ => format!("the update `{}` was rejected by its validator", update.name),
+            _ => format!(
+                "the update `{}` was rejected by its validator",
+                quoted(&update.name)
+            ),
         };
         Err(Failure::application("UpdateRejected", reason))
     }
@@ -300,6 +305,7 @@ impl Machine<'_> {
             name => self.query_result(name, args),
         };
         let result = result.and_then(|answer| self.beside(&id, answer));
+        let result = result.map_err(Failure::as_refusal);
         self.command(CommandKind::RespondToQuery { id, result });
     }
 
@@ -309,7 +315,8 @@ impl Machine<'_> {
         let Some(query) = find(name).or_else(|| find("*")) else {
             let names: Vec<&str> = program.queries.iter().map(|q| &*q.name).collect();
             let message = format!(
-                "the workflow has no query `{name}`; it has: {}",
+                "the workflow has no query `{}`; it has: {}",
+                quoted(name),
                 listed(&names)
             );
             return Err(Failure::application("UnknownQuery", message));
@@ -319,12 +326,15 @@ impl Machine<'_> {
             false => one_value(args),
         };
         if let Some(wrong) = violation(query.input.as_ref(), &args) {
-            let message = format!("the input of the query `{name}` breaks its schema: {wrong}");
+            let message = format!(
+                "the input of the query `{}` breaks its schema: {wrong}",
+                quoted(name)
+            );
             return Err(Failure::application("InvalidInput", message));
         }
         let locals = self.locals(&program.main, args);
         let value = self.evaluate_with(&locals, &query.result)?;
-        let what = format!("the answer to the query `{name}`");
+        let what = format!("the answer to the query `{}`", quoted(name));
         self.check(query.output.as_ref(), &value, &what)?;
         self.payload(&value)
     }
@@ -456,7 +466,8 @@ fn signal_handler<'p>(
 fn breaks_schema(handler: &program::Handler, name: &str, args: &Value) -> Option<String> {
     let wrong = violation(handler.function.input.as_ref(), args)?;
     Some(format!(
-        "the signal `{name}` is refused, its input breaks its schema: {wrong}"
+        "the signal `{}` is refused, its input breaks its schema: {wrong}",
+        quoted(name)
     ))
 }
 

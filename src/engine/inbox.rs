@@ -10,6 +10,7 @@ use super::observe::Event;
 use super::state::{OperationKind, Phase, RoutineId, RoutineKind, Run};
 use crate::faults::Fault;
 use crate::program;
+use crate::value::quoted;
 
 impl Run {
     /// Whether jobs wait for each other; a run that began with an older engine applies all of them first.
@@ -124,6 +125,7 @@ impl Machine<'_> {
         match job {
             // What undoes may wait for signals; handlers begin no more.
             Job::Signal { name, .. } if self.is_failing() && self.is_handled(&name) => {
+                let name = quoted(&name);
                 let message = format!("the signal `{name}` is dropped: the run is failing");
                 self.observe(Event::SignalsSettled { count: 1 });
                 self.log(LogLevel::Warn, message);

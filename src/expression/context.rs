@@ -2,7 +2,7 @@
 
 use crate::limits::{EXPRESSION_COST_MAX, WORKFLOW_TASK_COST_MAX};
 use crate::source::Range;
-use crate::value::{Timestamp, Value};
+use crate::value::{Timestamp, Value, bounded_message};
 
 /// The newest version of the cost model. A run is bound to the one it started with, in its bundle: an expression that was
 /// within its bound must be so on every replay.
@@ -182,7 +182,8 @@ pub struct Failure(Box<(String, ErrorKind)>);
 impl Failure {
     #[cold]
     pub fn new(message: impl Into<String>) -> Self {
-        Failure(Box::new((message.into(), ErrorKind::Evaluation)))
+        let message = bounded_message(message.into());
+        Failure(Box::new((message, ErrorKind::Evaluation)))
     }
 
     #[cold]

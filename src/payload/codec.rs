@@ -11,21 +11,34 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 use temporalio_common::payload_visitor::PayloadVisitable;
 use temporalio_protos::temporal::api::common::v1::Payload;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub use compression::Inflation;
 pub use encryption::{Key, KeyError, Keyring};
 pub use remote::{Remote, RemoteError};
 
 use super::json::{ProtoJsonError, payloads_from_json, payloads_to_json};
-use crate::limits::{CODEC_BODY_SIZE_BYTES_MAX, CODEC_DECOMPRESSED_SIZE_BYTES_MAX};
+use crate::limits::{
+    CODEC_BODY_SIZE_BYTES_MAX, CODEC_DECOMPRESSED_SIZE_BYTES_MAX, CODEC_INFLATED_MESSAGES_MAX,
+    CODEC_METADATA_ENTRIES_MAX, PAYLOAD_SIZE_BYTES_MAX,
+};
 
 /// The name under which a payload says what its data is.
 const ENCODING: &str = "encoding";
 
 /// The codecs of a worker or client, in the order in which they encode; none at all changes nothing.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Codec {
     stages: Arc<[Stage]>,
     encode_common_attributes: bool,
+    /// For messages that inflate to more than a payload has.
+    inflated: Arc<Semaphore>,
+}
+
+impl Default for Codec {
+    fn default() -> Self {
+        Codec::new(Vec::new())
+    }
 }
 
 /// One codec of a chain.
@@ -50,12 +63,20 @@ pub enum CodecError {
     UnknownCipher(String),
     #[error("a payload could not be encrypted")]
     NotEncrypted,
+    #[error("the codecs failed: {0}")]
+    Failed(String),
     #[error("a compressed payload is broken: {0}")]
     Decompress(std::io::Error),
     #[error(
         "a compressed payload holds more than CODEC_DECOMPRESSED_SIZE_BYTES_MAX ({CODEC_DECOMPRESSED_SIZE_BYTES_MAX} bytes)"
     )]
     TooLarge,
+    #[error("the payloads of one message hold more than {0} ({1} bytes)")]
+    MessageTooLarge(&'static str, usize),
+    #[error(
+        "a payload is no payload, or has more than CODEC_METADATA_ENTRIES_MAX ({CODEC_METADATA_ENTRIES_MAX}) entries of metadata"
+    )]
+    Metadata,
     #[error("what was decoded is no payload: {0}")]
     NotAPayload(prost::DecodeError),
     #[error("the codec server {url}: {reason}")]
@@ -84,6 +105,7 @@ impl Codec {
         Codec {
             stages: stages.into(),
             encode_common_attributes: false,
+            inflated: Arc::new(Semaphore::new(CODEC_INFLATED_MESSAGES_MAX)),
         }
     }
 
@@ -120,10 +142,19 @@ impl Codec {
     /// As many as before, in the same order. What none of the codecs has encoded stays as it is.
     pub async fn decode_payloads(
         &self,
+        payloads: Vec<Payload>,
+    ) -> Result<Vec<Payload>, CodecError> {
+        let mut inflation = Inflation::of_message();
+        self.decode_within(payloads, &mut inflation).await
+    }
+
+    async fn decode_within(
+        &self,
         mut payloads: Vec<Payload>,
+        inflation: &mut Inflation,
     ) -> Result<Vec<Payload>, CodecError> {
         for stage in self.stages.iter().rev() {
-            payloads = stage.decode(payloads).await?;
+            payloads = stage.decode(payloads, inflation).await?;
         }
         Ok(payloads)
     }
@@ -135,7 +166,17 @@ impl Codec {
     }
 
     pub async fn decode_json(&self, text: &[u8]) -> Result<Json, CodecError> {
-        let decoded = self.decode_payloads(payloads_from_json(text)?).await?;
+        self.decode_json_within(text, Inflation::of_message()).await
+    }
+
+    /// The same, where all that is compressed may inflate to this much.
+    pub async fn decode_json_within(
+        &self,
+        text: &[u8],
+        mut inflation: Inflation,
+    ) -> Result<Json, CodecError> {
+        let payloads = payloads_from_json(text)?;
+        let decoded = self.decode_within(payloads, &mut inflation).await?;
         Ok(payloads_to_json(decoded)?)
     }
 
@@ -169,10 +210,12 @@ impl Codec {
             // It would not answer to each of them either.
             Err(CodecError::Server { .. }) => payloads,
             Err(_) => {
+                let mut inflation = Inflation::of_message();
                 let mut decoded = Vec::with_capacity(payloads.len());
                 for payload in payloads {
-                    let one = self.decode_payloads(vec![payload.clone()]).await;
-                    decoded.push(one.ok().and_then(|mut p| p.pop()).unwrap_or(payload));
+                    let one = self.decode_within(vec![payload.clone()], &mut inflation);
+                    let one = one.await.ok().and_then(|mut p| p.pop());
+                    decoded.push(one.unwrap_or(payload));
                 }
                 decoded
             }
@@ -180,7 +223,8 @@ impl Codec {
         visit::put(message, decoded).await;
     }
 
-    /// Decodes what strangers may have added to: a payload that cannot be decoded stays encoded. A codec server that does not answer, or does
+    /// Decodes what strangers may have added to: a payload that cannot be decoded stays encoded. So does all of a message that would inflate to
+    /// too much: its parts can be decoded by themselves. A codec server that does not answer, or does
     /// not let this caller in, is an error: what it could decode later must not be taken for unreadable.
     pub async fn decode_each<M: PayloadVisitable>(
         &self,
@@ -193,10 +237,13 @@ impl Codec {
         let decoded = match self.decode_payloads(payloads.clone()).await {
             Ok(decoded) => decoded,
             Err(error) if error.may_pass() => return Err(error),
+            Err(CodecError::MessageTooLarge(..)) => payloads,
             Err(_) => {
+                let mut inflation = Inflation::of_message();
                 let mut decoded = Vec::with_capacity(payloads.len());
                 for payload in payloads {
-                    match self.decode_payloads(vec![payload.clone()]).await {
+                    let one = self.decode_within(vec![payload.clone()], &mut inflation);
+                    match one.await {
                         Ok(one) => decoded.extend(one),
                         Err(error) if error.may_pass() => return Err(error),
                         Err(_) => decoded.push(payload),
@@ -209,9 +256,26 @@ impl Codec {
         Ok(())
     }
 
+    /// The same of a part of such a message, if it is still encoded.
+    pub async fn decode_left<M: PayloadVisitable>(
+        &self,
+        message: &mut M,
+    ) -> Result<(), CodecError> {
+        let mut is_left = false;
+        visit::each(message, |payload| is_left |= is_encoded(payload)).await;
+        match is_left {
+            true => self.decode_each(message).await,
+            false => Ok(()),
+        }
+    }
+
     /// The same, for who must be able to read it all: what is still compressed or encrypted is an error.
-    pub async fn decode_all<M: PayloadVisitable>(&self, message: &mut M) -> Result<(), CodecError> {
-        self.decode(message).await?;
+    /// Few messages that inflate to much are in memory at a time: each as long as what is given back is kept.
+    pub async fn decode_all<M: PayloadVisitable>(
+        &self,
+        message: &mut M,
+    ) -> Result<Held, CodecError> {
+        let held = self.decode_held(message).await?;
         let mut left = None;
         visit::each(message, |payload| {
             if left.is_none() && is_encoded(payload) {
@@ -219,9 +283,37 @@ impl Codec {
             }
         })
         .await;
-        left.map_or(Ok(()), Err)
+        left.map_or(Ok(held), Err)
+    }
+
+    async fn decode_held<M: PayloadVisitable>(&self, message: &mut M) -> Result<Held, CodecError> {
+        if self.is_none() {
+            return Ok(Held(None));
+        }
+        let payloads = visit::take(message).await;
+        let compresses = self.stages.iter().any(|s| matches!(s, Stage::Compression));
+        let kept = if compresses {
+            payloads.clone()
+        } else {
+            Vec::new()
+        };
+        let mut small = Inflation::new("PAYLOAD_SIZE_BYTES_MAX", PAYLOAD_SIZE_BYTES_MAX);
+        let (decoded, held) = match self.decode_within(payloads, &mut small).await {
+            Err(CodecError::MessageTooLarge(..) | CodecError::TooLarge) => {
+                // It is never closed.
+                let held = self.inflated.clone().acquire_owned().await.ok();
+                (self.decode_payloads(kept).await?, held)
+            }
+            decoded => (decoded?, None),
+        };
+        visit::put(message, decoded).await;
+        Ok(Held(held))
     }
 }
+
+/// A message that inflated to much.
+#[derive(Debug)]
+pub struct Held(#[expect(dead_code, reason = "it is dropped")] Option<OwnedSemaphorePermit>);
 
 impl CodecError {
     /// It says nothing about the payload.
@@ -273,9 +365,16 @@ impl Stage {
         }
     }
 
-    async fn decode(&self, payloads: Vec<Payload>) -> Result<Vec<Payload>, CodecError> {
+    async fn decode(
+        &self,
+        payloads: Vec<Payload>,
+        inflation: &mut Inflation,
+    ) -> Result<Vec<Payload>, CodecError> {
         match self {
-            Stage::Compression => payloads.into_iter().map(compression::decode).collect(),
+            Stage::Compression => payloads
+                .into_iter()
+                .map(|payload| compression::decode(payload, inflation))
+                .collect(),
             Stage::Encryption(keys) => payloads.into_iter().map(|p| keys.decode(p)).collect(),
             Stage::Remote(server) => server.decode(payloads).await,
         }

@@ -8,6 +8,8 @@ use prost_reflect::{
 };
 use temporalio_protos::temporal::api::common::v1::{Payload, Payloads};
 
+use crate::limits::CODEC_JSON_PARTS_MAX;
+
 const DESCRIPTORS: &[u8] = include_bytes!(env!("TEMPORAL_DESCRIPTORS"));
 const PAYLOADS: &str = "temporal.api.common.v1.Payloads";
 
@@ -50,8 +52,36 @@ pub fn payloads_to_json(payloads: Vec<Payload>) -> Result<serde_json::Value, Pro
     message_to_json(PAYLOADS, &Payloads { payloads })
 }
 
+/// At most as many as `CODEC_JSON_PARTS_MAX` allows: an empty payload takes two bytes here, and a thousand times as much in memory.
 pub fn payloads_from_json(text: &[u8]) -> Result<Vec<Payload>, ProtoJsonError> {
+    let parts = count_parts(text);
+    if parts > CODEC_JSON_PARTS_MAX {
+        let why = format!("it has {parts} parts, CODEC_JSON_PARTS_MAX is {CODEC_JSON_PARTS_MAX}");
+        return Err(error(PAYLOADS, why));
+    }
     Ok(message_from_json::<Payloads>(PAYLOADS, text, true)?.payloads)
+}
+
+/// Lists, objects, and what is in them: no less than what reading the text builds.
+fn count_parts(text: &[u8]) -> usize {
+    let mut bytes = text.iter();
+    let mut count = 0;
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'{' | b'[' | b',' => count += 1,
+            b'"' => {
+                while let Some(byte) = bytes.next() {
+                    match byte {
+                        b'"' => break,
+                        b'\\' => drop(bytes.next()),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    count
 }
 
 fn error(name: &'static str, reason: impl ToString) -> ProtoJsonError {

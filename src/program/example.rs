@@ -5,7 +5,10 @@ use jsonschema::{JsonType, JsonTypeSet};
 use serde_json::{Value as Json, json};
 
 use super::Schema;
-use crate::limits::{SCHEMA_EXAMPLE_REPAIRS_MAX, SCHEMA_EXAMPLE_SIZE_MAX};
+use super::schema::{Meter, Metered};
+use crate::limits::{
+    SCHEMA_EXAMPLE_REPAIRS_MAX, SCHEMA_EXAMPLE_SIZE_MAX, SCHEMA_EXPLANATION_CHECKS_MAX,
+};
 
 impl Schema {
     /// A small value that the schema takes, found by repairing what is wrong with null. None if that leads nowhere: a pattern, for
@@ -13,8 +16,13 @@ impl Schema {
     pub fn example(&self) -> Option<Json> {
         let mut value = Json::Null;
         for _ in 0..SCHEMA_EXAMPLE_REPAIRS_MAX {
-            let first = self.validator.iter_errors(&value).next();
-            let Some(repaired) = first.map(|error| repair(&error)) else {
+            let checks = Meter::new(SCHEMA_EXPLANATION_CHECKS_MAX);
+            let first = self.validator.iter_errors(Metered::of(&value, &checks));
+            let first = first.map(|error| repair(&error)).next();
+            if checks.is_used_up() {
+                return None;
+            }
+            let Some(repaired) = first else {
                 return Some(value);
             };
             let (place, better) = repaired?;
@@ -118,8 +126,7 @@ mod tests {
     use super::*;
 
     fn example(schema: &Json) -> Option<Json> {
-        let validator = jsonschema::validator_for(schema).expect("a schema");
-        Schema { validator }.example()
+        Schema::new(schema).expect("a schema").example()
     }
 
     #[test]

@@ -17,9 +17,10 @@ use crate::client::{
     Client, ClientError, StartOptions, WorkflowIdConflictPolicy, WorkflowRef, WorkflowTask,
 };
 use crate::faults::Fault;
-use crate::limits::REGISTRY_CHANGES_PER_RUN_MAX;
+use crate::limits::{REGISTRY_CHANGES_PER_RUN_MAX, REGISTRY_ENTRY_MEMORY_BYTES_MAX};
 use crate::payload::payload_from_proto;
 use crate::value::{Payload, Value};
+use crate::wire::{Bounded, decode_within};
 use copy::CopyEnd;
 use reader::Reader;
 
@@ -349,8 +350,8 @@ impl Store for ClusterStore {
 
     async fn piece(&self, hash: &[u8]) -> Result<Piece, StoreError> {
         let workflow = WorkflowRef::new(piece_id(hash), None);
-        let page = self.client.history_page(&workflow, Vec::new(), false);
-        let (events, _) = page.await.map_err(|error| match error {
+        let events = self.client.first_page(&workflow);
+        let events = events.await.map_err(|error| match error {
             // It concerns what is in it, and nothing else.
             ClientError::NoSuchWorkflow(..) => StoreError::Malformed(format!(
                 "the workflow {} is not there",
@@ -427,8 +428,9 @@ fn payload(input: Option<Payloads>) -> Result<Vec<u8>, StoreError> {
     Ok(payload.data)
 }
 
-fn decoded<M: Message + Default>(input: Option<Payloads>) -> Result<M, StoreError> {
-    M::decode(payload(input)?.as_slice()).map_err(|e| StoreError::Malformed(e.to_string()))
+fn decoded<M: Bounded>(input: Option<Payloads>) -> Result<M, StoreError> {
+    decode_within(&payload(input)?, REGISTRY_ENTRY_MEMORY_BYTES_MAX)
+        .map_err(|e| StoreError::Malformed(e.to_string()))
 }
 
 fn has_ended(error: &ClientError) -> bool {

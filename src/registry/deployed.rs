@@ -1,10 +1,11 @@
 //! What a worker serves of a store: the deployed definitions in force, followed as they change.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::pin;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -18,7 +19,7 @@ use crate::engine::job::EncodedBundle;
 use crate::limits::DEFINITIONS_SUPERSEDED_MAX;
 
 /// Segments are fetched this many at a time.
-const FETCHES: usize = 16;
+const FETCHES: usize = 8;
 /// A store that cannot be reached is asked again after this long, then after twice as long, and so on.
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_LONGEST: Duration = Duration::from_secs(10);
@@ -194,12 +195,25 @@ async fn take_over(
             _ => missing.push((definition, version)),
         }
     }
-    let bundles = read_bundles(store, &missing).await?;
+    let mut compiled = Vec::new();
+    // What is fetched is let go as soon as it is compiled: a change may name much.
+    let mut segments = pin!(segments(store, &missing, OfOthers::Unreadable));
+    while let Some(found) = segments.next().await {
+        let (versions, segment) = found?;
+        for at in versions {
+            let (definition, version) = &missing[at];
+            let name = definition.name_of(version.number);
+            let bundle = bundle_of(&segment, version);
+            compiled.push((at, bundle.and_then(|bundle| entry(bundle, &name, version))));
+        }
+    }
+    compiled.sort_by_key(|(at, _)| *at);
     let mut changes = Vec::new();
-    for ((definition, version), bundle) in missing.into_iter().zip(bundles) {
+    for (at, found) in compiled {
+        let (definition, version) = &missing[at];
         let name = definition.name_of(version.number);
         let key = (definition.workflow.clone(), version.number);
-        match bundle.and_then(|bundle| entry(&bundle, &name, &version)) {
+        match found {
             Ok(entry) => {
                 changes.push(Change::Deployed { name });
                 entries.insert(key, entry);
@@ -281,7 +295,7 @@ pub async fn bundles(
     store: &dyn Store,
     versions: &[(Definition, Version)],
 ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-    let bundles = read_bundles(store, versions).await?;
+    let bundles = read_bundles(store, versions, OfOthers::Unreadable).await?;
     Ok(bundles.into_iter().map(Result::ok).collect())
 }
 
@@ -289,43 +303,79 @@ pub async fn bundles(
 pub(super) async fn read_bundles(
     store: &dyn Store,
     versions: &[(Definition, Version)],
+    of_others: OfOthers,
 ) -> Result<Vec<Result<Vec<u8>, String>>, StoreError> {
-    let segments = segments(store, versions).await?;
-    let bundle = |version: &Version| -> Result<Vec<u8>, String> {
-        let none = || "its bundle is not there".to_owned();
-        let data = version.segment.as_ref().ok_or_else(none)?;
-        let segment = segments.get(&data.pieces).ok_or_else(none)?;
-        let segment = segment.as_ref().map_err(String::clone)?;
-        let bundle = segment.bundles.get(version.index as usize);
-        bundle.cloned().ok_or_else(none)
-    };
-    Ok(versions
-        .iter()
-        .map(|(_, version)| bundle(version))
-        .collect())
+    let mut bundles = vec![Err(NO_BUNDLE.to_owned()); versions.len()];
+    let mut segments = pin!(segments(store, versions, of_others));
+    while let Some(found) = segments.next().await {
+        let (of, segment) = found?;
+        for at in of {
+            let bundle = bundle_of(&segment, &versions[at].1);
+            bundles[at] = bundle.map(<[u8]>::to_vec);
+        }
+    }
+    Ok(bundles)
 }
 
-/// By their pieces; one that is broken concerns its own definitions only.
-async fn segments(
+const NO_BUNDLE: &str = "its bundle is not there";
+
+fn bundle_of<'s>(
+    segment: &'s Result<Segment, String>,
+    version: &Version,
+) -> Result<&'s [u8], String> {
+    let segment = segment.as_ref().map_err(String::clone)?;
+    let bundle = segment.bundles.get(version.index as usize);
+    bundle
+        .map(Vec::as_slice)
+        .ok_or_else(|| NO_BUNDLE.to_owned())
+}
+
+/// What data is that is encoded so that it cannot be read here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OfOthers {
+    /// The whole registry is of somebody with other codecs or keys.
+    Sealed,
+    /// It concerns the versions that are in it: whoever can write to the registry may have put it there.
+    Unreadable,
+}
+
+/// The segments of these versions as they are fetched, each with the places of its versions; one that is broken concerns its own definitions only.
+fn segments(
     store: &dyn Store,
     versions: &[(Definition, Version)],
-) -> Result<HashMap<Vec<Vec<u8>>, Result<Segment, String>>, StoreError> {
-    let mut wanted: Vec<Data> = versions
-        .iter()
-        .filter_map(|(_, v)| v.segment.clone())
+    of_others: OfOthers,
+) -> impl Stream<Item = Result<(Vec<usize>, Result<Segment, String>), StoreError>> {
+    let mut wanted: BTreeMap<Option<&[Vec<u8>]>, Vec<usize>> = BTreeMap::new();
+    for (at, (_, version)) in versions.iter().enumerate() {
+        let pieces = version.segment.as_ref().map(|data| &*data.pieces);
+        wanted.entry(pieces).or_default().push(at);
+    }
+    let wanted: Vec<_> = wanted
+        .into_iter()
+        .map(|(pieces, of)| {
+            (
+                pieces.map(|pieces| Data {
+                    pieces: pieces.to_vec(),
+                }),
+                of,
+            )
+        })
         .collect();
-    wanted.sort_by(|a, b| a.pieces.cmp(&b.pieces));
-    wanted.dedup();
-    let fetched = stream::iter(wanted)
-        .map(|wanted| async move {
-            match segment(store, &wanted).await {
-                Ok(segment) => Ok((wanted.pieces, Ok(segment))),
-                Err(StoreError::Malformed(why)) => Ok((wanted.pieces, Err(why))),
+    stream::iter(wanted)
+        .map(move |(data, of)| async move {
+            let Some(data) = data else {
+                return Ok((of, Err(NO_BUNDLE.to_owned())));
+            };
+            match segment(store, &data).await {
+                Ok(segment) => Ok((of, Ok(segment))),
+                Err(StoreError::Malformed(why)) => Ok((of, Err(why))),
+                Err(StoreError::Sealed(why)) if of_others == OfOthers::Unreadable => {
+                    Ok((of, Err(why)))
+                }
                 Err(error) => Err(error),
             }
         })
-        .buffer_unordered(FETCHES);
-    fetched.try_collect().await
+        .buffer_unordered(FETCHES)
 }
 
 /// A deployed version, fetched and compiled.

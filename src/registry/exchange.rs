@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest as _, Sha256};
 
 use super::deploy::{DeployError, change, put_bundles};
-use super::deployed::{checked, read_bundles};
+use super::deployed::{OfOthers, checked, read_bundles};
 use super::health::{Texts, mendable};
 use super::store::{Remedy, Store, StoreError, data};
 use crate::catalog::{
@@ -52,7 +52,7 @@ impl Export {
         for definition in &state.definitions {
             let versions = definition.versions.iter();
             let versions: Vec<_> = versions.map(|v| (definition.clone(), v.clone())).collect();
-            let bundles = read_bundles(store, &versions).await?;
+            let bundles = read_bundles(store, &versions, OfOthers::Sealed).await?;
             let versions = definition.versions.iter().zip(bundles);
             let versions = versions.map(|(version, packed)| {
                 let bundle = packed.and_then(|packed| checked(&packed, version));

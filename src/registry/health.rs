@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::deploy::put_bundles;
-use super::deployed::{checked, read_bundles};
+use super::deployed::{OfOthers, checked, read_bundles};
 use super::store::{Damage, Remedy, Store, StoreError, checked_piece, data};
 use crate::catalog::{Catalog, Data, Definition, Page, Put, Version};
 
@@ -30,7 +30,7 @@ pub async fn damages(
     scope: Scope,
 ) -> Result<Vec<Damage>, StoreError> {
     let versions = versions(catalog, scope);
-    let mut found: Vec<Damage> = unreadable(store, &versions)
+    let mut found: Vec<Damage> = unreadable(store, &versions, OfOthers::Sealed)
         .await?
         .into_iter()
         .map(|(definition, version, why)| {
@@ -63,8 +63,9 @@ fn versions(catalog: &Catalog, scope: Scope) -> Vec<(Definition, Version)> {
 async fn unreadable(
     store: &dyn Store,
     versions: &[(Definition, Version)],
+    of_others: OfOthers,
 ) -> Result<Vec<(Definition, Version, String)>, StoreError> {
-    let bundles = read_bundles(store, versions).await?;
+    let bundles = read_bundles(store, versions, of_others).await?;
     let checks = versions.iter().zip(bundles);
     let broken = checks.filter_map(|((definition, version), bundle)| {
         let why = bundle.and_then(|packed| checked(&packed, version)).err()?;
@@ -133,7 +134,7 @@ pub async fn mendable(
 ) -> Result<Vec<(Definition, Version, String)>, StoreError> {
     let mut versions = versions(catalog, Scope::All);
     versions.retain(|(_, version)| texts.contains_key(&version.digest));
-    unreadable(store, &versions).await
+    unreadable(store, &versions, OfOthers::Unreadable).await
 }
 
 /// Stores these versions' bundles again; what a change has to say of it.

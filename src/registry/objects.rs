@@ -18,8 +18,10 @@ use url::Url;
 use super::store::{Inspection, Piece, Store, StoreError, data, put_aside, put_data};
 use crate::catalog::{Applied, Catalog, Change, LogEntry, Start, State};
 use crate::limits::{
-    REGISTRY_CHANGES_PER_SNAPSHOT, REGISTRY_DATA_SIZE_BYTES_MAX, REGISTRY_ENTRIES_LOST_MAX,
+    REGISTRY_CHANGES_PER_SNAPSHOT, REGISTRY_ENTRIES_LOST_MAX, REGISTRY_ENTRY_MEMORY_BYTES_MAX,
+    REGISTRY_ENTRY_SIZE_BYTES_MAX, REGISTRY_PIECE_SIZE_BYTES_MAX,
 };
+use crate::wire::decode_within;
 
 use place::{bucket, folder};
 use reader::{Entry, Reader, change_of};
@@ -75,20 +77,31 @@ impl ObjectsStore {
     }
 
     /// None where there is no such object.
-    async fn get(&self, path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    /// Nothing is in what has more bytes than may be stored there: nobody who deploys has written it.
+    async fn get(&self, path: &Path, size_max: usize) -> Result<Option<Vec<u8>>, StoreError> {
         let found = match self.objects.get(path).await {
             Ok(found) => found,
             Err(Error::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(unreachable(error)),
         };
-        if found.meta.size > REGISTRY_DATA_SIZE_BYTES_MAX as u64 {
-            let message = format!(
-                "{path} has {} bytes; REGISTRY_DATA_SIZE_BYTES_MAX is {REGISTRY_DATA_SIZE_BYTES_MAX}",
+        if found.meta.size > size_max as u64 {
+            self.notice(format!(
+                "{path} counts for nothing: it has {} bytes, and may have {size_max}",
                 found.meta.size
-            );
-            return Err(StoreError::Malformed(message));
+            ));
+            return Ok(Some(Vec::new()));
         }
         Ok(Some(found.bytes().await.map_err(unreachable)?.to_vec()))
+    }
+
+    /// An entry of the log, of its copies or of the snapshots.
+    async fn get_entry(
+        &self,
+        folder: &'static str,
+        revision: u64,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.numbered(folder, revision);
+        self.get(&path, REGISTRY_ENTRY_SIZE_BYTES_MAX).await
     }
 
     /// False where there is such an object already.
@@ -169,12 +182,12 @@ impl ObjectsStore {
     }
 
     async fn entry(&self, revision: u64) -> Result<Entry, StoreError> {
-        let entry = self.get(&self.numbered(LOG, revision)).await?;
+        let entry = self.get_entry(LOG, revision).await?;
         match entry {
             Some(entry) if change_of(&entry).is_some() => return Ok(Entry::Whole(entry)),
             _ => {}
         }
-        let copy = self.get(&self.numbered(COPIES, revision)).await?;
+        let copy = self.get_entry(COPIES, revision).await?;
         Ok(match copy.filter(|copy| change_of(copy).is_some()) {
             Some(copy) => Entry::Copied(copy),
             None => Entry::Lost,
@@ -185,7 +198,7 @@ impl ObjectsStore {
     async fn copy(&self, revision: u64) {
         let copied = async {
             let path = self.numbered(COPIES, revision);
-            match self.get(&self.numbered(LOG, revision)).await? {
+            match self.get_entry(LOG, revision).await? {
                 // One that was cut off does not take the place of a good copy.
                 Some(entry) if change_of(&entry).is_some() => {
                     let put = self.objects.put(&path, entry.into()).await;
@@ -210,9 +223,10 @@ impl ObjectsStore {
 
     async fn snapshot(&self, revision: u64) -> Result<Catalog, StoreError> {
         let malformed = |why: &str| StoreError::Malformed(format!("snapshot {revision}: {why}"));
-        let start = self.get(&self.numbered("snapshots", revision)).await?;
+        let start = self.get_entry("snapshots", revision).await?;
         let start = start.ok_or_else(|| malformed("it is gone"))?;
-        let start = Start::decode(start.as_slice()).map_err(|e| malformed(&e.to_string()))?;
+        let start = decode_within::<Start>(&start, REGISTRY_ENTRY_MEMORY_BYTES_MAX)
+            .map_err(|e| malformed(&e.to_string()))?;
         let registry = start.registry.ok_or_else(|| malformed("it is empty"))?;
         let catalog = Catalog {
             state: data(self, &registry).await?,
@@ -247,7 +261,7 @@ impl ObjectsStore {
 
     async fn next(&self, reader: &Reader) -> Result<Option<Entry>, StoreError> {
         let next = reader.catalog.revision() + 1;
-        match self.get(&self.numbered(LOG, next)).await? {
+        match self.get_entry(LOG, next).await? {
             None => Ok(None),
             Some(entry) if change_of(&entry).is_some() => Ok(Some(Entry::Whole(entry))),
             Some(_) => Ok(Some(self.entry(next).await?)),
@@ -346,7 +360,7 @@ impl Store for ObjectsStore {
             return Ok(Applied::Yes(revision));
         }
         // Somebody was first, or the answer to a first try of this very entry was lost on its way.
-        let there = self.get(&path).await?.unwrap_or_default();
+        let there = self.get_entry(LOG, revision).await?.unwrap_or_default();
         let is_own = change_of(&there).is_some_and(|(there, _)| there.id == change.id);
         if is_own {
             self.copy(revision).await;
@@ -370,7 +384,10 @@ impl Store for ObjectsStore {
     async fn piece(&self, hash: &[u8]) -> Result<Piece, StoreError> {
         let path = self.piece_path(hash);
         let missing = || StoreError::Malformed(format!("{path} is not there"));
-        let bytes = self.get(&path).await?.ok_or_else(missing)?;
+        let bytes = self
+            .get(&path, REGISTRY_PIECE_SIZE_BYTES_MAX)
+            .await?
+            .ok_or_else(missing)?;
         Ok(Piece {
             bytes,
             ending: None,

@@ -7,8 +7,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::catalog::{Applied, Catalog, Change, Data, Segment, State, Version};
 use crate::limits::{
-    REGISTRY_DATA_SIZE_BYTES_MAX, REGISTRY_PIECE_SIZE_BYTES_MAX, REGISTRY_SEGMENT_SIZE_BYTES_MAX,
+    REGISTRY_DATA_MEMORY_BYTES_MAX, REGISTRY_DATA_SIZE_BYTES_MAX, REGISTRY_PIECE_SIZE_BYTES_MAX,
+    REGISTRY_SEGMENT_SIZE_BYTES_MAX, REGISTRY_WINDOW_SIZE_LOG2_MAX,
 };
+use crate::wire::{Bounded, decode_within};
 
 /// Catalogs are large and written once.
 const ZSTD_LEVEL: i32 = 9;
@@ -145,9 +147,9 @@ pub async fn put_data(store: &dyn Store, message: &impl Message) -> Result<Data,
     Ok(data)
 }
 
-pub async fn data<M: Message + Default>(store: &dyn Store, data: &Data) -> Result<M, StoreError> {
+pub async fn data<M: Bounded>(store: &dyn Store, data: &Data) -> Result<M, StoreError> {
     let limit = ("REGISTRY_DATA_SIZE_BYTES_MAX", REGISTRY_DATA_SIZE_BYTES_MAX);
-    message(store, data, limit).await
+    message(store, data, limit, REGISTRY_DATA_MEMORY_BYTES_MAX).await
 }
 
 pub async fn segment(store: &dyn Store, data: &Data) -> Result<Segment, StoreError> {
@@ -155,13 +157,14 @@ pub async fn segment(store: &dyn Store, data: &Data) -> Result<Segment, StoreErr
         "REGISTRY_SEGMENT_SIZE_BYTES_MAX",
         REGISTRY_SEGMENT_SIZE_BYTES_MAX,
     );
-    message(store, data, limit).await
+    message(store, data, limit, 2 * REGISTRY_SEGMENT_SIZE_BYTES_MAX).await
 }
 
-async fn message<M: Message + Default>(
+async fn message<M: Bounded>(
     store: &dyn Store,
     data: &Data,
     (name, limit): (&str, usize),
+    memory_max: usize,
 ) -> Result<M, StoreError> {
     // What is packed is no larger than what it unpacks to, or hardly.
     let pieces_max = limit / REGISTRY_PIECE_SIZE_BYTES_MAX + 1;
@@ -178,19 +181,27 @@ async fn message<M: Message + Default>(
     let malformed = |e: &dyn std::fmt::Display| StoreError::Malformed(e.to_string());
     let mut bytes = Vec::new();
     let read = zstd::stream::read::Decoder::new(packed.as_slice())
-        .and_then(|decoder| decoder.take(limit as u64 + 1).read_to_end(&mut bytes))
+        .and_then(|mut decoder| {
+            decoder.window_log_max(REGISTRY_WINDOW_SIZE_LOG2_MAX)?;
+            decoder.take(limit as u64 + 1).read_to_end(&mut bytes)
+        })
         .map_err(|e| malformed(&e))?;
     if read > limit {
         return Err(StoreError::Malformed(format!(
             "it unpacks to more than {name} ({limit} bytes)"
         )));
     }
-    M::decode(bytes.as_slice()).map_err(|e| malformed(&e))
+    decode_within(&bytes, memory_max).map_err(|e| malformed(&e))
 }
 
 /// A piece that has the content that its hash says.
 pub async fn checked_piece(store: &dyn Store, hash: &[u8]) -> Result<Piece, StoreError> {
     let piece = store.piece(hash).await?;
+    if piece.bytes.len() > REGISTRY_PIECE_SIZE_BYTES_MAX {
+        return Err(StoreError::Malformed(format!(
+            "a piece of data has more than REGISTRY_PIECE_SIZE_BYTES_MAX ({REGISTRY_PIECE_SIZE_BYTES_MAX} bytes)"
+        )));
+    }
     match Sha256::digest(&piece.bytes).as_slice() == hash {
         true => Ok(piece),
         false => Err(StoreError::Malformed(

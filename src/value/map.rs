@@ -1,11 +1,10 @@
 //! A map that keeps the order in which its entries were put in, so that iterating it is deterministic.
 
 use std::fmt;
-use std::hash::{BuildHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::{Arc, LazyLock};
 
 use hashbrown::HashTable;
-use rustc_hash::FxBuildHasher;
 
 use super::Value;
 
@@ -130,16 +129,27 @@ impl fmt::Debug for Index {
     }
 }
 
+/// Clients choose the keys of maps, so the hash is one whose collisions nobody can compute: SipHash under a key that this process drew.
+/// The order of entries does not depend on it, so nothing that a run does shows it.
+static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
 fn hash(key: &Key) -> u64 {
     match key {
         Key::String(name) => hash_name(name),
-        other => FxBuildHasher.hash_one(other),
+        other => HASHER.hash_one(other),
     }
 }
 
 /// As [`Key`] hashes a string.
 fn hash_name(name: &str) -> u64 {
-    FxBuildHasher.hash_one(name)
+    HASHER.hash_one(name)
+}
+
+/// Tests count how many keys are compared: a collision shows in nothing else but time.
+fn is_tried(is_found: bool) -> bool {
+    #[cfg(test)]
+    tests::COMPARED.set(tests::COMPARED.get() + 1);
+    is_found
 }
 
 impl Map {
@@ -165,7 +175,7 @@ impl Map {
             None => self.entries.iter().position(|(k, _)| k == key),
             Some(index) => index
                 .0
-                .find(hash(key), |i| self.entries[*i as usize].0 == *key)
+                .find(hash(key), |i| is_tried(self.entries[*i as usize].0 == *key))
                 .map(|i| *i as usize),
         }
     }
@@ -176,7 +186,9 @@ impl Map {
             None => self.entries.iter().position(|(k, _)| is_name(k)),
             Some(index) => index
                 .0
-                .find(hash_name(name), |i| is_name(&self.entries[*i as usize].0))
+                .find(hash_name(name), |i| {
+                    is_tried(is_name(&self.entries[*i as usize].0))
+                })
                 .map(|i| *i as usize),
         }
     }
@@ -308,7 +320,84 @@ impl<'de> serde::de::Visitor<'de> for EntriesVisitor {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
+    use rustc_hash::FxBuildHasher;
+
     use super::*;
+    use crate::value::parse_json;
+
+    thread_local! {
+        pub static COMPARED: Cell<u64> = const { Cell::new(0) };
+    }
+
+    /// Texts of 32 bytes that have one hash by `FxHasher` (rustc-hash 2), whose seeds are the same everywhere: it mixes the first 16 bytes to
+    /// a number and only XORs the last 8 to it, so these can undo what those do.
+    fn colliding(count: usize) -> Vec<String> {
+        let mix = |x: u64, y: u64| {
+            let full = u128::from(x).wrapping_mul(u128::from(y));
+            full as u64 ^ (full >> 64) as u64
+        };
+        let target = u64::from_le_bytes([0x40; 8]);
+        let of = |number: u64| {
+            let first = format!("{number:016}");
+            let half =
+                |at: usize| u64::from_le_bytes(first.as_bytes()[at..at + 8].try_into().unwrap());
+            let mixed = mix(
+                0x243f_6a88_85a3_08d3 ^ half(0),
+                0xa409_3822_299f_31d0 ^ half(8),
+            );
+            let last = (mixed ^ target).to_le_bytes();
+            let is_text = last
+                .iter()
+                .all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(byte));
+            is_text.then(|| format!("{first}01234567{}", str::from_utf8(&last).unwrap()))
+        };
+        (0..).filter_map(of).take(count).collect()
+    }
+
+    #[test]
+    fn keys_that_a_client_makes_collide_cost_no_more_than_others() {
+        const KEYS: usize = 400;
+        let names = colliding(KEYS);
+        let one = FxBuildHasher.hash_one(&*names[0]);
+        assert!(
+            names
+                .iter()
+                .all(|name| FxBuildHasher.hash_one(&**name) == one)
+        );
+        // Numbers that have one place in any table by that hash, which multiplies.
+        let factor = 0xf135_7aea_2e62_a9c5_u64;
+        let halve = |x: u64, _| x.wrapping_mul(2_u64.wrapping_sub(factor.wrapping_mul(x)));
+        let inverse = (0..6).fold(1, halve);
+        let number = |i: u64| {
+            let hash = (i << 24).rotate_right(26);
+            let number = hash.wrapping_mul(inverse).wrapping_mul(inverse);
+            number.wrapping_sub(factor)
+        };
+        let numbers: Vec<Key> = (0..KEYS as u64).map(|i| Key::Uint(number(i))).collect();
+        assert!(
+            numbers
+                .iter()
+                .all(|key| FxBuildHasher.hash_one(key) << 40 == 0)
+        );
+
+        let work = |build: &dyn Fn() -> Map| {
+            COMPARED.set(0);
+            let map = build();
+            assert!(map.keys().all(|key| map.get_key(key).is_some()));
+            assert_eq!(map.len(), KEYS);
+            COMPARED.get()
+        };
+        let json = names.iter().map(|name| format!("\"{name}\":0"));
+        let json = format!("{{{}}}", json.collect::<Vec<_>>().join(","));
+        let read = || (*parse_json(json.as_bytes()).unwrap().as_map().unwrap()).clone();
+        let counted = || numbers.iter().map(|key| (key.clone(), 0)).collect();
+        // Each is found once, with hardly another one in its place.
+        for compared in [work(&read), work(&counted)] {
+            assert!(compared < 2 * KEYS as u64, "{compared} comparisons");
+        }
+    }
 
     #[test]
     fn maps_of_any_size_keep_order_and_find_their_entries() {

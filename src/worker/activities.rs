@@ -1,6 +1,6 @@
 //! The loop over activity tasks: the worker's own activities, run, cancelled and reported.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -36,7 +36,7 @@ use crate::payload::{
     duration_from_proto, failure_to_proto, timestamp_from_proto, value_from_proto, value_to_proto,
 };
 use crate::registry::Registry;
-use crate::telemetry::{Kind, Metrics, Span, TraceContext, Tracer};
+use crate::telemetry::{Declared, Kind, Metrics, Span, TraceContext, Tracer};
 use crate::value::Value;
 
 /// How long an activity may clean up once it is cancelled.
@@ -45,6 +45,32 @@ const CANCELLATION_GRACE: Duration = Duration::from_secs(5);
 pub(super) struct Activities {
     by_name: HashMap<String, Arc<dyn Activity>>,
     running: Mutex<HashMap<Vec<u8>, Arc<Running>>>,
+}
+
+/// What this worker runs, by its name.
+pub(super) struct KnownTypes {
+    activities: BTreeSet<String>,
+    registry: Arc<dyn Registry>,
+}
+
+impl KnownTypes {
+    pub fn new(activities: &[Arc<dyn Activity>], registry: Arc<dyn Registry>) -> Self {
+        let own = activities.iter().map(|activity| activity.name());
+        KnownTypes {
+            activities: own.chain([RESOLVE_DEFINITION]).map(str::to_owned).collect(),
+            registry,
+        }
+    }
+}
+
+impl Declared for KnownTypes {
+    fn has_workflow(&self, workflow_type: &str) -> bool {
+        self.registry.for_new_run(workflow_type, "").is_some()
+    }
+
+    fn has_activity(&self, activity_type: &str) -> bool {
+        self.activities.contains(activity_type)
+    }
 }
 
 /// An attempt under way.

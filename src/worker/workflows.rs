@@ -29,6 +29,7 @@ use crate::engine::failure::Failure;
 use crate::engine::job::{EncodedBundle, Initialize};
 use crate::engine::{DEFINITION_HEADER, Instance, TaskFailure, wanted_bundle};
 use crate::payload::failure_to_proto;
+use crate::value::bounded_message;
 
 /// The type of the failure that a workflow task is failed with.
 const TASK_FAILURE_TYPE: &str = "WorkflowTaskFailure";
@@ -116,7 +117,7 @@ impl Host {
             Err(why) => return self.complete(failed(run_id, &why)).await,
         };
         let mut completion = match prepared {
-            Ok(()) => {
+            Ok(_inflated) => {
                 trace().activated(&self.tracer, &activation);
                 let moment = Moment::of(&activation);
                 match self.drive(activation, &run.instance) {
@@ -287,6 +288,7 @@ impl Host {
 }
 
 fn failed(run_id: String, message: &str) -> WorkflowActivationCompletion {
+    let message = &bounded_message(message.to_owned());
     tracing::warn!(%run_id, "a workflow task failed: {message}");
     let failure = failure_to_proto(&Failure::application(TASK_FAILURE_TYPE, message));
     WorkflowActivationCompletion {

@@ -1,8 +1,7 @@
 //! Entries of a mapping: unique keys and merge keys.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-
-use rustc_hash::FxHashMap;
 
 use super::{Data, Entry, Node, Style};
 use crate::diagnostic::Diagnostic;
@@ -10,7 +9,7 @@ use crate::diagnostic::Diagnostic;
 /// A mapping's keys and values as they stand in the file, to a mapping with unique keys.
 pub(super) fn mapping(pairs: Vec<(Node, Node)>, diagnostics: &mut Vec<Diagnostic>) -> Data {
     let mut entries = Vec::<Entry>::with_capacity(pairs.len());
-    let mut places = FxHashMap::<Arc<str>, usize>::default();
+    let mut places = HashMap::<Arc<str>, usize>::new();
     let mut merges = Vec::new();
     for (key, value) in pairs {
         let Data::Scalar(scalar) = &key.data else {
@@ -61,7 +60,7 @@ fn duplicate(key: &Node, first: &Node) -> Diagnostic {
 fn merge(
     value: Node,
     entries: &mut Vec<Entry>,
-    places: &mut FxHashMap<Arc<str>, usize>,
+    places: &mut HashMap<Arc<str>, usize>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     let range = value.range;

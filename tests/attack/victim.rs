@@ -4,15 +4,22 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use segno::bundle::{Bundle, BundleFile, Versions};
-use segno::client::{Client, ConnectionSettings, StartOptions};
+use segno::client::{
+    Client, ConnectionSettings, QueryAnswer, QueryReject, StartOptions, UpdateOptions, WorkflowRef,
+};
 use segno::value::{Duration, Payload, Value};
 use serde_json::{Value as Json, json};
 
 use super::support::cluster::Cluster;
+use super::support::until;
 use super::support::worker::{Worker, Workflow};
 
 /// A worker's memory at its peak, in builds without optimisation.
-const MEMORY_KIB_MAX: u64 = 512 * 1024;
+pub const MEMORY_KIB_MAX: u64 = 512 * 1024;
+/// What the kernel lets it have: its allocator takes more at a time than it uses, and threads have stacks that they hardly use.
+pub const DATA_SIZE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// The allocator's own reserve, in KiB.
+pub const ALLOCATOR: (&str, &str) = ("MIMALLOC_ARENA_RESERVE", "32768");
 
 pub struct Victim {
     pub worker: Worker,
@@ -54,11 +61,18 @@ steps:
 
 impl Victim {
     pub fn new() -> Victim {
+        Victim::with(&[], &["--exec-allow", "touch=/usr/bin/touch"])
+    }
+
+    /// One that serves further definitions.
+    pub fn with(definitions: &[(&str, &str)], arguments: &[&str]) -> Victim {
         let folder = tempfile::tempdir().unwrap();
-        for (name, text) in [("beside", BESIDE), ("own", OWN), ("again", AGAIN)] {
+        let own = [("beside", BESIDE), ("own", OWN), ("again", AGAIN)];
+        for (name, text) in own.iter().chain(definitions) {
             std::fs::write(folder.path().join(format!("{name}.yaml")), text).unwrap();
         }
-        let worker = Worker::start(folder.path(), &["--exec-allow", "touch=/usr/bin/touch"]);
+        let worker = Worker::with(folder.path(), arguments, &[ALLOCATOR]);
+        worker.bound_memory(DATA_SIZE_BYTES_MAX);
         let settings = ConnectionSettings {
             address: Some(Cluster::get().address.clone()),
             disable_config_env: true,
@@ -71,6 +85,65 @@ impl Victim {
             folder,
             client,
         }
+    }
+
+    /// A run that is attacked by messages.
+    pub fn attacked(&self, workflow: &str) -> WorkflowRef {
+        let id = Cluster::get().unique("attacked");
+        self.begin(StartOptions {
+            workflow_type: workflow.to_owned(),
+            workflow_id: Some(id.clone()),
+            // What is bounded takes its time without optimisation.
+            task_timeout: Some(seconds(60)),
+            ..StartOptions::default()
+        });
+        WorkflowRef::new(id, None)
+    }
+
+    pub fn signal(&self, workflow: &WorkflowRef, name: &str, payloads: Vec<Payload>) {
+        wait(self.client.signal(workflow, name, payloads)).unwrap();
+    }
+
+    /// The answer to a query, or why there is none.
+    pub fn query(
+        &self,
+        workflow: &WorkflowRef,
+        name: &str,
+        input: Payload,
+    ) -> Result<Value, String> {
+        until("an answer to a query", || {
+            let never = QueryReject::Never;
+            match wait(
+                self.client
+                    .query(workflow, name, vec![input.clone()], never),
+            ) {
+                Ok(QueryAnswer::Result(mut payloads)) => {
+                    Some(Ok(payloads.remove(0).decode().unwrap()))
+                }
+                Ok(QueryAnswer::Failed(failure)) => Some(Err(failure.message)),
+                Ok(QueryAnswer::Rejected { status }) => panic!("{status}"),
+                // It may have been busy for as long as the server waits.
+                Err(_) => None,
+            }
+        })
+    }
+
+    /// Why an update was refused.
+    pub fn refused_update(&self, workflow: &WorkflowRef, name: &str, input: Payload) -> String {
+        let options = UpdateOptions {
+            name: name.to_owned(),
+            input: vec![input],
+            ..UpdateOptions::default()
+        };
+        let answer = until("an answer to an update", || {
+            // The server gives up where a workflow task takes long.
+            wait(self.client.update(workflow, options.clone())).ok()
+        });
+        answer
+            .outcome
+            .expect("it is refused at once")
+            .expect_err("it is refused")
+            .message
     }
 
     pub fn beside(&self) -> Workflow<'_> {
@@ -92,7 +165,7 @@ impl Victim {
     pub fn begin(&self, options: StartOptions) {
         let options = StartOptions {
             task_queue: self.worker.task_queue.clone(),
-            task_timeout: Some(seconds(2)),
+            task_timeout: options.task_timeout.or(Some(seconds(2))),
             execution_timeout: Some(seconds(100)),
             ..options
         };
@@ -135,6 +208,10 @@ pub fn foreign(workflow: &str, trace: &Path) -> Vec<u8> {
         "segno: 1\nworkflow: {workflow}\nsteps:\n  - exec: {{ command: [touch, {trace}] }}\n  - return: foreign\n"
     );
     bundle(workflow, &text)
+}
+
+pub fn json_payload(text: impl AsRef<[u8]>) -> Payload {
+    payload("json/plain", text.as_ref())
 }
 
 pub fn bytes(bytes: &[u8]) -> Payload {

@@ -142,15 +142,24 @@ impl Worker {
         child.wait().unwrap();
     }
 
+    /// From now on the kernel refuses it more data than this: what asks for more aborts.
+    pub fn bound_memory(&self, size_bytes: u64) {
+        let process = self.process.lock().unwrap();
+        let id = i32::try_from(process.as_ref().unwrap().id()).unwrap();
+        let limit = rustix::process::Rlimit {
+            current: Some(size_bytes),
+            maximum: Some(size_bytes),
+        };
+        let resource = rustix::process::Resource::Data;
+        rustix::process::prlimit(rustix::process::Pid::from_raw(id), resource, limit).unwrap();
+    }
+
     /// The most memory that it has had; it must be alive.
     pub fn peak_memory_kib(&self) -> u64 {
         let mut process = self.process.lock().unwrap();
         let child = process.as_mut().unwrap();
         assert!(child.try_wait().unwrap().is_none(), "the worker has died");
-        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let peak = peak.unwrap().trim().strip_suffix("kB").unwrap();
-        peak.trim().parse().unwrap()
+        peak_memory_kib(child.id())
     }
 
     /// SIGTERM, and its exit code.
@@ -209,6 +218,14 @@ impl Drop for Worker {
             eprintln!("--- the worker's log\n{}\n---", self.logs());
         }
     }
+}
+
+/// The most memory that a process has had.
+pub fn peak_memory_kib(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.unwrap().trim().strip_suffix("kB").unwrap();
+    peak.trim().parse().unwrap()
 }
 
 /// A workflow that a test started.

@@ -1,5 +1,6 @@
 //! The flags that say how payloads are encoded: of the worker, of clients and of the codec server.
 
+mod callers;
 mod command;
 mod server;
 

@@ -284,8 +284,10 @@ async fn compare(
     for ((definition, _), old) in changed.into_iter().zip(bundles) {
         let new = found.get(&definition.workflow);
         if let (Some(old), Some((new, _))) = (old, new) {
-            let differences = differences(&old, &new.bundle.bytes).map_err(CliError::new)?;
-            compared.insert(definition.workflow, differences);
+            // A former version that cannot be read has nothing to be compared with.
+            if let Ok(differences) = differences(&old, &new.bundle.bytes) {
+                compared.insert(definition.workflow, differences);
+            }
         }
     }
     Ok(compared)

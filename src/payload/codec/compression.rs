@@ -10,9 +10,15 @@ use prost::Message;
 use temporalio_protos::temporal::api::common::v1::Payload;
 
 use super::{CodecError, ENCODING, encoding};
-use crate::limits::CODEC_DECOMPRESSED_SIZE_BYTES_MAX;
+use crate::limits::{
+    CODEC_DECOMPRESSED_SIZE_BYTES_MAX, CODEC_MESSAGE_DECOMPRESSED_SIZE_BYTES_MAX,
+    CODEC_METADATA_ENTRIES_MAX,
+};
+use crate::wire::count_fields;
 
 pub const ENCODING_VALUE: &[u8] = b"binary/zlib";
+/// The number of `Payload.metadata`.
+const METADATA_FIELD: u32 = 1;
 
 /// The payload itself where compressing it would not make it smaller.
 pub fn encode(payload: Payload) -> Payload {
@@ -29,18 +35,56 @@ pub fn encode(payload: Payload) -> Payload {
     }
 }
 
-pub fn decode(payload: Payload) -> Result<Payload, CodecError> {
+/// What the payloads of one message may still inflate to.
+pub struct Inflation {
+    left: usize,
+    limit: (&'static str, usize),
+}
+
+impl Inflation {
+    /// By the name of the limit and its bytes.
+    pub fn new(name: &'static str, size_max: usize) -> Self {
+        Inflation {
+            left: size_max,
+            limit: (name, size_max),
+        }
+    }
+
+    /// What a worker or client reads.
+    pub fn of_message() -> Self {
+        Inflation::new(
+            "CODEC_MESSAGE_DECOMPRESSED_SIZE_BYTES_MAX",
+            CODEC_MESSAGE_DECOMPRESSED_SIZE_BYTES_MAX,
+        )
+    }
+
+    pub fn used(&self) -> usize {
+        self.limit.1 - self.left
+    }
+}
+
+/// Leaves a payload that is not compressed as it is.
+pub fn decode(payload: Payload, inflation: &mut Inflation) -> Result<Payload, CodecError> {
     if encoding(&payload) != ENCODING_VALUE {
         return Ok(payload);
     }
+    let bound = CODEC_DECOMPRESSED_SIZE_BYTES_MAX.min(inflation.left);
     let mut plain = Vec::new();
-    let bound = CODEC_DECOMPRESSED_SIZE_BYTES_MAX as u64 + 1;
     ZlibDecoder::new(payload.data.as_slice())
-        .take(bound)
+        .take(bound as u64 + 1)
         .read_to_end(&mut plain)
         .map_err(CodecError::Decompress)?;
     if plain.len() > CODEC_DECOMPRESSED_SIZE_BYTES_MAX {
         return Err(CodecError::TooLarge);
+    }
+    if plain.len() > bound {
+        let (name, size_max) = inflation.limit;
+        return Err(CodecError::MessageTooLarge(name, size_max));
+    }
+    inflation.left -= plain.len();
+    // Each entry takes a few bytes here, and many times as much in memory.
+    if count_fields(&plain, METADATA_FIELD).is_none_or(|count| count > CODEC_METADATA_ENTRIES_MAX) {
+        return Err(CodecError::Metadata);
     }
     Payload::decode(plain.as_slice()).map_err(CodecError::NotAPayload)
 }

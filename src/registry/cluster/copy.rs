@@ -77,8 +77,10 @@ impl ClusterStore {
         &self,
         found: &mut FoundCopy,
         pending: &mut BTreeMap<u64, LogEntry>,
-        event: HistoryEvent,
+        mut event: HistoryEvent,
     ) -> Result<(), StoreError> {
+        let decoded_event = self.client.decode_event(&mut event);
+        decoded_event.await.map_err(unreachable)?;
         match event.attributes {
             Some(Attributes::WorkflowExecutionStartedEventAttributes(started)) => {
                 if let Some(snapshot) = decoded::<Copy>(started.input)?.snapshot {
@@ -112,6 +114,11 @@ impl ClusterStore {
         let found = match self.read_copy().await {
             Ok(found) => found,
             Err(StoreError::Malformed(_)) => None,
+            // The log tells whether it is its own: anybody can begin a copy that nobody can decode.
+            Err(StoreError::Sealed(why)) => {
+                self.notice(format!("the registry's copy cannot be read here: {why}"));
+                None
+            }
             Err(error) => return Err(error),
         };
         let revision = found.as_ref().map_or(0, |found| found.catalog.revision());
@@ -143,6 +150,11 @@ impl ClusterStore {
         let found = match self.read_copy().await {
             Ok(found) => found,
             Err(StoreError::Malformed(_)) => None,
+            // The log tells whether it is its own: anybody can begin a copy that nobody can decode.
+            Err(StoreError::Sealed(why)) => {
+                self.notice(format!("the registry's copy cannot be read here: {why}"));
+                None
+            }
             Err(error) => return Err(error),
         };
         let usable = found.filter(|found| found.is_open && found.agrees_with(&reader.catalog));

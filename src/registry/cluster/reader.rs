@@ -72,7 +72,13 @@ impl Reader {
         Ok(token.is_none())
     }
 
-    async fn fold(&mut self, store: &ClusterStore, event: HistoryEvent) -> Result<(), StoreError> {
+    async fn fold(
+        &mut self,
+        store: &ClusterStore,
+        mut event: HistoryEvent,
+    ) -> Result<(), StoreError> {
+        let decoded_event = store.client.decode_event(&mut event);
+        decoded_event.await.map_err(unreachable)?;
         let time = event
             .event_time
             .map_or(0, |t| t.seconds * 1000 + i64::from(t.nanos) / 1_000_000);

@@ -140,7 +140,7 @@ impl ObjectsStore {
         to: &'static str,
         revision: u64,
     ) -> Result<(), StoreError> {
-        if let Some(bytes) = self.get(&self.numbered(from, revision)).await? {
+        if let Some(bytes) = self.get_entry(from, revision).await? {
             let path = self.numbered(to, revision);
             let put = self.objects.put(&path, bytes.into()).await;
             put.map_err(unreachable)?;

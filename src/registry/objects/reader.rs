@@ -1,10 +1,9 @@
 //! A log of objects, folded as far as it was read.
 
-use prost::Message;
-
 use super::StoreError;
 use crate::catalog::{Applied, Catalog, Change, LogEntry, Put};
-use crate::limits::REGISTRY_CHANGES_PER_RUN_MAX;
+use crate::limits::{REGISTRY_CHANGES_PER_RUN_MAX, REGISTRY_ENTRY_MEMORY_BYTES_MAX};
+use crate::wire::decode_within;
 
 /// An entry of the log as it was found.
 #[derive(Debug)]
@@ -106,6 +105,6 @@ pub fn lost(revisions: &[u64]) -> String {
 }
 
 pub fn change_of(entry: &[u8]) -> Option<(Change, i64)> {
-    let entry = LogEntry::decode(entry).ok()?;
+    let entry: LogEntry = decode_within(entry, REGISTRY_ENTRY_MEMORY_BYTES_MAX).ok()?;
     Some((entry.change?, entry.time))
 }

@@ -5,29 +5,35 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, AUTHORIZATION, CONTENT_TYPE, HeaderMap,
-    HeaderName, HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, AUTHORIZATION, CONNECTION, CONTENT_TYPE,
+    HeaderMap, HeaderName, HeaderValue, ORIGIN, VARY,
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::limits::{CODEC_BODY_SIZE_BYTES_MAX, CODEC_CONNECTIONS_MAX};
-use crate::payload::{Codec, CodecError};
+use super::callers::{Caller, Callers};
+use crate::limits::{
+    CODEC_LARGE_REQUESTS_MAX, CODEC_REQUEST_DECOMPRESSED_SIZE_BYTES_MAX,
+    CODEC_REQUEST_SIZE_BYTES_MAX, CODEC_REQUESTS_AT_WORK_MAX, CODEC_SMALL_SIZE_BYTES_MAX,
+};
+use crate::payload::{Codec, CodecError, Inflation};
 
 const NAMESPACE_HEADER: HeaderName = HeaderName::from_static("x-namespace");
 /// The UI sends these two besides the content type.
 const HEADERS_ALLOWED: HeaderValue =
     HeaderValue::from_static("content-type, x-namespace, authorization");
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// There is room for few large requests.
+const LARGE_READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long requests may go on when the server is asked to stop.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -43,6 +49,17 @@ pub struct Door {
 struct Server {
     codec: Codec,
     door: Door,
+    at_work: Semaphore,
+    /// For requests that are large, or become so: from before their body is read until their answer is.
+    large: Arc<Semaphore>,
+}
+
+#[derive(Clone, Copy)]
+enum Work {
+    Encode,
+    /// As long as it does not inflate to more than many at a time may.
+    DecodeSmall,
+    Decode,
 }
 
 /// What a caller is told.
@@ -52,44 +69,30 @@ type Answer = Response<Full<Bytes>>;
 
 /// Serves until `shutdown` fires.
 pub async fn serve(listener: TcpListener, codec: Codec, door: Door, shutdown: CancellationToken) {
-    let server = Arc::new(Server { codec, door });
-    let connections = Arc::new(Semaphore::new(CODEC_CONNECTIONS_MAX));
+    let server = Arc::new(Server {
+        codec,
+        door,
+        at_work: Semaphore::new(CODEC_REQUESTS_AT_WORK_MAX),
+        large: Arc::new(Semaphore::new(CODEC_LARGE_REQUESTS_MAX)),
+    });
+    let mut callers = Callers::default();
     let mut tasks = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &connections) => accepted,
+            accepted = listener.accept() => accepted,
             () = shutdown.cancelled() => break,
         };
         while tasks.try_join_next().is_some() {}
-        let (stream, permit) = match accepted {
-            Ok(accepted) => accepted,
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::warn!("a connection could not be accepted: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
-        let (server, shutdown) = (server.clone(), shutdown.clone());
-        tasks.spawn(async move {
-            let answer = service_fn(move |request| {
-                let server = server.clone();
-                async move { Ok::<_, Infallible>(server.answer(request).await) }
-            });
-            let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new())
-                .header_read_timeout(READ_TIMEOUT);
-            let mut connection =
-                std::pin::pin!(http.serve_connection(TokioIo::new(stream), answer));
-            // A caller that goes away is no error of ours.
-            tokio::select! {
-                _ = connection.as_mut() => {}
-                () = shutdown.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    let _ = connection.await;
-                }
-            }
-            drop(permit);
-        });
+        let caller = callers.add();
+        tasks.spawn(converse(stream, server.clone(), caller, shutdown.clone()));
     }
     let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, async {
         while tasks.join_next().await.is_some() {}
@@ -97,23 +100,39 @@ pub async fn serve(listener: TcpListener, codec: Codec, door: Door, shutdown: Ca
     .await;
 }
 
-async fn accept(
-    listener: &TcpListener,
-    connections: &Arc<Semaphore>,
-) -> std::io::Result<(
-    tokio::net::TcpStream,
-    Option<tokio::sync::OwnedSemaphorePermit>,
-)> {
-    // It is never closed.
-    let permit = connections.clone().acquire_owned().await.ok();
-    Ok((listener.accept().await?.0, permit))
+/// Answers what comes over a connection.
+async fn converse(
+    stream: TcpStream,
+    server: Arc<Server>,
+    caller: Arc<Caller>,
+    shutdown: CancellationToken,
+) {
+    let (answering, sent) = (caller.clone(), caller.clone());
+    let answer = service_fn(move |request| {
+        let (server, caller) = (server.clone(), answering.clone());
+        async move { Ok::<_, Infallible>(server.answer(request, &caller).await) }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(READ_TIMEOUT);
+    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), answer));
+    // A caller that goes away is no error of ours.
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = caller.gone.cancelled() => {}
+        () = sent.has_not_read() => {}
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
 }
 
 impl Server {
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
+    async fn answer(&self, request: Request<Incoming>, caller: &Arc<Caller>) -> Answer {
         let origin = self.origin(request.headers());
         let path = request.uri().path().to_owned();
-        let mut answer = match self.work(request).await {
+        let mut answer = match self.work(request, caller).await {
             Ok(Some(body)) => {
                 let mut answer = Response::new(Full::from(body));
                 let json = HeaderValue::from_static("application/json");
@@ -137,6 +156,11 @@ impl Server {
         if let Some(origin) = origin {
             allow(answer.headers_mut(), origin);
         }
+        if caller.has_room() {
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(CONNECTION, close);
+            caller.is_answered();
+        }
         answer
     }
 
@@ -148,7 +172,11 @@ impl Server {
     }
 
     /// The answer's body, or none to a browser that only asks whether it may ask.
-    async fn work(&self, request: Request<Incoming>) -> Result<Option<String>, Refusal> {
+    async fn work(
+        &self,
+        request: Request<Incoming>,
+        caller: &Arc<Caller>,
+    ) -> Result<Option<String>, Refusal> {
         let encodes = match request.uri().path() {
             path if path.ends_with("/encode") => true,
             path if path.ends_with("/decode") => false,
@@ -174,12 +202,31 @@ impl Server {
             }
         }
         self.admit(request.headers())?;
-        let text = body(request).await?;
-        let worked = match encodes {
-            true => self.codec.encode_json(&text).await,
-            false => self.codec.decode_json(&text).await,
+        let is_small = request.body().size_hint().upper();
+        let is_small = is_small.is_some_and(|size| size <= CODEC_SMALL_SIZE_BYTES_MAX as u64);
+        if !is_small {
+            self.make_room(caller).await;
+        }
+        let timeout = if is_small {
+            READ_TIMEOUT
+        } else {
+            LARGE_READ_TIMEOUT
         };
-        let payloads = worked.map_err(|error| {
+        let text = body(request, timeout).await?;
+        let _served = caller.served();
+        let worked = match (encodes, is_small) {
+            (true, _) => self.worked_on(Work::Encode, text).await,
+            (false, true) => match self.worked_on(Work::DecodeSmall, text.clone()).await {
+                // It inflates to more than may be in memory for everybody.
+                Err(CodecError::MessageTooLarge(..)) => {
+                    self.make_room(caller).await;
+                    self.worked_on(Work::Decode, text).await
+                }
+                worked => worked,
+            },
+            (false, false) => self.worked_on(Work::Decode, text).await,
+        };
+        let body = worked.map_err(|error| {
             let status = match error {
                 CodecError::Server { .. }
                 | CodecError::ServerRefused { .. }
@@ -188,7 +235,41 @@ impl Server {
             };
             refusal(status, error)
         })?;
-        Ok(Some(payloads.to_string()))
+        Ok(Some(body))
+    }
+
+    async fn make_room(&self, caller: &Caller) {
+        // It is never closed.
+        if let Ok(room) = self.large.clone().acquire_owned().await {
+            caller.has(room);
+        }
+    }
+
+    /// The answer's text. It is computed beside the runtime's own threads, which have connections to serve.
+    async fn worked_on(&self, work: Work, text: Bytes) -> Result<String, CodecError> {
+        let _at_work = self.at_work.acquire().await;
+        let (codec, runtime) = (self.codec.clone(), tokio::runtime::Handle::current());
+        let limits = match work {
+            Work::DecodeSmall => ("CODEC_SMALL_SIZE_BYTES_MAX", CODEC_SMALL_SIZE_BYTES_MAX),
+            Work::Encode | Work::Decode => (
+                "CODEC_REQUEST_DECOMPRESSED_SIZE_BYTES_MAX",
+                CODEC_REQUEST_DECOMPRESSED_SIZE_BYTES_MAX,
+            ),
+        };
+        let computed = tokio::task::spawn_blocking(move || {
+            let payloads = runtime.block_on(async {
+                match work {
+                    Work::Encode => codec.encode_json(&text).await,
+                    Work::DecodeSmall | Work::Decode => {
+                        let inflation = Inflation::new(limits.0, limits.1);
+                        codec.decode_json_within(&text, inflation).await
+                    }
+                }
+            });
+            Ok(payloads?.to_string())
+        });
+        let failed = |error: tokio::task::JoinError| CodecError::Failed(error.to_string());
+        computed.await.map_err(failed)?
     }
 
     fn admit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
@@ -214,23 +295,20 @@ impl Server {
     }
 }
 
-async fn body(request: Request<Incoming>) -> Result<Bytes, Refusal> {
-    let read = Limited::new(request.into_body(), CODEC_BODY_SIZE_BYTES_MAX).collect();
+async fn body(request: Request<Incoming>, timeout: Duration) -> Result<Bytes, Refusal> {
+    let read = Limited::new(request.into_body(), CODEC_REQUEST_SIZE_BYTES_MAX).collect();
     let late = |_| {
         refusal(
             StatusCode::REQUEST_TIMEOUT,
             "the request's body did not come",
         )
     };
-    match tokio::time::timeout(READ_TIMEOUT, read)
-        .await
-        .map_err(late)?
-    {
+    match tokio::time::timeout(timeout, read).await.map_err(late)? {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(refusal(
             StatusCode::PAYLOAD_TOO_LARGE,
             format!(
-                "the request takes more than CODEC_BODY_SIZE_BYTES_MAX ({CODEC_BODY_SIZE_BYTES_MAX} bytes)"
+                "the request takes more than CODEC_REQUEST_SIZE_BYTES_MAX ({CODEC_REQUEST_SIZE_BYTES_MAX} bytes)"
             ),
         )),
         Err(error) => Err(refusal(StatusCode::BAD_REQUEST, error)),

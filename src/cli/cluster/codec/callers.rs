@@ -1,0 +1,88 @@
+//! The connections of the codec server: whoever does nothing gives way to whoever comes.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio_util::sync::CancellationToken;
+
+use crate::limits::CODEC_CONNECTIONS_MAX;
+
+/// How long a caller may take to read a large answer.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The connections, the oldest first.
+#[derive(Default)]
+pub struct Callers(VecDeque<Weak<Caller>>);
+
+/// A connection.
+#[derive(Default)]
+pub struct Caller {
+    /// Its request is whole and is being worked on.
+    is_served: AtomicBool,
+    /// Fires when it has to give way.
+    pub gone: CancellationToken,
+    /// What its large request holds, until the connection ends.
+    room: Mutex<Option<OwnedSemaphorePermit>>,
+    /// It was given the answer to that.
+    answered: Notify,
+}
+
+impl Callers {
+    /// A further connection; the oldest that waits for its caller gives way to it if there are too many.
+    pub fn add(&mut self) -> Arc<Caller> {
+        self.0.retain(|caller| caller.strong_count() > 0);
+        if self.0.len() >= CODEC_CONNECTIONS_MAX {
+            let waits = |caller: &Weak<Caller>| {
+                let caller = caller.upgrade();
+                caller.is_none_or(|caller| !caller.is_served.load(Ordering::Relaxed))
+            };
+            let at = self.0.iter().position(waits).unwrap_or(0);
+            if let Some(caller) = self.0.remove(at).and_then(|caller| caller.upgrade()) {
+                caller.gone.cancel();
+            }
+        }
+        let caller = Arc::new(Caller::default());
+        self.0.push_back(Arc::downgrade(&caller));
+        caller
+    }
+}
+
+impl Caller {
+    /// Until what it gives back is dropped.
+    pub fn served(self: &Arc<Self>) -> Served {
+        self.is_served.store(true, Ordering::Relaxed);
+        Served(self.clone())
+    }
+
+    /// Has room for a large request, and for its answer.
+    pub fn has(&self, room: OwnedSemaphorePermit) {
+        *self.room.lock().unwrap_or_else(PoisonError::into_inner) = Some(room);
+    }
+
+    pub fn has_room(&self) -> bool {
+        let room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        room.is_some()
+    }
+
+    /// Its large request was answered; the connection ends with that.
+    pub fn is_answered(&self) {
+        self.answered.notify_one();
+    }
+
+    /// Ends once a large answer has been waiting for its reader for too long.
+    pub async fn has_not_read(&self) {
+        self.answered.notified().await;
+        tokio::time::sleep(SEND_TIMEOUT).await;
+    }
+}
+
+pub struct Served(Arc<Caller>);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.is_served.store(false, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,218 @@
+//! Payloads that inflate: to workers with codecs, and to the codec server; and callers that hold it up.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use segno::limits::CODEC_CONNECTIONS_MAX;
+use segno::payload::{Codec, Stage, payload_to_proto};
+use segno::value::Payload;
+use serde_json::json;
+
+use super::support::segno;
+use super::support::worker::peak_memory_kib;
+use super::victim::{Victim, payload};
+
+const KEEPS: &str = "\
+segno: 1
+workflow: keeps
+state: { n: 0 }
+signals:
+  map: { do: [{ set: { n: \"${ state.n + args.size() }\" } }] }
+queries: { n: \"${ state.n }\" }
+steps:
+  - wait: { signal: end }
+";
+
+/// A payload that inflates to this many bytes of zeros.
+fn bomb(size: usize) -> Payload {
+    let plain = payload_to_proto(payload("binary/plain", &vec![0; size]));
+    let codec = Codec::new(vec![Stage::Compression]);
+    let encoded = super::victim::wait(codec.encode_payloads(vec![plain])).unwrap();
+    payload("binary/zlib", &encoded[0].data)
+}
+
+#[test]
+fn signals_that_inflate_harm_their_own_run_alone() {
+    let victim = Victim::with(&[("keeps", KEEPS)], &["--codec", "compression"]);
+    let beside = victim.beside();
+    // 1.4 MB each, of 90 payloads that are 15 MiB.
+    let bomb = bomb(15 << 20);
+    let many = vec![bomb.clone(); 90];
+    for _ in 0..4 {
+        let attacked = victim.attacked("keeps");
+        victim.signal(&attacked, "map", many.clone());
+        victim.signal(&attacked, "map", vec![bomb.clone()]);
+        beside.signal("add", &json!(null));
+    }
+    beside.signal("end", &json!(null));
+    assert_eq!(beside.result(), json!(4));
+    super::support::until("what the worker says", || {
+        let log = victim.worker.logs();
+        log.contains("CODEC_MESSAGE_DECOMPRESSED_SIZE_BYTES_MAX")
+            .then_some(())
+    });
+    beside.assert_no_task_failed();
+    victim.assert_unharmed();
+}
+
+/// `segno codec serve`, until it is dropped.
+struct Server {
+    process: Child,
+    address: String,
+}
+
+impl Server {
+    fn start() -> Server {
+        let mut process = Command::new(segno())
+            .args(["codec", "serve", "--port", "0", "--codec", "compression"])
+            .env("MIMALLOC_ARENA_RESERVE", "32768")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
+        let address = line
+            .trim()
+            .strip_prefix("codec server http://")
+            .unwrap()
+            .to_owned();
+        Server { process, address }
+    }
+
+    fn connect(&self) -> TcpStream {
+        TcpStream::connect(&self.address).unwrap()
+    }
+
+    fn send(&self, body: &str) -> TcpStream {
+        let mut stream = self.connect();
+        let length = body.len();
+        let head = format!(
+            "POST /decode HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        // One that is refused by its length is not read to its end.
+        let _ = stream.write_all(body.as_bytes());
+        stream
+    }
+
+    fn ask(&self, body: &str) -> String {
+        let mut answer = String::new();
+        let _ = self.send(body).read_to_string(&mut answer);
+        answer
+    }
+
+    #[track_caller]
+    fn assert_serves(&self) {
+        let small = json!({ "payloads": [{ "data": BASE64.encode("plain") }] }).to_string();
+        let answer = self.ask(&small);
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.contains(&BASE64.encode("plain")),
+            "{answer}"
+        );
+    }
+
+    #[track_caller]
+    fn assert_unharmed(&self) {
+        let peak = peak_memory_kib(self.process.id());
+        assert!(peak < 512 * 1024, "the codec server took {peak} KiB");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn encoded(payloads: &[Payload]) -> String {
+    let payloads: Vec<_> = payloads
+        .iter()
+        .map(|payload| {
+            json!({
+                "metadata": { "encoding": BASE64.encode(payload.encoding()) },
+                "data": BASE64.encode(&payload.data),
+            })
+        })
+        .collect();
+    json!({ "payloads": payloads }).to_string()
+}
+
+#[test]
+fn requests_that_inflate_are_refused_within_bounds() {
+    let server = Server::start();
+    let bomb = bomb(15 << 20);
+    // Many that are large answers, at once, from callers that do not read them.
+    let lazy: Vec<_> = (0..6)
+        .map(|_| server.send(&encoded(&[bomb.clone()])))
+        .collect();
+    server.assert_serves();
+    drop(lazy);
+    for (body, said) in [
+        (
+            encoded(&vec![bomb.clone(); 70]),
+            "CODEC_REQUEST_DECOMPRESSED_SIZE_BYTES_MAX",
+        ),
+        (
+            format!("{{\"payloads\":[{}{{}}]}}", "{},".repeat(5_000_000)),
+            "CODEC_JSON_PARTS_MAX",
+        ),
+        (" ".repeat(17 << 20), "CODEC_REQUEST_SIZE_BYTES_MAX"),
+    ] {
+        let answer = server.ask(&body);
+        assert!(
+            answer.contains(said),
+            "{said}: {}",
+            &answer[..answer.len().min(500)]
+        );
+        server.assert_serves();
+    }
+    server.assert_unharmed();
+}
+
+#[test]
+fn callers_that_do_nothing_give_way() {
+    let server = Server::start();
+    let idle: Vec<_> = (0..2 * CODEC_CONNECTIONS_MAX)
+        .map(|_| server.connect())
+        .collect();
+    server.assert_serves();
+    // Neither does who says that much comes.
+    let slow: Vec<_> = (0..8)
+        .map(|_| {
+            let mut stream = server.connect();
+            let head = "POST /decode HTTP/1.1\r\nHost: x\r\nContent-Length: 16000000\r\n\r\n{";
+            stream.write_all(head.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    server.assert_serves();
+    drop((idle, slow));
+    server.assert_unharmed();
+}
+
+#[test]
+fn an_inflated_payload_has_bounded_metadata() {
+    // An entry takes eight bytes here, and some hundred in memory.
+    let entries: Vec<u8> = (0..1_000_000_u32)
+        .flat_map(|number| {
+            let key = number.to_le_bytes().map(|byte| byte & 0x7f);
+            let mut entry = vec![0x0a, 6, 0x0a, 4];
+            entry.extend(key);
+            entry
+        })
+        .collect();
+    let mut compressor = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    compressor.write_all(&entries).unwrap();
+    let encoded = payload("binary/zlib", &compressor.finish().unwrap());
+    let codec = Codec::new(vec![Stage::Compression]);
+    let decoded = codec.decode_payloads(vec![payload_to_proto(encoded)]);
+    let error = super::victim::wait(decoded).unwrap_err().to_string();
+    assert!(error.contains("CODEC_METADATA_ENTRIES_MAX"), "{error}");
+}
