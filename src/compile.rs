@@ -3,7 +3,9 @@
 
 mod calls;
 mod options;
+mod recursion;
 mod schedules;
+mod schema_size;
 mod schemas;
 mod scope;
 mod steps;
@@ -12,8 +14,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::definition::{self, Block, Definition, Handler, Library, Name, Step};
-use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::diagnostic::{DEFINITION_TOO_LARGE, Diagnostic, PATTERNS_TOO_LARGE, did_you_mean};
 use crate::expression::{self, Code, Expression, Template, Type};
+use crate::limits::{
+    COMPILED_OPERATIONS_MAX, COMPILED_SIZE_BYTES_MAX, DIAGNOSTICS_KEPT_MAX, EXPRESSION_COST_MAX,
+    PATTERNS_PROGRAM_SIZE_BYTES_MAX, STATE_TYPE_WALKS_MAX,
+};
 use crate::program::{self, BlockId, Function, Program, StepId};
 use crate::source::{Range, Sources};
 use crate::value::Value;
@@ -30,22 +36,30 @@ pub fn compile(
     sources: &Sources,
 ) -> (Program, Vec<Diagnostic>) {
     let mut dynamic = BTreeSet::new();
-    loop {
+    for walk in 1.. {
+        if walk == STATE_TYPE_WALKS_MAX {
+            // What depends on what changes, in a chain as long as the file: the rest of it is not followed.
+            let declared = definition.state.iter().map(|(name, _)| name.value.clone());
+            dynamic.extend(declared);
+        }
         let mut compiler = Compiler::new(definition, libraries);
         compiler.dynamic = dynamic;
         let known = compiler.dynamic.len();
         let program = compiler.program(sources);
-        if compiler.dynamic.len() == known {
+        if compiler.dynamic.len() == known || walk == STATE_TYPE_WALKS_MAX {
             return (program, compiler.diagnostics);
         }
         dynamic = compiler.dynamic;
     }
+    unreachable!("the last walk returns")
 }
 
 struct Compiler<'a> {
     definition: &'a Definition,
     /// The definition's own, then those of its libraries.
-    blocks_by_name: Vec<&'a Block>,
+    all_blocks: Vec<&'a Block>,
+    /// The first of each name.
+    blocks_by_name: BTreeMap<Arc<str>, usize>,
     activities: BTreeMap<Arc<str>, &'a definition::ActivityContract>,
     schemas: Schemas,
     /// The schemas of activities' inputs and results, compiled once.
@@ -54,7 +68,19 @@ struct Compiler<'a> {
     state: BTreeMap<Arc<str>, Type>,
     /// Those of them whose type changes as they are set.
     dynamic: BTreeSet<Arc<str>>,
+    /// The type of `state` as a whole, once all of it is known.
+    state_type: Type,
+    /// Option defaults of the built-in activities.
+    built_in_defaults: Arc<definition::ActivityOptions>,
     diagnostics: Vec<Diagnostic>,
+    /// What may still be compiled, of [`COMPILED_SIZE_BYTES_MAX`].
+    size_bytes_left: usize,
+    /// Of [`COMPILED_OPERATIONS_MAX`].
+    operations_left: usize,
+    /// A bound is passed.
+    is_over: bool,
+    /// Of [`PATTERNS_PROGRAM_SIZE_BYTES_MAX`].
+    patterns_left: usize,
     steps: Vec<program::Step>,
     ranges: Vec<Range>,
     blocks: Vec<Box<[StepId]>>,
@@ -69,7 +95,17 @@ impl<'a> Compiler<'a> {
             .blocks
             .iter()
             .chain(libraries.iter().flat_map(|l| &l.blocks));
-        let blocks_by_name: Vec<&Block> = blocks.collect();
+        let all_blocks: Vec<&Block> = blocks.collect();
+        let names = all_blocks.iter().enumerate().rev();
+        let blocks_by_name = names
+            .map(|(i, block)| (block.name.value.clone(), i))
+            .collect();
+        // Timeouts and retries of `defaults: activity` hold for built-in activities too, but not its task queue: the
+        // workflow's own worker runs them.
+        let built_in_defaults = Arc::new(definition::ActivityOptions {
+            task_queue: None,
+            ..definition.defaults.activity.clone()
+        });
         let activities = definition
             .activities
             .iter()
@@ -89,9 +125,16 @@ impl<'a> Compiler<'a> {
             contracts: BTreeMap::new(),
             state: BTreeMap::new(),
             dynamic: BTreeSet::new(),
+            state_type: Type::Dynamic,
+            built_in_defaults,
             schemas,
+            all_blocks,
             blocks_by_name,
             diagnostics,
+            size_bytes_left: COMPILED_SIZE_BYTES_MAX,
+            operations_left: COMPILED_OPERATIONS_MAX,
+            is_over: false,
+            patterns_left: PATTERNS_PROGRAM_SIZE_BYTES_MAX,
             steps: Vec::new(),
             ranges: Vec::new(),
             blocks: Vec::new(),
@@ -119,8 +162,8 @@ impl<'a> Compiler<'a> {
             .iter()
             .map(|h| self.handler(FunctionKind::Update, h))
             .collect();
-        let blocks = self.blocks_by_name.clone();
-        self.refuse_recursion(&blocks);
+        let blocks = self.all_blocks.clone();
+        self.diagnostics.extend(recursion::refuse(&blocks));
         let functions = blocks
             .iter()
             .map(|b| {
@@ -138,6 +181,9 @@ impl<'a> Compiler<'a> {
             task_queue: definition.task_queue.as_ref().map(|q| q.value.clone()),
             history: definition.history,
             versioning_behavior: definition.versioning_behavior,
+            expression_cost_max: definition
+                .expression_cost_max
+                .unwrap_or(EXPRESSION_COST_MAX),
             state,
             main,
             queries,
@@ -174,6 +220,8 @@ impl<'a> Compiler<'a> {
                 state.push((name, Code::constant_of(Value::Null)));
             }
         }
+        let variables = self.state.iter().map(|(n, t)| (n.clone(), t.clone()));
+        self.state_type = Type::object(variables);
         state
     }
 
@@ -259,16 +307,22 @@ impl<'a> Compiler<'a> {
 
     /// Compiles an expression that was checked in this scope.
     fn expression(&mut self, expression: &Expression, scope: &mut Scope) -> Code {
-        let (_, diagnostics) = expression::check(expression, &scope.environment);
-        self.diagnostics.extend(diagnostics);
+        if !self.takes(expression.range(), text_size(expression.range()), scope) {
+            return Code::constant_of(Value::Null);
+        }
+        let (_, found) = expression::check(expression, &scope.environment);
+        self.checked(found);
         let code = expression::compile(expression, &scope.environment);
         self.noted(code)
     }
 
     /// A condition: an expression whose type must not be known to be other than bool.
     fn condition(&mut self, expression: &Expression, scope: &mut Scope) -> Code {
-        let diagnostics = expression::check_condition(expression, &scope.environment);
-        self.diagnostics.extend(diagnostics);
+        if !self.takes(expression.range(), text_size(expression.range()), scope) {
+            return Code::constant_of(Value::Null);
+        }
+        let found = expression::check_condition(expression, &scope.environment);
+        self.checked(found);
         let code = expression::compile(expression, &scope.environment);
         self.noted(code)
     }
@@ -278,21 +332,91 @@ impl<'a> Compiler<'a> {
     }
 
     fn typed_template(&mut self, template: &Template, scope: &mut Scope) -> (Code, Type) {
+        if !self.takes(template.range(), template.size_bytes(), scope) {
+            return (Code::constant_of(Value::Null), Type::Dynamic);
+        }
         let (found, diagnostics) = expression::check_template(template, &scope.environment);
-        self.diagnostics.extend(diagnostics);
+        self.checked(diagnostics);
         let code = expression::compile_template(template, &scope.environment);
         (self.noted(code), found)
     }
 
     /// A template whose data must fit a type; a part that does not is reported at its place.
     fn fitting(&mut self, template: &Template, wanted: &Type, scope: &mut Scope) -> Code {
+        if !self.takes(template.range(), template.size_bytes(), scope) {
+            return Code::constant_of(Value::Null);
+        }
         let (_, found) = expression::check_template_as(template, &scope.environment, wanted);
-        self.diagnostics.extend(found);
+        self.checked(found);
         let code = expression::compile_template(template, &scope.environment);
         self.noted(code)
     }
 
+    /// Before something is compiled: whether it is within the bound of the whole definition.
+    fn takes(&mut self, range: Range, size_bytes: usize, scope: &mut Scope) -> bool {
+        self.keep_first_diagnostics();
+        scope.environment.set_patterns_left(self.patterns_left);
+        scope.environment.set_quiet(self.is_full());
+        if let Some(left) = self.size_bytes_left.checked_sub(size_bytes) {
+            self.size_bytes_left = left;
+            return !self.is_over;
+        }
+        self.refuse_further(
+            range,
+            format!(
+                "the expressions and data of the definition up to here have more than {COMPILED_SIZE_BYTES_MAX} bytes, those of defaults and aliases counted at each step that takes them"
+            ),
+            "COMPILED_SIZE_BYTES_MAX",
+        );
+        false
+    }
+
+    fn checked(&mut self, found: Vec<Diagnostic>) {
+        if found.iter().any(|d| d.code == PATTERNS_TOO_LARGE) {
+            // Those after it are not tried.
+            self.patterns_left = 0;
+        }
+        self.diagnostics.extend(found);
+    }
+
+    /// Reports once that a bound is passed; nothing is compiled from here on.
+    fn refuse_further(&mut self, range: Range, message: String, bound: &str) {
+        if !self.is_over {
+            self.is_over = true;
+            self.size_bytes_left = 0;
+            let help = format!("the bound is {bound}: move a part to a child workflow");
+            let error = Diagnostic::error(DEFINITION_TOO_LARGE, range, message);
+            self.diagnostics.push(error.help(help));
+        }
+    }
+
+    /// Nobody reads more.
+    fn is_full(&self) -> bool {
+        self.diagnostics.len() >= DIAGNOSTICS_KEPT_MAX
+    }
+
+    /// The first ones in the text, which are those that are reported.
+    fn keep_first_diagnostics(&mut self) {
+        if self.diagnostics.len() > 2 * DIAGNOSTICS_KEPT_MAX {
+            let order = |d: &Diagnostic| (!d.is_bound(), d.severity, d.range);
+            self.diagnostics.sort_by_key(order);
+            self.diagnostics.truncate(DIAGNOSTICS_KEPT_MAX);
+        }
+    }
+
     fn noted(&mut self, code: Code) -> Code {
+        let left = self.patterns_left;
+        self.patterns_left = left.saturating_sub(code.patterns_size_bytes());
+        match self.operations_left.checked_sub(code.size()) {
+            Some(left) => self.operations_left = left,
+            None => self.refuse_further(
+                code.range(),
+                format!(
+                    "the expressions and data of the definition up to here compile to more than {COMPILED_OPERATIONS_MAX} operations, those of defaults counted at each step that takes them"
+                ),
+                "COMPILED_OPERATIONS_MAX",
+            ),
+        }
         if code.constant().is_none() {
             self.expressions.push(code.range());
         }
@@ -322,31 +446,17 @@ impl<'a> Compiler<'a> {
     }
 
     fn schema(&mut self, schema: Option<&definition::Schema>) -> Option<program::Schema> {
-        self.schemas.compile(schema?, &mut self.diagnostics)
-    }
-
-    /// A block that calls itself, through others or not, would never end.
-    fn refuse_recursion(&mut self, blocks: &[&Block]) {
-        for block in blocks {
-            let mut path = vec![block.name.value.clone()];
-            if calls(block, &block.name.value, blocks, &mut path) {
-                self.diagnostics.push(
-                    Diagnostic::error(
-                        "recursive-block",
-                        block.name.range,
-                        format!(
-                            "the block `{}` calls itself: {}",
-                            block.name.value,
-                            path.join(" → ")
-                        ),
-                    )
-                    .help("use a loop, or a child workflow"),
-                );
-            }
-        }
+        self.keep_first_diagnostics();
+        let left = &mut self.patterns_left;
+        self.schemas.compile(schema?, left, &mut self.diagnostics)
     }
 
     fn undefined(&mut self, code: &'static str, what: &str, name: &Name, known: &[Arc<str>]) {
+        const SHOWN_MAX: usize = 12;
+        self.keep_first_diagnostics();
+        if self.is_full() {
+            return;
+        }
         let mut diagnostic = Diagnostic::error(
             code,
             name.range,
@@ -356,10 +466,17 @@ impl<'a> Compiler<'a> {
         if let Some(near) = did_you_mean(&name.value, known.iter().copied()) {
             diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
         } else if !known.is_empty() {
-            diagnostic = diagnostic.help(format!("there are: {}", known.join(", ")));
+            let more = if known.len() > SHOWN_MAX { ", …" } else { "" };
+            let shown = known[..known.len().min(SHOWN_MAX)].join(", ");
+            diagnostic = diagnostic.help(format!("there are: {shown}{more}"));
         }
         self.diagnostics.push(diagnostic);
     }
+}
+
+/// What something counts by its place in the text; even an empty one takes a step of the walk.
+fn text_size(range: Range) -> usize {
+    (range.end - range.start) as usize + 1
 }
 
 /// An activity that is started in one step and awaited in one with `compensate` is what the latter undoes.
@@ -376,25 +493,4 @@ fn mark_undone(steps: &mut [program::Step]) {
             activity.is_undone = activity.is_started && awaited.contains(&slot);
         }
     }
-}
-
-/// Whether a block calls the one named, directly or through others.
-fn calls(block: &Block, wanted: &str, blocks: &[&Block], path: &mut Vec<Arc<str>>) -> bool {
-    for called in scope::called_blocks(&block.steps) {
-        if *called == *wanted {
-            path.push(called);
-            return true;
-        }
-        if path.contains(&called) {
-            continue;
-        }
-        if let Some(next) = blocks.iter().find(|b| b.name.value == called) {
-            path.push(called);
-            if calls(next, wanted, blocks, path) {
-                return true;
-            }
-            path.pop();
-        }
-    }
-    false
 }

@@ -44,6 +44,8 @@ pub struct Definition {
     pub schedules: Vec<Schedule>,
     pub history: History,
     pub versioning_behavior: Option<VersioningBehavior>,
+    /// Raises [`crate::limits::EXPRESSION_COST_MAX`].
+    pub expression_cost_max: Option<u64>,
 }
 
 /// A file that others `use`: shared types, contracts and blocks; it defines no workflow.

@@ -1,5 +1,6 @@
 //! What is wrong with a definition, where, and what to do: collected, never thrown, so that an author sees all at once.
 
+use crate::limits::{SUGGESTION_CANDIDATES_MAX, SUGGESTION_SIZE_BYTES_MAX};
 use crate::source::Range;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -7,6 +8,10 @@ pub enum Severity {
     Error,
     Warning,
 }
+
+pub const DEFINITION_TOO_LARGE: &str = "definition-too-large";
+pub const SCHEMA_TOO_LARGE: &str = "schema-too-large";
+pub const PATTERNS_TOO_LARGE: &str = "patterns-too-large";
 
 /// A second place that explains the first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +100,11 @@ impl Diagnostic {
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
+
+    /// Whether it says that compiling stopped at a bound: what came of it must not be run.
+    pub fn is_bound(&self) -> bool {
+        [DEFINITION_TOO_LARGE, SCHEMA_TOO_LARGE, PATTERNS_TOO_LARGE].contains(&self.code)
+    }
 }
 
 /// The candidate most like a misspelt name, if one is near enough to be meant. `startToClose` is near to
@@ -103,19 +113,30 @@ pub fn did_you_mean<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    if name.len() > SUGGESTION_SIZE_BYTES_MAX {
+        return None;
+    }
     let plain = |name: &str| name.to_lowercase().replace(['_', '-', ' '], "");
     let wanted = plain(name);
     let length = wanted.chars().count();
+    let distance_max = 1 + length / 4;
     let near = |candidate: &str| {
+        if candidate.len() > SUGGESTION_SIZE_BYTES_MAX {
+            return None;
+        }
         let candidate = plain(candidate);
         if length >= BEGINNING_CHARACTERS_MIN && candidate.starts_with(&wanted) {
             return Some(1);
         }
+        if candidate.chars().count().abs_diff(length) > distance_max {
+            return None;
+        }
         let distance = strsim::damerau_levenshtein(&wanted, &candidate);
-        (distance <= 1 + length / 4).then_some(distance)
+        (distance <= distance_max).then_some(distance)
     };
     candidates
         .into_iter()
+        .take(SUGGESTION_CANDIDATES_MAX)
         .filter_map(|c| near(c).map(|d| (d, std::cmp::Reverse(common_prefix(name, c)), c)))
         .min()
         .map(|(_, _, c)| c)

@@ -82,6 +82,20 @@ pub trait Programs {
     }
 }
 
+impl<P: Programs + ?Sized> Programs for Arc<P> {
+    fn load(&self, bundle: &[u8]) -> Result<Arc<Loaded>, String> {
+        (**self).load(bundle)
+    }
+
+    fn workflow_types(&self) -> Vec<String> {
+        (**self).workflow_types()
+    }
+
+    fn why_not(&self, workflow_type: &str) -> Option<String> {
+        (**self).why_not(workflow_type)
+    }
+}
+
 /// One run: nothing before its first activation.
 #[derive(Debug, Default)]
 pub struct Instance {
@@ -112,14 +126,7 @@ impl Instance {
         activation: Activation,
         programs: &dyn Programs,
     ) -> Result<Vec<Command>, TaskFailure> {
-        let clock = Clock {
-            now: activation.now,
-            is_replaying: activation.is_replaying,
-            history_length: activation.history_length,
-            history_size_bytes: activation.history_size_bytes,
-            continue_as_new_suggested: activation.continue_as_new_suggested,
-            flags: activation.flags,
-        };
+        let clock = Clock::of(&activation);
         let mut commands = Vec::new();
         let mut queries = Vec::new();
         let was_bound = self.loaded.is_some();

@@ -11,12 +11,14 @@
 mod ast;
 mod builder;
 mod check;
+mod check_comprehension;
 mod check_template;
 mod code;
 mod compile;
 mod comprehension;
 mod context;
 mod environment;
+mod equals;
 mod evaluate;
 pub mod functions;
 mod literal;
@@ -41,7 +43,8 @@ pub use check::{check, check_condition, check_template, check_template_as};
 pub use code::Code;
 pub use compile::{compile, compile_template};
 pub use context::{
-    COST_MODEL_VERSION, Context, ErrorKind, EvaluationError, Host, NoHost, Semantics, Variables,
+    COST_MODEL_VERSION, Context, ErrorKind, EvaluationError, Host, ListCosts, NoHost, Semantics,
+    Variables,
 };
 pub use environment::{Environment, Purity, Variable};
 pub use evaluate::evaluate;

@@ -8,8 +8,34 @@ pub const DEFINITION_FOLDERS_DEPTH_MAX: usize = 64;
 pub const YAML_NODES_MAX: usize = 200_000;
 /// Nested sequences and mappings of a YAML document.
 pub const YAML_DEPTH_MAX: usize = 128;
+/// The text that all aliases of a YAML file stand for.
+pub const YAML_ALIASES_SIZE_BYTES_MAX: usize = DEFINITION_SIZE_BYTES_MAX;
+/// The text of a definition's expressions and data and of all that it uses, counted at each place that takes it: defaults at each step.
+pub const COMPILED_SIZE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Operations that a definition's expressions and data compile to, those of all that it uses included.
+pub const COMPILED_OPERATIONS_MAX: usize = 300_000;
+/// Schemas within the schemas of a definition and of all that it uses, counted at each reference to them.
+pub const SCHEMA_NODES_MAX: usize = 200_000;
+/// Levels of a schema, references followed.
+pub const SCHEMA_DEPTH_MAX: usize = 256;
+/// Parts of one schema that the checker looks at; what is beyond is not known to it.
+pub const SCHEMA_TYPE_NODES_MAX: usize = 10_000;
+/// Parts of the type of an expression; of a larger one nothing is known.
+pub const TYPE_NODES_MAX: usize = 300;
+/// Walks over a definition to find the types of its state; a variable whose type is still open then has none.
+pub const STATE_TYPE_WALKS_MAX: usize = 4;
+/// What all regular expressions written in a definition, its schemas included, may compile to together.
+pub const PATTERNS_PROGRAM_SIZE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// A name for which a similar one is looked for.
+pub const SUGGESTION_SIZE_BYTES_MAX: usize = 64;
+/// Names among which a similar one is looked for.
+pub const SUGGESTION_CANDIDATES_MAX: usize = 500;
+/// Comparisons of names that one rule of lint makes to find misspelt ones.
+pub const SUGGESTION_COMPARISONS_MAX: usize = 200_000;
 /// What is reported of one file; what comes after that is counted only.
 pub const DIAGNOSTICS_PER_FILE_MAX: usize = 100;
+/// Mistakes of one definition that are kept until all of it is compiled, so that the first ones can be reported.
+pub const DIAGNOSTICS_KEPT_MAX: usize = 1_000;
 /// The text of one expression.
 pub const EXPRESSION_SIZE_BYTES_MAX: usize = 16 * 1024;
 /// Nested brackets of one expression.
@@ -18,6 +44,14 @@ pub const EXPRESSION_BRACKETS_DEPTH_MAX: usize = 64;
 pub const EXPRESSION_DEPTH_MAX: usize = 250;
 /// What evaluating one expression may cost.
 pub const EXPRESSION_COST_MAX: u64 = 100_000;
+/// What a definition may raise [`EXPRESSION_COST_MAX`] to by its `expression_cost_max`.
+pub const EXPRESSION_COST_RAISED_MAX: u64 = 5_000_000;
+/// What a worker lets a definition raise [`EXPRESSION_COST_MAX`] to unless its `--expression-cost-max` says otherwise.
+pub const WORKER_EXPRESSION_COST_MAX: u64 = 1_000_000;
+/// Bundles that a worker compiles at a time; runs of other bundles go on meanwhile.
+pub const COMPILATIONS_MAX: usize = 2;
+/// Bundles that cannot be compiled, which a worker remembers instead of trying them again at each attempt.
+pub const BUNDLES_REFUSED_MAX: usize = 1_000;
 /// The text of a regular expression.
 pub const REGEX_SIZE_BYTES_MAX: usize = 1_000;
 /// What a regular expression in a definition may compile to.

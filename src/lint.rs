@@ -20,11 +20,13 @@ mod unused_state;
 mod unused_type;
 mod url_without_scheme;
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::definition::{Action, Definition, Library, Step};
-use crate::diagnostic::Diagnostic;
+use crate::definition::{Action, Block, Definition, Library, Step};
+use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::expression::Expression;
+use crate::limits::{DIAGNOSTICS_KEPT_MAX, SUGGESTION_CANDIDATES_MAX, SUGGESTION_COMPARISONS_MAX};
 use crate::program::Program;
 use crate::source::{Range, Sources};
 
@@ -93,8 +95,98 @@ pub fn check(subject: &Subject<'_>) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     for rule in RULES {
         (rule.check)(subject, &mut diagnostics);
+        if diagnostics.len() > DIAGNOSTICS_KEPT_MAX {
+            // The first ones in the text are those that are reported.
+            diagnostics.sort_by_key(|d| (d.severity, d.range));
+            diagnostics.truncate(DIAGNOSTICS_KEPT_MAX);
+        }
     }
     diagnostics
+}
+
+/// Looks for the names that misspelt ones were meant to be. Each is compared with all that there are, which takes long
+/// where both are many.
+struct Suggestions<'n> {
+    known: Vec<&'n str>,
+    comparisons_left: usize,
+}
+
+/// The bound on comparisons is reached.
+struct TooMany;
+
+impl<'n> Suggestions<'n> {
+    fn new(known: impl Iterator<Item = &'n str>) -> Self {
+        Suggestions {
+            known: known.collect(),
+            comparisons_left: SUGGESTION_COMPARISONS_MAX,
+        }
+    }
+
+    fn near(&mut self, name: &str) -> Result<Option<&'n str>, TooMany> {
+        let comparisons = self.known.len().min(SUGGESTION_CANDIDATES_MAX);
+        let left = self.comparisons_left.checked_sub(comparisons);
+        self.comparisons_left = left.ok_or(TooMany)?;
+        Ok(did_you_mean(name, self.known.iter().copied()))
+    }
+}
+
+impl TooMany {
+    fn warning(&self, rule: &'static str, range: Range) -> Diagnostic {
+        let message =
+            "this name and those after it are not compared with the others: there are too many";
+        Diagnostic::warning(rule, range, message).help("the bound is SUGGESTION_COMPARISONS_MAX")
+    }
+}
+
+/// What a rule finds out about each block of `blocks`, once however often it is called.
+struct Blocks<'a, T> {
+    by_name: BTreeMap<&'a str, &'a Block>,
+    known: RefCell<BTreeMap<&'a str, T>>,
+}
+
+impl<'a, T: Copy> Blocks<'a, T> {
+    fn new(subject: &Subject<'a>) -> Self {
+        let libraries = subject.libraries.iter();
+        let own = &subject.definition.blocks;
+        let all: Vec<_> = own
+            .iter()
+            .chain(libraries.flat_map(|l| &l.blocks))
+            .collect();
+        Blocks {
+            // The first of a name is meant.
+            by_name: all.into_iter().rev().map(|b| (&*b.name.value, b)).collect(),
+            known: RefCell::default(),
+        }
+    }
+
+    /// Blocks do not call themselves, and what one calls is looked at before it, so that a chain of calls of any length
+    /// takes no stack.
+    fn of(&self, name: &str, find: &dyn Fn(&'a Block) -> T) -> Option<T> {
+        let (first, _) = self.by_name.get_key_value(name)?;
+        let mut open = vec![(*first, false)];
+        while let Some((name, is_entered)) = open.pop() {
+            if self.known.borrow().contains_key(name) {
+                continue;
+            }
+            let Some(block) = self.by_name.get(name) else {
+                continue;
+            };
+            if is_entered {
+                let found = find(block);
+                self.known.borrow_mut().insert(name, found);
+                continue;
+            }
+            open.push((name, true));
+            each_block(&block.steps, &mut |steps| {
+                for step in steps {
+                    if let Action::Call { block, .. } = &step.action.value {
+                        open.push((&*block.value, false));
+                    }
+                }
+            });
+        }
+        self.known.borrow().get(name).copied()
+    }
 }
 
 impl<'a> Subject<'a> {

@@ -50,6 +50,8 @@ pub struct Program {
     pub task_queue: Option<Arc<str>>,
     pub history: History,
     pub versioning_behavior: Option<VersioningBehavior>,
+    /// What evaluating one expression may cost.
+    pub expression_cost_max: u64,
     /// Evaluated in order when a run begins; `input` is in scope.
     pub state: Vec<(Arc<str>, Code)>,
     pub main: Function,

@@ -113,12 +113,13 @@ impl File {
 /// The files that diagnostics of one operation may point into.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    files: Vec<File>,
+    /// Shared: each program keeps the files that its ranges point into.
+    files: Arc<Vec<File>>,
 }
 
 impl Sources {
     pub fn add(&mut self, path: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> FileId {
-        self.files.push(File::new(path.into(), text.into()));
+        Arc::make_mut(&mut self.files).push(File::new(path.into(), text.into()));
         FileId(self.files.len() as u32 - 1)
     }
 
@@ -191,10 +192,9 @@ impl TextMap {
     /// The map of a stretch of the text, its offsets counted from the stretch's start.
     pub fn slice(&self, text: std::ops::Range<usize>) -> TextMap {
         let (start, end) = (text.start as u32, text.end as u32);
-        let inside = self
-            .segments
-            .iter()
-            .filter(|(at, _)| start < *at && *at < end);
+        let first = self.segments.partition_point(|(at, _)| *at <= start);
+        let last = self.segments.partition_point(|(at, _)| *at < end);
+        let inside = self.segments[first..last.max(first)].iter();
         let segments = std::iter::once((0, self.offset(text.start)))
             .chain(inside.map(|(at, file)| (at - start, *file)))
             .collect();

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use check::check;
+pub use check::{Definitions, check};
 pub use expect::BROKEN;
 pub use file::{Case, TestFile, parse};
 use order::{Choice, Order};
@@ -64,11 +64,11 @@ pub struct Subject {
 
 impl Subject {
     pub fn new(
-        definitions: BTreeMap<String, Entry>,
+        definitions: Arc<BTreeMap<String, Entry>>,
         recorder: Option<Arc<Recorder>>,
         real: Option<Arc<Real>>,
     ) -> Self {
-        let registry: Arc<dyn Registry> = Arc::new(definitions);
+        let registry: Arc<dyn Registry> = definitions;
         Subject {
             programs: Arc::new(ProgramCache::new(registry.clone())),
             registry,

@@ -63,6 +63,8 @@ struct Host {
     task_queue: String,
     registry: Arc<dyn Registry>,
     programs: Box<dyn Programs + Send + Sync>,
+    /// Where bundles are compiled before runs need them; a replay compiles where it stands.
+    prepared: Option<Arc<ProgramCache>>,
     /// What a replay is watched by.
     watch: Option<Watch>,
     codec: Codec,
@@ -96,11 +98,14 @@ pub async fn run(
     core.validate()
         .await
         .map_err(|e| WorkerError::Begin(e.to_string()))?;
+    let programs = ProgramCache::new(registry.clone());
+    let programs = Arc::new(programs.with_expression_cost_max(options.expression_cost_max));
     let host = Arc::new(Host {
         core,
         namespace: settings.namespace.clone(),
         task_queue: options.task_queue.clone(),
-        programs: Box::new(ProgramCache::new(registry.clone())),
+        programs: Box::new(programs.clone()),
+        prepared: Some(programs),
         watch: None,
         registry,
         codec: settings.codec.clone(),

@@ -6,6 +6,8 @@
 mod answers;
 #[path = "attack/codecs.rs"]
 mod codecs;
+#[path = "attack/compile.rs"]
+mod compile;
 #[path = "attack/folders.rs"]
 mod folders;
 #[path = "attack/forms.rs"]

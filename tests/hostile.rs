@@ -1,32 +1,56 @@
 //! Files made to hurt: each is refused with an error that names its bound, and costs little memory.
 #![cfg(target_os = "linux")]
 
+#[path = "hostile/shapes.rs"]
+mod shapes;
+
 use std::io::Read;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use segno::bundle::{Bundle, BundleFile, Versions};
+use shapes::{SHAPES, Shape};
+
 const MEMORY_KIB_MAX: u64 = 200 * 1024;
 
-/// The report, and the most memory that the process had, watched while it ran.
-fn lint(name: &str, content: &[u8]) -> (String, u64) {
+/// What linting came to.
+struct Linted {
+    said: String,
+    /// The most memory that the process had, watched while it ran.
+    peak_kib: u64,
+    /// What it took of all processors; the last millisecond may be missing.
+    cpu: Duration,
+    code: Option<i32>,
+}
+
+fn lint(name: &str, content: &[u8]) -> Linted {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join(format!("{name}.yaml"));
     std::fs::write(&path, content).expect("the file is written");
+    lint_path(&path)
+}
+
+fn lint_path(path: &Path) -> Linted {
     let mut child = Command::new(env!("CARGO_BIN_EXE_segno"))
         .arg("lint")
-        .arg(&path)
+        .arg(path)
         .stdout(Stdio::piped())
         .spawn()
         .expect("segno runs");
     let status = format!("/proc/{}/status", child.id());
+    let times = format!("/proc/{}/stat", child.id());
     let mut stdout = child.stdout.take().expect("a pipe");
     let reader = std::thread::spawn(move || {
         let mut said = String::new();
         stdout.read_to_string(&mut said).expect("it speaks UTF-8");
         said
     });
-    let mut peak = 0;
+    let (mut peak, mut cpu) = (0, Duration::ZERO);
     let code = loop {
+        if let Ok(times) = std::fs::read_to_string(&times) {
+            cpu = cpu_of(&times).unwrap_or_default().max(cpu);
+        }
         if let Ok(status) = std::fs::read_to_string(&status) {
             peak = status.lines().find_map(peak_of).unwrap_or(0).max(peak);
         }
@@ -35,8 +59,20 @@ fn lint(name: &str, content: &[u8]) -> (String, u64) {
         }
         std::thread::sleep(Duration::from_millis(1));
     };
-    assert_eq!(code, Some(1), "{name} is refused, not crashed on");
-    (reader.join().expect("the reader ends"), peak)
+    Linted {
+        said: reader.join().expect("the reader ends"),
+        peak_kib: peak,
+        cpu,
+        code,
+    }
+}
+
+/// User and system time of a process, in the kernel's ticks of a hundredth of a second.
+fn cpu_of(stat: &str) -> Option<Duration> {
+    let (_, behind_name) = stat.rsplit_once(')')?;
+    let mut fields = behind_name.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    Some(Duration::from_millis(10 * (ticks()? + ticks()?)))
 }
 
 fn peak_of(line: &str) -> Option<u64> {
@@ -49,7 +85,13 @@ fn peak_of(line: &str) -> Option<u64> {
 }
 
 fn refused(name: &str, content: impl AsRef<[u8]>, because: &[&str]) {
-    let (said, peak) = lint(name, content.as_ref());
+    let Linted {
+        said,
+        peak_kib: peak,
+        code,
+        ..
+    } = lint(name, content.as_ref());
+    assert_eq!(code, Some(1), "{name} is refused, not crashed on");
     for words in because {
         assert!(said.contains(words), "{name}: {words:?} is not in\n{said}");
     }
@@ -161,4 +203,146 @@ fn long_lines_are_shown_in_part() {
         format!("segno: \"{}\"", "\r".repeat(1_000_000)),
         &["unknown-version"],
     );
+}
+
+/// Four times the size takes about four times the time; whatever is looked at by each of its kind takes sixteen times. Time
+/// of the processor is compared with itself, and short times are the process's own. A release build keeps the bound itself.
+fn costs_in_proportion(shapes: impl Iterator<Item = &'static (&'static str, Shape)>) {
+    let is_debug = cfg!(debug_assertions);
+    let (small, large) = if is_debug {
+        (16 << 10, 64 << 10)
+    } else {
+        (256 << 10, 1 << 20)
+    };
+    for (name, shape) in shapes {
+        let text = shape(large);
+        assert!(
+            text.len() > large / 8 || name.contains("forty"),
+            "{name} is {}",
+            text.len()
+        );
+        let (one, four) = (
+            lint(name, shape(small).as_bytes()),
+            lint(name, text.as_bytes()),
+        );
+        let loaded = load_time(text);
+        println!(
+            "{:>9.2?} {:>9.2?} {:>9.2?} {:>7} KiB {name}",
+            one.cpu, four.cpu, loaded, four.peak_kib
+        );
+        for linted in [&one, &four] {
+            assert!(
+                matches!(linted.code, Some(0 | 1)),
+                "{name}: {:?}",
+                linted.code
+            );
+            assert!(
+                linted.said.len() < 300_000,
+                "{name}: {} bytes",
+                linted.said.len()
+            );
+        }
+        let least = Duration::from_millis(150);
+        assert!(
+            four.cpu < 9 * one.cpu.max(least),
+            "{name}: {:?}, then {:?}",
+            one.cpu,
+            four.cpu
+        );
+        assert!(
+            loaded < 9 * one.cpu.max(least),
+            "{name}: {:?}, then {loaded:?} to load",
+            one.cpu
+        );
+        assert!(
+            four.peak_kib < MEMORY_KIB_MAX,
+            "{name} took {} KiB",
+            four.peak_kib
+        );
+        if !is_debug {
+            assert!(four.cpu < Duration::from_secs(2), "{name}: {:?}", four.cpu);
+        }
+    }
+}
+
+/// What a worker does with a bundle of this definition takes of its thread.
+fn load_time(text: String) -> Duration {
+    let entry = BundleFile {
+        path: "hostile.yaml".into(),
+        text: text.into(),
+    };
+    let bundle = Bundle::from_files("hostile", Versions::NEWEST, entry, 0, Vec::new());
+    let packed = bundle.expect("a bundle").encode().expect("a packed bundle");
+    std::thread::scope(|scope| {
+        let load = || {
+            // Whether it can be loaded does not matter here, only what it takes.
+            let _ = segno::registry::load(&packed);
+            let spent = std::fs::read_to_string("/proc/thread-self/schedstat").expect("the times");
+            let nanos = spent.split(' ').next().and_then(|nanos| nanos.parse().ok());
+            Duration::from_nanos(nanos.expect("a number"))
+        };
+        scope.spawn(load).join().expect("it is loaded or refused")
+    })
+}
+
+#[test]
+fn every_shape_costs_in_proportion_to_its_size() {
+    costs_in_proportion(SHAPES.iter().step_by(2));
+}
+
+#[test]
+fn every_other_shape_costs_in_proportion_to_its_size() {
+    costs_in_proportion(SHAPES.iter().skip(1).step_by(2));
+}
+
+#[test]
+fn what_cannot_be_compiled_within_the_bounds_names_them() {
+    let of = |wanted: &str| {
+        let (_, shape) = SHAPES
+            .iter()
+            .find(|(name, _)| *name == wanted)
+            .expect(wanted);
+        shape(512 << 10)
+    };
+    for (shape, bound) in [
+        ("types that refer twice", "SCHEMA_DEPTH_MAX"),
+        ("forty types that refer twice", "SCHEMA_NODES_MAX"),
+        ("definitions within a schema", "SCHEMA_DEPTH_MAX"),
+        ("patterns in schemas", "PATTERNS_PROGRAM_SIZE_BYTES_MAX"),
+        (
+            "patterns in schemas that look ahead",
+            "PATTERNS_PROGRAM_SIZE_BYTES_MAX",
+        ),
+        ("patterns in expressions", "PATTERNS_PROGRAM_SIZE_BYTES_MAX"),
+        ("defaults with a long expression", "COMPILED_"),
+        ("aliases of a long text", "YAML_ALIASES_SIZE_BYTES_MAX"),
+        ("blocks that there are not", "DIAGNOSTICS_PER_FILE_MAX"),
+    ] {
+        let text = of(shape);
+        refused(shape, &text, &[bound]);
+    }
+}
+
+#[test]
+fn a_chain_of_files_is_bounded() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: String| {
+        std::fs::write(folder.path().join(name), text).expect("the file is written");
+    };
+    write(
+        "a.yaml",
+        "segno: 1\nworkflow: a\nuse: l0.yaml\nsteps: []\n".into(),
+    );
+    for i in 0..3_000 {
+        let text = format!(
+            "segno: 1\nuse: l{}.yaml\ntypes: {{ t{i}: string }}\n",
+            i + 1
+        );
+        write(&format!("l{i}.yaml"), text);
+    }
+    for path in [folder.path().join("a.yaml"), folder.path().to_owned()] {
+        let linted = lint_path(&path);
+        assert_eq!(linted.code, Some(1), "{}", linted.said);
+        assert!(linted.said.contains("BUNDLE_FILES_MAX"), "{}", linted.said);
+    }
 }

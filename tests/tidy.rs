@@ -35,7 +35,7 @@ const TIERS: [&[&str]; 6] = [
 const SHARED_WORDS: &str = "crate::engine::command";
 
 /// A foreign crate, and the modules that may name it.
-const HOMES: [(&str, &[&str]); 18] = [
+const HOMES: [(&str, &[&str]); 20] = [
     ("temporalio_sdk_core", &["worker", "telemetry"]),
     ("temporalio_client", &["client", "worker"]),
     (
@@ -58,6 +58,8 @@ const HOMES: [(&str, &[&str]); 18] = [
     ("granit_parser", &["yaml"]),
     ("pest", &["expression"]),
     ("regex", &["expression"]),
+    ("regex_automata", &["expression"]),
+    ("rpds", &["expression", "compile"]),
     ("jsonschema", &["compile", "program", "schema"]),
     ("annotate_snippets", &["report"]),
     ("reqwest", &["activity", "payload"]),

@@ -10,6 +10,7 @@ use crate::definition::{self, BuiltIn, BuiltInStep, Input, Name, Started, Step};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Code, Type};
 use crate::faults::Fault;
+use crate::limits::SUGGESTION_CANDIDATES_MAX;
 use crate::program::{self, Action};
 use crate::source::Range;
 use crate::value::Value;
@@ -126,12 +127,8 @@ impl Compiler<'_> {
 
     pub fn built_in(&mut self, step: &BuiltInStep, is_started: bool, scope: &mut Scope) -> Action {
         let mut layers = [Some(&step.options), None, None];
-        // Timeouts and retries of `defaults: activity` hold here too, but not its task queue: the workflow's own worker runs it.
-        let defaults = definition::ActivityOptions {
-            task_queue: None,
-            ..self.definition.defaults.activity.clone()
-        };
-        layers[2] = Some(&defaults);
+        let defaults = self.built_in_defaults.clone();
+        layers[2] = Some(&*defaults);
         let is_callback = step.kind == BuiltIn::Callback;
         let mut options = self.activity_options(layers, !is_callback, scope);
         if is_callback {
@@ -234,8 +231,9 @@ impl Compiler<'_> {
         if found.is_none() {
             let known: Vec<_> = scope
                 .handles
-                .iter()
-                .map(|(name, ..)| name.clone())
+                .keys()
+                .take(SUGGESTION_CANDIDATES_MAX)
+                .cloned()
                 .collect();
             self.undefined("unknown-handle", "started step", name, &known);
         }

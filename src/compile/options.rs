@@ -109,7 +109,7 @@ impl Compiler<'_> {
     pub fn hold<T>(&mut self, range: Range, accepted: Result<T, String>) {
         let Err(why) = accepted else { return };
         let diagnostic = Diagnostic::error("invalid-option", range, why);
-        if !self.diagnostics.contains(&diagnostic) {
+        if !self.is_full() && !self.diagnostics.contains(&diagnostic) {
             self.diagnostics.push(diagnostic);
         }
     }

@@ -1,13 +1,19 @@
 //! JSON Schemas of a definition: `#/types/…` is resolved, and each is made ready to validate.
 
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
+use super::schema_size::{self, Size};
 use crate::definition::{Name, Schema};
-use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::diagnostic::{Diagnostic, PATTERNS_TOO_LARGE, SCHEMA_TOO_LARGE, did_you_mean};
 use crate::expression::Type;
+use crate::expression::functions::regex as patterns;
+use crate::limits::{DIAGNOSTICS_KEPT_MAX, SCHEMA_DEPTH_MAX, SCHEMA_NODES_MAX};
 use crate::program;
+use crate::source::Range;
 
 /// Where the named schemas of a bundle are, for an author.
 const TYPES: &str = "#/types/";
@@ -17,6 +23,27 @@ const DEFINITIONS: &str = "#/$defs/";
 pub struct Schemas {
     /// Name and schema, `$ref`s as the validator wants them.
     types: Vec<(Arc<str>, Json)>,
+    by_name: BTreeMap<Arc<str>, usize>,
+    /// What each of them leads to, itself included, counted at each reference.
+    sizes: Vec<Size>,
+    /// By place: what is known of the schemas that were asked for.
+    known: RefCell<BTreeMap<Range, Known>>,
+    /// Schemas that are written alike, as many `{ $ref: … }`s are, count once and share a validator.
+    alike: RefCell<BTreeMap<String, Known>>,
+    ready: RefCell<BTreeMap<String, program::Schema>>,
+    nodes_left: Cell<usize>,
+}
+
+#[derive(Clone, Copy)]
+enum TooLarge {
+    Nodes,
+    Depth,
+}
+
+#[derive(Clone)]
+struct Known {
+    value: Type,
+    too_large: Option<TooLarge>,
 }
 
 impl Schemas {
@@ -25,16 +52,26 @@ impl Schemas {
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Self {
         let mut named: Vec<(&Name, &Schema)> = Vec::new();
+        let mut by_name = BTreeMap::new();
         for (name, schema) in types {
-            if !named.iter().any(|(n, _)| n.value == name.value) {
+            if !by_name.contains_key(&name.value) {
+                by_name.insert(name.value.clone(), named.len());
                 named.push((name, schema));
             }
         }
         let rewritten = named
             .iter()
             .map(|(name, schema)| (name.value.clone(), rewrite(&schema.json)));
+        let types: Vec<_> = rewritten.collect();
+        let sizes = schema_size::of_types(&types, &by_name);
         let schemas = Schemas {
-            types: rewritten.collect(),
+            types,
+            by_name,
+            sizes,
+            known: RefCell::default(),
+            alike: RefCell::default(),
+            ready: RefCell::default(),
+            nodes_left: Cell::new(SCHEMA_NODES_MAX),
         };
         for (_, schema) in &named {
             schemas.refuse_unknown(schema, diagnostics);
@@ -42,17 +79,54 @@ impl Schemas {
         schemas
     }
 
+    /// `patterns_left`: what the patterns of further schemas and expressions may compile to.
     pub fn compile(
         &self,
         schema: &Schema,
+        patterns_left: &mut usize,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<program::Schema> {
         if self.refuse_unknown(schema, diagnostics) {
             return None;
         }
+        if let Some(too_large) = self.known(schema).too_large {
+            let (message, bound) = match too_large {
+                TooLarge::Depth => (
+                    format!(
+                        "the schema is nested deeper than {SCHEMA_DEPTH_MAX} levels, references followed"
+                    ),
+                    "SCHEMA_DEPTH_MAX",
+                ),
+                TooLarge::Nodes => (
+                    format!(
+                        "the schemas of the definition up to this one have more than {SCHEMA_NODES_MAX} parts, counted at each reference"
+                    ),
+                    "SCHEMA_NODES_MAX",
+                ),
+            };
+            let help = format!("the bound is {bound}: leave out what need not be checked");
+            diagnostics.push(Diagnostic::error(SCHEMA_TOO_LARGE, schema.range, message).help(help));
+            return None;
+        }
+        let written = schema.json.to_string();
+        if let Some(ready) = self.ready.borrow().get(&written).cloned() {
+            return Some(ready);
+        }
         let document = self.document(&schema.json);
+        if let Err(failure) = charge_patterns(&document, patterns_left) {
+            let message = failure.message();
+            diagnostics.push(
+                Diagnostic::error(PATTERNS_TOO_LARGE, schema.range, message)
+                    .help("repeat less in them: `{500}` stands for five hundred copies"),
+            );
+            return None;
+        }
         match program::Schema::new(&document) {
-            Ok(schema) => Some(schema),
+            Ok(schema) => {
+                let mut ready = self.ready.borrow_mut();
+                ready.insert(written, schema.clone());
+                Some(schema)
+            }
             Err(error) => {
                 let message = format!("this is not a JSON Schema: {error}");
                 diagnostics.push(
@@ -65,15 +139,16 @@ impl Schemas {
         }
     }
 
-    /// A schema by itself, with all the types it may refer to.
+    /// A schema by itself, with all the types that it leads to.
     fn document(&self, schema: &Json) -> Json {
         let mut document = rewrite(schema);
+        let reached = self.reached(&document);
         if let Json::Object(object) = &mut document
-            && !self.types.is_empty()
+            && !reached.is_empty()
         {
             let definitions = object.entry("$defs").or_insert_with(|| json!({}));
             if let Json::Object(definitions) = definitions {
-                for (name, schema) in &self.types {
+                for (name, schema) in reached.into_iter().map(|i| &self.types[i]) {
                     definitions
                         .entry(name.to_string())
                         .or_insert_with(|| schema.clone());
@@ -83,21 +158,66 @@ impl Schemas {
         document
     }
 
-    pub fn type_of(&self, schema: Option<&Schema>) -> Type {
-        match schema {
-            None => Type::Dynamic,
-            Some(schema) => {
-                Type::from_schema(&rewrite(&schema.json), &|reference| self.resolve(reference))
+    /// The types that a schema refers to, through others or not.
+    fn reached(&self, document: &Json) -> BTreeSet<usize> {
+        let mut reached = BTreeSet::new();
+        let mut open = vec![document];
+        while let Some(schema) = open.pop() {
+            let mut references = Vec::new();
+            collect_references(schema, &mut references);
+            for name in references.iter().filter_map(|r| type_named_by(r)) {
+                if let Some(i) = self.by_name.get(name)
+                    && reached.insert(*i)
+                {
+                    open.push(&self.types[*i].1);
+                }
             }
+        }
+        reached
+    }
+
+    pub fn type_of(&self, schema: Option<&Schema>) -> Type {
+        schema.map_or(Type::Dynamic, |schema| self.known(schema).value)
+    }
+
+    /// Whatever asks for a schema first finds out about it.
+    fn known(&self, schema: &Schema) -> Known {
+        if let Some(known) = self.known.borrow().get(&schema.range) {
+            return known.clone();
+        }
+        let written = schema.json.to_string();
+        let alike = self.alike.borrow().get(&written).cloned();
+        let known = alike.unwrap_or_else(|| self.find_out(&schema.json));
+        self.alike.borrow_mut().insert(written, known.clone());
+        self.known.borrow_mut().insert(schema.range, known.clone());
+        known
+    }
+
+    fn find_out(&self, schema: &Json) -> Known {
+        let rewritten = rewrite(schema);
+        let size = schema_size::of_schema(&rewritten, &|name| {
+            self.by_name.get(name).map(|i| self.sizes[*i])
+        });
+        let refused = |too_large| Known {
+            value: Type::Dynamic,
+            too_large: Some(too_large),
+        };
+        if size.depth > SCHEMA_DEPTH_MAX {
+            return refused(TooLarge::Depth);
+        }
+        let Some(left) = self.nodes_left.get().checked_sub(size.nodes) else {
+            return refused(TooLarge::Nodes);
+        };
+        self.nodes_left.set(left);
+        Known {
+            value: Type::from_schema(&rewritten, &|reference| self.resolve(reference)),
+            too_large: None,
         }
     }
 
-    fn resolve(&self, reference: &str) -> Option<Json> {
-        let name = reference.strip_prefix(DEFINITIONS)?;
-        self.types
-            .iter()
-            .find(|(n, _)| **n == *name)
-            .map(|(_, schema)| schema.clone())
+    fn resolve(&self, reference: &str) -> Option<&Json> {
+        let i = self.by_name.get(reference.strip_prefix(DEFINITIONS)?)?;
+        Some(&self.types[*i].1)
     }
 
     /// Reports every `$ref` that leads nowhere.
@@ -106,8 +226,12 @@ impl Schemas {
         collect_references(&schema.json, &mut references);
         let before = diagnostics.len();
         for reference in references {
+            // Nobody reads more, and looking for what was meant takes time.
+            if diagnostics.len() > before.max(DIAGNOSTICS_KEPT_MAX) {
+                break;
+            }
             let message = match reference.strip_prefix(TYPES) {
-                Some(name) if self.types.iter().any(|(n, _)| **n == *name) => continue,
+                Some(name) if self.by_name.contains_key(name) => continue,
                 Some(name) => {
                     let names = self.types.iter().map(|(n, _)| &**n);
                     let near = did_you_mean(name, names);
@@ -126,6 +250,55 @@ impl Schemas {
         diagnostics.len() > before
     }
 }
+
+/// The type that a rewritten reference names.
+pub fn type_named_by(reference: &str) -> Option<&str> {
+    let name = reference.strip_prefix(DEFINITIONS)?;
+    Some(name.split('/').next().unwrap_or(name))
+}
+
+/// Takes what the patterns of a schema compile to from what is left.
+fn charge_patterns(schema: &Json, left: &mut usize) -> Result<(), patterns::Failure> {
+    match schema {
+        Json::Object(object) => {
+            for (key, value) in object {
+                match (key.as_str(), value) {
+                    ("pattern", Json::String(pattern)) => charge_pattern(pattern, left)?,
+                    ("patternProperties", Json::Object(patterns)) => {
+                        for pattern in patterns.keys() {
+                            charge_pattern(pattern, left)?;
+                        }
+                    }
+                    ("enum" | "const" | "default" | "examples", _) => continue,
+                    _ => {}
+                }
+                charge_patterns(value, left)?;
+            }
+            Ok(())
+        }
+        Json::Array(items) => items
+            .iter()
+            .try_for_each(|item| charge_patterns(item, left)),
+        _ => Ok(()),
+    }
+}
+
+/// A pattern that looks around is as large as the same one without: its parts are compiled one by one.
+fn charge_pattern(pattern: &str, left: &mut usize) -> Result<(), patterns::Failure> {
+    const LOOKS_AROUND: [&str; 4] = ["(?=", "(?!", "(?<=", "(?<!"];
+    let mut size = patterns::program_size_bytes(pattern, *left)?;
+    if size.is_none() {
+        let plain = LOOKS_AROUND
+            .iter()
+            .fold(pattern.to_owned(), |text, look| text.replace(look, "(?:"));
+        size = patterns::program_size_bytes(&plain, *left)?;
+    }
+    *left = left.saturating_sub(size.unwrap_or(UNREADABLE_PATTERN_SIZE_BYTES));
+    Ok(())
+}
+
+/// What a pattern counts that is in another syntax, with references back for example.
+const UNREADABLE_PATTERN_SIZE_BYTES: usize = 256 * 1024;
 
 fn rewrite(schema: &Json) -> Json {
     match schema {
@@ -151,7 +324,7 @@ fn rewrite(schema: &Json) -> Json {
     }
 }
 
-fn collect_references<'a>(schema: &'a Json, references: &mut Vec<&'a str>) {
+pub fn collect_references<'a>(schema: &'a Json, references: &mut Vec<&'a str>) {
     match schema {
         Json::Object(object) => {
             for (key, value) in object {

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use rpds::RedBlackTreeMap;
+
 use super::Compiler;
 use crate::definition::{Action, Definition, Name, Schema, Step, Steps};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Environment, Purity, Type};
 use crate::program::slot;
+use crate::source::Range;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FunctionKind {
@@ -53,9 +56,10 @@ pub enum Loop {
 #[derive(Debug, Clone)]
 pub struct Scope {
     pub environment: Environment,
-    pub names: Vec<Name>,
-    /// Handles of `start`: name, slot, whether it is a child's.
-    pub handles: Vec<(Arc<str>, u32, bool)>,
+    /// Where each name in force is defined. Maps share what nested scopes have in common.
+    pub names: RedBlackTreeMap<Arc<str>, Range>,
+    /// Handles of `start`: slot, whether it is a child's.
+    pub handles: RedBlackTreeMap<Arc<str>, (u32, bool)>,
     pub function: FunctionScope,
     pub around: Loop,
     /// The slot of the failure in the innermost `catch`.
@@ -79,11 +83,7 @@ impl Scope {
     }
 
     pub fn handle(&self, name: &str) -> Option<(u32, bool)> {
-        self.handles
-            .iter()
-            .rev()
-            .find(|(n, ..)| **n == *name)
-            .map(|(_, slot, child)| (*slot, *child))
+        self.handles.get(name).copied()
     }
 }
 
@@ -107,8 +107,7 @@ impl Compiler<'_> {
             environment = environment.with("args", slot::ARGS, args);
         }
         if kind != FunctionKind::InitialState {
-            let variables = self.state.iter().map(|(n, t)| (n.clone(), t.clone()));
-            environment = environment.with("state", slot::STATE, Type::object(variables));
+            environment = environment.with("state", slot::STATE, self.state_type.clone());
         }
         environment = environment.with("workflow", slot::WORKFLOW, workflow_type());
         if kind.is_read_only() {
@@ -116,8 +115,8 @@ impl Compiler<'_> {
         }
         Scope {
             environment,
-            names: Vec::new(),
-            handles: Vec::new(),
+            names: RedBlackTreeMap::new(),
+            handles: RedBlackTreeMap::new(),
             function: FunctionScope {
                 kind,
                 slots: slot::LOCAL_FIRST,
@@ -139,15 +138,17 @@ impl Compiler<'_> {
             );
             self.diagnostics
                 .push(Diagnostic::error("reserved-name", name.range, message));
-        } else if let Some(first) = scope.names.iter().find(|n| n.value == name.value) {
+        } else if let Some(first) = scope.names.get(&name.value) {
             let message = format!("the name `{}` is taken already", name.value);
             self.diagnostics.push(
                 Diagnostic::error("duplicate-id", name.range, message)
-                    .annotate(first.range, "first used here")
+                    .annotate(*first, "first used here")
                     .help("give this one another name"),
             );
         }
-        scope.names.push(name.clone());
+        if !scope.names.contains_key(&name.value) {
+            scope.names.insert_mut(name.value.clone(), name.range);
+        }
         scope.define(&name.value, found)
     }
 }

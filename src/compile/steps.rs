@@ -10,6 +10,7 @@ use crate::definition::{
 };
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Code, Field, Object, Other, Presence, Template, Type};
+use crate::limits::SUGGESTION_CANDIDATES_MAX;
 use crate::program::{self, Action, StepId};
 use crate::source::Range;
 
@@ -36,7 +37,8 @@ impl Compiler<'_> {
         };
         let slot = step.id.as_ref().map(|id| self.bind(id, found, scope));
         if let (Some(is_child), Some(id), Some(slot)) = (handle, &step.id, slot) {
-            scope.handles.push((id.value.clone(), slot, is_child));
+            let handle = (slot, is_child);
+            scope.handles.insert_mut(id.value.clone(), handle);
         }
         let compensate_on = step.compensate_on.as_ref().map(|on| on.value);
         let compensate = step.compensate.as_ref().map(|steps| {
@@ -425,21 +427,16 @@ impl Compiler<'_> {
     }
 
     fn call(&mut self, name: &Name, input: Option<&Template>, scope: &mut Scope) -> (Action, Type) {
-        let position = self
-            .blocks_by_name
-            .iter()
-            .position(|b| b.name.value == name.value);
-        let block = position.map(|i| self.blocks_by_name[i]);
+        let position = self.blocks_by_name.get(&name.value).copied();
+        let block = position.map(|i| self.all_blocks[i]);
         let wanted = self.schemas.type_of(block.and_then(|b| b.input.as_ref()));
         let input = self.optional_fitting(input, &wanted, scope);
         // A block that ends without a `return` gives null.
         let output = self.schemas.type_of(block.and_then(|b| b.output.as_ref()));
         let function = position.unwrap_or_else(|| {
-            let known: Vec<_> = self
-                .blocks_by_name
-                .iter()
-                .map(|b| b.name.value.clone())
-                .collect();
+            let known = self.all_blocks.iter().map(|b| b.name.value.clone());
+            // It is for a message only.
+            let known: Vec<_> = known.take(SUGGESTION_CANDIDATES_MAX).collect();
             self.undefined("unknown-block", "block", name, &known);
             0
         });
@@ -498,7 +495,7 @@ fn failure_type() -> Type {
         .chain(by_kind.map(|name| field(name, Type::String, Presence::Unstated)))
         .collect();
     let other = Other::Unlisted;
-    Type::Object(Object { fields, other }.into())
+    Type::Object(Object::new(fields, other).into())
 }
 
 /// What the `index` of a `for_each` over a value of this type is: a list's position, a map's key.

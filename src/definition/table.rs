@@ -56,6 +56,11 @@ pub enum Shape {
     Either(&'static Shape, &'static Shape),
     /// One text, or a list of them.
     TextOrTexts,
+    /// A whole number within bounds.
+    Whole {
+        least: u64,
+        most: u64,
+    },
     /// A field of a calendar: a number, a text like `9-17`, or a list of them.
     CalendarField,
     /// A mapping like a step of its own, of one of these actions.
@@ -111,6 +116,7 @@ impl Shape {
             Shape::Identifier => "a name of letters, digits and `_`",
             Shape::Flag => "true or false",
             Shape::NumberTemplate => "a number",
+            Shape::Whole { .. } => "a whole number",
             Shape::Template | Shape::Data => "a value",
             Shape::Templates | Shape::List(_) => "a list",
             Shape::MappingTemplate | Shape::Request(_) | Shape::Mapping(_) | Shape::Named(_) => {

@@ -46,6 +46,7 @@ pub(super) fn of_default(field: &Field) -> Option<String> {
         return None;
     }
     match field.shape {
+        Shape::Whole { .. } => text.parse().ok().map(|number| exact(&Value::Int(number))),
         Shape::Flag => text.parse().ok().map(|flag| exact(&Value::Bool(flag))),
         Shape::NumberTemplate => text.parse().ok().map(number_text),
         Shape::Duration => Duration::parse(text).ok().map(length),

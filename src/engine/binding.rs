@@ -8,7 +8,7 @@ use super::carry::{STATE_HEADER, carried};
 use super::command::{ActivityTimeouts, Command, CommandKind, LogLevel, ScheduleLocalActivity};
 use super::failure::Failure;
 use super::flag::{HEADERS_CHECKED, KEPT_SIGNALS, UNDONE_AFTER_THE_STEPS, may_begin_with};
-use super::job::{EncodedBundle, Initialize, Job, Resolution, Update};
+use super::job::{Activation, EncodedBundle, Initialize, Job, Resolution, Update};
 use super::machine::Machine;
 use super::state::{Clock, Operation, OperationKind, Phase, Run};
 use super::stored::from_stored;
@@ -27,6 +27,34 @@ const RESOLVE_DEFINITION_TIMEOUT: Duration = Duration {
 };
 
 impl Instance {
+    /// The bundles that an activation may bind the run to, for its host to compile beforehand and elsewhere. Those that a
+    /// client merely sent are not among them.
+    pub fn awaited_bundles(&self, activation: &Activation) -> Vec<Arc<[u8]>> {
+        if self.loaded.is_some() {
+            return Vec::new();
+        }
+        let clock = Clock::of(activation);
+        let checks = may_begin_with(HEADERS_CHECKED, &clock);
+        let bundle = |job: &Job| match job {
+            Job::Initialize(info) => handed_over(info, checks).ok()?,
+            Job::ResolveActivity {
+                seq,
+                resolution: Resolution::Completed(value),
+            } => {
+                // A replay can bring the beginning and the marker at once.
+                let is_binding = self.run.as_ref().is_none_or(|run| is_binding(run, *seq));
+                is_binding.then(|| value.clone())
+            }
+            _ => None,
+        };
+        let bundles = activation.jobs.iter().filter_map(bundle);
+        let packed = bundles.filter_map(|bundle| match bundle.force() {
+            Ok(Value::Bytes(packed)) => Some(packed.clone()),
+            _ => None,
+        });
+        packed.collect()
+    }
+
     /// Queries that come while the bundle is being looked up: a copy of the run goes as far as the run itself will go
     /// with the bundle that it is about to be bound to, and answers.
     pub(super) fn queried_early(

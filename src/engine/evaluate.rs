@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::failure::Failure;
-use super::flag::CEL_AS_SPECIFIED;
+use super::flag::{CEL_AS_SPECIFIED, LINEAR_LISTS};
 use super::machine::Machine;
 use super::observe::{Event, Found};
 use super::state::{Clock, Routine};
 use crate::accepted;
-use crate::expression::{self, Code, Context, ErrorKind, Host, Semantics, Variables, uuid_text};
+use crate::expression::{
+    self, Code, Context, ErrorKind, Host, ListCosts, Semantics, Variables, uuid_text,
+};
 use crate::limits::PAYLOAD_SIZE_BYTES_MAX;
 use crate::program::{Arguments, Schema, slot};
 use crate::source::Range;
@@ -82,6 +84,10 @@ impl Machine<'_> {
             state: &self.run.state,
             workflow,
         };
+        let list_costs = match self.run.has(LINEAR_LISTS) {
+            true => ListCosts::Linear,
+            false => ListCosts::Pairwise,
+        };
         let mut host = Replayable {
             now: self.clock.now,
             random: &mut self.run.random,
@@ -90,7 +96,10 @@ impl Machine<'_> {
             true => Semantics::Specified,
             false => Semantics::Earlier,
         };
-        let mut context = Context::with_cost_left(&mut host, self.cost_left).semantics(semantics);
+        let mut context = Context::with_cost_left(&mut host, self.cost_left)
+            .semantics(semantics)
+            .expression_cost_max(self.program.expression_cost_max)
+            .list_costs(list_costs);
         let result = expression::evaluate(code, &scope, &mut context);
         self.cost_left = context.cost_left();
         self.observe(Event::Evaluated {

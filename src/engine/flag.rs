@@ -33,6 +33,10 @@ pub const HEADERS_CHECKED: u32 = 8;
 /// Expressions compute what CEL specifies where older engines did not: see `expression::Semantics`.
 pub const CEL_AS_SPECIFIED: u32 = 9;
 
+/// `distinct()` and the functions on sets cost in proportion to their lists. What expressions cost decides where a workflow
+/// task takes a breath, which is a timer in the history, and whether an update is refused or a run fails.
+pub const LINEAR_LISTS: u32 = 10;
+
 /// Flags of a whole run: its first workflow task records them, and they hold until the run ends. A run that began without
 /// one goes on without it. Numbers are never reused.
 const OF_A_RUN: &[u32] = &[
@@ -44,6 +48,7 @@ const OF_A_RUN: &[u32] = &[
     LOCAL_RESULTS_COUNTED,
     HEADERS_CHECKED,
     CEL_AS_SPECIFIED,
+    LINEAR_LISTS,
 ];
 
 /// Whether a run whose first activation this is begins with the flag.

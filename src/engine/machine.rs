@@ -11,7 +11,7 @@ use super::state::{
     Clock, Ending, Frame, FunctionRef, Outcome, Routine, RoutineId, RoutineKind, Run, Waiting,
 };
 use crate::limits::{
-    COMMANDS_PER_WORKFLOW_TASK_MAX, EXPRESSION_COST_MAX, PAYLOADS_PER_WORKFLOW_TASK_SIZE_BYTES_MAX,
+    COMMANDS_PER_WORKFLOW_TASK_MAX, PAYLOADS_PER_WORKFLOW_TASK_SIZE_BYTES_MAX,
     STEPS_PER_WORKFLOW_TASK_MAX, WORKFLOW_TASK_COST_MAX,
 };
 use crate::program::{Action, BlockId, Function, Program, Step, StepId};
@@ -137,7 +137,7 @@ impl<'a> Machine<'a> {
         };
         is_loaded
             || self.steps >= STEPS_PER_WORKFLOW_TASK_MAX
-            || self.cost_left < EXPRESSION_COST_MAX
+            || self.cost_left < self.program.expression_cost_max
     }
 
     /// Flags are none: whether one is told must not move anything.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::command::{ChildCancellationType, ContinueAsNew, ScheduleLocalActivity};
 use super::failure::Failure;
-use super::job::{Initialize, Job, Resolution};
+use super::job::{Activation, Initialize, Job, Resolution};
 use super::load::Load;
 use super::pending::Pending;
 use super::undo::Cancelling;
@@ -520,6 +520,19 @@ pub struct Clock {
     pub history_size_bytes: u64,
     pub continue_as_new_suggested: bool,
     pub flags: Vec<u32>,
+}
+
+impl Clock {
+    pub fn of(activation: &Activation) -> Clock {
+        Clock {
+            now: activation.now,
+            is_replaying: activation.is_replaying,
+            history_length: activation.history_length,
+            history_size_bytes: activation.history_size_bytes,
+            continue_as_new_suggested: activation.continue_as_new_suggested,
+            flags: activation.flags.clone(),
+        }
+    }
 }
 
 /// A length of time that the server takes for a timer.

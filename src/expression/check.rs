@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use super::ast::{
-    Comprehension, ComprehensionKind as Over, Entry, Expression, Kind, Node, Operator,
-};
+use super::ast::{Entry, Expression, Kind, Node, Operator};
 use super::environment::Environment;
 use super::functions;
 use super::presence::{facts, path_text};
 use super::template::Template;
 use super::types::{Other, Presence, Type, joined};
 use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::limits::DIAGNOSTICS_PER_FILE_MAX;
 use crate::source::{Range, Spanned};
 use crate::value::Value;
 
@@ -51,7 +50,9 @@ pub(super) struct Checker<'e> {
     pub locals: Vec<(Arc<str>, Type)>,
     pub diagnostics: Vec<Diagnostic>,
     /// Paths whose fields a condition around has found to be there.
-    present: Vec<String>,
+    pub(super) present: Vec<String>,
+    /// What the patterns so far compile to.
+    pub patterns_size_bytes: usize,
 }
 
 impl<'e> Checker<'e> {
@@ -60,14 +61,29 @@ impl<'e> Checker<'e> {
             environment,
             locals: Vec::new(),
             diagnostics: Vec::new(),
-            present: environment.present().to_vec(),
+            present: Vec::new(),
+            patterns_size_bytes: 0,
         }
     }
 
     pub fn node(&mut self, node: &Node) -> Type {
         match &node.kind {
+            // What the definition declares is as large as its text.
             Kind::Literal(value) => Type::of(value),
             Kind::Name { .. } => self.path(node, Vec::new()),
+            Kind::Select {
+                operand,
+                field,
+                optional: false,
+            } => self.path(operand, vec![field]),
+            _ => self.built(node).bounded(),
+        }
+    }
+
+    /// The type that a part of an expression makes of those of its own parts.
+    fn built(&mut self, node: &Node) -> Type {
+        match &node.kind {
+            Kind::Literal(_) | Kind::Name { .. } => self.node(node),
             Kind::Select {
                 operand,
                 field,
@@ -141,7 +157,19 @@ impl<'e> Checker<'e> {
     }
 
     pub fn report(&mut self, diagnostic: Diagnostic) {
-        self.diagnostics.push(diagnostic);
+        if !self.is_full() {
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    /// Nobody reads more, and looking for what was meant takes time.
+    pub(super) fn is_full(&self) -> bool {
+        self.environment.is_quiet() || self.diagnostics.len() > DIAGNOSTICS_PER_FILE_MAX
+    }
+
+    fn is_present(&self, path: &str) -> bool {
+        let mut here = self.present.iter();
+        here.any(|p| p == path || p.is_empty()) || self.environment.is_present(path)
     }
 
     /// A chain of selections; `fields` are those outside of `node`, outermost first.
@@ -199,6 +227,9 @@ impl<'e> Checker<'e> {
     }
 
     fn undefined(&mut self, name: &str, range: Range) {
+        if self.is_full() {
+            return;
+        }
         let names: Vec<&str> = self
             .locals
             .iter()
@@ -237,8 +268,7 @@ impl<'e> Checker<'e> {
         match operand {
             Type::Object(object) => match (object.fields.get(name), &object.other) {
                 (Some(listed), _) => {
-                    let checked = self.present.iter().any(|p| p == path || p.is_empty());
-                    if listed.presence == Presence::Optional && !checked {
+                    if listed.presence == Presence::Optional && !self.is_present(path) {
                         self.optional_field(field);
                     }
                     listed.value.clone()
@@ -299,6 +329,9 @@ impl<'e> Checker<'e> {
         names: impl Iterator<Item = &'n str> + Clone,
         operand: &Type,
     ) {
+        if self.is_full() {
+            return;
+        }
         let name = &*field.value;
         let message = format!("there is no field `{name}` in {operand}");
         let mut diagnostic =
@@ -485,57 +518,13 @@ impl<'e> Checker<'e> {
             }
         }
     }
+}
 
-    fn comprehension(&mut self, c: &Comprehension) -> Type {
-        let over = self.node(&c.over);
-        let Some((key, value, is_map)) = turns(&over) else {
-            let message = format!("{over} has nothing to go over; lists and maps have");
-            self.report(
-                Diagnostic::error("wrong-operand", c.over.range, message).label(format!("{over}")),
-            );
-            return Type::Dynamic;
-        };
-        let item = if is_map { key.clone() } else { value.clone() };
-        let outside = self.locals.len();
-        match &c.variables[..] {
-            [first, second] => {
-                self.locals.push((first.value.clone(), key.clone()));
-                self.locals.push((second.value.clone(), value));
-            }
-            names => self
-                .locals
-                .extend(names.iter().map(|n| (n.value.clone(), item.clone()))),
-        }
-        let known = self.present.len();
-        if let Some(filter) = &c.filter {
-            self.condition(filter);
-            facts(filter, true, &mut self.present);
-        }
-        let result = match c.kind {
-            Over::All | Over::Exists | Over::ExistsOne => {
-                self.condition(&c.body);
-                Type::Bool
-            }
-            Over::Filter => {
-                self.condition(&c.body);
-                Type::list(item)
-            }
-            Over::Map => Type::list(self.node(&c.body)),
-            Over::TransformMap => Type::map(key, self.node(&c.body)),
-            Over::TransformMapEntry => match self.node(&c.body) {
-                found @ Type::Map(..) => found,
-                Type::Object(object) => Type::map(Type::String, object.values()),
-                _ => Type::map(Type::Dynamic, Type::Dynamic),
-            },
-            Over::SortBy => {
-                self.node(&c.body);
-                Type::list(item)
-            }
-            Over::GroupBy => Type::map(self.node(&c.body), Type::list(item)),
-        };
-        self.present.truncate(known);
-        self.locals.truncate(outside);
-        result
+fn is_selectable(operand: &Type) -> bool {
+    match operand {
+        Type::Object(_) | Type::Optional(_) | Type::Abstract(..) => true,
+        Type::Map(key, _) => Type::String.assignable(key) || super::overload::is_mixed(key),
+        other => other.is_open(),
     }
 }
 
@@ -557,30 +546,5 @@ fn is_optional_beside_null(operands: &[Node], a: &Type, b: &Type) -> bool {
             is_optional(left, a) && *b == Type::Null || *a == Type::Null && is_optional(right, b)
         }
         _ => false,
-    }
-}
-
-fn is_selectable(operand: &Type) -> bool {
-    match operand {
-        Type::Object(_) | Type::Optional(_) | Type::Abstract(..) => true,
-        Type::Map(key, _) => Type::String.assignable(key) || super::overload::is_mixed(key),
-        other => other.is_open(),
-    }
-}
-
-/// What the two variables of a loop are, and whether the loop is over a map.
-fn turns(over: &Type) -> Option<(Type, Type, bool)> {
-    match over {
-        Type::List(item) => Some((Type::Int, (**item).clone(), false)),
-        Type::Map(key, value) => Some(((**key).clone(), (**value).clone(), true)),
-        Type::Object(object) => Some((Type::String, object.values(), true)),
-        Type::Union(any) => match any.iter().filter_map(turns).collect::<Vec<_>>()[..] {
-            [] => None,
-            [ref only] => Some(only.clone()),
-            _ => Some((Type::Dynamic, Type::Dynamic, false)),
-        },
-        open => open
-            .is_open()
-            .then_some((Type::Dynamic, Type::Dynamic, false)),
     }
 }

@@ -1,6 +1,6 @@
 //! Checks the data that a template gives, also against the type that is wanted of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::check::Checker;
@@ -22,10 +22,11 @@ impl Checker<'_> {
                 Type::String
             }
             (TemplateKind::List(items), Some(Type::List(item))) => {
-                return Type::list(joined(items.iter().map(|i| self.template(i, Some(item)))));
+                let items = joined(items.iter().map(|i| self.template(i, Some(item))));
+                return Type::list(items).bounded();
             }
             (TemplateKind::List(items), _) => {
-                Type::list(joined(items.iter().map(|i| self.template(i, None))))
+                Type::list(joined(items.iter().map(|i| self.template(i, None)))).bounded()
             }
             (TemplateKind::Map(entries), _) => return self.template_map(node, entries, wanted),
         };
@@ -49,10 +50,9 @@ impl Checker<'_> {
     ) -> Type {
         let object = wanted.and_then(|w| match w.alternatives() {
             [Type::Object(object)] | [Type::Object(object), Type::Null] => Some(object.clone()),
-            [Type::Map(_, value)] | [Type::Map(_, value), Type::Null] => Some(Arc::new(Object {
-                fields: BTreeMap::new(),
-                other: Other::Allowed((**value).clone()),
-            })),
+            [Type::Map(_, value)] | [Type::Map(_, value), Type::Null] => Some(Arc::new(
+                Object::new(BTreeMap::new(), Other::Allowed((**value).clone())),
+            )),
             _ => None,
         });
         let mut fields = Vec::new();
@@ -83,15 +83,16 @@ impl Checker<'_> {
             fields.push((name.clone(), self.template(value, inner)));
         }
         if let (Some(object), true) = (&object, all_named) {
+            let written: BTreeSet<_> = fields.iter().map(|(name, _)| name).collect();
             for (name, field) in &object.fields {
-                if field.presence == Presence::Required && !fields.iter().any(|(n, _)| n == name) {
+                if field.presence == Presence::Required && !written.contains(name) {
                     let message = format!("the field `{name}` is missing");
                     self.report(Diagnostic::error("wrong-type", node.range, message));
                 }
             }
         }
         let found = match all_named {
-            true => Type::built(fields),
+            true => Type::built(fields).bounded(),
             false => Type::map(
                 Type::String,
                 joined(fields.into_iter().map(|(_, v)| v)).join(&computed),

@@ -20,6 +20,7 @@ pub struct Code {
     pub(super) ranges: Box<[Range]>,
     /// The slots it reads, ascending.
     pub(super) reads: Box<[u32]>,
+    pub(super) patterns_size_bytes: usize,
 }
 
 impl Code {
@@ -34,7 +35,18 @@ impl Code {
             costs: [0].into(),
             ranges: [Range::new(FileId(0), 0, 0)].into(),
             reads: [].into(),
+            patterns_size_bytes: 0,
         }
+    }
+
+    /// How many operations it is.
+    pub fn size(&self) -> usize {
+        self.operations.len()
+    }
+
+    /// What its patterns compile to, about.
+    pub fn patterns_size_bytes(&self) -> usize {
+        self.patterns_size_bytes
     }
 
     /// Whether nothing but the values in its slots decides what it gives: neither time nor randomness.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::ast::{Comprehension, Entry, Expression, Item, Kind, Node, Operator};
 use super::code::{Base, CallOperation, Code, Id, Loop, MapEntry, Operation, Path, PathField};
-use super::context::{Context, NoHost, Semantics};
+use super::context::{Context, Failure, ListCosts, NoHost, Semantics};
 use super::environment::Environment;
 use super::evaluate;
 use super::functions;
@@ -14,6 +14,9 @@ use crate::value::{Index, Key, Value};
 
 /// What folding a constant may cost; what costs more is left to the evaluation, which has a budget of its own.
 const FOLDING_COST_MAX: u64 = 1_000;
+/// What folding may cost beside what is written, which costs the same unfolded: a short text that makes much, like
+/// `lists.range(900)`, is evaluated where it is needed, or thousands of them would fill the memory.
+const FOLDING_COST_FREE: u64 = 16;
 
 /// Compiles an expression. What the checker would refuse compiles to an error at evaluation.
 pub fn compile(expression: &Expression, environment: &Environment) -> Code {
@@ -35,6 +38,8 @@ struct Compiler<'e> {
     costs: Vec<u32>,
     ranges: Vec<Range>,
     locals: Vec<Arc<str>>,
+    /// What the patterns so far compile to.
+    patterns_size_bytes: usize,
 }
 
 impl<'e> Compiler<'e> {
@@ -45,6 +50,7 @@ impl<'e> Compiler<'e> {
             costs: Vec::new(),
             ranges: Vec::new(),
             locals: Vec::new(),
+            patterns_size_bytes: 0,
         }
     }
 
@@ -68,6 +74,7 @@ impl<'e> Compiler<'e> {
             costs: self.costs.into(),
             ranges: self.ranges.into(),
             reads: reads.into(),
+            patterns_size_bytes: self.patterns_size_bytes,
         }
     }
 
@@ -95,9 +102,16 @@ impl<'e> Compiler<'e> {
         if !children.iter().all(|o| matches!(o, Operation::Constant(_))) {
             return id;
         }
+        let written: u64 = self.costs[mark..=id as usize]
+            .iter()
+            .map(|cost| u64::from(*cost))
+            .sum();
+        let most = FOLDING_COST_MAX.min(2 * written + FOLDING_COST_FREE);
         let mut host = NoHost;
-        let mut context =
-            Context::with_cost_left(&mut host, FOLDING_COST_MAX).semantics(Semantics::Both);
+        // What folding costs is charged to runs of any age, so it is what it was for the oldest.
+        let mut context = Context::with_cost_left(&mut host, most)
+            .semantics(Semantics::Both)
+            .list_costs(ListCosts::Pairwise);
         let evaluated = evaluate::operations(
             &self.operations,
             &self.costs,
@@ -108,7 +122,7 @@ impl<'e> Compiler<'e> {
         let Ok(value) = evaluated else {
             return id;
         };
-        let cost = (FOLDING_COST_MAX - context.cost_left()) as u32;
+        let cost = (most - context.cost_left()) as u32;
         let range = self.ranges[id as usize];
         self.truncate(mark);
         self.push_costly(Operation::Constant(value), range, cost)
@@ -361,10 +375,19 @@ impl<'e> Compiler<'e> {
             .and_then(|i| arguments.get(i))
             .and_then(|id| self.constant(*id))
             .and_then(Value::as_str)
-            .map(functions::regex::compile);
+            .map(|pattern| {
+                let left = self.environment.patterns_left() - self.patterns_size_bytes;
+                let size = functions::regex::program_size_bytes(pattern, left)?;
+                Ok((functions::regex::compile(pattern)?, size.unwrap_or(0)))
+            });
         let regex = match regex {
-            Some(Err(failure)) => return self.fail(failure.message(), range),
-            Some(Ok(regex)) => Some(regex),
+            Some(Err::<_, Failure>(failure)) => {
+                return self.fail(failure.message(), range);
+            }
+            Some(Ok((regex, size))) => {
+                self.patterns_size_bytes += size;
+                Some(regex)
+            }
             None => None,
         };
         let operation = CallOperation {

@@ -8,6 +8,17 @@ use crate::value::{Timestamp, Value, bounded_message};
 /// within its bound must be so on every replay.
 pub const COST_MODEL_VERSION: u32 = 1;
 
+/// How `distinct()` and the functions on sets find equal items, and what that costs. A run keeps what it began with, by a flag
+/// of the engine: the costs of a workflow task decide where it takes a breath, which is a timer in the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ListCosts {
+    /// Each item is compared with each.
+    Pairwise,
+    /// In proportion to the items.
+    #[default]
+    Linear,
+}
+
 /// Bytes copied or looked at for one unit of cost.
 const BYTES_PER_COST: usize = 32;
 
@@ -85,6 +96,8 @@ pub struct Context<'h> {
     pub(super) host: &'h mut dyn Host,
     semantics: Semantics,
     cost_left: u64,
+    expression_cost_max: u64,
+    list_costs: ListCosts,
 }
 
 impl<'h> Context<'h> {
@@ -99,11 +112,25 @@ impl<'h> Context<'h> {
             host,
             semantics: Semantics::Specified,
             cost_left,
+            expression_cost_max: EXPRESSION_COST_MAX,
+            list_costs: ListCosts::default(),
         }
     }
 
     pub fn semantics(self, semantics: Semantics) -> Self {
         Context { semantics, ..self }
+    }
+
+    /// With another bound on each expression than [`EXPRESSION_COST_MAX`].
+    pub fn expression_cost_max(self, expression_cost_max: u64) -> Self {
+        Context {
+            expression_cost_max,
+            ..self
+        }
+    }
+
+    pub fn list_costs(self, list_costs: ListCosts) -> Self {
+        Context { list_costs, ..self }
     }
 
     pub fn cost_left(&self) -> u64 {
@@ -112,9 +139,11 @@ impl<'h> Context<'h> {
 
     pub(super) fn budget(&self) -> Budget {
         Budget {
-            left: self.cost_left.min(EXPRESSION_COST_MAX),
             semantics: self.semantics,
-            whole_task: self.cost_left < EXPRESSION_COST_MAX,
+            left: self.cost_left.min(self.expression_cost_max),
+            whole_task: self.cost_left < self.expression_cost_max,
+            max: self.expression_cost_max,
+            list_costs: self.list_costs,
         }
     }
 
@@ -130,6 +159,9 @@ pub struct Budget {
     pub(super) semantics: Semantics,
     /// The workflow task's bound is nearer than the expression's.
     whole_task: bool,
+    /// The bound of the expression.
+    max: u64,
+    pub(super) list_costs: ListCosts,
 }
 
 impl Budget {
@@ -138,6 +170,8 @@ impl Budget {
         left: u64::MAX,
         semantics: Semantics::Both,
         whole_task: false,
+        max: u64::MAX,
+        list_costs: ListCosts::Linear,
     };
 
     #[inline(always)]
@@ -168,8 +202,15 @@ impl Budget {
             format!(
                 "the expressions of one workflow task cost more than WORKFLOW_TASK_COST_MAX ({WORKFLOW_TASK_COST_MAX})"
             )
+        } else if self.max == EXPRESSION_COST_MAX {
+            format!(
+                "the expression costs more than EXPRESSION_COST_MAX ({EXPRESSION_COST_MAX}); the definition's `expression_cost_max` raises it"
+            )
         } else {
-            format!("the expression costs more than EXPRESSION_COST_MAX ({EXPRESSION_COST_MAX})")
+            format!(
+                "the expression costs more than the definition's `expression_cost_max` ({})",
+                self.max
+            )
         };
         Failure::bound(message)
     }

@@ -2,21 +2,45 @@
 
 use std::sync::Arc;
 
+use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
+
 use super::ast::Expression;
 use super::presence::facts;
 use super::signature::Signature;
 use super::types::Type;
+use crate::limits::PATTERNS_PROGRAM_SIZE_BYTES_MAX;
 
 /// Names in force. Extending one shares what is there, so nested scopes cost nothing.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Environment {
     innermost: Option<Arc<Layer>>,
+    /// The same variables by name, for those in force among thousands.
+    by_name: RedBlackTreeMapSync<Arc<str>, Variable>,
     container: Option<Arc<str>>,
     purity: Purity,
     /// Paths whose fields are known to be there.
-    present: Arc<Vec<String>>,
+    present: RedBlackTreeSetSync<String>,
     /// Functions that only the checker knows.
     declared: Arc<Vec<(Arc<str>, Signature)>>,
+    /// What the patterns of further expressions may compile to.
+    patterns_left: usize,
+    /// Enough mistakes are known already.
+    is_quiet: bool,
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Environment {
+            innermost: None,
+            by_name: RedBlackTreeMapSync::new_sync(),
+            container: None,
+            purity: Purity::default(),
+            present: RedBlackTreeSetSync::new_sync(),
+            declared: Arc::default(),
+            patterns_left: PATTERNS_PROGRAM_SIZE_BYTES_MAX,
+            is_quiet: false,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -65,6 +89,7 @@ impl Environment {
             value,
         };
         Environment {
+            by_name: self.by_name.insert(variable.name.clone(), variable.clone()),
             innermost: Some(Arc::new(Layer {
                 variable,
                 outer: self.innermost.clone(),
@@ -75,16 +100,17 @@ impl Environment {
 
     /// With what holds where a condition is `truth`: the optional fields that it has found to be there may be used.
     pub fn assuming(&self, condition: &Expression, truth: bool) -> Self {
-        let mut present = (*self.present).clone();
-        facts(&condition.root, truth, &mut present);
-        Environment {
-            present: Arc::new(present),
-            ..self.clone()
+        let mut found = Vec::new();
+        facts(&condition.root, truth, &mut found);
+        let mut environment = self.clone();
+        for path in found {
+            environment.present.insert_mut(path);
         }
+        environment
     }
 
-    pub(super) fn present(&self) -> &[String] {
-        &self.present
+    pub(super) fn is_present(&self, path: &str) -> bool {
+        self.present.contains(path)
     }
 
     pub fn purity(&self, purity: Purity) -> Self {
@@ -112,12 +138,30 @@ impl Environment {
         }
     }
 
+    /// Expressions share a bound on what their patterns compile to: each is told what those before it have left.
+    pub fn set_patterns_left(&mut self, size_bytes: usize) {
+        self.patterns_left = size_bytes;
+    }
+
+    /// Makes the checker find types only, where so many mistakes are known that nobody reads further ones.
+    pub fn set_quiet(&mut self, is_quiet: bool) {
+        self.is_quiet = is_quiet;
+    }
+
+    pub(super) fn is_quiet(&self) -> bool {
+        self.is_quiet
+    }
+
+    pub(super) fn patterns_left(&self) -> usize {
+        self.patterns_left
+    }
+
     pub fn is_read_only(&self) -> bool {
         self.purity == Purity::ReadOnly
     }
 
     pub fn variable(&self, name: &str) -> Option<&Variable> {
-        self.variables().find(|v| &*v.name == name)
+        self.by_name.get(name)
     }
 
     /// The variables, innermost first.

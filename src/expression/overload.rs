@@ -7,7 +7,7 @@ use super::check::Checker;
 use super::functions;
 use super::signature::Signature;
 use super::types::Type;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, PATTERNS_TOO_LARGE};
 use crate::source::{Range, Spanned};
 use crate::value::Value;
 
@@ -78,13 +78,28 @@ impl Checker<'_> {
         };
         let pattern = functions::regex::pattern_argument(name)
             .and_then(|i| arguments.get(i - usize::from(member.is_some())));
-        if let Some(node) = pattern
-            && let Kind::Literal(Value::String(pattern)) = &node.kind
-            && let Err(failure) = functions::regex::compile(pattern)
+        let Some(node) = pattern else { return };
+        let Kind::Literal(Value::String(pattern)) = &node.kind else {
+            return;
+        };
+        let left = self.environment.patterns_left() - self.patterns_size_bytes;
+        let failure = match functions::regex::check(pattern, left) {
+            Ok(size) => {
+                self.patterns_size_bytes += size;
+                return;
+            }
+            Err(failure) => failure,
+        };
+        let mut code = "invalid-pattern";
+        if failure
+            .message()
+            .contains("PATTERNS_PROGRAM_SIZE_BYTES_MAX")
         {
-            let message = failure.message();
-            self.report(Diagnostic::error("invalid-pattern", node.range, message));
+            // Those after it are not tried.
+            self.patterns_size_bytes = self.environment.patterns_left();
+            code = PATTERNS_TOO_LARGE;
         }
+        self.report(Diagnostic::error(code, node.range, failure.message()));
     }
 
     /// A namespaced function's whole name, where the target is that namespace and no local variable.
@@ -114,6 +129,9 @@ impl Checker<'_> {
     }
 
     fn unknown_function(&mut self, name: &str, member: bool, range: Range) {
+        if self.is_full() {
+            return;
+        }
         let message = format!("there is no function `{name}`");
         let mut diagnostic = Diagnostic::error("unknown-function", range, message);
         if functions::exists(name, !member) {

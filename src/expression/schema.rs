@@ -1,32 +1,45 @@
 //! Types from JSON Schema: as much as a checker can use. What is not understood is dynamic.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value as Json;
+
+use crate::limits::SCHEMA_TYPE_NODES_MAX;
 
 use super::types::{Field, Object, Other, Presence, Type, joined};
 
 /// References followed within references, so that a recursive schema ends.
 const REFERENCES_DEPTH_MAX: usize = 8;
 
-type Resolve<'r> = &'r dyn Fn(&str) -> Option<Json>;
-
 impl Type {
     /// The type of the values that a schema allows. `resolve` gives the schema under a `$ref`.
-    pub fn from_schema(schema: &Json, resolve: Resolve) -> Type {
-        Reader { resolve, depth: 0 }.read(schema)
+    pub fn from_schema<'s>(schema: &Json, resolve: &dyn Fn(&str) -> Option<&'s Json>) -> Type {
+        let left = Cell::new(SCHEMA_TYPE_NODES_MAX);
+        let reader = Reader {
+            resolve,
+            depth: 0,
+            left: &left,
+        };
+        reader.read(schema)
     }
 }
 
 #[derive(Clone, Copy)]
-struct Reader<'r> {
-    resolve: Resolve<'r>,
+struct Reader<'r, 's> {
+    resolve: &'r dyn Fn(&str) -> Option<&'s Json>,
     depth: usize,
+    /// Schemas that may still be read: each reference is read again.
+    left: &'r Cell<usize>,
 }
 
-impl Reader<'_> {
+impl Reader<'_, '_> {
     fn read(self, schema: &Json) -> Type {
+        let Some(left) = self.left.get().checked_sub(1) else {
+            return Type::Dynamic;
+        };
+        self.left.set(left);
         let Json::Object(keywords) = schema else {
             return match schema {
                 Json::Bool(false) => Type::Never,
@@ -76,7 +89,7 @@ impl Reader<'_> {
             depth: self.depth + 1,
             ..self
         };
-        (self.resolve)(reference).map_or(Type::Dynamic, |schema| inner.read(&schema))
+        (self.resolve)(reference).map_or(Type::Dynamic, |schema| inner.read(schema))
     }
 
     fn named(self, name: &str, schema: &Json) -> Type {
@@ -112,9 +125,11 @@ impl Reader<'_> {
             };
         };
         let required = schema.get("required").and_then(Json::as_array);
-        let presence = |name: &str| match required {
+        let required: Option<BTreeSet<&str>> =
+            required.map(|names| names.iter().filter_map(Json::as_str).collect());
+        let presence = |name: &str| match &required {
             None => Presence::Unstated,
-            Some(names) if names.iter().any(|n| n == name) => Presence::Required,
+            Some(names) if names.contains(name) => Presence::Required,
             Some(_) => Presence::Optional,
         };
         let fields: BTreeMap<Arc<str>, Field> = properties
@@ -127,7 +142,7 @@ impl Reader<'_> {
                 (Arc::from(name.as_str()), field)
             })
             .collect();
-        Type::Object(Arc::new(Object { fields, other }))
+        Type::Object(Arc::new(Object::new(fields, other)))
     }
 }
 

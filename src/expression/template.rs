@@ -4,6 +4,7 @@ use super::ast::Expression;
 use super::parse::{parse_part, scan_error};
 use super::scan::{End, scan};
 use crate::diagnostic::Diagnostic;
+use crate::limits::DIAGNOSTICS_PER_FILE_MAX;
 use crate::source::Range;
 use crate::value::{Key, Value};
 use crate::yaml::{Data, Entry, Node, Scalar, Style};
@@ -33,6 +34,11 @@ pub(super) enum TemplateKind {
 impl Template {
     pub fn range(&self) -> Range {
         self.root.range
+    }
+
+    /// How much text it is; what an alias stands for is counted where the alias stands.
+    pub fn size_bytes(&self) -> usize {
+        self.root.size_bytes()
     }
 
     /// The data, where there is no expression in it.
@@ -103,6 +109,31 @@ impl TemplateNode {
         })
     }
 
+    /// Even an empty part is one.
+    fn size_bytes(&self) -> usize {
+        let inside: usize = match &self.kind {
+            TemplateKind::Literal(_) | TemplateKind::Expression(_) => {
+                (self.range.end - self.range.start) as usize
+            }
+            TemplateKind::Text(items) => {
+                let literals = items.iter().map(|item| match &item.kind {
+                    // Its range is the whole text's.
+                    TemplateKind::Literal(Value::String(text)) => text.len() + 1,
+                    _ => item.size_bytes(),
+                });
+                literals.sum()
+            }
+            TemplateKind::List(items) => items.iter().map(TemplateNode::size_bytes).sum(),
+            TemplateKind::Map(entries) => {
+                let entries = entries.iter();
+                entries
+                    .map(|(key, value)| key.size_bytes() + value.size_bytes())
+                    .sum()
+            }
+        };
+        inside + 1
+    }
+
     fn as_text(&self) -> Option<&str> {
         match &self.kind {
             TemplateKind::Literal(Value::String(text)) => Some(text),
@@ -166,11 +197,11 @@ fn key(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> TemplateNode {
             computed => computed,
         },
         _ => {
-            diagnostics.push(Diagnostic::error(
-                "wrong-type",
-                range,
-                "a key of data is a string",
-            ));
+            let message = "a key of data is a string";
+            note(
+                diagnostics,
+                [Diagnostic::error("wrong-type", range, message)],
+            );
             TemplateKind::Literal(Value::from(""))
         }
     };
@@ -218,7 +249,7 @@ fn split(scalar: &Scalar, whole: Range, diagnostics: &mut Vec<Diagnostic>) -> Ve
         match scan(text, start) {
             End::Brace(close) => {
                 let (expression, found) = parse_part(text, start..close, &scalar.map);
-                diagnostics.extend(found);
+                note(diagnostics, found);
                 let kind = match expression {
                     Some(expression) => TemplateKind::Expression(expression),
                     None => TemplateKind::Literal(Value::Null),
@@ -228,7 +259,7 @@ fn split(scalar: &Scalar, whole: Range, diagnostics: &mut Vec<Diagnostic>) -> Ve
                 at = close + 1;
             }
             end => {
-                diagnostics.push(broken(end, scalar, open));
+                note(diagnostics, [broken(end, scalar, open)]);
                 return vec![TemplateNode {
                     kind: TemplateKind::Literal(Value::Null),
                     range: whole,
@@ -239,6 +270,13 @@ fn split(scalar: &Scalar, whole: Range, diagnostics: &mut Vec<Diagnostic>) -> Ve
     plain.push_str(&text[at..]);
     push_text(&mut parts, &mut plain, whole);
     parts
+}
+
+/// Nobody reads more of one file.
+fn note(diagnostics: &mut Vec<Diagnostic>, found: impl IntoIterator<Item = Diagnostic>) {
+    if diagnostics.len() <= DIAGNOSTICS_PER_FILE_MAX {
+        diagnostics.extend(found);
+    }
 }
 
 fn push_text(parts: &mut Vec<TemplateNode>, plain: &mut String, range: Range) {

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use crate::limits::TYPE_NODES_MAX;
 use crate::value::{Key, Value};
 
 /// Alternatives a union lists before it becomes `Dynamic`.
 const UNION_ALTERNATIVES_MAX: usize = 6;
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Type {
     /// Nothing is known.
     Dynamic,
@@ -41,14 +42,26 @@ pub enum Type {
     Parameter(Arc<str>),
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Object {
     pub fields: BTreeMap<Arc<str>, Field>,
     pub other: Other,
+    /// Types within it, itself included.
+    nodes: usize,
+    /// The type of any field's value, joined once.
+    values: OnceLock<Type>,
 }
 
+impl PartialEq for Object {
+    fn eq(&self, other: &Object) -> bool {
+        self.nodes == other.nodes && self.fields == other.fields && self.other == other.other
+    }
+}
+
+impl Eq for Object {}
+
 /// What a field that is not listed is.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Other {
     /// The schema does not say: selecting one is a mistake, having one is not.
     Unlisted,
@@ -59,7 +72,7 @@ pub enum Other {
     Allowed(Type),
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
     pub value: Type,
     pub presence: Presence,
@@ -121,26 +134,18 @@ impl Type {
             let presence = Presence::Optional;
             (name.into(), Field { value, presence })
         });
-        Type::Object(Arc::new(Object {
-            fields: fields.collect(),
-            other: Other::Unlisted,
-        }))
+        Type::Object(Arc::new(Object::new(fields.collect(), Other::Unlisted)))
     }
 
     fn with_fields<N: Into<Arc<str>>>(
         fields: impl IntoIterator<Item = (N, Type)>,
         other: Other,
     ) -> Type {
-        Type::Object(Arc::new(Object {
-            fields: fields
-                .into_iter()
-                .map(|(name, value)| {
-                    let presence = Presence::Required;
-                    (name.into(), Field { value, presence })
-                })
-                .collect(),
-            other,
-        }))
+        let fields = fields.into_iter().map(|(name, value)| {
+            let presence = Presence::Required;
+            (name.into(), Field { value, presence })
+        });
+        Type::Object(Arc::new(Object::new(fields.collect(), other)))
     }
 
     /// One of several types, simplified.
@@ -157,17 +162,71 @@ impl Type {
                 }
                 other => add(&mut alternatives, other),
             }
+            if alternatives.len() > UNION_ALTERNATIVES_MAX {
+                return Type::Dynamic;
+            }
         }
         match alternatives.len() {
             0 => Type::Never,
             1 => alternatives.swap_remove(0),
-            n if n > UNION_ALTERNATIVES_MAX => Type::Dynamic,
             _ => Type::Union(alternatives.into()),
         }
     }
 
     /// The type of values that are of either type. Lists and maps are joined inside.
     pub fn join(&self, other: &Type) -> Type {
+        if self.is_same(other) {
+            return self.clone();
+        }
+        if self.is_too_large() || other.is_too_large() {
+            return Type::Dynamic;
+        }
+        self.join_within(other).bounded()
+    }
+
+    /// Whether the two are one in memory, which tells a large type from another at once.
+    fn is_same(&self, other: &Type) -> bool {
+        match (self, other) {
+            (Type::Object(a), Type::Object(b)) => Arc::ptr_eq(a, b),
+            (Type::List(a), Type::List(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
+    /// How many types it consists of, counted up to `most`.
+    fn nodes(&self, most: usize) -> usize {
+        let inner = |types: &mut dyn Iterator<Item = &Type>| {
+            let mut nodes = 1;
+            for one in types {
+                if nodes >= most {
+                    break;
+                }
+                nodes += one.nodes(most - nodes);
+            }
+            nodes
+        };
+        match self {
+            Type::Object(object) => object.nodes,
+            Type::List(one) | Type::Optional(one) => inner(&mut [&**one].into_iter()),
+            Type::Map(key, value) => inner(&mut [&**key, &**value].into_iter()),
+            Type::Union(any) | Type::Abstract(_, any) => inner(&mut any.iter()),
+            _ => 1,
+        }
+    }
+
+    fn is_too_large(&self) -> bool {
+        self.nodes(TYPE_NODES_MAX + 1) > TYPE_NODES_MAX
+    }
+
+    /// A type that an expression builds may double with each of its parts; past the bound it is not followed.
+    pub(super) fn bounded(self) -> Type {
+        match self.is_too_large() {
+            true => Type::Dynamic,
+            false => self,
+        }
+    }
+
+    fn join_within(&self, other: &Type) -> Type {
         match (self, other) {
             (a, b) if a == b => a.clone(),
             (Type::Dynamic, _) | (_, Type::Dynamic) => Type::Dynamic,
@@ -181,16 +240,20 @@ impl Type {
                 Type::Null,
                 t @ (Type::Optional(_) | Type::Abstract(..) | Type::Timestamp | Type::Duration),
             ) => t.clone(),
-            (Type::List(a), Type::List(b)) => Type::list(a.join(b)),
-            (Type::Optional(a), Type::Optional(b)) => Type::optional(a.join(b)),
-            (Type::Map(k, v), Type::Map(l, w)) => Type::map(k.join(l), v.join(w)),
+            (Type::List(a), Type::List(b)) => Type::list(a.join_within(b)),
+            (Type::Optional(a), Type::Optional(b)) => Type::optional(a.join_within(b)),
+            (Type::Map(k, v), Type::Map(l, w)) => Type::map(k.join_within(l), v.join_within(w)),
             (Type::Abstract(a, x), Type::Abstract(b, y)) if a == b && x.len() == y.len() => {
-                let parameters = x.iter().zip(y.iter()).map(|(p, q)| p.join(q)).collect();
+                let parameters = x
+                    .iter()
+                    .zip(y.iter())
+                    .map(|(p, q)| p.join_within(q))
+                    .collect();
                 Type::Abstract(a.clone(), parameters)
             }
             (Type::Object(a), Type::Object(b)) => Type::Object(Arc::new(a.join(b))),
             (Type::Object(o), Type::Map(k, v)) | (Type::Map(k, v), Type::Object(o)) => {
-                Type::map(k.join(&Type::String), v.join(&o.values()))
+                Type::map(k.join_within(&Type::String), v.join_within(&o.values()))
             }
             _ => Type::union([self.clone(), other.clone()]),
         }
@@ -262,6 +325,9 @@ impl Type {
 
     /// Why no value of this type fits `to`, in words that follow "because".
     pub fn mismatch(&self, to: &Type) -> Option<String> {
+        if self.is_same(to) {
+            return None;
+        }
         let plain = || Some(format!("{self} is no {to}"));
         match (self, to) {
             (a, b) if a == b => None,
@@ -269,13 +335,12 @@ impl Type {
             | (_, Type::Dynamic | Type::Parameter(_)) => None,
             (Type::Union(any), _) => any.iter().all(|t| !t.assignable(to)).then(plain)?,
             (_, Type::Union(any)) => {
-                if any.iter().any(|t| self.assignable(t)) {
-                    return None;
-                }
-                // One structured alternative tells more than "is no A or B".
+                // One structured alternative tells more than "is no A or B". It is looked at once: twice at each level would
+                // double with the depth.
                 let others: Vec<&Type> = any.iter().filter(|t| **t != Type::Null).collect();
                 match (self, &others[..]) {
                     (Type::Object(_) | Type::List(_), [only]) => self.mismatch(only),
+                    _ if any.iter().any(|t| self.assignable(t)) => None,
                     _ => plain(),
                 }
             }
@@ -323,13 +388,33 @@ fn add(alternatives: &mut Vec<Type>, one: Type) {
 }
 
 impl Object {
+    pub fn new(fields: BTreeMap<Arc<str>, Field>, other: Other) -> Object {
+        let listed = fields.values().map(|field| &field.value);
+        let others = match &other {
+            Other::Allowed(other) => Some(other),
+            Other::Unlisted | Other::Refused | Other::Absent => None,
+        };
+        let inside = listed.chain(others).map(|one| one.nodes(usize::MAX));
+        let nodes = inside.fold(1, usize::saturating_add);
+        let values = OnceLock::new();
+        Object {
+            fields,
+            other,
+            nodes,
+            values,
+        }
+    }
+
     /// The type of any field's value.
     pub fn values(&self) -> Type {
-        let listed = joined(self.fields.values().map(|f| f.value.clone()));
-        match &self.other {
-            Other::Allowed(other) => listed.join(other),
-            Other::Unlisted | Other::Refused | Other::Absent => listed,
-        }
+        let joined = || {
+            let listed = joined(self.fields.values().map(|f| f.value.clone()));
+            match &self.other {
+                Other::Allowed(other) => listed.join(other),
+                Other::Unlisted | Other::Refused | Other::Absent => listed,
+            }
+        };
+        self.values.get_or_init(joined).clone()
     }
 
     fn join(&self, other: &Object) -> Object {
@@ -337,7 +422,7 @@ impl Object {
         for (name, a) in &self.fields {
             let field = match other.fields.get(name) {
                 Some(b) => Field {
-                    value: a.value.join(&b.value),
+                    value: a.value.join_within(&b.value),
                     presence: if a.presence == b.presence {
                         a.presence
                     } else {
@@ -358,12 +443,12 @@ impl Object {
             });
         }
         let other = match (&self.other, &other.other) {
-            (Other::Allowed(a), Other::Allowed(b)) => Other::Allowed(a.join(b)),
+            (Other::Allowed(a), Other::Allowed(b)) => Other::Allowed(a.join_within(b)),
             (Other::Allowed(t), _) | (_, Other::Allowed(t)) => Other::Allowed(t.clone()),
             (a, b) if a == b => a.clone(),
             _ => Other::Unlisted,
         };
-        Object { fields, other }
+        Object::new(fields, other)
     }
 
     fn mismatch(&self, to: &Object) -> Option<String> {

@@ -13,12 +13,20 @@
 //!
 //! Wait for what the handler does, `wait: { until: state.approved }`, or remove the handler.
 
+use std::collections::BTreeMap;
+
 use super::Subject;
 use crate::definition::{Action, Awaited};
 use crate::diagnostic::Diagnostic;
+use crate::source::Range;
 
 pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
-    let handlers = &subject.definition.signals;
+    let handlers: BTreeMap<&str, Range> = subject
+        .definition
+        .signals
+        .iter()
+        .map(|handler| (&*handler.name.value, handler.name.range))
+        .collect();
     subject.each_step(&mut |step| {
         let Action::Wait(wait) = &step.action.value else {
             return;
@@ -26,11 +34,11 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
         let Awaited::Signal(signal) = &wait.awaited else {
             return;
         };
-        if let Some(handler) = handlers.iter().find(|handler| handler.name.value == signal.value) {
+        if let Some(handler) = handlers.get(&*signal.value) {
             let message = format!("the handler takes every signal `{}`, this wait gets none", signal.value);
             diagnostics.push(
                 Diagnostic::warning("awaited-signal-has-handler", signal.range, message)
-                    .annotate(handler.name.range, "the handler")
+                    .annotate(*handler, "the handler")
                     .help("wait for what the handler sets: `wait: { until: CONDITION }`, or remove the handler"),
             );
         }

@@ -17,8 +17,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Subject;
-use crate::definition::{self, Action, Block, Started, Step};
+use super::{Blocks, Subject};
+use crate::definition::{self, Action, Started, Step};
 use crate::diagnostic::Diagnostic;
 use crate::engine::command::{ActivityCancellationType, ChildCancellationType};
 use crate::program::{self, ActivityOptions};
@@ -29,13 +29,9 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let program = subject.program;
     let compiled: BTreeMap<Range, &program::Step> =
         program.ranges.iter().copied().zip(&program.steps).collect();
-    let libraries = subject.libraries.iter();
-    let blocks: Vec<&Block> = subject
-        .definition
-        .blocks
-        .iter()
-        .chain(libraries.flat_map(|library| &library.blocks))
-        .collect();
+    let started = Effects {
+        blocks: Blocks::new(subject),
+    };
     subject.each_step(&mut |step| {
         if step.compensate.is_none() || step.compensate_on.is_some() {
             return;
@@ -43,7 +39,6 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
         let Some(compiled) = compiled.get(&step.action.range) else {
             return;
         };
-        let started = Effects { blocks: &blocks };
         if let Some((message, help)) = left(step, compiled).or_else(|| started.of_block(step)) {
             diagnostics.push(
                 Diagnostic::warning("effect-left", step.action.range, message)
@@ -120,7 +115,7 @@ fn is_stopped_in_the_middle(step: &Step, options: &ActivityOptions) -> bool {
 }
 
 struct Effects<'a> {
-    blocks: &'a [&'a Block],
+    blocks: Blocks<'a, usize>,
 }
 
 impl Effects<'_> {
@@ -149,11 +144,15 @@ impl Effects<'_> {
             },
             _ => false,
         };
-        usize::from(is_effect) + self.inside(step)
+        at_most_two(usize::from(is_effect) + self.inside(step))
+    }
+
+    fn several(&self, steps: &[Step]) -> usize {
+        at_most_two(steps.iter().map(|step| self.of(step)).sum())
     }
 
     fn inside(&self, step: &Step) -> usize {
-        let several = |steps: &[Step]| steps.iter().map(|step| self.of(step)).sum::<usize>();
+        let several = |steps: &[Step]| self.several(steps);
         match &step.action.value {
             Action::If {
                 then, otherwise, ..
@@ -174,8 +173,8 @@ impl Effects<'_> {
             Action::Saga { steps, .. } | Action::Do { steps, .. } => several(steps),
             Action::Wait(wait) => wait.on_timeout.as_deref().map_or(0, several),
             Action::Call { block, .. } => {
-                let called = self.blocks.iter().find(|b| b.name.value == block.value);
-                called.map_or(0, |called| several(&called.steps))
+                let called = self.blocks.of(&block.value, &|b| several(&b.steps));
+                called.unwrap_or(0)
             }
             Action::Activity(_)
             | Action::BuiltIn(_)
@@ -198,6 +197,11 @@ impl Effects<'_> {
             | Action::Fail(_) => 0,
         }
     }
+}
+
+/// More than one effect is as bad as many; counts of counts would grow without end.
+fn at_most_two(effects: usize) -> usize {
+    effects.min(2)
 }
 
 /// An `http` request that only reads has no effect.

@@ -14,7 +14,7 @@
 //!
 //! Add a `return`, or let the `output` allow null.
 
-use super::{Subject, any_step};
+use super::{Blocks, Subject, any_step};
 use crate::definition::{Action, Awaited, Block, Name, Schema, Step};
 use crate::diagnostic::Diagnostic;
 use crate::program::Function;
@@ -24,6 +24,7 @@ use crate::value::Value;
 pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let (definition, program) = (subject.definition, subject.program);
     let libraries = subject.libraries.iter();
+    // In the order of the program's functions.
     let blocks: Vec<&Block> = definition
         .blocks
         .iter()
@@ -31,7 +32,7 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
         .collect();
     let paths = Paths {
         subject,
-        blocks: &blocks,
+        blocks: Blocks::new(subject),
     };
     let mut look =
         |what: &str, name: &Name, output: Option<&Schema>, steps, function: &Function| {
@@ -68,8 +69,8 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
 
 struct Paths<'a> {
     subject: &'a Subject<'a>,
-    /// In the order of the program's functions.
-    blocks: &'a [&'a Block],
+    /// Whether a call of each can come back.
+    blocks: Blocks<'a, bool>,
 }
 
 impl Paths<'_> {
@@ -158,10 +159,10 @@ impl Paths<'_> {
                     }
             }
             Action::Call { block, .. } => {
-                let called = self.blocks.iter().find(|b| b.name.value == block.value);
-                called.is_none_or(|called| {
+                let called = self.blocks.of(&block.value, &|called| {
                     self.completes(&called.steps) || any_step(&called.steps, &is_return)
-                })
+                });
+                called.unwrap_or(true)
             }
             Action::Activity(_)
             | Action::BuiltIn(_)

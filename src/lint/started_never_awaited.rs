@@ -11,21 +11,25 @@
 //! Write `await: mail` where the result is needed at the latest, or run the activity as a step of its own. A child
 //! workflow is not flagged: it may well outlive its parent.
 
+use std::collections::BTreeSet;
+
 use super::Subject;
 use crate::definition::{Action, Started};
 use crate::diagnostic::Diagnostic;
 
 pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
-    let mut used = Vec::new();
+    let mut used = BTreeSet::new();
     subject.each_step(&mut |step| match &step.action.value {
-        Action::Await(handle) | Action::Cancel(handle) => used.push(handle.value.clone()),
+        Action::Await(handle) | Action::Cancel(handle) => {
+            used.insert(&*handle.value);
+        }
         _ => {}
     });
     subject.each_step(&mut |step| {
         let Action::Start(started) = &step.action.value else {
             return;
         };
-        let is_used = step.id.as_ref().is_some_and(|id| used.contains(&id.value));
+        let is_used = step.id.as_ref().is_some_and(|id| used.contains(&*id.value));
         if is_used || matches!(**started, Started::Child(_)) {
             return;
         }

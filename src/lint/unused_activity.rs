@@ -7,21 +7,23 @@
 
 use std::collections::BTreeSet;
 
-use super::Subject;
-use crate::diagnostic::{Diagnostic, did_you_mean};
+use super::{Subject, Suggestions};
+use crate::diagnostic::Diagnostic;
 
 pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let named: BTreeSet<_> = subject.texts().flat_map(named).collect();
     if named.iter().any(|name| name.contains("${")) {
         return;
     }
+    let mut suggestions = Suggestions::new(named.iter().copied());
     for contract in &subject.definition.activities {
         let name = &*contract.name.value;
         if named.contains(name) {
             continue;
         }
         let message = format!("no step runs the activity `{name}`");
-        let near = did_you_mean(name, named.iter().copied());
+        // Past the bound the warning does without.
+        let near = suggestions.near(name).unwrap_or(None);
         let warning = Diagnostic::warning("unused-activity", contract.name.range, message);
         diagnostics.push(match near {
             Some(near) => warning.help(format!("a step runs `{near}`: is that the same?")),

@@ -4,19 +4,21 @@
 //!
 //! Remove the block, or call it.
 
+use std::collections::BTreeSet;
+
 use super::Subject;
 use crate::definition::Action;
 use crate::diagnostic::Diagnostic;
 
 pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
-    let mut called = Vec::new();
+    let mut called = BTreeSet::new();
     subject.each_step(&mut |step| {
         if let Action::Call { block, .. } = &step.action.value {
-            called.push(&block.value);
+            called.insert(&*block.value);
         }
     });
     for block in &subject.definition.blocks {
-        if !called.contains(&&block.name.value) {
+        if !called.contains(&*block.name.value) {
             let message = format!("nothing calls the block `{}`", block.name.value);
             diagnostics.push(
                 Diagnostic::warning("unused-block", block.name.range, message)

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use jsonschema::json::{Array, Json, Node, NodeIdentity, Object, SerdeJson, cmp};
 use jsonschema::{Draft, JsonType, ValidationError, Validator};
@@ -14,18 +14,17 @@ use serde_json::{Map, Value as Data};
 use crate::limits::{SCHEMA_CHECKS_MAX, SCHEMA_CHECKS_PER_PART_MAX, SCHEMA_EXPLANATION_CHECKS_MAX};
 use crate::value::{Value, quoted, to_json};
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Schema {
-    pub(super) validator: Validator<Metered>,
+    pub(super) validator: Arc<Validator<Metered>>,
 }
 
 impl Schema {
     /// Of a document in JSON Schema 2020-12 that refers to nothing outside itself.
     pub fn new(document: &Data) -> Result<Schema, ValidationError<'static>> {
         let options = jsonschema::options_for::<Metered>().with_draft(Draft::Draft202012);
-        options
-            .build(document)
-            .map(|validator| Schema { validator })
+        let validator = Arc::new(options.build(document)?);
+        Ok(Schema { validator })
     }
 
     /// The first way in which a value breaks it, with a bounded part of the value.

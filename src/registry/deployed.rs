@@ -16,7 +16,7 @@ use super::{Entry, Registry};
 use crate::bundle::{Bundle, Digest};
 use crate::catalog::{Catalog, Data, Definition, DueSchedules, Segment, Version};
 use crate::engine::job::EncodedBundle;
-use crate::limits::DEFINITIONS_SUPERSEDED_MAX;
+use crate::limits::{COMPILATIONS_MAX, DEFINITIONS_SUPERSEDED_MAX};
 
 /// Segments are fetched this many at a time.
 const FETCHES: usize = 8;
@@ -51,6 +51,8 @@ struct Unreadable {
     tried: Instant,
     /// The revision that had stored its bundle last.
     mended: u64,
+    /// The bundle itself is at fault: trying again would only take time.
+    is_final: bool,
 }
 
 impl Deployed {
@@ -199,13 +201,8 @@ async fn take_over(
     // What is fetched is let go as soon as it is compiled: a change may name much.
     let mut segments = pin!(segments(store, &missing, OfOthers::Unreadable));
     while let Some(found) = segments.next().await {
-        let (versions, segment) = found?;
-        for at in versions {
-            let (definition, version) = &missing[at];
-            let name = definition.name_of(version.number);
-            let bundle = bundle_of(&segment, version);
-            compiled.push((at, bundle.and_then(|bundle| entry(bundle, &name, version))));
-        }
+        let (of, segment) = found?;
+        compiled.extend(compile(&missing, of, segment).await);
     }
     compiled.sort_by_key(|(at, _)| *at);
     let mut changes = Vec::new();
@@ -218,7 +215,7 @@ async fn take_over(
                 changes.push(Change::Deployed { name });
                 entries.insert(key, entry);
             }
-            Err(why) => {
+            Err(Refused { why, is_final }) => {
                 let is_known =
                     |state: &State| state.unreadable.get(&key).is_some_and(|u| u.why == why);
                 if !is_known(&read(state)) {
@@ -229,6 +226,7 @@ async fn take_over(
                     why,
                     tried: Instant::now(),
                     mended: version.mended,
+                    is_final,
                 };
                 unreadable.insert(key, refused);
             }
@@ -245,7 +243,7 @@ type ByVersion<T> = BTreeMap<(String, u32), T>;
 impl Unreadable {
     /// Nothing has been stored since, and it was tried just now.
     fn still_holds(&self, version: &Version) -> bool {
-        self.mended == version.mended && self.tried.elapsed() < RETRY_UNREADABLE
+        self.mended == version.mended && (self.is_final || self.tried.elapsed() < RETRY_UNREADABLE)
     }
 }
 
@@ -386,7 +384,8 @@ pub async fn version(
 ) -> Result<Entry, StoreError> {
     let name = definition.name_of(version.number);
     let packed = bundle(store, version).await?;
-    entry(&packed, &name, version).map_err(|why| StoreError::Malformed(format!("{name}: {why}")))
+    let refused = |refused: Refused| StoreError::Malformed(format!("{name}: {}", refused.why));
+    entry(&packed, &name, version).map_err(refused)
 }
 
 /// A version's bundle, if it is the one that the version's digest names.
@@ -398,14 +397,56 @@ pub(super) fn checked(packed: &[u8], version: &Version) -> Result<Bundle, String
     }
 }
 
+/// Why there is no program of a version.
+struct Refused {
+    why: String,
+    /// Its bundle is the one that was deployed, and cannot be compiled by this worker.
+    is_final: bool,
+}
+
+impl From<String> for Refused {
+    fn from(why: String) -> Self {
+        Refused {
+            why,
+            is_final: false,
+        }
+    }
+}
+
+/// Compiles versions on threads of their own, a few at a time: each may take as long as the bounds on definitions allow,
+/// and what serves runs must go on.
+async fn compile(
+    versions: &[(Definition, Version)],
+    of: Vec<usize>,
+    segment: Result<Segment, String>,
+) -> Vec<(usize, Result<Entry, Refused>)> {
+    let segment = Arc::new(segment);
+    let compile = |at: usize| {
+        let (definition, version) = &versions[at];
+        let (name, version) = (definition.name_of(version.number), version.clone());
+        let segment = segment.clone();
+        let compile = move || entry(bundle_of(&segment, &version)?, &name, &version);
+        async move {
+            let entry = tokio::task::spawn_blocking(compile).await;
+            let entry = entry.unwrap_or_else(|error| Err(error.to_string().into()));
+            (at, entry)
+        }
+    };
+    let all = stream::iter(of).map(compile);
+    all.buffered(COMPILATIONS_MAX).collect().await
+}
+
 /// Compiles a version, under its name.
-fn entry(packed: &[u8], name: &str, version: &Version) -> Result<Entry, String> {
+fn entry(packed: &[u8], name: &str, version: &Version) -> Result<Entry, Refused> {
     let bundle = checked(packed, version)?;
     let packed = bundle
         .named(name.to_owned())
         .encode()
         .map_err(|e| e.to_string())?;
-    let loaded = load(&packed)?;
+    let loaded = load(&packed).map_err(|why| Refused {
+        why,
+        is_final: true,
+    })?;
     Ok(Entry {
         bundle: Arc::new(loaded.bundle.clone()),
         loaded,

@@ -14,6 +14,9 @@ use crate::load::{self, Unread};
 use crate::program::Program;
 use crate::source::FileId;
 
+/// Errors of a definition that are told where one line has to do.
+const ERRORS_SHOWN_MAX: usize = 3;
+
 /// The program of a packed bundle: what a run is bound to, wherever it was packed.
 ///
 /// What packed it found no errors. Where this worker's checker is stricter, the run goes on all the same.
@@ -24,11 +27,28 @@ pub fn load(packed: &[u8]) -> Result<Arc<Loaded>, String> {
     }
     let (loaded, entry) = files(&bundle);
     let wanted = bundle.document();
+    let unreadable = |diagnostics: Vec<Diagnostic>| {
+        // The help names the bound that was passed, if it was one.
+        let text = |d: &Diagnostic| {
+            let place = loaded.sources.location(d.range);
+            let help = d.help.first().map(|help| format!(" ({help})"));
+            format!("{place}: {}{}", d.message, help.unwrap_or_default())
+        };
+        let errors = diagnostics.iter().filter(|d| d.is_error());
+        let errors = errors.take(ERRORS_SHOWN_MAX).map(text);
+        format!(
+            "the definition of {} cannot be read: {}",
+            bundle.workflow(),
+            errors.collect::<Vec<_>>().join("; ")
+        )
+    };
     let mut definitions = entry.into_iter().flat_map(|id| loaded.definitions(id));
     let (Some(id), Some((_, definition))) = (entry, definitions.find(|(i, _)| *i == wanted)) else {
-        return Err(format!(
-            "the bundle of {} holds no definition",
-            bundle.workflow()
+        let of_entry = entry.map(|id| loaded.file(id).diagnostics.clone());
+        let of_entry = of_entry.filter(|found| found.iter().any(Diagnostic::is_error));
+        return Err(of_entry.map_or_else(
+            || format!("the bundle of {} holds no definition", bundle.workflow()),
+            unreadable,
         ));
     };
     let encoded = EncodedBundle {
@@ -36,15 +56,11 @@ pub fn load(packed: &[u8]) -> Result<Arc<Loaded>, String> {
         version: bundle.version().to_owned(),
         bytes: packed.to_vec(),
     };
-    let (program, _) = program(&loaded, id, definition).map_err(|diagnostics| {
-        let text = |d: &Diagnostic| format!("{}: {}", loaded.sources.location(d.range), d.message);
-        let errors = diagnostics.iter().filter(|d| d.is_error()).map(text);
-        format!(
-            "the definition of {} cannot be read: {}",
-            bundle.workflow(),
-            errors.collect::<Vec<_>>().join("; ")
-        )
-    })?;
+    let (program, mut found) = program(&loaded, id, definition).map_err(unreadable)?;
+    found.retain(Diagnostic::is_bound);
+    if !found.is_empty() {
+        return Err(unreadable(found));
+    }
     Ok(Arc::new(Loaded {
         program,
         bundle: encoded,

@@ -173,6 +173,9 @@ impl Definitions {
             }
             Shape::Identifier => json!({ "type": "string", "pattern": IDENTIFIER }),
             Shape::Flag => json!({ "type": "boolean" }),
+            Shape::Whole { least, most } => {
+                json!({ "type": "integer", "minimum": least, "maximum": most })
+            }
             Shape::TextTemplate => json!({ "type": "string" }),
             Shape::NumberTemplate => json!({
                 "anyOf": [{ "type": "number" }, { "type": "string", "pattern": DYNAMIC }],

@@ -102,6 +102,7 @@ fn shape(shape: &Shape) -> String {
         Shape::Text => "text".into(),
         Shape::Identifier => "name".into(),
         Shape::Flag => "`true` or `false`".into(),
+        Shape::Whole { least, most } => format!("whole number from {least} to {most}"),
         Shape::TextTemplate => "text with `${ }`".into(),
         Shape::NumberTemplate => "number or `${ }`".into(),
         Shape::Template => "any value, with `${ }`".into(),

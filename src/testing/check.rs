@@ -2,6 +2,7 @@
 //! and not as a test that fails.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
 
 use temporalio_protos::temporal::api::enums::v1::EventType;
 
@@ -46,19 +47,46 @@ impl Names {
     }
 }
 
+/// The definitions of a folder, for all test files in it.
+pub struct Definitions {
+    entries: Arc<BTreeMap<String, Entry>>,
+    /// What they call, looked up by the first test that asks.
+    called: OnceLock<Called>,
+}
+
+impl Definitions {
+    pub fn new(entries: BTreeMap<String, Entry>) -> Self {
+        Definitions {
+            entries: Arc::new(entries),
+            called: OnceLock::new(),
+        }
+    }
+
+    pub fn entries(&self) -> &Arc<BTreeMap<String, Entry>> {
+        &self.entries
+    }
+
+    fn called(&self) -> &Called {
+        self.called.get_or_init(|| {
+            let mut called = Called::default();
+            for entry in self.entries.values() {
+                collect(&entry.loaded.program, &mut called);
+            }
+            called
+        })
+    }
+}
+
 /// Mistakes that are known before the test runs.
-pub fn check(file: &TestFile, definitions: &BTreeMap<String, Entry>) -> Vec<Diagnostic> {
+pub fn check(file: &TestFile, beside: &Definitions) -> Vec<Diagnostic> {
+    let definitions = &**beside.entries();
     let Some(entry) = definitions.get(&*file.workflow.value) else {
         return vec![unknown_workflow(&file.workflow, definitions)];
     };
-    let mut called = Called::default();
-    for entry in definitions.values() {
-        collect(&entry.loaded.program, &mut called);
-    }
     let mut checker = Checker {
         program: &entry.loaded.program,
         definitions,
-        called,
+        called: beside.called(),
         found: Vec::new(),
     };
     for case in &file.cases {
@@ -120,7 +148,7 @@ fn text(code: &Code) -> Option<String> {
 struct Checker<'a> {
     program: &'a Program,
     definitions: &'a BTreeMap<String, Entry>,
-    called: Called,
+    called: &'a Called,
     found: Vec<Diagnostic>,
 }
 

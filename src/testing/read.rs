@@ -1,10 +1,7 @@
 //! A test file's text to its tests, held against the definitions of its folder.
 
-use std::collections::BTreeMap;
-
-use super::{TestFile, check, parse};
+use super::{Definitions, TestFile, check, parse};
 use crate::diagnostic::Diagnostic;
-use crate::registry::Entry;
 use crate::source::{Range, Sources};
 use crate::yaml;
 
@@ -13,7 +10,7 @@ pub fn read(
     sources: &mut Sources,
     shown: &str,
     bytes: &[u8],
-    definitions: &BTreeMap<String, Entry>,
+    definitions: &Definitions,
 ) -> (Vec<TestFile>, Vec<Diagnostic>) {
     let id = match yaml::decode(sources, shown, bytes) {
         Ok(id) => id,

@@ -15,7 +15,7 @@ use temporalio_sdk_core::{
 
 use crate::client::announcing;
 use crate::engine::command::VersioningBehavior;
-use crate::limits::LANGUAGE_VERSION_MAX;
+use crate::limits::{LANGUAGE_VERSION_MAX, WORKER_EXPRESSION_COST_MAX};
 
 /// Slots that each kind of task has if nobody says how many.
 pub const SLOTS_DEFAULT: usize = 100;
@@ -50,6 +50,8 @@ pub struct WorkerOptions {
     pub default_heartbeat_throttle_interval: Duration,
     /// How long activities may go on when the worker is asked to stop, before they are cancelled.
     pub graceful_shutdown_period: Duration,
+    /// What a definition may raise the cost of an expression to.
+    pub expression_cost_max: u64,
     /// The version that the worker is of; `None` for a worker without versions.
     pub deployment: Option<Deployment>,
     /// Where to serve metrics for Prometheus.
@@ -109,6 +111,7 @@ impl WorkerOptions {
             max_heartbeat_throttle_interval: Duration::from_secs(60),
             default_heartbeat_throttle_interval: Duration::from_secs(30),
             graceful_shutdown_period: Duration::from_secs(10),
+            expression_cost_max: WORKER_EXPRESSION_COST_MAX,
             deployment: None,
             metrics_address: None,
         }

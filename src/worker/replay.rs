@@ -171,6 +171,7 @@ impl Replay {
             namespace: settings.namespace.clone(),
             task_queue: options.task_queue,
             programs: Box::new(programs),
+            prepared: None,
             watch: Some(Watch {
                 record: record.clone(),
                 observer: self.observer.clone(),

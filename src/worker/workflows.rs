@@ -26,8 +26,8 @@ use super::registrys::IsRegistrys;
 use super::trace::RunTrace;
 use crate::engine::command::{Command, CommandKind, LogLevel, VersioningBehavior};
 use crate::engine::failure::Failure;
-use crate::engine::job::{EncodedBundle, Initialize};
-use crate::engine::{DEFINITION_HEADER, Instance, TaskFailure, wanted_bundle};
+use crate::engine::job::{Activation, EncodedBundle, Initialize};
+use crate::engine::{DEFINITION_HEADER, Instance, Loaded, TaskFailure, wanted_bundle};
 use crate::payload::failure_to_proto;
 use crate::value::bounded_message;
 
@@ -120,7 +120,7 @@ impl Host {
             Ok(_inflated) => {
                 trace().activated(&self.tracer, &activation);
                 let moment = Moment::of(&activation);
-                match self.drive(activation, &run.instance) {
+                match self.drive(activation, &run.instance).await {
                     Ok((commands, behavior)) => {
                         run.keep_ids(&commands);
                         if held.is_none() {
@@ -190,21 +190,16 @@ impl Host {
 
     /// Drives the run as far as it goes. A panic is a broken invariant of the engine: it fails the workflow task, so
     /// that a mended worker can go on.
-    fn drive(
+    async fn drive(
         &self,
         activation: WorkflowActivation,
         instance: &Mutex<Instance>,
     ) -> Result<(Vec<Command>, Option<VersioningBehavior>), TaskFailure> {
         let run_id = activation.run_id.clone();
         let is_replaying = activation.is_replaying;
-        let newest = |info: &Initialize| self.bundle_for(info);
-        let around = Surroundings {
-            namespace: &self.namespace,
-            task_queue: &self.task_queue,
-            newest: &newest,
-        };
-        let activation = activation_from_proto(activation, &around);
+        let activation = self.activation(activation);
         let history_length = activation.history_length;
+        let _prepared = self.prepare(&activation, instance).await;
         let mut instance = instance.lock().unwrap_or_else(PoisonError::into_inner);
         let driven = catch_unwind(AssertUnwindSafe(|| {
             if let Some(watch) = &self.watch {
@@ -228,6 +223,37 @@ impl Host {
                 .for_each(|command| log(&run_id, &command.kind));
         }
         Ok((commands, instance.versioning_behavior()))
+    }
+
+    fn activation(&self, activation: WorkflowActivation) -> Activation {
+        let newest = |info: &Initialize| self.bundle_for(info);
+        let around = Surroundings {
+            namespace: &self.namespace,
+            task_queue: &self.task_queue,
+            newest: &newest,
+        };
+        activation_from_proto(activation, &around)
+    }
+
+    /// Compiles what the run is about to be bound to, which is kept by whoever has the answer. What is wrong with it comes
+    /// out as the run is driven.
+    async fn prepare(
+        &self,
+        activation: &Activation,
+        instance: &Mutex<Instance>,
+    ) -> Vec<Arc<Loaded>> {
+        let Some(programs) = &self.prepared else {
+            return Vec::new();
+        };
+        let awaited = {
+            let instance = instance.lock().unwrap_or_else(PoisonError::into_inner);
+            instance.awaited_bundles(activation)
+        };
+        let mut prepared = Vec::new();
+        for bundle in awaited {
+            prepared.extend(programs.prepare(bundle).await.ok());
+        }
+        prepared
     }
 
     /// What a new run is bound to: what its start asks for, if that was deployed, or else what is in force.

@@ -165,9 +165,8 @@ impl Walk<'_> {
         {
             line = next_line(self.source, line);
         }
-        let ends = line_ends(self.source, 0, line);
-        let leading = &ends[ends.len().saturating_sub(feeds)..];
-        self.line_feeds(leading);
+        let leading = last_line_ends(self.source, line, feeds);
+        self.line_feeds(&leading);
         if first_line.is_empty() {
             return;
         }
@@ -217,6 +216,18 @@ fn next_line(source: &str, start: usize) -> usize {
     let rest = &source[end..];
     let length = if rest.starts_with("\r\n") { 2 } else { 1 };
     (end + length).min(source.len())
+}
+
+/// Where the last so many lines before an offset end.
+fn last_line_ends(source: &str, before: usize, count: usize) -> Vec<usize> {
+    let bytes = source.as_bytes();
+    let at_end = |i: &usize| match bytes[*i] {
+        b'\n' => *i == 0 || bytes[*i - 1] != b'\r',
+        byte => byte == b'\r',
+    };
+    let mut ends: Vec<_> = (0..before).rev().filter(at_end).take(count).collect();
+    ends.reverse();
+    ends
 }
 
 /// Where lines end between two offsets: at LF, CR LF or CR.

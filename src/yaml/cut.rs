@@ -3,6 +3,7 @@
 use std::ops::Range as Offsets;
 
 use crate::diagnostic::Diagnostic;
+use crate::limits::EXPRESSION_SIZE_BYTES_MAX;
 use crate::source::{FileId, Range};
 
 const QUOTED_SHOWN_BYTES_MAX: usize = 300;
@@ -22,12 +23,7 @@ pub(super) fn find(
     end: usize,
     in_flow: bool,
 ) -> Option<Cut> {
-    let scalar = source.get(start..end)?;
-    let opening = if scalar.ends_with('$') && source[end..].starts_with('{') {
-        end - 1
-    } else {
-        start + unclosed(scalar)?
-    };
+    let opening = opening(source, start, end)?;
     let closing = closing(source, opening)?;
     if closing <= end {
         return None;
@@ -116,6 +112,19 @@ pub(super) fn by_comment(
     )
 }
 
+/// Whether a scalar ends within what looks like an expression.
+pub(super) fn may_be(source: &str, start: usize, end: usize) -> bool {
+    opening(source, start, end).is_some()
+}
+
+fn opening(source: &str, start: usize, end: usize) -> Option<usize> {
+    let scalar = source.get(start..end)?;
+    if scalar.ends_with('$') && source[end..].starts_with('{') {
+        return Some(end - 1);
+    }
+    Some(start + unclosed(scalar)?)
+}
+
 fn why(source: &str, end: usize) -> &'static str {
     let rest = &source[end..];
     match rest.trim_start().chars().next() {
@@ -170,12 +179,15 @@ fn unclosed(text: &str) -> Option<usize> {
     None
 }
 
-/// The offset behind the `}` that closes the `${` at `opening`, on the same line.
+/// The offset behind the `}` that closes the `${` at `opening`, on the same line; what is longer is no expression.
 fn closing(text: &str, opening: usize) -> Option<usize> {
     let mut depth = 0_usize;
     let mut quote = None;
     let mut escaped = false;
     for (i, c) in text[opening..].char_indices() {
+        if i > EXPRESSION_SIZE_BYTES_MAX {
+            return None;
+        }
         match (quote, c) {
             (_, '\n') => return None,
             (Some(_), _) if escaped => escaped = false,
@@ -199,7 +211,11 @@ fn closing(text: &str, opening: usize) -> Option<usize> {
 /// The end of the value that goes on behind an expression's end: the end of the line, a comment, or in a flow
 /// collection the next separator.
 fn value_end(source: &str, mut at: usize, in_flow: bool) -> usize {
-    let line_end = source[at..].find('\n').map_or(source.len(), |i| at + i);
+    let mut most = (at + EXPRESSION_SIZE_BYTES_MAX).min(source.len());
+    while !source.is_char_boundary(most) {
+        most -= 1;
+    }
+    let line_end = source[at..most].find('\n').map_or(most, |i| at + i);
     let mut end = at;
     while at < line_end {
         let rest = &source[at..line_end];

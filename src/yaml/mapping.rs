@@ -1,6 +1,7 @@
 //! Entries of a mapping: unique keys and merge keys.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::collections::btree_map;
 use std::sync::Arc;
 
 use super::{Data, Entry, Node, Style};
@@ -9,7 +10,8 @@ use crate::diagnostic::Diagnostic;
 /// A mapping's keys and values as they stand in the file, to a mapping with unique keys.
 pub(super) fn mapping(pairs: Vec<(Node, Node)>, diagnostics: &mut Vec<Diagnostic>) -> Data {
     let mut entries = Vec::<Entry>::with_capacity(pairs.len());
-    let mut places = HashMap::<Arc<str>, usize>::new();
+    // In order: keys could be chosen to have one hash.
+    let mut places = BTreeMap::<Arc<str>, usize>::new();
     let mut merges = Vec::new();
     for (key, value) in pairs {
         let Data::Scalar(scalar) = &key.data else {
@@ -60,7 +62,7 @@ fn duplicate(key: &Node, first: &Node) -> Diagnostic {
 fn merge(
     value: Node,
     entries: &mut Vec<Entry>,
-    places: &mut HashMap<Arc<str>, usize>,
+    places: &mut BTreeMap<Arc<str>, usize>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     let range = value.range;
@@ -82,7 +84,7 @@ fn merge(
         }
     };
     for entry in mappings.into_iter().flatten() {
-        if let std::collections::hash_map::Entry::Vacant(place) = places.entry(entry.name()) {
+        if let btree_map::Entry::Vacant(place) = places.entry(entry.name()) {
             place.insert(entries.len());
             entries.push(entry);
         }

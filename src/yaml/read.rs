@@ -11,7 +11,8 @@ use rustc_hash::FxHashMap;
 use super::{Data, Node, Scalar, Style, align, bytes, cut, mapping, message, scalar};
 use crate::diagnostic::Diagnostic;
 use crate::limits::{
-    DEFINITION_SIZE_BYTES_MAX, DIAGNOSTICS_PER_FILE_MAX, YAML_DEPTH_MAX, YAML_NODES_MAX,
+    DEFINITION_SIZE_BYTES_MAX, DIAGNOSTICS_PER_FILE_MAX, YAML_ALIASES_SIZE_BYTES_MAX,
+    YAML_DEPTH_MAX, YAML_NODES_MAX,
 };
 use crate::source::{FileId, Range, TextMap};
 use crate::value::Value;
@@ -19,6 +20,9 @@ use crate::value::Value;
 /// Expressions that YAML cuts short are each mended before the text is read on; after this many of them only those
 /// found so far are reported.
 const MENDED_MAX: usize = 10;
+
+/// Scalars that look cut and are looked at closely: each may go on for as long as an expression may be.
+const CUTS_LOOKED_FOR_MAX: usize = 1_000;
 
 /// All documents that could be read, and everything that is wrong.
 pub fn read(file: FileId, text: &str) -> (Vec<Node>, Vec<Diagnostic>) {
@@ -43,8 +47,11 @@ pub fn read(file: FileId, text: &str) -> (Vec<Node>, Vec<Diagnostic>) {
         for cut in cuts {
             mask(source.to_mut(), &cut.range);
             mended.push(cut.range);
-            cut_short.push(cut.diagnostic);
+            if cut_short.len() <= DIAGNOSTICS_PER_FILE_MAX {
+                cut_short.push(cut.diagnostic);
+            }
         }
+        mended.sort_by_key(|range| (range.start, range.end));
         if last {
             diagnostics.extend(cut_short);
             diagnostics.sort_by_key(|d| (d.range.start, d.range.end));
@@ -64,9 +71,26 @@ struct Open {
     range: Range,
     flow: bool,
     anchor: usize,
+    /// Of what is in it so far.
+    extent: Extent,
+}
+
+/// How much a node is.
+#[derive(Clone, Copy)]
+struct Extent {
     nodes: usize,
-    /// Levels below this one.
+    /// The text of its scalars.
+    size_bytes: usize,
+    /// Levels below it.
     depth: usize,
+}
+
+impl Extent {
+    const NULL: Extent = Extent {
+        nodes: 1,
+        size_bytes: 0,
+        depth: 0,
+    };
 }
 
 enum Children {
@@ -77,8 +101,7 @@ enum Children {
 /// A node that an alias may stand for.
 struct Anchored {
     node: Node,
-    nodes: usize,
-    depth: usize,
+    extent: Extent,
 }
 
 struct Pass<'a> {
@@ -89,9 +112,12 @@ struct Pass<'a> {
     open: Vec<Open>,
     anchors: FxHashMap<usize, Anchored>,
     nodes: usize,
+    /// The text that the aliases so far stand for.
+    aliases_size_bytes: usize,
     documents: Vec<Node>,
     diagnostics: Vec<Diagnostic>,
     cuts: Vec<cut::Cut>,
+    cuts_looked_for: usize,
 }
 
 /// The document cannot be read on; what is wrong is among the diagnostics.
@@ -106,9 +132,11 @@ impl<'a> Pass<'a> {
             open: Vec::new(),
             anchors: FxHashMap::default(),
             nodes: 0,
+            aliases_size_bytes: 0,
             documents: Vec::new(),
             diagnostics: Vec::new(),
             cuts: Vec::new(),
+            cuts_looked_for: 0,
         }
     }
 
@@ -176,7 +204,16 @@ impl<'a> Pass<'a> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let node = self.scalar(&text, style, tag.as_deref(), &span);
-                self.close(node, anchor, 1, 0)
+                let size = text.len();
+                self.close(
+                    node,
+                    anchor,
+                    Extent {
+                        nodes: 1,
+                        size_bytes: size,
+                        depth: 0,
+                    },
+                )
             }
             Event::SequenceStart(style, anchor, tag) => {
                 self.tag_of_collection(tag.as_deref(), "seq", &span);
@@ -194,7 +231,7 @@ impl<'a> Pass<'a> {
                 let error = Diagnostic::error("unknown-anchor", range, message)
                     .help("quote a text that begins with `*`");
                 self.diagnostics.push(error);
-                self.close(null(range), 0, 1, 0)
+                self.close(null(range), 0, Extent::NULL)
             }
             _ => Ok(()),
         }
@@ -218,8 +255,7 @@ impl<'a> Pass<'a> {
             range,
             flow: style == StructureStyle::Flow,
             anchor,
-            nodes: 1,
-            depth: 0,
+            extent: Extent::NULL,
         });
         Ok(())
     }
@@ -249,32 +285,29 @@ impl<'a> Pass<'a> {
         self.close(
             Node { data, range },
             open.anchor,
-            open.nodes,
-            open.depth + 1,
+            Extent {
+                depth: open.extent.depth + 1,
+                ..open.extent
+            },
         )
     }
 
     /// Puts a complete node in its place.
-    fn close(
-        &mut self,
-        node: Node,
-        anchor: usize,
-        nodes: usize,
-        depth: usize,
-    ) -> Result<(), Abandon> {
+    fn close(&mut self, node: Node, anchor: usize, extent: Extent) -> Result<(), Abandon> {
         self.count(1, node.range)?;
         if anchor != 0 {
             // The copy that aliases are made from counts too: anchors within anchors would multiply it.
-            self.count(nodes, node.range)?;
+            self.count(extent.nodes, node.range)?;
             let node = node.clone();
-            self.anchors.insert(anchor, Anchored { node, nodes, depth });
+            self.anchors.insert(anchor, Anchored { node, extent });
         }
         let Some(parent) = self.open.last_mut() else {
             self.documents.push(node);
             return Ok(());
         };
-        parent.nodes += nodes;
-        parent.depth = parent.depth.max(depth);
+        parent.extent.nodes += extent.nodes;
+        parent.extent.size_bytes += extent.size_bytes;
+        parent.extent.depth = parent.extent.depth.max(extent.depth);
         match &mut parent.children {
             Children::Sequence(items) => items.push(node),
             Children::Mapping(pairs, key) => match key.take() {
@@ -303,16 +336,26 @@ impl<'a> Pass<'a> {
             let message = "this alias stands within the very node that it stands for";
             let error = Diagnostic::error("recursive-alias", range, message);
             self.diagnostics.push(error);
-            return self.close(null(range), 0, 1, 0);
+            return self.close(null(range), 0, Extent::NULL);
         };
-        let (nodes, depth) = (anchored.nodes, anchored.depth);
-        if self.open.len() + depth > YAML_DEPTH_MAX {
+        let extent = anchored.extent;
+        if self.open.len() + extent.depth > YAML_DEPTH_MAX {
             self.diagnostics.push(message::too_deep(range));
             return Err(Abandon);
         }
-        self.count(nodes - 1, range)?;
+        self.count(extent.nodes - 1, range)?;
+        self.aliases_size_bytes += extent.size_bytes;
+        if self.aliases_size_bytes > YAML_ALIASES_SIZE_BYTES_MAX {
+            let message = format!(
+                "the aliases of the file stand for more than {YAML_ALIASES_SIZE_BYTES_MAX} bytes"
+            );
+            let error = Diagnostic::error("yaml-aliases-too-large", range, message)
+                .help("the bound is YAML_ALIASES_SIZE_BYTES_MAX; each alias counts as the text that it stands for");
+            self.diagnostics.push(error);
+            return Err(Abandon);
+        }
         let node = self.anchors[&anchor].node.clone();
-        self.close(node, 0, nodes, depth)
+        self.close(node, 0, extent)
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: &Span) -> Node {
@@ -346,15 +389,19 @@ impl<'a> Pass<'a> {
                 }
                 return null(range);
             }
-            if self.mended.iter().any(|m| m.start < end && start < m.end) {
+            // They are in the order of the text, and none is within another.
+            let next = self.mended.partition_point(|m| m.end <= start);
+            if self.mended.get(next).is_some_and(|m| m.start < end) {
                 return self.mended_scalar(range);
             }
-            match cut::find(self.file, self.text, start, end, in_flow) {
-                Some(cut) => self.cuts.push(cut),
-                None => {
-                    let cut = cut::by_comment(self.file, self.text, start, end);
-                    self.diagnostics.extend(cut);
-                }
+            let may_be_cut = cut::may_be(self.text, start, end);
+            if may_be_cut && self.cuts_looked_for < CUTS_LOOKED_FOR_MAX {
+                self.cuts_looked_for += 1;
+                self.cuts
+                    .extend(cut::find(self.file, self.text, start, end, in_flow));
+            } else if !may_be_cut {
+                let cut = cut::by_comment(self.file, self.text, start, end);
+                self.diagnostics.extend(cut);
             }
         }
         let map = align::align(self.file, self.text, start, end, style, text);

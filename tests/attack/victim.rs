@@ -28,7 +28,7 @@ pub struct Victim {
 }
 
 /// Counts signals until it is told to end.
-const BESIDE: &str = "\
+pub const BESIDE: &str = "\
 segno: 1
 workflow: beside
 state: { n: 0 }

@@ -40,7 +40,7 @@ pub fn hostile() -> Vec<(String, &'static str)> {
     vec![
         (loops.to_owned(), cost),
         ("lists.range(100000000)".to_owned(), cost),
-        ("lists.range(20000).distinct()".to_owned(), cost),
+        ("lists.range(40000).distinct()".to_owned(), cost),
         (doubling("'xxxxxxxx'", "_ + _ + _ + _", 40), cost),
         (doubling("[1]", "_ + _", 60), cost),
         (doubling("[1]", "[_, _]", 60), "PAYLOAD_SIZE_BYTES_MAX"),

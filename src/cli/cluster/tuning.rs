@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::output::CliError;
 use crate::engine::command::VersioningBehavior;
+use crate::limits::{EXPRESSION_COST_MAX, EXPRESSION_COST_RAISED_MAX, WORKER_EXPRESSION_COST_MAX};
 use crate::value::Duration;
 use crate::worker::{
     Deployment, Pollers, RESOURCE_BASED_SLOTS_DEFAULT, SLOTS_DEFAULT, SlotCounts, Slots,
@@ -22,6 +23,14 @@ pub struct TuningArgs {
     /// Runs kept in memory between their workflow tasks; 0 replays a run for each task
     #[arg(long, value_name = "COUNT", default_value_t = 2000)]
     max_cached_workflows: usize,
+    /// What a definition may raise the cost of an expression to, by its `expression_cost_max`
+    #[arg(
+        long,
+        value_name = "COST",
+        default_value_t = WORKER_EXPRESSION_COST_MAX,
+        value_parser = clap::value_parser!(u64).range(EXPRESSION_COST_MAX..=EXPRESSION_COST_RAISED_MAX)
+    )]
+    expression_cost_max: u64,
     /// Who decides how many tasks are worked on at once: fixed counts, or the machine's load within these counts
     #[arg(long, value_enum, default_value = "fixed")]
     tuner: Tuner,
@@ -101,6 +110,7 @@ impl TuningArgs {
     pub fn apply(&self, options: &mut WorkerOptions) -> Result<(), CliError> {
         options.max_cached_workflows = self.max_cached_workflows;
         options.slots = self.slots()?;
+        options.expression_cost_max = self.expression_cost_max;
         options.workflow_task_pollers = self.workflow_task_pollers;
         options.activity_task_pollers = self.activity_task_pollers;
         if self.max_cached_workflows > 0 && self.workflow_task_pollers == Some(Pollers::Fixed(1)) {

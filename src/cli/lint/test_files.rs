@@ -38,6 +38,7 @@ pub fn check(tests: &[Test], sources: &mut Sources) -> Result<Vec<Diagnostic>, C
             let definitions: BTreeMap<_, _> = definitions
                 .map(|(name, (entry, _))| (name, entry))
                 .collect();
+            let definitions = crate::testing::Definitions::new(definitions);
             folders.insert(&test.folder, (definitions, is_sound));
         }
         let Some((definitions, is_sound)) = folders.get(&test.folder) else {

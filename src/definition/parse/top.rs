@@ -50,6 +50,7 @@ impl Parser {
                     _ => VersioningBehavior::AutoUpgrade,
                 }
             }),
+            expression_cost_max: self.whole(&fields, "expression_cost_max"),
         })
     }
 

@@ -148,6 +148,25 @@ impl Parser {
         }
     }
 
+    /// A whole number within the bounds of its shape.
+    pub(crate) fn whole(&mut self, fields: &Fields<'_>, name: &str) -> Option<u64> {
+        let (field, node) = fields.get(name)?;
+        let Shape::Whole { least, most } = field.shape else {
+            return None;
+        };
+        let Some(Value::Int(number)) = node.scalar().map(|scalar| &scalar.value) else {
+            self.wrong_type(field, node);
+            return None;
+        };
+        let number = u64::try_from(*number).ok();
+        let within = number.filter(|number| (least..=most).contains(number));
+        if within.is_none() {
+            let message = format!("`{name}` must be from {least} to {most}");
+            self.report(Diagnostic::error("invalid-option", node.range, message));
+        }
+        within
+    }
+
     /// Any of the kinds that may hold `${ }`.
     pub(crate) fn template(&mut self, fields: &Fields<'_>, name: &str) -> Option<Template> {
         let (field, node) = fields.get(name)?;
@@ -181,7 +200,7 @@ impl Parser {
 
     pub(crate) fn any_template(&mut self, node: &Node) -> Template {
         let (template, diagnostics) = expression::template(node);
-        self.diagnostics.extend(diagnostics);
+        diagnostics.into_iter().for_each(|found| self.report(found));
         template
     }
 
@@ -229,7 +248,7 @@ impl Parser {
                 );
             }
         }
-        self.diagnostics.extend(diagnostics);
+        diagnostics.into_iter().for_each(|found| self.report(found));
         match expression {
             Some(expression) => expression,
             None => self.always(node.range),

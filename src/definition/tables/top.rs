@@ -3,6 +3,7 @@
 use super::options::{ACTIVITY_OPTIONS, CHILD_OPTIONS, LOCAL, START};
 use super::schedule::SCHEDULE;
 use crate::definition::table::{Choice, Field, Shape, Table, choice, field};
+use crate::limits::{EXPRESSION_COST_MAX, EXPRESSION_COST_RAISED_MAX};
 
 static CONTRACT_SHAPE: Shape = Shape::Mapping(&CONTRACT);
 static BLOCK_SHAPE: Shape = Shape::Mapping(&BLOCK);
@@ -138,6 +139,15 @@ pub static DEFINITION: Table = Table {
             "Which workers its runs go to where workers have versions.",
         )
         .default("the worker's, with `--versioning-behavior`"),
+        field(
+            "expression_cost_max",
+            Shape::Whole {
+                least: EXPRESSION_COST_MAX,
+                most: EXPRESSION_COST_RAISED_MAX,
+            },
+            "What evaluating one expression may cost. A worker serves the definition only if its `--expression-cost-max` allows as much.",
+        )
+        .default("100000"),
     ]],
 };
 

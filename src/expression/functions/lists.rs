@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 use super::{Call, Row, Section, int, list, row};
 use crate::expression::ast::Operator;
 use crate::expression::comprehension::sorted_order;
-use crate::expression::context::{Failure, Operand};
+use crate::expression::context::{Failure, ListCosts, Operand};
+use crate::expression::equals::{Values, are_few};
 use crate::expression::operators::{self, some};
 use crate::value::Value;
 
@@ -162,8 +163,24 @@ fn flatten_into(
 }
 
 fn distinct(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+    let items = list(&arguments[0])?;
+    if call.budget.list_costs == ListCosts::Pairwise || are_few(items.len()) {
+        return distinct_pairwise(call, items);
+    }
+    let mut known = Values::default();
+    let mut once = Vec::new();
+    for item in items {
+        call.budget.charge(1)?;
+        if known.add(item, &mut call.budget)? {
+            once.push(item.clone());
+        }
+    }
+    Ok(Value::list(once))
+}
+
+fn distinct_pairwise(call: &mut Call, items: &[Value]) -> Result<Value, Failure> {
     let mut once: Vec<Value> = Vec::new();
-    for item in list(&arguments[0])? {
+    for item in items {
         call.budget.charge(1)?;
         let mut known = false;
         for other in &once {

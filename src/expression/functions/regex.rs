@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 pub use regex::Regex;
 use regex::RegexBuilder;
+use regex_automata::nfa::thompson;
 
 use super::{Call, Row, Section, int, row, string};
-use crate::expression::context::{Budget, Failure, Operand};
+pub use crate::expression::context::Failure;
+use crate::expression::context::{Budget, Operand};
 use crate::expression::operators::{shown, some};
 use crate::limits::{
-    REGEX_COMPUTED_PROGRAM_SIZE_BYTES_MAX, REGEX_PROGRAM_SIZE_BYTES_MAX, REGEX_SIZE_BYTES_MAX,
+    PATTERNS_PROGRAM_SIZE_BYTES_MAX, REGEX_COMPUTED_PROGRAM_SIZE_BYTES_MAX,
+    REGEX_PROGRAM_SIZE_BYTES_MAX, REGEX_SIZE_BYTES_MAX,
 };
 use crate::value::Value;
 
@@ -74,6 +77,38 @@ pub fn pattern_argument(name: &str) -> Option<usize> {
 pub fn compile(pattern: &str) -> Result<Regex, Failure> {
     let name = "REGEX_PROGRAM_SIZE_BYTES_MAX";
     compile_within(pattern, REGEX_PROGRAM_SIZE_BYTES_MAX, name)
+}
+
+/// What a pattern compiles to, or `None` where only another kind of engine can read it. All that a definition has share
+/// a bound: a pattern of twenty bytes can take megabytes.
+pub fn program_size_bytes(pattern: &str, left: usize) -> Result<Option<usize>, Failure> {
+    let exceeded = || {
+        Failure::bound(format!(
+            "the patterns of the definition up to this one compile to more than PATTERNS_PROGRAM_SIZE_BYTES_MAX ({PATTERNS_PROGRAM_SIZE_BYTES_MAX} bytes)"
+        ))
+    };
+    if left == 0 {
+        return Err(exceeded());
+    }
+    let within = thompson::Config::new().nfa_size_limit(Some(left));
+    match thompson::Compiler::new().configure(within).build(pattern) {
+        Ok(program) => Ok(Some(program.memory_usage())),
+        Err(error) if error.size_limit().is_some() => Err(exceeded()),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Whether a pattern that stands in a definition is good, and what it compiles to. It takes less than compiling it.
+pub fn check(pattern: &str, left: usize) -> Result<usize, Failure> {
+    match program_size_bytes(pattern, left)? {
+        Some(size)
+            if size <= REGEX_PROGRAM_SIZE_BYTES_MAX / 4
+                && pattern.len() <= REGEX_SIZE_BYTES_MAX =>
+        {
+            Ok(size)
+        }
+        size => compile(pattern).map(|_| size.unwrap_or(0)),
+    }
 }
 
 fn compile_within(pattern: &str, size_bytes_max: usize, bound: &str) -> Result<Regex, Failure> {

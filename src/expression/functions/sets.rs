@@ -1,7 +1,8 @@
 //! The sets extension library: lists seen as sets.
 
 use super::{Call, Row, Section, list, row};
-use crate::expression::context::{Failure, Operand};
+use crate::expression::context::{Failure, ListCosts, Operand};
+use crate::expression::equals::{Values, are_few};
 use crate::expression::operators::within;
 use crate::value::Value;
 
@@ -39,9 +40,37 @@ const ROWS: &[Row] = &[
     ),
 ];
 
+/// A list in which items are looked for.
+enum Set<'v> {
+    Few(&'v Value),
+    Many(Values<'v>),
+}
+
+impl<'v> Set<'v> {
+    /// `wanted`: how many items will be looked for.
+    fn new(call: &mut Call, of: &'v Value, wanted: usize) -> Result<Self, Failure> {
+        let items = list(of)?;
+        let is_pairwise = call.budget.list_costs == ListCosts::Pairwise;
+        Ok(
+            match is_pairwise || are_few(wanted) || are_few(items.len()) {
+                true => Set::Few(of),
+                false => Set::Many(Values::of(items, &mut call.budget)?),
+            },
+        )
+    }
+
+    fn has(&self, call: &mut Call, item: &Value) -> Result<bool, Failure> {
+        match self {
+            Set::Few(of) => within(item, of, &mut call.budget),
+            Set::Many(values) => values.has(item, &mut call.budget),
+        }
+    }
+}
+
 fn all_in(call: &mut Call, items: &[Value], of: &Value) -> Result<bool, Failure> {
+    let set = Set::new(call, of, items.len())?;
     for item in items {
-        if !within(item, of, &mut call.budget)? {
+        if !set.has(call, item)? {
             return Ok(false);
         }
     }
@@ -59,8 +88,10 @@ fn equivalent(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> 
 }
 
 fn intersects(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
-    for item in list(&arguments[0])? {
-        if within(item, &arguments[1], &mut call.budget)? {
+    let items = list(&arguments[0])?;
+    let set = Set::new(call, &arguments[1], items.len())?;
+    for item in items {
+        if set.has(call, item)? {
             return Ok(Value::Bool(true));
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::super::files::walk;
 use crate::cli::output::CliError;
@@ -10,7 +11,7 @@ use crate::limits::DEFINITION_SIZE_BYTES_MAX;
 use crate::registry::{Entry, read_folder};
 use crate::source::Sources;
 use crate::source::regular;
-use crate::testing::{TestFile, is_test, read};
+use crate::testing::{Definitions as Beside, TestFile, is_test, read};
 
 /// A test file.
 pub struct Suite {
@@ -18,7 +19,7 @@ pub struct Suite {
     /// As reports name it.
     pub shown: String,
     pub file: TestFile,
-    pub definitions: BTreeMap<String, Entry>,
+    pub definitions: Arc<BTreeMap<String, Entry>>,
 }
 
 pub struct Found {
@@ -122,10 +123,11 @@ pub fn find(paths: &[PathBuf]) -> Result<Found, CliError> {
             found.add(file, &definitions)?;
         }
         let tested = found.suites[before..].iter();
-        let tested = tested.filter_map(|suite| definitions.get(&*suite.file.workflow.value));
+        let tested =
+            tested.filter_map(|suite| definitions.entries().get(&*suite.file.workflow.value));
         let tested: Vec<Entry> = tested.cloned().collect();
         found.measured.extend(match path.is_dir() {
-            true => definitions.into_values().collect(),
+            true => definitions.entries().values().cloned().collect(),
             false => tested,
         });
     }
@@ -133,7 +135,7 @@ pub fn find(paths: &[PathBuf]) -> Result<Found, CliError> {
 }
 
 impl Found {
-    fn read_definitions(&mut self, folder: &Path) -> Result<BTreeMap<String, Entry>, CliError> {
+    fn read_definitions(&mut self, folder: &Path) -> Result<Arc<Beside>, CliError> {
         let read = read_folder(folder).map_err(CliError::new)?;
         let diagnostics = read.diagnostics().cloned().collect();
         self.definitions.push(Definitions {
@@ -142,16 +144,11 @@ impl Found {
             files: read.files,
         });
         let definitions = read.definitions.into_iter();
-        Ok(definitions
-            .map(|(name, (entry, _))| (name, entry))
-            .collect())
+        let definitions = definitions.map(|(name, (entry, _))| (name, entry));
+        Ok(Arc::new(Beside::new(definitions.collect())))
     }
 
-    fn add(
-        &mut self,
-        path: PathBuf,
-        definitions: &BTreeMap<String, Entry>,
-    ) -> Result<(), CliError> {
+    fn add(&mut self, path: PathBuf, definitions: &Beside) -> Result<(), CliError> {
         self.files += 1;
         let shown = path
             .strip_prefix(".")
@@ -166,7 +163,7 @@ impl Found {
             path: path.clone(),
             shown: shown.clone(),
             file,
-            definitions: definitions.clone(),
+            definitions: definitions.entries().clone(),
         }));
         Ok(())
     }

@@ -1,0 +1,135 @@
+//! Definitions that cannot be compiled within the bounds, and ones that only just can, in a registry: an older deployer, or
+//! whoever can write to it, has put them there. The worker refuses those and serves these, and other runs go on meanwhile.
+
+#[path = "../hostile/shapes.rs"]
+mod shapes;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use segno::bundle::Bundle;
+use segno::catalog::Origin;
+use segno::client::{Client, ConnectionSettings, StartOptions};
+use segno::engine::job::EncodedBundle;
+use segno::registry::deploy::{Definitions, Plan};
+use segno::registry::{Entry, ObjectsStore, Store, load};
+use segno::value::Duration;
+use serde_json::json;
+
+use super::support::cluster::Cluster;
+use super::support::until;
+use super::support::worker::Worker;
+use super::victim::{BESIDE, bundle, wait};
+
+/// What the shapes are called, and the bound that refuses each, if one does.
+const BOMBS: [(&str, Option<&str>); 8] = [
+    ("types that refer twice", Some("SCHEMA_DEPTH_MAX")),
+    ("forty types that refer twice", Some("SCHEMA_NODES_MAX")),
+    (
+        "patterns in schemas",
+        Some("PATTERNS_PROGRAM_SIZE_BYTES_MAX"),
+    ),
+    (
+        "patterns in expressions",
+        Some("PATTERNS_PROGRAM_SIZE_BYTES_MAX"),
+    ),
+    (
+        "defaults with a long expression",
+        Some("COMPILED_OPERATIONS_MAX"),
+    ),
+    (
+        "aliases of a long text",
+        Some("YAML_ALIASES_SIZE_BYTES_MAX"),
+    ),
+    ("blocks that call twice", None),
+    ("types that double in map", None),
+];
+
+const SIZE_BYTES: usize = 128 * 1024;
+
+fn entry(workflow: &str, text: &str) -> (Entry, Arc<str>) {
+    // Deploying looks at the bundle alone: the program is another one's.
+    let loaded = load(&bundle("beside", BESIDE)).unwrap();
+    let bytes = bundle(workflow, text);
+    let digest = Bundle::decode(&bytes).unwrap().digest().to_string();
+    let bundle = EncodedBundle {
+        digest,
+        version: String::new(),
+        bytes,
+    };
+    let bundle = Arc::new(bundle);
+    (Entry { loaded, bundle }, format!("{workflow}.yaml").into())
+}
+
+fn deploy(store: &dyn Store, found: &Definitions) {
+    wait(async {
+        let catalog = store.read().await.unwrap();
+        let plan = Plan::new(&catalog, found, "").unwrap();
+        let id = format!("change-{}", found.len());
+        plan.carry_out(store, found, Origin::default(), id, None)
+            .await
+            .unwrap();
+    });
+}
+
+#[test]
+fn a_worker_goes_on_beside_what_it_cannot_compile() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("file://{}", folder.path().display());
+    let store = ObjectsStore::open(&url).unwrap();
+    let mut found: Definitions = BTreeMap::from([("beside".to_owned(), entry("beside", BESIDE))]);
+    deploy(&store, &found);
+    let worker = Worker::of_deployed(&["--registry", &url]);
+    let beside = worker.launch("beside", &json!(null));
+
+    let name = |i: usize| format!("bomb-{i}");
+    for (i, (wanted, _)) in BOMBS.iter().enumerate() {
+        let (_, shape) = shapes::SHAPES
+            .iter()
+            .find(|(name, _)| name == wanted)
+            .unwrap();
+        let text =
+            shape(SIZE_BYTES).replacen("workflow: hostile", &format!("workflow: {}", name(i)), 1);
+        found.insert(name(i), entry(&name(i), &text));
+    }
+    deploy(&store, &found);
+    beside.signal("add", &json!(null));
+
+    let settings = ConnectionSettings {
+        address: Some(Cluster::get().address.clone()),
+        disable_config_env: true,
+        disable_config_file: true,
+        ..ConnectionSettings::default()
+    };
+    let client = wait(Client::connect(&settings.resolve().unwrap())).unwrap();
+    let seconds = |seconds| Duration { seconds, nanos: 0 };
+    for i in 0..BOMBS.len() {
+        let options = StartOptions {
+            workflow_type: name(i),
+            workflow_id: Some(Cluster::get().unique("bomb")),
+            task_queue: worker.task_queue.clone(),
+            task_timeout: Some(seconds(2)),
+            execution_timeout: Some(seconds(60)),
+            ..StartOptions::default()
+        };
+        wait(client.start(options)).unwrap();
+        beside.signal("add", &json!(null));
+    }
+    for (i, (_, bound)) in BOMBS.iter().enumerate() {
+        until("the outcome of each", || {
+            let logs = worker.logs();
+            let mut about = logs.lines().filter(|line| line.contains(&name(i)));
+            match bound {
+                Some(bound) => about.any(|line| line.contains(bound)).then_some(()),
+                None => about.any(|line| !line.contains("cannot")).then_some(()),
+            }
+        });
+        beside.signal("add", &json!(null));
+    }
+    beside.query_until("n", |n| *n == json!(1 + 2 * BOMBS.len()));
+    beside.signal("end", &json!(null));
+    assert_eq!(beside.result(), json!(1 + 2 * BOMBS.len()));
+    beside.assert_no_task_failed();
+    let peak = worker.peak_memory_kib();
+    assert!(peak < 512 * 1024, "the worker took {peak} KiB");
+}
