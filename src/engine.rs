@@ -160,6 +160,28 @@ impl Instance {
         Ok(commands)
     }
 
+    /// The workflow's id and its type, once it has begun.
+    pub fn names(&self) -> Option<(&str, &str)> {
+        let info = &self.run.as_deref()?.info;
+        Some((&info.workflow_id, &info.workflow_type))
+    }
+
+    /// The definition that it is bound to: as `order@12`, or the digest where it was not deployed.
+    pub fn definition(&self) -> Option<&str> {
+        let bundle = &self.loaded.as_ref()?.bundle;
+        Some(match bundle.version.as_str() {
+            "" => &bundle.digest,
+            version => version,
+        })
+    }
+
+    /// A step's id, or its place where it has none.
+    pub fn step_name(&self, step: StepId) -> Option<String> {
+        let program = &self.loaded.as_ref()?.program;
+        let id = program.step(step).id.as_deref();
+        Some(id.map_or_else(|| program.location(step), str::to_owned))
+    }
+
     /// What its definition says, once it is known.
     pub fn versioning_behavior(&self) -> Option<VersioningBehavior> {
         self.loaded.as_ref()?.program.versioning_behavior

@@ -1,5 +1,6 @@
 //! Logs to standard error, metrics for Prometheus or OpenTelemetry, and traces.
 
+mod json;
 mod labels;
 mod lines;
 mod metrics;
@@ -78,7 +79,7 @@ pub fn init_logs(level: LogLevel, format: LogFormat) -> Result<(), TelemetryErro
     // A second subscriber is a test's: the first one stays.
     let _ = match format {
         LogFormat::Text => logs.with_target(false).try_init(),
-        LogFormat::Json => logs.json().flatten_event(true).try_init(),
+        LogFormat::Json => logs.json().event_format(json::JsonLines).try_init(),
     };
     Ok(())
 }

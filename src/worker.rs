@@ -13,6 +13,7 @@ mod programs;
 mod registrys;
 mod replay;
 mod sent;
+mod told;
 mod trace;
 mod workflows;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::failure::Failure;
 use crate::program::StepId;
-use crate::value::{Duration, Payload, Timestamp};
+use crate::value::{Duration, Payload, Timestamp, Value};
 
 /// A command, and what Temporal's UI shows of the step behind it.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,7 +93,7 @@ pub enum CommandKind {
     Log {
         level: LogLevel,
         message: String,
-        fields: Vec<(String, String)>,
+        fields: Vec<(String, Value)>,
     },
 }
 

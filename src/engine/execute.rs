@@ -12,7 +12,7 @@ use super::state::{
 use crate::accepted;
 use crate::limits::CALL_DEPTH_MAX;
 use crate::program::{self, Action, BlockId, CaseMatch, DurationCode, StepId};
-use crate::value::{Value, to_json_string};
+use crate::value::Value;
 
 impl Machine<'_> {
     pub fn execute(&mut self, id: RoutineId, routine: &mut Routine, step_id: StepId) -> Flow {
@@ -446,21 +446,18 @@ impl Machine<'_> {
         (message, fields): (&crate::expression::Code, Option<&crate::expression::Code>),
     ) -> Result<(), Failure> {
         let message = self.text(routine, message)?;
-        let mut texts = Vec::new();
+        let mut values = Vec::new();
         if let Some(fields) = fields {
             let fields = self.evaluate(routine, fields)?;
             for (key, value) in fields.as_map().into_iter().flat_map(|map| map.iter()) {
-                let text = match value {
-                    Value::String(text) => text.to_string(),
-                    other => to_json_string(other).unwrap_or_default(),
-                };
-                texts.push((key.as_str().unwrap_or_default().to_owned(), text));
+                let name = key.as_str().unwrap_or_default().to_owned();
+                values.push((name, value.clone()));
             }
         }
         self.command(CommandKind::Log {
             level,
             message,
-            fields: texts,
+            fields: values,
         });
         Ok(())
     }

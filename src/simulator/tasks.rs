@@ -21,7 +21,7 @@ use crate::engine::command::{Command, CommandKind};
 use crate::engine::failure::Failure;
 use crate::engine::job::{EncodedBundle, Initialize};
 use crate::payload::{failure_to_proto, timestamp_to_proto};
-use crate::value::Duration;
+use crate::value::{Duration, Value, to_json_string};
 use crate::worker::activation::{Surroundings, activation_from_proto};
 
 /// Workflow tasks that one moment may need before it is clear that they never come to an end.
@@ -249,7 +249,10 @@ impl Simulator {
                 at: self.now,
                 level: *level,
                 message: message.clone(),
-                fields: fields.clone(),
+                fields: fields
+                    .iter()
+                    .map(|(name, value)| (name.clone(), text(value)))
+                    .collect(),
             }),
             _ => None,
         });
@@ -452,4 +455,12 @@ fn in_order(buffered: Vec<Attributes>) -> impl Iterator<Item = Attributes> {
 
 fn is_rejection(request: &Request) -> bool {
     matches!(request, Request::Engine(CommandKind::RejectUpdate { .. }))
+}
+
+/// A value of a log line, for people.
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.to_string(),
+        other => to_json_string(other).unwrap_or_default(),
+    }
 }

@@ -18,11 +18,13 @@ use temporalio_protos::coresdk::activity_task::{
 use temporalio_sdk_core::PollError;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::Host;
 use super::attempts::LocalAttempt;
 use super::failures;
 use super::heart::heart;
+use super::told;
 use super::trace::context_of;
 use super::workflows::panic_text;
 use crate::activity::redact::logs::clean;
@@ -132,7 +134,8 @@ impl Activities {
                     self.running().insert(task_token.clone(), running.clone());
                     let (activities, host) = (self.clone(), host.clone());
                     let local = Local::of(&start);
-                    tasks.spawn(async move {
+                    let span = told::attempt_span(&start);
+                    let attempt = async move {
                         if let Some(local) = &local {
                             let Local {
                                 run_id,
@@ -145,7 +148,8 @@ impl Activities {
                             .await;
                         activities.running().remove(&task_token);
                         host.complete_activity(task_token, status, local).await;
-                    });
+                    };
+                    tasks.spawn(attempt.instrument(span));
                 }
                 Some(Variant::Cancel(cancel)) => {
                     if let Some(running) = self.running().get(&task_token) {

@@ -35,8 +35,6 @@ const LATE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// One attempt of a local activity.
 pub(super) struct LocalAttempt {
-    run_id: String,
-    activity_type: String,
     attempt: u32,
     policy: RetryPolicy,
     /// When `schedule_to_close_timeout` has passed.
@@ -70,10 +68,7 @@ impl LocalAttempt {
         // Core's zero stands for none.
         let bound = start.schedule_to_close_timeout.map(duration_from_proto);
         let bound = bound.filter(|bound| !bound.is_zero() && !Fault::LocalTimeoutIgnored.is_on());
-        let execution = start.workflow_execution.as_ref();
         Some(LocalAttempt {
-            run_id: execution.map_or(String::new(), |e| e.run_id.clone()),
-            activity_type: start.activity_type.clone(),
             attempt: start.attempt.max(1),
             policy: start.retry_policy.clone().unwrap_or_default(),
             ends_at: scheduled
@@ -126,12 +121,7 @@ impl LocalAttempt {
     }
 
     pub fn log_timeout(&self) {
-        tracing::warn!(
-            run_id = %self.run_id,
-            activity_type = %self.activity_type,
-            attempt = self.attempt,
-            "local activity attempt timed out"
-        );
+        tracing::warn!("local activity attempt timed out");
     }
 
     /// Core keeps what a local attempt failed with to itself until it gives up.
@@ -139,9 +129,6 @@ impl LocalAttempt {
         if let Status::Failed(failure) = status {
             let failure = failure.failure.as_ref();
             tracing::warn!(
-                run_id = %self.run_id,
-                activity_type = %self.activity_type,
-                attempt = self.attempt,
                 "local activity attempt failed: {}",
                 failure.map_or("", |failure| &failure.message)
             );
@@ -220,8 +207,6 @@ mod tests {
             ..RetryPolicy::default()
         };
         LocalAttempt {
-            run_id: String::new(),
-            activity_type: "stuck".to_owned(),
             attempt: 1,
             policy,
             ends_at: now().checked_add(Duration::from_seconds(60)),

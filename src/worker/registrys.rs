@@ -33,8 +33,6 @@ impl IsRegistrys {
                     .is_none()
             {
                 tracing::warn!(
-                    run_id = %activation.run_id,
-                    workflow_id = %start.workflow_id,
                     "a workflow of the registry is on this task queue; serve another task queue"
                 );
                 self.0.store(true, Ordering::Relaxed);

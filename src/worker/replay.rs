@@ -187,7 +187,7 @@ impl Replay {
             sent: Sent::default(),
         });
         let wrong = Mutex::new(None);
-        let evicted = |_: &str, reason: EvictionReason, message: &str| {
+        let evicted = |reason: EvictionReason, message: &str| {
             if !is_sound(reason) {
                 let mut wrong = wrong.lock().unwrap_or_else(PoisonError::into_inner);
                 wrong.get_or_insert_with(|| workflows::eviction_text(message).to_owned());

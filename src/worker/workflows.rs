@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use temporalio_protos::coresdk::workflow_activation::WorkflowActivation;
 use temporalio_protos::coresdk::workflow_activation::remove_from_cache::EvictionReason;
@@ -14,6 +14,7 @@ use temporalio_protos::temporal::api::enums::v1::{
 };
 use temporalio_sdk_core::PollError;
 use tokio::task::JoinSet;
+use tracing::{Instrument, Span};
 
 use super::Host;
 use super::activation::{Surroundings, activation_from_proto, eviction};
@@ -23,8 +24,9 @@ use super::failures;
 use super::locals::is_of_queries;
 use super::order::{self, Known};
 use super::registrys::IsRegistrys;
+use super::told;
 use super::trace::RunTrace;
-use crate::engine::command::{Command, CommandKind, LogLevel, VersioningBehavior};
+use crate::engine::command::{Command, CommandKind, VersioningBehavior};
 use crate::engine::failure::Failure;
 use crate::engine::job::{Activation, EncodedBundle, Initialize};
 use crate::engine::{DEFINITION_HEADER, Instance, Loaded, TaskFailure, wanted_bundle};
@@ -48,12 +50,16 @@ impl Cached {
         let mut known = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         known.commanded(commands);
     }
+
+    fn instance(&self) -> MutexGuard<'_, Instance> {
+        self.instance.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Polls until the worker is shut down and every run has been let go of. `evicted` hears of each run that is.
 pub(super) async fn serve(
     host: Arc<Host>,
-    evicted: impl Fn(&str, EvictionReason, &str),
+    evicted: impl Fn(EvictionReason, &str),
 ) -> Result<(), PollError> {
     let mut runs: HashMap<String, Arc<Cached>> = HashMap::new();
     // Completions may wait for the server; none may hold up the next activation.
@@ -66,19 +72,27 @@ pub(super) async fn serve(
         };
         while tasks.try_join_next().is_some() {}
         let host = host.clone();
+        let span = told::span(&activation.run_id);
         if let Some(eviction) = eviction(&activation) {
-            evicted(&activation.run_id, eviction.reason(), &eviction.message);
+            if let Some(run) = runs.get(&activation.run_id) {
+                told::name_run(&span, &run.instance());
+            }
+            let tell = || evicted(eviction.reason(), &eviction.message);
+            span.in_scope(tell);
             host.sent.evicted(&activation.run_id);
             runs.remove(&activation.run_id);
-            tasks.spawn(async move {
+            let forget = async move {
                 host.locals.forget(&activation.run_id).await;
                 let completion = WorkflowActivationCompletion::empty(activation.run_id);
                 host.complete(completion).await;
-            });
+            };
+            tasks.spawn(forget.instrument(span));
             continue;
         }
         let run = runs.entry(activation.run_id.clone()).or_default().clone();
-        tasks.spawn(async move { host.activate(activation, &run).await });
+        told::name_start(&span, &activation);
+        told::name_run(&span, &run.instance());
+        tasks.spawn(async move { host.activate(activation, &run).await }.instrument(span));
     };
     while tasks.join_next().await.is_some() {}
     host.locals.end();
@@ -195,12 +209,12 @@ impl Host {
         activation: WorkflowActivation,
         instance: &Mutex<Instance>,
     ) -> Result<(Vec<Command>, Option<VersioningBehavior>), TaskFailure> {
-        let run_id = activation.run_id.clone();
         let is_replaying = activation.is_replaying;
         let activation = self.activation(activation);
         let history_length = activation.history_length;
         let _prepared = self.prepare(&activation, instance).await;
         let mut instance = instance.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_bound = instance.definition().is_some();
         let driven = catch_unwind(AssertUnwindSafe(|| {
             if let Some(watch) = &self.watch {
                 watch.before(&mut instance, &*self.programs)?;
@@ -218,9 +232,12 @@ impl Host {
         }
         let commands = driven?;
         if !is_replaying {
+            if !was_bound {
+                told::name_definition(&Span::current(), &instance);
+            }
             commands
                 .iter()
-                .for_each(|command| log(&run_id, &command.kind));
+                .for_each(|command| told::log(&instance, command));
         }
         Ok((commands, instance.versioning_behavior()))
     }
@@ -265,7 +282,6 @@ impl Host {
                 return known;
             }
             tracing::warn!(
-                run_id = %info.run_id,
                 "the start's header `{DEFINITION_HEADER}` is ignored: its definition was never deployed to this worker"
             );
         }
@@ -306,16 +322,15 @@ impl Host {
     }
 
     async fn complete(&self, completion: WorkflowActivationCompletion) {
-        let run_id = completion.run_id.clone();
         if let Err(error) = self.core.complete_workflow_activation(completion).await {
-            tracing::error!(%run_id, "a workflow task could not be completed: {error}");
+            tracing::error!("a workflow task could not be completed: {error}");
         }
     }
 }
 
 fn failed(run_id: String, message: &str) -> WorkflowActivationCompletion {
     let message = &bounded_message(message.to_owned());
-    tracing::warn!(%run_id, "a workflow task failed: {message}");
+    tracing::warn!("a workflow task failed: {message}");
     let failure = failure_to_proto(&Failure::application(TASK_FAILURE_TYPE, message));
     WorkflowActivationCompletion {
         run_id,
@@ -358,40 +373,17 @@ pub(super) fn eviction_text(message: &str) -> &str {
 }
 
 /// Runs leave the cache for many reasons; these say that something is wrong.
-pub(super) fn log_eviction(run_id: &str, reason: EvictionReason, message: &str) {
+pub(super) fn log_eviction(reason: EvictionReason, message: &str) {
     let message = eviction_text(message);
     match reason {
-        EvictionReason::Nondeterminism => tracing::error!(
-            %run_id,
-            "the run's history does not fit its definition: {message}"
-        ),
+        EvictionReason::Nondeterminism => {
+            tracing::error!("the run's history does not fit its definition: {message}");
+        }
         EvictionReason::Fatal | EvictionReason::PaginationOrHistoryFetch => {
-            tracing::warn!(%run_id, "the run was dropped: {message}");
+            tracing::warn!("the run was dropped: {message}");
         }
         // It was logged when the task was failed.
         EvictionReason::LangFail => {}
-        _ => tracing::debug!(%run_id, reason = reason.as_str_name(), "evicted: {message}"),
-    }
-}
-
-fn log(run_id: &str, command: &CommandKind) {
-    let CommandKind::Log {
-        level,
-        message,
-        fields,
-    } = command
-    else {
-        return;
-    };
-    let fields: Vec<_> = fields
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    let fields = fields.join(" ");
-    match level {
-        LogLevel::Debug => tracing::debug!(%run_id, %fields, "{message}"),
-        LogLevel::Info => tracing::info!(%run_id, %fields, "{message}"),
-        LogLevel::Warn => tracing::warn!(%run_id, %fields, "{message}"),
-        LogLevel::Error => tracing::error!(%run_id, %fields, "{message}"),
+        _ => tracing::debug!(reason = reason.as_str_name(), "evicted: {message}"),
     }
 }
