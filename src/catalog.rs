@@ -3,6 +3,7 @@
 //! Whoever folds the same changes has the same catalog: nothing here reads a clock or depends on who folds.
 
 mod name;
+mod past;
 
 use std::collections::BTreeSet;
 
@@ -17,6 +18,7 @@ pub use crate::wire::{
     Registry as State, Route, Segment, Snapshot, Start, Tag, TagChange, Version, VersionName,
 };
 pub use name::{NameError, VersionQuery};
+pub use past::{Past, Pasts, past};
 
 /// The definitions of a registry at a revision.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -305,15 +307,23 @@ impl Definition {
 
     /// What puts its current version in force again; none where it has no new runs.
     pub fn put_of_current(&self) -> Option<Put> {
-        let current = self.version(self.current).filter(|_| !self.retired)?;
+        match self.retired {
+            true => None,
+            false => self.put_of(self.current),
+        }
+    }
+
+    /// What puts a version in force that is there.
+    pub fn put_of(&self, number: u32) -> Option<Put> {
+        let version = self.version(number)?;
         Some(Put {
             workflow: self.workflow.clone(),
-            digest: current.digest.clone(),
-            language_version: current.language_version,
-            segment: current.segment.clone(),
-            index: current.index,
-            schedules: current.schedules.clone(),
-            number: current.number,
+            digest: version.digest.clone(),
+            language_version: version.language_version,
+            segment: version.segment.clone(),
+            index: version.index,
+            schedules: version.schedules.clone(),
+            number: version.number,
         })
     }
 

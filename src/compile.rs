@@ -54,6 +54,11 @@ pub fn compile(
     unreachable!("the last walk returns")
 }
 
+/// The schema of a definition's input, by itself; `None` where it has none, or one with mistakes.
+pub fn input_schema(definition: &Definition, libraries: &[Library]) -> Option<program::Schema> {
+    Compiler::new(definition, libraries).schema(definition.input.as_ref())
+}
+
 struct Compiler<'a> {
     definition: &'a Definition,
     /// The definition's own, then those of its libraries.

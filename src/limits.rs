@@ -209,6 +209,10 @@ pub const DIFFERENCE_TEXT_CHARACTERS_MAX: usize = 80;
 pub const ORDER_EVENTS_PER_PAGE_MAX: i32 = 1_000;
 /// Definitions in one deployment: its change is one signal, well under a payload's bound.
 pub const DEPLOYMENT_DEFINITIONS_MAX: usize = 5_000;
+/// Workflow types that a deployment retires without being asked to by name or count.
+pub const RETIRED_UNASKED_MAX: usize = 3;
+/// `segno.toml`.
+pub const PROJECT_FILE_SIZE_BYTES_MAX: usize = 64 * 1024;
 /// One piece of what a registry stores, before the cluster's codec: it fits a payload with room to spare.
 pub const REGISTRY_PIECE_SIZE_BYTES_MAX: usize = 1024 * 1024;
 /// What one stored message of a registry may unpack to.

@@ -3,6 +3,7 @@
 
 mod awaited_signal_has_handler;
 mod catch_near_miss;
+mod child_input;
 mod constant_condition;
 mod effect_left;
 mod endless_loop_without_wait;
@@ -22,12 +23,13 @@ mod url_without_scheme;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::definition::{Action, Block, Definition, Library, Step};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::expression::Expression;
 use crate::limits::{DIAGNOSTICS_KEPT_MAX, SUGGESTION_CANDIDATES_MAX, SUGGESTION_COMPARISONS_MAX};
-use crate::program::Program;
+use crate::program::{Program, Schema};
 use crate::source::{Range, Sources};
 
 /// What a rule looks at.
@@ -37,7 +39,12 @@ pub struct Subject<'a> {
     /// What the definition compiles to.
     pub program: &'a Program,
     pub sources: &'a Sources,
+    /// The schema of the input of a workflow type that is defined beside this one.
+    pub input_of: &'a InputOf<'a>,
 }
+
+/// The schema of a workflow type's input, if it is known.
+pub type InputOf<'a> = dyn Fn(&str) -> Option<Arc<Schema>> + Sync + 'a;
 
 pub struct Rule {
     pub name: &'static str,
@@ -59,6 +66,7 @@ macro_rules! rules {
 rules! {
     awaited_signal_has_handler = "awaited-signal-has-handler",
     catch_near_miss = "catch-near-miss",
+    child_input = "child-input",
     constant_condition = "constant-condition",
     effect_left = "effect-left",
     endless_loop_without_wait = "endless-loop-without-wait",

@@ -15,7 +15,7 @@ use crate::yaml;
 /// A file before it is read as YAML.
 #[derive(Debug)]
 pub struct Unread {
-    /// Relative to the folder that all files are in, with `/` between its parts.
+    /// Relative to the folder of the definitions, with `/` between its parts; it begins with `../` beside the folder.
     pub key: Arc<str>,
     /// As messages name it.
     pub path: Arc<str>,
@@ -220,8 +220,16 @@ impl Loaded {
         let Some(key) = key_of(&self.file(from).key, &name.value) else {
             let message = format!("`{}` leaves the folder of the definitions", name.value);
             return Err(error("used-file-outside", message)
-                .help("use files of the folder only, by a path relative to this file"));
+                .help("use files by a path relative to this file, with `/` between its parts"));
         };
+        if key.starts_with("../") && self.by_key(&key).is_none() {
+            let message = format!(
+                "`{}` leaves the folder of the definitions, and is no file of the git repository around it",
+                name.value
+            );
+            return Err(error("used-file-outside", message)
+                .help("use files of the folder, or of the repository that it is in"));
+        }
         let Some(id) = self.by_key(&key) else {
             let error = error("used-file-missing", format!("there is no file `{key}`"));
             let near = did_you_mean(&key, self.by_key.keys().map(|key| &**key));
@@ -328,7 +336,8 @@ fn uses_of(file: &LoadedFile) -> impl Iterator<Item = &Name> {
         })
 }
 
-/// The key of a path relative to another file's; `None` where it leaves the folder.
+/// The key of a path relative to another file's; `None` where it is not relative. A file beside the folder has a key that begins with
+/// `../`.
 fn key_of(from: &str, path: &str) -> Option<String> {
     if path.starts_with('/') || path.contains('\\') || path.contains(':') {
         return None;
@@ -338,9 +347,10 @@ fn key_of(from: &str, path: &str) -> Option<String> {
     for part in path.split('/') {
         match part {
             "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
+            ".." => match parts.last() {
+                None | Some(&"..") => parts.push(".."),
+                Some(_) => drop(parts.pop()),
+            },
             part => parts.push(part),
         }
     }
@@ -395,14 +405,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_relative_to_the_using_file_and_stay_inside() {
+    fn keys_are_relative_to_the_using_file() {
         for (from, path, expected) in [
             ("a.yaml", "b.yaml", Some("b.yaml")),
             ("x/a.yaml", "b.yaml", Some("x/b.yaml")),
             ("x/a.yaml", "../b.yaml", Some("b.yaml")),
             ("x/a.yaml", "./y/../b.yaml", Some("x/b.yaml")),
-            ("a.yaml", "../b.yaml", None),
-            ("x/a.yaml", "../../b.yaml", None),
+            ("a.yaml", "../b.yaml", Some("../b.yaml")),
+            ("x/a.yaml", "../../b.yaml", Some("../b.yaml")),
+            ("../y/a.yaml", "b.yaml", Some("../y/b.yaml")),
+            ("../y/a.yaml", "../../b.yaml", Some("../../b.yaml")),
+            ("../a.yaml", "../x/../b.yaml", Some("../../b.yaml")),
             ("a.yaml", "/etc/passwd", None),
             ("a.yaml", "C:/b.yaml", None),
         ] {

@@ -11,9 +11,11 @@ pub mod health;
 #[cfg(feature = "cluster")]
 mod objects;
 mod pack;
+mod plan;
 #[cfg(feature = "cluster")]
 pub mod schedules;
 mod store;
+pub mod used;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use std::sync::Arc;
 #[cfg(feature = "cluster")]
 pub use cluster::{ClusterStore, REGISTRY, REGISTRY_DATA};
 pub use deployed::{Deployed, bundles, version};
+pub use exchange::records;
 pub use folder::{Change, Folder, FolderError, Found, fetch, read_folder, watch};
 #[cfg(feature = "cluster")]
 pub use objects::{OBJECT_STORE_POLL_INTERVAL, ObjectsStore};

@@ -18,6 +18,8 @@ mod damaged_registries;
 mod deploy_checks;
 #[path = "cluster/deployed_schedules.rs"]
 mod deployed_schedules;
+#[path = "cluster/deploying.rs"]
+mod deploying;
 #[path = "cluster/deployments.rs"]
 mod deployments;
 #[path = "cluster/examples.rs"]

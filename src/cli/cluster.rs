@@ -15,6 +15,7 @@ mod input;
 mod list;
 mod namespace;
 mod own;
+mod project;
 mod query;
 mod replay;
 mod result;

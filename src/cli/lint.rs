@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
 
@@ -16,6 +17,7 @@ use crate::diagnostic::Diagnostic;
 use crate::limits::{DEFINITION_FOLDERS_DEPTH_MAX, DEFINITION_SIZE_BYTES_MAX};
 use crate::lint;
 use crate::load::{self, Fetched, Loaded, Unread};
+use crate::program::Schema;
 use crate::report::{self, Report};
 use crate::source::{FileId, Range};
 
@@ -86,14 +88,34 @@ fn check(loaded: &Loaded, asked: usize) -> Vec<Diagnostic> {
     diagnostics.extend(duplicates(
         definitions.iter().map(|(_, definition)| &definition.name),
     ));
+    let by_name: BTreeMap<&str, &(FileId, &Definition)> = definitions
+        .iter()
+        .map(|found| (&*found.1.name.value, found))
+        .collect();
+    // Each is compiled once, however many begin the workflow.
+    let schemas = Mutex::new(BTreeMap::<String, Option<Arc<Schema>>>::new());
+    let input_of = |workflow: &str| {
+        let (id, definition) = by_name.get(workflow)?;
+        let mut schemas = schemas.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = schemas.entry(workflow.to_owned()).or_insert_with(|| {
+            let used = loaded.used(*id, &definition.uses);
+            compile::input_schema(definition, &used.libraries).map(Arc::new)
+        });
+        known.clone()
+    };
     let found = load::in_parallel(&definitions, |(id, definition)| {
-        load::bounded(*id, check_one(loaded, *id, definition))
+        load::bounded(*id, check_one(loaded, *id, definition, &input_of))
     });
     diagnostics.extend(found.into_iter().flatten());
     diagnostics
 }
 
-fn check_one(loaded: &Loaded, id: FileId, definition: &Definition) -> Vec<Diagnostic> {
+fn check_one(
+    loaded: &Loaded,
+    id: FileId,
+    definition: &Definition,
+    input_of: &lint::InputOf<'_>,
+) -> Vec<Diagnostic> {
     let used = loaded.used(id, &definition.uses);
     let mut found = used.diagnostics;
     let (program, compiled) = compile::compile(definition, &used.libraries, &loaded.sources);
@@ -115,6 +137,7 @@ fn check_one(loaded: &Loaded, id: FileId, definition: &Definition) -> Vec<Diagno
             libraries: &used.libraries,
             program: &program,
             sources: &loaded.sources,
+            input_of,
         }));
     }
     found
@@ -310,9 +333,12 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A used file; one that a link leads out of the folder to is not there.
+/// A used file, by the path that messages show.
 fn fetch(root: &Path, key: &str) -> Fetched {
     let current = std::env::current_dir().unwrap_or_default();
-    let shown = |path: &Path| shown(path.strip_prefix(&current).unwrap_or(path));
+    let shown = |path: &Path| {
+        let path = normal(path);
+        shown(path.strip_prefix(&current).unwrap_or(&path))
+    };
     crate::registry::fetch(root, key, &shown)
 }

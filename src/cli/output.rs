@@ -122,6 +122,11 @@ impl CliError {
         self
     }
 
+    /// For whoever reads JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::json!({ "message": self.message, "help": self.help })
+    }
+
     pub fn report(&self) -> ExitCode {
         // Without standard error the exit code still says it.
         let _ = self.print();

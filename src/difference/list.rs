@@ -219,6 +219,9 @@ impl<'t, 'n> Lister<'t, 'n> {
         let is_in_place = matches!(kind, Kind::Added | Kind::Removed);
         let what = match tree.node(id).subject {
             Subject::Step if is_in_place => words::step_in_place(tree, id),
+            Subject::Property if is_in_place && words::is_required(tree, id) => {
+                format!("required {}", words::phrase(tree, id))
+            }
             _ => words::phrase(tree, id),
         };
         let place = |side: Side<'_, '_>, id: Id| place(side.sources, side.tree.node(id).range);

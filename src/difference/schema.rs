@@ -7,6 +7,7 @@ use super::Subject;
 use super::normal;
 use super::read::{At, Reader};
 use super::tree::{Form, Id, Reading};
+use super::words::REQUIRED;
 use crate::source::Range;
 use crate::yaml::{self, Data, Entry};
 
@@ -141,13 +142,13 @@ impl<'n> Reader<'n, '_> {
         let required = self.add(
             At {
                 parent: Some(id),
-                segment: "required".into(),
+                segment: REQUIRED.into(),
                 subject: Subject::Schema,
                 range: *range,
             },
             None,
         );
-        self.tree.nodes[required].content = self.contents.text("required");
+        self.tree.nodes[required].content = self.contents.text(REQUIRED);
         self.finish(id, Form::Fields);
     }
 }

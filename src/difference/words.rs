@@ -7,6 +7,8 @@ use crate::definition::table::{Shape, Table};
 use crate::yaml::{Entry, Node};
 
 const LABEL_CHARACTERS_MAX: usize = 40;
+/// What a required property has, beside the keywords of its schema.
+pub(super) const REQUIRED: &str = "required";
 
 /// A node in words: "step `charge` (activity charge_card)".
 pub(super) fn phrase(tree: &Tree<'_>, id: Id) -> String {
@@ -158,6 +160,12 @@ fn property(tree: &Tree<'_>, id: Id) -> String {
     parts.reverse();
     let root = root.map_or(String::new(), |id| phrase(tree, id));
     format!("property `{}` of {root}", parts.join("/"))
+}
+
+/// Whether the schema around a property requires it: that is told at the property.
+pub(super) fn is_required(tree: &Tree<'_>, id: Id) -> bool {
+    let mut children = tree.node(id).children.iter().map(|child| tree.node(*child));
+    children.any(|child| &*child.segment == REQUIRED && child.value.is_none())
 }
 
 /// A list of steps.

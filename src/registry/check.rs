@@ -1,7 +1,7 @@
 //! What a deployment means to a run in flight. It goes on with the definition that it is bound to; what it begins after
 //! that may be bound to what is deployed: its next run, and its children.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::deploy::{Action, Definitions, Plan};
@@ -60,7 +60,7 @@ impl Effects {
             let effect = match (&step.action, found.get(&step.workflow)) {
                 (Action::Retire { .. }, _) => Effect::Retired,
                 (Action::Change { .. } | Action::Restore { .. }, Some((entry, _)))
-                    if !step.is_pinned =>
+                    if step.is_routed() =>
                 {
                     let differences = compared.get(&step.workflow);
                     Effect::Changed {
@@ -69,7 +69,7 @@ impl Effects {
                     }
                 }
                 // There was no other that took more.
-                (Action::Add, Some((entry, _))) => Effect::Changed {
+                (Action::Add { .. }, Some((entry, _))) if step.is_routed() => Effect::Changed {
                     new: entry.loaded.clone(),
                     takes_the_same: true,
                 },
@@ -191,6 +191,78 @@ impl Effects {
             breaks,
         })
     }
+}
+
+/// A version that new runs may get once the deployment is made.
+pub struct InForce {
+    pub workflow: String,
+    /// As `order@12`.
+    pub name: String,
+    pub loaded: Arc<Loaded>,
+    /// It is the deployment that gives it to new runs.
+    pub is_new: bool,
+}
+
+/// What new runs would begin and break, if the deployment is the reason: whom it concerns, and what. Only what is written out is known
+/// beforehand, types and inputs alike.
+pub fn on_new_runs(in_force: &[InForce], gone: &BTreeSet<&str>) -> Vec<(String, Concern)> {
+    let mut by_type: BTreeMap<&str, Vec<&InForce>> = BTreeMap::new();
+    for version in in_force {
+        by_type.entry(&version.workflow).or_default().push(version);
+    }
+    let mut concerns = Vec::new();
+    for parent in in_force {
+        for (place, begun) in begun(&parent.loaded.program) {
+            let Some(workflow) = begun.workflow else {
+                continue;
+            };
+            let whys: Vec<String> = match by_type.get(workflow) {
+                None if gone.contains(workflow) => vec![no_definition(workflow)],
+                None => Vec::new(),
+                Some(versions) => {
+                    let versions = versions.iter().filter(|v| v.is_new || parent.is_new);
+                    let refusals = versions.filter_map(|version| {
+                        let failure = refused(&version.loaded.program, begun.input.clone()?)?;
+                        Some(format!("{} refuses it: {}", version.name, failure.message))
+                    });
+                    refusals.collect()
+                }
+            };
+            concerns.extend(whys.into_iter().map(|why| {
+                let what = format!("it may {} ({place}), and then {why}", begun.verb);
+                (parent.name.clone(), Concern { what, breaks: true })
+            }));
+        }
+    }
+    concerns
+}
+
+/// What a step begins, as far as it is written out.
+struct Begun<'a> {
+    verb: &'static str,
+    workflow: Option<&'a str>,
+    input: Option<Vec<Value>>,
+}
+
+fn begun(program: &Program) -> impl Iterator<Item = (String, Begun<'_>)> {
+    let children = children(program).map(|(place, child)| {
+        let begun = Begun {
+            verb: "start a child",
+            workflow: target(Some(&child.child), "").ok(),
+            input: constants(&child.arguments),
+        };
+        (place, begun)
+    });
+    let others = continuations(program).filter(|(_, next)| next.workflow.is_some());
+    let others = others.map(|(place, next)| {
+        let begun = Begun {
+            verb: "continue as new",
+            workflow: target(next.workflow.as_ref(), "").ok(),
+            input: next.arguments.as_ref().and_then(constants),
+        };
+        (place, begun)
+    });
+    children.chain(others)
 }
 
 fn takes_the_same(differences: &Differences) -> bool {

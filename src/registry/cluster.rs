@@ -269,6 +269,16 @@ impl Store for ClusterStore {
         Ok(self.caught_up(&mut reader).await?.catalog.clone())
     }
 
+    async fn look_up(&self) -> Result<Option<Catalog>, StoreError> {
+        let run_id = match self.look().await? {
+            Latest::Open { run_id, .. } | Latest::Ended { run_id, .. } => run_id,
+            Latest::None => return Ok(None),
+        };
+        let mut reader = Reader::at(self.workflow(Some(run_id)));
+        reader.fold_all(self).await?;
+        Ok(Some(reader.catalog).filter(|catalog| catalog.revision() > 0))
+    }
+
     fn notices(&self) -> Vec<String> {
         let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut notices)

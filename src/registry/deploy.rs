@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::Entry;
 use super::health::{Texts, mendable, store_again};
+use super::plan::digest_of;
+pub use super::plan::{Action, Held, Mend, Plan, Routing, Share, Step};
 use super::store::{Store, StoreError, put_data};
-use crate::bundle::Bundle;
 use crate::catalog::{
-    Applied, Catalog, Change, Data, Definition, DueSchedules, NameError, Origin, Put, Segment,
-    Version,
+    Applied, Catalog, Change, Data, DueSchedules, NameError, Origin, Put, Segment,
 };
 use crate::limits::{
     BUNDLE_PACKED_SIZE_BYTES_MAX, DEPLOYMENT_DEFINITIONS_MAX, REGISTRY_TEXT_SIZE_BYTES_MAX,
@@ -23,46 +23,12 @@ const SEGMENT_SIZE_BYTES: usize = BUNDLE_PACKED_SIZE_BYTES_MAX;
 /// Changes of others that come between are looked at this often before somebody else is let have their way.
 const TRIES: usize = 20;
 
-/// What a deployment does to one workflow type.
+/// What a deployment has done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// The type is new, or was retired.
-    Add,
-    /// From the current version.
-    Change { from: u32 },
-    /// The version is there already and is put in force again.
-    Restore { from: u32, to: u32 },
-    /// The folder no longer has it.
-    Retire { from: u32 },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
-    pub workflow: String,
-    pub action: Action,
-    /// New runs stay with the version that the type is pinned to.
-    pub is_pinned: bool,
-    /// A share of new runs got another version; the deployment ends that.
-    pub ends_ramp: bool,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
-    /// The revision that it was made on.
-    pub base: u64,
-    pub project: String,
-    /// By workflow type.
-    pub steps: Vec<Step>,
-    pub unchanged: usize,
-    /// Versions that the registry cannot read any more, and the folder has: what is wrong with each. They are stored again.
-    pub mends: Vec<Mend>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Mend {
-    pub definition: Definition,
-    pub version: Version,
-    pub why: String,
+pub struct Deployment {
+    pub revision: u64,
+    /// The versions that it brought or put in force, as `order@12`.
+    pub versions: Vec<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +49,9 @@ pub enum DeployError {
     Overtaken(u64),
     #[error("the registry did not take the change: {0}")]
     Invalid(String),
+    /// What was asked for makes no sense as things are.
+    #[error("{0}")]
+    Refused(String),
     #[error(transparent)]
     Name(#[from] NameError),
     #[error(transparent)]
@@ -115,58 +84,6 @@ pub async fn change(
 }
 
 impl Plan {
-    pub fn new(catalog: &Catalog, found: &Definitions, project: &str) -> Result<Plan, DeployError> {
-        if found.len() > DEPLOYMENT_DEFINITIONS_MAX {
-            return Err(DeployError::TooMany(found.len()));
-        }
-        let mut steps = Vec::new();
-        for (workflow, (entry, file)) in found {
-            let Some(definition) = catalog.definition(workflow) else {
-                steps.push(Step::new(workflow, Action::Add));
-                continue;
-            };
-            if definition.project != project && !definition.retired {
-                return Err(DeployError::Anothers {
-                    workflow: workflow.clone(),
-                    file: file.clone(),
-                    project: definition.project.clone(),
-                });
-            }
-            let digest = digest_of(entry)?;
-            let known = definition.version_of(&digest).map(|v| v.number);
-            let from = definition.current;
-            let action = match known {
-                _ if definition.retired => Action::Add,
-                Some(number) if number == from => continue,
-                // A pin keeps it from new runs.
-                Some(_) if definition.pinned => continue,
-                Some(to) => Action::Restore { from, to },
-                None => Action::Change { from },
-            };
-            steps.push(Step {
-                is_pinned: definition.pinned,
-                ends_ramp: definition.ramp != 0 && !definition.pinned,
-                ..Step::new(workflow, action)
-            });
-        }
-        let unchanged = found.len() - steps.len();
-        let deployed = catalog.state.definitions.iter();
-        for gone in deployed.filter(|d| d.project == project && !d.retired) {
-            if !found.contains_key(&gone.workflow) {
-                let from = gone.current;
-                steps.push(Step::new(&gone.workflow, Action::Retire { from }));
-            }
-        }
-        steps.sort_by(|a, b| a.workflow.cmp(&b.workflow));
-        Ok(Plan {
-            base: catalog.revision(),
-            project: project.to_owned(),
-            steps,
-            unchanged,
-            mends: Vec::new(),
-        })
-    }
-
     /// Adds the versions that have to be stored again.
     pub async fn with_mends(
         mut self,
@@ -186,10 +103,6 @@ impl Plan {
         Ok(self)
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.mends.is_empty()
-    }
-
     /// Puts it in force: whole or not at all. What others deployed meanwhile is respected; where that makes it another plan,
     /// nothing is done.
     pub async fn carry_out(
@@ -199,36 +112,40 @@ impl Plan {
         origin: Origin,
         id: String,
         due_schedules: Option<DueSchedules>,
-    ) -> Result<u64, DeployError> {
+    ) -> Result<Deployment, DeployError> {
         check_texts(&self.project, &origin)?;
+        let mut plan = self.clone();
         let mut change = Change {
             id,
             due_schedules,
             origin: Some(origin),
             project: self.project.clone(),
             puts: self.store_bundles(store, found).await?,
-            retired: self.retired(),
             mended: self.store_again(store, found).await?,
             ..Change::default()
         };
-        let mut base = self.base;
         for _ in 0..TRIES {
-            change.base = base;
-            match store.send(change.clone()).await? {
-                Applied::Yes(revision) => return Ok(revision),
-                Applied::Twice => return Ok(store.read().await?.revision()),
+            change.base = plan.base;
+            (change.retired, change.routes) = (plan.retired(), plan.routes());
+            let revision = match store.send(change.clone()).await? {
+                Applied::Yes(revision) => Some(revision),
+                Applied::Twice => Some(store.read().await?.revision()),
                 Applied::Invalid(why) => return Err(DeployError::Invalid(why)),
-                Applied::Stale => {}
+                Applied::Stale => None,
+            };
+            if let Some(revision) = revision {
+                let versions = plan.versions();
+                return Ok(Deployment { revision, versions });
             }
             let catalog = store.read().await?;
-            base = catalog.revision();
-            if Plan::new(&catalog, found, &self.project)?.steps != self.steps {
-                return Err(DeployError::Overtaken(base));
+            plan = Plan::new(&catalog, found, &self.project, self.routing)?;
+            if !plan.means_the_same(self) {
+                return Err(DeployError::Overtaken(plan.base));
             }
             // The id belongs to a change that did not count.
             change.id.push('\'');
         }
-        Err(DeployError::Overtaken(base))
+        Err(DeployError::Overtaken(plan.base))
     }
 
     async fn store_again(
@@ -243,14 +160,6 @@ impl Plan {
         Ok(store_again(store, &broken, &texts(found)?).await?)
     }
 
-    fn retired(&self) -> Vec<String> {
-        let retired = self.steps.iter();
-        retired
-            .filter(|step| matches!(step.action, Action::Retire { .. }))
-            .map(|step| step.workflow.clone())
-            .collect()
-    }
-
     /// The catalog that it leads to; its new versions are stored nowhere yet.
     pub fn after(&self, catalog: &Catalog, found: &Definitions) -> Result<Catalog, DeployError> {
         let change = Change {
@@ -258,6 +167,7 @@ impl Plan {
             project: self.project.clone(),
             puts: self.puts(found)?,
             retired: self.retired(),
+            routes: self.routes(),
             ..Change::default()
         };
         let mut after = catalog.clone();
@@ -292,25 +202,6 @@ impl Plan {
             }
         }
         change
-    }
-
-    /// In the order of its steps, with nothing stored.
-    fn puts(&self, found: &Definitions) -> Result<Vec<Put>, DeployError> {
-        let entries = self.steps.iter().filter_map(|step| {
-            let (entry, _) = found.get(&step.workflow)?;
-            Some((step, entry))
-        });
-        let puts = entries.map(|(step, entry)| {
-            let schedules = entry.loaded.program.schedules.iter();
-            Ok(Put {
-                workflow: step.workflow.clone(),
-                digest: digest_of(entry)?,
-                language_version: crate::bundle::Versions::NEWEST.language,
-                schedules: schedules.map(|s| s.name.to_string()).collect(),
-                ..Put::default()
-            })
-        });
-        puts.collect()
     }
 
     /// Stored before the change that speaks of them: whoever reads it finds them.
@@ -350,29 +241,12 @@ pub(super) async fn put_bundles(
     Ok(places)
 }
 
-impl Step {
-    fn new(workflow: &str, action: Action) -> Step {
-        Step {
-            workflow: workflow.to_owned(),
-            action,
-            is_pinned: false,
-            ends_ramp: false,
-        }
-    }
-}
-
 fn texts(found: &Definitions) -> Result<Texts, DeployError> {
     let texts = found.values().map(|(entry, _)| {
         let digest = digest_of(entry)?;
         Ok((digest, entry.bundle.bytes.clone()))
     });
     texts.collect()
-}
-
-fn digest_of(entry: &Entry) -> Result<Vec<u8>, DeployError> {
-    let bundle = Bundle::decode(&entry.bundle.bytes);
-    let bundle = bundle.map_err(|e| StoreError::Malformed(e.to_string()))?;
-    Ok(bundle.digest().as_bytes().to_vec())
 }
 
 fn check_texts(project: &str, origin: &Origin) -> Result<(), DeployError> {

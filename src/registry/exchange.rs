@@ -11,8 +11,8 @@ use super::deployed::{OfOthers, checked, read_bundles};
 use super::health::{Texts, mendable};
 use super::store::{Remedy, Store, StoreError, data};
 use crate::catalog::{
-    Catalog, Change, Data, Definition, DueSchedules, Origin, Page, Put, State, Tag, TagChange,
-    Version, VersionName,
+    Catalog, Change, Data, Definition, DueSchedules, Origin, Page, Put, Record, State, Tag,
+    TagChange, Version, VersionName,
 };
 pub use form::{
     Export, ExportedBundle, ExportedDefinition, ExportedDue, ExportedFile, ExportedName,
@@ -84,7 +84,9 @@ impl Export {
             form: FORM.to_owned(),
             revision: state.revision,
             definitions,
-            history: records(store, catalog).await?,
+            history: (records(store, catalog).await?.iter())
+                .map(ExportedRecord::of)
+                .collect(),
             due_schedules: due.collect(),
         })
     }
@@ -421,7 +423,7 @@ async fn put_all<'a>(
 }
 
 /// All records, the oldest first; those that cannot be read are left out.
-async fn records(store: &dyn Store, catalog: &Catalog) -> Result<Vec<ExportedRecord>, StoreError> {
+pub async fn records(store: &dyn Store, catalog: &Catalog) -> Result<Vec<Record>, StoreError> {
     let mut pages = vec![catalog.state.log.clone()];
     let mut older = catalog.state.older.clone();
     while let Some(next) = older {
@@ -434,8 +436,7 @@ async fn records(store: &dyn Store, catalog: &Catalog) -> Result<Vec<ExportedRec
             Err(error) => return Err(error),
         }
     }
-    let records = pages.iter().rev().flatten();
-    Ok(records.map(ExportedRecord::of).collect())
+    Ok(pages.into_iter().rev().flatten().collect())
 }
 
 impl Export {

@@ -18,7 +18,7 @@ use notify_debouncer_full::{
 pub use self::scan::fetch;
 use self::scan::{Seen, key, look, read};
 use super::pack::pack;
-use super::{Entry, Registry};
+use super::{Entry, Registry, used};
 use crate::diagnostic::Diagnostic;
 use crate::limits::DEFINITIONS_SUPERSEDED_MAX;
 use crate::load::{Loaded, Unread, Unreadable, is_definition};
@@ -97,6 +97,8 @@ struct Inner {
     /// What the broken files held when they were reported.
     broken: BTreeMap<Arc<str>, Vec<u8>>,
     seen: Vec<Seen>,
+    /// Files beside the folder that are used, or would be if they were there; nobody watches them.
+    beside: Vec<(PathBuf, Option<Seen>)>,
 }
 
 struct InForce {
@@ -220,17 +222,21 @@ impl State {
     }
 
     fn read_if_different(&self) -> io::Result<()> {
-        if look(&self.root)? == self.inner().seen {
-            Ok(())
-        } else {
-            self.read()
-        }
+        let seen = look(&self.root)?;
+        let is_same = {
+            let inner = self.inner();
+            let is_same =
+                |(path, seen): &(PathBuf, Option<Seen>)| self::scan::seen(path.clone()) == *seen;
+            seen == inner.seen && inner.beside.iter().all(is_same)
+        };
+        if is_same { Ok(()) } else { self.read() }
     }
 
     /// Reads everything and puts in force what has changed and is sound, all at once.
     fn read(&self) -> io::Result<()> {
         let seen = look(&self.root)?;
-        let (loaded, asked, empty) = load_all(&self.root, &seen)?;
+        let (loaded, asked, empty, beside) = load_all(&self.root, &seen)?;
+        self.inner().beside = beside;
         let changes = self.put_in_force(seen, &loaded, asked, &empty);
         changes.into_iter().for_each(&self.observer);
         Ok(())
@@ -244,14 +250,16 @@ impl State {
         empty: &[Arc<str>],
     ) -> Vec<Change> {
         let known = |digest: &str| self.inner().by_digest(digest);
-        let (found, broken) = pack_all(loaded, asked, &known);
+        let (found, broken) = pack_all(&self.root, loaded, asked, &known);
         self.inner()
             .replace(seen, found, broken, empty, &loaded.sources, loaded)
     }
 }
 
-/// Reads the files and all that they use; with how many of them were asked for, and which are empty.
-fn load_all(root: &Path, seen: &[Seen]) -> io::Result<(Loaded, usize, Vec<Arc<str>>)> {
+/// The files with all that they use, how many of them were asked for, which are empty, and what was looked for beside the folder.
+type All = (Loaded, usize, Vec<Arc<str>>, Vec<(PathBuf, Option<Seen>)>);
+
+fn load_all(root: &Path, seen: &[Seen]) -> io::Result<All> {
     let mut empty = Vec::new();
     let mut unread = Vec::new();
     let mut unreadable = Vec::new();
@@ -285,8 +293,15 @@ fn load_all(root: &Path, seen: &[Seen]) -> io::Result<(Loaded, usize, Vec<Arc<st
     unreadable.into_iter().for_each(|file| loaded.refuse(file));
     let asked = loaded.files.len();
     let shown = |path: &Path| path.display().to_string();
-    loaded.complete(&mut |key| fetch(root, key, &shown));
-    Ok((loaded, asked, empty))
+    let mut beside = Vec::new();
+    loaded.complete(&mut |key| {
+        if key.starts_with(used::OUT) {
+            let path = root.join(key);
+            beside.push((path.clone(), self::scan::seen(path)));
+        }
+        fetch(root, key, &shown)
+    });
+    Ok((loaded, asked, empty, beside))
 }
 
 /// What a folder holds at one moment.
@@ -311,8 +326,8 @@ impl Found {
 pub fn read_folder(root: &Path) -> Result<Found, FolderError> {
     let error = |error| FolderError::Read(root.to_owned(), error);
     let seen = look(root).map_err(error)?;
-    let (loaded, asked, _) = load_all(root, &seen).map_err(error)?;
-    let (found, broken) = pack_all(&loaded, asked, &|_| None);
+    let (loaded, asked, ..) = load_all(root, &seen).map_err(error)?;
+    let (found, broken) = pack_all(root, &loaded, asked, &|_| None);
     let definitions = found.into_iter();
     Ok(Found {
         definitions: definitions
@@ -326,6 +341,7 @@ pub fn read_folder(root: &Path) -> Result<Found, FolderError> {
 
 /// Packs every definition of the first `asked` files, and says what is wrong with which file.
 fn pack_all(
+    root: &Path,
     loaded: &Loaded,
     asked: usize,
     known: &dyn Fn(&str) -> Option<Entry>,
@@ -344,7 +360,7 @@ fn pack_all(
         for (document, definition) in loaded.definitions(id) {
             let name = definition.name.value.to_string();
             let packed = match found.get(&name) {
-                None => pack(loaded, id, document, definition, known),
+                None => pack(root, loaded, (id, document), definition, known),
                 Some(other) => Err(vec![duplicate(&definition.name, &other.file)]),
             };
             match packed {

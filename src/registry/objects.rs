@@ -280,6 +280,11 @@ impl Store for ObjectsStore {
         Ok(self.catch_up(&mut reader).await?.catalog.clone())
     }
 
+    async fn look_up(&self) -> Result<Option<Catalog>, StoreError> {
+        let catalog = self.begin().await?.catalog;
+        Ok(Some(catalog).filter(|catalog| catalog.revision() > 0))
+    }
+
     fn notices(&self) -> Vec<String> {
         let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut notices)

@@ -1,8 +1,9 @@
 //! A definition and what it uses, packed into a bundle and compiled.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use super::Entry;
+use super::{Entry, used};
 use crate::bundle::{Bundle, BundleError, BundleFile, Versions};
 use crate::compile::compile;
 use crate::definition::Definition;
@@ -100,23 +101,39 @@ pub fn differences(old: &[u8], new: &[u8]) -> Result<Differences, BundleError> {
 
 /// Packs and compiles one definition of a file. `known` has the entry of a digest, if it is compiled already.
 pub(super) fn pack(
+    folder: &Path,
     loaded: &load::Loaded,
-    file: FileId,
-    document: u32,
+    (file, document): (FileId, u32),
     definition: &Definition,
     known: &dyn Fn(&str) -> Option<Entry>,
 ) -> Result<Entry, Vec<Diagnostic>> {
-    let bundle_file = |id: FileId| BundleFile {
-        path: loaded.file(id).key.clone(),
-        text: loaded.sources.file(id).text.clone(),
-    };
     let used = loaded.used(file, &definition.uses);
+    let ids: Vec<FileId> = std::iter::once(file).chain(used.files).collect();
+    let keys: Vec<&str> = ids.iter().map(|id| &*loaded.file(*id).key).collect();
+    let unreadable = |error: std::io::Error| {
+        let message = format!("the folder of the definitions cannot be read: {error}");
+        vec![Diagnostic::error(
+            "unreadable-folder",
+            definition.name.range,
+            message,
+        )]
+    };
+    let paths = used::paths(folder, &keys).map_err(unreadable)?;
+    let files = paths.into_iter().zip(&ids).map(|(path, id)| BundleFile {
+        path: path.into(),
+        text: loaded.sources.file(*id).text.clone(),
+    });
+    let mut files: Vec<BundleFile> = files.collect();
+    let entry = files.remove(0);
+    // A file of the folder that is used by a way around the folder is the same file.
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files.dedup_by(|a, b| a.path == b.path);
     let bundle = Bundle::from_files(
         &definition.name.value,
         Versions::NEWEST,
-        bundle_file(file),
+        entry,
         document,
-        used.files.iter().copied().map(bundle_file).collect(),
+        files,
     );
     let packed = bundle.and_then(|bundle| Ok((bundle.digest().to_string(), bundle.encode()?)));
     let (digest, bytes) = packed.map_err(|error| {

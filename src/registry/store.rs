@@ -90,6 +90,9 @@ pub trait Store: Send + Sync {
     /// The catalog as it is now. A log that was ended goes on from what is left of it, and `notices` says so.
     async fn read(&self) -> Result<Catalog, StoreError>;
 
+    /// The catalog as it is now, for a look: nothing is begun, mended or waited for. `None` where nothing was deployed.
+    async fn look_up(&self) -> Result<Option<Catalog>, StoreError>;
+
     /// What has happened to the registry that people should hear of, since this was last asked.
     fn notices(&self) -> Vec<String>;
 

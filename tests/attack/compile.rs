@@ -11,7 +11,7 @@ use segno::bundle::Bundle;
 use segno::catalog::Origin;
 use segno::client::{Client, ConnectionSettings, StartOptions};
 use segno::engine::job::EncodedBundle;
-use segno::registry::deploy::{Definitions, Plan};
+use segno::registry::deploy::{Definitions, Plan, Routing};
 use segno::registry::{Entry, ObjectsStore, Store, load};
 use segno::value::Duration;
 use serde_json::json;
@@ -64,7 +64,7 @@ fn entry(workflow: &str, text: &str) -> (Entry, Arc<str>) {
 fn deploy(store: &dyn Store, found: &Definitions) {
     wait(async {
         let catalog = store.read().await.unwrap();
-        let plan = Plan::new(&catalog, found, "").unwrap();
+        let plan = Plan::new(&catalog, found, "", Routing::Usual).unwrap();
         let id = format!("change-{}", found.len());
         plan.carry_out(store, found, Origin::default(), id, None)
             .await

@@ -264,3 +264,67 @@ fn a_run_that_the_server_begins_again_gets_what_is_deployed() {
     project.check(1, &["--yes"]).ok();
     cluster.segno(&["terminate", &id]).ok();
 }
+
+/// Nobody runs the parent, and it is not deployed anew: what it gives its child is written out.
+#[test]
+fn new_runs_that_would_give_what_is_refused_are_found() {
+    let project = Project::new("check-constant");
+    let parent = "child: check-constant-child\n    input: { n: 7 }";
+    project.write("parent", INPUT, parent);
+    project.write("child", INPUT, "return: 1");
+    project.deploy(&["--yes"]).ok();
+    let nobody = ["--check-against", "WorkflowType = 'nobody'"];
+    project.write("child", STRICTER, "return: 1");
+    let refused = project.deploy(&[&nobody[..], &["--yes", "-o", "json"]].concat());
+    let said = "new runs of check-constant-parent@1 would break; nothing was deployed";
+    assert!(
+        refused.code == 1 && refused.stderr.contains(said),
+        "{refused:#?}"
+    );
+    let json = refused.json();
+    assert_eq!(json["deployed"], false);
+    assert_eq!(json["refused"]["message"], said);
+    let why = json["checkedDefinitions"][0]["why"][0].as_str().unwrap();
+    assert!(
+        why.contains("parent.yaml:6), and then check-constant-child@2 refuses it:"),
+        "{why}"
+    );
+    // Lint says so without a registry.
+    let folder = project.folder.path().to_str().unwrap();
+    let lint = Cluster::get().segno(&["lint", folder]).ok();
+    assert!(lint.stdout.contains("warning[child-input]"), "{lint:#?}");
+    // The parent gives more; and then the child is gone.
+    let parent = "child: check-constant-child\n    input: { n: 7, year: 2030 }";
+    project.write("parent", INPUT, parent);
+    project.deploy(&[&nobody[..], &["--yes"]].concat()).ok();
+    fs::remove_file(project.folder.path().join("child.yaml")).unwrap();
+    let refused = project.deploy(&[&nobody[..], &["--yes"]].concat());
+    for said in [
+        "would break new runs of check-constant-parent@2: it may start a child (",
+        "parent.yaml:6), and then there is no definition of `check-constant-child`",
+    ] {
+        assert!(
+            refused.code == 1 && refused.stdout.contains(said),
+            "{refused:#?}"
+        );
+    }
+}
+
+#[test]
+fn the_registrys_own_workflows_are_not_checked() {
+    let project = Project::new("check-own");
+    project.write("one", INPUT, "return: 1");
+    project.deploy(&["--yes"]).ok();
+    let query = "WorkflowType IN ('segno-registry', 'segno-registry-data')";
+    until("the registry in lists", || {
+        let listed = Cluster::get().segno(&["list", "-q", query, "-o", "json"]);
+        (!listed.ok().json().as_array().unwrap().is_empty()).then_some(())
+    });
+    let said = project
+        .deploy(&["--dry-run", "--check-against", query])
+        .ok();
+    assert!(
+        said.stdout.contains("no run matches the query"),
+        "{said:#?}"
+    );
+}

@@ -240,7 +240,7 @@ fn versions_are_rolled_back_ramped_pinned_tagged_named_and_deleted() {
             "tagged greet@3 next",
             "deployed greet@3",
             "routed greet@1 (pinned)",
-            "routed greet@1, 100 % greet@2",
+            "routed greet@2",
             "routed greet@1",
             "deployed greet@2",
             "deployed greet@1",

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use prost::Message;
 use segno::catalog::{Catalog, Origin};
 use segno::client::{Client, ConnectionSettings, WorkflowRef, unique_id};
-use segno::registry::deploy::{Definitions, Plan};
+use segno::registry::deploy::{Definitions, Plan, Routing};
 use segno::registry::{ClusterStore, Found, Store, read_folder};
 
 const DEFINITIONS: usize = 10;
@@ -109,13 +109,13 @@ async fn deploy(
     let begun = Instant::now();
     let Found { definitions, .. } = read_folder(folder)?;
     let definitions: Definitions = definitions;
-    let plan = Plan::new(&store.read().await?, &definitions, "bench")?;
+    let plan = Plan::new(&store.read().await?, &definitions, "bench", Routing::Usual)?;
     let origin = Origin {
         who: "bench@host".to_owned(),
         commit: "0123456789abcdef0123456789abcdef01234567".to_owned(),
         message: format!("Deployment {deployment}"),
     };
-    plan.carry_out(store, &definitions, origin, unique_id())
+    plan.carry_out(store, &definitions, origin, unique_id(), None)
         .await?;
     store.compact().await?;
     Ok(begun.elapsed())

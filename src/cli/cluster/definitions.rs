@@ -2,12 +2,17 @@
 
 mod keep;
 mod look;
+mod rollback;
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::connection::ConnectionArgs;
 use super::deploy::schedules;
+use super::project::OwnProjectArgs;
 use super::store::{OriginArgs, RegistryArgs, schedules_missed, warn_of};
 use crate::catalog::{
     Catalog, Change, Definition, NameError, Origin, Route, TagChange, VersionName, VersionQuery,
@@ -29,8 +34,8 @@ pub enum DefinitionsCommand {
     History(look::HistoryArgs),
     /// Show what changed in meaning between two versions
     Diff(look::DiffArgs),
-    /// Give new runs an earlier version again
-    Rollback(RollbackArgs),
+    /// Give new runs an earlier version again, of one type or of a whole project
+    Rollback(rollback::RollbackArgs),
     /// Keep new runs on one version, also when others are deployed
     Pin(VersionArgs),
     /// Let deployments decide again
@@ -54,20 +59,13 @@ pub enum DefinitionsCommand {
 #[derive(Debug, Args)]
 pub struct Common {
     #[command(flatten)]
+    project: OwnProjectArgs,
+    #[command(flatten)]
     origin: OriginArgs,
     #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
-}
-
-#[derive(Debug, Args)]
-pub struct RollbackArgs {
-    /// The workflow type, or TYPE@VERSION for another version than the one before
-    #[arg(value_name = "TYPE[@VERSION]")]
-    name: VersionQuery,
-    #[command(flatten)]
-    common: Common,
 }
 
 #[derive(Debug, Args)]
@@ -92,7 +90,7 @@ pub struct RampArgs {
     /// The version to ramp up, as order@13
     #[arg(value_name = "TYPE@VERSION")]
     name: VersionQuery,
-    /// The share of new runs; 0 ends the ramp, 100 is all of them
+    /// The share of new runs; 0 ends the ramp, 100 makes the version the current one
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=100))]
     percent: u32,
     #[command(flatten)]
@@ -131,24 +129,7 @@ pub async fn run(command: DefinitionsCommand, output: Output) -> Result<End, Cli
         DefinitionsCommand::Show(args) => look::show(args, output).await,
         DefinitionsCommand::History(args) => look::history(args, output).await,
         DefinitionsCommand::Diff(args) => look::diff(args, output).await,
-        DefinitionsCommand::Rollback(args) => {
-            let wanted = args.name;
-            let make = |catalog: &Catalog| {
-                let definition = known(catalog, &wanted.workflow)?;
-                let to = match &wanted.version {
-                    Some(_) => find(catalog, &wanted)?.1,
-                    None => before(definition)?,
-                };
-                let kept = Route {
-                    current: to,
-                    ramp: 0,
-                    ramp_percent: 0,
-                    ..definition.route()
-                };
-                Ok(routed(kept))
-            };
-            args.common.carry_out(&wanted.workflow, make, output).await
-        }
+        DefinitionsCommand::Rollback(args) => rollback::run(args, output).await,
         DefinitionsCommand::Pin(args) => {
             let make = |catalog: &Catalog| {
                 let (definition, number) = find(catalog, &args.name)?;
@@ -174,14 +155,7 @@ pub async fn run(command: DefinitionsCommand, output: Output) -> Result<End, Cli
             args.common.carry_out(&args.workflow, make, output).await
         }
         DefinitionsCommand::Ramp(args) => {
-            let make = |catalog: &Catalog| {
-                let (definition, number) = find(catalog, &args.name)?;
-                Ok(routed(Route {
-                    ramp: if args.percent == 0 { 0 } else { number },
-                    ramp_percent: args.percent,
-                    ..definition.route()
-                }))
-            };
+            let make = |catalog: &Catalog| ramped(catalog, &args.name, args.percent);
             args.common
                 .carry_out(&args.name.workflow, make, output)
                 .await
@@ -214,14 +188,14 @@ async fn delete(args: DeleteArgs, output: Output) -> Result<End, CliError> {
     let (client, store) = args.common.registry.open(&args.common.connection).await?;
     let catalog = store.read().await?;
     let workflow = args.name.workflow.clone();
+    args.common
+        .project
+        .refuse_anothers(known(&catalog, &workflow)?)?;
     let (query, what) = match &args.name.version {
-        None => {
-            known(&catalog, &workflow)?;
-            (
-                format!("WorkflowType = '{}'", quoted(&workflow)),
-                workflow.clone(),
-            )
-        }
+        None => (
+            format!("WorkflowType = '{}'", quoted(&workflow)),
+            workflow.clone(),
+        ),
         Some(_) => {
             let (definition, number) = find(&catalog, &args.name)?;
             let name = definition.name_of(number);
@@ -249,7 +223,13 @@ async fn delete(args: DeleteArgs, output: Output) -> Result<End, CliError> {
     };
     let common = &args.common;
     common
-        .change(&*store, Some(client), &workflow, make, output)
+        .change(
+            &*store,
+            Some(client),
+            &[workflow.clone()].into(),
+            make,
+            output,
+        )
         .await
 }
 
@@ -279,34 +259,43 @@ impl Common {
         output: Output,
     ) -> Result<End, CliError> {
         let store = self.registry.store(&self.connection).await?;
-        self.change(&*store, None, workflow, make, output).await
+        self.change(&*store, None, &[workflow.to_owned()].into(), make, output)
+            .await
     }
 
-    /// The same, where the registry and perhaps the cluster are open.
+    /// The same of several types, where the registry and perhaps the cluster are open.
     async fn change(
         &self,
         store: &dyn Store,
         client: Option<Client>,
-        workflow: &str,
+        types: &BTreeSet<String>,
         make: impl Fn(&Catalog) -> Result<Change, DeployError>,
         output: Output,
     ) -> Result<End, CliError> {
         let origin: Origin = self.origin.origin(None);
         let catalog = store.read().await?;
         warn_of(store);
-        let definition = catalog.definition(workflow);
-        // One without schedules needs no cluster.
-        if !definition.is_some_and(Definition::has_schedules) {
+        for definition in types.iter().filter_map(|name| catalog.definition(name)) {
+            self.project.refuse_anothers(definition)?;
+        }
+        let sent = RefCell::default();
+        let make = |catalog: &Catalog| {
+            let change = make(catalog)?;
+            *sent.borrow_mut() = change.clone();
+            Ok(change)
+        };
+        let mut definitions = types.iter().filter_map(|name| catalog.definition(name));
+        // Without schedules no cluster is needed.
+        if !definitions.any(Definition::has_schedules) {
             let revision = change(store, origin, unique_id, make).await?;
-            return said(revision, &[], output);
+            return said(revision, &sent.borrow(), &[], output);
         }
         let client = match client {
             Some(client) => client,
             None => self.connection.connect().await?,
         };
         let schedules = self.registry.schedules(&client, store);
-        let types = [workflow.to_owned()].into();
-        let due = schedules.due(&catalog, &types).await?;
+        let due = schedules.due(&catalog, types).await?;
         let make = |catalog: &Catalog| {
             Ok(Change {
                 due_schedules: due.clone(),
@@ -315,28 +304,62 @@ impl Common {
         };
         let revision = change(store, origin, unique_id, make).await?;
         let done = schedules
-            .make(&Definitions::new(), &types, revision)
+            .make(&Definitions::new(), types, revision)
             .await
             .map_err(|error| schedules_missed(error.into(), revision))?;
-        said(revision, &done, output)
+        said(revision, &sent.borrow(), &done, output)
     }
 }
 
-fn said(revision: u64, steps: &[Step], output: Output) -> Result<End, CliError> {
+/// What was done, and as which revision.
+fn said(revision: u64, change: &Change, steps: &[Step], output: Output) -> Result<End, CliError> {
+    let words = words_of(change);
     match output.is_json() {
         true => {
             let schedules = schedules::json(steps, |_| false);
-            output.json(&json!({ "revision": revision, "schedules": schedules }))?;
+            output
+                .json(&json!({ "revision": revision, "changes": words, "schedules": schedules }))?;
         }
         false => {
+            for line in &words {
+                output.line(line)?;
+            }
             schedules::print(steps, |_| false, output)?;
-            output.line(format!(
-                "{} revision {revision}",
-                styled(Tone::Good, "done")
-            ))?;
+            let word = match words.is_empty() {
+                true => "nothing to do:",
+                false => "done",
+            };
+            output.line(format!("{} revision {revision}", styled(Tone::Good, word)))?;
         }
     }
     Ok(End::Done)
+}
+
+/// A line for each thing that a change does.
+fn words_of(change: &Change) -> Vec<String> {
+    let retired = change.retired.iter();
+    let retired = retired.map(|workflow| format!("{workflow} gets no new runs"));
+    let routes = change.routes.iter().map(|route| {
+        let ramp = match route.ramp {
+            0 => String::new(),
+            ramp => format!(
+                ", {} % of them {}@{ramp}",
+                route.ramp_percent, route.workflow
+            ),
+        };
+        let pinned = if route.pinned { " (pinned)" } else { "" };
+        format!(
+            "new runs of {} get {}@{}{pinned}{ramp}",
+            route.workflow, route.workflow, route.current
+        )
+    });
+    let tags = change.tags.iter().map(|tag| match tag.number {
+        0 => format!("{} has no tag {} any more", tag.workflow, tag.name),
+        number => format!("{}@{} is {}@{number}", tag.workflow, tag.name, tag.workflow),
+    });
+    let deleted = change.deleted.iter();
+    let deleted = deleted.map(|v| format!("{}@{} is deleted", v.workflow, v.number));
+    retired.chain(routes).chain(tags).chain(deleted).collect()
 }
 
 fn known<'a>(catalog: &'a Catalog, workflow: &str) -> Result<&'a Definition, NameError> {
@@ -362,6 +385,49 @@ fn before(definition: &Definition) -> Result<u32, NameError> {
             format!("none before {}", definition.current),
         )
     })
+}
+
+/// A share of new runs for a version; all of them make it the current one.
+fn ramped(catalog: &Catalog, query: &VersionQuery, percent: u32) -> Result<Change, DeployError> {
+    let (definition, number) = find(catalog, query)?;
+    let name = definition.name_of(number);
+    let refused = match (percent, definition.retired, definition.pinned) {
+        (0, ..) => None,
+        (_, true, _) => Some(format!(
+            "{} is retired: it has no new runs",
+            definition.workflow
+        )),
+        (_, _, true) => Some(format!(
+            "{} is pinned to version {}; `segno definitions unpin {}` comes first",
+            definition.workflow, definition.current, definition.workflow
+        )),
+        (1..100, ..) if number == definition.current => {
+            Some(format!("new runs get {name} already"))
+        }
+        _ => None,
+    };
+    if let Some(why) = refused {
+        return Err(DeployError::Refused(why));
+    }
+    let route = definition.route();
+    Ok(routed(match percent {
+        0 => Route {
+            ramp: 0,
+            ramp_percent: 0,
+            ..route
+        },
+        100 => Route {
+            current: number,
+            ramp: 0,
+            ramp_percent: 0,
+            ..route
+        },
+        _ => Route {
+            ramp: number,
+            ramp_percent: percent,
+            ..route
+        },
+    }))
 }
 
 fn routed(route: Route) -> Change {

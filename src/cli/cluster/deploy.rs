@@ -10,31 +10,26 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use super::connection::ConnectionArgs;
+use super::project::{ProjectArgs, RetireArgs};
 use super::store::{OriginArgs, RegistryArgs, schedules_missed, warn_of};
 use crate::catalog::{Catalog, Change, DueSchedules, Origin};
-use crate::cli::output::{CliError, End, Output, Tone, complain, styled};
+use crate::cli::output::{CliError, End, Output, complain};
 use crate::client::{Client, unique_id};
 use crate::difference::Differences;
-use crate::registry::check::Effects;
-use crate::registry::deploy::{Action, Definitions, Plan, change};
+use crate::registry::deploy::{Action, Definitions, Deployment, Plan, Routing, change};
 use crate::registry::schedules::{Schedules, Step as ScheduleStep};
 use crate::registry::{Store, bundles, differences, read_folder};
 use crate::report::{Format, Report};
 use clap::Args;
+use serde_json::Value as Json;
 
 #[derive(Debug, Args)]
 pub struct DeployArgs {
     /// The folder of definitions: all that is in force of the project is what it holds
     #[arg(value_name = "FOLDER")]
     folder: PathBuf,
-    /// Whose definitions these are: a deployment retires what its project no longer has, and touches no other project's
-    #[arg(
-        long,
-        env = "SEGNO_PROJECT",
-        default_value = "default",
-        value_name = "NAME"
-    )]
-    project: String,
+    #[command(flatten)]
+    project: ProjectArgs,
     /// Show what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -44,9 +39,14 @@ pub struct DeployArgs {
     /// Deploy without asking
     #[arg(long, short = 'y')]
     yes: bool,
-    /// Retire definitions also where runs of them are in flight; those go on with what they are bound to
+    /// Give the new versions to so many of a hundred new runs; the others stay with the current version
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100), conflicts_with = "no_route")]
+    percent: Option<u32>,
+    /// Store the new versions and give them to no new runs: `segno definitions ramp` and `rollback` do that later
     #[arg(long)]
-    retire_with_runs: bool,
+    no_route: bool,
+    #[command(flatten)]
+    retire: RetireArgs,
     /// Refuse what would break a run in flight that this list filter finds, for instance "ExecutionStatus = 'Running'"
     #[arg(long, value_name = "QUERY")]
     check_against: Option<String>,
@@ -58,9 +58,11 @@ pub struct DeployArgs {
     connection: ConnectionArgs,
 }
 
-/// What a deployment would do.
+/// What a deployment would do, and has done.
 struct Proposal {
     plan: Plan,
+    /// Once it is in force.
+    done: Option<Deployment>,
     found: Definitions,
     compared: Compared,
     schedules: Vec<ScheduleStep>,
@@ -72,92 +74,119 @@ struct Proposal {
     due: Option<DueSchedules>,
 }
 
+/// What was found out before a deployment ended, however it ended.
+#[derive(Default)]
+struct Told {
+    proposal: Option<Proposal>,
+    /// What is wrong with the folder's files, for whoever reads JSON.
+    diagnostics: Option<Json>,
+}
+
 pub async fn run(args: DeployArgs, output: Output) -> Result<End, CliError> {
-    let Some(found) = read(&args.folder, output)? else {
-        return Ok(End::Failed);
-    };
-    let (client, store) = args.registry.open(&args.connection).await?;
-    let schedules = args.registry.schedules(&client, &*store);
-    let catalog = store.read().await?;
-    warn_of(&*store);
-    let plan = Plan::new(&catalog, &found, &args.project)?;
-    let plan = plan.with_mends(&*store, &catalog, &found).await?;
-    let after = plan.after(&catalog, &found)?;
-    let types = types(&after, &args.project);
-    let mut proposal = Proposal {
-        schedules: schedules.plan(&after, &found, &types).await?,
-        compared: compare(&*store, &catalog, &plan, &found).await?,
-        due: schedules.due(&after, &types).await?,
-        before: catalog,
-        after,
-        types,
-        plan,
-        found,
-        checked: None,
-    };
+    let mut told = Told::default();
+    let end = args.deploy(&mut told, output).await;
     if !output.is_json() {
-        proposal.print(output)?;
+        return end;
     }
-    args.refuse(&client, &mut proposal, output).await?;
-    let is_done = !args.dry_run && !proposal.is_empty();
-    if is_done && !args.yes && !confirmed()? {
-        return Err(
-            CliError::new("nothing was deployed").help("--yes deploys without asking, as in CI")
-        );
-    }
-    let mut revision = proposal.plan.base;
-    if is_done {
-        if !proposal.plan.is_empty() {
-            revision = args.put_in_force(&*store, &proposal, output).await?;
-        }
-        args.make_schedules(&schedules, &proposal, revision).await?;
-    }
-    match output.is_json() {
-        true => output.json(&proposal.json(revision, is_done))?,
-        false if is_done => output.line(format!(
-            "{} revision {revision}",
-            styled(Tone::Good, "deployed")
-        ))?,
-        false => {}
-    }
-    Ok(match args.fail_on_changes && !proposal.is_empty() {
-        true => End::Failed,
-        false => End::Done,
-    })
+    let mistakes = CliError::new("the folder's definitions have mistakes");
+    let why = match &end {
+        Err(error) => error,
+        Ok(_) if told.diagnostics.is_some() => &mistakes,
+        Ok(_) => return end,
+    };
+    output.json(&show::refused(&told, why))?;
+    end
 }
 
 impl DeployArgs {
+    /// What it finds out is left to the caller, whatever becomes of it.
+    async fn deploy(&self, told: &mut Told, output: Output) -> Result<End, CliError> {
+        let project = self.project.of_folder(&self.folder)?;
+        let Some(found) = read(&self.folder, told, output)? else {
+            return Ok(End::Failed);
+        };
+        let (client, store) = self.registry.open(&self.connection).await?;
+        let schedules = self.registry.schedules(&client, &*store);
+        let catalog = store.read().await?;
+        warn_of(&*store);
+        let plan = Plan::new(&catalog, &found, &project, self.routing())?;
+        let plan = plan.with_mends(&*store, &catalog, &found).await?;
+        let after = plan.after(&catalog, &found)?;
+        let types = types(&after, &project);
+        let proposal = told.proposal.insert(Proposal {
+            schedules: schedules.plan(&after, &found, &types).await?,
+            compared: compare(&*store, &catalog, &plan, &found).await?,
+            due: schedules.due(&after, &types).await?,
+            done: None,
+            before: catalog,
+            after,
+            types,
+            plan,
+            found,
+            checked: None,
+        });
+        if !output.is_json() {
+            proposal.print(output)?;
+        }
+        self.refuse(&client, &*store, proposal, output).await?;
+        let is_done = !self.dry_run && !proposal.is_empty();
+        if is_done && !self.yes && !confirmed()? {
+            return Err(CliError::new("nothing was deployed")
+                .help("--yes deploys without asking, as in CI"));
+        }
+        if is_done {
+            let mut deployment = Deployment {
+                revision: proposal.plan.base,
+                versions: Vec::new(),
+            };
+            if !proposal.plan.is_empty() {
+                deployment = self.put_in_force(&*store, proposal, output).await?;
+            }
+            proposal.done = Some(deployment.clone());
+            self.make_schedules(&schedules, proposal, deployment.revision)
+                .await?;
+        }
+        match (output.is_json(), &proposal.done) {
+            (true, _) => output.json(&proposal.json())?,
+            (false, Some(done)) => output.line(show::deployed(done))?,
+            (false, None) => {}
+        }
+        Ok(match self.fail_on_changes && !proposal.is_empty() {
+            true => End::Failed,
+            false => End::Done,
+        })
+    }
+
+    fn routing(&self) -> Routing {
+        match (self.no_route, self.percent) {
+            (true, _) => Routing::None,
+            (false, Some(percent)) => Routing::Percent(percent),
+            (false, None) => Routing::Usual,
+        }
+    }
+
     /// What would hurt somebody is refused before anything is changed.
     async fn refuse(
         &self,
         client: &Client,
+        store: &dyn Store,
         proposal: &mut Proposal,
         output: Output,
     ) -> Result<(), CliError> {
-        let Proposal {
-            plan,
-            found,
-            compared,
-            ..
-        } = &*proposal;
-        if !self.retire_with_runs {
-            refuse_runs_in_flight(client, plan).await?;
+        let Proposal { plan, found, .. } = &*proposal;
+        let gone: Vec<&str> = plan.gone().into_iter().collect();
+        self.retire.refuse(&gone, &plan.project)?;
+        if !self.retire.with_runs() {
+            refuse_runs_in_flight(client, &gone).await?;
         }
         language::refuse_older_workers(client, plan, found, &self.folder).await?;
         let Some(query) = &self.check_against else {
             return Ok(());
         };
-        let effects = Effects::of(plan, found, compared);
-        let checked = check::check(client, query, &effects, output).await?;
+        let checked = check::check(client, store, query, proposal, output).await?;
         let refusal = checked.breaks().then(|| checked.refusal());
         proposal.checked = Some(checked);
-        let Some(refusal) = refusal else {
-            return Ok(());
-        };
-        if output.is_json() {
-            output.json(&proposal.json(proposal.plan.base, false))?;
-        }
-        Err(refusal)
+        refusal.map_or(Ok(()), Err)
     }
 
     async fn put_in_force(
@@ -165,11 +194,11 @@ impl DeployArgs {
         store: &dyn Store,
         proposal: &Proposal,
         output: Output,
-    ) -> Result<u64, CliError> {
+    ) -> Result<Deployment, CliError> {
         let Proposal { plan, found, .. } = proposal;
         let origin = self.origin.origin(commit(&self.folder));
         let due = proposal.due.clone();
-        let revision = plan
+        let deployment = plan
             .carry_out(store, found, origin, unique_id(), due)
             .await?;
         // The deployment stands, whatever comes of this.
@@ -177,14 +206,14 @@ impl DeployArgs {
             output.remark(format!("the registry's log stays long: {error}"));
         }
         warn_of(store);
-        Ok(revision)
+        Ok(deployment)
     }
 
     /// Where the server refuses one, what was in force before is in force again.
     async fn make_schedules(
         &self,
         schedules: &Schedules<'_>,
-        proposal: &Proposal,
+        proposal: &mut Proposal,
         revision: u64,
     ) -> Result<(), CliError> {
         let made = schedules.make(&proposal.found, &proposal.types, revision);
@@ -202,7 +231,7 @@ impl DeployArgs {
     async fn take_back(
         &self,
         schedules: &Schedules<'_>,
-        proposal: &Proposal,
+        proposal: &mut Proposal,
         why: CliError,
     ) -> CliError {
         let origin = Origin {
@@ -210,7 +239,7 @@ impl DeployArgs {
             ..self.origin.origin(None)
         };
         let make = |now: &Catalog| {
-            let Proposal { plan, due, .. } = proposal;
+            let Proposal { plan, due, .. } = &*proposal;
             Ok(Change {
                 due_schedules: due.clone(),
                 ..plan.taken_back(&proposal.before, &proposal.after, now)
@@ -222,6 +251,7 @@ impl DeployArgs {
                 return why.help(format!("nor can the deployment be taken back: {error}"));
             }
         };
+        proposal.done = None;
         let none = Definitions::new();
         match schedules.make(&none, &proposal.types, revision).await {
             Ok(_) => why.help(format!(
@@ -240,17 +270,18 @@ fn types(catalog: &Catalog, project: &str) -> BTreeSet<String> {
 }
 
 /// The folder's definitions; none where one of them is wrong, which has been said then.
-fn read(folder: &Path, output: Output) -> Result<Option<Definitions>, CliError> {
+fn read(folder: &Path, told: &mut Told, output: Output) -> Result<Option<Definitions>, CliError> {
     let found = read_folder(folder).map_err(CliError::usage)?;
     let diagnostics = found.diagnostics().cloned().collect();
     let report = Report::new(&found.sources, diagnostics, found.files);
     if report.has_errors() {
-        let format = match output.is_json() {
-            true => Format::Json,
-            false => Format::Text,
-        };
-        output.report(&report, format)?;
-        output.remark("nothing was deployed");
+        match output.is_json() {
+            true => told.diagnostics = Some(show::diagnostics(&report)),
+            false => {
+                output.report(&report, Format::Text)?;
+                output.remark("nothing was deployed");
+            }
+        }
         return Ok(None);
     }
     if found.definitions.is_empty() {
@@ -272,7 +303,7 @@ async fn compare(
     found: &Definitions,
 ) -> Result<Compared, CliError> {
     let changed = plan.steps.iter().filter_map(|step| {
-        let (Action::Change { from } | Action::Restore { from, .. }) = step.action else {
+        let (Action::Change { from, .. } | Action::Restore { from, .. }) = step.action else {
             return None;
         };
         let definition = catalog.definition(&step.workflow)?;
@@ -293,18 +324,15 @@ async fn compare(
     Ok(compared)
 }
 
-async fn refuse_runs_in_flight(client: &Client, plan: &Plan) -> Result<(), CliError> {
-    for step in &plan.steps {
-        if !matches!(step.action, Action::Retire { .. }) {
-            continue;
-        }
-        let workflow = step.workflow.replace('\'', "''");
-        let query = format!("WorkflowType = '{workflow}' AND ExecutionStatus = 'Running'");
+/// Types that get no new runs any more while runs of them go on.
+pub async fn refuse_runs_in_flight(client: &Client, gone: &[&str]) -> Result<(), CliError> {
+    for workflow in gone {
+        let quoted = workflow.replace('\'', "''");
+        let query = format!("WorkflowType = '{quoted}' AND ExecutionStatus = 'Running'");
         let count = client.count(&query).await?;
         if count > 0 {
             return Err(CliError::new(format!(
-                "the folder no longer has {}, of which {count} {} in flight; nothing was deployed",
-                step.workflow,
+                "{workflow} would be retired, of which {count} {} in flight; nothing was deployed",
                 if count == 1 { "run is" } else { "runs are" }
             ))
             .help("--retire-with-runs retires it all the same: runs in flight go on with what they are bound to"));

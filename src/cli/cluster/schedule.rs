@@ -171,7 +171,10 @@ pub async fn run(args: ScheduleArgs, output: Output) -> Result<End, CliError> {
 async fn create(args: CreateArgs, output: Output) -> Result<End, CliError> {
     let schedule = Schedule {
         spec: args.spec.read()?,
-        action: schedulable(args.options.read(&args.workflow_type)?)?,
+        action: schedulable(
+            args.options
+                .read(&args.workflow_type, args.options.flags()?)?,
+        )?,
         memo: json_fields("--schedule-memo", &args.schedule_memo)?,
         search_attributes: json_fields(
             "--schedule-search-attribute",
@@ -191,9 +194,9 @@ async fn create(args: CreateArgs, output: Output) -> Result<End, CliError> {
 
 async fn update(args: UpdateArgs, output: Output) -> Result<End, CliError> {
     let action = match &args.workflow_type {
-        Some(workflow_type) if args.replace => {
-            Some(schedulable(args.options.read(workflow_type)?)?)
-        }
+        Some(workflow_type) if args.replace => Some(schedulable(
+            args.options.read(workflow_type, args.options.flags()?)?,
+        )?),
         workflow_type => {
             let mut said = args.options.flags()?;
             said.workflow_type = workflow_type.clone().unwrap_or_default();

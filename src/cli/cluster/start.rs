@@ -1,5 +1,7 @@
 //! `segno start`: starts a workflow, and with `--wait` waits for its end.
 
+mod asked;
+
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
@@ -10,7 +12,7 @@ use super::signal;
 use super::store::RegistryArgs;
 use super::update::{self, WaitFor};
 use super::values::{cron_schedule, length};
-use super::workflow_options::WorkflowOptionArgs;
+use super::workflow_options::{WorkflowOptionArgs, of_version};
 use crate::catalog::VersionQuery;
 use crate::cli::output::{CliError, End, Output, Tone, styled};
 use crate::client::{
@@ -30,6 +32,9 @@ pub struct StartArgs {
     definition: Option<VersionQuery>,
     #[command(flatten)]
     registry: RegistryArgs,
+    /// Start it without asking the registry for the type, its defaults and the schema of its input
+    #[arg(long)]
+    unchecked: bool,
     /// Wait for the end and print the result
     #[arg(long)]
     wait: bool,
@@ -128,16 +133,16 @@ enum IdConflictPolicy {
 
 pub async fn run(args: StartArgs, output: Output) -> Result<End, CliError> {
     // What is wrong with the flags is said before anything is asked of the cluster.
-    let read = args
-        .workflow_type
-        .as_deref()
-        .map(|name| args.options.read(name));
+    let flags = args.options.flags()?;
+    let read = args.workflow_type.as_deref();
+    let read = read.map(|name| args.options.read(name, flags.clone()));
     let read = read.transpose()?;
     let update = args.update.read()?;
     let client = args.connection.connect().await?;
     let options = match read {
-        Some(options) => options,
-        None => args.version(&client).await?,
+        Some(options) if args.unchecked || args.options.has_folder() => options,
+        Some(options) => asked::of_registry(&args, &client, flags, options).await?,
+        None => args.version(&client, flags).await?,
     };
     let options = args.options(options)?;
     if options.signal.is_some() {
@@ -198,7 +203,11 @@ fn line(started: &Started) -> String {
 
 impl StartArgs {
     /// What a start of a deployed version needs.
-    async fn version(&self, client: &Client) -> Result<StartOptions, CliError> {
+    async fn version(
+        &self,
+        client: &Client,
+        flags: StartOptions,
+    ) -> Result<StartOptions, CliError> {
         let store = self.registry.of(client)?;
         let catalog = store.read().await?;
         let Some(query) = &self.definition else {
@@ -206,7 +215,7 @@ impl StartArgs {
         };
         let (definition, version) = catalog.find(query)?;
         let entry = registry::version(&*store, definition, version).await?;
-        self.options.of_version(&entry)
+        of_version(&entry, flags)
     }
 
     fn options(&self, options: StartOptions) -> Result<StartOptions, CliError> {

@@ -111,14 +111,17 @@ struct AboutArgs {
 }
 
 impl WorkflowOptionArgs {
+    pub fn has_folder(&self) -> bool {
+        self.definitions.is_some()
+    }
+
     /// What the flags say, then the environment, then the definition.
-    pub fn read(&self, workflow_type: &str) -> Result<StartOptions, CliError> {
-        let input = self.input.payloads()?;
+    pub fn read(&self, workflow_type: &str, flags: StartOptions) -> Result<StartOptions, CliError> {
         let defaults = match &self.definitions {
-            Some(folder) => Some(defaults(folder, workflow_type, &input)?),
+            Some(folder) => Some(defaults(folder, workflow_type, &flags.input)?),
             None => None,
         };
-        self.with(workflow_type, defaults)
+        Ok(with(flags, workflow_type, defaults))
     }
 
     /// The definition in the folder that the flags name.
@@ -129,39 +132,7 @@ impl WorkflowOptionArgs {
             .transpose()
     }
 
-    /// The same, of a deployed version, which goes along with the start.
-    pub fn of_version(&self, entry: &Entry) -> Result<StartOptions, CliError> {
-        let program = &entry.loaded.program;
-        let defaults = start_defaults(program, &self.input.payloads()?)?;
-        let mut options = self.with(&program.workflow, Some(defaults))?;
-        let bundle = Value::Bytes(entry.bundle.bytes.as_slice().into());
-        let bundle = Payload::from_value(&bundle).map_err(|e| CliError::new(e.0))?;
-        options.headers.push((DEFINITION_HEADER.to_owned(), bundle));
-        Ok(options)
-    }
-
-    fn with(
-        &self,
-        workflow_type: &str,
-        defaults: Option<StartDefaults>,
-    ) -> Result<StartOptions, CliError> {
-        let mut options = self.flags()?;
-        options.workflow_type = workflow_type.to_owned();
-        let from_environment = std::env::var(TASK_QUEUE_VARIABLE).ok();
-        options.task_queue = match options.task_queue {
-            said if said.is_empty() => from_environment.unwrap_or_default(),
-            said => said,
-        };
-        if let Some(defaults) = defaults {
-            options = options.with_defaults(defaults);
-        }
-        if options.task_queue.is_empty() {
-            options.task_queue = TASK_QUEUE_DEFAULT.to_owned();
-        }
-        Ok(options)
-    }
-
-    /// What the flags alone say, of a workflow that is known already.
+    /// What the flags alone say. An input from standard input can be read once only.
     pub fn flags(&self) -> Result<StartOptions, CliError> {
         if let Some(id) = &self.workflow_id {
             own::refuse_id(id)?;
@@ -193,6 +164,39 @@ impl WorkflowOptionArgs {
             None => Ok(()),
         }
     }
+}
+
+fn with(flags: StartOptions, workflow_type: &str, defaults: Option<StartDefaults>) -> StartOptions {
+    let mut options = flags;
+    options.workflow_type = workflow_type.to_owned();
+    let from_environment = std::env::var(TASK_QUEUE_VARIABLE).ok();
+    options.task_queue = match options.task_queue {
+        said if said.is_empty() => from_environment.unwrap_or_default(),
+        said => said,
+    };
+    if let Some(defaults) = defaults {
+        options = options.with_defaults(defaults);
+    }
+    if options.task_queue.is_empty() {
+        options.task_queue = TASK_QUEUE_DEFAULT.to_owned();
+    }
+    options
+}
+
+/// The same, of a deployed version.
+pub fn of_type(entry: &Entry, flags: StartOptions) -> Result<StartOptions, CliError> {
+    let program = &entry.loaded.program;
+    let defaults = start_defaults(program, &flags.input)?;
+    Ok(with(flags, &program.workflow, Some(defaults)))
+}
+
+/// The same, of a deployed version that goes along with the start.
+pub fn of_version(entry: &Entry, flags: StartOptions) -> Result<StartOptions, CliError> {
+    let mut options = of_type(entry, flags)?;
+    let bundle = Value::Bytes(entry.bundle.bytes.as_slice().into());
+    let bundle = Payload::from_value(&bundle).map_err(|e| CliError::new(e.0))?;
+    options.headers.push((DEFINITION_HEADER.to_owned(), bundle));
+    Ok(options)
 }
 
 /// The queue of a definition for which no flag names one.

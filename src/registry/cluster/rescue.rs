@@ -318,7 +318,7 @@ impl ClusterStore {
 
 impl Reader {
     /// All that there is now.
-    async fn fold_all(&mut self, store: &ClusterStore) -> Result<(), StoreError> {
+    pub(super) async fn fold_all(&mut self, store: &ClusterStore) -> Result<(), StoreError> {
         while !self.fold_page(store, false).await? {}
         Ok(())
     }

@@ -220,7 +220,7 @@ impl ExportedBundle {
 }
 
 impl ExportedRecord {
-    pub(super) fn of(record: &Record) -> ExportedRecord {
+    pub fn of(record: &Record) -> ExportedRecord {
         let origin = record.origin.clone().unwrap_or_default();
         let names = |names: &[VersionName]| {
             let names = names.iter().map(|name| ExportedName {

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use crate::limits::{DEFINITION_FOLDERS_DEPTH_MAX, DEFINITION_SIZE_BYTES_MAX};
 use crate::load::{Fetched, Unread, Unreadable};
+use crate::registry::used;
 use crate::source::regular;
 
 /// A file, by what tells that it has changed; or a file or folder that cannot be read.
@@ -88,7 +89,7 @@ pub fn too_deep() -> String {
 }
 
 /// Through links: that is how configuration is mounted into containers. A link to a folder is not followed: it may go in circles.
-fn seen(path: PathBuf) -> Option<Seen> {
+pub fn seen(path: PathBuf) -> Option<Seen> {
     match std::fs::metadata(&path) {
         Ok(data) if data.is_file() => Some(Seen {
             path,
@@ -129,7 +130,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     regular::read(path, DEFINITION_SIZE_BYTES_MAX)
 }
 
-/// A file that a definition uses; one that a link leads out of the folder to is not there.
+/// A file that a definition uses; one that a link leads out of bounds to is not there.
 pub fn fetch(root: &Path, key: &str, shown: &dyn Fn(&Path) -> String) -> Fetched {
     let path = root.join(key);
     let unreadable = |error: io::Error| match error.kind() {
@@ -142,7 +143,7 @@ pub fn fetch(root: &Path, key: &str, shown: &dyn Fn(&Path) -> String) -> Fetched
     };
     let is_inside = path
         .canonicalize()
-        .and_then(|path| Ok(path.starts_with(root.canonicalize()?)));
+        .and_then(|path| Ok(path.starts_with(used::bounds(root, key)?)));
     match is_inside {
         Ok(true) => {}
         Ok(false) => return Fetched::Missing,

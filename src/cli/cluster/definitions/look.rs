@@ -8,6 +8,7 @@ use super::super::store::{RegistryArgs, warn_of};
 use crate::bundle::{Bundle, Digest};
 use crate::catalog::{Definition, Page, Record, VersionQuery};
 use crate::cli::output::{CliError, End, Output, Tone, styled, warn};
+use crate::registry::exchange::ExportedRecord;
 use crate::registry::health::{Scope, damages};
 use crate::registry::{StoreError, bundle, data, differences};
 use crate::value::Timestamp;
@@ -218,7 +219,7 @@ pub async fn history(args: HistoryArgs, output: Output) -> Result<End, CliError>
             (Tone::Dim, time(record).unwrap_or_default()),
             (Tone::Plain, origin.who),
             (Tone::Dim, commit),
-            (Tone::Plain, what(record)),
+            (Tone::Plain, what(record, args.workflow.as_deref())),
             (Tone::Plain, origin.message),
         ]
     });
@@ -245,13 +246,24 @@ fn concerns(record: &Record, workflow: &str) -> bool {
     all.any(|w| w == workflow)
 }
 
-/// What a change did, in words; a large one by its numbers.
-fn what(record: &Record) -> String {
-    const NAMES_MAX: usize = 4;
-    let names = |verb: &str, names: Vec<String>| match names.len() {
-        0 => None,
-        n if n > NAMES_MAX => Some(format!("{verb} {n} definitions")),
-        _ => Some(format!("{verb} {}", names.join(", "))),
+/// What a change did, in words, with the type first that was asked for; of a large one not all of them.
+fn what(record: &Record, asked: Option<&str>) -> String {
+    const NAMES_MAX: usize = 8;
+    let names = |verb: &str, mut names: Vec<String>| {
+        let is_other = |name: &String| {
+            asked.is_none_or(|asked| {
+                let rest = name.strip_prefix(asked);
+                rest.is_none_or(|rest| !(rest.is_empty() || rest.starts_with(['@', ' '])))
+            })
+        };
+        names.sort_by_key(is_other);
+        let more = names.len().saturating_sub(NAMES_MAX);
+        names.truncate(NAMES_MAX);
+        let more = match more {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        (!names.is_empty()).then(|| format!("{verb} {}{more}", names.join(", ")))
     };
     let version = |v: &crate::catalog::VersionName| format!("{}@{}", v.workflow, v.number);
     let route = |r: &crate::catalog::Route| {
@@ -277,15 +289,12 @@ fn what(record: &Record) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
+/// All of it, as an export has it, and in words.
 fn record_json(record: &Record) -> Json {
-    let origin = record.origin.clone().unwrap_or_default();
-    json!({
-        "revision": record.revision,
-        "time": time(record),
-        "by": origin.who,
-        "commit": origin.commit,
-        "message": origin.message,
-        "project": record.project,
-        "change": what(record),
-    })
+    let mut json = json!(ExportedRecord::of(record));
+    if let Some(fields) = json.as_object_mut() {
+        fields.remove("id");
+        fields.insert("change".to_owned(), what(record, None).into());
+    }
+    json
 }

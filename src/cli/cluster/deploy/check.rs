@@ -1,17 +1,19 @@
 //! `segno deploy --check-against`: what a deployment means to the runs in flight that a query finds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value as Json, json};
 
+use super::Proposal;
+use crate::bundle::Digest;
 use crate::cli::cluster::own;
 use crate::cli::output::{CliError, Output, Tone, styled};
 use crate::client::{Beginning, Client, ClientError, WorkflowRef, WorkflowSummary};
 use crate::engine::Loaded;
-use crate::registry::check::{Concern, Effects, InFlight};
-use crate::registry::load;
+use crate::registry::check::{Concern, Effects, InFlight, InForce, on_new_runs};
+use crate::registry::{Store, bundles, load};
 use crate::value::{Payload, Value};
 
 const PAGE_SIZE: i32 = 100;
@@ -24,6 +26,8 @@ const OPEN: [&str; 2] = ["RUNNING", "PAUSED"];
 #[derive(Default)]
 pub struct Checked {
     runs: Vec<Run>,
+    /// Versions whose new runs would begin something that fails, and what.
+    definitions: Vec<(String, Concern)>,
 }
 
 struct Run {
@@ -46,17 +50,26 @@ type Known = Mutex<BTreeMap<Vec<u8>, Arc<Loaded>>>;
 
 pub async fn check(
     client: &Client,
+    store: &dyn Store,
     query: &str,
-    effects: &Effects,
+    proposal: &Proposal,
     output: Output,
 ) -> Result<Checked, CliError> {
+    let effects = &Effects::of(&proposal.plan, &proposal.found, &proposal.compared);
     let query = &own::without_own(query);
     let progress = output.progress("checking runs in flight".to_owned());
     let known = Known::default();
-    let mut checked = Checked::default();
+    let mut checked = Checked {
+        definitions: on_new_runs(&in_force(store, proposal).await?, &proposal.plan.gone()),
+        runs: Vec::new(),
+    };
     let mut token = Some(Vec::new());
     while let Some(next) = token.take() {
         let (page, next) = client.list_page(query, PAGE_SIZE, next).await?;
+        // A filter with an order keeps the registry's own workflows in.
+        let page = page
+            .into_iter()
+            .filter(|run| !own::is_own(&run.workflow_type));
         let runs = stream::iter(page).map(|run| look(client, run, effects, &known));
         let mut runs = runs.buffered(AT_ONCE);
         while let Some(run) = runs.next().await {
@@ -69,6 +82,50 @@ pub async fn check(
         checked.print(output)?;
     }
     Ok(checked)
+}
+
+/// The versions that new runs may get after the deployment, of all projects; those that cannot be read are left out.
+async fn in_force(store: &dyn Store, proposal: &Proposal) -> Result<Vec<InForce>, CliError> {
+    let Proposal {
+        plan, found, after, ..
+    } = proposal;
+    let steps: BTreeMap<&str, u32> = plan
+        .steps
+        .iter()
+        .filter_map(|step| Some((step.workflow.as_str(), step.action.to()?)))
+        .collect();
+    let definitions = after.state.definitions.iter();
+    let versions = definitions.flat_map(|d| d.in_force().map(move |v| (d.clone(), v.clone())));
+    let (mut all, mut elsewhere) = (Vec::new(), Vec::new());
+    for (definition, version) in versions {
+        let is_new = steps.get(definition.workflow.as_str()) == Some(&version.number);
+        let digest = Digest::from_bytes(&version.digest).map(|digest| digest.to_string());
+        let here = found.get(&definition.workflow).map(|(entry, _)| entry);
+        match here.filter(|entry| digest.as_ref() == Some(&entry.bundle.digest)) {
+            Some(entry) => all.push(InForce {
+                name: definition.name_of(version.number),
+                workflow: definition.workflow,
+                loaded: entry.loaded.clone(),
+                is_new,
+            }),
+            None => elsewhere.push((definition, version)),
+        }
+    }
+    if plan.steps.is_empty() {
+        return Ok(all);
+    }
+    let packed = bundles(store, &elsewhere).await?;
+    for ((definition, version), packed) in elsewhere.into_iter().zip(packed) {
+        if let Some(loaded) = packed.and_then(|packed| load(&packed).ok()) {
+            all.push(InForce {
+                name: definition.name_of(version.number),
+                workflow: definition.workflow,
+                loaded,
+                is_new: false,
+            });
+        }
+    }
+    Ok(all)
 }
 
 async fn look(
@@ -164,21 +221,41 @@ fn loaded(bundle: &[u8], known: &Known) -> Result<Arc<Loaded>, String> {
 
 impl Checked {
     pub fn breaks(&self) -> bool {
-        self.runs.iter().any(Run::breaks)
+        self.runs.iter().any(Run::breaks) || !self.definitions.is_empty()
     }
 
     pub fn refusal(&self) -> CliError {
         let count = self.runs.iter().filter(|run| run.breaks()).count();
-        let message = match count {
-            1 => "1 run in flight would break; nothing was deployed".to_owned(),
-            _ => format!("{count} runs in flight would break; nothing was deployed"),
+        let names: BTreeSet<&String> = self.definitions.iter().map(|(name, _)| name).collect();
+        let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
+        let mut what = match count {
+            0 => Vec::new(),
+            1 => vec!["1 run in flight".to_owned()],
+            _ => vec![format!("{count} runs in flight")],
         };
-        CliError::new(message).help(
-            "runs go on with what they are bound to; what they begin later gets what is deployed: let it take what they give, or let them end first",
-        )
+        if !names.is_empty() {
+            what.push(format!("new runs of {}", names.join(", ")));
+        }
+        let error = CliError::new(format!(
+            "{} would break; nothing was deployed",
+            what.join(" and ")
+        ));
+        match count {
+            0 => error.help("let the one take what the other gives"),
+            _ => error.help(
+                "runs go on with what they are bound to; what they begin later gets what is deployed: let it take what they give, or let them end first",
+            ),
+        }
     }
 
     fn print(&self, output: Output) -> Result<(), CliError> {
+        for (name, concern) in &self.definitions {
+            output.line(format!(
+                "{} new runs of {name}: {}",
+                styled(Tone::Bad, "would break"),
+                concern.what
+            ))?;
+        }
         for run in &self.runs {
             let State::Concerned(concerns) = &run.state else {
                 continue;
@@ -226,6 +303,15 @@ impl Checked {
 
     pub fn json(&self) -> Json {
         self.runs.iter().map(Run::json).collect()
+    }
+
+    pub fn definitions_json(&self) -> Json {
+        let definitions = self.definitions.iter();
+        definitions
+            .map(|(name, concern)| {
+                json!({ "version": name, "verdict": "breaks", "why": [concern.what] })
+            })
+            .collect()
     }
 }
 

@@ -21,7 +21,7 @@ pub async fn refuse_older_workers(
     let mut pollers: BTreeMap<String, Vec<Poller>> = BTreeMap::new();
     for step in &plan.steps {
         // What is retired is not there.
-        let Some((entry, _)) = found.get(&step.workflow) else {
+        let Some((entry, file)) = found.get(&step.workflow) else {
             continue;
         };
         let bundle =
@@ -38,7 +38,7 @@ pub async fn refuse_older_workers(
             return Err(CliError::new(format!(
                 "{}: {} is written in version {wanted} of the language, and the worker {:?} on the task queue {queue:?} knows up to \
                  {known}; nothing was deployed",
-                place(&bundle, folder),
+                place(&bundle, &folder.join(&**file)),
                 step.workflow,
                 worker.identity
             ))
@@ -51,9 +51,9 @@ pub async fn refuse_older_workers(
 }
 
 /// Where the definition says its version of the language.
-fn place(bundle: &Bundle, folder: &Path) -> String {
+fn place(bundle: &Bundle, path: &Path) -> String {
     let file = bundle.entry();
-    let path = folder.join(&*file.path).display().to_string();
+    let path = path.display().to_string();
     let mut sources = Sources::default();
     let id = sources.add(path.as_str(), file.text.clone());
     let (documents, _) = yaml::read(id, &file.text);
