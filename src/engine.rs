@@ -301,7 +301,8 @@ impl Machine<'_> {
     /// The input is checked, the state gets its first values, and the main routine is there.
     fn begin_run(&mut self) {
         let input = one_value(self.run.info.arguments.clone());
-        if let Some(failure) = invalid_input(self.program, &input) {
+        let is_bounded = self.run.has(flag::SCHEMA_CHECKS_BOUNDED);
+        if let Some(failure) = invalid_input(self.program, &input, is_bounded) {
             return self.end_with(Ending::Failed(failure));
         }
         if let Err(failure) = self.initial_state() {

@@ -259,8 +259,9 @@ fn real_data_is_within_a_bound_that_a_definition_raises() {
     );
 }
 
-/// The engine's flag, as histories have it.
+/// The engine's flags, as histories have them.
 const LINEAR_LISTS: u32 = 10;
+const SCHEMA_CHECKS_BOUNDED: u32 = 11;
 
 struct One(Arc<Loaded>);
 
@@ -327,4 +328,19 @@ steps:
     let error = replayed(definition, &[]).expect_err("a bound");
     assert!(error.contains("EXPRESSION_COST_MAX"), "{error}");
     assert_eq!(replayed(definition, &[LINEAR_LISTS]), Ok(Value::Int(1_000)));
+}
+
+#[test]
+fn a_run_in_flight_is_replayed_with_validations_as_they_were() {
+    // A hundred branches look at each of the items.
+    let branches: Vec<_> = (0..100)
+        .map(|n| format!("{{ contains: {{ const: {n} }} }}"))
+        .collect();
+    let definition = format!(
+        "segno: 1\nworkflow: once\noutput: {{ items: {{ anyOf: [{}] }} }}\nsteps:\n  - return: \"${{ cel.bind(row, lists.range(101).map(n, n < 100 ? 1000 + n : 99), lists.range(500).map(n, row)) }}\"\n",
+        branches.join(", ")
+    );
+    let error = replayed(&definition, &[SCHEMA_CHECKS_BOUNDED]).expect_err("a bound");
+    assert!(error.contains("SCHEMA_CHECKS_MAX"), "{error}");
+    assert!(replayed(&definition, &[]).is_ok());
 }

@@ -1,6 +1,6 @@
 //! Which node of the new tree is which of the old one.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use rustc_hash::FxHashMap;
 
@@ -91,7 +91,7 @@ impl Pairing<'_, '_> {
     fn fields(&mut self, old: Id, new: Id, is_ordered: bool) {
         let (old_tree, new_tree) = (self.old, self.new);
         let olds = &old_tree.node(old).children;
-        let places: HashMap<&str, usize> = olds
+        let places: BTreeMap<&str, usize> = olds
             .iter()
             .enumerate()
             .map(|(i, id)| (&*old_tree.node(*id).segment, i))

@@ -1,6 +1,6 @@
 //! A definition with all that it uses as one tree in normal form: equal things have equal numbers.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Subject;
@@ -111,8 +111,8 @@ impl<'n> Tree<'n> {
 /// Gives equal numbers to equal things.
 #[derive(Default)]
 pub(super) struct Contents {
-    texts: HashMap<Arc<str>, u32>,
-    wholes: HashMap<Vec<u32>, u32>,
+    texts: BTreeMap<Arc<str>, u32>,
+    wholes: BTreeMap<Vec<u32>, u32>,
     next: u32,
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::failure::Failure;
-use super::flag::{CEL_AS_SPECIFIED, LINEAR_LISTS};
+use super::flag::{CEL_AS_SPECIFIED, LINEAR_LISTS, SCHEMA_CHECKS_BOUNDED};
 use super::machine::Machine;
 use super::observe::{Event, Found};
 use super::state::{Clock, Routine};
@@ -244,7 +244,8 @@ impl Machine<'_> {
 
     /// Holds a value against a schema.
     pub fn check(&self, schema: Option<&Schema>, value: &Value, what: &str) -> Result<(), Failure> {
-        violation(schema, value).map_or(Ok(()), |wrong| {
+        let is_bounded = self.run.has(SCHEMA_CHECKS_BOUNDED);
+        violation(schema, value, is_bounded).map_or(Ok(()), |wrong| {
             Err(Failure::definition(format!(
                 "{what} breaks its schema: {wrong}"
             )))
@@ -269,9 +270,12 @@ pub fn within_bound(what: &str, size: usize) -> Result<(), Failure> {
     Err(Failure::application(PAYLOAD_SIZE_EXCEEDED, message))
 }
 
-/// The first way in which a value breaks a schema.
-pub fn violation(schema: Option<&Schema>, value: &Value) -> Option<String> {
-    schema?.violation(value)
+/// The first way in which a value breaks a schema. Not bounded in runs that began before `flag::SCHEMA_CHECKS_BOUNDED`.
+pub fn violation(schema: Option<&Schema>, value: &Value, is_bounded: bool) -> Option<String> {
+    match is_bounded {
+        true => schema?.violation(value),
+        false => schema?.violation_unbounded(value),
+    }
 }
 
 /// What arguments are to an expression: nothing is null, one is itself, several are a list.

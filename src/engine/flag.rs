@@ -37,6 +37,9 @@ pub const CEL_AS_SPECIFIED: u32 = 9;
 /// task takes a breath, which is a timer in the history, and whether an update is refused or a run fails.
 pub const LINEAR_LISTS: u32 = 10;
 
+/// Holding a value against its schema has a bound: a value that would pass it after more checks is refused.
+pub const SCHEMA_CHECKS_BOUNDED: u32 = 11;
+
 /// Flags of a whole run: its first workflow task records them, and they hold until the run ends. A run that began without
 /// one goes on without it. Numbers are never reused.
 const OF_A_RUN: &[u32] = &[
@@ -49,6 +52,7 @@ const OF_A_RUN: &[u32] = &[
     HEADERS_CHECKED,
     CEL_AS_SPECIFIED,
     LINEAR_LISTS,
+    SCHEMA_CHECKS_BOUNDED,
 ];
 
 /// Whether a run whose first activation this is begins with the flag.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::command::{CommandKind, LogLevel};
 use super::evaluate::{one_value, violation};
 use super::failure::Failure;
+use super::flag::SCHEMA_CHECKS_BOUNDED;
 use super::job::Update;
 use super::machine::Machine;
 use super::observe::Event;
@@ -67,7 +68,8 @@ impl Machine<'_> {
         };
         self.observe(Event::SignalsSettled { count: 1 });
         let args = handler_args(handler, &name, input);
-        if let Some(message) = breaks_schema(handler, &name, &args) {
+        let is_bounded = self.run.has(SCHEMA_CHECKS_BOUNDED);
+        if let Some(message) = breaks_schema(handler, &name, &args, is_bounded) {
             return self.log(LogLevel::Error, message);
         }
         let index = index as u32;
@@ -237,7 +239,7 @@ impl Machine<'_> {
             return Err(Failure::application("UnknownUpdate", message));
         };
         let args = handler_args(handler, &update.name, update.input.clone());
-        if let Some(wrong) = violation(handler.function.input.as_ref(), &args) {
+        if let Some(wrong) = violation(handler.function.input.as_ref(), &args, true) {
             let message = format!(
                 "the input of the update `{}` breaks its schema: {wrong}",
                 quoted(&update.name)
@@ -325,7 +327,7 @@ impl Machine<'_> {
             true => dynamic_args(name, args),
             false => one_value(args),
         };
-        if let Some(wrong) = violation(query.input.as_ref(), &args) {
+        if let Some(wrong) = violation(query.input.as_ref(), &args, true) {
             let message = format!(
                 "the input of the query `{}` breaks its schema: {wrong}",
                 quoted(name)
@@ -443,7 +445,8 @@ pub fn signal_fate(program: &program::Program, name: &str, input: Vec<Value>) ->
         None => SignalFate::Kept,
         Some((_, handler)) => {
             let args = handler_args(handler, name, input);
-            breaks_schema(handler, name, &args).map_or(SignalFate::Taken, SignalFate::Refused)
+            let message = breaks_schema(handler, name, &args, true);
+            message.map_or(SignalFate::Taken, SignalFate::Refused)
         }
     }
 }
@@ -463,8 +466,13 @@ fn signal_handler<'p>(
     handler.filter(|(_, handler)| *handler.name == *name || !is_awaited(program, name))
 }
 
-fn breaks_schema(handler: &program::Handler, name: &str, args: &Value) -> Option<String> {
-    let wrong = violation(handler.function.input.as_ref(), args)?;
+fn breaks_schema(
+    handler: &program::Handler,
+    name: &str,
+    args: &Value,
+    is_bounded: bool,
+) -> Option<String> {
+    let wrong = violation(handler.function.input.as_ref(), args, is_bounded)?;
     Some(format!(
         "the signal `{}` is refused, its input breaks its schema: {wrong}",
         quoted(name)

@@ -85,12 +85,12 @@ fn payloads(map: &Map) -> Result<BTreeMap<String, Payload>, String> {
 
 /// How the arguments of a start break the schema of its workflow.
 pub fn refused(program: &Program, arguments: Vec<Value>) -> Option<Failure> {
-    invalid_input(program, &one_value(arguments))
+    invalid_input(program, &one_value(arguments), true)
 }
 
 /// How an input breaks the schema of its workflow.
-pub fn invalid_input(program: &Program, input: &Value) -> Option<Failure> {
-    let wrong = violation(program.main.input.as_ref(), input)?;
+pub fn invalid_input(program: &Program, input: &Value, is_bounded: bool) -> Option<Failure> {
+    let wrong = violation(program.main.input.as_ref(), input, is_bounded)?;
     let workflow = &program.workflow;
     let message = format!("the input of `{workflow}` breaks its schema: {wrong}");
     let mut failure = Failure::definition(message);

@@ -3,10 +3,10 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::{Arc, LazyLock};
 
+use hashbrown::HashTable;
 use jsonschema::json::{Array, Json, Node, NodeIdentity, Object, SerdeJson, cmp};
 use jsonschema::{Draft, JsonType, ValidationError, Validator};
 use serde_json::{Map, Value as Data};
@@ -29,11 +29,22 @@ impl Schema {
 
     /// The first way in which a value breaks it, with a bounded part of the value.
     pub fn violation(&self, value: &Value) -> Option<String> {
+        self.violation_within(value, |json| {
+            SCHEMA_CHECKS_MAX + SCHEMA_CHECKS_PER_PART_MAX * parts(json)
+        })
+    }
+
+    /// The same however long it takes, as it was before validations had a bound.
+    pub fn violation_unbounded(&self, value: &Value) -> Option<String> {
+        self.violation_within(value, |_| u64::MAX - 1)
+    }
+
+    fn violation_within(&self, value: &Value, bound: fn(&Data) -> u64) -> Option<String> {
         let json = match to_json(value) {
             Ok(json) => json,
             Err(error) => return Some(error.0),
         };
-        let bound = SCHEMA_CHECKS_MAX + SCHEMA_CHECKS_PER_PART_MAX * parts(&json);
+        let bound = bound(&json);
         let checks = Meter::new(bound);
         let is_valid = self.validator.is_valid(Metered::of(&json, &checks));
         if checks.is_used_up() {
@@ -313,24 +324,23 @@ impl<'a> Array<'a, Metered> for Items<'a> {
         if !self.data.iter().all(is_counted) {
             return false;
         }
-        let mut seen = HashSet::with_capacity_and_hasher(self.data.len(), HASHER.clone());
-        self.data.iter().all(|item| seen.insert(Item(item)))
+        let hash = |item: &&Data| HASHER.hash_one(Item(item));
+        let mut seen = HashTable::<&Data>::with_capacity(self.data.len());
+        self.data.iter().all(|item| {
+            let is_new = seen
+                .find(hash(&item), |other| cmp::equal(other, item))
+                .is_none();
+            seen.insert_unique(hash(&item), item, hash);
+            is_new
+        })
     }
 }
 
 /// Clients choose the items, so nobody may be able to compute which ones collide. The validator's own hash has fixed keys for objects.
 static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
-/// An item of a list, equal to others as JSON Schema has it.
+/// An item of a list: those that are equal as JSON Schema has it have one hash.
 struct Item<'a>(&'a Data);
-
-impl PartialEq for Item<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        cmp::equal(self.0, other.0)
-    }
-}
-
-impl Eq for Item<'_> {}
 
 impl Hash for Item<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
