@@ -381,7 +381,7 @@ impl Grower {
             23 => self.end(place),
             // It is tried for ever if nobody says that it is not there.
             25 => Kind::Refused(
-                "activity: \"${ 'no' + 'where' }\", local: true, start_to_close_timeout: 1s, retry_policy: { initial_interval: 200ms, backoff_coefficient: 1 }",
+                "activity: \"${ 'nowhere-' + workflow.type }\", local: true, start_to_close_timeout: 1s, retry_policy: { initial_interval: 200ms }",
             ),
             24 if place.depth < DEPTH_MAX && self.numbers < NESTED_UNTIL => {
                 return self.nested(place);
