@@ -25,7 +25,7 @@ pub const TYPE_NODES_MAX: usize = 300;
 /// Walks over a definition to find the types of its state; a variable whose type is still open then has none.
 pub const STATE_TYPE_WALKS_MAX: usize = 4;
 /// What all regular expressions written in a definition, its schemas included, may compile to together.
-pub const PATTERNS_PROGRAM_SIZE_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub const PATTERNS_PROGRAM_SIZE_BYTES_MAX: usize = 6 * 1024 * 1024;
 /// A name for which a similar one is looked for.
 pub const SUGGESTION_SIZE_BYTES_MAX: usize = 64;
 /// Names among which a similar one is looked for.

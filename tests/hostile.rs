@@ -302,7 +302,7 @@ fn what_cannot_be_compiled_within_the_bounds_names_them() {
             .iter()
             .find(|(name, _)| *name == wanted)
             .expect(wanted);
-        shape(512 << 10)
+        shape(128 << 10)
     };
     for (shape, bound) in [
         ("types that refer twice", "SCHEMA_DEPTH_MAX"),

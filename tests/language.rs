@@ -180,7 +180,8 @@ fn the_json_schema_agrees_with_the_parser() {
     let documents = |path: &Path| -> Vec<serde_json::Value> {
         let text = std::fs::read_to_string(path).expect("a file");
         let (nodes, diagnostics) = segno::yaml::read(segno::source::FileId(0), &text);
-        assert_eq!(diagnostics, [], "{}", path.display());
+        let errors: Vec<_> = diagnostics.iter().filter(|d| d.is_error()).collect();
+        assert!(errors.is_empty(), "{}: {errors:#?}", path.display());
         let json =
             |node: &segno::yaml::Node| segno::value::to_json(&node.to_value()).expect("JSON");
         nodes.iter().map(json).collect()

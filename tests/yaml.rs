@@ -240,7 +240,11 @@ fn mistakes_are_named() {
         ("a:\n\t- x\n", "yaml-syntax: a tab in the indentation"),
         ("a: [1, 2\n", "yaml-syntax: `[` is not closed"),
         ("? [a]\n: b\n", "complex-key"),
-        ("a: !secret x\n", "unknown-tag: the tag `!secret`"),
+        (
+            "a: !secret x\n",
+            "unknown-tag: YAML reads a value that begins with `!` as a tag",
+        ),
+        ("a: !secret [x]\n", "unknown-tag: the tag `!secret`"),
         ("a: !!int x\n", "bad-tag"),
         ("a: 99999999999999999999\n", "number-too-large"),
         ("<<: 1\n", "bad-merge"),

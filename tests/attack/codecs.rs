@@ -150,7 +150,7 @@ fn requests_that_inflate_are_refused_within_bounds() {
     let bomb = bomb(15 << 20);
     // Many that are large answers, at once, from callers that do not read them.
     let lazy: Vec<_> = (0..6)
-        .map(|_| server.send(&encoded(&[bomb.clone()])))
+        .map(|_| server.send(&encoded(std::slice::from_ref(&bomb))))
         .collect();
     server.assert_serves();
     drop(lazy);

@@ -386,8 +386,16 @@ fn what_is_sealed_is_compared_as_it_is_meant() {
     let deploy = |more: &str| project.deploy(&[&keys[..], &[more]].concat()).ok().json();
     assert_eq!(words(&deploy("--yes")), ["create nightly"]);
     assert_eq!(deploy("--dry-run")["schedules"], json!([]));
-    let described = describe(&project.id("nightly"));
-    assert!(!holds(&described, SECRET), "{described:#}");
+    let id = project.id("nightly");
+    let described = Cluster::get().segno(&["schedule", "describe", &id, "--output", "json"]);
+    assert!(
+        described.code == 1
+            && described
+                .stderr
+                .contains("cannot be read: it is encoded as"),
+        "{described:#?}"
+    );
+    assert!(!holds(&described.json(), SECRET), "{described:#?}");
     let keyless = project.deploy(&["--dry-run"]);
     assert!(
         keyless.code == 1 && keyless.stderr.contains("needs the codecs and keys"),

@@ -27,6 +27,7 @@ fn no_local_activity_is_cancelled_by_nobody() {
         for _ in 0..TICKS {
             runs.iter().for_each(|run| run.signal("tick", &json!(null)));
         }
+        // How many that are depends on when the server hands out which task.
         let mut given_back = 0;
         for run in &runs {
             assert_eq!(run.result(), json!(3), "cache {cache}");
@@ -34,10 +35,6 @@ fn no_local_activity_is_cancelled_by_nobody() {
             run.assert_replays();
         }
         println!("cache {cache}: {given_back} workflow tasks were given back");
-        assert!(
-            given_back > 0 || cache != "1",
-            "no run was evicted as it waited"
-        );
     }
 }
 

@@ -563,7 +563,12 @@ fn what_a_schedule_starts_goes_through_the_codecs() {
         description.ok().json()
     };
     for _ in 0..2 {
-        let sealed = read(&[]);
+        let sealed = schedule.segno("describe", &["--output", "json"]);
+        assert!(
+            sealed.code == 1 && sealed.stderr.contains("no codec was given"),
+            "{sealed:#?}"
+        );
+        let sealed = sealed.json();
         assert!(!sealed.to_string().contains("hush"), "{sealed:#}");
         assert_eq!(sealed["action"]["searchAttributes"]["Stage"], "open");
         let open = read(&[&codec]);
