@@ -147,7 +147,7 @@ fn a_wrong_value_is_refused_with_what_is_right() {
         (
             start,
             &["--retry-backoff-coefficient", "twice"],
-            "this is no number",
+            "it is not a number",
         ),
         (
             start,

@@ -557,21 +557,15 @@ fn what_a_schedule_starts_goes_through_the_codecs() {
         "Stage=\"open\"",
     ];
     let schedule = Schedule::create("secret", &[&rest[..], &memo, &FAR, &[&codec]].concat());
-    let read = |arguments: &[&str]| {
-        let json = ["--output", "json"];
-        let description = schedule.segno("describe", &[&json[..], arguments].concat());
-        description.ok().json()
-    };
     for _ in 0..2 {
         let sealed = schedule.segno("describe", &["--output", "json"]);
-        assert!(
-            sealed.code == 1 && sealed.stderr.contains("no codec was given"),
-            "{sealed:#?}"
-        );
+        let is_refused = sealed.code == 1 && sealed.stderr.contains("no codec was given");
+        assert!(is_refused, "{sealed:#?}");
         let sealed = sealed.json();
         assert!(!sealed.to_string().contains("hush"), "{sealed:#}");
         assert_eq!(sealed["action"]["searchAttributes"]["Stage"], "open");
-        let open = read(&[&codec]);
+        let open = schedule.segno("describe", &["--output", "json", &codec]);
+        let open = open.ok().json();
         assert_eq!(open["action"]["input"], "hush");
         assert_eq!(open["action"]["memo"]["for"], "hush");
         assert_eq!(open["memo"]["of"], "hush");

@@ -80,7 +80,7 @@ impl Keeper {
         }
     }
 
-    /// Tells the keeper what has changed; one that is gone is replaced by another, which is told everything.
+    /// Sends the keeper what has changed. A keeper that has ended is replaced by another, which gets everything.
     fn tell(&self, line: &str, change: impl FnOnce(&mut BTreeMap<String, Option<u32>>)) {
         let mut state = self.state();
         change(&mut state.programs);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-/// What a system connects to where it is told "any address".
+/// What a system connects to when the address is the unspecified one (`0.0.0.0` or `::`).
 const LOOPBACK: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::LOCALHOST),
     IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -33,7 +33,7 @@ pub fn meanings(address: IpAddr) -> Vec<IpAddr> {
     meanings
 }
 
-/// The form in which an address is told and compared with what is allowed: the IPv4 address that is surely meant, else itself.
+/// The form in which an address is shown, and compared with what is allowed: the IPv4 address that it surely stands for, else itself.
 pub fn normal(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else {
         return address;

@@ -12,7 +12,7 @@ use crate::cli::output::CliError;
 use crate::limits::{PROJECT_FILE_SIZE_BYTES_MAX, RETIRED_UNASKED_MAX};
 
 const FILE: &str = "segno.toml";
-/// Of a folder that says nothing.
+/// The project of a folder without a `segno.toml`.
 pub const PROJECT_DEFAULT: &str = "default";
 
 #[derive(Debug, Clone, Args)]

@@ -199,7 +199,7 @@ fn measured(found: &Found, recorder: &Recorder) -> Coverage {
     coverage
 }
 
-/// Writes what is to be written of it; whether enough is covered.
+/// Writes the coverage reports that were asked for, and returns whether enough is covered.
 fn is_covered(args: &TestArgs, coverage: &Coverage, output: Output) -> Result<bool, CliError> {
     if let Some(path) = &args.coverage_lcov {
         write(path, &coverage.lcov())?;

@@ -189,7 +189,7 @@ fn elsewhere(name: &str, action: Option<&Field>) -> Option<String> {
         Shape::Mapping(table) | Shape::Either(_, Shape::Mapping(table)) => table
             .fields()
             .any(|field| field.name == name)
-            .then(|| format!("it belongs into the mapping under `{}`", action.name)),
+            .then(|| format!("it belongs in the mapping under `{}`", action.name)),
         _ => None,
     });
     within.or_else(|| actions_with(name).map(|of| format!("a key of {of}")))

@@ -62,7 +62,7 @@ enum Work {
     Decode,
 }
 
-/// What a caller is told.
+/// The response to a request that is refused.
 struct Refusal(StatusCode, String);
 
 type Answer = Response<Full<Bytes>>;

@@ -77,7 +77,7 @@ pub fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
     for path in named {
         let before = found.len();
         if !path.is_dir() {
-            // What cannot be read is told when its turn comes.
+            // A path that cannot be read is reported when it is replayed.
             found.push(path.clone());
             continue;
         }

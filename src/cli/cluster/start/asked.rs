@@ -55,7 +55,7 @@ fn unchecked(error: &StoreError) {
     warn(&format!("the registry was not asked: {error}"), &[help]);
 }
 
-/// Of the version that a run with this id gets. Where the definition or chance gives the id, that comes first.
+/// Adds the defaults of the version that a run with this id gets. If no flag gives the id, it is chosen first.
 async fn with_defaults(
     store: &dyn Store,
     definition: &Definition,

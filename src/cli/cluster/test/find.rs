@@ -70,7 +70,7 @@ pub fn contents(paths: &[PathBuf]) -> Vec<(PathBuf, Vec<u8>)> {
     let is_yaml = |path: &Path| path.extension().is_some_and(|e| e == "yaml" || e == "yml");
     let mut files = Vec::new();
     for path in paths {
-        // What cannot be read now is told by the run.
+        // A folder that cannot be read is reported when its tests run.
         let _ = walk(folder_of(path), &is_yaml, &mut files);
     }
     files.sort();
