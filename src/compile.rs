@@ -20,9 +20,10 @@ use crate::limits::{
     COMPILED_OPERATIONS_MAX, COMPILED_SIZE_BYTES_MAX, DIAGNOSTICS_KEPT_MAX, EXPRESSION_COST_MAX,
     PATTERNS_PROGRAM_SIZE_BYTES_MAX, STATE_TYPE_WALKS_MAX,
 };
-use crate::program::{self, BlockId, Function, Program, StepId};
+use crate::program::{self, Function, Program};
 use crate::source::{Range, Sources};
 use crate::value::Value;
+use crate::words::{BlockId, StepId};
 use schemas::Schemas;
 use scope::{FunctionKind, Scope};
 

@@ -9,13 +9,14 @@ pub mod tables;
 pub use parse::{Document, parse};
 
 use crate::accepted::ScheduleSpec;
-use crate::engine::command::{
-    ActivityCancellationType, ChildCancellationType, InitialVersioningBehavior, LogLevel,
-    ParentClosePolicy, VersioningBehavior, WorkflowIdReusePolicy,
-};
 use crate::expression::{Expression, Template};
 use crate::source::{Range, Spanned};
 use crate::value::{Duration, Map};
+use crate::words::{
+    ActivityCancellationType, BuiltIn, ChildCancellationType, CompensateOn, ContinuedVersion,
+    History, InitialVersioningBehavior, LogLevel, OnCompensationFailure, OnFailure,
+    ParentClosePolicy, VersioningBehavior, WorkflowIdConflictPolicy, WorkflowIdReusePolicy,
+};
 
 pub type Name = Spanned<Arc<str>>;
 pub type Steps = Vec<Step>;
@@ -116,13 +117,6 @@ pub struct Block {
     pub steps: Steps,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum History {
-    Automatic,
-    #[default]
-    Manual,
-}
-
 /// `start`: defaults for whoever starts the workflow.
 #[derive(Debug, Clone, Default)]
 pub struct StartOptions {
@@ -137,13 +131,6 @@ pub struct StartOptions {
     pub cron_schedule: Option<Name>,
     pub memo: Option<Template>,
     pub search_attributes: Option<Template>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WorkflowIdConflictPolicy {
-    Fail,
-    UseExisting,
-    TerminateExisting,
 }
 
 /// One of `schedules`.
@@ -309,57 +296,6 @@ pub struct RetryPolicy {
     pub non_retryable_error_types: Vec<Name>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BuiltIn {
-    Http,
-    Exec,
-    Grpc,
-    Callback,
-}
-
-impl BuiltIn {
-    pub const ALL: [BuiltIn; 4] = [
-        BuiltIn::Http,
-        BuiltIn::Exec,
-        BuiltIn::Grpc,
-        BuiltIn::Callback,
-    ];
-
-    /// The one whose activity type this is.
-    pub fn named(activity_type: &str) -> Option<BuiltIn> {
-        let mut all = BuiltIn::ALL.into_iter();
-        all.find(|built_in| built_in.name() == activity_type)
-    }
-
-    /// Whether the workflow's own worker can run it as a local activity. A callback is completed from outside.
-    pub fn can_be_local(self) -> bool {
-        match self {
-            BuiltIn::Http | BuiltIn::Exec | BuiltIn::Grpc => true,
-            BuiltIn::Callback => false,
-        }
-    }
-
-    /// The action key and the activity type.
-    pub fn name(self) -> &'static str {
-        match self {
-            BuiltIn::Http => "http",
-            BuiltIn::Exec => "exec",
-            BuiltIn::Grpc => "grpc",
-            BuiltIn::Callback => "callback",
-        }
-    }
-
-    /// The keys of its request.
-    pub fn table(self) -> &'static table::Table {
-        match self {
-            BuiltIn::Http => &tables::HTTP,
-            BuiltIn::Exec => &tables::EXEC,
-            BuiltIn::Grpc => &tables::GRPC,
-            BuiltIn::Callback => &tables::CALLBACK,
-        }
-    }
-}
-
 #[derive(Debug, Clone)]
 pub struct BuiltInStep {
     pub kind: BuiltIn,
@@ -421,31 +357,6 @@ pub struct ForEach {
 pub struct Branch {
     pub name: Name,
     pub steps: Steps,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnFailure {
-    #[default]
-    CancelOthers,
-    WaitAll,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnCompensationFailure {
-    /// Go on with the other compensations, then fail with the first failure.
-    #[default]
-    Continue,
-    /// Stop compensating and fail with the compensation's failure.
-    Fail,
-}
-
-/// Which steps `compensate` undoes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CompensateOn {
-    #[default]
-    Completed,
-    /// Whatever became of it once it began.
-    Started,
 }
 
 #[derive(Debug, Clone)]
@@ -547,13 +458,6 @@ pub struct ContinueAsNewStep {
     /// `definition`: stay with the run's bundle, or take what is newest then.
     pub version: ContinuedVersion,
     pub initial_versioning_behavior: Option<InitialVersioningBehavior>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ContinuedVersion {
-    Pinned,
-    #[default]
-    Latest,
 }
 
 #[expect(

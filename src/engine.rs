@@ -36,7 +36,7 @@ use binding::{Bound, is_binding};
 pub use binding::{RESOLVE_DEFINITION, wanted_bundle};
 pub use calls::{CHAIN_HEADER, DEFINITION_HEADER, SIGNALS_HEADER};
 pub use carry::STATE_HEADER;
-use command::{Command, VersioningBehavior};
+use command::Command;
 use evaluate::one_value;
 pub use evaluate::{PAYLOAD_SIZE_EXCEEDED, split_mix};
 use failure::Failure;
@@ -50,8 +50,9 @@ use state::{Beside, Clock, Ending, FunctionRef, Phase, Routine, RoutineKind, Run
 pub use stored::{StoredError, from_stored};
 
 use crate::faults::Fault;
-use crate::program::{Program, StepId};
+use crate::program::Program;
 use crate::value::{Map, Value};
+use crate::words::{StepId, VersioningBehavior};
 
 /// Temporal's own search attribute for versions of code: a list finds a run by the version that it is bound to.
 pub const VERSION_ATTRIBUTE: &str = "TemporalChangeVersion";

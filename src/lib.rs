@@ -36,6 +36,7 @@ pub mod testing;
 pub mod timeline;
 pub mod value;
 mod wire;
+pub mod words;
 #[cfg(feature = "cluster")]
 pub mod worker;
 pub mod yaml;

@@ -9,17 +9,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::accepted::ScheduleSpec;
-use crate::definition::{
-    BuiltIn, CompensateOn, ContinuedVersion, History, OnCompensationFailure, OnFailure,
-    WorkflowIdConflictPolicy,
-};
-use crate::engine::command::{
-    ActivityCancellationType, ChildCancellationType, InitialVersioningBehavior, LogLevel,
-    ParentClosePolicy, VersioningBehavior, WorkflowIdReusePolicy,
-};
 use crate::expression::Code;
 use crate::source::{Range, Sources};
 use crate::value::{Duration, Map, Value};
+use crate::words::{
+    ActivityCancellationType, BlockId, BuiltIn, ChildCancellationType, CompensateOn,
+    ContinuedVersion, History, InitialVersioningBehavior, LogLevel, OnCompensationFailure,
+    OnFailure, ParentClosePolicy, StepId, VersioningBehavior, WorkflowIdConflictPolicy,
+    WorkflowIdReusePolicy,
+};
 
 pub use schema::Schema;
 
@@ -33,15 +31,6 @@ pub mod slot {
     pub const WORKFLOW: u32 = 3;
     pub const LOCAL_FIRST: u32 = 4;
 }
-
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
-pub struct StepId(pub u32);
-
-/// A sequence of steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-pub struct BlockId(pub u32);
 
 #[derive(Debug)]
 pub struct Program {

@@ -41,13 +41,13 @@ pub use replay::Divergence;
 pub use schedules::ScheduleNumber;
 use schedules::{LastRun, Schedule};
 
-use crate::engine::command::{LogLevel, RetryPolicy, WorkflowIdReusePolicy};
 use crate::engine::failure::Failure;
 use crate::engine::observe::Observer;
 use crate::engine::{Instance, Programs};
 use crate::payload::{duration_to_proto, id_reuse_policy_to_proto};
 use crate::registry::Registry;
 use crate::value::{Duration, Payload, Timestamp, Value};
+use crate::words::{LogLevel, RetryPolicy, WorkflowIdReusePolicy};
 
 /// Where and when the simulation takes place.
 #[derive(Debug, Clone)]

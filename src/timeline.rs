@@ -7,8 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::engine::observe::{End, Event, Moment, Observer};
 use crate::expression::Code;
-use crate::program::{Action, Program, StepId};
+use crate::program::{Action, Program};
 use crate::value::{Timestamp, to_json_string};
+use crate::words::StepId;
 
 /// A result longer than this is cut in a timeline.
 const RESULT_CHARS_MAX: usize = 60;

@@ -517,7 +517,8 @@ fn application(json: &Json) -> Failure {
 }
 
 fn wrapped(name: &str, cause: Failure) -> Failure {
-    use segno::engine::failure::{FailureInfo, RetryState};
+    use segno::engine::failure::FailureInfo;
+    use segno::words::RetryState;
     let info = FailureInfo::Activity {
         activity_type: name.to_owned(),
         activity_id: "1".into(),

@@ -17,13 +17,13 @@ use super::trace::put_context;
 use super::{
     Client, ClientError, WorkflowIdConflictPolicy, WorkflowIdReusePolicy, body, request, unique_id,
 };
-use crate::engine::command::RetryPolicy;
 use crate::engine::start::StartDefaults;
 use crate::payload::{
     duration_to_proto, id_conflict_policy_to_proto, id_reuse_policy_to_proto, payload_to_proto,
     payloads_to_proto, retry_policy_to_proto, value_to_proto,
 };
 use crate::value::{Duration, Payload, Value};
+use crate::words::RetryPolicy;
 
 /// Everything that Temporal lets one say about a new workflow; what is `None` is the server's default.
 #[derive(Debug, Clone, Default, PartialEq)]

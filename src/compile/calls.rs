@@ -6,7 +6,7 @@ use super::Compiler;
 use super::options::mapping;
 use super::scope::{FunctionKind, Scope};
 use crate::definition::table::{Shape, Table};
-use crate::definition::{self, BuiltIn, BuiltInStep, Input, Name, Started, Step};
+use crate::definition::{self, BuiltInStep, Input, Name, Started, Step, tables};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Code, Type};
 use crate::faults::Fault;
@@ -14,6 +14,7 @@ use crate::limits::SUGGESTION_CANDIDATES_MAX;
 use crate::program::{self, Action};
 use crate::source::Range;
 use crate::value::Value;
+use crate::words::BuiltIn;
 
 impl Compiler<'_> {
     pub fn activity(
@@ -141,7 +142,7 @@ impl Compiler<'_> {
                 "add `start_to_close_timeout: 2d` to the step: how long its completion may take",
             );
         }
-        let request = type_of_request(step.kind.table());
+        let request = type_of_request(tables::request(step.kind));
         Action::Activity(Box::new(program::Activity {
             activity: Code::constant_of(Value::from(step.kind.name())),
             built_in: Some(step.kind),

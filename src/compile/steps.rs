@@ -5,14 +5,14 @@ use super::options::{mapping, number};
 use super::scope::{Loop, Scope};
 use crate::accepted;
 use crate::definition::{
-    self, Action as Written, Awaited, BuiltIn, CaseMatch, CompensateOn, FailStep, Name, Started,
-    Step, Timer,
+    self, Action as Written, Awaited, CaseMatch, FailStep, Name, Started, Step, Timer,
 };
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Code, Field, Object, Other, Presence, Template, Type};
 use crate::limits::SUGGESTION_CANDIDATES_MAX;
-use crate::program::{self, Action, StepId};
+use crate::program::{self, Action};
 use crate::source::Range;
+use crate::words::{BlockId, BuiltIn, CompensateOn, StepId};
 
 impl Compiler<'_> {
     pub fn step(&mut self, step: &Step, scope: &mut Scope) -> StepId {
@@ -344,7 +344,7 @@ impl Compiler<'_> {
         }))
     }
 
-    fn looped(&mut self, steps: &[Step], around: Loop, scope: &mut Scope) -> program::BlockId {
+    fn looped(&mut self, steps: &[Step], around: Loop, scope: &mut Scope) -> BlockId {
         let outer = std::mem::replace(&mut scope.around, around);
         let block = self.block(steps, scope);
         scope.around = outer;
@@ -355,7 +355,7 @@ impl Compiler<'_> {
         &mut self,
         branches: &[definition::Branch],
         scope: &mut Scope,
-    ) -> Vec<(std::sync::Arc<str>, program::BlockId)> {
+    ) -> Vec<(std::sync::Arc<str>, BlockId)> {
         let around = match scope.around {
             Loop::None => Loop::None,
             _ => Loop::BehindBranch,

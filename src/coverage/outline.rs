@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::program::{Action, BlockId, Program, Step, StepId};
+use crate::program::{Action, Program, Step};
+use crate::words::{BlockId, StepId};
 
 /// One way on from a step.
 pub struct Arm {

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::outline::Way;
 use crate::engine::Loaded;
 use crate::engine::observe::{Event, Moment, Observer};
-use crate::program::{Program, StepId};
+use crate::program::Program;
 use crate::source::Range;
+use crate::words::StepId;
 
 #[derive(Debug, Default)]
 pub struct Recorder {

@@ -24,9 +24,20 @@ pub use test::{
 };
 pub use top::{BLOCK, CONTRACT, DEFAULTS, DEFINITION, LIBRARY, QUERY, SIGNAL, UPDATE};
 
-use super::table::Action;
+use super::table::{Action, Table};
+use crate::words::BuiltIn;
 
 /// The action of a key.
 pub fn action(key: &str) -> Option<&'static Action> {
     ACTIONS.iter().find(|action| action.key.name == key)
+}
+
+/// The keys of a built-in activity's request.
+pub fn request(built_in: BuiltIn) -> &'static Table {
+    match built_in {
+        BuiltIn::Http => &HTTP,
+        BuiltIn::Exec => &EXEC,
+        BuiltIn::Grpc => &GRPC,
+        BuiltIn::Callback => &CALLBACK,
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::calls::{CHAIN_HEADER, DEFINITION_HEADER, SIGNALS_HEADER};
 use super::carry::{STATE_HEADER, carried};
-use super::command::{ActivityTimeouts, Command, CommandKind, LogLevel, ScheduleLocalActivity};
+use super::command::{ActivityTimeouts, Command, CommandKind, ScheduleLocalActivity};
 use super::failure::Failure;
 use super::flag::{HEADERS_CHECKED, KEPT_SIGNALS, UNDONE_AFTER_THE_STEPS, may_begin_with};
 use super::job::{Activation, EncodedBundle, Initialize, Job, Resolution, Update};
@@ -15,6 +15,7 @@ use super::stored::from_stored;
 use super::{Instance, Loaded, Programs, TaskFailure};
 use crate::faults::Fault;
 use crate::value::{Duration, Payload, Value};
+use crate::words::LogLevel;
 
 /// The local activity whose marker binds a run to its bundle: its arguments are the workflow type and the digest, its
 /// result the encoded bundle.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::command::{
-    self, ActivityCancellationType, CommandKind, ScheduleActivity, ScheduleLocalActivity,
-    ScheduleNexus, SignalTarget, StartChild,
+    self, CommandKind, ScheduleActivity, ScheduleLocalActivity, ScheduleNexus, SignalTarget,
+    StartChild,
 };
 use super::evaluate::one_value;
 use super::failure::Failure;
@@ -15,10 +15,10 @@ use super::machine::{Flow, Machine};
 use super::operations::outcome_of;
 use super::state::{OperationKind, Outcome, Routine, RoutineId, Waiting};
 use crate::accepted;
-use crate::definition::ContinuedVersion;
 use crate::expression::Code;
-use crate::program::{self, Action, StepId};
+use crate::program::{self, Action};
 use crate::value::{Map, Payload, Value};
+use crate::words::{ActivityCancellationType, ContinuedVersion, StepId};
 
 /// The header that carries the bundle of a run to its continuation.
 pub const DEFINITION_HEADER: &str = "segno-definition";

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::calls::{CHAIN_HEADER, DEFINITION_HEADER};
-use super::command::{CommandKind, ContinueAsNew, LogLevel};
+use super::command::{CommandKind, ContinueAsNew};
 use super::failure::Failure;
 use super::flag::UNDONE_AFTER_THE_STEPS;
 use super::job::Initialize;
@@ -12,9 +12,9 @@ use super::load::continuation_size_bytes;
 use super::machine::Machine;
 use super::state::{Ending, Left, Phase, RoutineKind, Run, timer_length};
 use super::stored::{StoredError, from_beginning, from_stored};
-use crate::definition::History;
 use crate::limits::PAYLOAD_SIZE_BYTES_MAX;
 use crate::value::Value;
+use crate::words::{History, LogLevel};
 
 /// The header that carries a run's state to its continuation.
 pub const STATE_HEADER: &str = "segno-state";

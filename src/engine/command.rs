@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::failure::Failure;
-use crate::program::StepId;
 use crate::value::{Duration, Payload, Timestamp, Value};
+use crate::words::{
+    ActivityCancellationType, ChildCancellationType, InitialVersioningBehavior, LogLevel,
+    ParentClosePolicy, RetryPolicy, StepId, WorkflowIdReusePolicy,
+};
 
 /// A command, and what Temporal's UI shows of the step behind it.
 #[derive(Debug, Clone, PartialEq)]
@@ -131,59 +134,6 @@ impl CommandKind {
     }
 }
 
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
-pub enum LogLevel {
-    Debug,
-    Info,
-    Warn,
-    Error,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-pub enum ActivityCancellationType {
-    #[default]
-    TryCancel,
-    WaitCancellationCompleted,
-    Abandon,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-pub enum ChildCancellationType {
-    Abandon,
-    TryCancel,
-    #[default]
-    WaitCancellationCompleted,
-    WaitCancellationRequested,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-pub enum ParentClosePolicy {
-    #[default]
-    Terminate,
-    Abandon,
-    RequestCancel,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-pub enum WorkflowIdReusePolicy {
-    #[default]
-    AllowDuplicate,
-    AllowDuplicateFailedOnly,
-    RejectDuplicate,
-    TerminateIfRunning,
-}
-
-#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
-pub struct RetryPolicy {
-    pub initial_interval: Option<Duration>,
-    pub backoff_coefficient: Option<f64>,
-    pub maximum_interval: Option<Duration>,
-    pub maximum_attempts: Option<u32>,
-    pub non_retryable_error_types: Vec<String>,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct ActivityTimeouts {
     pub schedule_to_close: Option<Duration>,
@@ -277,20 +227,4 @@ pub struct ContinueAsNew {
     pub headers: BTreeMap<String, Payload>,
     pub retry_policy: Option<RetryPolicy>,
     pub initial_versioning_behavior: Option<InitialVersioningBehavior>,
-}
-
-/// Which version's workers a run is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VersioningBehavior {
-    /// The version that its first task was for, to the end.
-    Pinned,
-    /// The version that is current or ramping when its next task is due.
-    AutoUpgrade,
-}
-
-/// Which version's workers a continuation begins on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum InitialVersioningBehavior {
-    AutoUpgrade,
-    UseRampingVersion,
 }

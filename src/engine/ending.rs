@@ -14,8 +14,9 @@ use super::state::{
     Ending, Frame, FunctionRef, Leaving, Outcome, Phase, Routine, RoutineId, RoutineKind, Run,
 };
 use crate::faults::Fault;
-use crate::program::{Action, StepId};
+use crate::program::Action;
 use crate::value::Value;
+use crate::words::StepId;
 
 impl Run {
     pub fn has_failed(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Executes one step: what each action key does when control reaches it.
 
-use super::command::{CommandKind, LogLevel};
+use super::command::CommandKind;
 use super::evaluate::within_bound;
 use super::failure::{Failure, FailureInfo};
 use super::machine::{Flow, Machine};
@@ -11,8 +11,9 @@ use super::state::{
 };
 use crate::accepted;
 use crate::limits::CALL_DEPTH_MAX;
-use crate::program::{self, Action, BlockId, CaseMatch, DurationCode, StepId};
+use crate::program::{self, Action, CaseMatch, DurationCode};
 use crate::value::Value;
+use crate::words::{BlockId, LogLevel, StepId};
 
 impl Machine<'_> {
     pub fn execute(&mut self, id: RoutineId, routine: &mut Routine, step_id: StepId) -> Flow {

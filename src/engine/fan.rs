@@ -6,9 +6,9 @@ use super::failure::Failure;
 use super::machine::{Flow, Machine};
 use super::observe::Event;
 use super::state::{Fan, FanKind, Frame, Items, Outcome, Routine, RoutineId, RoutineKind, Waiting};
-use crate::definition::OnFailure;
-use crate::program::{Action, BlockId, StepId};
+use crate::program::Action;
 use crate::value::{Map, Value};
+use crate::words::{BlockId, OnFailure, StepId};
 
 impl Machine<'_> {
     /// Begins the branches of a `parallel` or `race`.

@@ -1,17 +1,16 @@
 //! What each frame does with the outcome of what ran inside it: loops turn, `try` catches, sagas compensate.
 
-use super::command::LogLevel;
-use super::failure::{DEFINITION_ERROR, Failure, FailureInfo, TimeoutType};
+use super::failure::{DEFINITION_ERROR, Failure, FailureInfo};
 use super::flag::{OUTPUT_WITHOUT_RETURN, SAGA_EFFECTS};
 use super::machine::Machine;
 use super::state::{
     Caller, Compensating, Fan, Frame, FunctionRef, Items, Outcome, Routine, RoutineId, Saga, Try,
     TryPhase, Waiting,
 };
-use crate::definition::OnCompensationFailure;
 use crate::faults::Fault;
-use crate::program::{self, Action, StepId};
+use crate::program::{self, Action};
 use crate::value::{Duration, Value};
+use crate::words::{LogLevel, OnCompensationFailure, StepId, TimeoutType};
 
 impl Machine<'_> {
     /// `None`: a frame was pushed and the routine goes on in it. `Some`: the outcome goes further out.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::command::{CommandKind, LogLevel};
+use super::command::CommandKind;
 use super::evaluate::{one_value, violation};
 use super::failure::Failure;
 use super::flag::SCHEMA_CHECKS_BOUNDED;
@@ -14,6 +14,7 @@ use super::state::{
 };
 use crate::program::{self, Action, Function, slot};
 use crate::value::{Map, Payload, Value, quoted};
+use crate::words::{LogLevel, StepId, TimeoutType};
 
 /// The query by which Temporal's UI asks where a run is.
 const STACK_TRACE_QUERY: &str = "__stack_trace";
@@ -174,7 +175,7 @@ impl Machine<'_> {
     }
 
     /// `on_timeout` goes on, or the wait fails with a timeout.
-    fn wait_timed_out(&mut self, id: RoutineId, step: crate::program::StepId) -> bool {
+    fn wait_timed_out(&mut self, id: RoutineId, step: StepId) -> bool {
         let on_timeout = match &self.program.step(step).action {
             Action::WaitSignal { on_timeout, .. } | Action::WaitUntil { on_timeout, .. } => {
                 *on_timeout
@@ -183,7 +184,7 @@ impl Machine<'_> {
         };
         let Some(block) = on_timeout else {
             let message = format!("the wait at {} timed out", self.program.location(step));
-            let failure = Failure::timeout(message, super::failure::TimeoutType::StartToClose);
+            let failure = Failure::timeout(message, TimeoutType::StartToClose);
             self.run.resume(id, Outcome::Failed(failure));
             return true;
         };

@@ -1,7 +1,7 @@
 //! The order in which news reaches a run: one job at a time, as history has them, each followed by all that it sets in motion. What
 //! happened first therefore decides, whatever else came with the same workflow task.
 
-use super::command::{CommandKind, LogLevel};
+use super::command::CommandKind;
 use super::failure::Failure;
 use super::flag::ORDER_OF_HISTORY;
 use super::job::Job;
@@ -11,6 +11,7 @@ use super::state::{OperationKind, Phase, RoutineId, RoutineKind, Run};
 use crate::faults::Fault;
 use crate::program;
 use crate::value::quoted;
+use crate::words::LogLevel;
 
 impl Run {
     /// Whether jobs wait for each other; a run that began with an older engine applies all of them first.

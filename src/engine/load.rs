@@ -2,7 +2,7 @@
 //! so that it goes on through many. The count begins anew with jobs that only a new workflow task brings. A workflow task that core only keeps
 //! alive for a local activity is none of these: replays do not see it.
 
-use super::command::{Command, CommandKind, ContinueAsNew, LogLevel, SignalTarget, StartChild};
+use super::command::{Command, CommandKind, ContinueAsNew, SignalTarget, StartChild};
 use super::evaluate::PAYLOAD_SIZE_EXCEEDED;
 use super::failure::{Failure, FailureInfo};
 use super::flag::LOCAL_RESULTS_COUNTED;
@@ -17,6 +17,7 @@ use crate::limits::{
 };
 use crate::program::Action;
 use crate::value::{Payload, Value};
+use crate::words::LogLevel;
 
 /// Core's id of a query that comes without a workflow task, and is answered apart (sdk-core 0.10.1, protosext).
 const QUERY_ALONE: &str = "legacy_query";

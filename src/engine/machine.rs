@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, OnceCell};
 
-use super::command::{Command, CommandKind, LogLevel};
+use super::command::{Command, CommandKind};
 use super::failure::Failure;
 use super::flag::LOCAL_RESULTS_COUNTED;
 use super::observe::{End, Event, Sight};
@@ -14,8 +14,9 @@ use crate::limits::{
     COMMANDS_PER_WORKFLOW_TASK_MAX, PAYLOADS_PER_WORKFLOW_TASK_SIZE_BYTES_MAX,
     STEPS_PER_WORKFLOW_TASK_MAX, WORKFLOW_TASK_COST_MAX,
 };
-use crate::program::{Action, BlockId, Function, Program, Step, StepId};
+use crate::program::{Action, Function, Program, Step};
 use crate::value::Value;
+use crate::words::{BlockId, LogLevel, StepId};
 
 /// One activation's work on one run.
 pub struct Machine<'a> {

@@ -8,9 +8,9 @@ use super::Loaded;
 use super::failure::Failure;
 use super::machine::Machine;
 use super::state::{Outcome, RoutineId};
-use crate::program::{BlockId, StepId};
 use crate::source::Range;
 use crate::value::{Timestamp, Value};
+use crate::words::{BlockId, StepId};
 
 /// Given to an instance by its host, for coverage and timelines.
 pub trait Observer: Debug + Send + Sync {

@@ -1,13 +1,13 @@
 //! Operations outside the run: they are begun by steps, resolved by jobs and cancelled with what waits for them.
 
-use super::command::{ChildCancellationType, Command, CommandKind, ScheduleLocalActivity};
-use super::failure::{Failure, FailureInfo, FailureKind, RetryState};
+use super::command::{Command, CommandKind, ScheduleLocalActivity};
+use super::failure::{Failure, FailureInfo};
 use super::flag::SAGA_EFFECTS;
 use super::job::{Job, Resolution};
 use super::machine::Machine;
 use super::state::{Frame, Operation, OperationKind, Outcome, RoutineId, Waiting, timer_length};
-use crate::program::StepId;
 use crate::value::{Duration, Map, Value};
+use crate::words::{ChildCancellationType, FailureKind, RetryState, StepId};
 
 const CANCEL_REASON: &str = "the step that waits for it is cancelled";
 

@@ -7,8 +7,9 @@ use super::state::Routine;
 use crate::accepted;
 use crate::expression::Code;
 use crate::limits::SUMMARY_SIZE_BYTES_MAX;
-use crate::program::{ActivityOptions, DurationCode, Priority, RetryPolicy, StepId};
+use crate::program::{ActivityOptions, DurationCode, Priority, RetryPolicy};
 use crate::value::{Duration, Timestamp, Value};
+use crate::words::{self, StepId};
 
 impl Machine<'_> {
     pub fn duration(
@@ -103,13 +104,13 @@ impl Machine<'_> {
         &mut self,
         routine: &Routine,
         policy: &RetryPolicy,
-    ) -> Result<command::RetryPolicy, Failure> {
+    ) -> Result<words::RetryPolicy, Failure> {
         let initial = self.optional_length(routine, policy.initial_interval.as_ref())?;
         let maximum = self.optional_length(routine, policy.maximum_interval.as_ref())?;
         accepted::intervals(initial, maximum).map_err(Failure::definition)?;
         let coefficient = policy.backoff_coefficient.as_ref();
         let attempts = policy.maximum_attempts.as_ref();
-        Ok(command::RetryPolicy {
+        Ok(words::RetryPolicy {
             initial_interval: initial,
             backoff_coefficient: self.optional_accepted(
                 routine,

@@ -8,7 +8,8 @@ use crate::limits::{
     ACTIVITIES_PENDING_MAX, CANCEL_REQUESTS_PENDING_MAX, CHILDREN_PENDING_MAX,
     NEXUS_OPERATIONS_PENDING_MAX, SIGNALS_PENDING_MAX,
 };
-use crate::program::{Action, StepId};
+use crate::program::Action;
+use crate::words::StepId;
 
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct Pending {

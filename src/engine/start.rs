@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::command::{RetryPolicy, WorkflowIdReusePolicy};
 use super::evaluate::{one_value, violation};
 use super::failure::{Failure, FailureInfo};
 use super::job::Initialize;
 use super::machine::Machine;
 use super::state::{Clock, Routine, RoutineKind, Run};
-use crate::definition::WorkflowIdConflictPolicy;
 use crate::program::{Program, Schedule};
 use crate::value::{Duration, JsonError, Map, Payload, Timestamp, Value};
+use crate::words::{RetryPolicy, WorkflowIdConflictPolicy, WorkflowIdReusePolicy};
 
 /// The options under `start`, evaluated over the input; what a definition leaves out is the server's to choose.
 #[derive(Debug, Default)]

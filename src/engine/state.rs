@@ -3,14 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::command::{ChildCancellationType, ContinueAsNew, ScheduleLocalActivity};
+use super::command::{ContinueAsNew, ScheduleLocalActivity};
 use super::failure::Failure;
 use super::job::{Activation, Initialize, Job, Resolution};
 use super::load::Load;
 use super::pending::Pending;
 use super::undo::Cancelling;
-use crate::program::{BlockId, Program, StepId};
+use crate::program::Program;
 use crate::value::{Duration, Map, Payload, Timestamp, Value};
+use crate::words::{BlockId, ChildCancellationType, StepId};
 
 /// Routines are numbered in the order of their creation, which is the order in which they run.
 pub type RoutineId = u32;

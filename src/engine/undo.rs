@@ -9,10 +9,10 @@ use super::machine::Machine;
 use super::state::{
     Compensation, Frame, Outcome, Routine, RoutineId, RoutineKind, Run, Saga, Waiting,
 };
-use crate::definition::CompensateOn;
 use crate::faults::Fault;
-use crate::program::{Action, Step, StepId};
+use crate::program::{Action, Step};
 use crate::value::Value;
+use crate::words::{CompensateOn, StepId};
 
 /// Cancellations under way. A run does not continue as new by itself while there is one, so it is not carried.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]

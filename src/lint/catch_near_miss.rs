@@ -14,19 +14,7 @@
 use super::Subject;
 use crate::definition::Action;
 use crate::diagnostic::{Diagnostic, did_you_mean};
-
-const KINDS: [&str; 10] = [
-    "application",
-    "timeout",
-    "cancelled",
-    "terminated",
-    "child_workflow",
-    "activity",
-    "nexus",
-    "nexus_handler",
-    "server",
-    "reset_workflow",
-];
+use crate::words::FailureKind;
 
 pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
     subject.each_step(&mut |step| {
@@ -36,10 +24,11 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
         for error in action.catches.iter().flat_map(|catch| &catch.errors) {
             let name = &*error.value;
             // Types are written in another way: `Timeout`.
-            if KINDS.contains(&name) || name.contains(char::is_uppercase) {
+            let kinds = FailureKind::ALL.into_iter().map(FailureKind::name);
+            if kinds.clone().any(|kind| kind == name) || name.contains(char::is_uppercase) {
                 continue;
             }
-            let Some(near) = did_you_mean(name, KINDS.iter().copied()) else {
+            let Some(near) = did_you_mean(name, kinds) else {
                 continue;
             };
             let message = format!("there is no kind of failures `{name}`");

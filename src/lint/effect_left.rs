@@ -20,10 +20,10 @@ use std::collections::BTreeMap;
 use super::{Blocks, Subject};
 use crate::definition::{self, Action, Started, Step};
 use crate::diagnostic::Diagnostic;
-use crate::engine::command::{ActivityCancellationType, ChildCancellationType};
 use crate::program::{self, ActivityOptions};
 use crate::source::Range;
 use crate::value::Value;
+use crate::words::{ActivityCancellationType, BuiltIn, ChildCancellationType};
 
 pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let program = subject.program;
@@ -111,7 +111,7 @@ fn is_stopped_in_the_middle(step: &Step, options: &ActivityOptions) -> bool {
         return false;
     };
     let is_reached = options.local || options.heartbeat_timeout.is_some();
-    is_reached && call.kind != definition::BuiltIn::Callback && changes_something(call)
+    is_reached && call.kind != BuiltIn::Callback && changes_something(call)
 }
 
 struct Effects<'a> {
@@ -208,5 +208,5 @@ fn at_most_two(effects: usize) -> usize {
 fn changes_something(call: &definition::BuiltInStep) -> bool {
     let is_read = |method: &str| matches!(method.to_ascii_uppercase().as_str(), "GET" | "HEAD");
     let method = call.request.beginning_of("method");
-    call.kind != definition::BuiltIn::Http || method.is_some_and(|(_, method)| !is_read(method))
+    call.kind != BuiltIn::Http || method.is_some_and(|(_, method)| !is_read(method))
 }

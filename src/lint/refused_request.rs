@@ -12,10 +12,11 @@
 
 use super::Subject;
 use crate::accepted;
-use crate::definition::{Action, BuiltIn, Started};
+use crate::definition::{Action, Started};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Template;
 use crate::source::Range;
+use crate::words::BuiltIn;
 
 pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
     subject.each_step(&mut |step| {

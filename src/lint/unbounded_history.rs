@@ -12,8 +12,9 @@
 //! Write `history: automatic` at the top of the definition, or let the loop end in `continue_as_new`.
 
 use super::{Subject, any_step, endless_loop, leaves};
-use crate::definition::{Action, History};
+use crate::definition::Action;
 use crate::diagnostic::Diagnostic;
+use crate::words::History;
 
 pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
     if subject.definition.history == History::Automatic {

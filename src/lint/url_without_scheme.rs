@@ -9,8 +9,9 @@
 //! Write the scheme: `https://api.example.com/orders`.
 
 use super::Subject;
-use crate::definition::{Action, BuiltIn};
+use crate::definition::Action;
 use crate::diagnostic::Diagnostic;
+use crate::words::BuiltIn;
 
 const SCHEMES: [&str; 2] = ["http://", "https://"];
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::definition::BuiltIn;
 use crate::expression::Code;
-use crate::program::{Action, Activity, Program, Step, StepId};
+use crate::program::{Action, Activity, Program, Step};
+use crate::words::{BuiltIn, StepId};
 
 /// What a run in one process cannot do.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,9 +9,10 @@ use super::{
     duration_from_proto, duration_to_proto, payload_from_proto, payload_to_proto, value_from_proto,
     value_to_proto,
 };
-use crate::engine::failure::{Failure, FailureInfo, PassedOn, RetryState, TimeoutType};
+use crate::engine::failure::{Failure, FailureInfo, PassedOn};
 use crate::limits::FAILURE_CAUSES_MAX;
 use crate::value::{Map, Payload, Value};
+use crate::words::{RetryState, TimeoutType};
 
 /// What stands for the message of a failure whose message is in its encoded attributes, in every SDK.
 const ENCODED_MESSAGE: &str = "Encoded failure";

@@ -4,8 +4,7 @@ use temporalio_protos::temporal::api::common::v1 as common;
 use temporalio_protos::temporal::api::enums::v1 as enums;
 
 use super::{duration_from_proto, duration_to_proto};
-use crate::definition::WorkflowIdConflictPolicy;
-use crate::engine::command::{RetryPolicy, WorkflowIdReusePolicy};
+use crate::words::{RetryPolicy, WorkflowIdConflictPolicy, WorkflowIdReusePolicy};
 
 pub fn retry_policy_to_proto(policy: RetryPolicy) -> common::RetryPolicy {
     let attempts = policy.maximum_attempts.unwrap_or_default();

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::deploy::{Action, Definitions, Plan};
-use crate::definition::ContinuedVersion;
 use crate::difference::{Differences, Subject};
 use crate::engine::Loaded;
 use crate::engine::start::refused;
 use crate::expression::Code;
 use crate::program::{self, Arguments, Program};
 use crate::value::Value;
+use crate::words::ContinuedVersion;
 
 /// A run, as far as its history tells what it may begin.
 #[derive(Debug, Clone, Default)]

@@ -13,12 +13,13 @@ use super::event::payloads;
 use super::execution::{Child, Outcome, Parent, Status};
 use super::outside::{ChildTask, End, OnCancel};
 use super::retry::{retry_policy, run_timeout};
-use crate::engine::command::{ParentClosePolicy, StartChild};
+use crate::engine::command::StartChild;
 use crate::engine::failure::Failure;
 use crate::payload::{
     duration_to_proto, failure_to_proto, id_reuse_policy_to_proto, payload_from_proto,
     payloads_to_proto, value_to_proto,
 };
+use crate::words::ParentClosePolicy;
 
 impl Simulator {
     pub(super) fn initiate_child(

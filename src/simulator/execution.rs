@@ -16,10 +16,10 @@ use super::agenda::Key;
 use super::machines::UpdateRequest;
 use super::outside::Attempt;
 use super::tasks::Worker;
-use crate::engine::command::ParentClosePolicy;
 use crate::engine::failure::Failure;
 use crate::engine::job::EncodedBundle;
 use crate::value::{Payload, Timestamp};
+use crate::words::ParentClosePolicy;
 use std::sync::Arc;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,13 +12,13 @@ use super::machines::LocalEnd;
 use super::outside::{ActivityTask, Attempt, AttemptKey, End, OnCancel};
 use super::retry::{retry_policy, timeout_failure};
 use crate::activity::{local_result_too_large, not_found};
-use crate::definition::BuiltIn;
 use crate::engine::RESOLVE_DEFINITION;
-use crate::engine::command::{ActivityCancellationType, ScheduleLocalActivity};
+use crate::engine::command::ScheduleLocalActivity;
 use crate::engine::failure::Failure;
 use crate::limits::LOCAL_RESULT_SIZE_BYTES_MAX;
 use crate::payload::{backoff, failure_from_proto, failure_to_proto, value_to_proto};
 use crate::value::{Duration, Timestamp, Value};
+use crate::words::{ActivityCancellationType, BuiltIn};
 
 type LocalResult = Result<Option<common::Payload>, Box<ProtoFailure>>;
 

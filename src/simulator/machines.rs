@@ -15,10 +15,9 @@ use temporalio_protos::temporal::api::failure::v1::Failure as ProtoFailure;
 use temporalio_protos::temporal::api::history::v1 as history;
 
 use super::replay::Divergence;
-use crate::engine::command::{
-    ActivityCancellationType, ChildCancellationType, Command, CommandKind, ScheduleLocalActivity,
-};
+use crate::engine::command::{Command, CommandKind, ScheduleLocalActivity};
 use crate::value::{Duration, Timestamp};
+use crate::words::{ActivityCancellationType, ChildCancellationType};
 
 /// One of the engine's operations, or a command of the worker's own.
 #[derive(Debug, Clone)]

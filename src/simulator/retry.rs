@@ -5,9 +5,10 @@ use temporalio_protos::temporal::api::enums::v1 as enums;
 use temporalio_protos::temporal::api::failure::v1 as failure;
 use temporalio_protos::temporal::api::failure::v1::failure::FailureInfo;
 
-use crate::engine::command::{RetryPolicy, ScheduleActivity};
+use crate::engine::command::ScheduleActivity;
 use crate::payload::{duration_from_proto, duration_to_proto, retry_policy_to_proto};
 use crate::value::Duration;
+use crate::words::RetryPolicy;
 
 const INITIAL_INTERVAL: Duration = Duration {
     seconds: 1,

@@ -16,13 +16,14 @@ use temporalio_protos::temporal::api::common::v1 as common;
 use temporalio_protos::temporal::api::enums::v1::ContinueAsNewInitiator;
 use temporalio_protos::temporal::api::failure::v1::Failure as ProtoFailure;
 
-use crate::engine::failure::{Failure, FailureInfo, RetryState};
+use crate::engine::failure::{Failure, FailureInfo};
 use crate::engine::job::{Activation, EncodedBundle, Initialize, Job, Resolution, Update};
 use crate::payload::{
     duration_from_proto, failure_from_proto, payload_from_proto, payloads_from_proto,
     timestamp_from_proto, value_from_proto,
 };
 use crate::value::{Payload, Timestamp, Value};
+use crate::words::RetryState;
 
 /// What a run's start does not say of itself.
 pub struct Surroundings<'a> {

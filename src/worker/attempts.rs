@@ -16,13 +16,14 @@ use temporalio_protos::coresdk::workflow_commands::workflow_command::Variant;
 use temporalio_protos::temporal::api::common::v1::RetryPolicy;
 
 use super::activities::failed;
-use crate::engine::failure::{Failure, TimeoutType};
+use crate::engine::failure::Failure;
 use crate::faults::Fault;
 use crate::payload::{
     backoff, duration_from_proto, duration_to_proto, failure_from_proto, timestamp_from_proto,
     timestamp_to_proto, value_from_proto, value_to_proto,
 };
 use crate::value::{Duration, Timestamp, Value};
+use crate::words::TimeoutType;
 
 /// The header of a local activity that names the time from which its `schedule_to_close_timeout` counts.
 const SCHEDULED_HEADER: &str = "segno-local-scheduled";
@@ -199,7 +200,7 @@ fn now() -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::failure::FailureKind;
+    use crate::words::FailureKind;
 
     fn attempt(wait: Duration) -> LocalAttempt {
         let policy = RetryPolicy {

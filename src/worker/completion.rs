@@ -12,9 +12,8 @@ use temporalio_protos::temporal::api::enums::v1 as enums;
 use temporalio_protos::temporal::api::sdk::v1::UserMetadata;
 
 use crate::engine::command::{
-    ActivityCancellationType, ChildCancellationType, Command, CommandKind, ContinueAsNew,
-    InitialVersioningBehavior, ParentClosePolicy, Priority, ScheduleActivity,
-    ScheduleLocalActivity, ScheduleNexus, SignalTarget, StartChild, VersioningBehavior,
+    Command, CommandKind, ContinueAsNew, Priority, ScheduleActivity, ScheduleLocalActivity,
+    ScheduleNexus, SignalTarget, StartChild,
 };
 use crate::engine::failure::Failure;
 use crate::payload::{
@@ -22,6 +21,10 @@ use crate::payload::{
     retry_policy_to_proto, timestamp_to_proto, value_to_proto,
 };
 use crate::value::{Payload, Value};
+use crate::words::{
+    ActivityCancellationType, ChildCancellationType, InitialVersioningBehavior, ParentClosePolicy,
+    VersioningBehavior,
+};
 
 /// `None` where the engine asks for nothing of Temporal: a log line or a flag.
 pub fn command_to_proto(command: Command, namespace: &str) -> Option<proto::WorkflowCommand> {

@@ -14,8 +14,8 @@ use temporalio_sdk_core::{
 };
 
 use crate::client::announcing;
-use crate::engine::command::VersioningBehavior;
 use crate::limits::{LANGUAGE_VERSION_MAX, WORKER_EXPRESSION_COST_MAX};
+use crate::words::VersioningBehavior;
 
 /// Slots that each kind of task has if nobody says how many.
 pub const SLOTS_DEFAULT: usize = 100;

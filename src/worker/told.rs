@@ -7,8 +7,9 @@ use tracing::Span;
 use tracing::field::Empty;
 
 use crate::engine::Instance;
-use crate::engine::command::{Command, CommandKind, LogLevel};
+use crate::engine::command::{Command, CommandKind};
 use crate::value::{Value, to_json_string};
+use crate::words::LogLevel;
 
 /// Everything that is logged within it names the run, at any level.
 pub(super) fn span(run_id: &str) -> Span {

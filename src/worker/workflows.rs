@@ -26,12 +26,13 @@ use super::order::{self, Known};
 use super::registrys::IsRegistrys;
 use super::told;
 use super::trace::RunTrace;
-use crate::engine::command::{Command, CommandKind, VersioningBehavior};
+use crate::engine::command::{Command, CommandKind};
 use crate::engine::failure::Failure;
 use crate::engine::job::{Activation, EncodedBundle, Initialize};
 use crate::engine::{DEFINITION_HEADER, Instance, Loaded, TaskFailure, wanted_bundle};
 use crate::payload::failure_to_proto;
 use crate::value::bounded_message;
+use crate::words::VersioningBehavior;
 
 /// The type of the failure that a workflow task is failed with.
 const TASK_FAILURE_TYPE: &str = "WorkflowTaskFailure";

@@ -1,9 +1,9 @@
 //! A start's headers are the client's: they bring no definition and no state that the worker does not have.
 
 use segno::client::StartOptions;
-use segno::engine::command::RetryPolicy;
 use segno::engine::{CHAIN_HEADER, DEFINITION_HEADER, SIGNALS_HEADER, STATE_HEADER};
 use segno::value::{Duration, Payload, Value};
+use segno::words::RetryPolicy;
 use serde_json::json;
 
 use super::support::cluster::Cluster;

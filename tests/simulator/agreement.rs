@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use segno::engine::command::RetryPolicy;
 use segno::engine::failure::Failure;
 use segno::simulator::{Simulator, Start, UpdateStage};
 use segno::value::{Duration, Payload, from_json};
+use segno::words::RetryPolicy;
 use serde_json::Value as Json;
 use temporalio_protos::temporal::api::history::v1::HistoryEvent;
 

@@ -7,8 +7,8 @@ use segno::client::{
     Client, ClientError, QueryAnswer, QueryReject, StartOptions, UpdateOptions, UpdateStage,
     WorkflowRef,
 };
-use segno::engine::command::RetryPolicy;
 use segno::value::{Duration as Length, Payload, from_json};
+use segno::words::RetryPolicy;
 use serde_json::Value as Json;
 
 use super::case::{Action, Case, HTTP, SERVER, WORKFLOW_ID};

@@ -3,9 +3,9 @@
 use clap::{Args, ValueEnum};
 
 use crate::cli::output::CliError;
-use crate::engine::command::VersioningBehavior;
 use crate::limits::{EXPRESSION_COST_MAX, EXPRESSION_COST_RAISED_MAX, WORKER_EXPRESSION_COST_MAX};
 use crate::value::Duration;
+use crate::words::VersioningBehavior;
 use crate::worker::{
     Deployment, Pollers, RESOURCE_BASED_SLOTS_DEFAULT, SLOTS_DEFAULT, SlotCounts, Slots,
     WorkerOptions,

@@ -17,12 +17,12 @@ use super::values::{
 use crate::accepted;
 use crate::cli::output::CliError;
 use crate::client::StartOptions;
-use crate::engine::command::RetryPolicy;
 use crate::engine::start::StartDefaults;
 use crate::engine::{DEFINITION_HEADER, Loaded};
 use crate::program::Program;
 use crate::registry::{Entry, Folder, Registry};
 use crate::value::{Duration, Payload, Timestamp, Value};
+use crate::words::RetryPolicy;
 
 const TASK_QUEUE_VARIABLE: &str = "SEGNO_TASK_QUEUE";
 

@@ -4,15 +4,17 @@ use super::Parser;
 use super::fields::Fields;
 use crate::definition::table::{self, Field, Shape, Table};
 use crate::definition::{
-    Action, ActivityStep, Awaited, Branch, BuiltIn, BuiltInStep, Case, CaseMatch, Catch,
-    ChildOptions, ChildStep, ContinueAsNewStep, ContinuedVersion, FailStep, ForEach, Input, Name,
-    NexusStep, OnCompensationFailure, OnFailure, SignalStep, SignalTarget, Started, Timer, Try,
-    Wait, tables,
+    Action, ActivityStep, Awaited, Branch, BuiltInStep, Case, CaseMatch, Catch, ChildOptions,
+    ChildStep, ContinueAsNewStep, FailStep, ForEach, Input, Name, NexusStep, SignalStep,
+    SignalTarget, Started, Timer, Try, Wait, tables,
 };
 use crate::diagnostic::Diagnostic;
-use crate::engine::command::{InitialVersioningBehavior, LogLevel};
 use crate::source::{Range, Spanned};
 use crate::value::Duration;
+use crate::words::{
+    BuiltIn, ContinuedVersion, InitialVersioningBehavior, LogLevel, OnCompensationFailure,
+    OnFailure,
+};
 use crate::yaml::{Data, Entry, Node};
 
 impl Parser {

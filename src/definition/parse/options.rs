@@ -3,11 +3,11 @@
 use super::Parser;
 use super::fields::Fields;
 use crate::definition::{
-    ActivityOptions, ChildOptions, PriorityOption, RetryPolicy, StartOptions,
-    WorkflowIdConflictPolicy, tables,
+    ActivityOptions, ChildOptions, PriorityOption, RetryPolicy, StartOptions, tables,
 };
-use crate::engine::command::{
-    ActivityCancellationType, ChildCancellationType, ParentClosePolicy, WorkflowIdReusePolicy,
+use crate::words::{
+    ActivityCancellationType, ChildCancellationType, ParentClosePolicy, WorkflowIdConflictPolicy,
+    WorkflowIdReusePolicy,
 };
 
 impl Parser {

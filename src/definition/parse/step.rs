@@ -4,11 +4,10 @@ use super::Parser;
 use super::fields::{self, Fields, first_key};
 use super::values::unknown;
 use crate::definition::table::{self, Field};
-use crate::definition::{
-    Action, ChildOptions, ChildStep, CompensateOn, Input, Name, Step, Steps, tables,
-};
+use crate::definition::{Action, ChildOptions, ChildStep, Input, Name, Step, Steps, tables};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::{Range, Spanned};
+use crate::words::CompensateOn;
 use crate::yaml::{Entry, Node};
 
 impl Parser {

@@ -5,12 +5,12 @@ use super::fields::Fields;
 use crate::definition::Name;
 use crate::definition::table::{Shape, Table};
 use crate::definition::{
-    ActivityContract, Block, Defaults, Definition, Handler, History, Library, Query, Schema, tables,
+    ActivityContract, Block, Defaults, Definition, Handler, Library, Query, Schema, tables,
 };
 use crate::diagnostic::Diagnostic;
-use crate::engine::command::VersioningBehavior;
 use crate::source::Spanned;
 use crate::value::Value;
+use crate::words::{History, VersioningBehavior};
 use crate::yaml::{Data, Node};
 
 impl Parser {

@@ -2,8 +2,8 @@
 
 use crate::accepted::{Calendar, Interval, ScheduleError, ScheduleSpec};
 use crate::client::{StartOptions, duration_units};
-use crate::engine::command::RetryPolicy;
 use crate::value::{Duration, Payload, to_json};
+use crate::words::RetryPolicy;
 
 /// A key that has another value on the server.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,11 +18,12 @@ use temporalio_protos::temporal::api::history::v1::MarkerRecordedEventAttributes
 
 use super::resolve::{About, cancelled_failure};
 use super::{Kind, Local, LocalEnd, LocalRequest, LocalState, Machines, Request};
-use crate::engine::command::{ActivityCancellationType, Command, ScheduleLocalActivity};
+use crate::engine::command::{Command, ScheduleLocalActivity};
 use crate::payload::{
     duration_from_proto, duration_to_proto, timestamp_from_proto, timestamp_to_proto,
 };
 use crate::simulator::replay::Divergence;
+use crate::words::ActivityCancellationType;
 
 impl Machines {
     /// What the engine asked for in an activation.

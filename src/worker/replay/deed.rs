@@ -7,10 +7,9 @@ use temporalio_protos::temporal::api::history::v1::HistoryEvent;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 
 use crate::client;
-use crate::engine::command::{
-    ActivityCancellationType, ChildCancellationType, CommandKind, SignalTarget,
-};
+use crate::engine::command::{CommandKind, SignalTarget};
 use crate::payload::duration_from_proto;
+use crate::words::{ActivityCancellationType, ChildCancellationType};
 
 /// What is done, as the past and the present have it.
 type Verb = (&'static str, &'static str);

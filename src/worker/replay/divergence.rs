@@ -7,7 +7,7 @@ use temporalio_protos::temporal::api::history::v1::{History, HistoryEvent};
 use super::deed::{Deed, Known};
 use super::record::Recorded;
 use crate::engine::Loaded;
-use crate::program::StepId;
+use crate::words::StepId;
 
 /// The name that Temporal's core gives the marks of versions.
 const VERSION_MARKER: &str = "core_patch";

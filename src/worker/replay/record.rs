@@ -6,8 +6,8 @@ use crate::bundle::Bundle;
 use crate::engine::command::Command;
 use crate::engine::observe::Observer;
 use crate::engine::{Instance, Loaded, Programs, TaskFailure};
-use crate::program::StepId;
 use crate::registry;
+use crate::words::StepId;
 
 /// One activation of the run.
 #[derive(Debug)]

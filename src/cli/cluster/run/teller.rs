@@ -1,10 +1,10 @@
 //! What `segno run` says of a run while it goes: its steps as they begin and end, and what it logs.
 
 use crate::cli::output::{Output, Tone, styled};
-use crate::engine::command::LogLevel;
 use crate::simulator::Logged;
 use crate::timeline::{Entry, Timeline};
 use crate::value::Timestamp;
+use crate::words::LogLevel;
 
 pub struct Teller {
     begun_at: Timestamp,

@@ -1,0 +1,261 @@
+//! The words that definitions, programs, the engine and the cluster's client share: option values with Temporal's names, the kinds of failures, the ids of
+//! steps and blocks. Plain data that imports nothing but values.
+
+use crate::value::Duration;
+
+/// A step of a program, by its place in the arena.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+pub struct StepId(pub u32);
+
+/// A sequence of steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct BlockId(pub u32);
+
+/// One of the generic worker's own activities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuiltIn {
+    Http,
+    Exec,
+    Grpc,
+    Callback,
+}
+
+impl BuiltIn {
+    pub const ALL: [BuiltIn; 4] = [
+        BuiltIn::Http,
+        BuiltIn::Exec,
+        BuiltIn::Grpc,
+        BuiltIn::Callback,
+    ];
+
+    /// The one whose activity type this is.
+    pub fn named(activity_type: &str) -> Option<BuiltIn> {
+        let mut all = BuiltIn::ALL.into_iter();
+        all.find(|built_in| built_in.name() == activity_type)
+    }
+
+    /// Whether the workflow's own worker can run it as a local activity. A callback is completed from outside.
+    pub fn can_be_local(self) -> bool {
+        match self {
+            BuiltIn::Http | BuiltIn::Exec | BuiltIn::Grpc => true,
+            BuiltIn::Callback => false,
+        }
+    }
+
+    /// The action key and the activity type.
+    pub fn name(self) -> &'static str {
+        match self {
+            BuiltIn::Http => "http",
+            BuiltIn::Exec => "exec",
+            BuiltIn::Grpc => "grpc",
+            BuiltIn::Callback => "callback",
+        }
+    }
+}
+
+/// `history`: whether a run continues as new by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum History {
+    Automatic,
+    #[default]
+    Manual,
+}
+
+/// What the cancellation of a step does with its activity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub enum ActivityCancellationType {
+    #[default]
+    TryCancel,
+    WaitCancellationCompleted,
+    Abandon,
+}
+
+/// What the cancellation of a step does with its child workflow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub enum ChildCancellationType {
+    Abandon,
+    TryCancel,
+    #[default]
+    WaitCancellationCompleted,
+    WaitCancellationRequested,
+}
+
+/// What the server does with a child when its parent closes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub enum ParentClosePolicy {
+    #[default]
+    Terminate,
+    Abandon,
+    RequestCancel,
+}
+
+/// What the server does with a start under the id of a closed run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub enum WorkflowIdReusePolicy {
+    #[default]
+    AllowDuplicate,
+    AllowDuplicateFailedOnly,
+    RejectDuplicate,
+    TerminateIfRunning,
+}
+
+/// What the server does with a start under the id of a running one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkflowIdConflictPolicy {
+    Fail,
+    UseExisting,
+    TerminateExisting,
+}
+
+/// Which version's workers a run is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersioningBehavior {
+    /// The version that its first task was for, to the end.
+    Pinned,
+    /// The version that is current or ramping when its next task is due.
+    AutoUpgrade,
+}
+
+/// Which version's workers a continuation begins on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum InitialVersioningBehavior {
+    AutoUpgrade,
+    UseRampingVersion,
+}
+
+/// `definition` of `continue_as_new`: the run's own bundle, or the newest one at that time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ContinuedVersion {
+    Pinned,
+    #[default]
+    Latest,
+}
+
+/// What the failure of a `parallel` step's branch does with the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnFailure {
+    #[default]
+    CancelOthers,
+    WaitAll,
+}
+
+/// What the failure of a compensation does with those that are left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnCompensationFailure {
+    /// Go on with the other compensations, then fail with the first failure.
+    #[default]
+    Continue,
+    /// Stop compensating and fail with the compensation's failure.
+    Fail,
+}
+
+/// Which steps `compensate` undoes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CompensateOn {
+    #[default]
+    Completed,
+    /// Whatever became of it once it began.
+    Started,
+}
+
+/// How important a log line is.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+pub enum LogLevel {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// The kinds of failures. LANGUAGE: a `catch` matches on kind or type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum FailureKind {
+    Application,
+    Timeout,
+    Cancelled,
+    Terminated,
+    Server,
+    ResetWorkflow,
+    Activity,
+    ChildWorkflow,
+    NexusOperation,
+    NexusHandler,
+}
+
+impl FailureKind {
+    pub const ALL: [FailureKind; 10] = [
+        FailureKind::Application,
+        FailureKind::Timeout,
+        FailureKind::Cancelled,
+        FailureKind::Terminated,
+        FailureKind::Server,
+        FailureKind::ResetWorkflow,
+        FailureKind::Activity,
+        FailureKind::ChildWorkflow,
+        FailureKind::NexusOperation,
+        FailureKind::NexusHandler,
+    ];
+
+    /// The name that a `catch` uses.
+    pub fn name(self) -> &'static str {
+        match self {
+            FailureKind::Application => "application",
+            FailureKind::Timeout => "timeout",
+            FailureKind::Cancelled => "cancelled",
+            FailureKind::Terminated => "terminated",
+            FailureKind::Server => "server",
+            FailureKind::ResetWorkflow => "reset_workflow",
+            FailureKind::Activity => "activity",
+            FailureKind::ChildWorkflow => "child_workflow",
+            FailureKind::NexusOperation => "nexus",
+            FailureKind::NexusHandler => "nexus_handler",
+        }
+    }
+}
+
+/// Which of Temporal's timeouts has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum TimeoutType {
+    StartToClose,
+    ScheduleToStart,
+    ScheduleToClose,
+    Heartbeat,
+}
+
+impl TimeoutType {
+    pub fn name(self) -> &'static str {
+        match self {
+            TimeoutType::StartToClose => "start_to_close",
+            TimeoutType::ScheduleToStart => "schedule_to_start",
+            TimeoutType::ScheduleToClose => "schedule_to_close",
+            TimeoutType::Heartbeat => "heartbeat",
+        }
+    }
+}
+
+/// Why Temporal does not retry an activity or child again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum RetryState {
+    Unspecified,
+    InProgress,
+    NonRetryableFailure,
+    Timeout,
+    MaximumAttemptsReached,
+    RetryPolicyNotSet,
+    InternalServerError,
+    CancelRequested,
+}
+
+/// When and how often something is tried again. `None` is Temporal's default.
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+pub struct RetryPolicy {
+    pub initial_interval: Option<Duration>,
+    pub backoff_coefficient: Option<f64>,
+    pub maximum_interval: Option<Duration>,
+    pub maximum_attempts: Option<u32>,
+    pub non_retryable_error_types: Vec<String>,
+}
