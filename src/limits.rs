@@ -152,7 +152,7 @@ pub const EXEC_OUTPUT_SIZE_BYTES_MAX: usize = 1024 * 1024;
 pub const EXEC_ERROR_OUTPUT_SIZE_BYTES_MAX: usize = 64 * 1024;
 /// What a failure keeps of each output of a program: the server cuts a large failure.
 pub const EXEC_FAILURE_OUTPUT_SIZE_BYTES_MAX: usize = 4 * 1024;
-/// What a compressed payload may hold.
+/// What a compressed payload may hold. A run goes on without a message that passes this bound or the next one, so a replay depends on both.
 pub const CODEC_DECOMPRESSED_SIZE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What the compressed payloads of one message may hold together: many inflate from little.
 pub const CODEC_MESSAGE_DECOMPRESSED_SIZE_BYTES_MAX: usize = 64 * 1024 * 1024;

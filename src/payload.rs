@@ -10,7 +10,9 @@ mod time;
 use prost::Message;
 use temporalio_protos::temporal::api::common::v1 as proto;
 
-pub use codec::{Codec, CodecError, Inflation, Key, KeyError, Keyring, Remote, RemoteError, Stage};
+pub use codec::{
+    Codec, CodecError, Held, Inflation, Key, KeyError, Keyring, Remote, RemoteError, Stage,
+};
 pub use failure::{encode_common_attributes, failure_from_proto, failure_to_proto};
 pub use json::{
     ProtoJsonError, message_from_json, message_to_json, payloads_from_json, payloads_to_json,

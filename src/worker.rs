@@ -15,6 +15,7 @@ mod replay;
 mod sent;
 mod told;
 mod trace;
+mod undecodable;
 mod workflows;
 
 use std::sync::Arc;

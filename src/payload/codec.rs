@@ -270,20 +270,38 @@ impl Codec {
     }
 
     /// The same, for who must be able to read it all: what is still compressed or encrypted is an error.
-    /// Few messages that inflate to much are in memory at a time: each as long as what is given back is kept.
+    /// Few messages that inflate to much are in memory at a time: each as long as what is given back is kept. A message with a payload that is
+    /// itself at fault (`CodecError::is_of_payload`) stays as it was.
     pub async fn decode_all<M: PayloadVisitable>(
         &self,
         message: &mut M,
     ) -> Result<Held, CodecError> {
         let held = self.decode_held(message).await?;
-        let mut left = None;
-        visit::each(message, |payload| {
-            if left.is_none() && is_encoded(payload) {
-                left = Some(not_decoded(payload));
+        all_decoded(message).await?;
+        Ok(held)
+    }
+
+    /// Decodes a part of a message that cannot be decoded as a whole, if it fits into what the other parts have left. After an error its payloads are null.
+    pub async fn decode_part<M: PayloadVisitable>(
+        &self,
+        part: &mut M,
+        inflation: &mut Inflation,
+    ) -> Result<(), CodecError> {
+        let payloads = visit::take(part).await;
+        match self.decode_within(payloads, inflation).await {
+            Ok(decoded) => visit::put(part, decoded).await,
+            Err(error) => {
+                visit::each(part, |payload| *payload = null()).await;
+                return Err(error);
             }
-        })
-        .await;
-        left.map_or(Ok(held), Err)
+        }
+        all_decoded(part).await
+    }
+
+    /// Permission to have a message in memory that inflates to much, for as long as it is kept.
+    pub async fn hold(&self) -> Held {
+        // It is never closed.
+        Held(self.inflated.clone().acquire_owned().await.ok())
     }
 
     async fn decode_held<M: PayloadVisitable>(&self, message: &mut M) -> Result<Held, CodecError> {
@@ -300,15 +318,29 @@ impl Codec {
         let mut small = Inflation::new("PAYLOAD_SIZE_BYTES_MAX", PAYLOAD_SIZE_BYTES_MAX);
         let (decoded, held) = match self.decode_within(payloads, &mut small).await {
             Err(CodecError::MessageTooLarge(..) | CodecError::TooLarge) => {
-                // It is never closed.
-                let held = self.inflated.clone().acquire_owned().await.ok();
-                (self.decode_payloads(kept).await?, held)
+                let held = self.hold().await;
+                (self.decode_payloads(kept.clone()).await, held)
             }
-            decoded => (decoded?, None),
+            decoded => (decoded, Held(None)),
         };
-        visit::put(message, decoded).await;
-        Ok(Held(held))
+        let (payloads, result) = match decoded {
+            Ok(decoded) => (decoded, Ok(held)),
+            Err(error) => (kept, Err(error)),
+        };
+        visit::put(message, payloads).await;
+        result
     }
+}
+
+async fn all_decoded<M: PayloadVisitable>(message: &mut M) -> Result<(), CodecError> {
+    let mut left = None;
+    visit::each(message, |payload| {
+        if left.is_none() && is_encoded(payload) {
+            left = Some(not_decoded(payload));
+        }
+    })
+    .await;
+    left.map_or(Ok(()), Err)
 }
 
 /// A message that inflated to much.
@@ -316,6 +348,18 @@ impl Codec {
 pub struct Held(#[expect(dead_code, reason = "it is dropped")] Option<OwnedSemaphorePermit>);
 
 impl CodecError {
+    /// The payload itself is at fault: no key and no other codec would make it readable, so every worker and every replay finds the same.
+    pub fn is_of_payload(&self) -> bool {
+        matches!(
+            self,
+            CodecError::TooLarge
+                | CodecError::MessageTooLarge(..)
+                | CodecError::Decompress(_)
+                | CodecError::Metadata
+                | CodecError::NotAPayload(_)
+        )
+    }
+
     /// It says nothing about the payload.
     fn may_pass(&self) -> bool {
         match self {
@@ -383,6 +427,13 @@ impl Stage {
 
 fn encoding(payload: &Payload) -> &[u8] {
     payload.metadata.get(ENCODING).map_or(&[], Vec::as_slice)
+}
+
+fn null() -> Payload {
+    Payload {
+        metadata: [(ENCODING.to_owned(), b"binary/null".to_vec())].into(),
+        ..Default::default()
+    }
 }
 
 /// Whether nobody but a codec can read it. Other encodings may be a worker's own, which are passed on as they are.

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use temporalio_protos::coresdk::workflow_activation::WorkflowActivation;
 use temporalio_protos::coresdk::workflow_activation::workflow_activation_job::Variant;
 
-use crate::engine::command::{Command, CommandKind};
+use super::undecodable::refusals;
+use crate::engine::command::Command;
 use crate::engine::failure::Failure;
 use crate::registry::{REGISTRY, REGISTRY_DATA, Registry};
 
@@ -38,31 +39,9 @@ impl IsRegistrys {
                 self.0.store(true, Ordering::Relaxed);
             }
         }
-        self.0.load(Ordering::Relaxed).then(|| answers(activation))
+        self.0.load(Ordering::Relaxed).then(|| {
+            let message = "this workflow holds Segno's definitions, and nobody runs it";
+            refusals(activation, &Failure::application("Registry", message))
+        })
     }
-}
-
-fn answers(activation: &WorkflowActivation) -> Vec<Command> {
-    let failure = || {
-        Failure::application(
-            "Registry",
-            "this workflow holds Segno's definitions, and nobody runs it",
-        )
-    };
-    let jobs = activation
-        .jobs
-        .iter()
-        .filter_map(|job| job.variant.as_ref());
-    let answers = jobs.filter_map(|job| match job {
-        Variant::QueryWorkflow(query) => Some(CommandKind::RespondToQuery {
-            id: query.query_id.clone(),
-            result: Err(failure()),
-        }),
-        Variant::DoUpdate(update) => Some(CommandKind::RejectUpdate {
-            protocol_instance_id: update.protocol_instance_id.clone(),
-            failure: failure(),
-        }),
-        _ => None,
-    });
-    answers.map(Command::from).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use temporalio_protos::coresdk::workflow_activation::WorkflowActivation;
 use temporalio_protos::coresdk::workflow_activation::remove_from_cache::EvictionReason;
@@ -26,6 +26,7 @@ use super::order::{self, Known};
 use super::registrys::IsRegistrys;
 use super::told;
 use super::trace::RunTrace;
+use super::undecodable::{self, Decoded};
 use crate::engine::command::{Command, CommandKind};
 use crate::engine::failure::Failure;
 use crate::engine::job::{Activation, EncodedBundle, Initialize};
@@ -44,6 +45,8 @@ struct Cached {
     trace: Mutex<RunTrace>,
     order: Mutex<Known>,
     is_registrys: IsRegistrys,
+    /// Why it could not begin.
+    refused: OnceLock<Failure>,
 }
 
 impl Cached {
@@ -104,7 +107,9 @@ impl Host {
     /// There is never more than one activation of a run under way: nobody waits for the locks.
     async fn activate(&self, mut activation: WorkflowActivation, run: &Cached) {
         let run_id = activation.run_id.clone();
-        if let Some(answers) = run.is_registrys.answer(&activation, &*self.registry) {
+        let answers = run.is_registrys.answer(&activation, &*self.registry);
+        let refused = || Some(undecodable::refusals(&activation, run.refused.get()?));
+        if let Some(answers) = answers.or_else(refused) {
             let moment = Moment::of(&activation);
             return self
                 .complete(self.success(run_id, answers, None, moment))
@@ -128,14 +133,14 @@ impl Host {
         }
         let trace = || run.trace.lock().unwrap_or_else(PoisonError::into_inner);
         let prepared = match self.look_into_history(&mut activation, run).await {
-            Ok(()) => self.codec.decode_all(&mut activation).await,
+            Ok(()) => undecodable::decode(&self.codec, &mut activation).await,
             Err(why) => return self.complete(failed(run_id, &why)).await,
         };
         let mut completion = match prepared {
-            Ok(_inflated) => {
+            Ok(decoded) => {
                 trace().activated(&self.tracer, &activation);
                 let moment = Moment::of(&activation);
-                match self.drive(activation, &run.instance).await {
+                match self.go_on(activation, run, decoded).await {
                     Ok((commands, behavior)) => {
                         run.keep_ids(&commands);
                         if held.is_none() {
@@ -166,6 +171,27 @@ impl Host {
         trace().completed(&self.tracer, &mut completion);
         self.complete(completion).await;
         drop(held);
+    }
+
+    /// The run goes on with what could be decoded; what could not is answered. `decoded` is kept as long as the run is at work on it.
+    async fn go_on(
+        &self,
+        activation: WorkflowActivation,
+        run: &Cached,
+        mut decoded: Decoded,
+    ) -> Result<(Vec<Command>, Option<VersioningBehavior>), TaskFailure> {
+        let mut commands = std::mem::take(&mut decoded.answers);
+        if let Some(failure) = decoded.refused_start.take() {
+            if !activation.is_replaying {
+                tracing::error!("the run fails: {}", failure.message);
+            }
+            run.refused.get_or_init(|| failure.clone());
+            commands.push(Command::from(CommandKind::FailWorkflow(failure)));
+            return Ok((commands, None));
+        }
+        let (driven, behavior) = self.drive(activation, &run.instance).await?;
+        commands.extend(driven);
+        Ok((commands, behavior))
     }
 
     /// What happened first comes first, for runs that began so; others may have been bound in their second workflow task.

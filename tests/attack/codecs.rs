@@ -6,14 +6,17 @@ use std::process::{Child, Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use segno::client::{StartOptions, WorkflowRef};
 use segno::limits::CODEC_CONNECTIONS_MAX;
 use segno::payload::{Codec, Stage, payload_to_proto};
-use segno::value::Payload;
+use segno::value::{Payload, Value};
+use segno::words::RetryPolicy;
 use serde_json::json;
 
+use super::support::cluster::Cluster;
 use super::support::segno;
 use super::support::worker::peak_memory_kib;
-use super::victim::{Victim, payload};
+use super::victim::{Victim, json_payload, payload};
 
 const KEEPS: &str = "\
 segno: 1
@@ -21,9 +24,28 @@ workflow: keeps
 state: { n: 0 }
 signals:
   map: { do: [{ set: { n: \"${ state.n + args.size() }\" } }] }
+updates:
+  put: { do: [{ set: { n: \"${ state.n + 1000 }\" } }] }
 queries: { n: \"${ state.n }\" }
 steps:
   - wait: { signal: end }
+  - return: ${ state.n }
+";
+
+/// Waits for somebody outside.
+const ASKS: &str = "\
+segno: 1
+workflow: asks
+steps:
+  - try:
+      - activity: outside
+        activity_id: outside
+        task_queue: nobody
+        start_to_close_timeout: 1h
+        retry_policy: { maximum_attempts: 1 }
+    catch:
+      - error: PayloadNotDecoded
+        do: [{ return: not decoded }]
 ";
 
 /// A payload that inflates to this many bytes of zeros.
@@ -34,27 +56,100 @@ fn bomb(size: usize) -> Payload {
     payload("binary/zlib", &encoded[0].data)
 }
 
+/// What no worker can ever decode: it inflates to too much, by itself or with its neighbours, or is broken.
+fn undecodable() -> [(&'static str, Vec<Payload>); 3] {
+    let broken = payload("binary/zlib", b"nothing of the kind");
+    [
+        (
+            "CODEC_DECOMPRESSED_SIZE_BYTES_MAX",
+            vec![bomb((16 << 20) + 1)],
+        ),
+        // 1.4 MB.
+        (
+            "CODEC_MESSAGE_DECOMPRESSED_SIZE_BYTES_MAX",
+            vec![bomb(15 << 20); 90],
+        ),
+        ("a compressed payload is broken", vec![broken]),
+    ]
+}
+
 #[test]
-fn signals_that_inflate_harm_their_own_run_alone() {
+fn messages_that_cannot_be_decoded_stop_no_run() {
     let victim = Victim::with(&[("keeps", KEEPS)], &["--codec", "compression"]);
     let beside = victim.beside();
-    // 1.4 MB each, of 90 payloads that are 15 MiB.
-    let bomb = bomb(15 << 20);
-    let many = vec![bomb.clone(); 90];
-    for _ in 0..4 {
+    for (why, payloads) in undecodable() {
         let attacked = victim.attacked("keeps");
-        victim.signal(&attacked, "map", many.clone());
-        victim.signal(&attacked, "map", vec![bomb.clone()]);
+        victim.signal(&attacked, "map", vec![bomb(1 << 20)]);
+        victim.signal(&attacked, "map", payloads.clone());
+        let refused = victim.refused_update_of(&attacked, "put", payloads.clone());
+        assert!(
+            refused.contains("the update `put`") && refused.contains(why),
+            "{refused}"
+        );
+        let refused = victim.query_of(&attacked, "n", payloads).unwrap_err();
+        assert!(
+            refused.contains("the query `n`") && refused.contains(why),
+            "{refused}"
+        );
+        victim.signal(&attacked, "map", vec![json_payload("[1, 2]")]);
+        victim.signal(&attacked, "end", vec![]);
         beside.signal("add", &json!(null));
+        let end = victim.result(&attacked);
+        assert_eq!(end["result"], json!((1 << 20) + 2), "{end:#}");
+        // The worker has let go of the run: this is a replay.
+        let n = victim.query(&attacked, "n", json_payload("null"));
+        assert_eq!(n.unwrap(), Value::Int((1 << 20) + 2));
+        victim.assert_no_task_failed(&attacked);
+        let log = victim.worker.logs();
+        assert!(
+            log.contains("the signal `map` is dropped") && log.contains(why),
+            "{log}"
+        );
     }
     beside.signal("end", &json!(null));
-    assert_eq!(beside.result(), json!(4));
-    super::support::until("what the worker says", || {
-        let log = victim.worker.logs();
-        log.contains("CODEC_MESSAGE_DECOMPRESSED_SIZE_BYTES_MAX")
-            .then_some(())
-    });
+    assert_eq!(beside.result(), json!(3));
     beside.assert_no_task_failed();
+    victim.assert_unharmed();
+}
+
+#[test]
+fn a_start_that_cannot_be_decoded_fails_its_run() {
+    let victim = Victim::with(&[("keeps", KEEPS)], &["--codec", "compression"]);
+    let beside = victim.beside();
+    for (why, input) in undecodable() {
+        let id = Cluster::get().unique("attacked");
+        let retry_policy = Some(RetryPolicy::default());
+        let end = victim.start(StartOptions {
+            workflow_type: "keeps".to_owned(),
+            workflow_id: Some(id.clone()),
+            input,
+            retry_policy,
+            ..StartOptions::default()
+        });
+        assert_eq!(end["status"], "FAILED", "{end:#}");
+        assert_eq!(end["failure"]["type"], "PayloadNotDecoded", "{end:#}");
+        assert!(end.to_string().contains(why), "{end:#}");
+        let attacked = WorkflowRef::new(id, None);
+        let refused = victim.query(&attacked, "n", json_payload("null"));
+        assert!(refused.unwrap_err().contains(why));
+        victim.assert_no_task_failed(&attacked);
+    }
+    beside.signal("end", &json!(null));
+    assert_eq!(beside.result(), json!(0));
+    victim.assert_unharmed();
+}
+
+#[test]
+fn a_result_that_cannot_be_decoded_is_a_failure() {
+    let victim = Victim::with(&[("asks", ASKS)], &["--codec", "compression"]);
+    // Core itself takes one payload only.
+    for (_, payloads) in undecodable().into_iter().filter(|(_, p)| p.len() == 1) {
+        let attacked = victim.attacked("asks");
+        victim.complete_activity(&attacked, "outside", payloads);
+        let end = victim.result(&attacked);
+        assert_eq!(end["result"], "not decoded", "{end:#}");
+        victim.assert_no_task_failed(&attacked);
+    }
     victim.assert_unharmed();
 }
 

@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 
 use segno::bundle::{Bundle, BundleFile, Versions};
 use segno::client::{
-    Client, ConnectionSettings, QueryAnswer, QueryReject, StartOptions, UpdateOptions, WorkflowRef,
+    ActivityRef, Client, ConnectionSettings, QueryAnswer, QueryReject, StartOptions, UpdateOptions,
+    WorkflowRef, history_to_json,
 };
 use segno::value::{Duration, Payload, Value};
 use serde_json::{Value as Json, json};
@@ -111,12 +112,18 @@ impl Victim {
         name: &str,
         input: Payload,
     ) -> Result<Value, String> {
+        self.query_of(workflow, name, vec![input])
+    }
+
+    pub fn query_of(
+        &self,
+        workflow: &WorkflowRef,
+        name: &str,
+        input: Vec<Payload>,
+    ) -> Result<Value, String> {
         until("an answer to a query", || {
             let never = QueryReject::Never;
-            match wait(
-                self.client
-                    .query(workflow, name, vec![input.clone()], never),
-            ) {
+            match wait(self.client.query(workflow, name, input.clone(), never)) {
                 Ok(QueryAnswer::Result(mut payloads)) => {
                     Some(Ok(payloads.remove(0).decode().unwrap()))
                 }
@@ -130,9 +137,18 @@ impl Victim {
 
     /// Why an update was refused.
     pub fn refused_update(&self, workflow: &WorkflowRef, name: &str, input: Payload) -> String {
+        self.refused_update_of(workflow, name, vec![input])
+    }
+
+    pub fn refused_update_of(
+        &self,
+        workflow: &WorkflowRef,
+        name: &str,
+        input: Vec<Payload>,
+    ) -> String {
         let options = UpdateOptions {
             name: name.to_owned(),
-            input: vec![input],
+            input,
             ..UpdateOptions::default()
         };
         let answer = until("an answer to an update", || {
@@ -146,20 +162,43 @@ impl Victim {
             .message
     }
 
+    /// As a worker of any SDK can.
+    pub fn complete_activity(&self, workflow: &WorkflowRef, id: &str, result: Vec<Payload>) {
+        let activity = ActivityRef::Ids {
+            workflow: workflow.clone(),
+            activity_id: id.to_owned(),
+        };
+        until("an activity", || {
+            wait(self.client.complete_activity(&activity, result.clone())).ok()
+        });
+    }
+
+    pub fn result(&self, workflow: &WorkflowRef) -> Json {
+        let run = Cluster::get().segno(&["result", &workflow.workflow_id, "--output", "json"]);
+        assert!(run.code < 2, "{run:#?}");
+        run.json()
+    }
+
+    #[track_caller]
+    pub fn assert_no_task_failed(&self, workflow: &WorkflowRef) {
+        let history = history_to_json(&wait(self.client.history(workflow)).unwrap()).unwrap();
+        let text = history.to_string();
+        assert!(!text.contains("WORKFLOW_TASK_FAILED"), "{history:#}");
+    }
+
     pub fn beside(&self) -> Workflow<'_> {
         self.worker.launch("beside", &Json::Null)
     }
 
     /// Starts a workflow as any client can, and waits for its end.
     pub fn start(&self, options: StartOptions) -> Json {
-        let id = Cluster::get().unique("attacked");
+        let id = options.workflow_id.clone();
+        let id = id.unwrap_or_else(|| Cluster::get().unique("attacked"));
         self.begin(StartOptions {
             workflow_id: Some(id.clone()),
             ..options
         });
-        let run = Cluster::get().segno(&["result", &id, "--output", "json"]);
-        assert!(run.code < 2, "{run:#?}");
-        run.json()
+        self.result(&WorkflowRef::new(id, None))
     }
 
     pub fn begin(&self, options: StartOptions) {

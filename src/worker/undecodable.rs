@@ -1,0 +1,201 @@
+//! Payloads that nobody can decode, whatever keys they have: they are broken, or inflate beyond a bound. A run goes on without them.
+//!
+//! What becomes of a job with such a payload follows from the job, and from those before it in the same workflow task, so a replay decides the same. Updates
+//! that were refused are in no history: they count by themselves.
+
+use temporalio_protos::coresdk::activity_result;
+use temporalio_protos::coresdk::activity_result::activity_resolution::Status as ActivityStatus;
+use temporalio_protos::coresdk::child_workflow;
+use temporalio_protos::coresdk::child_workflow::child_workflow_result::Status as ChildStatus;
+use temporalio_protos::coresdk::nexus::nexus_operation_result::Status as NexusStatus;
+use temporalio_protos::coresdk::workflow_activation::workflow_activation_job::Variant;
+use temporalio_protos::coresdk::workflow_activation::{WorkflowActivation, WorkflowActivationJob};
+use temporalio_protos::temporal::api::failure::v1 as proto;
+use temporalio_protos::temporal::api::failure::v1::failure::FailureInfo as Info;
+
+use crate::engine::command::{Command, CommandKind};
+use crate::engine::failure::Failure;
+use crate::payload::{Codec, CodecError, Held, Inflation, failure_to_proto};
+use crate::value::quoted;
+
+/// The type of the failures that stand for what cannot be decoded.
+const NOT_DECODED: &str = "PayloadNotDecoded";
+
+/// What is left of an activation is decoded.
+pub(super) struct Decoded {
+    /// To the updates and queries that were taken out.
+    pub answers: Vec<Command>,
+    /// Why the run cannot begin.
+    pub refused_start: Option<Failure>,
+    _inflated: Held,
+}
+
+/// An error is for whoever has other keys or codecs: the workflow task fails.
+pub(super) async fn decode(
+    codec: &Codec,
+    activation: &mut WorkflowActivation,
+) -> Result<Decoded, CodecError> {
+    match codec.decode_all(activation).await {
+        Err(error) if error.is_of_payload() => job_by_job(codec, activation).await,
+        inflated => Ok(Decoded {
+            answers: Vec::new(),
+            refused_start: None,
+            _inflated: inflated?,
+        }),
+    }
+}
+
+async fn job_by_job(
+    codec: &Codec,
+    activation: &mut WorkflowActivation,
+) -> Result<Decoded, CodecError> {
+    let mut decoded = Decoded {
+        answers: Vec::new(),
+        refused_start: None,
+        _inflated: codec.hold().await,
+    };
+    let (mut of_history, mut of_updates) = (Inflation::of_message(), Inflation::of_message());
+    for mut job in std::mem::take(&mut activation.jobs) {
+        let inflation = match job.variant {
+            Some(Variant::DoUpdate(_)) => &mut of_updates,
+            _ => &mut of_history,
+        };
+        match codec.decode_part(&mut job, inflation).await {
+            Ok(()) => activation.jobs.push(job),
+            Err(error) if error.is_of_payload() => {
+                let left = decoded.without(job, &error, activation.is_replaying);
+                activation.jobs.extend(left);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if let Some(failure) = &decoded.refused_start {
+        decoded.answers.extend(refusals(activation, failure));
+    }
+    Ok(decoded)
+}
+
+impl Decoded {
+    /// What the run is told in the place of a job.
+    fn without(
+        &mut self,
+        job: WorkflowActivationJob,
+        error: &CodecError,
+        is_replaying: bool,
+    ) -> Option<WorkflowActivationJob> {
+        let refused = |what: &str| {
+            let message = format!("{what} cannot be decoded: {error}");
+            Failure::application(NOT_DECODED, message).non_retryable()
+        };
+        let variant = match job.variant? {
+            Variant::InitializeWorkflow(_) => {
+                self.refused_start = Some(refused("the workflow's start"));
+                return None;
+            }
+            Variant::SignalWorkflow(signal) => {
+                if !is_replaying {
+                    let name = quoted(&signal.signal_name);
+                    tracing::error!(
+                        "the signal `{name}` is dropped: it cannot be decoded: {error}"
+                    );
+                }
+                return None;
+            }
+            Variant::DoUpdate(update) => {
+                let failure = refused(&format!("the update `{}`", quoted(&update.name)));
+                self.answers
+                    .push(reject(update.protocol_instance_id, failure));
+                return None;
+            }
+            Variant::QueryWorkflow(query) => {
+                let failure = refused(&format!("the query `{}`", quoted(&query.query_type)));
+                self.answers.push(answer(query.query_id, failure));
+                return None;
+            }
+            mut other => {
+                fail_result(&mut other, &|| refused("the result"));
+                other
+            }
+        };
+        Some(WorkflowActivationJob {
+            variant: Some(variant),
+        })
+    }
+}
+
+/// A result becomes a failure. Failures stay what they are: their details are null.
+fn fail_result(job: &mut Variant, why: &dyn Fn() -> Failure) {
+    let failed = |info: Info| proto::Failure {
+        message: "the result cannot be decoded".to_owned(),
+        cause: Some(Box::new(failure_to_proto(&why()))),
+        failure_info: Some(info),
+        ..Default::default()
+    };
+    match job {
+        Variant::ResolveActivity(resolve) => {
+            let status = resolve.result.as_mut().and_then(|r| r.status.as_mut());
+            if let Some(status @ ActivityStatus::Completed(_)) = status {
+                let failure = Some(failed(Info::ActivityFailureInfo(Default::default())));
+                *status = ActivityStatus::Failed(activity_result::Failure {
+                    failure,
+                    ..Default::default()
+                });
+            }
+        }
+        Variant::ResolveChildWorkflowExecution(resolve) => {
+            let status = resolve.result.as_mut().and_then(|r| r.status.as_mut());
+            if let Some(status @ ChildStatus::Completed(_)) = status {
+                let info = Info::ChildWorkflowExecutionFailureInfo(Default::default());
+                let failure = Some(failed(info));
+                *status = ChildStatus::Failed(child_workflow::Failure { failure });
+            }
+        }
+        Variant::ResolveNexusOperation(resolve) => {
+            let status = resolve.result.as_mut().and_then(|r| r.status.as_mut());
+            if let Some(status @ NexusStatus::Completed(_)) = status {
+                let info = Info::NexusOperationExecutionFailureInfo(Default::default());
+                *status = NexusStatus::Failed(failed(info));
+            }
+        }
+        // What else has payloads was taken out, or is a failure.
+        Variant::InitializeWorkflow(_)
+        | Variant::FireTimer(_)
+        | Variant::UpdateRandomSeed(_)
+        | Variant::QueryWorkflow(_)
+        | Variant::CancelWorkflow(_)
+        | Variant::SignalWorkflow(_)
+        | Variant::NotifyHasPatch(_)
+        | Variant::DoUpdate(_)
+        | Variant::ResolveChildWorkflowExecutionStart(_)
+        | Variant::ResolveNexusOperationStart(_)
+        | Variant::ResolveSignalExternalWorkflow(_)
+        | Variant::ResolveRequestCancelExternalWorkflow(_)
+        | Variant::RemoveFromCache(_) => {}
+    }
+}
+
+/// Answers to all who wait for one, from a run that cannot begin.
+pub(super) fn refusals(activation: &WorkflowActivation, failure: &Failure) -> Vec<Command> {
+    let jobs = activation.jobs.iter();
+    let answers = jobs.filter_map(|job| match job.variant.as_ref()? {
+        Variant::QueryWorkflow(query) => Some(answer(query.query_id.clone(), failure.clone())),
+        Variant::DoUpdate(update) => {
+            let id = update.protocol_instance_id.clone();
+            Some(reject(id, failure.clone()))
+        }
+        _ => None,
+    });
+    answers.collect()
+}
+
+fn reject(protocol_instance_id: String, failure: Failure) -> Command {
+    Command::from(CommandKind::RejectUpdate {
+        protocol_instance_id,
+        failure,
+    })
+}
+
+fn answer(id: String, failure: Failure) -> Command {
+    let result = Err(failure);
+    Command::from(CommandKind::RespondToQuery { id, result })
+}
