@@ -24,7 +24,7 @@ use temporalio_protos::temporal::api::common::v1::WorkflowExecution;
 use tonic::{Code, Request, Response, Status};
 
 pub use activity::{ActivityRef, HeartbeatAnswer};
-pub use beginning::{Beginning, local_activity};
+pub use beginning::Beginning;
 pub use codec::{CodecKind, CodecSettings, KeySource};
 pub use connection::{ConnectionSettings, ResolvedSettings, Source, default_identity};
 pub use deployments::{Ramping, RoutingForce, WorkerDeployment, WorkerVersion};

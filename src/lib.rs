@@ -15,6 +15,8 @@ pub mod difference;
 pub mod engine;
 pub mod expression;
 pub mod faults;
+#[cfg(feature = "cluster")]
+pub mod history;
 pub mod limits;
 pub mod lint;
 pub mod load;

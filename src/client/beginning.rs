@@ -3,18 +3,15 @@
 use std::collections::BTreeMap;
 
 use temporalio_protos::temporal::api::common::v1::Payloads;
-use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_protos::temporal::api::history::v1::{
-    HistoryEvent, MarkerRecordedEventAttributes, WorkflowExecutionStartedEventAttributes,
+    HistoryEvent, WorkflowExecutionStartedEventAttributes,
 };
 
 use super::{Client, ClientError, WorkflowRef};
 use crate::engine::{DEFINITION_HEADER, RESOLVE_DEFINITION};
+use crate::history::{Commanded, Marker, Meaning, TaskStage};
 use crate::payload::{payload_from_proto, payloads_from_proto};
 use crate::value::{Payload, Value};
-
-/// The name that Temporal's core gives the markers of local activities.
-const LOCAL_ACTIVITY_MARKER: &str = "core_local_activity";
 
 #[derive(Debug, Clone, Default)]
 pub struct Beginning {
@@ -55,11 +52,9 @@ impl Client {
         loop {
             let (events, next) = self.history_page(workflow, token, false).await?;
             for event in events {
-                if let Some(Attributes::StartChildWorkflowExecutionInitiatedEventAttributes(a)) =
-                    event.attributes
-                {
-                    let workflow_type = a.workflow_type.unwrap_or_default().name;
-                    let input = payloads_from_proto(a.input);
+                if let Meaning::Commanded(Commanded::Child(a)) = Meaning::of(&event) {
+                    let workflow_type = a.workflow_type.clone().unwrap_or_default().name;
+                    let input = payloads_from_proto(a.input.clone());
                     let known = inputs.entry(workflow_type).or_default();
                     if !known.contains(&input) {
                         known.push(input);
@@ -76,13 +71,14 @@ impl Client {
 
 impl Beginning {
     fn hear(&mut self, event: &HistoryEvent) {
-        match &event.attributes {
-            Some(Attributes::WorkflowExecutionStartedEventAttributes(a)) => self.started(a),
-            Some(Attributes::WorkflowTaskCompletedEventAttributes(_)) => self.has_begun = true,
+        match Meaning::of(event) {
+            Meaning::RunStarted(a) => self.started(a),
+            Meaning::Task(TaskStage::Completed(_)) => self.has_begun = true,
             // A start's header is only a wish: the marker says what became of it.
-            Some(Attributes::MarkerRecordedEventAttributes(a)) => {
-                let is_binding = local_activity(a).is_some_and(|(_, t)| t == RESOLVE_DEFINITION);
-                if is_binding {
+            Meaning::Commanded(Commanded::Marker(a)) => {
+                if let Marker::LocalActivity(Some(data)) = Marker::of(a)
+                    && data.activity_type == RESOLVE_DEFINITION
+                {
                     self.bundle = first_bytes(a.details.get("result"));
                 }
             }
@@ -113,20 +109,4 @@ fn bytes(payload: Payload) -> Option<Vec<u8>> {
         Ok(Value::Bytes(bytes)) => Some(bytes.to_vec()),
         _ => None,
     }
-}
-
-/// The id and the type of the local activity whose end a marker is.
-pub fn local_activity(marker: &MarkerRecordedEventAttributes) -> Option<(String, String)> {
-    if marker.marker_name != LOCAL_ACTIVITY_MARKER {
-        return None;
-    }
-    let data = marker
-        .details
-        .get("data")
-        .and_then(|data| data.payloads.first());
-    let json: serde_json::Value = data
-        .and_then(|data| serde_json::from_slice(&data.data).ok())
-        .unwrap_or_default();
-    let text = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
-    Some((text("activity_id"), text("activity_type")))
 }

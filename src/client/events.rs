@@ -1,15 +1,19 @@
 //! A history's events in a few words each.
 
-use temporalio_protos::temporal::api::common::v1::Payload;
+use temporalio_protos::temporal::api::common::v1::{Payload, WorkflowType};
 use temporalio_protos::temporal::api::enums::v1::EventType;
 use temporalio_protos::temporal::api::failure::v1::Failure as ProtoFailure;
-use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
-use temporalio_protos::temporal::api::history::v1::{History, HistoryEvent};
+use temporalio_protos::temporal::api::history::v1::{
+    History, HistoryEvent, MarkerRecordedEventAttributes,
+};
 
+use crate::history::{
+    Commanded, End, Marker, Meaning, Operation, Progress, RunEnd, Stage, TaskStage,
+};
 use crate::payload::{
     duration_from_proto, failure_from_proto, payload_from_proto, timestamp_from_proto,
 };
-use crate::value::{Timestamp, Value};
+use crate::value::Timestamp;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventSummary {
@@ -99,66 +103,79 @@ pub(super) fn innermost(failure: Option<ProtoFailure>) -> String {
 }
 
 fn subject(event: &HistoryEvent, history: &History) -> String {
-    use Attributes::*;
-    let Some(attributes) = event.attributes.clone() else {
-        return String::new();
-    };
-    match attributes {
-        WorkflowExecutionStartedEventAttributes(a) => a.workflow_type.unwrap_or_default().name,
-        WorkflowExecutionFailedEventAttributes(a) => innermost(a.failure),
-        WorkflowExecutionSignaledEventAttributes(a) => a.signal_name,
-        WorkflowExecutionTerminatedEventAttributes(a) => a.reason,
-        WorkflowExecutionCancelRequestedEventAttributes(a) => a.cause,
-        WorkflowExecutionContinuedAsNewEventAttributes(a) => a.new_execution_run_id,
-        WorkflowTaskFailedEventAttributes(a) => innermost(a.failure),
-        ActivityTaskScheduledEventAttributes(a) => a.activity_type.unwrap_or_default().name,
-        ActivityTaskStartedEventAttributes(a) => match a.attempt {
-            0 | 1 => scheduled(history, a.scheduled_event_id),
-            n => format!("{} (attempt {n})", scheduled(history, a.scheduled_event_id)),
-        },
-        ActivityTaskCompletedEventAttributes(a) => scheduled(history, a.scheduled_event_id),
-        ActivityTaskCanceledEventAttributes(a) => scheduled(history, a.scheduled_event_id),
-        ActivityTaskTimedOutEventAttributes(a) => scheduled(history, a.scheduled_event_id),
-        ActivityTaskCancelRequestedEventAttributes(a) => scheduled(history, a.scheduled_event_id),
-        ActivityTaskFailedEventAttributes(a) => {
-            format!(
-                "{}: {}",
-                scheduled(history, a.scheduled_event_id),
-                innermost(a.failure)
-            )
+    match Meaning::of(event) {
+        Meaning::RunStarted(a) => type_name(a.workflow_type.as_ref()).to_owned(),
+        Meaning::RunEnded(RunEnd::Failed(a)) => innermost(a.failure.clone()),
+        Meaning::RunEnded(RunEnd::Terminated(a)) => a.reason.clone(),
+        Meaning::RunEnded(RunEnd::ContinuedAsNew(a)) => a.new_execution_run_id.clone(),
+        Meaning::Signaled(a) => a.signal_name.clone(),
+        Meaning::CancelRequested(a) => a.cause.clone(),
+        Meaning::Task(TaskStage::Failed(a)) => innermost(a.failure.clone()),
+        Meaning::Commanded(commanded) => commanded_subject(commanded, history),
+        Meaning::Progress(progress) => progress_subject(progress, history),
+        Meaning::RunEnded(_) | Meaning::Task(_) | Meaning::Unobserved => String::new(),
+    }
+}
+
+fn commanded_subject(commanded: Commanded<'_>, history: &History) -> String {
+    match commanded {
+        Commanded::Activity(a) => a.activity_type.clone().unwrap_or_default().name,
+        Commanded::CancelActivity { of } => scheduled(history, of),
+        Commanded::Timer(a) => {
+            let length = a.start_to_fire_timeout.map(duration_from_proto);
+            length.map_or_else(String::new, |length| length.to_string())
         }
-        TimerStartedEventAttributes(a) => a
-            .start_to_fire_timeout
-            .map(|d| duration_from_proto(d).to_string())
-            .unwrap_or_default(),
-        MarkerRecordedEventAttributes(a) => marker(&a.marker_name, &a.details),
-        StartChildWorkflowExecutionInitiatedEventAttributes(a) => {
-            format!(
-                "{} {}",
-                a.workflow_type.unwrap_or_default().name,
-                a.workflow_id
-            )
+        Commanded::Marker(a) => marker(a),
+        Commanded::Child(a) => {
+            format!("{} {}", type_name(a.workflow_type.as_ref()), a.workflow_id)
         }
-        ChildWorkflowExecutionStartedEventAttributes(a) => {
-            a.workflow_execution.unwrap_or_default().workflow_id
-        }
-        ChildWorkflowExecutionCompletedEventAttributes(a) => {
-            a.workflow_execution.unwrap_or_default().workflow_id
-        }
-        ChildWorkflowExecutionFailedEventAttributes(a) => {
-            let id = a.workflow_execution.unwrap_or_default().workflow_id;
-            format!("{id}: {}", innermost(a.failure))
-        }
-        SignalExternalWorkflowExecutionInitiatedEventAttributes(a) => {
-            let id = a.workflow_execution.unwrap_or_default().workflow_id;
+        Commanded::Signal(a) => {
+            let id = a.workflow_execution.clone().unwrap_or_default().workflow_id;
             format!("{} to {id}", a.signal_name)
         }
-        WorkflowExecutionUpdateAcceptedEventAttributes(a) => {
-            let request = a.accepted_request.unwrap_or_default();
+        Commanded::UpdateAccepted(a) => {
+            let request = a.accepted_request.clone().unwrap_or_default();
             request.input.unwrap_or_default().name
         }
-        _ => String::new(),
+        Commanded::CancelTimer { .. }
+        | Commanded::Cancellation(_)
+        | Commanded::Nexus(_)
+        | Commanded::CancelNexus { .. }
+        | Commanded::SearchAttributes
+        | Commanded::Memo
+        | Commanded::UpdateCompleted { .. } => String::new(),
     }
+}
+
+fn progress_subject(progress: Progress<'_>, history: &History) -> String {
+    let id = || progress.id.unwrap_or_default().to_owned();
+    match (progress.operation, progress.stage) {
+        (Operation::Activity, stage) => {
+            let activity = scheduled(history, progress.of);
+            match stage {
+                Stage::Started { attempt, .. } if attempt > 1 => {
+                    format!("{activity} (attempt {attempt})")
+                }
+                Stage::Ended(End::Failed(failed)) => {
+                    format!("{activity}: {}", innermost(failed.failure.cloned()))
+                }
+                _ => activity,
+            }
+        }
+        (Operation::Child, Stage::Started { .. } | Stage::Ended(End::Completed(_))) => id(),
+        (Operation::Child, Stage::Ended(End::Failed(failed))) => {
+            format!("{}: {}", id(), innermost(failed.failure.cloned()))
+        }
+        (Operation::Child, Stage::Ended(_))
+        | (
+            Operation::Timer | Operation::Signal | Operation::Cancellation | Operation::Nexus,
+            Stage::Started { .. } | Stage::Ended(_),
+        ) => String::new(),
+    }
+}
+
+fn type_name(workflow_type: Option<&WorkflowType>) -> &str {
+    workflow_type.map_or("", |t| t.name.as_str())
 }
 
 /// The type of the activity that an event is about.
@@ -166,30 +183,20 @@ fn scheduled(history: &History, event_id: i64) -> String {
     let event = usize::try_from(event_id - 1)
         .ok()
         .and_then(|i| history.events.get(i));
-    match event.and_then(|e| e.attributes.clone()) {
-        Some(Attributes::ActivityTaskScheduledEventAttributes(a)) => {
-            a.activity_type.unwrap_or_default().name
+    match event.map(Meaning::of) {
+        Some(Meaning::Commanded(Commanded::Activity(a))) => {
+            a.activity_type.clone().unwrap_or_default().name
         }
         _ => String::new(),
     }
 }
 
 /// A local activity's marker names the activity in its data.
-pub(super) fn marker(
-    name: &str,
-    details: &std::collections::HashMap<
-        String,
-        temporalio_protos::temporal::api::common::v1::Payloads,
-    >,
-) -> String {
-    let data = details
-        .get("data")
-        .and_then(|p| p.payloads.first())
-        .cloned();
-    let data = data.and_then(|payload| payload_from_proto(payload).decode().ok());
-    let activity = data
-        .as_ref()
-        .and_then(|d| d.get("activity_type"))
-        .and_then(Value::as_str);
-    activity.unwrap_or(name).to_owned()
+fn marker(marker: &MarkerRecordedEventAttributes) -> String {
+    match Marker::of(marker) {
+        Marker::LocalActivity(Some(data)) => data.activity_type,
+        Marker::LocalActivity(None) | Marker::Version(_) | Marker::Other => {
+            marker.marker_name.clone()
+        }
+    }
 }

@@ -4,11 +4,11 @@ use temporalio_client::grpc::WorkflowService;
 use temporalio_protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_protos::temporal::api::enums::v1::{HistoryEventFilterType, RetryState};
 use temporalio_protos::temporal::api::history::v1::HistoryEvent;
-use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_protos::temporal::api::workflowservice::v1::GetWorkflowExecutionHistoryRequest;
 
 use super::{Client, ClientError, WorkflowRef, body, request};
 use crate::engine::failure::Failure;
+use crate::history::{Meaning, RunEnd};
 use crate::payload::{failure_from_proto, payloads_from_proto};
 use crate::value::Payload;
 
@@ -64,7 +64,7 @@ impl Client {
         let mut execution = workflow.to_proto();
         loop {
             let event = self.closing_event(workflow, &mut execution).await?;
-            match closing(event) {
+            match closing(&event) {
                 Closing::NextRun(new_run_id) if !follow_runs => {
                     let outcome = Outcome::ContinuedAsNew { new_run_id };
                     return Ok(Ended {
@@ -119,47 +119,39 @@ impl Client {
     }
 }
 
-fn closing(event: HistoryEvent) -> Closing {
-    match event.attributes {
-        Some(Attributes::WorkflowExecutionCompletedEventAttributes(a)) => {
-            end_or_next(a.new_execution_run_id, || {
-                Outcome::Completed(payloads_from_proto(a.result))
-            })
-        }
-        Some(Attributes::WorkflowExecutionFailedEventAttributes(a)) => {
-            let retried = a.retry_state() == RetryState::InProgress;
-            let next = if retried {
-                a.new_execution_run_id
-            } else {
-                String::new()
-            };
-            end_or_next(next, || {
-                Outcome::Failed(failure_from_proto(a.failure.unwrap_or_default()))
-            })
-        }
-        Some(Attributes::WorkflowExecutionTimedOutEventAttributes(a)) => {
-            end_or_next(a.new_execution_run_id, || Outcome::TimedOut)
-        }
-        Some(Attributes::WorkflowExecutionCanceledEventAttributes(a)) => {
-            Closing::End(Outcome::Cancelled(payloads_from_proto(a.details)))
-        }
-        Some(Attributes::WorkflowExecutionTerminatedEventAttributes(a)) => {
-            Closing::End(Outcome::Terminated { reason: a.reason })
-        }
-        Some(Attributes::WorkflowExecutionContinuedAsNewEventAttributes(a)) => {
-            Closing::NextRun(a.new_execution_run_id)
-        }
-        _ => Closing::End(Outcome::Terminated {
+fn closing(event: &HistoryEvent) -> Closing {
+    let Meaning::RunEnded(end) = Meaning::of(event) else {
+        return Closing::End(Outcome::Terminated {
             reason: format!("closed by an event of type {}", event.event_type),
+        });
+    };
+    match end {
+        RunEnd::Completed(a) => end_or_next(&a.new_execution_run_id, || {
+            Outcome::Completed(payloads_from_proto(a.result.clone()))
         }),
+        RunEnd::Failed(a) => {
+            let retried = a.retry_state() == RetryState::InProgress;
+            let next = if retried { &a.new_execution_run_id } else { "" };
+            end_or_next(next, || {
+                Outcome::Failed(failure_from_proto(a.failure.clone().unwrap_or_default()))
+            })
+        }
+        RunEnd::TimedOut(a) => end_or_next(&a.new_execution_run_id, || Outcome::TimedOut),
+        RunEnd::Cancelled(a) => {
+            Closing::End(Outcome::Cancelled(payloads_from_proto(a.details.clone())))
+        }
+        RunEnd::Terminated(a) => Closing::End(Outcome::Terminated {
+            reason: a.reason.clone(),
+        }),
+        RunEnd::ContinuedAsNew(a) => Closing::NextRun(a.new_execution_run_id.clone()),
     }
 }
 
 /// A run that a retry or a cron schedule follows is not the workflow's end.
-fn end_or_next(new_run_id: String, end: impl FnOnce() -> Outcome) -> Closing {
+fn end_or_next(new_run_id: &str, end: impl FnOnce() -> Outcome) -> Closing {
     if new_run_id.is_empty() {
         Closing::End(end())
     } else {
-        Closing::NextRun(new_run_id)
+        Closing::NextRun(new_run_id.to_owned())
     }
 }

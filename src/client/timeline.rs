@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use temporalio_protos::constants::LOCAL_ACTIVITY_MARKER_NAME;
-use temporalio_protos::coresdk::common::extract_local_activity_marker_data;
+use temporalio_protos::coresdk::external_data::LocalActivityMarkerData;
 use temporalio_protos::temporal::api::failure::v1::Failure;
 use temporalio_protos::temporal::api::failure::v1::failure::FailureInfo;
-use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_protos::temporal::api::history::v1::{
     History, HistoryEvent, MarkerRecordedEventAttributes,
 };
 
-use super::events::{innermost, marker, user_summary};
+use super::events::{innermost, user_summary};
 use crate::engine::RESOLVE_DEFINITION;
+use crate::history::{Commanded, End, Marker, Meaning, Operation, Progress, RunEnd, Stage};
 use crate::payload::{duration_from_proto, timestamp_from_proto};
 use crate::value::{Duration, Timestamp};
 
@@ -85,22 +84,86 @@ enum About {
 
 impl Spans {
     fn add(&mut self, event: &HistoryEvent) {
-        let Some(attributes) = &event.attributes else {
-            return;
-        };
-        if let Attributes::MarkerRecordedEventAttributes(marker) = attributes {
-            // A run's version is marked too, and is no work.
-            if marker.marker_name == LOCAL_ACTIVITY_MARKER_NAME {
-                self.found.extend(local_activity(event, marker));
+        match Meaning::of(event) {
+            Meaning::RunStarted(a) => {
+                let name = a.workflow_type.as_ref().map_or("", |t| t.name.as_str());
+                self.begin(event, (format!("workflow {name}"), Moment::Begin));
             }
-        } else if let Some(what) = begins(attributes) {
-            self.begin(event, what);
-        } else if let Some((about, state, failure)) = ends(attributes) {
-            self.end(event, about, state, failure);
-        } else if let Attributes::ActivityTaskStartedEventAttributes(started) = attributes
-            && let Some(span) = self.at(About::Event(started.scheduled_event_id))
-        {
-            span.attempts = u32::try_from(started.attempt).unwrap_or(1);
+            Meaning::RunEnded(end) => {
+                let (state, failure) = run_end(end);
+                self.end(event, About::Workflow, state, failure);
+            }
+            Meaning::Signaled(a) => {
+                self.begin(event, (format!("signal {}", a.signal_name), Moment::Whole));
+            }
+            Meaning::CancelRequested(_) => {
+                self.begin(event, ("cancellation".to_owned(), Moment::Whole));
+            }
+            Meaning::Commanded(commanded) => self.commanded(event, commanded),
+            Meaning::Progress(progress) => self.progress(event, progress),
+            Meaning::Task(_) | Meaning::Unobserved => {}
+        }
+    }
+
+    fn commanded(&mut self, event: &HistoryEvent, commanded: Commanded<'_>) {
+        let what = match commanded {
+            Commanded::Marker(marker) => {
+                // A run's version is marked too, and is no work.
+                if let Marker::LocalActivity(data) = Marker::of(marker) {
+                    self.found.extend(local_activity(event, marker, data));
+                }
+                return;
+            }
+            Commanded::CancelTimer { of } => {
+                let state = SpanState::Cancelled;
+                return self.end(event, About::Event(of), state, String::new());
+            }
+            Commanded::UpdateCompleted { of } => {
+                let state = SpanState::Completed;
+                return self.end(event, About::Event(of), state, String::new());
+            }
+            Commanded::Timer(a) => {
+                let length = a.start_to_fire_timeout.map(duration_from_proto);
+                format!("timer {}", duration_units(length.unwrap_or_default()))
+            }
+            Commanded::Activity(a) => {
+                let name = a.activity_type.as_ref().map_or("", |t| t.name.as_str());
+                format!("activity {name}")
+            }
+            Commanded::Child(a) => {
+                let name = a.workflow_type.as_ref().map_or("", |t| t.name.as_str());
+                format!("child {name}")
+            }
+            Commanded::Nexus(a) => format!("nexus {}", a.operation),
+            Commanded::Signal(a) => format!("signal to another workflow: {}", a.signal_name),
+            Commanded::UpdateAccepted(a) => {
+                let request = a.accepted_request.as_ref();
+                let input = request.and_then(|r| r.input.as_ref());
+                format!("update {}", input.map_or("", |i| i.name.as_str()))
+            }
+            // They take no time.
+            Commanded::CancelActivity { .. }
+            | Commanded::CancelNexus { .. }
+            | Commanded::Cancellation(_)
+            | Commanded::SearchAttributes
+            | Commanded::Memo => return,
+        };
+        self.begin(event, (what, Moment::Begin));
+    }
+
+    fn progress(&mut self, event: &HistoryEvent, progress: Progress<'_>) {
+        let about = About::Event(progress.of);
+        match progress.stage {
+            Stage::Started { attempt, .. } if progress.operation == Operation::Activity => {
+                if let Some(span) = self.at(about) {
+                    span.attempts = u32::try_from(attempt).unwrap_or(1);
+                }
+            }
+            Stage::Started { .. } => {}
+            Stage::Ended(end) => {
+                let (state, failure) = operation_end(progress.operation, end);
+                self.end(event, about, state, failure);
+            }
         }
     }
 
@@ -145,14 +208,18 @@ impl Spans {
 fn local_activity(
     event: &HistoryEvent,
     attributes: &MarkerRecordedEventAttributes,
+    data: Option<Box<LocalActivityMarkerData>>,
 ) -> Option<Span> {
-    let activity = marker(&attributes.marker_name, &attributes.details);
+    let data = data.unwrap_or_default();
+    let activity = match data.activity_type.as_str() {
+        "" => &attributes.marker_name,
+        activity => activity,
+    };
     // How a run gets its definition is no doing of the author's.
     if activity == RESOLVE_DEFINITION {
         return None;
     }
     let written = event.event_time.map(timestamp_from_proto);
-    let data = extract_local_activity_marker_data(&attributes.details).unwrap_or_default();
     let began = data.original_schedule_time.map(timestamp_from_proto);
     let began = began.or(written);
     let ran_until = data.complete_time.map(timestamp_from_proto);
@@ -195,60 +262,6 @@ enum Moment {
     Whole,
 }
 
-fn begins(attributes: &Attributes) -> Option<(String, Moment)> {
-    use Attributes::*;
-    let name = |kind: &str, name: Option<&str>| format!("{kind} {}", name.unwrap_or_default());
-    Some(match attributes {
-        WorkflowExecutionStartedEventAttributes(a) => (
-            name(
-                "workflow",
-                a.workflow_type.as_ref().map(|t| t.name.as_str()),
-            ),
-            Moment::Begin,
-        ),
-        ActivityTaskScheduledEventAttributes(a) => (
-            name(
-                "activity",
-                a.activity_type.as_ref().map(|t| t.name.as_str()),
-            ),
-            Moment::Begin,
-        ),
-        StartChildWorkflowExecutionInitiatedEventAttributes(a) => (
-            name("child", a.workflow_type.as_ref().map(|t| t.name.as_str())),
-            Moment::Begin,
-        ),
-        TimerStartedEventAttributes(a) => {
-            let length = a
-                .start_to_fire_timeout
-                .map(duration_from_proto)
-                .unwrap_or_default();
-            (format!("timer {}", duration_units(length)), Moment::Begin)
-        }
-        NexusOperationScheduledEventAttributes(a) => {
-            (name("nexus", Some(&a.operation)), Moment::Begin)
-        }
-        SignalExternalWorkflowExecutionInitiatedEventAttributes(a) => (
-            name("signal to another workflow:", Some(&a.signal_name)),
-            Moment::Begin,
-        ),
-        WorkflowExecutionUpdateAcceptedEventAttributes(a) => {
-            let request = a.accepted_request.as_ref();
-            let input = request.and_then(|r| r.input.as_ref());
-            (
-                name("update", input.map(|i| i.name.as_str())),
-                Moment::Begin,
-            )
-        }
-        WorkflowExecutionSignaledEventAttributes(a) => {
-            (name("signal", Some(&a.signal_name)), Moment::Whole)
-        }
-        WorkflowExecutionCancelRequestedEventAttributes(_) => {
-            ("cancellation".to_owned(), Moment::Whole)
-        }
-        _ => return None,
-    })
-}
-
 /// A length in the largest unit that fits: `3d`, `90s`.
 pub fn duration_units(length: Duration) -> String {
     let whole = [("d", 86_400), ("h", 3600), ("m", 60)];
@@ -261,68 +274,31 @@ pub fn duration_units(length: Duration) -> String {
     }
 }
 
-fn ends(attributes: &Attributes) -> Option<(About, SpanState, String)> {
-    use Attributes::*;
-    use SpanState::*;
-    let well = |about, state| Some((about, state, String::new()));
-    match attributes {
-        WorkflowExecutionCompletedEventAttributes(_) => well(About::Workflow, Completed),
-        WorkflowExecutionFailedEventAttributes(a) => {
-            Some((About::Workflow, Failed, innermost(a.failure.clone())))
-        }
-        WorkflowExecutionTimedOutEventAttributes(_) => well(About::Workflow, TimedOut),
-        WorkflowExecutionCanceledEventAttributes(_) => well(About::Workflow, Cancelled),
-        WorkflowExecutionTerminatedEventAttributes(a) => {
-            Some((About::Workflow, Terminated, a.reason.clone()))
-        }
-        WorkflowExecutionContinuedAsNewEventAttributes(_) => well(About::Workflow, ContinuedAsNew),
-        _ => {
-            let (event, state, failure) = operation_ends(attributes)?;
-            Some((About::Event(event), state, failure))
-        }
+/// How a run ended, and why it failed.
+fn run_end(end: RunEnd<'_>) -> (SpanState, String) {
+    match end {
+        RunEnd::Completed(_) => (SpanState::Completed, String::new()),
+        RunEnd::Failed(a) => (SpanState::Failed, innermost(a.failure.clone())),
+        RunEnd::TimedOut(_) => (SpanState::TimedOut, String::new()),
+        RunEnd::Cancelled(_) => (SpanState::Cancelled, String::new()),
+        RunEnd::Terminated(a) => (SpanState::Terminated, a.reason.clone()),
+        RunEnd::ContinuedAsNew(_) => (SpanState::ContinuedAsNew, String::new()),
     }
 }
 
-/// The event that began what an event ends.
-fn operation_ends(attributes: &Attributes) -> Option<(i64, SpanState, String)> {
-    use Attributes::*;
-    use SpanState::*;
-    let well = |event, state| Some((event, state, String::new()));
-    match attributes {
-        ActivityTaskCompletedEventAttributes(a) => well(a.scheduled_event_id, Completed),
-        ActivityTaskCanceledEventAttributes(a) => well(a.scheduled_event_id, Cancelled),
-        ActivityTaskFailedEventAttributes(a) => {
-            Some((a.scheduled_event_id, Failed, innermost(a.failure.clone())))
+fn operation_end(operation: Operation, end: End<'_>) -> (SpanState, String) {
+    let why = |failure: Option<&Failure>| innermost(failure.cloned());
+    match end {
+        End::Completed(_) => (SpanState::Completed, String::new()),
+        End::Failed(failed) => (SpanState::Failed, why(failed.failure)),
+        // Which of its timeouts it was.
+        End::TimedOut(failed) if operation == Operation::Activity => {
+            (SpanState::TimedOut, why(failed.failure))
         }
-        ActivityTaskTimedOutEventAttributes(a) => {
-            Some((a.scheduled_event_id, TimedOut, innermost(a.failure.clone())))
-        }
-        TimerFiredEventAttributes(a) => well(a.started_event_id, Completed),
-        TimerCanceledEventAttributes(a) => well(a.started_event_id, Cancelled),
-        ChildWorkflowExecutionCompletedEventAttributes(a) => well(a.initiated_event_id, Completed),
-        ChildWorkflowExecutionFailedEventAttributes(a) => {
-            Some((a.initiated_event_id, Failed, innermost(a.failure.clone())))
-        }
-        StartChildWorkflowExecutionFailedEventAttributes(a) => well(a.initiated_event_id, Failed),
-        ChildWorkflowExecutionTimedOutEventAttributes(a) => well(a.initiated_event_id, TimedOut),
-        ChildWorkflowExecutionCanceledEventAttributes(a) => well(a.initiated_event_id, Cancelled),
-        ChildWorkflowExecutionTerminatedEventAttributes(a) => {
-            well(a.initiated_event_id, Terminated)
-        }
-        NexusOperationCompletedEventAttributes(a) => well(a.scheduled_event_id, Completed),
-        NexusOperationFailedEventAttributes(a) => {
-            Some((a.scheduled_event_id, Failed, innermost(a.failure.clone())))
-        }
-        NexusOperationTimedOutEventAttributes(a) => well(a.scheduled_event_id, TimedOut),
-        NexusOperationCanceledEventAttributes(a) => well(a.scheduled_event_id, Cancelled),
-        ExternalWorkflowExecutionSignaledEventAttributes(a) => {
-            well(a.initiated_event_id, Completed)
-        }
-        SignalExternalWorkflowExecutionFailedEventAttributes(a) => {
-            well(a.initiated_event_id, Failed)
-        }
-        WorkflowExecutionUpdateCompletedEventAttributes(a) => well(a.accepted_event_id, Completed),
-        _ => None,
+        End::TimedOut(_) => (SpanState::TimedOut, String::new()),
+        End::Cancelled(_) => (SpanState::Cancelled, String::new()),
+        End::Terminated => (SpanState::Terminated, String::new()),
+        End::Refused(_) => (SpanState::Failed, String::new()),
     }
 }
 
@@ -337,9 +313,10 @@ impl Span {
 mod tests {
     use std::collections::HashMap;
 
+    use temporalio_protos::constants::LOCAL_ACTIVITY_MARKER_NAME;
     use temporalio_protos::coresdk::common::build_local_activity_marker_details;
-    use temporalio_protos::coresdk::external_data::LocalActivityMarkerData;
     use temporalio_protos::temporal::api::failure::v1::TimeoutFailureInfo;
+    use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 
     use super::*;
     use crate::payload::timestamp_to_proto;

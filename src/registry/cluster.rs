@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex as PlainMutex, PoisonError};
 
 use prost::Message;
 use temporalio_protos::temporal::api::common::v1::Payloads;
+use temporalio_protos::temporal::api::history::v1::HistoryEvent;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use tokio::sync::Mutex;
 
@@ -17,6 +18,7 @@ use crate::client::{
     Client, ClientError, StartOptions, WorkflowIdConflictPolicy, WorkflowRef, WorkflowTask,
 };
 use crate::faults::Fault;
+use crate::history::{Meaning, RunEnd};
 use crate::limits::{REGISTRY_CHANGES_PER_RUN_MAX, REGISTRY_ENTRY_MEMORY_BYTES_MAX};
 use crate::payload::payload_from_proto;
 use crate::value::{Payload, Value};
@@ -370,8 +372,7 @@ impl Store for ClusterStore {
             error => unreachable(error),
         })?;
         let ending = events.iter().find_map(|event| {
-            ending(event.attributes.as_ref()?)
-                .map(|how| format!("the workflow {} was {how}", workflow.workflow_id))
+            ending(event).map(|how| format!("the workflow {} was {how}", workflow.workflow_id))
         });
         match events.into_iter().next().and_then(|event| event.attributes) {
             Some(Attributes::WorkflowExecutionStartedEventAttributes(started)) => Ok(Piece {
@@ -402,17 +403,19 @@ fn is_at(reader: Option<&Reader>, run_id: &str) -> bool {
     reader.is_some_and(|reader| reader.run.run_id.as_deref() == Some(run_id))
 }
 
-/// How a closing event says that a workflow came to its end.
-fn ending(event: &Attributes) -> Option<&'static str> {
-    match event {
-        Attributes::WorkflowExecutionTerminatedEventAttributes(_) => Some("terminated"),
-        Attributes::WorkflowExecutionCompletedEventAttributes(_) => Some("completed"),
-        Attributes::WorkflowExecutionFailedEventAttributes(_) => Some("failed"),
-        Attributes::WorkflowExecutionCanceledEventAttributes(_) => Some("cancelled"),
-        Attributes::WorkflowExecutionTimedOutEventAttributes(_) => Some("timed out"),
-        Attributes::WorkflowExecutionContinuedAsNewEventAttributes(_) => Some("continued as new"),
-        _ => None,
-    }
+/// How a workflow ended, if an event closed it.
+fn ending(event: &HistoryEvent) -> Option<&'static str> {
+    let Meaning::RunEnded(end) = Meaning::of(event) else {
+        return None;
+    };
+    Some(match end {
+        RunEnd::Terminated(_) => "terminated",
+        RunEnd::Completed(_) => "completed",
+        RunEnd::Failed(_) => "failed",
+        RunEnd::Cancelled(_) => "cancelled",
+        RunEnd::TimedOut(_) => "timed out",
+        RunEnd::ContinuedAsNew(_) => "continued as new",
+    })
 }
 
 fn piece_id(hash: &[u8]) -> String {

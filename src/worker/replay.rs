@@ -8,9 +8,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures_util::stream;
 use temporalio_protos::coresdk::workflow_activation::remove_from_cache::EvictionReason;
-use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_protos::temporal::api::history::v1::{
-    History, WorkflowExecutionStartedEventAttributes,
+    History, HistoryEvent, WorkflowExecutionStartedEventAttributes,
 };
 use temporalio_sdk_core::init_replay_worker;
 use temporalio_sdk_core::replay::{HistoryForReplay, HistoryInfo, ReplayWorkerInput};
@@ -24,6 +23,7 @@ use super::{Host, WorkerError, WorkerOptions, workflows};
 use crate::client::ResolvedSettings;
 use crate::engine::observe::Observer;
 use crate::engine::{Loaded, STATE_HEADER};
+use crate::history::{Meaning, TaskStage};
 use crate::registry::{Entry, Registry};
 use crate::telemetry::Tracer;
 pub use divergence::{Divergence, Place, Side};
@@ -221,18 +221,14 @@ fn is_whole(history: &History) -> bool {
 
 /// Whether a workflow task was done: the first one binds the run.
 fn has_begun(history: &History) -> bool {
-    history.events.iter().any(|event| {
-        let attributes = event.attributes.as_ref();
-        matches!(
-            attributes,
-            Some(Attributes::WorkflowTaskCompletedEventAttributes(_))
-        )
-    })
+    let is_completion =
+        |event: &HistoryEvent| matches!(Meaning::of(event), Meaning::Task(TaskStage::Completed(_)));
+    history.events.iter().any(is_completion)
 }
 
 fn started(history: &History) -> Option<&WorkflowExecutionStartedEventAttributes> {
-    match history.events.first()?.attributes.as_ref()? {
-        Attributes::WorkflowExecutionStartedEventAttributes(started) => Some(started),
+    match Meaning::of(history.events.first()?) {
+        Meaning::RunStarted(started) => Some(started),
         _ => None,
     }
 }
@@ -258,7 +254,7 @@ impl Registry for NoRegistry {
 mod tests {
     use super::*;
     use crate::client::ConnectionSettings;
-    use temporalio_protos::temporal::api::history::v1::HistoryEvent;
+    use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 
     #[tokio::test]
     async fn a_history_with_a_gap_is_no_history() {

@@ -81,6 +81,7 @@ impl ClusterStore {
     ) -> Result<(), StoreError> {
         let decoded_event = self.client.decode_event(&mut event);
         decoded_event.await.map_err(unreachable)?;
+        let is_end = ending(&event).is_some();
         match event.attributes {
             Some(Attributes::WorkflowExecutionStartedEventAttributes(started)) => {
                 if let Some(snapshot) = decoded::<Copy>(started.input)?.snapshot {
@@ -103,7 +104,7 @@ impl ClusterStore {
                         .apply_logged(&entry.change.unwrap_or_default(), entry.time);
                 }
             }
-            Some(event) if ending(&event).is_some() => found.is_open = false,
+            _ if is_end => found.is_open = false,
             _ => {}
         }
         Ok(())

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use temporalio_protos::temporal::api::common::v1::{WorkflowExecution, WorkflowType};
-use temporalio_protos::temporal::api::history::v1::HistoryEvent;
-use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
+use temporalio_protos::temporal::api::history::v1::{HistoryEvent, MarkerRecordedEventAttributes};
 
-use crate::client;
 use crate::engine::command::{CommandKind, SignalTarget};
+use crate::history::{Commanded, Marker, Meaning, RunEnd};
 use crate::payload::duration_from_proto;
 use crate::words::{ActivityCancellationType, ChildCancellationType};
 
@@ -142,30 +141,35 @@ impl Known {
 
     /// `None` for what no command asks for.
     pub fn told(&mut self, event: &HistoryEvent) -> Option<Deed> {
-        use Attributes::*;
-        let deed = match event.attributes.as_ref()? {
-            TimerStartedEventAttributes(a) => {
+        let deed = match Meaning::of(event) {
+            Meaning::Commanded(commanded) => return self.commanded(event.event_id, commanded),
+            Meaning::RunEnded(end) => run_ended(end)?,
+            Meaning::RunStarted(_)
+            | Meaning::Task(_)
+            | Meaning::Signaled(_)
+            | Meaning::CancelRequested(_)
+            | Meaning::Progress(_)
+            | Meaning::Unobserved => return None,
+        };
+        Some(deed)
+    }
+
+    fn commanded(&mut self, event_id: i64, commanded: Commanded<'_>) -> Option<Deed> {
+        let deed = match commanded {
+            Commanded::Timer(a) => {
                 let duration = a.start_to_fire_timeout.map(duration_from_proto);
                 timer(&a.timer_id, duration.unwrap_or_default())
             }
-            ActivityTaskScheduledEventAttributes(a) => {
+            Commanded::Activity(a) => {
                 let name = a.activity_type.as_ref().map_or("", |t| t.name.as_str());
                 activity(&a.activity_id, name)
             }
-            StartChildWorkflowExecutionInitiatedEventAttributes(a) => {
-                child(&a.workflow_id, type_name(a.workflow_type.as_ref()))
-            }
-            NexusOperationScheduledEventAttributes(a) => {
-                nexus(&a.endpoint, &a.service, &a.operation)
-            }
-            TimerCanceledEventAttributes(a) => return self.cancelled(a.started_event_id),
-            ActivityTaskCancelRequestedEventAttributes(a) => {
-                return self.cancelled(a.scheduled_event_id);
-            }
-            NexusOperationCancelRequestedEventAttributes(a) => {
-                return self.cancelled(a.scheduled_event_id);
-            }
-            RequestCancelExternalWorkflowExecutionInitiatedEventAttributes(a) => {
+            Commanded::Child(a) => child(&a.workflow_id, type_name(a.workflow_type.as_ref())),
+            Commanded::Nexus(a) => nexus(&a.endpoint, &a.service, &a.operation),
+            Commanded::CancelTimer { of }
+            | Commanded::CancelActivity { of }
+            | Commanded::CancelNexus { of } => return self.cancelled(of),
+            Commanded::Cancellation(a) => {
                 let id = workflow_id(a.workflow_execution.as_ref());
                 let started = self.0.values().find(|d| d.sort == "child" && d.id() == id);
                 return Some(match started.filter(|_| a.child_workflow_only) {
@@ -173,9 +177,17 @@ impl Known {
                     None => external_cancellation(id),
                 });
             }
-            other => return told_once(other),
+            Commanded::Marker(a) => return local_activity_of(a),
+            Commanded::Signal(a) => {
+                let id = workflow_id(a.workflow_execution.as_ref());
+                return Some(signal(id, &a.signal_name));
+            }
+            Commanded::SearchAttributes => return Some(search_attributes()),
+            Commanded::Memo => return Some(memo()),
+            Commanded::UpdateAccepted(a) => return Some(update(ACCEPT, &a.protocol_instance_id)),
+            Commanded::UpdateCompleted { .. } => return Some(update(COMPLETE, "")),
         };
-        self.0.insert(event.event_id, deed.clone());
+        self.0.insert(event_id, deed.clone());
         Some(deed)
     }
 
@@ -207,32 +219,24 @@ fn asked_once(command: &CommandKind) -> Option<Deed> {
     })
 }
 
-fn told_once(attributes: &Attributes) -> Option<Deed> {
-    use Attributes::*;
-    Some(match attributes {
-        MarkerRecordedEventAttributes(a) => {
-            let (id, name) = client::local_activity(a)?;
-            local_activity(&id, &name)
-        }
-        SignalExternalWorkflowExecutionInitiatedEventAttributes(a) => {
-            signal(workflow_id(a.workflow_execution.as_ref()), &a.signal_name)
-        }
-        UpsertWorkflowSearchAttributesEventAttributes(_) => search_attributes(),
-        WorkflowPropertiesModifiedEventAttributes(_) => memo(),
-        WorkflowExecutionUpdateAcceptedEventAttributes(a) => {
-            update(ACCEPT, &a.protocol_instance_id)
-        }
-        WorkflowExecutionUpdateCompletedEventAttributes(_) => update(COMPLETE, ""),
-        WorkflowExecutionCompletedEventAttributes(_) => ended(COMPLETE, ""),
-        WorkflowExecutionFailedEventAttributes(a) => {
-            ended(FAIL, a.failure.as_ref().map_or("", |f| f.message.as_str()))
-        }
-        WorkflowExecutionCanceledEventAttributes(_) => ended(CANCEL, ""),
-        WorkflowExecutionContinuedAsNewEventAttributes(a) => {
-            continued(type_name(a.workflow_type.as_ref()))
-        }
-        _ => return None,
+fn run_ended(end: RunEnd<'_>) -> Option<Deed> {
+    Some(match end {
+        RunEnd::Completed(_) => ended(COMPLETE, ""),
+        RunEnd::Failed(a) => ended(FAIL, a.failure.as_ref().map_or("", |f| f.message.as_str())),
+        RunEnd::Cancelled(_) => ended(CANCEL, ""),
+        RunEnd::ContinuedAsNew(a) => continued(type_name(a.workflow_type.as_ref())),
+        RunEnd::TimedOut(_) | RunEnd::Terminated(_) => return None,
     })
+}
+
+fn local_activity_of(marker: &MarkerRecordedEventAttributes) -> Option<Deed> {
+    match Marker::of(marker) {
+        Marker::LocalActivity(data) => {
+            let data = data.unwrap_or_default();
+            Some(local_activity(&data.activity_id, &data.activity_type))
+        }
+        Marker::Version(_) | Marker::Other => None,
+    }
 }
 
 fn timer(id: &str, duration: crate::value::Duration) -> Deed {

@@ -1,16 +1,13 @@
 //! Where a replay parts from its history, and what each does there, in steps and lines.
 
-use temporalio_protos::temporal::api::enums::v1::EventType;
-use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_protos::temporal::api::history::v1::{History, HistoryEvent};
 
 use super::deed::{Deed, Known};
 use super::record::Recorded;
 use crate::engine::Loaded;
+use crate::history::{Commanded, Marker, Meaning, TaskStage};
 use crate::words::StepId;
 
-/// The name that Temporal's core gives the marks of versions.
-const VERSION_MARKER: &str = "core_patch";
 /// What core calls its own half of a mark, for which the engine asks for nothing (sdk-core 0.10.1, machines/upsert_search_attributes_state_machine.rs).
 const MARK_MACHINE: &str = "UpsertWorkflowSearchAttributesMachine";
 /// Number of steps named of those that a run waits at.
@@ -222,12 +219,16 @@ fn told(history: &History) -> Vec<Act> {
     let mut acts = Vec::new();
     let mut is_marked = false;
     for event in &history.events {
-        if let Some(Attributes::WorkflowTaskCompletedEventAttributes(a)) = &event.attributes {
+        if let Meaning::Task(TaskStage::Completed(a)) = Meaning::of(event) {
             task = a.started_event_id;
         }
         // Core sets the search attribute that goes with the mark of a version.
         let was_marked = std::mem::replace(&mut is_marked, is_mark(event));
-        if was_marked && event.event_type() == EventType::UpsertWorkflowSearchAttributes {
+        let is_search_attribute = matches!(
+            Meaning::of(event),
+            Meaning::Commanded(Commanded::SearchAttributes)
+        );
+        if was_marked && is_search_attribute {
             continue;
         }
         if let Some(deed) = known.told(event) {
@@ -244,8 +245,8 @@ fn told(history: &History) -> Vec<Act> {
 }
 
 fn is_mark(event: &HistoryEvent) -> bool {
-    match &event.attributes {
-        Some(Attributes::MarkerRecordedEventAttributes(a)) => a.marker_name == VERSION_MARKER,
+    match Meaning::of(event) {
+        Meaning::Commanded(Commanded::Marker(a)) => matches!(Marker::of(a), Marker::Version(_)),
         _ => false,
     }
 }
