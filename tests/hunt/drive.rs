@@ -28,7 +28,7 @@ const TRIES_MAX: usize = 8;
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// An event that does not come is not waited for any longer.
 const MOMENT_TIMEOUT: Duration = Duration::from_secs(8);
-const EXECUTION_TIMEOUT: &str = "200s";
+const EXECUTION_TIMEOUT: &str = "600s";
 const TASK_TIMEOUT: &str = "3s";
 
 /// What a run's clients were told.

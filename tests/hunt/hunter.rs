@@ -1,7 +1,11 @@
 //! Hunts, round after round, until its time is over, and makes small what it finds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use segno::client::history_to_json;
+use temporalio_protos::temporal::api::history::v1::History;
 
 use super::agree::Agreement;
 use super::check::Violation;
@@ -133,6 +137,7 @@ async fn one(world: &World, seed: u64, settings: &Settings, report: &mut Report)
     }
     for (experiment, outcome) in round.experiments.iter().zip(&outcomes) {
         if let Some(violation) = outcome.violations.first() {
+            keep(seed, outcome);
             let is_new = report.kinds.insert(violation.kind);
             let small = match is_new && settings.found_max > 1 {
                 false => None,
@@ -147,6 +152,22 @@ async fn one(world: &World, seed: u64, settings: &Settings, report: &mut Report)
             };
             report.tell(&format!("seed {seed}: {told}"));
         }
+    }
+}
+
+/// Writes the histories of what was found into the folder that `SEGNO_HUNT_KEEP` names, for `segno replay -f`.
+fn keep(seed: u64, outcome: &Outcome) {
+    let Some(folder) = std::env::var_os("SEGNO_HUNT_KEEP") else {
+        return;
+    };
+    std::fs::create_dir_all(&folder).unwrap();
+    for run in outcome.families.iter().flatten() {
+        let history = History {
+            events: run.events.clone(),
+        };
+        let json = history_to_json(&history).unwrap().to_string();
+        let name = format!("{seed}-{}.json", run.run_id);
+        std::fs::write(Path::new(&folder).join(name), json).unwrap();
     }
 }
 
