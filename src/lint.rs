@@ -1,4 +1,4 @@
-//! Rules about definitions that are valid and yet not what their author means. One file per rule; the comment at its top
+//! Rules about definitions that compile and yet are not what their author means. One file per rule; the comment at its top
 //! is the rule's documentation.
 
 mod awaited_signal_has_handler;

@@ -1,7 +1,8 @@
 //! Flags a constant input that breaks the schema of the workflow that it is for, where that workflow is defined in the same files.
 //!
 //! `child` and `continue_as_new` begin a workflow with an input that its own definition checks. One that is written out without
-//! expressions is the same in each run, so each run fails at this step.
+//! expressions is the same in each run, so each run fails at this step: this is an error. It is a warning if the child has a
+//! `task_queue`, where another worker may serve another definition of that name.
 //!
 //! ```yaml
 //! - child: ship-order
@@ -19,10 +20,16 @@ use crate::value::Value;
 pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let program = subject.program;
     for (step, range) in program.steps.iter().zip(&program.ranges) {
-        let (workflow, arguments) = match &step.action {
-            Action::Child(child) => (Some(&child.child), Some(&child.arguments)),
+        let (workflow, arguments, queue) = match &step.action {
+            Action::Child(child) => {
+                let queue = child.options.task_queue.as_ref();
+                (Some(&child.child), Some(&child.arguments), queue)
+            }
             // Without a type it is the workflow's own, whose input is checked as it is compiled.
-            Action::ContinueAsNew(next) => (next.workflow.as_ref(), next.arguments.as_ref()),
+            Action::ContinueAsNew(next) => {
+                let queue = next.task_queue.as_ref();
+                (next.workflow.as_ref(), next.arguments.as_ref(), queue)
+            }
             _ => continue,
         };
         let workflow = workflow.and_then(Code::constant).and_then(Value::as_str);
@@ -35,10 +42,13 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
         };
         if let Some(wrong) = schema.violation(&input) {
             let message = format!("the input breaks the schema of `{workflow}`: {wrong}");
-            diagnostics.push(
-                Diagnostic::warning("child-input", *range, message)
-                    .help(format!("give `{workflow}` what its `input` requires")),
-            );
+            let diagnostic = match queue {
+                None => Diagnostic::error("child-input", *range, message),
+                Some(_) => Diagnostic::warning("child-input", *range, message)
+                    .help("a worker of the other task queue may have another definition of it"),
+            };
+            diagnostics
+                .push(diagnostic.help(format!("give `{workflow}` what its `input` requires")));
         }
     }
 }

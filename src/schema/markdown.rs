@@ -86,8 +86,8 @@ pub fn rules() -> String {
     let mut text = String::from(
         "# Lint rules\n\n\
          `segno lint` first reports what is wrong with a definition, as errors. Where there are none, these rules look for\n\
-         what is valid and yet hardly meant, and report it as warnings. Warnings leave the exit code 0, unless\n\
-         `--deny-warnings` is given.\n\n\
+         what is valid and yet hardly meant, and report it as warnings; what can only fail they report as errors. Warnings leave the\n\
+         exit code 0, unless `--deny-warnings` is given.\n\n\
          This page is made from the comments in `src/lint/`.\n",
     );
     for rule in RULES {

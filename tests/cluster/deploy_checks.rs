@@ -291,8 +291,11 @@ fn new_runs_that_would_give_what_is_refused_are_found() {
     );
     // Lint says so without a registry.
     let folder = project.folder.path().to_str().unwrap();
-    let lint = Cluster::get().segno(&["lint", folder]).ok();
-    assert!(lint.stdout.contains("warning[child-input]"), "{lint:#?}");
+    let lint = Cluster::get().segno(&["lint", folder]);
+    assert!(
+        lint.code == 1 && lint.stdout.contains("error[child-input]"),
+        "{lint:#?}"
+    );
     // The parent gives more; and then the child is gone.
     let parent = "child: check-constant-child\n    input: { n: 7, year: 2030 }";
     project.write("parent", INPUT, parent);
