@@ -183,6 +183,11 @@ impl Instance {
         Some(id.map_or_else(|| program.location(step), str::to_owned))
     }
 
+    /// The step that the last activation worked on at its end, or as it broke off.
+    pub fn last_step(&self) -> Option<StepId> {
+        self.run.as_deref()?.at
+    }
+
     /// What its definition says, once it is known.
     pub fn versioning_behavior(&self) -> Option<VersioningBehavior> {
         self.loaded.as_ref()?.program.versioning_behavior

@@ -4,6 +4,8 @@
 
 #[path = "engine/coverage.rs"]
 mod coverage;
+#[path = "engine/panics.rs"]
+mod panics;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

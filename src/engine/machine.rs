@@ -34,8 +34,6 @@ pub struct Machine<'a> {
     pub payloads_size_bytes: Cell<usize>,
     /// Who watches, if anybody does.
     pub sight: Option<Sight<'a>>,
-    /// The step whose work this is.
-    at: Option<StepId>,
 }
 
 /// What executing a step came to.
@@ -61,6 +59,7 @@ impl<'a> Machine<'a> {
         clock: &'a Clock,
         commands: &'a mut Vec<Command>,
     ) -> Self {
+        run.at = None;
         Machine {
             run,
             program,
@@ -72,14 +71,13 @@ impl<'a> Machine<'a> {
             steps: 0,
             payloads_size_bytes: Cell::new(0),
             sight: None,
-            at: None,
         }
     }
 
     pub fn command(&mut self, kind: CommandKind) {
         self.run.count(&kind);
         self.commands.push(Command {
-            step: self.at,
+            step: self.run.at,
             ..Command::from(kind)
         });
     }
@@ -161,7 +159,7 @@ impl<'a> Machine<'a> {
 
     /// Goes on until the routine waits (`None`) or ends.
     fn advance(&mut self, id: RoutineId, routine: &mut Routine) -> Option<Outcome> {
-        self.at = routine.step(self.program);
+        self.run.at = routine.step(self.program);
         if let Some(outcome) = routine.resume.take() {
             if let Some(Frame::Fan(_)) = routine.frames.last() {
                 routine.frames.pop();
@@ -179,7 +177,7 @@ impl<'a> Machine<'a> {
                 Some(step) if self.is_held(id, routine, step) => return None,
                 Some(step) => {
                     self.steps += 1;
-                    self.at = Some(step);
+                    self.run.at = Some(step);
                     self.observe_entry(routine);
                     self.execute(id, routine, step)
                 }

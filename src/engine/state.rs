@@ -67,6 +67,9 @@ pub struct Run {
     pub load: Load,
     #[serde(skip)]
     pub cancelling: Cancelling,
+    /// The step that the engine works on. It outlives a panic, to be named in the log.
+    #[serde(skip)]
+    pub at: Option<StepId>,
 }
 
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -390,6 +393,7 @@ impl Run {
             handled_version: 0,
             load: Load::default(),
             cancelling: Cancelling::default(),
+            at: None,
         }
     }
 

@@ -10,6 +10,10 @@ use crate::engine::Instance;
 use crate::engine::command::{Command, CommandKind};
 use crate::value::{Value, to_json_string};
 use crate::words::LogLevel;
+use crate::words::StepId;
+
+/// How many steps one line names.
+const STEPS_NAMED_MAX: usize = 5;
 
 /// Everything that is logged within it names the run, at any level.
 pub(super) fn span(run_id: &str) -> Span {
@@ -18,7 +22,8 @@ pub(super) fn span(run_id: &str) -> Span {
         run_id,
         workflow_id = Empty,
         workflow_type = Empty,
-        definition = Empty
+        definition = Empty,
+        step = Empty
     )
 }
 
@@ -61,6 +66,29 @@ pub(super) fn name_run(span: &Span, instance: &Instance) {
 pub(super) fn name_definition(span: &Span, instance: &Instance) {
     if let Some(definition) = instance.definition() {
         span.record("definition", definition);
+    }
+}
+
+/// Adds the steps that a failure is about, in the order in which they are first named.
+pub(super) fn name_steps(
+    span: &Span,
+    instance: &Instance,
+    steps: impl IntoIterator<Item = StepId>,
+) {
+    let mut names: Vec<String> = Vec::new();
+    for name in steps
+        .into_iter()
+        .filter_map(|step| instance.step_name(step))
+    {
+        if names.len() == STEPS_NAMED_MAX {
+            break;
+        }
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    if !names.is_empty() {
+        span.record("step", names.join(", "));
     }
 }
 

@@ -33,6 +33,7 @@ use crate::engine::job::{Activation, EncodedBundle, Initialize};
 use crate::engine::{DEFINITION_HEADER, Instance, Loaded, TaskFailure, wanted_bundle};
 use crate::payload::failure_to_proto;
 use crate::value::bounded_message;
+use crate::words::StepId;
 use crate::words::VersioningBehavior;
 
 /// The type of the failure that a workflow task is failed with.
@@ -58,6 +59,21 @@ impl Cached {
     fn instance(&self) -> MutexGuard<'_, Instance> {
         self.instance.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Its log line names the definition and the steps that the failure is about.
+    fn failed(
+        &self,
+        run_id: String,
+        message: &str,
+        steps: impl IntoIterator<Item = StepId>,
+    ) -> WorkflowActivationCompletion {
+        let instance = self.instance();
+        let span = Span::current();
+        told::name_definition(&span, &instance);
+        told::name_steps(&span, &instance, steps);
+        drop(instance);
+        failed(run_id, message)
+    }
 }
 
 /// Polls until the worker is shut down and every run has been let go of. `evicted` hears of each run that is.
@@ -79,7 +95,11 @@ pub(super) async fn serve(
         let span = told::span(&activation.run_id);
         if let Some(eviction) = eviction(&activation) {
             if let Some(run) = runs.get(&activation.run_id) {
-                told::name_run(&span, &run.instance());
+                let instance = run.instance();
+                told::name_run(&span, &instance);
+                if eviction.reason() == EvictionReason::Nondeterminism {
+                    told::name_steps(&span, &instance, instance.waits_at());
+                }
             }
             let tell = || evicted(eviction.reason(), &eviction.message);
             span.in_scope(tell);
@@ -136,6 +156,7 @@ impl Host {
             Ok(()) => undecodable::decode(&self.codec, &mut activation).await,
             Err(why) => return self.complete(failed(run_id, &why)).await,
         };
+        let mut steps = Vec::new();
         let mut completion = match prepared {
             Ok(decoded) => {
                 trace().activated(&self.tracer, &activation);
@@ -143,29 +164,33 @@ impl Host {
                 match self.go_on(activation, run, decoded).await {
                     Ok((commands, behavior)) => {
                         run.keep_ids(&commands);
+                        steps.extend(commands.iter().filter_map(|command| command.step));
                         if held.is_none() {
                             self.locals.commanded(&run_id, &commands).await;
                         }
                         self.success(run_id, commands, behavior, moment)
                     }
-                    Err(failure) => failed(run_id, &failure.0),
+                    Err(failure) => {
+                        let step = run.instance().last_step();
+                        run.failed(run_id, &failure.0, step)
+                    }
                 }
             }
             Err(error) => {
                 if let Some(watch) = &self.watch {
                     watch.not_decoded(&error.to_string());
                 }
-                failed(run_id, &error.to_string())
+                let waits_at = run.instance().waits_at();
+                run.failed(run_id, &error.to_string(), waits_at)
             }
         };
         if self.codec.encodes_common_attributes() {
             failures::encode_in_workflow_task(&mut completion);
         }
         if let Err(error) = self.codec.encode(&mut completion).await {
-            completion = failed(completion.run_id, &error.to_string());
-        }
-        if !is_replaying && let Err(problem) = self.sent.completes(&completion) {
-            completion = failed(completion.run_id, &problem);
+            completion = run.failed(completion.run_id, &error.to_string(), steps);
+        } else if !is_replaying && let Err(problem) = self.sent.completes(&completion) {
+            completion = run.failed(completion.run_id, &problem, steps);
         }
         // The context of traces stays plain, as the SDKs have it: it comes after the codecs.
         trace().completed(&self.tracer, &mut completion);

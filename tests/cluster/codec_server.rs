@@ -8,10 +8,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
-use super::codecs::{ACTIVITIES, SECRET, Sealed, drive, holds, raw_histories, start, with, worker};
-use super::support::cluster::temporal;
+use super::codecs::{
+    ACTIVITIES, SECRET, Sealed, count, drive, holds, raw_histories, start, with, worker,
+};
+use super::support::cluster::{Cluster, temporal};
 use super::support::run::Run;
-use super::support::segno;
+use super::support::{segno, until};
 
 /// `segno codec serve`, until it is dropped.
 pub struct Server {
@@ -162,6 +164,43 @@ fn a_worker_may_have_a_codec_server_encode_for_it() {
             .contains("the codec server http://127.0.0.1"),
         "{unreachable:#?}"
     );
+}
+
+#[test]
+fn the_log_names_the_step_whose_payload_could_not_be_encoded() {
+    let server = Server::start(&Sealed::get().keys(&["new"]));
+    let remote = vec![format!("--codec-endpoint=http://{}", server.address)];
+    let worker = worker(&[&remote[..], &["--log-format=json".to_owned()]].concat());
+    let input = json!({ "queue": ACTIVITIES });
+    let id = start(&worker, &remote, "sealed-short", &input);
+    until("the run's wait", || {
+        let history = raw_histories(&id).remove(0);
+        (count(&history, "WORKFLOW_TASK_COMPLETED") > 0).then_some(())
+    });
+    drop(server);
+    // Without an input there is nothing to decode.
+    Cluster::get().segno(&["signal", &id, "word"]).ok();
+    let failed = until("the log's line", || {
+        let logs = worker.logs();
+        let mut lines = logs
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.find(|line| {
+            let said = line["message"].as_str().unwrap_or_default();
+            said.starts_with("a workflow task failed: the codec server")
+        })
+    });
+    assert_eq!(
+        (
+            &failed["step"],
+            &failed["workflow_id"],
+            &failed["workflow_type"]
+        ),
+        (&json!("payment"), &json!(id), &json!("sealed-short")),
+        "{failed:#}"
+    );
+    assert!(failed["definition"].is_string(), "{failed:#}");
+    Cluster::get().segno(&["terminate", &id]).ok();
 }
 
 #[test]
