@@ -28,7 +28,7 @@ pub use beginning::Beginning;
 pub use codec::{CodecKind, CodecSettings, KeySource};
 pub use connection::{ConnectionSettings, ResolvedSettings, Source, default_identity};
 pub use deployments::{Ramping, RoutingForce, WorkerDeployment, WorkerVersion};
-pub use events::{EventLook, EventSummary, event_summaries};
+pub use events::{EventLook, EventSummary, event_summaries, shown_payloads};
 pub use held::WorkflowTask;
 pub use inspect::{Description, PendingActivity, PendingChild, RunVersion, WorkflowSummary};
 pub use json::{history_from_json, history_to_json};

@@ -5,6 +5,7 @@ mod failure;
 mod json;
 mod options;
 mod retry;
+mod sealed;
 mod time;
 
 use prost::Message;
@@ -22,6 +23,7 @@ pub use options::{
     retry_policy_to_proto,
 };
 pub use retry::backoff;
+pub use sealed::{codec_encoding, parts as failure_parts, sealed_mark, with_marks};
 pub use time::{duration_from_proto, duration_to_proto, timestamp_from_proto, timestamp_to_proto};
 
 use crate::limits::UPDATE_SIZE_BYTES_MAX;

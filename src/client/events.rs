@@ -1,6 +1,6 @@
 //! A history's events in a few words each.
 
-use temporalio_protos::temporal::api::common::v1::{Payload, WorkflowType};
+use temporalio_protos::temporal::api::common::v1::WorkflowType;
 use temporalio_protos::temporal::api::enums::v1::EventType;
 use temporalio_protos::temporal::api::failure::v1::Failure as ProtoFailure;
 use temporalio_protos::temporal::api::history::v1::{
@@ -11,9 +11,10 @@ use crate::history::{
     Commanded, End, Marker, Meaning, Operation, Progress, RunEnd, Stage, TaskStage,
 };
 use crate::payload::{
-    duration_from_proto, failure_from_proto, payload_from_proto, timestamp_from_proto,
+    duration_from_proto, failure_from_proto, payload_from_proto, sealed_mark, timestamp_from_proto,
+    with_marks,
 };
-use crate::value::Timestamp;
+use crate::value::{Payload, Timestamp};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventSummary {
@@ -44,7 +45,7 @@ pub fn event_summaries(history: &History) -> Vec<EventSummary> {
         time: event.event_time.map(timestamp_from_proto),
         name: name(event.event_type()),
         subject: subject(event, history),
-        summary: user_summary(event),
+        summary: summary_payload(event).map_or(String::new(), shown_text),
         look: look(event.event_type()),
     };
     history.events.iter().map(summary).collect()
@@ -74,23 +75,68 @@ fn look(event_type: EventType) -> EventLook {
     }
 }
 
-/// What the author calls the step that an event begins.
+/// What the author calls the step that an event begins; empty if it cannot be read.
 pub(super) fn user_summary(event: &HistoryEvent) -> String {
-    let summary = event.user_metadata.as_ref().and_then(|m| m.summary.clone());
-    summary.and_then(text).unwrap_or_default()
+    summary_payload(event).and_then(text).unwrap_or_default()
+}
+
+fn summary_payload(event: &HistoryEvent) -> Option<Payload> {
+    let summary = event.user_metadata.as_ref()?.summary.clone();
+    summary.map(payload_from_proto)
 }
 
 fn text(payload: Payload) -> Option<String> {
-    payload_from_proto(payload)
-        .decode()
-        .ok()?
-        .as_str()
-        .map(str::to_owned)
+    payload.decode().ok()?.as_str().map(str::to_owned)
+}
+
+fn shown_text(payload: Payload) -> String {
+    let mark = sealed_mark(&payload);
+    mark.or_else(|| text(payload)).unwrap_or_default()
+}
+
+/// What summaries and timelines show of a history's payloads: the names of steps and why something failed. Workflow tasks
+/// may be left out.
+pub fn shown_payloads(history: &History, with_workflow_tasks: bool) -> Vec<Payload> {
+    let is_shown = |event: &&HistoryEvent| {
+        with_workflow_tasks || look(event.event_type()) != EventLook::Bookkeeping
+    };
+    let events = history.events.iter().filter(is_shown);
+    events.flat_map(shown_of).collect()
+}
+
+fn shown_of(event: &HistoryEvent) -> impl Iterator<Item = Payload> {
+    let failure = failure_of(event).map(|failure| failure_from_proto(failure.clone()));
+    let attributes = failure.and_then(|failure| {
+        let innermost = failure.chain().last()?.passed_on.clone()?;
+        innermost.encoded_attributes
+    });
+    summary_payload(event).into_iter().chain(attributes)
+}
+
+/// Why something failed, as an event has it.
+fn failure_of(event: &HistoryEvent) -> Option<&ProtoFailure> {
+    match Meaning::of(event) {
+        Meaning::RunEnded(RunEnd::Failed(a)) => a.failure.as_ref(),
+        Meaning::Task(TaskStage::Failed(a)) => a.failure.as_ref(),
+        Meaning::Commanded(Commanded::Marker(a)) => a.failure.as_ref(),
+        Meaning::Progress(Progress {
+            stage: Stage::Ended(End::Failed(failed) | End::TimedOut(failed)),
+            ..
+        }) => failed.failure,
+        Meaning::RunStarted(_)
+        | Meaning::RunEnded(_)
+        | Meaning::Signaled(_)
+        | Meaning::CancelRequested(_)
+        | Meaning::Task(_)
+        | Meaning::Commanded(_)
+        | Meaning::Progress(_)
+        | Meaning::Unobserved => None,
+    }
 }
 
 /// A failure in a line: its type, and the message of what began it.
 pub(super) fn innermost(failure: Option<ProtoFailure>) -> String {
-    let failure = failure_from_proto(failure.unwrap_or_default());
+    let failure = with_marks(&failure_from_proto(failure.unwrap_or_default()));
     let message = failure
         .chain()
         .last()

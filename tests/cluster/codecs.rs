@@ -156,7 +156,7 @@ pub fn holds(value: &Value, wanted: &str) -> bool {
     found.iter().any(|text| text.contains(wanted))
 }
 
-fn count(history: &Value, event_type: &str) -> usize {
+pub fn count(history: &Value, event_type: &str) -> usize {
     let events = history["events"].as_array().unwrap();
     let name = format!("EVENT_TYPE_{event_type}");
     events.iter().filter(|e| e["eventType"] == name).count()
@@ -247,6 +247,8 @@ fn nothing_secret_is_in_the_history_while_keys_are_rotated() {
     let said = "hush-go-receipt hush-go-half-hush-go-signal hush-go";
     assert_eq!(ended["failure"]["details"]["said"], said, "{ended:#}");
 
+    seen_without_keys(&id);
+
     let histories = raw_histories(&id);
     assert_eq!(histories.len(), 2);
     for history in &histories {
@@ -297,6 +299,50 @@ fn nothing_secret_is_in_the_history_while_keys_are_rotated() {
 
     replays(&id, sealed);
     drop(second);
+}
+
+/// A failed run, as it is shown to whoever has no key: marks in the place of what is encoded, and neither ciphertext nor what stands for it on the server.
+fn seen_without_keys(id: &str) {
+    let cluster = Cluster::get();
+    let first = raw_histories(id).remove(0)["events"][0]["workflowExecutionStartedEventAttributes"]
+        ["originalExecutionRunId"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let mark = "<encoded as binary/encrypted>";
+    let unread = |arguments: &[&str]| {
+        let shown = cluster.segno(arguments);
+        assert_eq!(shown.code, 1, "{shown:#?}");
+        assert!(shown.stderr.contains("--codec-key ID=FILE"), "{shown:#?}");
+        for hidden in ["Encoded failure", SECRET] {
+            let all = format!("{}{}", shown.stdout, shown.stderr);
+            assert!(!all.contains(hidden), "{hidden}: {shown:#?}");
+        }
+        shown
+    };
+    let failed = unread(&["result", id]);
+    assert!(
+        failed.stderr.contains(&format!("Ended: {mark}")),
+        "{failed:#?}"
+    );
+    let failed = unread(&["result", id, "-o", "json"]).json();
+    assert_eq!(failed["failure"]["message"], mark, "{failed:#}");
+    assert_eq!(failed["failure"]["type"], "Ended", "{failed:#}");
+    let run = ["history", id, "--run-id", &first];
+    for more in [&[][..], &["--brief"]] {
+        let table = unread(&[&run[..], more].concat());
+        let said = format!("decline: Declined: {mark}");
+        assert!(table.stdout.contains(&said), "{table:#?}");
+    }
+    let timeline = unread(&[&run[..], &["--timeline"]].concat()).stdout;
+    assert!(
+        timeline.contains(&format!("failed: Declined: {mark}")),
+        "{timeline}"
+    );
+    // The author's local activity is there, the one of the run's definition is not.
+    let locals = timeline.matches("local activity").count();
+    assert_eq!(locals, 1, "{timeline}");
+    assert!(timeline.contains("local activity exec"), "{timeline}");
 }
 
 /// With the keys; and what is said without.

@@ -6,9 +6,12 @@ use serde_json::{Value as Json, json};
 use super::WorkflowArgs;
 use super::connection::ConnectionArgs;
 use super::failure::failure_text;
-use super::input::{failure_json, map_json, refuse_encoded, refuse_encoded_fields, result_json};
+use super::input::{
+    failure_json, map_json, map_text, refuse_encoded, refuse_encoded_fields, result_json,
+};
 use crate::cli::output::{CliError, End, Output, Tone, styled};
 use crate::client::{Description, PendingActivity, WorkflowSummary};
+use crate::payload::failure_parts;
 use crate::value::Timestamp;
 
 #[derive(Debug, Args)]
@@ -32,6 +35,9 @@ pub async fn run(args: DescribeArgs, output: Output) -> Result<End, CliError> {
         .iter()
         .flat_map(|activity| &activity.heartbeat_details);
     refuse_encoded("the details of a heartbeat", details)?;
+    let failures = activities.iter().filter_map(|a| a.last_failure.as_ref());
+    let parts: Vec<_> = failures.flat_map(failure_parts).collect();
+    refuse_encoded("an activity's failure", &parts)?;
     refuse_encoded_fields("the memo", [&description.workflow.memo])?;
     Ok(End::Done)
 }
@@ -127,7 +133,7 @@ fn description_text(description: &Description) -> String {
         workflow.history_length, workflow.history_size_bytes
     );
     optional("history", Some(events));
-    let data = |map| Some(map_json(map).to_string());
+    let data = |map| Some(map_text(map));
     optional(
         "memo",
         data(&workflow.memo).filter(|_| !workflow.memo.is_empty()),

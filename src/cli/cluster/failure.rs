@@ -5,9 +5,11 @@ use std::fmt::Write;
 use super::input::failure_json;
 use crate::cli::output::{Tone, styled};
 use crate::engine::failure::{Failure, FailureInfo};
+use crate::payload::with_marks;
 
-/// The failure and its causes, outermost first, one a line and the details below.
+/// The failure and its causes, outermost first, one a line and the details below. What is still encoded is marked.
 pub fn failure_text(failure: &Failure) -> String {
+    let failure = &with_marks(failure);
     let mut text = String::new();
     for (depth, failure) in failure.chain().enumerate() {
         let indent = "  ".repeat(depth);

@@ -5,9 +5,11 @@ use serde_json::{Value as Json, json};
 
 use super::WorkflowArgs;
 use super::connection::ConnectionArgs;
+use super::input::refuse_encoded;
 use crate::cli::output::{CliError, End, Output, Tone};
 use crate::client::{
-    EventLook, EventSummary, Span, SpanState, event_summaries, history_to_json, timeline,
+    EventLook, EventSummary, Span, SpanState, event_summaries, history_to_json, shown_payloads,
+    timeline,
 };
 use crate::value::{Duration, Timestamp};
 
@@ -25,6 +27,9 @@ pub struct HistoryArgs {
     connection: ConnectionArgs,
 }
 
+/// What may be encoded of what is shown.
+const SHOWN: &str = "the name of a step or the message of a failure";
+
 pub async fn run(args: HistoryArgs, output: Output) -> Result<End, CliError> {
     let client = args.connection.connect().await?;
     let progress = output.progress("reading the history".to_owned());
@@ -36,9 +41,11 @@ pub async fn run(args: HistoryArgs, output: Output) -> Result<End, CliError> {
             true => output.json(&spans.iter().map(span_json).collect())?,
             false => show_timeline(&spans, output)?,
         }
+        refuse_encoded(SHOWN, &shown_payloads(&history, false))?;
         return Ok(End::Done);
     }
     if output.is_json() {
+        // As it is stored, for whatever reads histories: what is encoded stays so.
         output.json(&history_to_json(&history).map_err(CliError::new)?)?;
         return Ok(End::Done);
     }
@@ -51,6 +58,7 @@ pub async fn run(args: HistoryArgs, output: Output) -> Result<End, CliError> {
         .map(|event| row(event, first))
         .collect();
     output.table(&["id", "after", "event", "about", "step"], rows)?;
+    refuse_encoded(SHOWN, &shown_payloads(&history, !args.brief))?;
     Ok(End::Done)
 }
 

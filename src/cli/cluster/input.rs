@@ -8,8 +8,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::Args;
 use serde_json::{Value as Json, json};
 
-use crate::cli::output::CliError;
+use crate::cli::output::{CliError, warn};
 use crate::engine::failure::Failure;
+use crate::payload::{codec_encoding, failure_parts, sealed_mark, with_marks};
 use crate::value::{Map, Payload, to_json};
 
 const JSON_PLAIN: &[u8] = b"json/plain";
@@ -130,26 +131,36 @@ pub fn payload_json(payload: &Payload) -> Json {
     })
 }
 
-/// Encodings of Temporal's own data converters: everything else is what a codec makes of a payload.
-const CONVERTED: [&[u8]; 4] = [b"", b"binary/null", BINARY_PLAIN, b"binary/protobuf"];
+/// What to do about payloads that are still encoded.
+const GIVE_THE_CODEC: &str = "give the codec that the workers have: --codec-key ID=FILE, --codec compression or --codec-endpoint URL";
 
 /// An error if a codec has encoded one of these and none here could decode it.
 pub fn refuse_encoded<'p>(
     what: &str,
     payloads: impl IntoIterator<Item = &'p Payload>,
 ) -> Result<(), CliError> {
-    let is_encoded = |payload: &&Payload| {
-        let encoding = payload.encoding();
-        !encoding.starts_with(b"json/") && !CONVERTED.contains(&encoding)
-    };
-    let Some(encoded) = payloads.into_iter().find(is_encoded) else {
-        return Ok(());
-    };
-    let encoding = String::from_utf8_lossy(encoded.encoding());
-    Err(CliError::new(format!(
-        "{what} cannot be read: it is encoded as {encoding}, and no codec was given that decodes it"
-    ))
-    .help("give the codec that the workers have: --codec-key ID=FILE, --codec compression or --codec-endpoint URL"))
+    match payloads.into_iter().find_map(codec_encoding) {
+        None => Ok(()),
+        Some(encoding) => {
+            let message = format!(
+                "{what} cannot be read: it is encoded as {encoding}, and no codec was given that decodes it"
+            );
+            Err(CliError::new(message).help(GIVE_THE_CODEC))
+        }
+    }
+}
+
+/// The same of a failure, as advice: that it failed is said in any case.
+pub fn advise_on_encoded(failure: &Failure) {
+    if failure_parts(failure)
+        .iter()
+        .any(|part| codec_encoding(part).is_some())
+    {
+        warn(
+            "some of the failure cannot be read without a codec",
+            &[GIVE_THE_CODEC.to_owned()],
+        );
+    }
 }
 
 /// The same of memos and search attributes.
@@ -164,6 +175,19 @@ pub fn refuse_encoded_fields<'m>(
     refuse_encoded(what, &payloads)
 }
 
+/// For people: what is still encoded is marked.
+pub fn map_text(map: &Map) -> String {
+    let entries = map.iter().filter_map(|(key, value)| {
+        let payload = Payload::from_value(value).ok()?;
+        let json = match sealed_mark(&payload) {
+            Some(mark) => mark.into(),
+            None => payload_json(&payload),
+        };
+        Some((key.as_str()?.to_owned(), json))
+    });
+    Json::Object(entries.collect()).to_string()
+}
+
 pub fn map_json(map: &Map) -> Json {
     let entries = map.iter().filter_map(|(key, value)| {
         let json = match Payload::from_value(value) {
@@ -175,6 +199,8 @@ pub fn map_json(map: &Map) -> Json {
     Json::Object(entries.collect())
 }
 
+/// What is still encoded is marked.
 pub fn failure_json(failure: &Failure) -> Json {
-    to_json(&failure.to_value()).unwrap_or_else(|_| json!({ "message": failure.message }))
+    to_json(&with_marks(failure).to_value())
+        .unwrap_or_else(|_| json!({ "message": failure.message }))
 }

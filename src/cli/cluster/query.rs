@@ -6,7 +6,7 @@ use serde_json::json;
 use super::WorkflowArgs;
 use super::connection::ConnectionArgs;
 use super::failure::{failed, failure_text};
-use super::input::{InputArgs, failure_json, refuse_encoded, result_json};
+use super::input::{InputArgs, advise_on_encoded, failure_json, refuse_encoded, result_json};
 use crate::cli::output::{CliError, End, Output};
 use crate::client::{QueryAnswer, QueryReject};
 
@@ -47,6 +47,9 @@ pub async fn run(args: QueryArgs, output: Output) -> Result<End, CliError> {
     let progress = output.progress(format!("waiting for {}", args.name));
     let answer = client.query(&workflow, &args.name, input, reject).await?;
     drop(progress);
+    if let QueryAnswer::Failed(failure) = &answer {
+        advise_on_encoded(failure);
+    }
     match answer {
         QueryAnswer::Result(payloads) => {
             refuse_encoded("the query's answer", &payloads)?;

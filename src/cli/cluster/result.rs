@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use super::WorkflowArgs;
 use super::connection::ConnectionArgs;
 use super::failure::{failed, failure_text};
-use super::input::{failure_json, refuse_encoded, result_json};
+use super::input::{advise_on_encoded, failure_json, refuse_encoded, result_json};
 use crate::cli::output::{CliError, End, Output};
 use crate::client::{Ended, Outcome, WorkflowRef};
 
@@ -41,10 +41,8 @@ pub fn report(
     match &ended.outcome {
         Outcome::Completed(payloads) => refuse_encoded("the result", payloads)?,
         Outcome::Cancelled(details) => refuse_encoded("what the cancellation tells", details)?,
-        Outcome::Failed(_)
-        | Outcome::Terminated { .. }
-        | Outcome::TimedOut
-        | Outcome::ContinuedAsNew { .. } => {}
+        Outcome::Failed(failure) => advise_on_encoded(failure),
+        Outcome::Terminated { .. } | Outcome::TimedOut | Outcome::ContinuedAsNew { .. } => {}
     }
     let end = match ended.outcome {
         Outcome::Completed(_) | Outcome::ContinuedAsNew { .. } => End::Done,

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use super::WorkflowArgs;
 use super::connection::ConnectionArgs;
 use super::failure::{failed, failure_text};
-use super::input::{InputArgs, failure_json, refuse_encoded, result_json};
+use super::input::{InputArgs, advise_on_encoded, failure_json, refuse_encoded, result_json};
 use super::own;
 use crate::cli::output::{CliError, End, Output};
 use crate::client::{UpdateOptions, UpdateStage, UpdateStarted};
@@ -74,8 +74,10 @@ pub fn report(
     update: &UpdateStarted,
     output: Output,
 ) -> Result<End, CliError> {
-    if let Some(Ok(payloads)) = &update.outcome {
-        refuse_encoded("the update's result", payloads)?;
+    match &update.outcome {
+        None => {}
+        Some(Ok(payloads)) => refuse_encoded("the update's result", payloads)?,
+        Some(Err(failure)) => advise_on_encoded(failure),
     }
     let end = match &update.outcome {
         Some(Err(_)) => End::Failed,
