@@ -178,6 +178,7 @@ impl Catalog {
         }
         definition.project = project.to_owned();
         definition.retired = false;
+        self.state.numbered |= put.number != 0;
         let same = |v: &&Version| v.digest == put.digest;
         let number = match definition.versions.iter().find(same) {
             Some(version) => version.number,

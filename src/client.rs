@@ -30,7 +30,9 @@ pub use connection::{ConnectionSettings, ResolvedSettings, Source, default_ident
 pub use deployments::{Ramping, RoutingForce, WorkerDeployment, WorkerVersion};
 pub use events::{EventLook, EventSummary, event_summaries, shown_payloads};
 pub use held::WorkflowTask;
-pub use inspect::{Description, PendingActivity, PendingChild, RunVersion, WorkflowSummary};
+pub use inspect::{
+    Description, OpenPage, PendingActivity, PendingChild, RunVersion, WorkflowSummary,
+};
 pub use json::{history_from_json, history_to_json};
 pub use message::{QueryAnswer, QueryReject};
 pub use namespace::{

@@ -22,6 +22,9 @@ mod leaks;
 mod programs;
 #[path = "attack/registry.rs"]
 mod registry;
+#[path = "cluster/registry_project.rs"]
+#[allow(dead_code, reason = "tests of damages use the rest of it")]
+mod registry_project;
 #[path = "attack/secrets.rs"]
 mod secrets;
 mod support;

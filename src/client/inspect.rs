@@ -1,7 +1,10 @@
 //! Looking at workflows: one with what it waits for, many by a query, one's history.
 
+use std::collections::BTreeSet;
+
 use temporalio_client::grpc::WorkflowService;
 use temporalio_protos::temporal::api::enums::v1::PendingActivityState;
+use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_protos::temporal::api::history::v1::{History, HistoryEvent};
 use temporalio_protos::temporal::api::workflow::v1 as proto;
 use temporalio_protos::temporal::api::workflowservice::v1::{
@@ -14,7 +17,7 @@ use super::message::status_name;
 use super::{Client, ClientError, WorkflowRef, body, request};
 use crate::engine::failure::Failure;
 use crate::payload::{
-    failure_from_proto, map_from_proto, payloads_from_proto, timestamp_from_proto,
+    failure_from_proto, is_encrypted, map_from_proto, payloads_from_proto, timestamp_from_proto,
 };
 use crate::value::{Map, Payload, Timestamp};
 
@@ -76,6 +79,25 @@ pub struct PendingChild {
     pub workflow_id: String,
     pub run_id: String,
     pub workflow_type: String,
+}
+
+/// A page of a history that strangers may add to.
+pub struct OpenPage {
+    pub events: Vec<HistoryEvent>,
+    /// The ids of those events that are signals which came encrypted: one that could be decoded is from a client with a key.
+    pub sealed: BTreeSet<i64>,
+    /// The token of the next page.
+    pub next: Option<Vec<u8>>,
+}
+
+fn is_sealed_signal(event: &HistoryEvent) -> bool {
+    match &event.attributes {
+        Some(Attributes::WorkflowExecutionSignaledEventAttributes(signal)) => {
+            let input = signal.input.iter().flat_map(|input| &input.payloads);
+            input.into_iter().all(is_encrypted)
+        }
+        _ => false,
+    }
 }
 
 impl Client {
@@ -168,10 +190,18 @@ impl Client {
         workflow: &WorkflowRef,
         token: Vec<u8>,
         wait: bool,
-    ) -> Result<(Vec<HistoryEvent>, Option<Vec<u8>>), ClientError> {
+    ) -> Result<OpenPage, ClientError> {
         let mut answer = self.encoded_page(workflow, token, wait).await?;
+        let events = answer.history.iter().flat_map(|history| &history.events);
+        let sealed = events.filter(|event| is_sealed_signal(event));
+        let sealed = sealed.map(|event| event.event_id).collect();
         self.codec.decode_each(&mut answer).await?;
-        Ok(page(answer))
+        let (events, next) = page(answer);
+        Ok(OpenPage {
+            events,
+            sealed,
+            next,
+        })
     }
 
     /// The first page of a history that strangers may add to: its first event decoded, all others as they are.

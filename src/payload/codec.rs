@@ -436,6 +436,11 @@ fn null() -> Payload {
     }
 }
 
+/// Whether only somebody with a key can have made it, if it can be decoded.
+pub fn is_encrypted(payload: &Payload) -> bool {
+    encoding(payload) == encryption::ENCODING_VALUE
+}
+
 /// Whether nobody but a codec can read it. Other encodings may be a worker's own, which are passed on as they are.
 fn is_encoded(payload: &Payload) -> bool {
     let known = [compression::ENCODING_VALUE, encryption::ENCODING_VALUE];

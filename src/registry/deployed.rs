@@ -199,7 +199,7 @@ async fn take_over(
     }
     let mut compiled = Vec::new();
     // What is fetched is let go as soon as it is compiled: a change may name much.
-    let mut segments = pin!(segments(store, &missing, OfOthers::Unreadable));
+    let mut segments = pin!(segments(store, &missing));
     while let Some(found) = segments.next().await {
         let (of, segment) = found?;
         compiled.extend(compile(&missing, of, segment).await);
@@ -293,7 +293,7 @@ pub async fn bundles(
     store: &dyn Store,
     versions: &[(Definition, Version)],
 ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-    let bundles = read_bundles(store, versions, OfOthers::Unreadable).await?;
+    let bundles = read_bundles(store, versions).await?;
     Ok(bundles.into_iter().map(Result::ok).collect())
 }
 
@@ -301,10 +301,9 @@ pub async fn bundles(
 pub(super) async fn read_bundles(
     store: &dyn Store,
     versions: &[(Definition, Version)],
-    of_others: OfOthers,
 ) -> Result<Vec<Result<Vec<u8>, String>>, StoreError> {
     let mut bundles = vec![Err(NO_BUNDLE.to_owned()); versions.len()];
-    let mut segments = pin!(segments(store, versions, of_others));
+    let mut segments = pin!(segments(store, versions));
     while let Some(found) = segments.next().await {
         let (of, segment) = found?;
         for at in of {
@@ -328,20 +327,11 @@ fn bundle_of<'s>(
         .ok_or_else(|| NO_BUNDLE.to_owned())
 }
 
-/// What data is that is encoded so that it cannot be read here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OfOthers {
-    /// The whole registry is of somebody with other codecs or keys.
-    Sealed,
-    /// It concerns the versions that are in it: whoever can write to the registry may have put it there.
-    Unreadable,
-}
-
-/// The segments of these versions as they are fetched, each with the places of its versions; one that is broken concerns its own definitions only.
+/// The segments of these versions as they are fetched, each with the places of its versions. One that is broken, or cannot be decoded here, concerns its
+/// own definitions only: whoever can write to the registry may have put it there.
 fn segments(
     store: &dyn Store,
     versions: &[(Definition, Version)],
-    of_others: OfOthers,
 ) -> impl Stream<Item = Result<(Vec<usize>, Result<Segment, String>), StoreError>> {
     let mut wanted: BTreeMap<Option<&[Vec<u8>]>, Vec<usize>> = BTreeMap::new();
     for (at, (_, version)) in versions.iter().enumerate() {
@@ -366,10 +356,7 @@ fn segments(
             };
             match segment(store, &data).await {
                 Ok(segment) => Ok((of, Ok(segment))),
-                Err(StoreError::Malformed(why)) => Ok((of, Err(why))),
-                Err(StoreError::Sealed(why)) if of_others == OfOthers::Unreadable => {
-                    Ok((of, Err(why)))
-                }
+                Err(StoreError::Malformed(why) | StoreError::Sealed(why)) => Ok((of, Err(why))),
                 Err(error) => Err(error),
             }
         })

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest as _, Sha256};
 
 use super::deploy::{DeployError, change, put_bundles};
-use super::deployed::{OfOthers, checked, read_bundles};
+use super::deployed::{checked, read_bundles};
 use super::health::{Texts, mendable};
 use super::store::{Remedy, Store, StoreError, data};
 use crate::catalog::{
@@ -52,7 +52,7 @@ impl Export {
         for definition in &state.definitions {
             let versions = definition.versions.iter();
             let versions: Vec<_> = versions.map(|v| (definition.clone(), v.clone())).collect();
-            let bundles = read_bundles(store, &versions, OfOthers::Sealed).await?;
+            let bundles = read_bundles(store, &versions).await?;
             let versions = definition.versions.iter().zip(bundles);
             let versions = versions.map(|(version, packed)| {
                 let bundle = packed.and_then(|packed| checked(&packed, version));
@@ -189,6 +189,7 @@ impl Export {
             log: log.collect::<Result<_, _>>()?,
             older: None,
             due_schedules: due.collect(),
+            numbered: true,
         })
     }
 
@@ -432,7 +433,7 @@ pub async fn records(store: &dyn Store, catalog: &Catalog) -> Result<Vec<Record>
                 pages.push(page.log);
                 older = page.older;
             }
-            Err(StoreError::Malformed(_)) => break,
+            Err(StoreError::Malformed(_) | StoreError::Sealed(_)) => break,
             Err(error) => return Err(error),
         }
     }

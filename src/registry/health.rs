@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::deploy::put_bundles;
-use super::deployed::{OfOthers, checked, read_bundles};
+use super::deployed::{checked, read_bundles};
 use super::store::{Damage, Remedy, Store, StoreError, checked_piece, data};
 use crate::catalog::{Catalog, Data, Definition, Page, Put, Version};
 
@@ -30,7 +30,7 @@ pub async fn damages(
     scope: Scope,
 ) -> Result<Vec<Damage>, StoreError> {
     let versions = versions(catalog, scope);
-    let mut found: Vec<Damage> = unreadable(store, &versions, OfOthers::Sealed)
+    let mut found: Vec<Damage> = unreadable(store, &versions)
         .await?
         .into_iter()
         .map(|(definition, version, why)| {
@@ -63,9 +63,8 @@ fn versions(catalog: &Catalog, scope: Scope) -> Vec<(Definition, Version)> {
 async fn unreadable(
     store: &dyn Store,
     versions: &[(Definition, Version)],
-    of_others: OfOthers,
 ) -> Result<Vec<(Definition, Version, String)>, StoreError> {
-    let bundles = read_bundles(store, versions, of_others).await?;
+    let bundles = read_bundles(store, versions).await?;
     let checks = versions.iter().zip(bundles);
     let broken = checks.filter_map(|((definition, version), bundle)| {
         let why = bundle.and_then(|packed| checked(&packed, version)).err()?;
@@ -80,7 +79,7 @@ async fn lost_records(store: &dyn Store, catalog: &Catalog) -> Result<Option<Dam
     while let Some(next) = older {
         older = match data::<Page>(store, &next).await {
             Ok(page) => page.older,
-            Err(StoreError::Malformed(why)) => {
+            Err(StoreError::Malformed(why) | StoreError::Sealed(why)) => {
                 let why = format!("its older part cannot be read: {why}");
                 return Ok(Some(Damage::new(
                     "the history of changes".to_owned(),
@@ -107,7 +106,7 @@ async fn endings(
         .map(|hash| async move {
             match checked_piece(store, &hash).await {
                 Ok(piece) => Ok(piece.ending.map(|why| (hash, why, piece.bytes))),
-                Err(StoreError::Malformed(_)) => Ok(None),
+                Err(StoreError::Malformed(_) | StoreError::Sealed(_)) => Ok(None),
                 Err(error) => Err(error),
             }
         })
@@ -134,7 +133,7 @@ pub async fn mendable(
 ) -> Result<Vec<(Definition, Version, String)>, StoreError> {
     let mut versions = versions(catalog, Scope::All);
     versions.retain(|(_, version)| texts.contains_key(&version.digest));
-    unreadable(store, &versions, OfOthers::Unreadable).await
+    unreadable(store, &versions).await
 }
 
 /// Stores these versions' bundles again; what a change has to say of it.

@@ -142,7 +142,9 @@ pub async fn put_data(store: &dyn Store, message: &impl Message) -> Result<Data,
         store.put_piece(&hash, piece.to_vec()).await?;
         // Whoever knows what will be stored can store something else under its hash before.
         match checked_piece(store, &hash).await {
-            Err(StoreError::Malformed(_)) => store.replace_piece(&hash, piece.to_vec()).await?,
+            Err(StoreError::Malformed(_) | StoreError::Sealed(_)) => {
+                store.replace_piece(&hash, piece.to_vec()).await?;
+            }
             checked => drop(checked?),
         }
         data.pieces.push(hash);

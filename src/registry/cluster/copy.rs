@@ -62,11 +62,11 @@ impl ClusterStore {
         let mut token = Vec::new();
         loop {
             let page = self.client.open_history_page(&run, token, false);
-            let (events, next) = page.await.map_err(unreachable)?;
-            for event in events {
+            let page = page.await.map_err(unreachable)?;
+            for event in page.events {
                 self.fold_copy(&mut found, &mut pending, event).await?;
             }
-            match next {
+            match page.next {
                 Some(next) => token = next,
                 None => return Ok(Some(found)),
             }

@@ -20,7 +20,7 @@ pub struct Reader {
     pub entries: Vec<LogEntry>,
     /// Signals that are no change that can be read here.
     pub skipped: u64,
-    /// A change was made on top of some that cannot be read.
+    /// A change by somebody with a key was made on top of some that cannot be read.
     pub is_ahead: bool,
     /// What the run begins with where its own beginning cannot be read.
     base: Option<Catalog>,
@@ -57,10 +57,11 @@ impl Reader {
         let page = store
             .client
             .open_history_page(&self.run, self.token.clone(), wait);
-        let (events, token) = page.await.map_err(unreachable)?;
+        let page = page.await.map_err(unreachable)?;
         let skipped = self.skipped;
-        for event in events {
-            self.fold(store, event).await?;
+        for event in page.events {
+            let is_sealed = page.sealed.contains(&event.event_id);
+            self.fold(store, event, is_sealed).await?;
         }
         if self.skipped > skipped {
             store.notice(format!(
@@ -68,14 +69,16 @@ impl Reader {
                 self.skipped
             ));
         }
-        self.token = token.clone().unwrap_or_default();
-        Ok(token.is_none())
+        let is_end = page.next.is_none();
+        self.token = page.next.unwrap_or_default();
+        Ok(is_end)
     }
 
     async fn fold(
         &mut self,
         store: &ClusterStore,
         mut event: HistoryEvent,
+        is_sealed: bool,
     ) -> Result<(), StoreError> {
         let decoded_event = store.client.decode_event(&mut event);
         decoded_event.await.map_err(unreachable)?;
@@ -95,7 +98,7 @@ impl Reader {
             {
                 // Any client can send signals.
                 match decoded::<Change>(signal.input) {
-                    Ok(change) => self.apply(change, time),
+                    Ok(change) => self.apply(change, time, is_sealed),
                     Err(_) => self.skipped += 1,
                 }
             }
@@ -105,11 +108,12 @@ impl Reader {
         Ok(())
     }
 
-    fn apply(&mut self, change: Change, time: i64) {
+    fn apply(&mut self, change: Change, time: i64, is_sealed: bool) {
         let revision = self.catalog.revision();
         let is_beyond = change.base > revision && change.base - revision <= self.skipped;
         let applied = self.catalog.apply_logged(&change, time);
-        self.is_ahead |= is_beyond && applied == Applied::Stale;
+        // Without a key anybody can send what cannot be read, and a change that claims to be on top of it.
+        self.is_ahead |= is_sealed && is_beyond && applied == Applied::Stale;
         self.applied.push((change.id.clone(), applied.clone()));
         if matches!(applied, Applied::Yes(_)) {
             self.entries.push(LogEntry {

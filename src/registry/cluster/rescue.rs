@@ -218,6 +218,8 @@ impl ClusterStore {
     pub(super) async fn look_for_damage(&self) -> Result<Inspection, StoreError> {
         let copy = match self.read_copy().await {
             Err(StoreError::Malformed(why)) => Err(why),
+            // Anybody can begin a copy that nobody can decode; the log itself tells whether keys are missing here.
+            Err(StoreError::Sealed(why)) if !matches!(self.look().await?, Latest::None) => Err(why),
             other => Ok(other?),
         };
         let mut found = Inspection::default();

@@ -48,7 +48,9 @@ impl Reader {
                     let known = self.catalog.definition(&put.workflow);
                     put.number == 0 && known.is_none_or(|d| d.version_of(&put.digest).is_none())
                 };
-                let is_uncertain = change.puts.iter().any(says_no_number);
+                // Once puts name their numbers, one that does not is a stranger's: it must not stop deployments.
+                let is_numbered = self.catalog.state.numbered;
+                let is_uncertain = !is_numbered && change.puts.iter().any(says_no_number);
                 let applied = self.catalog.apply_logged(&change, time);
                 let has_lost = !self.lost.is_empty();
                 match applied {
