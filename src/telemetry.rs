@@ -5,6 +5,7 @@ mod labels;
 mod lines;
 mod metrics;
 mod otlp;
+mod panics;
 mod trace;
 
 use std::io::IsTerminal;
@@ -81,6 +82,7 @@ pub fn init_logs(level: LogLevel, format: LogFormat) -> Result<(), TelemetryErro
         LogFormat::Text => logs.with_target(false).try_init(),
         LogFormat::Json => logs.json().event_format(json::JsonLines).try_init(),
     };
+    panics::log_panics(lines);
     Ok(())
 }
 

@@ -28,6 +28,8 @@ mod registry_project;
 #[path = "attack/secrets.rs"]
 mod secrets;
 mod support;
+#[path = "attack/tls.rs"]
+mod tls;
 #[path = "attack/values.rs"]
 mod values;
 #[path = "attack/victim.rs"]

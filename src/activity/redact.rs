@@ -6,6 +6,7 @@
 mod decode;
 mod forms;
 pub mod logs;
+mod tokens;
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;

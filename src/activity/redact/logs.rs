@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Redactor;
+use super::tokens::without_tokens;
 use crate::limits::SECRETS_IN_LOGS_MAX;
 
 /// The secrets that were read last, the newest at the end.
@@ -39,20 +40,26 @@ pub fn clean(text: &str) -> String {
     known().text(text)
 }
 
+/// False while somebody takes in a secret: whoever waits for that might wait for themselves.
+pub fn can_clean() -> bool {
+    KNOWN.try_lock().is_ok()
+}
+
 fn known() -> Arc<Redactor> {
     let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     known.redactor.clone()
 }
 
-/// Writes whole lines, without secrets.
+/// Writes whole lines, without secrets and task tokens.
 pub struct Clean<W>(pub W);
 
 impl<W: io::Write> io::Write for Clean<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let redactor = known();
+        let clean = without_tokens(line);
         match redactor.is_empty() {
-            true => self.0.write_all(line)?,
-            false => self.0.write_all(&redactor.bytes(line))?,
+            true => self.0.write_all(&clean)?,
+            false => self.0.write_all(&redactor.bytes(&clean))?,
         }
         Ok(line.len())
     }
