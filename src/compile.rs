@@ -1,6 +1,8 @@
 //! Definition to program, in one walk: names become slots, expressions are checked and compiled, options get their
 //! defaults. All that is wrong is reported at once. A program always comes out: whether one with errors may run is the caller's to say.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 mod calls;
 mod options;
 mod recursion;
@@ -488,15 +490,15 @@ fn text_size(range: Range) -> usize {
 /// An activity that is started in one step and awaited in one with `compensate` is what the latter undoes.
 fn mark_undone(steps: &mut [program::Step]) {
     let awaited = steps.iter().filter(|step| step.compensate.is_some());
-    let awaited: BTreeSet<u32> = awaited
-        .filter_map(|step| match step.action {
-            program::Action::Await(slot) => Some(slot),
-            _ => None,
-        })
-        .collect();
+    let mut slots = BTreeSet::new();
+    for step in awaited {
+        if let program::Action::Await(slot) = step.action {
+            slots.insert(slot);
+        }
+    }
     for step in steps {
         if let (program::Action::Activity(activity), Some(slot)) = (&mut step.action, step.slot) {
-            activity.is_undone = activity.is_started && awaited.contains(&slot);
+            activity.is_undone = activity.is_started && slots.contains(&slot);
         }
     }
 }

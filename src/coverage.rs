@@ -1,5 +1,7 @@
 //! Which steps, branches and expressions of definitions runs went through: what there is, and how often it was reached.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 mod annotated;
 mod lcov;
 mod outline;

@@ -1,11 +1,15 @@
 //! The workflow as its author wrote it: a typed tree, every field with its range. LANGUAGE reference: docs/language.md.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 use std::sync::Arc;
 
+mod kind;
 pub(crate) mod parse;
 pub mod table;
 pub mod tables;
 
+pub use kind::{Ends, Facts, Gives, InFlight, Kind, Operation, Runs};
 pub use parse::{Document, parse};
 
 use crate::accepted::ScheduleSpec;

@@ -1,6 +1,8 @@
 //! Rules about definitions that compile and yet are not what their author means. One file per rule; the comment at its top
 //! is the rule's documentation.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 mod awaited_signal_has_handler;
 mod catch_near_miss;
 mod child_input;
@@ -186,11 +188,8 @@ impl<'a, T: Copy> Blocks<'a, T> {
             }
             open.push((name, true));
             each_block(&block.steps, &mut |steps| {
-                for step in steps {
-                    if let Action::Call { block, .. } = &step.action.value {
-                        open.push((&*block.value, false));
-                    }
-                }
+                let called = steps.iter().filter_map(Step::called);
+                open.extend(called.map(|block| (&*block.value, false)));
             });
         }
         self.known.borrow().get(name).copied()
@@ -284,7 +283,28 @@ fn ends(step: &Step) -> bool {
             cases.iter().all(|case| block_ends(&case.steps)) && block_ends(default)
         }
         Action::Do { steps, .. } | Action::Saga { steps, .. } => block_ends(steps),
-        _ => false,
+        Action::Activity(_)
+        | Action::BuiltIn(_)
+        | Action::Timer(_)
+        | Action::Wait(_)
+        | Action::Set(_)
+        | Action::ForEach(_)
+        | Action::While { .. }
+        | Action::Repeat { .. }
+        | Action::Parallel { .. }
+        | Action::Race { .. }
+        | Action::Try(_)
+        | Action::Call { .. }
+        | Action::Child(_)
+        | Action::Start(_)
+        | Action::Await(_)
+        | Action::Cancel(_)
+        | Action::Signal(_)
+        | Action::CancelWorkflow { .. }
+        | Action::Nexus(_)
+        | Action::Upsert { .. }
+        | Action::Log { .. }
+        | Action::Details(_) => false,
     }
 }
 
@@ -299,17 +319,16 @@ fn is_word(c: char) -> bool {
 
 /// A loop that nothing but its own steps ends: its steps, and where the loop stands.
 fn endless_loop<'a>(subject: &Subject<'_>, step: &'a Step) -> Option<&'a [Step]> {
-    match &step.action.value {
-        Action::While { condition, steps } if subject.is_word(condition, "true") => Some(steps),
-        Action::Repeat { steps, until } if subject.is_word(until, "false") => Some(steps),
-        _ => None,
+    if let Action::While { condition, steps } = &step.action.value {
+        return subject.is_word(condition, "true").then_some(steps);
     }
+    if let Action::Repeat { steps, until } = &step.action.value {
+        return subject.is_word(until, "false").then_some(steps);
+    }
+    None
 }
 
 /// Whether a step leaves the loops around it.
 fn leaves(step: &Step) -> bool {
-    matches!(
-        step.action.value,
-        Action::Break | Action::Return(_) | Action::Fail(_) | Action::ContinueAsNew(_)
-    )
+    step.action.value.facts().leaves_loop()
 }

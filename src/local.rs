@@ -1,6 +1,8 @@
 //! One workflow in one process, in real time, with the worker's own activities, and with its state in a file: whoever is
 //! killed goes on where it was.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 mod attempts;
 mod clock;
 mod host;

@@ -2,7 +2,10 @@
 //! represent an unresolved name, a missing option or an unparsed expression. Where its steps stand in the author's
 //! files is kept aside.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 mod example;
+mod kind;
 mod schema;
 
 use std::collections::BTreeSet;
@@ -19,6 +22,7 @@ use crate::words::{
     WorkflowIdReusePolicy,
 };
 
+pub use kind::Operation;
 pub use schema::Schema;
 
 /// Slots with a meaning of their own; a function's own names follow.
@@ -72,10 +76,8 @@ impl Program {
     /// The signals that a run takes, by a handler or by waiting for them; `*` is every other one.
     pub fn signal_names(&self) -> BTreeSet<String> {
         let handled = self.signals.iter().map(|handler| &handler.name);
-        let awaited = self.steps.iter().filter_map(|step| match &step.action {
-            Action::WaitSignal { name, .. } => Some(name),
-            _ => None,
-        });
+        let steps = self.steps.iter();
+        let awaited = steps.filter_map(|step| step.action.awaited_signal());
         handled
             .chain(awaited)
             .map(|name| name.to_string())

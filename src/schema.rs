@@ -1,5 +1,7 @@
 //! The language's tables as a JSON Schema, for editors, and as Markdown, for the reference.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 mod json;
 mod markdown;
 

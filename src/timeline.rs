@@ -1,13 +1,14 @@
 //! The steps of a run in the order in which they began, with their lines, times and ends: for failing tests, and live.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::engine::observe::{End, Event, Moment, Observer};
-use crate::expression::Code;
-use crate::program::{Action, Program};
+use crate::program::{Operation, Program};
 use crate::value::{Timestamp, to_json_string};
 use crate::words::StepId;
 
@@ -126,12 +127,13 @@ impl Observer for Timeline {
         let mut seen = self.seen();
         match event {
             Event::StepBegan { routine, step } => {
+                let action = &moment.loaded.program.step(step).action;
                 let entry = Entry {
                     began: moment.now,
                     workflow_id: moment.workflow_id.to_owned(),
                     place: place(&moment.loaded.program, step),
                     step: name(&moment.loaded.program, step),
-                    calls: calls(&moment.loaded.program.step(step).action),
+                    calls: action.operation().and_then(Operation::name),
                     ended: None,
                 };
                 let index = seen.entries.len();
@@ -152,7 +154,12 @@ impl Observer for Timeline {
                     entry.ended = Some((moment.now, outcome(end)));
                 }
             }
-            _ => {}
+            Event::StepSkipped { .. }
+            | Event::BlockEntered { .. }
+            | Event::BodyLeftOut { .. }
+            | Event::RaceWon { .. }
+            | Event::Evaluated { .. }
+            | Event::SignalsSettled { .. } => {}
         }
     }
 }
@@ -192,19 +199,6 @@ fn within_brackets(line: &str) -> &str {
         }
     }
     line
-}
-
-fn calls(action: &Action) -> Option<String> {
-    let text = |code: &Code| code.constant()?.as_str().map(str::to_owned);
-    match action {
-        Action::Activity(activity) => text(&activity.activity),
-        Action::Child(child) => text(&child.child),
-        Action::Nexus(nexus) => {
-            let names = text(&nexus.service).zip(text(&nexus.operation));
-            names.map(|(service, operation)| format!("{service}/{operation}"))
-        }
-        _ => None,
-    }
 }
 
 fn outcome(end: End<'_>) -> String {

@@ -153,7 +153,7 @@ fn every_construct_is_recorded() {
             reached.insert("a carried bundle".to_owned());
         }
     }
-    let started = STARTED.iter().map(|kind| format!("start {kind}"));
+    let started = STARTED.iter().map(|kind| format!("start {}", kind.key()));
     let wanted = ACTIONS.iter().map(|action| action.key.name.to_owned());
     let wanted = wanted.chain(started);
     let wanted = wanted.chain(OTHERS.iter().map(|other| (*other).to_owned()));

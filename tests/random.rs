@@ -54,7 +54,9 @@ fn random_programs_replay_and_go_on_as_they_did() {
 fn every_step_of_the_language_is_generated() {
     let text = |seed| generate::definition("random", None, seed);
     let texts: String = (1..=PROGRAMS).map(text).collect();
-    let started = STARTED.iter().map(|kind| format!("start: {{ {kind}:"));
+    let started = STARTED
+        .iter()
+        .map(|kind| format!("start: {{ {}:", kind.key()));
     let steps = ACTIONS.iter().map(|action| format!("{}:", action.key.name));
     let begins = |step: &String| {
         let before = ["- ", "- { ", "[{ ", ", "];

@@ -293,7 +293,9 @@ impl Compiler<'_> {
         Action::ContinueAsNew(Box::new(program::ContinueAsNew {
             arguments: match &step.input {
                 Input::None => None,
-                input => Some(self.typed_arguments(input, expected, scope)),
+                input @ (Input::One(_) | Input::Several(_)) => {
+                    Some(self.typed_arguments(input, expected, scope))
+                }
             },
             workflow: self.optional_name(step.workflow.as_ref(), scope),
             task_queue: self.optional_name(step.task_queue.as_ref(), scope),
@@ -324,7 +326,27 @@ fn type_of_request(table: &Table) -> Type {
             Shape::MappingTemplate => Type::map(Type::Dynamic, Type::Dynamic),
             Shape::Request(table) => type_of_request(table),
             Shape::Templates => Type::list(Type::Dynamic),
-            _ => Type::Dynamic,
+            Shape::Version
+            | Shape::Text
+            | Shape::Identifier
+            | Shape::Flag
+            | Shape::Template
+            | Shape::Expression
+            | Shape::OptionalExpression
+            | Shape::Duration
+            | Shape::OneOf(_)
+            | Shape::Schema
+            | Shape::Data
+            | Shape::Nothing
+            | Shape::Steps
+            | Shape::Mapping(_)
+            | Shape::Named(_)
+            | Shape::List(_)
+            | Shape::Either(..)
+            | Shape::TextOrTexts
+            | Shape::Whole { .. }
+            | Shape::CalendarField
+            | Shape::StepOf(_) => Type::Dynamic,
         };
         (field.name, value.nullable())
     });

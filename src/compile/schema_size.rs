@@ -117,7 +117,7 @@ impl<'a> Unfolding<'a> {
                 )
             }
             Json::Array(items) => Size::around(items.iter().map(|item| self.size(item))),
-            _ => Size::ONE,
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => Size::ONE,
         };
         self.depth -= 1;
         size

@@ -279,7 +279,7 @@ fn charge_patterns(schema: &Json, left: &mut usize) -> Result<(), patterns::Fail
         Json::Array(items) => items
             .iter()
             .try_for_each(|item| charge_patterns(item, left)),
-        _ => Ok(()),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => Ok(()),
     }
 }
 
@@ -320,7 +320,7 @@ fn rewrite(schema: &Json) -> Json {
                 .collect(),
         ),
         Json::Array(items) => Json::Array(items.iter().map(rewrite).collect()),
-        other => other.clone(),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => schema.clone(),
     }
 }
 
@@ -338,6 +338,6 @@ pub fn collect_references<'a>(schema: &'a Json, references: &mut Vec<&'a str>) {
         Json::Array(items) => items
             .iter()
             .for_each(|item| collect_references(item, references)),
-        _ => {}
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
     }
 }

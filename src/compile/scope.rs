@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rpds::RedBlackTreeMap;
 
 use super::Compiler;
-use crate::definition::{Action, Definition, Name, Schema, Step, Steps};
+use crate::definition::{Action, Definition, Name, Schema, Step};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Environment, Purity, Type};
 use crate::program::slot;
@@ -97,7 +97,10 @@ impl Compiler<'_> {
         let own = self.schemas.type_of(input);
         let (workflow_input, args) = match kind {
             FunctionKind::Main | FunctionKind::Block | FunctionKind::InitialState => (own, None),
-            _ => (
+            FunctionKind::Signal
+            | FunctionKind::Update
+            | FunctionKind::Query
+            | FunctionKind::Validator => (
                 self.schemas.type_of(self.definition.input.as_ref()),
                 Some(own),
             ),
@@ -204,9 +207,7 @@ pub fn assigned_names(definition: &Definition) -> Vec<Arc<str>> {
 pub fn called_blocks(steps: &[Step]) -> Vec<Arc<str>> {
     let mut names = Vec::new();
     visit(steps, &mut |step| {
-        if let Action::Call { block, .. } = &step.action.value {
-            names.push(block.value.clone());
-        }
+        names.extend(step.called().map(|block| block.value.clone()));
     });
     names
 }
@@ -218,39 +219,5 @@ pub fn visit<'a>(steps: &'a [Step], f: &mut dyn FnMut(&'a Step)) {
         for block in step.blocks() {
             visit(block, f);
         }
-    }
-}
-
-impl Step {
-    /// The blocks that stand inside a step.
-    pub fn blocks(&self) -> Vec<&Steps> {
-        let mut blocks: Vec<&Steps> = match &self.action.value {
-            Action::Wait(wait) => wait.on_timeout.iter().collect(),
-            Action::If {
-                then, otherwise, ..
-            } => vec![then, otherwise],
-            Action::Switch { cases, default, .. } => {
-                cases.iter().map(|c| &c.steps).chain([default]).collect()
-            }
-            Action::ForEach(for_each) => vec![&for_each.steps],
-            Action::While { steps, .. }
-            | Action::Repeat { steps, .. }
-            | Action::Saga { steps, .. }
-            | Action::Do { steps, .. } => vec![steps],
-            Action::Parallel { branches, .. } | Action::Race { branches } => {
-                branches.iter().map(|b| &b.steps).collect()
-            }
-            Action::Try(action) => {
-                let catches = action.catches.iter().map(|c| &c.steps);
-                [&action.steps]
-                    .into_iter()
-                    .chain(catches)
-                    .chain([&action.finally])
-                    .collect()
-            }
-            _ => Vec::new(),
-        };
-        blocks.extend(&self.compensate);
-        blocks
     }
 }

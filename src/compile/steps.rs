@@ -5,10 +5,10 @@ use super::options::{mapping, number};
 use super::scope::{Loop, Scope};
 use crate::accepted;
 use crate::definition::{
-    self, Action as Written, Awaited, CaseMatch, FailStep, Name, Started, Step, Timer,
+    self, Action as Written, Awaited, CaseMatch, FailStep, Gives, Name, Started, Step, Timer,
 };
 use crate::diagnostic::Diagnostic;
-use crate::expression::{Code, Field, Object, Other, Presence, Template, Type};
+use crate::expression::{Code, Expression, Field, Object, Other, Presence, Template, Type};
 use crate::limits::SUGGESTION_CANDIDATES_MAX;
 use crate::program::{self, Action};
 use crate::source::Range;
@@ -31,10 +31,8 @@ impl Compiler<'_> {
         } else {
             found
         };
-        let handle = match &step.action.value {
-            Written::Start(started) => Some(matches!(**started, Started::Child(_))),
-            _ => None,
-        };
+        let started = step.action.value.started();
+        let handle = started.map(|started| matches!(started, Started::Child(_)));
         let slot = step.id.as_ref().map(|id| self.bind(id, found, scope));
         if let (Some(is_child), Some(id), Some(slot)) = (handle, &step.id, slot) {
             let handle = (slot, is_child);
@@ -69,77 +67,42 @@ impl Compiler<'_> {
     }
 
     fn action(&mut self, step: &Step, scope: &mut Scope) -> (Action, Type) {
-        match &step.action.value {
-            Written::Activity(activity) => self.activity(activity, false, scope),
-            Written::BuiltIn(call) => (self.built_in(call, false, scope), result_of(call.kind)),
-            Written::Child(child) => (self.child(child, false, scope), Type::Dynamic),
-            Written::Nexus(nexus) => (self.nexus(nexus, false, scope), Type::Dynamic),
-            Written::Start(started) => self.started(started, step, scope),
-            Written::Await(name) => {
-                let slot = self.handle(name, scope);
-                (
-                    Action::Await(slot.map_or(0, |(slot, _)| slot)),
-                    Type::Dynamic,
-                )
+        let range = step.action.range;
+        let action = match &step.action.value {
+            Written::Activity(activity) => return self.activity(activity, false, scope),
+            Written::BuiltIn(call) => {
+                return (self.built_in(call, false, scope), result_of(call.kind));
             }
-            Written::Cancel(name) => {
-                let slot = self.handle(name, scope);
-                (Action::Cancel(slot.map_or(0, |(slot, _)| slot)), Type::Null)
-            }
-            Written::Signal(signal) => (self.signal(signal, scope), Type::Null),
+            Written::Start(started) => return self.started(started, step, scope),
+            Written::Call { block, input } => return self.call(block, input.as_ref(), scope),
+            Written::Child(child) => self.child(child, false, scope),
+            Written::Nexus(nexus) => self.nexus(nexus, false, scope),
+            Written::Await(name) => Action::Await(self.handle_slot(name, scope)),
+            Written::Cancel(name) => Action::Cancel(self.handle_slot(name, scope)),
+            Written::Signal(signal) => self.signal(signal, scope),
             Written::CancelWorkflow {
                 workflow_id,
                 run_id,
                 reason,
-            } => {
-                let action = Action::CancelWorkflow {
-                    workflow_id: self.name(workflow_id, scope),
-                    run_id: self.optional_text(run_id.as_ref(), scope),
-                    reason: self.optional_text(reason.as_ref(), scope),
-                };
-                (action, Type::Null)
-            }
-            Written::ContinueAsNew(next) => (
-                self.continue_as_new(next, step.action.range, scope),
-                Type::Dynamic,
-            ),
-            Written::Timer(Timer::For(duration)) => {
-                (Action::TimerFor(self.duration(duration, scope)), Type::Null)
-            }
-            Written::Timer(Timer::Until(until)) => {
-                let wanted = Type::union([Type::Timestamp, Type::String]);
-                let until = self.fitting(until, &wanted, scope);
-                (Action::TimerUntil(until), Type::Null)
-            }
-            Written::Wait(wait) => (self.wait(wait, scope), Type::Dynamic),
+            } => Action::CancelWorkflow {
+                workflow_id: self.name(workflow_id, scope),
+                run_id: self.optional_text(run_id.as_ref(), scope),
+                reason: self.optional_text(reason.as_ref(), scope),
+            },
+            Written::ContinueAsNew(next) => self.continue_as_new(next, range, scope),
+            Written::Timer(timer) => self.timer(timer, scope),
+            Written::Wait(wait) => self.wait(wait, scope),
             Written::Set(assignments) => {
                 let compiled = assignments
                     .iter()
                     .map(|(name, template)| (name.value.clone(), self.set(name, template, scope)));
-                (Action::Set(compiled.collect()), Type::Null)
+                Action::Set(compiled.collect())
             }
-            _ => self.control(step, scope),
-        }
-    }
-
-    /// The actions that steer.
-    fn control(&mut self, step: &Step, scope: &mut Scope) -> (Action, Type) {
-        let action = match &step.action.value {
             Written::If {
                 condition,
                 then,
                 otherwise,
-            } => {
-                let action = Action::If {
-                    condition: self.condition(condition, scope),
-                    then: self.block_where((condition, true), then, scope),
-                    otherwise: self.block_where((condition, false), otherwise, scope),
-                };
-                if otherwise.is_empty() && then.last().is_some_and(leaves) {
-                    scope.environment = scope.environment.assuming(condition, false);
-                }
-                action
-            }
+            } => self.either(condition, then, otherwise, scope),
             Written::Switch {
                 subject,
                 cases,
@@ -152,23 +115,13 @@ impl Compiler<'_> {
                 default: self.block(default, scope),
             },
             Written::ForEach(for_each) => self.for_each(for_each, scope),
-            Written::While { condition, steps } => {
-                let code = self.condition(condition, scope);
-                let mut inner = scope.nested();
-                inner.environment = inner.environment.assuming(condition, true);
-                let body = self.looped(steps, Loop::Inside, &mut inner);
-                scope.function = inner.function;
-                Action::While {
-                    condition: code,
-                    body,
-                }
-            }
+            Written::While { condition, steps } => self.while_loop(condition, steps, scope),
             Written::Repeat { steps, until } => Action::Repeat {
                 body: self.looped(steps, Loop::Inside, scope),
                 until: self.condition(until, scope),
             },
-            Written::Break => self.jump("break", Action::Break, step.action.range, scope),
-            Written::Continue => self.jump("continue", Action::Continue, step.action.range, scope),
+            Written::Break => self.jump("break", Action::Break, range, scope),
+            Written::Continue => self.jump("continue", Action::Continue, range, scope),
             Written::Parallel {
                 branches,
                 on_failure,
@@ -183,15 +136,10 @@ impl Compiler<'_> {
             Written::Saga {
                 steps,
                 on_compensation_failure,
-            } => {
-                let outer = std::mem::replace(&mut scope.in_saga, true);
-                let body = self.block(steps, scope);
-                scope.in_saga = outer;
-                Action::Saga {
-                    body,
-                    on_compensation_failure: *on_compensation_failure,
-                }
-            }
+            } => Action::Saga {
+                body: self.saga(steps, scope),
+                on_compensation_failure: *on_compensation_failure,
+            },
             Written::Do {
                 steps,
                 timeout,
@@ -203,15 +151,6 @@ impl Compiler<'_> {
                 body: self.block(steps, scope),
                 shield: *shield,
             },
-            Written::Call { block, input } => return self.call(block, input.as_ref(), scope),
-            _ => return self.at_once(step, scope),
-        };
-        (action, Type::Dynamic)
-    }
-
-    /// The actions that act at once, and those that end something.
-    fn at_once(&mut self, step: &Step, scope: &mut Scope) -> (Action, Type) {
-        let action = match &step.action.value {
             Written::Upsert {
                 search_attributes,
                 memo,
@@ -237,31 +176,93 @@ impl Compiler<'_> {
                 let wanted = scope.output.clone();
                 Action::Return(self.optional_fitting(value.as_ref(), &wanted, scope))
             }
-            Written::Fail(FailStep::Again) => match scope.caught {
-                Some(slot) => Action::FailAgain(slot),
-                None => {
-                    let message = "`fail:` without a mapping passes the caught failure on, and this is not in a `catch`";
-                    self.diagnostics.push(
-                        Diagnostic::error("fail-outside-catch", step.action.range, message)
-                            .help("say what fails: `fail: { type: …, message: … }`"),
-                    );
-                    Action::FailAgain(0)
-                }
-            },
-            Written::Fail(FailStep::With {
-                error_type,
-                message,
-                details,
-                non_retryable,
-            }) => Action::Fail(Box::new(program::Fail {
+            Written::Fail(fail) => self.fail(fail, range, scope),
+        };
+        let found = match step.action.value.facts().gives {
+            Gives::Null => Type::Null,
+            // What is typed is returned above.
+            Gives::Value | Gives::Typed => Type::Dynamic,
+        };
+        (action, found)
+    }
+
+    fn handle_slot(&mut self, name: &Name, scope: &Scope) -> u32 {
+        self.handle(name, scope).map_or(0, |(slot, _)| slot)
+    }
+
+    fn timer(&mut self, timer: &Timer, scope: &mut Scope) -> Action {
+        match timer {
+            Timer::For(duration) => Action::TimerFor(self.duration(duration, scope)),
+            Timer::Until(until) => {
+                let wanted = Type::union([Type::Timestamp, Type::String]);
+                Action::TimerUntil(self.fitting(until, &wanted, scope))
+            }
+        }
+    }
+
+    fn either(
+        &mut self,
+        condition: &Expression,
+        then: &[Step],
+        otherwise: &[Step],
+        scope: &mut Scope,
+    ) -> Action {
+        let action = Action::If {
+            condition: self.condition(condition, scope),
+            then: self.block_where((condition, true), then, scope),
+            otherwise: self.block_where((condition, false), otherwise, scope),
+        };
+        if otherwise.is_empty() && then.last().is_some_and(Step::ends_block) {
+            scope.environment = scope.environment.assuming(condition, false);
+        }
+        action
+    }
+
+    fn while_loop(&mut self, condition: &Expression, steps: &[Step], scope: &mut Scope) -> Action {
+        let code = self.condition(condition, scope);
+        let mut inner = scope.nested();
+        inner.environment = inner.environment.assuming(condition, true);
+        let body = self.looped(steps, Loop::Inside, &mut inner);
+        scope.function = inner.function;
+        Action::While {
+            condition: code,
+            body,
+        }
+    }
+
+    fn saga(&mut self, steps: &[Step], scope: &mut Scope) -> BlockId {
+        let outer = std::mem::replace(&mut scope.in_saga, true);
+        let body = self.block(steps, scope);
+        scope.in_saga = outer;
+        body
+    }
+
+    fn fail(&mut self, fail: &FailStep, range: Range, scope: &mut Scope) -> Action {
+        match (fail, scope.caught) {
+            (FailStep::Again, Some(slot)) => Action::FailAgain(slot),
+            (FailStep::Again, None) => {
+                let message = "`fail:` without a mapping passes the caught failure on, and this is not in a `catch`";
+                self.diagnostics.push(
+                    Diagnostic::error("fail-outside-catch", range, message)
+                        .help("say what fails: `fail: { type: …, message: … }`"),
+                );
+                Action::FailAgain(0)
+            }
+            (
+                FailStep::With {
+                    error_type,
+                    message,
+                    details,
+                    non_retryable,
+                },
+                _,
+            ) => Action::Fail(Box::new(program::Fail {
                 error_type: self.optional_fitting(error_type.as_ref(), &Type::String, scope),
                 message: self.optional_fitting(message.as_ref(), &Type::String, scope),
                 details: self.optional(details.as_ref(), scope),
                 non_retryable: *non_retryable,
             })),
-            _ => Action::Return(None),
-        };
-        (action, Type::Null)
+        }
     }
 
     fn wait(&mut self, wait: &definition::Wait, scope: &mut Scope) -> Action {
@@ -300,7 +301,7 @@ impl Compiler<'_> {
         };
         let body = match &case.matches {
             CaseMatch::When(condition) => self.block_where((condition, true), &case.steps, scope),
-            _ => self.block(&case.steps, scope),
+            CaseMatch::Is(_) | CaseMatch::In(_) => self.block(&case.steps, scope),
         };
         program::Case { matches, body }
     }
@@ -358,7 +359,7 @@ impl Compiler<'_> {
     ) -> Vec<(std::sync::Arc<str>, BlockId)> {
         let around = match scope.around {
             Loop::None => Loop::None,
-            _ => Loop::BehindBranch,
+            Loop::Inside | Loop::BehindBranch => Loop::BehindBranch,
         };
         let compiled = branches.iter().map(|branch| {
             (
@@ -458,19 +459,6 @@ impl Compiler<'_> {
     }
 }
 
-/// Whether nothing after the step runs in its block.
-fn leaves(step: &Step) -> bool {
-    step.when.is_none()
-        && matches!(
-            step.action.value,
-            Written::Return(_)
-                | Written::Fail(_)
-                | Written::ContinueAsNew(_)
-                | Written::Break
-                | Written::Continue
-        )
-}
-
 /// What a `catch` gets. Which of the latter fields there are depends on the failure's kind.
 fn failure_type() -> Type {
     let always = [
@@ -499,6 +487,10 @@ fn failure_type() -> Type {
 }
 
 /// What the `index` of a `for_each` over a value of this type is: a list's position, a map's key.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "types of somebody else: what is no collection has no index"
+)]
 fn index_of(over: &Type) -> Type {
     match over {
         Type::List(_) => Type::Int,

@@ -77,15 +77,34 @@ fn ways(step: &Step) -> Vec<(String, Way)> {
                 (name, Way::Block(catch.body))
             }));
         }
-        Action::WaitSignal {
-            on_timeout: Some(block),
-            ..
+        Action::WaitSignal { on_timeout, .. } | Action::WaitUntil { on_timeout, .. } => {
+            ways.extend(on_timeout.map(|block| ("on_timeout".into(), Way::Block(block))));
         }
-        | Action::WaitUntil {
-            on_timeout: Some(block),
-            ..
-        } => ways.push(("on_timeout".into(), Way::Block(*block))),
-        _ => {}
+        // There is one way through them.
+        Action::Activity(_)
+        | Action::TimerFor(_)
+        | Action::TimerUntil(_)
+        | Action::Set(_)
+        | Action::Repeat { .. }
+        | Action::Break
+        | Action::Continue
+        | Action::Parallel { .. }
+        | Action::Saga { .. }
+        | Action::Do { .. }
+        | Action::Call { .. }
+        | Action::Child(_)
+        | Action::Nexus(_)
+        | Action::Await(_)
+        | Action::Cancel(_)
+        | Action::Signal(_)
+        | Action::CancelWorkflow { .. }
+        | Action::ContinueAsNew(_)
+        | Action::Upsert { .. }
+        | Action::Log { .. }
+        | Action::Details(_)
+        | Action::Return(_)
+        | Action::FailAgain(_)
+        | Action::Fail(_) => {}
     }
     ways
 }

@@ -2,6 +2,7 @@
 
 mod actions;
 pub(crate) mod fields;
+mod operations;
 mod options;
 mod request;
 mod schedule;

@@ -1,5 +1,7 @@
 //! The form of the tables that say what a definition may hold: parser, JSON Schema and reference are all made from them.
 
+use super::Kind;
+
 /// One key of a mapping.
 #[derive(Debug)]
 pub struct Field {
@@ -64,7 +66,7 @@ pub enum Shape {
     /// A field of a calendar: a number, a text like `9-17`, or a list of them.
     CalendarField,
     /// A mapping like a step of its own, of one of these actions.
-    StepOf(&'static [&'static str]),
+    StepOf(&'static [Kind]),
 }
 
 #[derive(Debug)]
@@ -92,6 +94,7 @@ impl Table {
 /// A kind of step.
 #[derive(Debug)]
 pub struct Action {
+    pub kind: Kind,
     /// The action key and its value.
     pub key: Field,
     /// Further keys of the step, in groups that several actions share.
@@ -108,6 +111,14 @@ impl Action {
 }
 
 impl Shape {
+    /// The keys of the mapping that it is, or that it may be.
+    pub fn table(&self) -> Option<&'static Table> {
+        if let Shape::Mapping(table) | Shape::Either(_, Shape::Mapping(table)) = self {
+            return Some(table);
+        }
+        None
+    }
+
     /// For messages: what stands here.
     pub fn expected(&self) -> &'static str {
         match self {

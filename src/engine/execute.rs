@@ -490,25 +490,6 @@ impl Machine<'_> {
     }
 }
 
-impl Action {
-    /// Where a pending cancellation arrives.
-    fn can_wait(&self) -> bool {
-        matches!(
-            self,
-            Action::Activity(_)
-                | Action::Child(_)
-                | Action::Nexus(_)
-                | Action::Await(_)
-                | Action::TimerFor(_)
-                | Action::TimerUntil(_)
-                | Action::WaitSignal { .. }
-                | Action::WaitUntil { .. }
-                | Action::Signal(_)
-                | Action::CancelWorkflow { .. }
-        )
-    }
-}
-
 fn enter(routine: &mut Routine, block: BlockId) -> Flow {
     routine.frames.push(Frame::block(block));
     Flow::Entered

@@ -453,9 +453,11 @@ pub fn signal_fate(program: &program::Program, name: &str, input: Vec<Value>) ->
 }
 
 fn is_awaited(program: &program::Program, name: &str) -> bool {
-    program.steps.iter().any(
-        |step| matches!(&step.action, Action::WaitSignal { name: awaited, .. } if **awaited == *name),
-    )
+    let mut awaited = program
+        .steps
+        .iter()
+        .filter_map(|step| step.action.awaited_signal());
+    awaited.any(|awaited| **awaited == *name)
 }
 
 /// A handler of any name takes no signal that a step waits for.

@@ -4,6 +4,7 @@
 use super::execute::is_to_cancel;
 use super::machine::Machine;
 use super::state::{OperationKind, Routine, RoutineId};
+use crate::definition::InFlight;
 use crate::limits::{
     ACTIVITIES_PENDING_MAX, CANCEL_REQUESTS_PENDING_MAX, CHILDREN_PENDING_MAX,
     NEXUS_OPERATIONS_PENDING_MAX, SIGNALS_PENDING_MAX,
@@ -43,15 +44,13 @@ impl Pending {
     }
 
     fn is_full_for(&self, action: &Action) -> bool {
-        match action {
-            Action::Activity(activity) => {
-                !activity.options.local && self.activities >= ACTIVITIES_PENDING_MAX
-            }
-            Action::Child(_) => self.children >= CHILDREN_PENDING_MAX,
-            Action::Signal(_) => self.signals >= SIGNALS_PENDING_MAX,
-            Action::CancelWorkflow { .. } => self.cancel_requests >= CANCEL_REQUESTS_PENDING_MAX,
-            Action::Nexus(_) => self.nexus_operations >= NEXUS_OPERATIONS_PENDING_MAX,
-            _ => false,
+        match action.in_flight() {
+            Some(InFlight::Activity) => self.activities >= ACTIVITIES_PENDING_MAX,
+            Some(InFlight::Child) => self.children >= CHILDREN_PENDING_MAX,
+            Some(InFlight::Signal) => self.signals >= SIGNALS_PENDING_MAX,
+            Some(InFlight::CancelRequest) => self.cancel_requests >= CANCEL_REQUESTS_PENDING_MAX,
+            Some(InFlight::Nexus) => self.nexus_operations >= NEXUS_OPERATIONS_PENDING_MAX,
+            Some(InFlight::Timer) | None => false,
         }
     }
 }

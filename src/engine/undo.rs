@@ -10,7 +10,7 @@ use super::state::{
     Compensation, Frame, Outcome, Routine, RoutineId, RoutineKind, Run, Saga, Waiting,
 };
 use crate::faults::Fault;
-use crate::program::{Action, Step};
+use crate::program::Step;
 use crate::value::Value;
 use crate::words::{CompensateOn, StepId};
 
@@ -192,46 +192,6 @@ impl Machine<'_> {
                 return saga.compensations.push(compensation);
             }
             kind = outer.kind.clone();
-        }
-    }
-}
-
-impl Action {
-    /// Whether steps run inside it.
-    fn has_blocks(&self) -> bool {
-        match self {
-            Action::If { .. }
-            | Action::Switch { .. }
-            | Action::ForEach(_)
-            | Action::While { .. }
-            | Action::Repeat { .. }
-            | Action::Parallel { .. }
-            | Action::Race { .. }
-            | Action::Try(_)
-            | Action::Saga { .. }
-            | Action::Do { .. }
-            | Action::Call { .. }
-            | Action::WaitSignal { .. }
-            | Action::WaitUntil { .. } => true,
-            Action::Activity(_)
-            | Action::TimerFor(_)
-            | Action::TimerUntil(_)
-            | Action::Set(_)
-            | Action::Break
-            | Action::Continue
-            | Action::Child(_)
-            | Action::Nexus(_)
-            | Action::Await(_)
-            | Action::Cancel(_)
-            | Action::Signal(_)
-            | Action::CancelWorkflow { .. }
-            | Action::ContinueAsNew(_)
-            | Action::Upsert { .. }
-            | Action::Log { .. }
-            | Action::Details(_)
-            | Action::Return(_)
-            | Action::FailAgain(_)
-            | Action::Fail(_) => false,
         }
     }
 }

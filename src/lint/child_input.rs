@@ -20,17 +20,15 @@ use crate::value::Value;
 pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let program = subject.program;
     for (step, range) in program.steps.iter().zip(&program.ranges) {
-        let (workflow, arguments, queue) = match &step.action {
-            Action::Child(child) => {
-                let queue = child.options.task_queue.as_ref();
-                (Some(&child.child), Some(&child.arguments), queue)
-            }
+        let (workflow, arguments, queue) = if let Action::Child(child) = &step.action {
+            let queue = child.options.task_queue.as_ref();
+            (Some(&child.child), Some(&child.arguments), queue)
+        } else if let Action::ContinueAsNew(next) = &step.action {
             // Without a type it is the workflow's own, whose input is checked as it is compiled.
-            Action::ContinueAsNew(next) => {
-                let queue = next.task_queue.as_ref();
-                (next.workflow.as_ref(), next.arguments.as_ref(), queue)
-            }
-            _ => continue,
+            let queue = next.task_queue.as_ref();
+            (next.workflow.as_ref(), next.arguments.as_ref(), queue)
+        } else {
+            continue;
         };
         let workflow = workflow.and_then(Code::constant).and_then(Value::as_str);
         let input = arguments.and_then(constant);

@@ -18,7 +18,7 @@
 use std::collections::BTreeMap;
 
 use super::{Blocks, Subject};
-use crate::definition::{self, Action, Started, Step};
+use crate::definition::{self, Action, InFlight, Operation, Step};
 use crate::diagnostic::Diagnostic;
 use crate::program::{self, ActivityOptions};
 use crate::source::Range;
@@ -65,8 +65,8 @@ fn left(step: &Step, compiled: &program::Step) -> Option<(&'static str, &'static
         return Some((message, "move `compensate` to the step that awaits it"));
     }
     let wait_or_start = "remove `cancellation_type`, or add `compensate_on: started`";
-    match &compiled.action {
-        program::Action::Activity(activity) => {
+    match compiled.action.operation()? {
+        program::Operation::Activity(activity) => {
             use ActivityCancellationType::{Abandon, TryCancel};
             let options = &activity.options;
             if let Some(TryCancel | Abandon) = options.cancellation_type {
@@ -77,7 +77,7 @@ fn left(step: &Step, compiled: &program::Step) -> Option<(&'static str, &'static
             }
             can_end_by_a_timeout(options).then_some((TIMES_OUT, ADD_STARTED))
         }
-        program::Action::Child(child) => {
+        program::Operation::Child(child) => {
             let options = &child.options;
             if options.cancellation_type != ChildCancellationType::WaitCancellationCompleted {
                 return Some((NOT_WAITED_FOR, wait_or_start));
@@ -86,12 +86,11 @@ fn left(step: &Step, compiled: &program::Step) -> Option<(&'static str, &'static
                 || options.workflow_run_timeout.is_some();
             times_out.then_some((TIMES_OUT, ADD_STARTED))
         }
-        program::Action::Nexus(nexus) => {
+        program::Operation::Nexus(nexus) => {
             let times_out =
                 nexus.schedule_to_close_timeout.is_some() || nexus.start_to_close_timeout.is_some();
             times_out.then_some((TIMES_OUT, ADD_STARTED))
         }
-        _ => None,
     }
 }
 
@@ -135,14 +134,11 @@ impl Effects<'_> {
         if step.compensate.is_some() {
             return 0;
         }
-        let is_effect = match &step.action.value {
-            Action::Activity(_) | Action::Child(_) | Action::Nexus(_) | Action::Signal(_) => true,
-            Action::BuiltIn(call) => changes_something(call),
-            Action::Start(started) => match &**started {
-                Started::BuiltIn(call) => changes_something(call),
-                _ => true,
-            },
-            _ => false,
+        let action = &step.action.value;
+        let is_effect = match action.operation() {
+            Some(Operation::BuiltIn(call)) => changes_something(call),
+            Some(Operation::Activity(_) | Operation::Child(_) | Operation::Nexus(_)) => true,
+            None => action.facts().in_flight == Some(InFlight::Signal),
         };
         at_most_two(usize::from(is_effect) + self.inside(step))
     }

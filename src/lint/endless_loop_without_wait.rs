@@ -11,7 +11,7 @@
 //! Let it wait (`timer`, `wait`, an activity), end it (`break`, `return`), or give it a condition.
 
 use super::{Subject, any_step, endless_loop, leaves};
-use crate::definition::{Action, Step};
+use crate::definition::Step;
 use crate::diagnostic::Diagnostic;
 
 pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
@@ -31,18 +31,7 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
 }
 
 fn may_wait(step: &Step) -> bool {
-    matches!(
-        step.action.value,
-        Action::Activity(_)
-            | Action::BuiltIn(_)
-            | Action::Timer(_)
-            | Action::Wait(_)
-            | Action::Child(_)
-            | Action::Start(_)
-            | Action::Await(_)
-            | Action::Nexus(_)
-            | Action::Signal(_)
-            | Action::CancelWorkflow { .. }
-            | Action::Call { .. }
-    )
+    let facts = step.action.value.facts();
+    // What a block of `blocks` does is not looked at.
+    facts.waits || facts.calls()
 }

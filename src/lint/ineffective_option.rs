@@ -11,7 +11,7 @@
 //! Remove the option, or `local: true`.
 
 use super::Subject;
-use crate::definition::{Action, ActivityOptions, Step};
+use crate::definition::{ActivityOptions, Operation, Step};
 use crate::diagnostic::Diagnostic;
 
 pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
@@ -37,9 +37,9 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
 }
 
 fn options(step: &Step) -> Option<&ActivityOptions> {
-    match &step.action.value {
-        Action::Activity(activity) => Some(&activity.options),
-        Action::BuiltIn(built_in) => Some(&built_in.options),
-        _ => None,
+    match step.action.value.awaited_operation()? {
+        Operation::Activity(activity) => Some(&activity.options),
+        Operation::BuiltIn(built_in) => Some(&built_in.options),
+        Operation::Child(_) | Operation::Nexus(_) => None,
     }
 }

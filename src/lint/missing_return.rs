@@ -204,10 +204,10 @@ fn has_continue(steps: &[Step]) -> bool {
 }
 
 fn leaves_the_loop(steps: &[Step], is: &dyn Fn(&Action) -> bool) -> bool {
-    steps.iter().any(|step| match &step.action.value {
-        action if is(action) => true,
+    steps.iter().any(|step| {
+        let mut blocks = step.blocks().into_iter();
         // A loop within has its own.
-        Action::While { .. } | Action::Repeat { .. } | Action::ForEach(_) => false,
-        _ => step.blocks().iter().any(|block| leaves_the_loop(block, is)),
+        let is_inner = step.action.value.facts().is_loop();
+        is(&step.action.value) || !is_inner && blocks.any(|block| leaves_the_loop(block, is))
     })
 }

@@ -12,7 +12,7 @@
 
 use super::Subject;
 use crate::accepted;
-use crate::definition::{Action, Started};
+use crate::definition::Operation;
 use crate::diagnostic::Diagnostic;
 use crate::expression::Template;
 use crate::source::Range;
@@ -20,13 +20,8 @@ use crate::words::BuiltIn;
 
 pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
     subject.each_step(&mut |step| {
-        let call = match &step.action.value {
-            Action::BuiltIn(call) => call,
-            Action::Start(started) => match &**started {
-                Started::BuiltIn(call) => call,
-                Started::Activity(_) | Started::Child(_) | Started::Nexus(_) => return,
-            },
-            _ => return,
+        let Some(Operation::BuiltIn(call)) = step.action.value.operation() else {
+            return;
         };
         let mut refuse = |range: Range, message: String, help: &str| {
             diagnostics.push(Diagnostic::error("refused-request", range, message).help(help));

@@ -19,11 +19,10 @@ use crate::diagnostic::Diagnostic;
 
 pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let mut used = BTreeSet::new();
-    subject.each_step(&mut |step| match &step.action.value {
-        Action::Await(handle) | Action::Cancel(handle) => {
+    subject.each_step(&mut |step| {
+        if let Action::Await(handle) | Action::Cancel(handle) = &step.action.value {
             used.insert(&*handle.value);
         }
-        _ => {}
     });
     subject.each_step(&mut |step| {
         let Action::Start(started) = &step.action.value else {

@@ -12,7 +12,6 @@
 //! Write `history: automatic` at the top of the definition, or let the loop end in `continue_as_new`.
 
 use super::{Subject, any_step, endless_loop, leaves};
-use crate::definition::Action;
 use crate::diagnostic::Diagnostic;
 use crate::words::History;
 
@@ -20,12 +19,11 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
     if subject.definition.history == History::Automatic {
         return;
     }
-    let calls = |step: &crate::definition::Step| matches!(step.action.value, Action::Call { .. });
     subject.each_step(&mut |step| {
         let Some(steps) = endless_loop(subject, step) else {
             return;
         };
-        if any_step(steps, &|inner| leaves(inner) || calls(inner)) {
+        if any_step(steps, &|inner| leaves(inner) || inner.called().is_some()) {
             return;
         }
         diagnostics.push(

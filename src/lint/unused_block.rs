@@ -7,15 +7,12 @@
 use std::collections::BTreeSet;
 
 use super::Subject;
-use crate::definition::Action;
 use crate::diagnostic::Diagnostic;
 
 pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let mut called = BTreeSet::new();
     subject.each_step(&mut |step| {
-        if let Action::Call { block, .. } = &step.action.value {
-            called.insert(&*block.value);
-        }
+        called.extend(step.called().map(|block| &*block.value));
     });
     for block in &subject.definition.blocks {
         if !called.contains(&*block.name.value) {

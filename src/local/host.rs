@@ -244,7 +244,11 @@ impl LocalRun {
         let run = self.simulator.current(&self.begun.workflow_id)?;
         match self.simulator.status(run) {
             Status::Running | Status::ContinuedAsNew => None,
-            _ => self.simulator.outcome(run).cloned(),
+            Status::Completed
+            | Status::Failed
+            | Status::Cancelled
+            | Status::Terminated
+            | Status::TimedOut => self.simulator.outcome(run).cloned(),
         }
     }
 
@@ -351,7 +355,12 @@ impl LocalRun {
         }
         let process = match event.what {
             What::Resumed => WorkerProcess::Another,
-            _ => WorkerProcess::Same {
+            What::Due
+            | What::Left
+            | What::Attempt { .. }
+            | What::Heartbeat { .. }
+            | What::Cancel { .. }
+            | What::Signal { .. } => WorkerProcess::Same {
                 paused: event.paused,
             },
         };

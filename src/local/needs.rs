@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::expression::Code;
-use crate::program::{Action, Activity, Program, Step};
+use crate::program::{Activity, Operation, Program, Step};
 use crate::words::{BuiltIn, StepId};
 
 /// What a run in one process cannot do.
@@ -27,17 +27,16 @@ pub fn needs(program: &Program, workflow_types: &BTreeSet<String>) -> Vec<Need> 
 }
 
 fn need(step: &Step, workflow_types: &BTreeSet<String>) -> Option<String> {
-    match &step.action {
-        Action::Activity(activity) => of_activity(activity),
-        Action::Child(child) => match text(&child.child) {
+    match step.action.operation()? {
+        Operation::Activity(activity) => of_activity(activity),
+        Operation::Child(child) => match text(&child.child) {
             Some(name) if !workflow_types.contains(name) => Some(format!(
                 "the child `{name}` has no definition in this folder, so it is of another worker"
             )),
             name => queue(child.options.task_queue.as_ref())
                 .map(|queue| format!("the child `{}` is for {queue}", name.unwrap_or_default())),
         },
-        Action::Nexus(_) => Some("Nexus operations are of other namespaces".to_owned()),
-        _ => None,
+        Operation::Nexus(_) => Some("Nexus operations are of other namespaces".to_owned()),
     }
 }
 

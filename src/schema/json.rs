@@ -224,11 +224,10 @@ impl Definitions {
                     { "type": "array", "items": { "type": ["integer", "string"] } },
                 ],
             }),
-            Shape::StepOf(names) => {
-                let actions: Vec<_> = names
+            Shape::StepOf(kinds) => {
+                let actions: Vec<_> = kinds
                     .iter()
-                    .filter_map(|name| tables::action(name))
-                    .map(|action| self.step(action, &[], "start"))
+                    .map(|kind| self.step(kind.row(), &[], "start"))
                     .collect();
                 json!({ "type": "object", "oneOf": actions })
             }

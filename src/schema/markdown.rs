@@ -66,11 +66,14 @@ pub fn action_section(action: &'static Action) -> String {
 }
 
 fn nested(shape: &'static Shape) -> Option<(&'static str, impl Iterator<Item = &'static Field>)> {
-    match shape {
-        Shape::Mapping(table) | Shape::Request(table) => Some(("Its mapping", table.fields())),
-        Shape::Either(_, Shape::Mapping(table)) => Some(("As a mapping", table.fields())),
-        _ => None,
+    if let Shape::Request(table) = shape {
+        return Some(("Its mapping", table.fields()));
     }
+    let title = match matches!(shape, Shape::Either(..)) {
+        true => "As a mapping",
+        false => "Its mapping",
+    };
+    Some((title, shape.table()?.fields()))
 }
 
 pub fn choices_table(choices: &[Choice]) -> String {
@@ -125,8 +128,8 @@ fn shape(shape: &Shape) -> String {
         }
         Shape::TextOrTexts => "text or list of texts".into(),
         Shape::CalendarField => "number, text, or list of them".into(),
-        Shape::StepOf(names) => {
-            let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+        Shape::StepOf(kinds) => {
+            let names: Vec<_> = kinds.iter().map(|k| format!("`{}`", k.key())).collect();
             format!("a mapping like a step of {}", names.join(", "))
         }
     }

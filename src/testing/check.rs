@@ -9,10 +9,9 @@ use temporalio_protos::temporal::api::enums::v1::EventType;
 use super::file::{Action, Case, Deed, Mocks, TestFile, When};
 use crate::definition::Name;
 use crate::diagnostic::{Diagnostic, did_you_mean};
-use crate::expression::Code;
-use crate::program::{self, Program};
+use crate::program::{self, Operation, Program};
 use crate::registry::Entry;
-use crate::value::{Duration, Value};
+use crate::value::Duration;
 
 /// What definitions call; `None`: an expression chooses it, so that it may be anything.
 #[derive(Default)]
@@ -128,21 +127,16 @@ fn unknown<'a>(
 
 fn collect(program: &Program, called: &mut Called) {
     for step in &program.steps {
-        match &step.action {
-            program::Action::Activity(activity) => called.activities.add(text(&activity.activity)),
-            program::Action::Child(child) => called.children.add(text(&child.child)),
-            program::Action::Nexus(nexus) => {
-                let names = text(&nexus.service).zip(text(&nexus.operation));
-                let name = names.map(|(service, operation)| format!("{service}/{operation}"));
-                called.nexus.add(name);
-            }
-            _ => {}
-        }
+        let Some(operation) = step.action.operation() else {
+            continue;
+        };
+        let names = match operation {
+            Operation::Activity(_) => &mut called.activities,
+            Operation::Child(_) => &mut called.children,
+            Operation::Nexus(_) => &mut called.nexus,
+        };
+        names.add(operation.name());
     }
-}
-
-fn text(code: &Code) -> Option<String> {
-    code.constant().and_then(Value::as_str).map(str::to_owned)
 }
 
 struct Checker<'a> {

@@ -7,7 +7,6 @@ use super::file::Deed;
 use super::run::{Driver, payloads};
 use super::{BROKEN, Subject};
 use crate::diagnostic::Diagnostic;
-use crate::program::Action;
 use crate::simulator::Status;
 use crate::value::Payload;
 
@@ -101,10 +100,9 @@ fn names(workflow_type: &str, subject: &Subject) -> Vec<String> {
         .signals
         .iter()
         .map(|handler| handler.name.to_string());
-    let awaited = program.steps.iter().filter_map(|step| match &step.action {
-        Action::WaitSignal { name, .. } => Some(name.to_string()),
-        _ => None,
-    });
+    let steps = program.steps.iter();
+    let awaited = steps.filter_map(|step| step.action.awaited_signal());
+    let awaited = awaited.map(|name| name.to_string());
     let mut names: Vec<String> = handled.chain(awaited).filter(|name| name != "*").collect();
     names.sort();
     names.dedup();

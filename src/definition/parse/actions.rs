@@ -4,17 +4,13 @@ use super::Parser;
 use super::fields::Fields;
 use crate::definition::table::{self, Field, Shape, Table};
 use crate::definition::{
-    Action, ActivityStep, Awaited, Branch, BuiltInStep, Case, CaseMatch, Catch, ChildOptions,
-    ChildStep, ContinueAsNewStep, FailStep, ForEach, Input, Name, NexusStep, SignalStep,
-    SignalTarget, Started, Timer, Try, Wait, tables,
+    Action, Awaited, Branch, Case, CaseMatch, Catch, FailStep, ForEach, Kind, Name, Timer, Try,
+    Wait, tables,
 };
 use crate::diagnostic::Diagnostic;
-use crate::source::{Range, Spanned};
+use crate::source::Spanned;
 use crate::value::Duration;
-use crate::words::{
-    BuiltIn, ContinuedVersion, InitialVersioningBehavior, LogLevel, OnCompensationFailure,
-    OnFailure,
-};
+use crate::words::{BuiltIn, LogLevel, OnCompensationFailure, OnFailure};
 use crate::yaml::{Data, Entry, Node};
 
 impl Parser {
@@ -25,78 +21,80 @@ impl Parser {
         entry: &Entry,
     ) -> Action {
         let (key, value) = (&action.key, &entry.value);
-        match key.name {
-            "activity" => Action::Activity(self.activity(fields)),
-            "http" => Action::BuiltIn(self.built_in(BuiltIn::Http, fields)),
-            "exec" => Action::BuiltIn(self.built_in(BuiltIn::Exec, fields)),
-            "grpc" => Action::BuiltIn(self.built_in(BuiltIn::Grpc, fields)),
-            "callback" => Action::BuiltIn(self.built_in(BuiltIn::Callback, fields)),
-            "timer" => Action::Timer(self.timer(key, value)),
-            "wait" => Action::Wait(self.wait(fields, entry)),
-            "set" => {
+        match action.kind {
+            Kind::Activity => Action::Activity(self.activity(fields)),
+            Kind::Http => Action::BuiltIn(self.built_in(BuiltIn::Http, fields)),
+            Kind::Exec => Action::BuiltIn(self.built_in(BuiltIn::Exec, fields)),
+            Kind::Grpc => Action::BuiltIn(self.built_in(BuiltIn::Grpc, fields)),
+            Kind::Callback => Action::BuiltIn(self.built_in(BuiltIn::Callback, fields)),
+            Kind::Timer => Action::Timer(self.timer(key, value)),
+            Kind::Wait => Action::Wait(self.wait(fields, entry)),
+            Kind::Set => {
                 let named = self.named_of(key, value);
                 Action::Set(self.templates(named))
             }
-            "if" => Action::If {
+            Kind::If => Action::If {
                 condition: self.condition_of(key, value),
                 then: self.required_steps(fields, "then"),
                 otherwise: self.required_steps(fields, "else"),
             },
-            "switch" => self.switch(fields, value),
-            "for_each" => Action::ForEach(self.for_each(fields, value)),
-            "while" => Action::While {
+            Kind::Switch => self.switch(fields, value),
+            Kind::ForEach => Action::ForEach(self.for_each(fields, value)),
+            Kind::While => Action::While {
                 condition: self.condition_of(key, value),
                 steps: self.required_steps(fields, "do"),
             },
-            "repeat" => Action::Repeat {
+            Kind::Repeat => Action::Repeat {
                 steps: self.steps_of(key, value),
                 until: self.required_condition(fields, "until"),
             },
-            "break" | "continue" => {
-                if !value.is_null() {
-                    self.wrong_type(key, value);
-                }
-                if key.name == "break" {
-                    Action::Break
-                } else {
-                    Action::Continue
-                }
+            Kind::Break => {
+                self.nothing_under(key, value);
+                Action::Break
             }
-            "parallel" | "race" => self.branching(key, fields, value),
-            "try" => Action::Try(self.try_catch(key, fields, value)),
-            "saga" => self.saga(key, fields, value),
-            "do" => Action::Do {
+            Kind::Continue => {
+                self.nothing_under(key, value);
+                Action::Continue
+            }
+            Kind::Parallel => Action::Parallel {
+                branches: self.branches(key, value),
+                on_failure: self.on_failure(fields),
+            },
+            Kind::Race => Action::Race {
+                branches: self.branches(key, value),
+            },
+            Kind::Try => Action::Try(self.try_catch(key, fields, value)),
+            Kind::Saga => self.saga(key, fields, value),
+            Kind::Do => Action::Do {
                 steps: self.steps_of(key, value),
                 timeout: self.duration(fields, "timeout"),
                 shield: self.flag(fields, "shield").is_some_and(|flag| flag.value),
             },
-            "call" => Action::Call {
+            Kind::Call => Action::Call {
                 block: self.name_or_empty(key, value),
                 input: self.template(fields, "input"),
             },
-            "child" => Action::Child(self.child(fields)),
-            "start" => self.start(key, value),
-            "await" => Action::Await(self.name_or_empty(key, value)),
-            "cancel" => Action::Cancel(self.name_or_empty(key, value)),
-            "signal" => Action::Signal(self.signal(fields, value)),
-            "nexus" => Action::Nexus(self.nexus(key, value)),
-            "return" => Action::Return((!value.is_null()).then(|| self.any_template(value))),
-            "details" => Action::Details(self.template_of(key, value)),
-            _ => self.remaining_action(key, value),
+            Kind::Child => Action::Child(self.child(fields)),
+            Kind::Start => self.start(key, value),
+            Kind::Await => Action::Await(self.name_or_empty(key, value)),
+            Kind::Cancel => Action::Cancel(self.name_or_empty(key, value)),
+            Kind::Signal => Action::Signal(self.signal(fields, value)),
+            Kind::CancelWorkflow => self.cancel_workflow(key, value),
+            Kind::Nexus => Action::Nexus(self.nexus(key, value)),
+            Kind::ContinueAsNew => {
+                Action::ContinueAsNew(Box::new(self.continue_as_new(key, value)))
+            }
+            Kind::Upsert => self.upsert(key, value),
+            Kind::Log => self.log(key, value),
+            Kind::Details => Action::Details(self.template_of(key, value)),
+            Kind::Return => Action::Return((!value.is_null()).then(|| self.any_template(value))),
+            Kind::Fail => Action::Fail(self.fail(key, value)),
         }
     }
 
-    /// The actions whose keys are all in a mapping under the action key.
-    fn remaining_action(&mut self, key: &'static Field, value: &Node) -> Action {
-        match key.name {
-            "cancel_workflow" => self.cancel_workflow(key, value),
-            "continue_as_new" => Action::ContinueAsNew(Box::new(self.continue_as_new(key, value))),
-            "upsert" => self.upsert(key, value),
-            "log" => self.log(key, value),
-            other => {
-                assert_eq!(other, "fail", "every action of the table is read");
-                Action::Fail(self.fail(key, value))
-            }
+    fn nothing_under(&mut self, key: &'static Field, value: &Node) {
+        if !value.is_null() {
+            self.wrong_type(key, value);
         }
     }
 
@@ -111,13 +109,12 @@ impl Parser {
         self.fields(node, table)
     }
 
-    fn table_of<'n>(&mut self, key: &'static Field, value: &'n Node) -> Option<Fields<'n>> {
-        match &key.shape {
-            Shape::Mapping(table) | Shape::Either(_, Shape::Mapping(table)) => {
-                self.fields(value, table)
-            }
-            _ => None,
-        }
+    pub(super) fn table_of<'n>(
+        &mut self,
+        key: &'static Field,
+        value: &'n Node,
+    ) -> Option<Fields<'n>> {
+        self.fields(value, key.shape.table()?)
     }
 
     pub(super) fn templates(
@@ -133,34 +130,9 @@ impl Parser {
             .collect()
     }
 
-    fn name_or_empty(&mut self, key: &Field, value: &Node) -> Name {
+    pub(super) fn name_or_empty(&mut self, key: &Field, value: &Node) -> Name {
         self.text_of(key, value)
             .unwrap_or_else(|| Spanned::new("".into(), value.range))
-    }
-
-    fn activity(&mut self, fields: &Fields<'_>) -> ActivityStep {
-        ActivityStep {
-            activity: self.required_template(fields, "activity"),
-            input: self.input(fields),
-            options: self.activity_options(fields),
-        }
-    }
-
-    fn built_in(&mut self, kind: BuiltIn, fields: &Fields<'_>) -> BuiltInStep {
-        self.check_request(fields, kind.name());
-        BuiltInStep {
-            kind,
-            request: self.required_template(fields, kind.name()),
-            options: self.activity_options(fields),
-        }
-    }
-
-    fn child(&mut self, fields: &Fields<'_>) -> ChildStep {
-        ChildStep {
-            child: self.required_template(fields, "child"),
-            input: self.input(fields),
-            options: self.child_options(fields),
-        }
     }
 
     fn timer(&mut self, key: &'static Field, value: &Node) -> Timer {
@@ -320,29 +292,23 @@ impl Parser {
         }
     }
 
-    fn branching(&mut self, key: &'static Field, fields: &Fields<'_>, value: &Node) -> Action {
+    fn branches(&mut self, key: &'static Field, value: &Node) -> Vec<Branch> {
         let named = self.named_of(key, value);
         if named.is_empty() && value.mapping().is_some() {
             let message = format!("`{}` has no branches", key.name);
             self.report(Diagnostic::error("no-branches", value.range, message));
         }
-        let branches = named
-            .into_iter()
-            .map(|(name, node)| Branch {
-                name,
-                steps: self.steps_of(&BRANCH, node),
-            })
-            .collect();
-        if key.name == "race" {
-            return Action::Race { branches };
-        }
-        let on_failure = match self.choice(fields, "on_failure") {
+        let branches = named.into_iter().map(|(name, node)| Branch {
+            name,
+            steps: self.steps_of(&BRANCH, node),
+        });
+        branches.collect()
+    }
+
+    fn on_failure(&mut self, fields: &Fields<'_>) -> OnFailure {
+        match self.choice(fields, "on_failure") {
             Some(choice) if choice.value == "wait_all" => OnFailure::WaitAll,
             _ => OnFailure::CancelOthers,
-        };
-        Action::Parallel {
-            branches,
-            on_failure,
         }
     }
 
@@ -394,140 +360,6 @@ impl Parser {
         })
     }
 
-    fn start(&mut self, key: &'static Field, value: &Node) -> Action {
-        let nothing = |parser: &mut Self, range: Range| {
-            Action::Start(Box::new(Started::Child(ChildStep {
-                child: parser.absent(range),
-                input: Input::None,
-                options: ChildOptions::default(),
-            })))
-        };
-        let Some(entries) = value.mapping() else {
-            self.wrong_type(key, value);
-            return nothing(self, value.range);
-        };
-        let actions: Vec<_> = tables::STARTED
-            .iter()
-            .filter_map(|name| tables::action(name))
-            .collect();
-        let Some((entry, action)) = self.action_key(value, entries, &actions) else {
-            return nothing(self, value.range);
-        };
-        let fields = self.step_fields(value, action, &actions, &[]);
-        let started = match action.key.name {
-            "child" => Started::Child(self.child(&fields)),
-            "http" => Started::BuiltIn(self.built_in(BuiltIn::Http, &fields)),
-            "exec" => Started::BuiltIn(self.built_in(BuiltIn::Exec, &fields)),
-            "grpc" => Started::BuiltIn(self.built_in(BuiltIn::Grpc, &fields)),
-            "callback" => Started::BuiltIn(self.built_in(BuiltIn::Callback, &fields)),
-            "nexus" => Started::Nexus(self.nexus(&action.key, &entry.value)),
-            _ => Started::Activity(self.activity(&fields)),
-        };
-        Action::Start(Box::new(started))
-    }
-
-    fn signal(&mut self, fields: &Fields<'_>, value: &Node) -> SignalStep {
-        self.exclusive(fields, ["workflow_id", "handle"]);
-        self.exclusive(fields, ["run_id", "handle"]);
-        let run_id = self.template(fields, "run_id");
-        let target = match (
-            self.template(fields, "workflow_id"),
-            self.text(fields, "handle"),
-        ) {
-            (Some(workflow_id), _) => SignalTarget::Workflow {
-                workflow_id,
-                run_id,
-            },
-            (None, Some(handle)) => SignalTarget::Handle(handle),
-            (None, None) => {
-                if fields.get("handle").is_none() {
-                    let message = "`signal` lacks the workflow to send it to";
-                    let error = Diagnostic::error("missing-key", fields.start(), message)
-                        .help("add `workflow_id`, or `handle` with the id of the step that started the child")
-                        .help("to wait for a signal write `wait: { signal: NAME }`");
-                    self.report(error);
-                }
-                SignalTarget::Workflow {
-                    workflow_id: self.absent(value.range),
-                    run_id,
-                }
-            }
-        };
-        SignalStep {
-            name: self.required_template(fields, "signal"),
-            target,
-            input: self.input(fields),
-        }
-    }
-
-    fn cancel_workflow(&mut self, key: &'static Field, value: &Node) -> Action {
-        let fields = self.table_of(key, value);
-        let Some(fields) = fields else {
-            return Action::CancelWorkflow {
-                workflow_id: self.absent(value.range),
-                run_id: None,
-                reason: None,
-            };
-        };
-        Action::CancelWorkflow {
-            workflow_id: self.required_template(&fields, "workflow_id"),
-            run_id: self.template(&fields, "run_id"),
-            reason: self.template(&fields, "reason"),
-        }
-    }
-
-    fn nexus(&mut self, key: &'static Field, value: &Node) -> NexusStep {
-        let Some(fields) = self.table_of(key, value) else {
-            return NexusStep {
-                endpoint: self.absent(value.range),
-                service: self.absent(value.range),
-                operation: self.absent(value.range),
-                input: None,
-                schedule_to_close_timeout: None,
-                schedule_to_start_timeout: None,
-                start_to_close_timeout: None,
-            };
-        };
-        NexusStep {
-            endpoint: self.required_template(&fields, "endpoint"),
-            service: self.required_template(&fields, "service"),
-            operation: self.required_template(&fields, "operation"),
-            input: self.template(&fields, "input"),
-            schedule_to_close_timeout: self.duration(&fields, "schedule_to_close_timeout"),
-            schedule_to_start_timeout: self.duration(&fields, "schedule_to_start_timeout"),
-            start_to_close_timeout: self.duration(&fields, "start_to_close_timeout"),
-        }
-    }
-
-    fn continue_as_new(&mut self, key: &'static Field, value: &Node) -> ContinueAsNewStep {
-        let empty = super::values::empty_mapping(value.range);
-        let value = if value.is_null() { &empty } else { value };
-        let fields = match self.table_of(key, value) {
-            Some(fields) => fields,
-            None => Fields::none(value.range),
-        };
-        ContinueAsNewStep {
-            input: self.input(&fields),
-            workflow: self.template(&fields, "workflow"),
-            task_queue: self.template(&fields, "task_queue"),
-            workflow_run_timeout: self.duration(&fields, "workflow_run_timeout"),
-            workflow_task_timeout: self.duration(&fields, "workflow_task_timeout"),
-            retry_policy: self.retry_policy(&fields),
-            memo: self.template(&fields, "memo"),
-            search_attributes: self.template(&fields, "search_attributes"),
-            version: match self.choice(&fields, "definition") {
-                Some(choice) if choice.value == "pinned" => ContinuedVersion::Pinned,
-                _ => ContinuedVersion::Latest,
-            },
-            initial_versioning_behavior: self.choice(&fields, "initial_versioning_behavior").map(
-                |choice| match choice.value {
-                    "auto_upgrade" => InitialVersioningBehavior::AutoUpgrade,
-                    _ => InitialVersioningBehavior::UseRampingVersion,
-                },
-            ),
-        }
-    }
-
     fn upsert(&mut self, key: &'static Field, value: &Node) -> Action {
         let fields = match self.table_of(key, value) {
             Some(fields) => fields,
@@ -540,11 +372,8 @@ impl Parser {
     }
 
     fn log(&mut self, key: &'static Field, value: &Node) -> Action {
-        let fields = match value.data {
-            Data::Mapping(_) => self.table_of(key, value),
-            _ => None,
-        };
-        let Some(fields) = fields else {
+        let mapping = value.mapping().and_then(|_| self.table_of(key, value));
+        let Some(fields) = mapping else {
             if value.is_null() || value.sequence().is_some() {
                 self.wrong_type(key, value);
             }

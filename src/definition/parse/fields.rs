@@ -1,7 +1,7 @@
 //! The keys of a mapping against its table: unknown and missing ones.
 
 use super::Parser;
-use crate::definition::table::{Action, Field, Shape, Table};
+use crate::definition::table::{Action, Field, Table};
 use crate::definition::tables;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::Range;
@@ -185,12 +185,10 @@ fn keys_help(known: impl Iterator<Item = &'static Field>) -> String {
 
 /// Where a key would be right that is wrong here.
 fn elsewhere(name: &str, action: Option<&Field>) -> Option<String> {
-    let within = action.and_then(|action| match &action.shape {
-        Shape::Mapping(table) | Shape::Either(_, Shape::Mapping(table)) => table
-            .fields()
-            .any(|field| field.name == name)
-            .then(|| format!("it belongs in the mapping under `{}`", action.name)),
-        _ => None,
+    let within = action.and_then(|action| {
+        let mut fields = action.shape.table()?.fields();
+        let is_there = fields.any(|field| field.name == name);
+        is_there.then(|| format!("it belongs in the mapping under `{}`", action.name))
     });
     within.or_else(|| actions_with(name).map(|of| format!("a key of {of}")))
 }

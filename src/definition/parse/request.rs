@@ -25,15 +25,14 @@ impl Parser {
             return;
         };
         for field in table.fields() {
-            match field.shape {
-                Shape::Request(_) => self.check_request(&fields, field.name),
-                Shape::OneOf(_) => {
-                    let text = fields.get(field.name).and_then(|(_, value)| value.scalar());
-                    if text.is_some_and(|scalar| !scalar.text.contains("${")) {
-                        self.choice(&fields, field.name);
-                    }
+            if let Shape::Request(_) = field.shape {
+                self.check_request(&fields, field.name);
+            }
+            if let Shape::OneOf(_) = field.shape {
+                let text = fields.get(field.name).and_then(|(_, value)| value.scalar());
+                if text.is_some_and(|scalar| !scalar.text.contains("${")) {
+                    self.choice(&fields, field.name);
                 }
-                _ => {}
             }
         }
         if table.name == tables::HTTP.name {

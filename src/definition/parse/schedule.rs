@@ -190,17 +190,15 @@ impl Parser {
 
     fn constants(&mut self, fields: &Fields<'_>, name: &str) -> Option<Map> {
         let (field, node) = fields.get(name)?;
-        match self.constant(fields, name)?.as_literal()? {
-            Value::Map(map) => Some((*map).clone()),
-            _ => {
-                let field = Field {
-                    shape: Shape::MappingTemplate,
-                    ..*field
-                };
-                self.wrong_type(&field, node);
-                None
-            }
+        if let Value::Map(map) = self.constant(fields, name)?.as_literal()? {
+            return Some((*map).clone());
         }
+        let field = Field {
+            shape: Shape::MappingTemplate,
+            ..*field
+        };
+        self.wrong_type(&field, node);
+        None
     }
 
     fn refuse_expression(&mut self, name: &str, range: Range) {
@@ -212,6 +210,10 @@ impl Parser {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "values of every kind: no other is a part of a calendar"
+)]
 fn calendar_part(node: &Node) -> Option<Arc<str>> {
     let scalar = node.scalar()?;
     match &scalar.value {

@@ -3,7 +3,7 @@
 use super::Parser;
 use super::fields::Fields;
 use crate::definition::Name;
-use crate::definition::table::{Shape, Table};
+use crate::definition::table::Table;
 use crate::definition::{
     ActivityContract, Block, Defaults, Definition, Handler, Library, Query, Schema, tables,
 };
@@ -150,10 +150,7 @@ impl Parser {
 
     fn inner_table<'n>(&mut self, fields: &Fields<'n>, name: &str) -> Option<Fields<'n>> {
         let (field, node) = fields.get(name)?;
-        match &field.shape {
-            Shape::Mapping(table) => self.fields(node, table),
-            _ => None,
-        }
+        self.fields(node, field.shape.table()?)
     }
 
     fn queries(&mut self, fields: &Fields<'_>) -> Vec<Query> {

@@ -173,6 +173,10 @@ impl Parser {
         Some(self.template_of(field, node))
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the other shapes are read by functions of their own"
+    )]
     pub(crate) fn template_of(&mut self, field: &Field, node: &Node) -> Template {
         let scalar = node.scalar();
         let dynamic = scalar.is_some_and(|scalar| scalar.text.contains("${"));

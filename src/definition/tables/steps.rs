@@ -9,6 +9,7 @@ use super::step_options::{
     ARGUMENTS, CANCEL_WORKFLOW, CASE, CATCH, COMPENSATE_ON, CONTINUE_AS_NEW, FAIL, INPUT, LOG,
     NEXUS, ON_COMPENSATION_FAILURE, ON_FAILURE, TIMEOUT, UNTIL, UPSERT, WAIT,
 };
+use crate::definition::Kind;
 use crate::definition::table::{Action, Field, Shape, field};
 
 static UNTIL_SHAPE: Shape = Shape::Mapping(&UNTIL);
@@ -49,12 +50,33 @@ pub static COMMON: &[Field] = &[
 ];
 
 /// What `start` can start.
-pub static STARTED: &[&str] = &[
-    "activity", "callback", "child", "exec", "grpc", "http", "nexus",
+pub static STARTED: &[Kind] = &[
+    Kind::Activity,
+    Kind::Callback,
+    Kind::Child,
+    Kind::Exec,
+    Kind::Grpc,
+    Kind::Http,
+    Kind::Nexus,
 ];
+
+/// They are those of which [`Kind::facts`] says so.
+const _: () = {
+    let (mut place, mut count) = (0, 0);
+    while place < ACTIONS.len() {
+        count += ACTIONS[place].kind.facts().can_be_started as usize;
+        place += 1;
+    }
+    assert!(count == STARTED.len());
+    while count > 0 {
+        count -= 1;
+        assert!(STARTED[count].facts().can_be_started);
+    }
+};
 
 pub static ACTIONS: &[Action] = &[
     action(
+        Kind::Activity,
         field(
             "activity",
             Shape::TextTemplate,
@@ -64,11 +86,13 @@ pub static ACTIONS: &[Action] = &[
         "what the activity returns",
     ),
     action(
+        Kind::Http,
         field("http", Shape::Request(&HTTP), "Makes an HTTP request."),
         &[ACTIVITY_OPTIONS, LOCAL],
         "the response: `{ status, headers, body }`",
     ),
     action(
+        Kind::Exec,
         field(
             "exec",
             Shape::Request(&EXEC),
@@ -78,11 +102,13 @@ pub static ACTIONS: &[Action] = &[
         "the program's end: `{ exit_code, stdout, stderr }`",
     ),
     action(
+        Kind::Grpc,
         field("grpc", Shape::Request(&GRPC), "Makes a unary gRPC call."),
         &[ACTIVITY_OPTIONS, LOCAL],
         "the answer's message, in the JSON form of Protocol Buffers",
     ),
     action(
+        Kind::Callback,
         field(
             "callback",
             Shape::Request(&CALLBACK),
@@ -92,6 +118,7 @@ pub static ACTIONS: &[Action] = &[
         "what it is completed with",
     ),
     action(
+        Kind::Timer,
         field(
             "timer",
             Shape::Either(&Shape::Duration, &UNTIL_SHAPE),
@@ -101,6 +128,7 @@ pub static ACTIONS: &[Action] = &[
         "null",
     ),
     action(
+        Kind::Wait,
         field(
             "wait",
             Shape::Mapping(&WAIT),
@@ -118,6 +146,7 @@ pub static ACTIONS: &[Action] = &[
         "the signal's argument, or what `on_timeout` results in; true where the condition holds, false after `on_timeout`",
     ),
     action(
+        Kind::Set,
         field(
             "set",
             Shape::Named(&Shape::Template),
@@ -127,6 +156,7 @@ pub static ACTIONS: &[Action] = &[
         "null",
     ),
     action(
+        Kind::If,
         field("if", Shape::Expression, "Goes one way or the other."),
         &[&[
             field("then", Shape::Steps, "Where the condition is true.").required(),
@@ -135,6 +165,7 @@ pub static ACTIONS: &[Action] = &[
         "the result of the branch taken",
     ),
     action(
+        Kind::Switch,
         field(
             "switch",
             Shape::OptionalExpression,
@@ -147,6 +178,7 @@ pub static ACTIONS: &[Action] = &[
         "the result of the case taken",
     ),
     action(
+        Kind::ForEach,
         field(
             "for_each",
             Shape::Template,
@@ -175,6 +207,7 @@ pub static ACTIONS: &[Action] = &[
         "the list of each turn's last result, in the order of the items",
     ),
     action(
+        Kind::While,
         field(
             "while",
             Shape::Expression,
@@ -184,6 +217,7 @@ pub static ACTIONS: &[Action] = &[
         "the last turn's last result",
     ),
     action(
+        Kind::Repeat,
         field(
             "repeat",
             Shape::Steps,
@@ -198,11 +232,13 @@ pub static ACTIONS: &[Action] = &[
         "the last turn's last result",
     ),
     action(
+        Kind::Break,
         field("break", Shape::Nothing, "Ends the innermost loop."),
         &[],
         "null",
     ),
     action(
+        Kind::Continue,
         field(
             "continue",
             Shape::Nothing,
@@ -212,6 +248,7 @@ pub static ACTIONS: &[Action] = &[
         "null",
     ),
     action(
+        Kind::Parallel,
         field(
             "parallel",
             Shape::Named(&Shape::Steps),
@@ -226,6 +263,7 @@ pub static ACTIONS: &[Action] = &[
         "a map from each branch's name to its last result",
     ),
     action(
+        Kind::Race,
         field(
             "race",
             Shape::Named(&Shape::Steps),
@@ -235,6 +273,7 @@ pub static ACTIONS: &[Action] = &[
         "`winner`, the branch's name, and `result`, its last result",
     ),
     action(
+        Kind::Try,
         field(
             "try",
             Shape::Steps,
@@ -261,6 +300,7 @@ pub static ACTIONS: &[Action] = &[
         "the last result of the steps, or of the catch that took the failure",
     ),
     action(
+        Kind::Saga,
         field(
             "saga",
             Shape::Steps,
@@ -275,6 +315,7 @@ pub static ACTIONS: &[Action] = &[
         "the last step's result",
     ),
     action(
+        Kind::Do,
         field("do", Shape::Steps, "A block of steps."),
         &[&[
             field(
@@ -293,11 +334,13 @@ pub static ACTIONS: &[Action] = &[
         "the last step's result",
     ),
     action(
+        Kind::Call,
         field("call", Shape::Text, "Runs a block of `blocks`."),
         &[INPUT],
         "what the block returns",
     ),
     action(
+        Kind::Child,
         field(
             "child",
             Shape::TextTemplate,
@@ -307,6 +350,7 @@ pub static ACTIONS: &[Action] = &[
         "what the child returns",
     ),
     action(
+        Kind::Start,
         field(
             "start",
             Shape::StepOf(STARTED),
@@ -316,6 +360,7 @@ pub static ACTIONS: &[Action] = &[
         "the handle: of a child `workflow_id` and `run_id`",
     ),
     action(
+        Kind::Await,
         field(
             "await",
             Shape::Identifier,
@@ -325,6 +370,7 @@ pub static ACTIONS: &[Action] = &[
         "its result",
     ),
     action(
+        Kind::Cancel,
         field(
             "cancel",
             Shape::Identifier,
@@ -334,6 +380,7 @@ pub static ACTIONS: &[Action] = &[
         "null",
     ),
     action(
+        Kind::Signal,
         field(
             "signal",
             Shape::TextTemplate,
@@ -355,6 +402,7 @@ pub static ACTIONS: &[Action] = &[
         "null",
     ),
     action(
+        Kind::CancelWorkflow,
         field(
             "cancel_workflow",
             Shape::Mapping(&CANCEL_WORKFLOW),
@@ -364,11 +412,13 @@ pub static ACTIONS: &[Action] = &[
         "null",
     ),
     action(
+        Kind::Nexus,
         field("nexus", Shape::Mapping(&NEXUS), "Runs a Nexus operation."),
         &[],
         "what the operation returns",
     ),
     action(
+        Kind::ContinueAsNew,
         field(
             "continue_as_new",
             Shape::Mapping(&CONTINUE_AS_NEW),
@@ -378,6 +428,7 @@ pub static ACTIONS: &[Action] = &[
         "none: nothing comes after it",
     ),
     action(
+        Kind::Upsert,
         field(
             "upsert",
             Shape::Mapping(&UPSERT),
@@ -387,6 +438,7 @@ pub static ACTIONS: &[Action] = &[
         "null",
     ),
     action(
+        Kind::Log,
         field(
             "log",
             Shape::Either(&Shape::TextTemplate, &LOG_SHAPE),
@@ -396,6 +448,7 @@ pub static ACTIONS: &[Action] = &[
         "null",
     ),
     action(
+        Kind::Details,
         field(
             "details",
             Shape::TextTemplate,
@@ -405,6 +458,7 @@ pub static ACTIONS: &[Action] = &[
         "null",
     ),
     action(
+        Kind::Return,
         field(
             "return",
             Shape::Template,
@@ -414,6 +468,7 @@ pub static ACTIONS: &[Action] = &[
         "none: nothing comes after it",
     ),
     action(
+        Kind::Fail,
         field(
             "fail",
             Shape::Either(&Shape::Nothing, &FAIL_SHAPE),
@@ -424,8 +479,14 @@ pub static ACTIONS: &[Action] = &[
     ),
 ];
 
-const fn action(key: Field, options: &'static [&'static [Field]], result: &'static str) -> Action {
+const fn action(
+    kind: Kind,
+    key: Field,
+    options: &'static [&'static [Field]],
+    result: &'static str,
+) -> Action {
     Action {
+        kind,
         key,
         options,
         result,

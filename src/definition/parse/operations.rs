@@ -1,0 +1,199 @@
+//! The keys of the steps that call what is outside of the run.
+
+use super::Parser;
+use super::fields::Fields;
+use crate::definition::table::Field;
+use crate::definition::{
+    Action, ActivityStep, BuiltInStep, ChildOptions, ChildStep, ContinueAsNewStep, Input,
+    NexusStep, SignalStep, SignalTarget, Started, tables,
+};
+use crate::diagnostic::Diagnostic;
+use crate::source::Range;
+use crate::words::{BuiltIn, ContinuedVersion, InitialVersioningBehavior};
+use crate::yaml::Node;
+
+impl Parser {
+    pub(super) fn activity(&mut self, fields: &Fields<'_>) -> ActivityStep {
+        ActivityStep {
+            activity: self.required_template(fields, "activity"),
+            input: self.input(fields),
+            options: self.activity_options(fields),
+        }
+    }
+
+    pub(super) fn built_in(&mut self, kind: BuiltIn, fields: &Fields<'_>) -> BuiltInStep {
+        self.check_request(fields, kind.name());
+        BuiltInStep {
+            kind,
+            request: self.required_template(fields, kind.name()),
+            options: self.activity_options(fields),
+        }
+    }
+
+    pub(super) fn child(&mut self, fields: &Fields<'_>) -> ChildStep {
+        ChildStep {
+            child: self.required_template(fields, "child"),
+            input: self.input(fields),
+            options: self.child_options(fields),
+        }
+    }
+
+    pub(super) fn start(&mut self, key: &'static Field, value: &Node) -> Action {
+        let nothing = |parser: &mut Self, range: Range| {
+            Action::Start(Box::new(Started::Child(ChildStep {
+                child: parser.absent(range),
+                input: Input::None,
+                options: ChildOptions::default(),
+            })))
+        };
+        let Some(entries) = value.mapping() else {
+            self.wrong_type(key, value);
+            return nothing(self, value.range);
+        };
+        let actions: Vec<_> = tables::STARTED.iter().map(|kind| kind.row()).collect();
+        let Some((entry, action)) = self.action_key(value, entries, &actions) else {
+            return nothing(self, value.range);
+        };
+        let fields = self.step_fields(value, action, &actions, &[]);
+        let started = match self.action(action, &fields, entry) {
+            Action::Activity(step) => Started::Activity(step),
+            Action::BuiltIn(step) => Started::BuiltIn(step),
+            Action::Child(step) => Started::Child(step),
+            Action::Nexus(step) => Started::Nexus(step),
+            Action::Timer(_)
+            | Action::Wait(_)
+            | Action::Set(_)
+            | Action::If { .. }
+            | Action::Switch { .. }
+            | Action::ForEach(_)
+            | Action::While { .. }
+            | Action::Repeat { .. }
+            | Action::Break
+            | Action::Continue
+            | Action::Parallel { .. }
+            | Action::Race { .. }
+            | Action::Try(_)
+            | Action::Saga { .. }
+            | Action::Do { .. }
+            | Action::Call { .. }
+            | Action::Start(_)
+            | Action::Await(_)
+            | Action::Cancel(_)
+            | Action::Signal(_)
+            | Action::CancelWorkflow { .. }
+            | Action::ContinueAsNew(_)
+            | Action::Upsert { .. }
+            | Action::Log { .. }
+            | Action::Details(_)
+            | Action::Return(_)
+            | Action::Fail(_) => unreachable!("`start` offers only what `STARTED` has"),
+        };
+        Action::Start(Box::new(started))
+    }
+
+    pub(super) fn signal(&mut self, fields: &Fields<'_>, value: &Node) -> SignalStep {
+        self.exclusive(fields, ["workflow_id", "handle"]);
+        self.exclusive(fields, ["run_id", "handle"]);
+        let run_id = self.template(fields, "run_id");
+        let target = match (
+            self.template(fields, "workflow_id"),
+            self.text(fields, "handle"),
+        ) {
+            (Some(workflow_id), _) => SignalTarget::Workflow {
+                workflow_id,
+                run_id,
+            },
+            (None, Some(handle)) => SignalTarget::Handle(handle),
+            (None, None) => {
+                if fields.get("handle").is_none() {
+                    let message = "`signal` lacks the workflow to send it to";
+                    let error = Diagnostic::error("missing-key", fields.start(), message)
+                        .help("add `workflow_id`, or `handle` with the id of the step that started the child")
+                        .help("to wait for a signal write `wait: { signal: NAME }`");
+                    self.report(error);
+                }
+                SignalTarget::Workflow {
+                    workflow_id: self.absent(value.range),
+                    run_id,
+                }
+            }
+        };
+        SignalStep {
+            name: self.required_template(fields, "signal"),
+            target,
+            input: self.input(fields),
+        }
+    }
+
+    pub(super) fn cancel_workflow(&mut self, key: &'static Field, value: &Node) -> Action {
+        let fields = self.table_of(key, value);
+        let Some(fields) = fields else {
+            return Action::CancelWorkflow {
+                workflow_id: self.absent(value.range),
+                run_id: None,
+                reason: None,
+            };
+        };
+        Action::CancelWorkflow {
+            workflow_id: self.required_template(&fields, "workflow_id"),
+            run_id: self.template(&fields, "run_id"),
+            reason: self.template(&fields, "reason"),
+        }
+    }
+
+    pub(super) fn nexus(&mut self, key: &'static Field, value: &Node) -> NexusStep {
+        let Some(fields) = self.table_of(key, value) else {
+            return NexusStep {
+                endpoint: self.absent(value.range),
+                service: self.absent(value.range),
+                operation: self.absent(value.range),
+                input: None,
+                schedule_to_close_timeout: None,
+                schedule_to_start_timeout: None,
+                start_to_close_timeout: None,
+            };
+        };
+        NexusStep {
+            endpoint: self.required_template(&fields, "endpoint"),
+            service: self.required_template(&fields, "service"),
+            operation: self.required_template(&fields, "operation"),
+            input: self.template(&fields, "input"),
+            schedule_to_close_timeout: self.duration(&fields, "schedule_to_close_timeout"),
+            schedule_to_start_timeout: self.duration(&fields, "schedule_to_start_timeout"),
+            start_to_close_timeout: self.duration(&fields, "start_to_close_timeout"),
+        }
+    }
+
+    pub(super) fn continue_as_new(
+        &mut self,
+        key: &'static Field,
+        value: &Node,
+    ) -> ContinueAsNewStep {
+        let empty = super::values::empty_mapping(value.range);
+        let value = if value.is_null() { &empty } else { value };
+        let fields = match self.table_of(key, value) {
+            Some(fields) => fields,
+            None => Fields::none(value.range),
+        };
+        ContinueAsNewStep {
+            input: self.input(&fields),
+            workflow: self.template(&fields, "workflow"),
+            task_queue: self.template(&fields, "task_queue"),
+            workflow_run_timeout: self.duration(&fields, "workflow_run_timeout"),
+            workflow_task_timeout: self.duration(&fields, "workflow_task_timeout"),
+            retry_policy: self.retry_policy(&fields),
+            memo: self.template(&fields, "memo"),
+            search_attributes: self.template(&fields, "search_attributes"),
+            version: match self.choice(&fields, "definition") {
+                Some(choice) if choice.value == "pinned" => ContinuedVersion::Pinned,
+                _ => ContinuedVersion::Latest,
+            },
+            initial_versioning_behavior: self.choice(&fields, "initial_versioning_behavior").map(
+                |choice| match choice.value {
+                    "auto_upgrade" => InitialVersioningBehavior::AutoUpgrade,
+                    _ => InitialVersioningBehavior::UseRampingVersion,
+                },
+            ),
+        }
+    }
+}
