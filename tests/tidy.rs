@@ -264,3 +264,30 @@ fn files_are_small_and_say_what_they_are_for() {
         );
     }
 }
+
+#[test]
+fn one_place_writes_to_the_terminal() {
+    // What is printed elsewhere would reach it with the control characters of data.
+    let writers = ["cli/output.rs", "telemetry/lines.rs", "telemetry.rs"];
+    let words = [
+        "print!(",
+        "println!(",
+        "dbg!(",
+        "io::stdout()",
+        "io::stderr()",
+    ];
+    for source in sources() {
+        let is_writer = writers.iter().any(|writer| source.path.ends_with(writer));
+        if is_writer {
+            continue;
+        }
+        for (number, line) in code_lines(&source.text) {
+            let found = words.iter().find(|word| line.contains(**word));
+            assert!(
+                found.is_none(),
+                "{}:{number}: {line}: print by `cli::output`",
+                source.path.display()
+            );
+        }
+    }
+}

@@ -58,7 +58,7 @@ impl Attacked {
     }
 
     fn worker(&self) -> Worker {
-        let worker = Worker::of_deployed_with(&["--registry", &self.registry()], &[ALLOCATOR]);
+        let worker = Worker::of_deployed_with(&["--registry", &self.registry()], &ALLOCATOR);
         worker.bound_memory(DATA_SIZE_BYTES_MAX);
         worker
     }

@@ -15,12 +15,15 @@ use super::support::cluster::Cluster;
 use super::support::until;
 use super::support::worker::{Worker, Workflow};
 
-/// A worker's memory at its peak, in builds without optimisation.
+/// A worker's memory at its peak, the program's own pages included, in builds without optimisation.
 pub const MEMORY_KIB_MAX: u64 = 512 * 1024;
-/// What the kernel lets it have: its allocator takes more at a time than it uses, and threads have stacks that they hardly use.
-pub const DATA_SIZE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
-/// The allocator's own reserve, in KiB.
-pub const ALLOCATOR: (&str, &str) = ("MIMALLOC_ARENA_RESERVE", "32768");
+/// What the kernel lets it have (`RLIMIT_DATA`): its heap and all threads' stacks, used or not. It refuses more at once, where memory in use is only looked at afterwards.
+pub const DATA_SIZE_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// The allocator reserves little (in KiB), and takes of it only what it needs: the kernel counts both.
+pub const ALLOCATOR: [(&str, &str); 2] = [
+    ("MIMALLOC_ARENA_RESERVE", "32768"),
+    ("MIMALLOC_ARENA_EAGER_COMMIT", "0"),
+];
 
 pub struct Victim {
     pub worker: Worker,
@@ -72,7 +75,7 @@ impl Victim {
         for (name, text) in own.iter().chain(definitions) {
             std::fs::write(folder.path().join(format!("{name}.yaml")), text).unwrap();
         }
-        let worker = Worker::with(folder.path(), arguments, &[ALLOCATOR]);
+        let worker = Worker::with(folder.path(), arguments, &ALLOCATOR);
         worker.bound_memory(DATA_SIZE_BYTES_MAX);
         let settings = ConnectionSettings {
             address: Some(Cluster::get().address.clone()),

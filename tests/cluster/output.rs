@@ -1,5 +1,6 @@
 //! What commands of a cluster print of runs, whatever characters are in their data. Other commands: tests/output.rs.
 
+use segno::client::WorkflowRef;
 use serde_json::{Value, json};
 
 use super::support::characters::{CHARACTERS, assert_printable, shown, text, without_colours};
@@ -98,6 +99,12 @@ fn a_failure_and_names_are_printed_with_every_character() {
     let told = segno(&["describe", &id]);
     assert!(told.stdout.contains(&shown(&id)), "{told:#?}");
     segno(&["update", &id, "keep", "--input", &json!(all).to_string()]).ok();
+    // Whoever may signal a run names its signals.
+    let signalled = Cluster::get().call(async |client| {
+        let workflow = WorkflowRef::new(id.clone(), None);
+        client.signal(&workflow, &all, Vec::new()).await
+    });
+    signalled.unwrap();
     segno(&["signal", &id, "end", "--input", "\"fail\""]).ok();
     let failure = &printed(&["result", &id])["failure"];
     assert_eq!(failure["message"], all);
@@ -106,6 +113,14 @@ fn a_failure_and_names_are_printed_with_every_character() {
     assert!(told.stderr.contains(&shown(&all)), "{told:#?}");
     // Runs of other tests have memos that are encrypted.
     let query = "WorkflowType = 'characters'";
+    for arguments in [
+        &["list", "-q", query][..],
+        &["history", &id],
+        &["history", &id, "--timeline"],
+        &["replay", &id],
+    ] {
+        printed(arguments);
+    }
     let listed = segno(&["list", "-q", query, "-o", "json"]).ok().json();
     let listed = listed.as_array().unwrap();
     assert!(
