@@ -163,15 +163,16 @@ pub struct Step {
     pub action: Spanned<Action>,
 }
 
-#[expect(
+/// The largest are boxed: a file of 1 MiB has some 60,000 steps, and each takes as much as the largest that is not.
+#[allow(
     clippy::large_enum_variant,
-    reason = "a tree that is read once and dropped; boxes would only clutter it"
+    reason = "a tree that is read once and dropped; further boxes would only clutter it"
 )]
 #[derive(Debug, Clone)]
 pub enum Action {
-    Activity(ActivityStep),
+    Activity(Box<ActivityStep>),
     /// `http`, `grpc`, `exec`, `callback`: the generic worker's own activities.
-    BuiltIn(BuiltInStep),
+    BuiltIn(Box<BuiltInStep>),
     Timer(Timer),
     Wait(Wait),
     Set(Vec<(Name, Template)>),
@@ -218,18 +219,18 @@ pub enum Action {
         block: Name,
         input: Option<Template>,
     },
-    Child(ChildStep),
+    Child(Box<ChildStep>),
     Start(Box<Started>),
     /// The handle's id.
     Await(Name),
     Cancel(Name),
-    Signal(SignalStep),
+    Signal(Box<SignalStep>),
     CancelWorkflow {
         workflow_id: Template,
         run_id: Option<Template>,
         reason: Option<Template>,
     },
-    Nexus(NexusStep),
+    Nexus(Box<NexusStep>),
     ContinueAsNew(Box<ContinueAsNewStep>),
     Upsert {
         search_attributes: Option<Template>,

@@ -22,11 +22,11 @@ impl Parser {
     ) -> Action {
         let (key, value) = (&action.key, &entry.value);
         match action.kind {
-            Kind::Activity => Action::Activity(self.activity(fields)),
-            Kind::Http => Action::BuiltIn(self.built_in(BuiltIn::Http, fields)),
-            Kind::Exec => Action::BuiltIn(self.built_in(BuiltIn::Exec, fields)),
-            Kind::Grpc => Action::BuiltIn(self.built_in(BuiltIn::Grpc, fields)),
-            Kind::Callback => Action::BuiltIn(self.built_in(BuiltIn::Callback, fields)),
+            Kind::Activity => Action::Activity(Box::new(self.activity(fields))),
+            Kind::Http => Action::BuiltIn(Box::new(self.built_in(BuiltIn::Http, fields))),
+            Kind::Exec => Action::BuiltIn(Box::new(self.built_in(BuiltIn::Exec, fields))),
+            Kind::Grpc => Action::BuiltIn(Box::new(self.built_in(BuiltIn::Grpc, fields))),
+            Kind::Callback => Action::BuiltIn(Box::new(self.built_in(BuiltIn::Callback, fields))),
             Kind::Timer => Action::Timer(self.timer(key, value)),
             Kind::Wait => Action::Wait(self.wait(fields, entry)),
             Kind::Set => {
@@ -74,13 +74,13 @@ impl Parser {
                 block: self.name_or_empty(key, value),
                 input: self.template(fields, "input"),
             },
-            Kind::Child => Action::Child(self.child(fields)),
+            Kind::Child => Action::Child(Box::new(self.child(fields))),
             Kind::Start => self.start(key, value),
             Kind::Await => Action::Await(self.name_or_empty(key, value)),
             Kind::Cancel => Action::Cancel(self.name_or_empty(key, value)),
-            Kind::Signal => Action::Signal(self.signal(fields, value)),
+            Kind::Signal => Action::Signal(Box::new(self.signal(fields, value))),
             Kind::CancelWorkflow => self.cancel_workflow(key, value),
-            Kind::Nexus => Action::Nexus(self.nexus(key, value)),
+            Kind::Nexus => Action::Nexus(Box::new(self.nexus(key, value))),
             Kind::ContinueAsNew => {
                 Action::ContinueAsNew(Box::new(self.continue_as_new(key, value)))
             }

@@ -56,10 +56,10 @@ impl Parser {
         };
         let fields = self.step_fields(value, action, &actions, &[]);
         let started = match self.action(action, &fields, entry) {
-            Action::Activity(step) => Started::Activity(step),
-            Action::BuiltIn(step) => Started::BuiltIn(step),
-            Action::Child(step) => Started::Child(step),
-            Action::Nexus(step) => Started::Nexus(step),
+            Action::Activity(step) => Started::Activity(*step),
+            Action::BuiltIn(step) => Started::BuiltIn(*step),
+            Action::Child(step) => Started::Child(*step),
+            Action::Nexus(step) => Started::Nexus(*step),
             Action::Timer(_)
             | Action::Wait(_)
             | Action::Set(_)

@@ -120,11 +120,11 @@ impl Parser {
 
     /// In the place of a step that could not be read: of its result nothing is known.
     fn nothing(&mut self, range: Range, id: Option<Name>) -> Step {
-        let action = Action::Child(ChildStep {
+        let action = Action::Child(Box::new(ChildStep {
             child: self.any_template(&unknown(range)),
             input: Input::None,
             options: ChildOptions::default(),
-        });
+        }));
         Step {
             range,
             id,
