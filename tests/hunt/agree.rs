@@ -11,6 +11,7 @@ use segno::payload::{
 use segno::registry::{Entry, Registry, load};
 use segno::simulator::{ActivityTask, Attempt, End, NexusTask, OnCancel, Outside, Start};
 use segno::value::{Duration, Timestamp, Value, to_json};
+use temporalio_protos::temporal::api::enums::v1::EventType;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_protos::temporal::api::history::v1::{
     HistoryEvent, MarkerRecordedEventAttributes, WorkflowExecutionStartedEventAttributes,
@@ -92,6 +93,10 @@ fn why_not(families: &[Vec<Run>]) -> Option<&'static str> {
     if families.iter().flatten().any(fills_a_task) {
         return Some("results of local activities filled a workflow task");
     }
+    // Whether an attempt hears of the cancellation before it ends is a matter of time.
+    if families.iter().flatten().any(ends_as_it_is_cancelled) {
+        return Some("a local activity ended as the run was cancelled");
+    }
     // The simulator gives each result an activation of its own, and the order of commands follows from that.
     let mut ends = BTreeSet::new();
     for run in families.iter().flatten() {
@@ -102,6 +107,23 @@ fn why_not(families: &[Vec<Run>]) -> Option<&'static str> {
         }
     }
     None
+}
+
+/// Whether a local activity ended in the workflow task that brought a request to cancel the run.
+fn ends_as_it_is_cancelled(run: &Run) -> bool {
+    let kind = EventType::WorkflowExecutionCancelRequested;
+    let mut events = run.events.iter();
+    let Some(request) = events.find(|event| event.event_type() == kind) else {
+        return false;
+    };
+    let task = events.find(|event| match &event.attributes {
+        Some(Attributes::WorkflowTaskCompletedEventAttributes(a)) => {
+            a.started_event_id > request.event_id
+        }
+        _ => false,
+    });
+    let mut locals = run.events.iter().filter_map(local);
+    task.is_some_and(|task| locals.any(|local| local.task == task.event_id))
 }
 
 /// When a result that does not fit is looked at again is a matter of time.
