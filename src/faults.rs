@@ -24,6 +24,8 @@ pub enum Fault {
     UnknownLocalWaits,
     /// The mark of a deployed version goes with the second workflow task when a query came first.
     VersionMarkedLate,
+    /// A query shows a run events that no workflow task has brought.
+    QueriedAhead,
     /// Results of local activities do not count towards the bounds of a workflow task.
     LocalResultsUncounted,
     /// The registry's numbers begin anew when its workflow was ended.
@@ -39,7 +41,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [(Fault, &str); 16] = [
+    pub const ALL: [(Fault, &str); 17] = [
         (Fault::StepsBeforeHandlers, "steps-before-handlers"),
         (Fault::ValuesBeforeHandlers, "values-before-handlers"),
         (Fault::KeptSignalsDropped, "kept-signals-dropped"),
@@ -50,6 +52,7 @@ impl Fault {
         (Fault::LocalTimeoutIgnored, "local-timeout-ignored"),
         (Fault::UnknownLocalWaits, "unknown-local-waits"),
         (Fault::VersionMarkedLate, "version-marked-late"),
+        (Fault::QueriedAhead, "queried-ahead"),
         (Fault::LocalResultsUncounted, "local-results-uncounted"),
         (Fault::RegistryBeginsAnew, "registry-begins-anew"),
         (Fault::StateWithoutDefinition, "state-without-definition"),

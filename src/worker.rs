@@ -2,6 +2,7 @@
 
 pub(crate) mod activation;
 mod activities;
+mod ahead;
 mod attempts;
 pub(crate) mod completion;
 mod failures;
@@ -38,6 +39,7 @@ pub use replay::{Divergence, NoReplay, Place, Replay, Replayed, RunName, Side};
 pub(crate) use workflows::panic_text;
 
 use activities::Activities;
+use ahead::Delay;
 use locals::Locals;
 use options::core_config;
 use order::Histories;
@@ -76,6 +78,7 @@ struct Host {
     is_versioned: bool,
     histories: Histories,
     sent: Sent,
+    delay: Delay,
 }
 
 /// Serves until `shutdown` fires, then lets what runs come to its end.
@@ -116,6 +119,7 @@ pub async fn run(
         is_versioned: options.deployment.is_some(),
         histories,
         sent: Sent::default(),
+        delay: Delay::default(),
     });
     let metrics = Metrics::new(&runtime, &settings.namespace, &options.task_queue);
     let activities = Activities::new(activities, host.registry.clone(), metrics);

@@ -48,6 +48,8 @@ mod outside;
 mod places;
 #[path = "cluster/processes.rs"]
 mod processes;
+#[path = "cluster/queried.rs"]
+mod queried;
 #[path = "cluster/registry_crashes.rs"]
 mod registry_crashes;
 #[path = "cluster/registry_exchange.rs"]

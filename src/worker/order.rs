@@ -29,6 +29,9 @@ use tonic::IntoRequest;
 use crate::engine::command::{Command, CommandKind};
 use crate::limits::ORDER_EVENTS_PER_PAGE_MAX;
 
+/// How many events are read with one that is near the history's end.
+const NEWEST_EVENTS: i64 = 20;
+
 /// Where histories are read from.
 pub(super) enum Histories {
     Server(Connection),
@@ -449,6 +452,19 @@ impl Histories {
                 ))
             }
         }
+    }
+
+    /// Whether an event is not the beginning of a workflow task. That of a task which is tried again is in no history yet.
+    pub async fn is_behind_tasks(&self, event_id: i64, run: &Run<'_>) -> Result<bool, String> {
+        if let Histories::Recorded(_) = self {
+            return Ok(false);
+        }
+        let kind = |event: &HistoryEvent| (event.event_id == event_id).then(|| event.event_type());
+        let kinds = self.read(event_id - 1, event_id + NEWEST_EVENTS, run, kind);
+        let kinds = kinds.await?;
+        Ok(kinds
+            .first()
+            .is_some_and(|kind| *kind != EventType::WorkflowTaskStarted))
     }
 
     async fn read<T>(

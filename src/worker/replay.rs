@@ -14,6 +14,7 @@ use temporalio_protos::temporal::api::history::v1::{
 use temporalio_sdk_core::init_replay_worker;
 use temporalio_sdk_core::replay::{HistoryForReplay, HistoryInfo, ReplayWorkerInput};
 
+use super::ahead::Delay;
 use super::locals::Locals;
 use super::options::core_config;
 use super::order::Histories;
@@ -185,6 +186,7 @@ impl Replay {
             is_versioned: false,
             histories,
             sent: Sent::default(),
+            delay: Delay::default(),
         });
         let wrong = Mutex::new(None);
         let evicted = |reason: EvictionReason, message: &str| {

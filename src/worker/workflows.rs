@@ -18,6 +18,7 @@ use tracing::{Instrument, Span};
 
 use super::Host;
 use super::activation::{Surroundings, activation_from_proto, eviction};
+use super::ahead;
 use super::attempts::{Moment, keep_schedule_times};
 use super::completion::{behavior_to_proto, command_to_proto};
 use super::failures;
@@ -45,6 +46,7 @@ struct Cached {
     instance: Mutex<Instance>,
     trace: Mutex<RunTrace>,
     order: Mutex<Known>,
+    last: ahead::Last,
     is_registrys: IsRegistrys,
     /// Why it could not begin.
     refused: OnceLock<Failure>,
@@ -135,6 +137,15 @@ impl Host {
                 .complete(self.success(run_id, answers, None, moment))
                 .await;
         }
+        match self.is_ahead(&activation, run).await {
+            Ok(false) => {}
+            Ok(true) => {
+                self.core.request_workflow_eviction(&run_id);
+                let completion = WorkflowActivationCompletion::empty(run_id);
+                return self.complete(completion).await;
+            }
+            Err(why) => return self.complete(failed(run_id, &why)).await,
+        }
         if self.locals.has_cancelled_by_nobody(&activation).await {
             return self.complete(begun_again(run_id)).await;
         }
@@ -217,6 +228,24 @@ impl Host {
         let (driven, behavior) = self.drive(activation, &run.instance).await?;
         commands.extend(driven);
         Ok((commands, behavior))
+    }
+
+    /// Whether a query shows the run events that no workflow task has brought; see [`ahead`].
+    async fn is_ahead(
+        &self,
+        activation: &WorkflowActivation,
+        run: &Cached,
+    ) -> Result<bool, String> {
+        let workflow_id = run.instance().names().map(|(id, _)| id.to_owned());
+        let of = order::Run {
+            namespace: &self.namespace,
+            workflow_id: workflow_id.as_deref().unwrap_or_default(),
+            run_id: &activation.run_id,
+        };
+        let (delay, histories) = (&self.delay, &self.histories);
+        run.last
+            .is_passed_by(activation, delay, histories, &of)
+            .await
     }
 
     /// What happened first comes first, for runs that began so; others may have been bound in their second workflow task.
