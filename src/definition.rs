@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 mod kind;
+pub(crate) mod options;
 pub(crate) mod parse;
 pub mod table;
 pub mod tables;
@@ -271,19 +272,45 @@ pub struct ActivityStep {
     pub options: ActivityOptions,
 }
 
-#[derive(Debug, Clone, Default)]
-pub struct ActivityOptions {
-    pub task_queue: Option<Template>,
-    pub schedule_to_close_timeout: Option<DurationValue>,
-    pub schedule_to_start_timeout: Option<DurationValue>,
-    pub start_to_close_timeout: Option<DurationValue>,
-    pub heartbeat_timeout: Option<DurationValue>,
-    pub retry_policy: Option<RetryPolicy>,
-    pub cancellation_type: Option<Spanned<ActivityCancellationType>>,
-    pub activity_id: Option<Template>,
-    pub priority: Option<PriorityOption>,
-    pub local: Option<Spanned<bool>>,
+/// What the author writes for an option, by its kind.
+macro_rules! written {
+    (Name) => { Template };
+    (Length) => { DurationValue };
+    (Heartbeat) => { DurationValue };
+    (Retries) => { RetryPolicy };
+    (Priority) => { PriorityOption };
+    (Flag) => { Spanned<bool> };
+    (Cron) => { Template };
+    (Mapping) => { Template };
+    (Word $word:ident) => { Spanned<$word> };
+    (DefaultWord $word:ident) => { Spanned<$word> };
 }
+
+macro_rules! options {
+    (
+        $(#[$doc:meta])*
+        $options:ident {
+            $(
+                $(#[$group_doc:meta])*
+                $group:ident {
+                    $($field:ident: [$($kind:tt)+], $meaning:literal $(, default $default:literal)?;)+
+                }
+            )+
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Default)]
+        pub struct $options {
+            $($(
+                #[doc = $meaning]
+                pub $field: Option<written!($($kind)+)>,
+            )+)+
+        }
+    };
+}
+
+options::activity_options!(options);
+options::child_options!(options);
 
 #[derive(Debug, Clone, Default)]
 pub struct PriorityOption {
@@ -390,23 +417,6 @@ pub struct ChildStep {
     pub child: Template,
     pub input: Input,
     pub options: ChildOptions,
-}
-
-#[derive(Debug, Clone, Default)]
-pub struct ChildOptions {
-    pub workflow_id: Option<Template>,
-    pub task_queue: Option<Template>,
-    pub workflow_execution_timeout: Option<DurationValue>,
-    pub workflow_run_timeout: Option<DurationValue>,
-    pub workflow_task_timeout: Option<DurationValue>,
-    pub retry_policy: Option<RetryPolicy>,
-    pub parent_close_policy: Option<Spanned<ParentClosePolicy>>,
-    pub workflow_id_reuse_policy: Option<Spanned<WorkflowIdReusePolicy>>,
-    pub cancellation_type: Option<Spanned<ChildCancellationType>>,
-    pub cron_schedule: Option<Template>,
-    pub memo: Option<Template>,
-    pub search_attributes: Option<Template>,
-    pub priority: Option<PriorityOption>,
 }
 
 /// What `start` may start without awaiting it.

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::accepted::ScheduleSpec;
+use crate::definition::options::{activity_options, child_options};
 use crate::expression::Code;
 use crate::source::{Range, Sources};
 use crate::value::{Duration, Map, Value};
@@ -293,19 +294,45 @@ pub struct Contract {
     pub output: Option<Schema>,
 }
 
-#[derive(Debug, Default)]
-pub struct ActivityOptions {
-    pub task_queue: Option<Code>,
-    pub schedule_to_close_timeout: Option<DurationCode>,
-    pub schedule_to_start_timeout: Option<DurationCode>,
-    pub start_to_close_timeout: Option<DurationCode>,
-    pub heartbeat_timeout: Option<DurationCode>,
-    pub retry_policy: Option<RetryPolicy>,
-    pub cancellation_type: Option<ActivityCancellationType>,
-    pub activity_id: Option<Code>,
-    pub priority: Option<Priority>,
-    pub local: bool,
+/// What an option compiles to, by its kind.
+macro_rules! compiled {
+    (Name) => { Option<Code> };
+    (Length) => { Option<DurationCode> };
+    (Heartbeat) => { Option<DurationCode> };
+    (Retries) => { Option<RetryPolicy> };
+    (Priority) => { Option<Priority> };
+    (Flag) => { bool };
+    (Cron) => { Option<Code> };
+    (Mapping) => { Option<Code> };
+    (Word $word:ident) => { Option<$word> };
+    (DefaultWord $word:ident) => { $word };
 }
+
+macro_rules! options {
+    (
+        $(#[$doc:meta])*
+        $options:ident {
+            $(
+                $(#[$group_doc:meta])*
+                $group:ident {
+                    $($field:ident: [$($kind:tt)+], $meaning:literal $(, default $default:literal)?;)+
+                }
+            )+
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug, Default)]
+        pub struct $options {
+            $($(
+                #[doc = $meaning]
+                pub $field: compiled!($($kind)+),
+            )+)+
+        }
+    };
+}
+
+activity_options!(options);
+child_options!(options);
 
 #[derive(Debug, Default)]
 pub struct Priority {
@@ -368,23 +395,6 @@ pub struct Child {
     pub arguments: Arguments,
     pub options: ChildOptions,
     pub is_started: bool,
-}
-
-#[derive(Debug, Default)]
-pub struct ChildOptions {
-    pub workflow_id: Option<Code>,
-    pub task_queue: Option<Code>,
-    pub workflow_execution_timeout: Option<DurationCode>,
-    pub workflow_run_timeout: Option<DurationCode>,
-    pub workflow_task_timeout: Option<DurationCode>,
-    pub retry_policy: Option<RetryPolicy>,
-    pub parent_close_policy: ParentClosePolicy,
-    pub workflow_id_reuse_policy: WorkflowIdReusePolicy,
-    pub cancellation_type: ChildCancellationType,
-    pub cron_schedule: Option<Code>,
-    pub memo: Option<Code>,
-    pub search_attributes: Option<Code>,
-    pub priority: Option<Priority>,
 }
 
 #[derive(Debug)]

@@ -259,3 +259,107 @@ pub struct RetryPolicy {
     pub maximum_attempts: Option<u32>,
     pub non_retryable_error_types: Vec<String>,
 }
+
+/// A word that the language has for one of several values, and what it means in messages and in the reference.
+#[derive(Debug)]
+pub struct Choice {
+    pub name: &'static str,
+    pub meaning: &'static str,
+}
+
+/// Values that an option chooses among by a word.
+pub trait Word: Copy + 'static {
+    /// In the order of the reference.
+    const CHOICES: &'static [Choice];
+    /// In the same order.
+    const ALL: &'static [Self];
+
+    fn word(self) -> &'static str;
+
+    /// The one of this word.
+    fn named(word: &str) -> Option<Self> {
+        let mut choices = Self::CHOICES.iter();
+        let place = choices.position(|choice| choice.name == word)?;
+        Self::ALL.get(place).copied()
+    }
+}
+
+macro_rules! words {
+    ($($name:ident { $($variant:ident = $word:literal, $meaning:literal;)+ })+) => {$(
+        impl Word for $name {
+            const CHOICES: &'static [Choice] =
+                &[$(Choice { name: $word, meaning: $meaning }),+];
+            const ALL: &'static [Self] = &[$($name::$variant),+];
+
+            fn word(self) -> &'static str {
+                match self {
+                    $($name::$variant => $word),+
+                }
+            }
+        }
+    )+};
+}
+
+words! {
+    History {
+        Manual = "manual", "the history grows until the workflow ends or says `continue_as_new`";
+        Automatic = "automatic", "it continues as new by itself when the server suggests it";
+    }
+    VersioningBehavior {
+        Pinned = "pinned", "a run stays with the worker version that it began on";
+        AutoUpgrade = "auto_upgrade", "its next workflow task goes to the version that is current then";
+    }
+    ActivityCancellationType {
+        TryCancel = "try_cancel", "request the cancellation and go on at once";
+        WaitCancellationCompleted = "wait_cancellation_completed", "request it and wait until the activity has ended";
+        Abandon = "abandon", "request nothing, go on at once";
+    }
+    ChildCancellationType {
+        WaitCancellationCompleted = "wait_cancellation_completed", "request the cancellation and wait until the child has ended";
+        WaitCancellationRequested = "wait_cancellation_requested", "wait until the request has reached the child";
+        TryCancel = "try_cancel", "request it and go on at once";
+        Abandon = "abandon", "request nothing, go on at once";
+    }
+    ParentClosePolicy {
+        Terminate = "terminate", "the child is terminated when its parent closes";
+        Abandon = "abandon", "the child goes on";
+        RequestCancel = "request_cancel", "the child is asked to cancel";
+    }
+    WorkflowIdReusePolicy {
+        AllowDuplicate = "allow_duplicate", "a closed workflow's id may be used again";
+        AllowDuplicateFailedOnly = "allow_duplicate_failed_only", "only if that workflow did not complete";
+        RejectDuplicate = "reject_duplicate", "never";
+        TerminateIfRunning = "terminate_if_running", "a running workflow with the id is terminated";
+    }
+    WorkflowIdConflictPolicy {
+        Fail = "fail", "starting fails while a workflow with the id runs";
+        UseExisting = "use_existing", "the running workflow is taken instead";
+        TerminateExisting = "terminate_existing", "the running workflow is terminated";
+    }
+    InitialVersioningBehavior {
+        AutoUpgrade = "auto_upgrade", "the version that is current, or ramping for this workflow id";
+        UseRampingVersion = "use_ramping_version", "the version that is ramping";
+    }
+    ContinuedVersion {
+        Latest = "latest", "the definition that is newest then";
+        Pinned = "pinned", "the run's own";
+    }
+    OnFailure {
+        CancelOthers = "cancel_others", "the first failure cancels the other branches";
+        WaitAll = "wait_all", "the others finish first, then the step fails";
+    }
+    OnCompensationFailure {
+        Continue = "continue", "go on with the other compensations, then fail with the first failure";
+        Fail = "fail", "stop compensating and fail with the compensation's failure";
+    }
+    CompensateOn {
+        Completed = "completed", "one that completed";
+        Started = "started", "one that began, whatever became of it: it may have failed, timed out or been cancelled after its effect";
+    }
+    LogLevel {
+        Debug = "debug", "for whoever looks for a mistake";
+        Info = "info", "what happens";
+        Warn = "warn", "what should not happen";
+        Error = "error", "what went wrong";
+    }
+}

@@ -3,6 +3,7 @@
 use super::Compiler;
 use super::scope::{FunctionKind, Scope};
 use crate::accepted;
+use crate::definition::options::{activity_options, child_options};
 use crate::definition::{self, DurationValue, Input, PriorityOption};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Code, Template, Type};
@@ -15,6 +16,79 @@ const BUILT_IN_START_TO_CLOSE: Duration = Duration {
     seconds: 30,
     nanos: 0,
 };
+
+/// Compiles an option by its kind: of the layers, the first that has it wins.
+macro_rules! first_of {
+    ($compiler:ident, $layers:expr, $scope:ident, Name) => {
+        $compiler.first_name($layers, $scope)
+    };
+    ($compiler:ident, $layers:expr, $scope:ident, Length) => {
+        $compiler.first_length($layers, accepted::length, $scope)
+    };
+    ($compiler:ident, $layers:expr, $scope:ident, Heartbeat) => {
+        $compiler.first_length($layers, accepted::heartbeat_timeout, $scope)
+    };
+    ($compiler:ident, $layers:expr, $scope:ident, Retries) => {
+        first($layers).map(|policy| $compiler.retry_policy(policy, $scope))
+    };
+    ($compiler:ident, $layers:expr, $scope:ident, Priority) => {
+        first($layers).map(|priority| $compiler.priority(priority, $scope))
+    };
+    ($compiler:ident, $layers:expr, $scope:ident, Flag) => {
+        first($layers).is_some_and(|flag| flag.value)
+    };
+    ($compiler:ident, $layers:expr, $scope:ident, Cron) => {
+        $compiler.optional_accepted(
+            first($layers),
+            &Type::String.nullable(),
+            accepted::cron_schedule,
+            $scope,
+        )
+    };
+    ($compiler:ident, $layers:expr, $scope:ident, Mapping) => {
+        $compiler.first_mapping($layers, $scope)
+    };
+    ($compiler:ident, $layers:expr, $scope:ident, Word $word:ident) => {
+        first($layers).map(|word| word.value)
+    };
+    ($compiler:ident, $layers:expr, $scope:ident, DefaultWord $word:ident) => {
+        first($layers).map(|word| word.value).unwrap_or_default()
+    };
+}
+
+macro_rules! compiling {
+    (
+        $(#[$doc:meta])*
+        $options:ident {
+            $(
+                $(#[$group_doc:meta])*
+                $group:ident {
+                    $($field:ident: [$($kind:tt)+], $meaning:literal $(, default $default:literal)?;)+
+                }
+            )+
+        }
+    ) => {
+        impl definition::$options {
+            fn compile(
+                compiler: &mut Compiler<'_>,
+                layers: [Option<&Self>; 3],
+                scope: &mut Scope,
+            ) -> program::$options {
+                program::$options {
+                    $($($field: first_of!(
+                        compiler,
+                        layers.map(|layer| layer?.$field.as_ref()),
+                        scope,
+                        $($kind)+
+                    ),)+)+
+                }
+            }
+        }
+    };
+}
+
+activity_options!(compiling);
+child_options!(compiling);
 
 impl Compiler<'_> {
     pub fn arguments(&mut self, input: &Input, scope: &mut Scope) -> Arguments {
@@ -129,37 +203,7 @@ impl Compiler<'_> {
         is_built_in: bool,
         scope: &mut Scope,
     ) -> program::ActivityOptions {
-        let queue = self.first_name(layers.map(|l| l?.task_queue.as_ref()), scope);
-        let mut options = program::ActivityOptions {
-            task_queue: queue,
-            schedule_to_close_timeout: self.first_length(
-                layers.map(|l| l?.schedule_to_close_timeout.as_ref()),
-                accepted::length,
-                scope,
-            ),
-            schedule_to_start_timeout: self.first_length(
-                layers.map(|l| l?.schedule_to_start_timeout.as_ref()),
-                accepted::length,
-                scope,
-            ),
-            start_to_close_timeout: self.first_length(
-                layers.map(|l| l?.start_to_close_timeout.as_ref()),
-                accepted::length,
-                scope,
-            ),
-            heartbeat_timeout: self.first_length(
-                layers.map(|l| l?.heartbeat_timeout.as_ref()),
-                accepted::heartbeat_timeout,
-                scope,
-            ),
-            retry_policy: first(layers.map(|l| l?.retry_policy.as_ref()))
-                .map(|policy| self.retry_policy(policy, scope)),
-            cancellation_type: first(layers.map(|l| l?.cancellation_type.as_ref()))
-                .map(|c| c.value),
-            activity_id: self.first_name(layers.map(|l| l?.activity_id.as_ref()), scope),
-            priority: first(layers.map(|l| l?.priority.as_ref())).map(|p| self.priority(p, scope)),
-            local: first(layers.map(|l| l?.local.as_ref())).is_some_and(|local| local.value),
-        };
+        let mut options = definition::ActivityOptions::compile(self, layers, scope);
         if is_built_in
             && options.start_to_close_timeout.is_none()
             && options.schedule_to_close_timeout.is_none()
@@ -239,46 +283,7 @@ impl Compiler<'_> {
     ) -> program::ChildOptions {
         let definition = self.definition;
         let layers = [Some(own), Some(&definition.defaults.child), None];
-        program::ChildOptions {
-            workflow_id: self.first_name(layers.map(|l| l?.workflow_id.as_ref()), scope),
-            task_queue: self.first_name(layers.map(|l| l?.task_queue.as_ref()), scope),
-            workflow_execution_timeout: self.first_length(
-                layers.map(|l| l?.workflow_execution_timeout.as_ref()),
-                accepted::length,
-                scope,
-            ),
-            workflow_run_timeout: self.first_length(
-                layers.map(|l| l?.workflow_run_timeout.as_ref()),
-                accepted::length,
-                scope,
-            ),
-            workflow_task_timeout: self.first_length(
-                layers.map(|l| l?.workflow_task_timeout.as_ref()),
-                accepted::length,
-                scope,
-            ),
-            retry_policy: first(layers.map(|l| l?.retry_policy.as_ref()))
-                .map(|policy| self.retry_policy(policy, scope)),
-            parent_close_policy: first(layers.map(|l| l?.parent_close_policy.as_ref()))
-                .map(|p| p.value)
-                .unwrap_or_default(),
-            workflow_id_reuse_policy: first(layers.map(|l| l?.workflow_id_reuse_policy.as_ref()))
-                .map(|p| p.value)
-                .unwrap_or_default(),
-            cancellation_type: first(layers.map(|l| l?.cancellation_type.as_ref()))
-                .map(|c| c.value)
-                .unwrap_or_default(),
-            cron_schedule: self.optional_accepted(
-                first(layers.map(|l| l?.cron_schedule.as_ref())),
-                &Type::String.nullable(),
-                accepted::cron_schedule,
-                scope,
-            ),
-            memo: self.first_mapping(layers.map(|l| l?.memo.as_ref()), scope),
-            search_attributes: self
-                .first_mapping(layers.map(|l| l?.search_attributes.as_ref()), scope),
-            priority: first(layers.map(|l| l?.priority.as_ref())).map(|p| self.priority(p, scope)),
-        }
+        definition::ChildOptions::compile(self, layers, scope)
     }
 
     pub fn start_options(&mut self) -> program::StartOptions {

@@ -1,6 +1,7 @@
 //! The form of the tables that say what a definition may hold: parser, JSON Schema and reference are all made from them.
 
 use super::Kind;
+pub use crate::words::Choice;
 
 /// One key of a mapping.
 #[derive(Debug)]
@@ -67,12 +68,6 @@ pub enum Shape {
     CalendarField,
     /// A mapping like a step of its own, of one of these actions.
     StepOf(&'static [Kind]),
-}
-
-#[derive(Debug)]
-pub struct Choice {
-    pub name: &'static str,
-    pub meaning: &'static str,
 }
 
 /// A mapping with fixed keys.

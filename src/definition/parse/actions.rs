@@ -10,7 +10,7 @@ use crate::definition::{
 use crate::diagnostic::Diagnostic;
 use crate::source::Spanned;
 use crate::value::Duration;
-use crate::words::{BuiltIn, LogLevel, OnCompensationFailure, OnFailure};
+use crate::words::{BuiltIn, LogLevel, OnFailure};
 use crate::yaml::{Data, Entry, Node};
 
 impl Parser {
@@ -306,17 +306,13 @@ impl Parser {
     }
 
     fn on_failure(&mut self, fields: &Fields<'_>) -> OnFailure {
-        match self.choice(fields, "on_failure") {
-            Some(choice) if choice.value == "wait_all" => OnFailure::WaitAll,
-            _ => OnFailure::CancelOthers,
-        }
+        let chosen = self.word(fields, "on_failure");
+        chosen.map(|word| word.value).unwrap_or_default()
     }
 
     fn saga(&mut self, key: &'static Field, fields: &Fields<'_>, value: &Node) -> Action {
-        let on_compensation_failure = match self.choice(fields, "on_compensation_failure") {
-            Some(choice) if choice.value == "fail" => OnCompensationFailure::Fail,
-            _ => OnCompensationFailure::Continue,
-        };
+        let chosen = self.word(fields, "on_compensation_failure");
+        let on_compensation_failure = chosen.map(|word| word.value).unwrap_or_default();
         Action::Saga {
             steps: self.steps_of(key, value),
             on_compensation_failure,
@@ -384,12 +380,9 @@ impl Parser {
             };
         };
         Action::Log {
-            level: match self.choice(&fields, "level").map(|choice| choice.value) {
-                Some("debug") => LogLevel::Debug,
-                Some("warn") => LogLevel::Warn,
-                Some("error") => LogLevel::Error,
-                _ => LogLevel::Info,
-            },
+            level: self
+                .word(&fields, "level")
+                .map_or(LogLevel::Info, |level| level.value),
             message: self.required_template(&fields, "message"),
             fields: self.template(&fields, "fields"),
         }

@@ -9,7 +9,7 @@ use crate::definition::{
 };
 use crate::diagnostic::Diagnostic;
 use crate::source::Range;
-use crate::words::{BuiltIn, ContinuedVersion, InitialVersioningBehavior};
+use crate::words::BuiltIn;
 use crate::yaml::Node;
 
 impl Parser {
@@ -184,16 +184,13 @@ impl Parser {
             retry_policy: self.retry_policy(&fields),
             memo: self.template(&fields, "memo"),
             search_attributes: self.template(&fields, "search_attributes"),
-            version: match self.choice(&fields, "definition") {
-                Some(choice) if choice.value == "pinned" => ContinuedVersion::Pinned,
-                _ => ContinuedVersion::Latest,
-            },
-            initial_versioning_behavior: self.choice(&fields, "initial_versioning_behavior").map(
-                |choice| match choice.value {
-                    "auto_upgrade" => InitialVersioningBehavior::AutoUpgrade,
-                    _ => InitialVersioningBehavior::UseRampingVersion,
-                },
-            ),
+            version: self
+                .word(&fields, "definition")
+                .map(|version| version.value)
+                .unwrap_or_default(),
+            initial_versioning_behavior: self
+                .word(&fields, "initial_versioning_behavior")
+                .map(|behavior| behavior.value),
         }
     }
 }

@@ -2,54 +2,85 @@
 
 use super::Parser;
 use super::fields::Fields;
+use crate::definition::options::{activity_options, child_options};
 use crate::definition::{
     ActivityOptions, ChildOptions, PriorityOption, RetryPolicy, StartOptions, tables,
 };
 use crate::words::{
-    ActivityCancellationType, ChildCancellationType, ParentClosePolicy, WorkflowIdConflictPolicy,
-    WorkflowIdReusePolicy,
+    ActivityCancellationType, ChildCancellationType, ParentClosePolicy, WorkflowIdReusePolicy,
 };
+
+/// Reads an option by its kind, under the key that its table declares.
+macro_rules! read {
+    ($parser:ident, $fields:ident, $key:expr, Name) => {
+        $parser.template($fields, $key)
+    };
+    ($parser:ident, $fields:ident, $key:expr, Length) => {
+        $parser.duration($fields, $key)
+    };
+    ($parser:ident, $fields:ident, $key:expr, Heartbeat) => {
+        $parser.duration($fields, $key)
+    };
+    ($parser:ident, $fields:ident, $key:expr, Retries) => {
+        $parser.retry_policy($fields)
+    };
+    ($parser:ident, $fields:ident, $key:expr, Priority) => {
+        $parser.priority($fields)
+    };
+    ($parser:ident, $fields:ident, $key:expr, Flag) => {
+        $parser.flag($fields, $key)
+    };
+    ($parser:ident, $fields:ident, $key:expr, Cron) => {
+        $parser.template($fields, $key)
+    };
+    ($parser:ident, $fields:ident, $key:expr, Mapping) => {
+        $parser.template($fields, $key)
+    };
+    ($parser:ident, $fields:ident, $key:expr, Word $word:ident) => {
+        $parser.word::<$word>($fields, $key)
+    };
+    ($parser:ident, $fields:ident, $key:expr, DefaultWord $word:ident) => {
+        $parser.word::<$word>($fields, $key)
+    };
+}
+
+/// Options that are read by their declarations.
+pub(super) trait Options {
+    fn read(parser: &mut Parser, fields: &Fields<'_>) -> Self;
+}
+
+macro_rules! reading {
+    (
+        $(#[$doc:meta])*
+        $options:ident {
+            $(
+                $(#[$group_doc:meta])*
+                $group:ident {
+                    $($field:ident: [$($kind:tt)+], $meaning:literal $(, default $default:literal)?;)+
+                }
+            )+
+        }
+    ) => {
+        impl Options for $options {
+            fn read(parser: &mut Parser, fields: &Fields<'_>) -> Self {
+                $options {
+                    $($($field: read!(parser, fields, stringify!($field), $($kind)+),)+)+
+                }
+            }
+        }
+    };
+}
+
+activity_options!(reading);
+child_options!(reading);
 
 impl Parser {
     pub(super) fn activity_options(&mut self, fields: &Fields<'_>) -> ActivityOptions {
-        ActivityOptions {
-            task_queue: self.template(fields, "task_queue"),
-            schedule_to_close_timeout: self.duration(fields, "schedule_to_close_timeout"),
-            schedule_to_start_timeout: self.duration(fields, "schedule_to_start_timeout"),
-            start_to_close_timeout: self.duration(fields, "start_to_close_timeout"),
-            heartbeat_timeout: self.duration(fields, "heartbeat_timeout"),
-            retry_policy: self.retry_policy(fields),
-            cancellation_type: self
-                .choice(fields, "cancellation_type")
-                .map(|choice| choice.map(activity_cancellation_type)),
-            activity_id: self.template(fields, "activity_id"),
-            priority: self.priority(fields),
-            local: self.flag(fields, "local"),
-        }
+        Options::read(self, fields)
     }
 
     pub(super) fn child_options(&mut self, fields: &Fields<'_>) -> ChildOptions {
-        ChildOptions {
-            workflow_id: self.template(fields, "workflow_id"),
-            task_queue: self.template(fields, "task_queue"),
-            workflow_execution_timeout: self.duration(fields, "workflow_execution_timeout"),
-            workflow_run_timeout: self.duration(fields, "workflow_run_timeout"),
-            workflow_task_timeout: self.duration(fields, "workflow_task_timeout"),
-            retry_policy: self.retry_policy(fields),
-            parent_close_policy: self
-                .choice(fields, "parent_close_policy")
-                .map(|choice| choice.map(parent_close_policy)),
-            workflow_id_reuse_policy: self
-                .choice(fields, "workflow_id_reuse_policy")
-                .map(|choice| choice.map(workflow_id_reuse_policy)),
-            cancellation_type: self
-                .choice(fields, "cancellation_type")
-                .map(|choice| choice.map(child_cancellation_type)),
-            cron_schedule: self.template(fields, "cron_schedule"),
-            memo: self.template(fields, "memo"),
-            search_attributes: self.template(fields, "search_attributes"),
-            priority: self.priority(fields),
-        }
+        Options::read(self, fields)
     }
 
     pub(super) fn start_options(&mut self, fields: &Fields<'_>) -> StartOptions {
@@ -63,12 +94,8 @@ impl Parser {
             workflow_run_timeout: self.duration(&fields, "workflow_run_timeout"),
             workflow_task_timeout: self.duration(&fields, "workflow_task_timeout"),
             retry_policy: self.retry_policy(&fields),
-            workflow_id_reuse_policy: self
-                .choice(&fields, "workflow_id_reuse_policy")
-                .map(|choice| choice.map(workflow_id_reuse_policy)),
-            workflow_id_conflict_policy: self
-                .choice(&fields, "workflow_id_conflict_policy")
-                .map(|choice| choice.map(workflow_id_conflict_policy)),
+            workflow_id_reuse_policy: self.word(&fields, "workflow_id_reuse_policy"),
+            workflow_id_conflict_policy: self.word(&fields, "workflow_id_conflict_policy"),
             cron_schedule: self.text(&fields, "cron_schedule"),
             memo: self.template(&fields, "memo"),
             search_attributes: self.template(&fields, "search_attributes"),
@@ -93,49 +120,5 @@ impl Parser {
             fairness_key: self.template(&fields, "fairness_key"),
             fairness_weight: self.template(&fields, "fairness_weight"),
         })
-    }
-}
-
-// The words come from the tables: the last arm of each is the table's last word, and a test reads all of them.
-
-fn activity_cancellation_type(word: &'static str) -> ActivityCancellationType {
-    match word {
-        "try_cancel" => ActivityCancellationType::TryCancel,
-        "wait_cancellation_completed" => ActivityCancellationType::WaitCancellationCompleted,
-        _ => ActivityCancellationType::Abandon,
-    }
-}
-
-fn child_cancellation_type(word: &'static str) -> ChildCancellationType {
-    match word {
-        "wait_cancellation_completed" => ChildCancellationType::WaitCancellationCompleted,
-        "wait_cancellation_requested" => ChildCancellationType::WaitCancellationRequested,
-        "try_cancel" => ChildCancellationType::TryCancel,
-        _ => ChildCancellationType::Abandon,
-    }
-}
-
-fn parent_close_policy(word: &'static str) -> ParentClosePolicy {
-    match word {
-        "terminate" => ParentClosePolicy::Terminate,
-        "abandon" => ParentClosePolicy::Abandon,
-        _ => ParentClosePolicy::RequestCancel,
-    }
-}
-
-fn workflow_id_reuse_policy(word: &'static str) -> WorkflowIdReusePolicy {
-    match word {
-        "allow_duplicate" => WorkflowIdReusePolicy::AllowDuplicate,
-        "allow_duplicate_failed_only" => WorkflowIdReusePolicy::AllowDuplicateFailedOnly,
-        "reject_duplicate" => WorkflowIdReusePolicy::RejectDuplicate,
-        _ => WorkflowIdReusePolicy::TerminateIfRunning,
-    }
-}
-
-fn workflow_id_conflict_policy(word: &'static str) -> WorkflowIdConflictPolicy {
-    match word {
-        "fail" => WorkflowIdConflictPolicy::Fail,
-        "use_existing" => WorkflowIdConflictPolicy::UseExisting,
-        _ => WorkflowIdConflictPolicy::TerminateExisting,
     }
 }

@@ -52,18 +52,14 @@ impl Parser {
         fields: &Fields<'_>,
         has_compensate: bool,
     ) -> Option<Spanned<CompensateOn>> {
-        let choice = self.choice(fields, "compensate_on")?;
+        let choice = self.word(fields, "compensate_on")?;
         if !has_compensate {
             let message = "`compensate_on` without `compensate` has no effect";
             let error = Diagnostic::error("missing-key", choice.range, message)
                 .help("add `compensate`, or remove `compensate_on`");
             self.report(error);
         }
-        let value = match choice.value {
-            "started" => CompensateOn::Started,
-            _ => CompensateOn::Completed,
-        };
-        Some(Spanned::new(value, choice.range))
+        Some(choice)
     }
 
     /// The one action key of a step, or of what `start` starts.

@@ -10,7 +10,6 @@ use crate::definition::{
 use crate::diagnostic::Diagnostic;
 use crate::source::Spanned;
 use crate::value::Value;
-use crate::words::{History, VersioningBehavior};
 use crate::yaml::{Data, Node};
 
 impl Parser {
@@ -40,16 +39,13 @@ impl Parser {
             steps: self.required_steps(&fields, "steps"),
             start: self.start_options(&fields),
             schedules: self.schedules(&fields),
-            history: match self.choice(&fields, "history") {
-                Some(choice) if choice.value == "automatic" => History::Automatic,
-                _ => History::Manual,
-            },
-            versioning_behavior: self.choice(&fields, "versioning_behavior").map(|choice| {
-                match choice.value {
-                    "pinned" => VersioningBehavior::Pinned,
-                    _ => VersioningBehavior::AutoUpgrade,
-                }
-            }),
+            history: self
+                .word(&fields, "history")
+                .map(|history| history.value)
+                .unwrap_or_default(),
+            versioning_behavior: self
+                .word(&fields, "versioning_behavior")
+                .map(|behavior| behavior.value),
             expression_cost_max: self.whole(&fields, "expression_cost_max"),
         })
     }

@@ -10,6 +10,7 @@ use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::expression::{self, Expression, Template};
 use crate::source::{Range, Spanned, TextMap};
 use crate::value::{self, Duration, Value};
+use crate::words::Word;
 use crate::yaml::{Data, Node, Scalar, Style};
 
 /// Words that are no names in expressions. Those that name something everywhere are left to the compiler.
@@ -323,6 +324,14 @@ impl Parser {
         }
         self.report(bad_choice(field, node, choices));
         None
+    }
+
+    /// The value that the chosen word is for.
+    pub(crate) fn word<T: Word>(&mut self, fields: &Fields<'_>, name: &str) -> Option<Spanned<T>> {
+        let chosen = self.choice(fields, name)?;
+        let value = T::named(chosen.value);
+        debug_assert!(value.is_some(), "`{name}` has words of another type");
+        Some(Spanned::new(value?, chosen.range))
     }
 
     /// A mapping with the author's own names as keys.

@@ -1,6 +1,11 @@
 //! Options that several places share.
 
-use crate::definition::table::{Choice, Field, Shape, Table, choice, field};
+use crate::definition::options::{activity_options, child_options};
+use crate::definition::table::{Field, Shape, Table, field};
+use crate::words::{
+    ActivityCancellationType, ChildCancellationType, ParentClosePolicy, Word,
+    WorkflowIdConflictPolicy, WorkflowIdReusePolicy,
+};
 
 pub static RETRY_POLICY: Table = Table {
     name: "a retry policy",
@@ -56,190 +61,63 @@ pub static PRIORITY: Table = Table {
     ]],
 };
 
-static ACTIVITY_CANCELLATION_TYPES: &[Choice] = &[
-    choice("try_cancel", "request the cancellation and go on at once"),
-    choice(
-        "wait_cancellation_completed",
-        "request it and wait until the activity has ended",
-    ),
-    choice("abandon", "request nothing, go on at once"),
-];
+/// The shape of an option by its kind.
+macro_rules! shape {
+    (Name) => {
+        Shape::TextTemplate
+    };
+    (Length) => {
+        Shape::Duration
+    };
+    (Heartbeat) => {
+        Shape::Duration
+    };
+    (Retries) => {
+        Shape::Mapping(&RETRY_POLICY)
+    };
+    (Priority) => {
+        Shape::Mapping(&PRIORITY)
+    };
+    (Flag) => {
+        Shape::Flag
+    };
+    (Cron) => {
+        Shape::TextTemplate
+    };
+    (Mapping) => {
+        Shape::MappingTemplate
+    };
+    (Word $word:ident) => {
+        Shape::OneOf($word::CHOICES)
+    };
+    (DefaultWord $word:ident) => {
+        Shape::OneOf($word::CHOICES)
+    };
+}
 
-static CHILD_CANCELLATION_TYPES: &[Choice] = &[
-    choice(
-        "wait_cancellation_completed",
-        "request the cancellation and wait until the child has ended",
-    ),
-    choice(
-        "wait_cancellation_requested",
-        "wait until the request has reached the child",
-    ),
-    choice("try_cancel", "request it and go on at once"),
-    choice("abandon", "request nothing, go on at once"),
-];
+macro_rules! groups {
+    (
+        $(#[$doc:meta])*
+        $options:ident {
+            $(
+                $(#[$group_doc:meta])*
+                $group:ident {
+                    $($field:ident: [$($kind:tt)+], $meaning:literal $(, default $default:literal)?;)+
+                }
+            )+
+        }
+    ) => {
+        $(
+            $(#[$group_doc])*
+            pub static $group: &[Field] = &[
+                $(field(stringify!($field), shape!($($kind)+), $meaning)$(.default($default))?),+
+            ];
+        )+
+    };
+}
 
-static PARENT_CLOSE_POLICIES: &[Choice] = &[
-    choice(
-        "terminate",
-        "the child is terminated when its parent closes",
-    ),
-    choice("abandon", "the child goes on"),
-    choice("request_cancel", "the child is asked to cancel"),
-];
-
-static WORKFLOW_ID_REUSE_POLICIES: &[Choice] = &[
-    choice(
-        "allow_duplicate",
-        "a closed workflow's id may be used again",
-    ),
-    choice(
-        "allow_duplicate_failed_only",
-        "only if that workflow did not complete",
-    ),
-    choice("reject_duplicate", "never"),
-    choice(
-        "terminate_if_running",
-        "a running workflow with the id is terminated",
-    ),
-];
-
-static WORKFLOW_ID_CONFLICT_POLICIES: &[Choice] = &[
-    choice("fail", "starting fails while a workflow with the id runs"),
-    choice("use_existing", "the running workflow is taken instead"),
-    choice("terminate_existing", "the running workflow is terminated"),
-];
-
-pub static ACTIVITY_OPTIONS: &[Field] = &[
-    field(
-        "task_queue",
-        Shape::TextTemplate,
-        "The task queue of the workers that run it.",
-    )
-    .default("the workflow's"),
-    field(
-        "start_to_close_timeout",
-        Shape::Duration,
-        "The longest that one attempt may run.",
-    ),
-    field(
-        "schedule_to_close_timeout",
-        Shape::Duration,
-        "The longest from scheduling to the end, all attempts and waits included.",
-    ),
-    field(
-        "schedule_to_start_timeout",
-        Shape::Duration,
-        "The longest that an attempt may wait for a worker.",
-    ),
-    field(
-        "heartbeat_timeout",
-        Shape::Duration,
-        "The longest between two heartbeats of an attempt.",
-    ),
-    field(
-        "retry_policy",
-        Shape::Mapping(&RETRY_POLICY),
-        "When and how often a failed attempt is made again.",
-    )
-    .default("the server's: without bound"),
-    field(
-        "cancellation_type",
-        Shape::OneOf(ACTIVITY_CANCELLATION_TYPES),
-        "What happens to it when the step is cancelled.",
-    )
-    .default(
-        "`try_cancel`; of a local activity, and of one that a `compensate` undoes, `wait_cancellation_completed`",
-    ),
-    field("activity_id", Shape::TextTemplate, "Its id in history.").default("a number"),
-    field(
-        "priority",
-        Shape::Mapping(&PRIORITY),
-        "Its place in the task queue.",
-    ),
-];
-
-/// What an activity that somebody outside completes cannot be.
-pub static LOCAL: &[Field] = &[field(
-    "local",
-    Shape::Flag,
-    "Run it inside the workflow's own worker, without a task queue: for short work only.",
-)
-.default("false")];
-
-pub static CHILD_OPTIONS: &[Field] = &[
-    field(
-        "workflow_id",
-        Shape::TextTemplate,
-        "The child's workflow id.",
-    )
-    .default("the parent's run id with a number"),
-    field(
-        "task_queue",
-        Shape::TextTemplate,
-        "The task queue of the child's workers.",
-    )
-    .default("the parent's"),
-    field(
-        "workflow_execution_timeout",
-        Shape::Duration,
-        "The longest for the child with all its retries and continuations.",
-    ),
-    field(
-        "workflow_run_timeout",
-        Shape::Duration,
-        "The longest for one run.",
-    ),
-    field(
-        "workflow_task_timeout",
-        Shape::Duration,
-        "The longest for one workflow task.",
-    )
-    .default("10s"),
-    field(
-        "retry_policy",
-        Shape::Mapping(&RETRY_POLICY),
-        "When and how often the child is started again after it failed.",
-    )
-    .default("none"),
-    field(
-        "parent_close_policy",
-        Shape::OneOf(PARENT_CLOSE_POLICIES),
-        "What happens to the child when its parent closes.",
-    )
-    .default("`terminate`"),
-    field(
-        "workflow_id_reuse_policy",
-        Shape::OneOf(WORKFLOW_ID_REUSE_POLICIES),
-        "Whether the id of a closed workflow may be used again.",
-    )
-    .default("`allow_duplicate`"),
-    field(
-        "cancellation_type",
-        Shape::OneOf(CHILD_CANCELLATION_TYPES),
-        "What happens to the child when the step is cancelled.",
-    )
-    .default("`wait_cancellation_completed`"),
-    field(
-        "cron_schedule",
-        Shape::TextTemplate,
-        "Run the child again and again by this cron expression.",
-    ),
-    field(
-        "memo",
-        Shape::MappingTemplate,
-        "Notes that are shown with the child.",
-    ),
-    field(
-        "search_attributes",
-        Shape::MappingTemplate,
-        "Search attributes of the child.",
-    ),
-    field(
-        "priority",
-        Shape::Mapping(&PRIORITY),
-        "The priority of the child's tasks.",
-    ),
-];
+activity_options!(groups);
+child_options!(groups);
 
 pub static START: Table = Table {
     name: "start options",
@@ -276,13 +154,13 @@ pub static START: Table = Table {
         .default("none"),
         field(
             "workflow_id_reuse_policy",
-            Shape::OneOf(WORKFLOW_ID_REUSE_POLICIES),
+            Shape::OneOf(WorkflowIdReusePolicy::CHOICES),
             "Whether the id of a closed workflow may be used again.",
         )
         .default("`allow_duplicate`"),
         field(
             "workflow_id_conflict_policy",
-            Shape::OneOf(WORKFLOW_ID_CONFLICT_POLICIES),
+            Shape::OneOf(WorkflowIdConflictPolicy::CHOICES),
             "What happens where a workflow with the id is running.",
         )
         .default("`fail`"),

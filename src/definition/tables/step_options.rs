@@ -1,7 +1,8 @@
 //! The options that only one action has, or a few.
 
 use super::options::RETRY_POLICY;
-use crate::definition::table::{Choice, Field, Shape, Table, choice, field};
+use crate::definition::table::{Field, Shape, Table, field};
+use crate::words::{ContinuedVersion, InitialVersioningBehavior, LogLevel, Word};
 
 pub static ARGUMENTS: &[Field] = &[
     field("input", Shape::Template, "The argument."),
@@ -62,33 +63,6 @@ pub static CASE: Table = Table {
     ]],
 };
 
-pub static ON_FAILURE: &[Choice] = &[
-    choice(
-        "cancel_others",
-        "the first failure cancels the other branches",
-    ),
-    choice("wait_all", "the others finish first, then the step fails"),
-];
-
-pub static COMPENSATE_ON: &[Choice] = &[
-    choice("completed", "one that completed"),
-    choice(
-        "started",
-        "one that began, whatever became of it: it may have failed, timed out or been cancelled after its effect",
-    ),
-];
-
-pub static ON_COMPENSATION_FAILURE: &[Choice] = &[
-    choice(
-        "continue",
-        "go on with the other compensations, then fail with the first failure",
-    ),
-    choice(
-        "fail",
-        "stop compensating and fail with the compensation's failure",
-    ),
-];
-
 pub static CATCH: Table = Table {
     name: "a catch",
     groups: &[&[
@@ -143,19 +117,6 @@ pub static NEXUS: Table = Table {
     ]],
 };
 
-pub static CONTINUED_VERSIONS: &[Choice] = &[
-    choice("latest", "the definition that is newest then"),
-    choice("pinned", "the run's own"),
-];
-
-static INITIAL_VERSIONING_BEHAVIORS: &[Choice] = &[
-    choice(
-        "auto_upgrade",
-        "the version that is current, or ramping for this workflow id",
-    ),
-    choice("use_ramping_version", "the version that is ramping"),
-];
-
 pub static CONTINUE_AS_NEW: Table = Table {
     name: "continue_as_new",
     groups: &[
@@ -195,13 +156,13 @@ pub static CONTINUE_AS_NEW: Table = Table {
             .default("the same"),
             field(
                 "definition",
-                Shape::OneOf(CONTINUED_VERSIONS),
+                Shape::OneOf(ContinuedVersion::CHOICES),
                 "Which definition the new run is bound to.",
             )
             .default("`latest`"),
             field(
                 "initial_versioning_behavior",
-                Shape::OneOf(INITIAL_VERSIONING_BEHAVIORS),
+                Shape::OneOf(InitialVersioningBehavior::CHOICES),
                 "Which worker version the new run begins on where workers have versions.",
             )
             .default("of a pinned run its own, else the current one"),
@@ -225,17 +186,15 @@ pub static UPSERT: Table = Table {
     ]],
 };
 
-pub static LEVELS: &[Choice] = &[
-    choice("debug", "for whoever looks for a mistake"),
-    choice("info", "what happens"),
-    choice("warn", "what should not happen"),
-    choice("error", "what went wrong"),
-];
-
 pub static LOG: Table = Table {
     name: "a log line",
     groups: &[&[
-        field("level", Shape::OneOf(LEVELS), "How important it is.").default("`info`"),
+        field(
+            "level",
+            Shape::OneOf(LogLevel::CHOICES),
+            "How important it is.",
+        )
+        .default("`info`"),
         field("message", Shape::TextTemplate, "What to say.").required(),
         field("fields", Shape::MappingTemplate, "Data beside the message."),
     ]],

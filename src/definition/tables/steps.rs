@@ -6,11 +6,12 @@ use super::grpc::GRPC;
 use super::http::HTTP;
 use super::options::{ACTIVITY_OPTIONS, CHILD_OPTIONS, LOCAL, RETRY_POLICY};
 use super::step_options::{
-    ARGUMENTS, CANCEL_WORKFLOW, CASE, CATCH, COMPENSATE_ON, CONTINUE_AS_NEW, FAIL, INPUT, LOG,
-    NEXUS, ON_COMPENSATION_FAILURE, ON_FAILURE, TIMEOUT, UNTIL, UPSERT, WAIT,
+    ARGUMENTS, CANCEL_WORKFLOW, CASE, CATCH, CONTINUE_AS_NEW, FAIL, INPUT, LOG, NEXUS, TIMEOUT,
+    UNTIL, UPSERT, WAIT,
 };
 use crate::definition::Kind;
 use crate::definition::table::{Action, Field, Shape, field};
+use crate::words::{CompensateOn, OnCompensationFailure, OnFailure, Word};
 
 static UNTIL_SHAPE: Shape = Shape::Mapping(&UNTIL);
 static CASE_SHAPE: Shape = Shape::Mapping(&CASE);
@@ -43,7 +44,7 @@ pub static COMMON: &[Field] = &[
     ),
     field(
         "compensate_on",
-        Shape::OneOf(COMPENSATE_ON),
+        Shape::OneOf(CompensateOn::CHOICES),
         "Which steps `compensate` undoes.",
     )
     .default("`completed`"),
@@ -256,7 +257,7 @@ pub static ACTIONS: &[Action] = &[
         ),
         &[&[field(
             "on_failure",
-            Shape::OneOf(ON_FAILURE),
+            Shape::OneOf(OnFailure::CHOICES),
             "What a branch's failure does.",
         )
         .default("`cancel_others`")]],
@@ -308,7 +309,7 @@ pub static ACTIONS: &[Action] = &[
         ),
         &[&[field(
             "on_compensation_failure",
-            Shape::OneOf(ON_COMPENSATION_FAILURE),
+            Shape::OneOf(OnCompensationFailure::CHOICES),
             "What a compensation's own failure does.",
         )
         .default("`continue`")]],

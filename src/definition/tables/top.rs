@@ -2,8 +2,9 @@
 
 use super::options::{ACTIVITY_OPTIONS, CHILD_OPTIONS, LOCAL, START};
 use super::schedule::SCHEDULE;
-use crate::definition::table::{Choice, Field, Shape, Table, choice, field};
+use crate::definition::table::{Field, Shape, Table, field};
 use crate::limits::{EXPRESSION_COST_MAX, EXPRESSION_COST_RAISED_MAX};
+use crate::words::{History, VersioningBehavior, Word};
 
 static CONTRACT_SHAPE: Shape = Shape::Mapping(&CONTRACT);
 static BLOCK_SHAPE: Shape = Shape::Mapping(&BLOCK);
@@ -12,28 +13,6 @@ static SIGNAL_SHAPE: Shape = Shape::Mapping(&SIGNAL);
 static UPDATE_SHAPE: Shape = Shape::Mapping(&UPDATE);
 static SCHEDULE_SHAPE: Shape = Shape::Mapping(&SCHEDULE);
 static QUERY_EITHER: Shape = Shape::Either(&Shape::Template, &QUERY_SHAPE);
-
-static HISTORIES: &[Choice] = &[
-    choice(
-        "manual",
-        "the history grows until the workflow ends or says `continue_as_new`",
-    ),
-    choice(
-        "automatic",
-        "it continues as new by itself when the server suggests it",
-    ),
-];
-
-static VERSIONING_BEHAVIORS: &[Choice] = &[
-    choice(
-        "pinned",
-        "a run stays with the worker version that it began on",
-    ),
-    choice(
-        "auto_upgrade",
-        "its next workflow task goes to the version that is current then",
-    ),
-];
 
 const VERSION: Field = field("segno", Shape::Version, "The version of the language: 1.").required();
 const USE: Field = field(
@@ -129,13 +108,13 @@ pub static DEFINITION: Table = Table {
         ),
         field(
             "history",
-            Shape::OneOf(HISTORIES),
+            Shape::OneOf(History::CHOICES),
             "What happens when the history grows long.",
         )
         .default("`manual`"),
         field(
             "versioning_behavior",
-            Shape::OneOf(VERSIONING_BEHAVIORS),
+            Shape::OneOf(VersioningBehavior::CHOICES),
             "Which workers its runs go to where workers have versions.",
         )
         .default("the worker's, with `--versioning-behavior`"),
