@@ -1,7 +1,48 @@
 //! The form of the tables that say what a definition may hold: parser, JSON Schema and reference are all made from them.
 
-use super::Kind;
+use super::{Kind, tables};
 pub use crate::words::Choice;
+
+/// The name of a key that some table has. [`key!`] makes one and does not compile for any other name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key(&'static str);
+
+impl Key {
+    /// # Panics
+    ///
+    /// If no table has the key: in a constant this is a compile error.
+    pub const fn of(name: &'static str) -> Key {
+        assert!(tables::have(name), "no table has this key");
+        Key(name)
+    }
+
+    pub const fn name(self) -> &'static str {
+        self.0
+    }
+}
+
+impl std::ops::Deref for Key {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.0
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// A key by its name, looked for in the tables while the program is compiled.
+macro_rules! key {
+    ($name:literal) => {
+        const { $crate::definition::table::Key::of($name) }
+    };
+}
+
+pub(crate) use key;
 
 /// One key of a mapping.
 #[derive(Debug)]
@@ -105,7 +146,68 @@ impl Action {
     }
 }
 
+/// Equality of texts in constants.
+const fn is_same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut place = 0;
+    while place < a.len() {
+        if a[place] != b[place] {
+            return false;
+        }
+        place += 1;
+    }
+    true
+}
+
+pub(super) const fn any_has(groups: &[&[Field]], name: &str) -> bool {
+    let mut group = 0;
+    while group < groups.len() {
+        let mut place = 0;
+        while place < groups[group].len() {
+            if groups[group][place].has(name) {
+                return true;
+            }
+            place += 1;
+        }
+        group += 1;
+    }
+    false
+}
+
 impl Shape {
+    /// Whether a key within a value of this shape has the name.
+    const fn has(&self, name: &str) -> bool {
+        match self {
+            Shape::Mapping(table) | Shape::Request(table) => any_has(table.groups, name),
+            Shape::Named(shape) | Shape::List(shape) => shape.has(name),
+            Shape::Either(first, second) => first.has(name) || second.has(name),
+            Shape::Version
+            | Shape::Text
+            | Shape::Identifier
+            | Shape::Flag
+            | Shape::TextTemplate
+            | Shape::NumberTemplate
+            | Shape::Template
+            | Shape::Templates
+            | Shape::MappingTemplate
+            | Shape::Expression
+            | Shape::OptionalExpression
+            | Shape::Duration
+            | Shape::OneOf(_)
+            | Shape::Schema
+            | Shape::Data
+            | Shape::Nothing
+            | Shape::Steps
+            | Shape::TextOrTexts
+            | Shape::Whole { .. }
+            | Shape::CalendarField
+            | Shape::StepOf(_) => false,
+        }
+    }
+
     /// The keys of the mapping that it is, or that it may be.
     pub fn table(&self) -> Option<&'static Table> {
         if let Shape::Mapping(table) | Shape::Either(_, Shape::Mapping(table)) = self {
@@ -153,6 +255,15 @@ pub(crate) const fn field(name: &'static str, shape: Shape, meaning: &'static st
 }
 
 impl Field {
+    pub const fn key(&self) -> Key {
+        Key(self.name)
+    }
+
+    /// Whether it is of this name, or one within its value is.
+    pub(super) const fn has(&self, name: &str) -> bool {
+        is_same(self.name, name) || self.shape.has(name)
+    }
+
     pub(crate) const fn required(self) -> Field {
         Field {
             required: true,

@@ -24,7 +24,7 @@ pub use test::{
 };
 pub use top::{BLOCK, CONTRACT, DEFAULTS, DEFINITION, LIBRARY, QUERY, SIGNAL, UPDATE};
 
-use super::table::{Action, Table};
+use super::table::{Action, Table, any_has};
 use crate::words::BuiltIn;
 
 /// The action of a key.
@@ -40,4 +40,20 @@ pub fn request(built_in: BuiltIn) -> &'static Table {
         BuiltIn::Grpc => &GRPC,
         BuiltIn::Callback => &CALLBACK,
     }
+}
+
+/// Whether a table has a key of this name.
+pub(super) const fn have(name: &str) -> bool {
+    let mut place = 0;
+    while place < ACTIONS.len() {
+        let action = &ACTIONS[place];
+        if action.key.has(name) || any_has(action.options, name) {
+            return true;
+        }
+        place += 1;
+    }
+    any_has(&[COMMON], name)
+        || any_has(DEFINITION.groups, name)
+        || any_has(LIBRARY.groups, name)
+        || any_has(TEST.groups, name)
 }

@@ -9,7 +9,7 @@ use super::real;
 use super::snapshot::plain_name;
 use crate::definition::parse::Parser;
 use crate::definition::parse::fields::Fields;
-use crate::definition::table::Field;
+use crate::definition::table::{Field, Key, key};
 use crate::definition::tables::{HEARTBEAT, MOCKED_FAILURE, OUTCOME, TEST, TEST_CASE};
 use crate::definition::{DurationValue, Name};
 use crate::diagnostic::Diagnostic;
@@ -192,7 +192,7 @@ impl Reader {
     fn file(&mut self, document: &Node) -> Option<TestFile> {
         let fields = self.parser.fields(document, &TEST)?;
         self.version(&fields);
-        let workflow = self.parser.text(&fields, "test")?;
+        let workflow = self.parser.text(&fields, key!("test"))?;
         let base = Case {
             name: workflow.value.clone(),
             range: workflow.range,
@@ -208,7 +208,7 @@ impl Reader {
             expect: Expectation::default(),
         };
         let base = self.case(&fields, base);
-        let Some((field, node)) = fields.get("cases") else {
+        let Some((field, node)) = fields.get(key!("cases")) else {
             return Some(TestFile {
                 workflow,
                 cases: vec![base],
@@ -219,7 +219,7 @@ impl Reader {
             let Some(fields) = self.parser.fields(node, &TEST_CASE) else {
                 continue;
             };
-            let Some(name) = self.parser.text(&fields, "name") else {
+            let Some(name) = self.parser.text(&fields, key!("name")) else {
                 continue;
             };
             self.unlike_others(&name, &cases);
@@ -253,7 +253,7 @@ impl Reader {
     }
 
     fn version(&mut self, fields: &Fields<'_>) {
-        if let Some((field, node)) = fields.get("segno")
+        if let Some((field, node)) = fields.get(key!("segno"))
             && node.scalar().map(|scalar| &scalar.value) != Some(&Value::Int(1))
         {
             self.parser.wrong_type(field, node);
@@ -262,34 +262,35 @@ impl Reader {
 
     /// What the fields say, on top of what is said for all cases.
     fn case(&mut self, fields: &Fields<'_>, mut case: Case) -> Case {
-        self.parser.exclusive(fields, ["input", "schedule"]);
-        if let Some(input) = self.computed(fields, "input", &Environment::new()) {
+        self.parser
+            .exclusive(fields, [key!("input"), key!("schedule")]);
+        if let Some(input) = self.computed(fields, key!("input"), &Environment::new()) {
             case.input = Some(input);
             case.schedule = None;
         }
-        if let Some(schedule) = self.parser.text(fields, "schedule") {
+        if let Some(schedule) = self.parser.text(fields, key!("schedule")) {
             case.schedule = Some(schedule);
             case.input = None;
         }
-        let start_time = self.parser.text(fields, "start_time");
+        let start_time = self.parser.text(fields, key!("start_time"));
         if let Some(time) = start_time.and_then(|text| self.time(text)) {
             case.start_time = time;
         }
-        self.mocks(fields, "activities", &mut case.activities);
-        self.mocks(fields, "children", &mut case.children);
-        self.mocks(fields, "nexus", &mut case.nexus);
-        let workflows = self.parser.texts(fields, "workflows");
+        self.mocks(fields, key!("activities"), &mut case.activities);
+        self.mocks(fields, key!("children"), &mut case.children);
+        self.mocks(fields, key!("nexus"), &mut case.nexus);
+        let workflows = self.parser.texts(fields, key!("workflows"));
         if !workflows.is_empty() {
             case.workflows = workflows;
         }
-        if let Some((field, node)) = fields.get("actions") {
+        if let Some((field, node)) = fields.get(key!("actions")) {
             let nodes = self.items(field, node);
             case.actions = nodes.iter().filter_map(|node| self.action(node)).collect();
         }
-        if let Some(until) = self.length(fields, "until") {
+        if let Some(until) = self.length(fields, key!("until")) {
             case.until = Some(until.value);
         }
-        if let Some((_, node)) = fields.get("expect") {
+        if let Some((_, node)) = fields.get(key!("expect")) {
             self.expectation(node, &mut case.expect);
         }
         self.within(&case);
@@ -320,7 +321,7 @@ impl Reader {
         })
     }
 
-    fn mocks(&mut self, fields: &Fields<'_>, kind: &str, mocks: &mut Mocks) {
+    fn mocks(&mut self, fields: &Fields<'_>, kind: Key, mocks: &mut Mocks) {
         for (name, node) in self.parser.named(fields, kind) {
             let outcomes: Vec<Outcome> = match node.sequence() {
                 Some(nodes) => nodes.iter().filter_map(|node| self.outcome(node)).collect(),
@@ -332,7 +333,7 @@ impl Reader {
                     .help("say how it fares, like `{ result: 1 }`, or leave it out");
                 self.parser.report(error);
             }
-            let refused = real::refused(kind, &name.value, &outcomes);
+            let refused = real::refused(&kind, &name.value, &outcomes);
             self.parser.diagnostics.extend(refused);
             mocks.retain(|(other, _)| other.value != name.value);
             mocks.push((name, outcomes));
@@ -341,33 +342,40 @@ impl Reader {
 
     fn outcome(&mut self, node: &Node) -> Option<Outcome> {
         let fields = self.parser.fields(node, &OUTCOME)?;
-        self.parser.exclusive(&fields, ["result", "fail"]);
-        self.parser.exclusive(&fields, ["result", "never"]);
-        for other in ["result", "fail", "never", "heartbeats"] {
-            self.parser.exclusive(&fields, ["real", other]);
+        self.parser
+            .exclusive(&fields, [key!("result"), key!("fail")]);
+        self.parser
+            .exclusive(&fields, [key!("result"), key!("never")]);
+        for other in [
+            key!("result"),
+            key!("fail"),
+            key!("never"),
+            key!("heartbeats"),
+        ] {
+            self.parser.exclusive(&fields, [key!("real"), other]);
         }
         for other in [
-            "result",
-            "fail",
-            "never",
-            "real",
-            "after",
-            "heartbeats",
-            "picked_up_after",
-            "on_cancel",
+            key!("result"),
+            key!("fail"),
+            key!("never"),
+            key!("real"),
+            key!("after"),
+            key!("heartbeats"),
+            key!("picked_up_after"),
+            key!("on_cancel"),
         ] {
-            self.parser.exclusive(&fields, ["no_worker", other]);
+            self.parser.exclusive(&fields, [key!("no_worker"), other]);
         }
         let environment = self.mock.clone();
-        let when = self.condition(&fields, "when", &environment);
+        let when = self.condition(&fields, key!("when"), &environment);
         let mut heartbeats = Vec::new();
-        if let Some((field, node)) = fields.get("heartbeats") {
+        if let Some((field, node)) = fields.get(key!("heartbeats")) {
             for node in self.items(field, node) {
                 let Some(fields) = self.parser.fields(node, &HEARTBEAT) else {
                     continue;
                 };
                 let after = self
-                    .length(&fields, "after")
+                    .length(&fields, key!("after"))
                     .map_or(Duration::ZERO, |l| l.value);
                 if heartbeats.last().is_some_and(|(before, _)| *before > after) {
                     let message = "this heartbeat comes before the one above it";
@@ -375,21 +383,23 @@ impl Reader {
                         .help("`after` counts from the beginning of the attempt");
                     self.parser.report(error);
                 }
-                heartbeats.push((after, self.list(&fields, "details", &environment)));
+                heartbeats.push((after, self.list(&fields, key!("details"), &environment)));
             }
         }
-        let choice = self.parser.choice(&fields, "on_cancel");
+        let choice = self.parser.choice(&fields, key!("on_cancel"));
         Some(Outcome {
             when,
-            result: self.computed(&fields, "result", &environment),
+            result: self.computed(&fields, key!("result"), &environment),
             fail: self.mocked_failure(&fields),
-            never: self.flag(&fields, "never"),
-            real: self.flag(&fields, "real").then_some(node.range),
+            never: self.flag(&fields, key!("never")),
+            real: self.flag(&fields, key!("real")).then_some(node.range),
             after: self
-                .length(&fields, "after")
+                .length(&fields, key!("after"))
                 .map_or(Duration::ZERO, |l| l.value),
-            picked_up_after: self.length(&fields, "picked_up_after").map(|l| l.value),
-            no_worker: self.flag(&fields, "no_worker"),
+            picked_up_after: self
+                .length(&fields, key!("picked_up_after"))
+                .map(|l| l.value),
+            no_worker: self.flag(&fields, key!("no_worker")),
             heartbeats,
             on_cancel: match choice.map(|choice| choice.value) {
                 Some("ignores") => Cancelled::Ignores,
@@ -400,14 +410,14 @@ impl Reader {
     }
 
     fn mocked_failure(&mut self, fields: &Fields<'_>) -> Option<MockedFailure> {
-        let (_, node) = fields.get("fail")?;
+        let (_, node) = fields.get(key!("fail"))?;
         let fields = self.parser.fields(node, &MOCKED_FAILURE)?;
         let environment = self.mock.clone();
         Some(MockedFailure {
-            error_type: self.parser.text(&fields, "type")?.value,
-            message: self.computed(&fields, "message", &environment),
-            details: self.list(&fields, "details", &environment),
-            non_retryable: self.flag(&fields, "non_retryable"),
+            error_type: self.parser.text(&fields, key!("type"))?.value,
+            message: self.computed(&fields, key!("message"), &environment),
+            details: self.list(&fields, key!("details"), &environment),
+            non_retryable: self.flag(&fields, key!("non_retryable")),
         })
     }
 
@@ -422,14 +432,14 @@ impl Reader {
         time
     }
 
-    fn flag(&mut self, fields: &Fields<'_>, name: &str) -> bool {
+    fn flag(&mut self, fields: &Fields<'_>, name: Key) -> bool {
         self.parser
             .flag(fields, name)
             .is_some_and(|flag| flag.value)
     }
 
     /// A length that is known before the test.
-    fn length(&mut self, fields: &Fields<'_>, name: &str) -> Option<Spanned<Duration>> {
+    fn length(&mut self, fields: &Fields<'_>, name: Key) -> Option<Spanned<Duration>> {
         let (_, node) = fields.get(name)?;
         match self.parser.duration(fields, name)? {
             DurationValue::Constant(length) => Some(length),
@@ -443,12 +453,7 @@ impl Reader {
         }
     }
 
-    fn list(
-        &mut self,
-        fields: &Fields<'_>,
-        name: &str,
-        environment: &Environment,
-    ) -> Vec<Computed> {
+    fn list(&mut self, fields: &Fields<'_>, name: Key, environment: &Environment) -> Vec<Computed> {
         let Some((field, node)) = fields.get(name) else {
             return Vec::new();
         };
@@ -461,7 +466,7 @@ impl Reader {
     fn computed(
         &mut self,
         fields: &Fields<'_>,
-        name: &str,
+        name: Key,
         environment: &Environment,
     ) -> Option<Computed> {
         let (field, node) = fields.get(name)?;
@@ -491,7 +496,7 @@ impl Reader {
     fn condition(
         &mut self,
         fields: &Fields<'_>,
-        name: &str,
+        name: Key,
         environment: &Environment,
     ) -> Option<Computed> {
         let condition = self.parser.condition(fields, name)?;

@@ -2,7 +2,7 @@
 
 use super::Parser;
 use super::fields::Fields;
-use crate::definition::table::{self, Field, Shape, Table};
+use crate::definition::table::{self, Field, Key, Shape, Table, key};
 use crate::definition::{
     Action, Awaited, Branch, Case, CaseMatch, Catch, FailStep, ForEach, Kind, Name, Timer, Try,
     Wait, tables,
@@ -35,18 +35,18 @@ impl Parser {
             }
             Kind::If => Action::If {
                 condition: self.condition_of(key, value),
-                then: self.required_steps(fields, "then"),
-                otherwise: self.required_steps(fields, "else"),
+                then: self.required_steps(fields, key!("then")),
+                otherwise: self.required_steps(fields, key!("else")),
             },
             Kind::Switch => self.switch(fields, value),
             Kind::ForEach => Action::ForEach(self.for_each(fields, value)),
             Kind::While => Action::While {
                 condition: self.condition_of(key, value),
-                steps: self.required_steps(fields, "do"),
+                steps: self.required_steps(fields, key!("do")),
             },
             Kind::Repeat => Action::Repeat {
                 steps: self.steps_of(key, value),
-                until: self.required_condition(fields, "until"),
+                until: self.required_condition(fields, key!("until")),
             },
             Kind::Break => {
                 self.nothing_under(key, value);
@@ -67,12 +67,14 @@ impl Parser {
             Kind::Saga => self.saga(key, fields, value),
             Kind::Do => Action::Do {
                 steps: self.steps_of(key, value),
-                timeout: self.duration(fields, "timeout"),
-                shield: self.flag(fields, "shield").is_some_and(|flag| flag.value),
+                timeout: self.duration(fields, key!("timeout")),
+                shield: self
+                    .flag(fields, key!("shield"))
+                    .is_some_and(|flag| flag.value),
             },
             Kind::Call => Action::Call {
                 block: self.name_or_empty(key, value),
-                input: self.template(fields, "input"),
+                input: self.template(fields, key!("input")),
             },
             Kind::Child => Action::Child(Box::new(self.child(fields))),
             Kind::Start => self.start(key, value),
@@ -102,7 +104,7 @@ impl Parser {
     pub(super) fn table<'n>(
         &mut self,
         fields: &Fields<'n>,
-        name: &str,
+        name: Key,
         table: &'static Table,
     ) -> Option<Fields<'n>> {
         let (_, node) = fields.get(name)?;
@@ -138,7 +140,7 @@ impl Parser {
     fn timer(&mut self, key: &'static Field, value: &Node) -> Timer {
         if let Data::Mapping(_) = value.data {
             return match self.table_of(key, value) {
-                Some(fields) => Timer::Until(self.required_template(&fields, "until")),
+                Some(fields) => Timer::Until(self.required_template(&fields, key!("until"))),
                 None => Timer::Until(self.absent(value.range)),
             };
         }
@@ -152,10 +154,10 @@ impl Parser {
     }
 
     fn wait(&mut self, fields: &Fields<'_>, entry: &Entry) -> Wait {
-        let on_timeout = self.steps(fields, "on_timeout");
-        let beside = self.duration(fields, "timeout");
+        let on_timeout = self.steps(fields, key!("on_timeout"));
+        let beside = self.duration(fields, key!("timeout"));
         let Some((_, wait)) = fields
-            .get("wait")
+            .get(key!("wait"))
             .and_then(|(key, value)| Some((key, self.table_of(key, value)?)))
         else {
             return Wait {
@@ -164,13 +166,16 @@ impl Parser {
                 on_timeout,
             };
         };
-        self.exclusive(&wait, ["signal", "until"]);
-        let awaited = match (self.text(&wait, "signal"), self.condition(&wait, "until")) {
+        self.exclusive(&wait, [key!("signal"), key!("until")]);
+        let awaited = match (
+            self.text(&wait, key!("signal")),
+            self.condition(&wait, key!("until")),
+        ) {
             (Some(signal), _) => Awaited::Signal(signal),
             (None, Some(condition)) => Awaited::Until(condition),
             (None, None) => {
                 let range = entry.key.range;
-                if wait.get("signal").is_none() {
+                if wait.get(key!("signal")).is_none() {
                     let error = Diagnostic::error("missing-key", range, "`wait` waits for nothing")
                         .help("write `wait: { signal: NAME }` or `wait: { until: CONDITION }`");
                     self.report(error);
@@ -179,16 +184,16 @@ impl Parser {
             }
         };
         if let [Some((_, inside)), Some((_, outside))] =
-            [wait.entry("timeout"), fields.entry("timeout")]
+            [wait.entry(key!("timeout")), fields.entry(key!("timeout"))]
         {
             let error = Diagnostic::error("exclusive-keys", outside.key.range, "two timeouts")
                 .annotate(inside.key.range, "the other one")
                 .help("remove one of the two");
             self.report(error);
         }
-        let timeout = self.duration(&wait, "timeout").or(beside);
-        if let (None, Some((_, entry))) = (&timeout, fields.entry("on_timeout"))
-            && wait.get("timeout").is_none()
+        let timeout = self.duration(&wait, key!("timeout")).or(beside);
+        if let (None, Some((_, entry))) = (&timeout, fields.entry(key!("on_timeout")))
+            && wait.get(key!("timeout")).is_none()
         {
             let message = "`on_timeout` without a `timeout` is never reached";
             let error = Diagnostic::error("missing-key", entry.key.range, message)
@@ -206,9 +211,9 @@ impl Parser {
         let subject = if value.is_null() {
             None
         } else {
-            self.condition(fields, "switch")
+            self.condition(fields, key!("switch"))
         };
-        let cases = match fields.get("cases") {
+        let cases = match fields.get(key!("cases")) {
             Some((field, node)) => match (node.sequence(), &field.shape) {
                 (Some(items), Shape::List(Shape::Mapping(table))) => items
                     .iter()
@@ -224,13 +229,13 @@ impl Parser {
         Action::Switch {
             subject,
             cases,
-            default: self.required_steps(fields, "default"),
+            default: self.required_steps(fields, key!("default")),
         }
     }
 
     fn case(&mut self, item: &Node, table: &'static Table, subject: bool) -> Option<Case> {
         let fields = self.fields(item, table)?;
-        let present: Vec<_> = ["is", "in", "when"]
+        let present: Vec<_> = [key!("is"), key!("in"), key!("when")]
             .into_iter()
             .filter_map(|name| fields.entry(name))
             .collect();
@@ -241,13 +246,13 @@ impl Parser {
             let message = "a case has exactly one of `is`, `in` and `when`";
             self.report(Diagnostic::error("bad-case", range, message));
         }
-        let matches = if fields.get("is").is_some() {
-            CaseMatch::Is(self.required_template(&fields, "is"))
-        } else if fields.get("in").is_some() {
-            CaseMatch::In(self.required_template(&fields, "in"))
+        let matches = if fields.get(key!("is")).is_some() {
+            CaseMatch::Is(self.required_template(&fields, key!("is")))
+        } else if fields.get(key!("in")).is_some() {
+            CaseMatch::In(self.required_template(&fields, key!("in")))
         } else {
             CaseMatch::When(
-                self.condition(&fields, "when")
+                self.condition(&fields, key!("when"))
                     .unwrap_or_else(|| self.always(item.range)),
             )
         };
@@ -257,7 +262,7 @@ impl Parser {
                 .help("write `switch: EXPRESSION`, or `when: CONDITION` in the case");
             self.report(error);
         }
-        let steps = self.required_steps(&fields, "do");
+        let steps = self.required_steps(&fields, key!("do"));
         Some(Case {
             range: item.range,
             matches,
@@ -285,10 +290,10 @@ impl Parser {
         }
         ForEach {
             items: self.any_template(value),
-            item: self.identifier(fields, "as"),
-            index: self.identifier(fields, "index"),
-            concurrency: self.template(fields, "concurrency"),
-            steps: self.required_steps(fields, "do"),
+            item: self.identifier(fields, key!("as")),
+            index: self.identifier(fields, key!("index")),
+            concurrency: self.template(fields, key!("concurrency")),
+            steps: self.required_steps(fields, key!("do")),
         }
     }
 
@@ -306,12 +311,12 @@ impl Parser {
     }
 
     fn on_failure(&mut self, fields: &Fields<'_>) -> OnFailure {
-        let chosen = self.word(fields, "on_failure");
+        let chosen = self.word(fields, key!("on_failure"));
         chosen.map(|word| word.value).unwrap_or_default()
     }
 
     fn saga(&mut self, key: &'static Field, fields: &Fields<'_>, value: &Node) -> Action {
-        let chosen = self.word(fields, "on_compensation_failure");
+        let chosen = self.word(fields, key!("on_compensation_failure"));
         let on_compensation_failure = chosen.map(|word| word.value).unwrap_or_default();
         Action::Saga {
             steps: self.steps_of(key, value),
@@ -320,7 +325,7 @@ impl Parser {
     }
 
     fn try_catch(&mut self, key: &'static Field, fields: &Fields<'_>, value: &Node) -> Try {
-        let catches = match fields.get("catch") {
+        let catches = match fields.get(key!("catch")) {
             Some((field, node)) => match node.sequence() {
                 Some(items) => items.iter().filter_map(|item| self.catch(item)).collect(),
                 None => {
@@ -330,8 +335,8 @@ impl Parser {
             },
             None => Vec::new(),
         };
-        let handles = ["catch", "finally", "retry_policy"];
-        if handles.iter().all(|name| fields.get(name).is_none()) {
+        let handles = [key!("catch"), key!("finally"), key!("retry_policy")];
+        if handles.iter().all(|name| fields.get(*name).is_none()) {
             let message = "`try` without `catch`, `finally` or `retry_policy` does nothing";
             let error = Diagnostic::error("missing-key", fields.start(), message)
                 .help("add one of them, or write `do` for a plain block");
@@ -341,7 +346,7 @@ impl Parser {
             steps: self.steps_of(key, value),
             retry_policy: self.retry_policy(fields),
             catches,
-            finally: self.required_steps(fields, "finally"),
+            finally: self.required_steps(fields, key!("finally")),
         }
     }
 
@@ -349,10 +354,10 @@ impl Parser {
         let fields = self.fields(item, &tables::CATCH)?;
         Some(Catch {
             range: item.range,
-            errors: self.texts(&fields, "error"),
-            when: self.condition(&fields, "when"),
-            name: self.identifier(&fields, "as"),
-            steps: self.required_steps(&fields, "do"),
+            errors: self.texts(&fields, key!("error")),
+            when: self.condition(&fields, key!("when")),
+            name: self.identifier(&fields, key!("as")),
+            steps: self.required_steps(&fields, key!("do")),
         })
     }
 
@@ -362,8 +367,8 @@ impl Parser {
             None => Fields::none(value.range),
         };
         Action::Upsert {
-            search_attributes: self.template(&fields, "search_attributes"),
-            memo: self.template(&fields, "memo"),
+            search_attributes: self.template(&fields, key!("search_attributes")),
+            memo: self.template(&fields, key!("memo")),
         }
     }
 
@@ -381,10 +386,10 @@ impl Parser {
         };
         Action::Log {
             level: self
-                .word(&fields, "level")
+                .word(&fields, key!("level"))
                 .map_or(LogLevel::Info, |level| level.value),
-            message: self.required_template(&fields, "message"),
-            fields: self.template(&fields, "fields"),
+            message: self.required_template(&fields, key!("message")),
+            fields: self.template(&fields, key!("fields")),
         }
     }
 
@@ -397,11 +402,11 @@ impl Parser {
             None => Fields::none(value.range),
         };
         FailStep::With {
-            error_type: self.template(&fields, "type"),
-            message: self.template(&fields, "message"),
-            details: self.template(&fields, "details"),
+            error_type: self.template(&fields, key!("type")),
+            message: self.template(&fields, key!("message")),
+            details: self.template(&fields, key!("details")),
             non_retryable: self
-                .flag(&fields, "non_retryable")
+                .flag(&fields, key!("non_retryable"))
                 .is_some_and(|flag| flag.value),
         }
     }

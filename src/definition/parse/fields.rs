@@ -1,7 +1,7 @@
 //! The keys of a mapping against its table: unknown and missing ones.
 
 use super::Parser;
-use crate::definition::table::{Action, Field, Table};
+use crate::definition::table::{Action, Field, Key, Table};
 use crate::definition::tables;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::Range;
@@ -25,16 +25,21 @@ impl<'n> Fields<'n> {
         }
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<(&'static Field, &'n Node)> {
+    pub(crate) fn get(&self, name: Key) -> Option<(&'static Field, &'n Node)> {
         self.entry(name).map(|(field, entry)| (field, &entry.value))
     }
 
     /// Whether a misspelt key was meant to be this one.
-    pub(crate) fn meant(&self, name: &str) -> bool {
-        self.meant.contains(&name)
+    pub(crate) fn meant(&self, name: Key) -> bool {
+        self.meant.contains(&name.name())
     }
 
-    pub(crate) fn entry(&self, name: &str) -> Option<(&'static Field, &'n Entry)> {
+    pub(crate) fn entry(&self, name: Key) -> Option<(&'static Field, &'n Entry)> {
+        self.look_up(&name)
+    }
+
+    /// An entry by a name that is data; where the name is known, [`Fields::entry`] takes none that no table has.
+    pub(crate) fn look_up(&self, name: &str) -> Option<(&'static Field, &'n Entry)> {
         self.found
             .iter()
             .find(|(field, _)| field.name == name)
@@ -103,7 +108,7 @@ impl Parser {
             }
         }
         let at = fields
-            .entry(action.key.name)
+            .entry(action.key.key())
             .map_or(node.range, |(_, entry)| entry.key.range);
         self.missing(&fields, &of, known(), at);
         fields
@@ -151,7 +156,7 @@ impl Parser {
         at: Range,
     ) {
         for field in known.filter(|field| field.required) {
-            if fields.get(field.name).is_none() && !fields.meant.contains(&field.name) {
+            if fields.get(field.key()).is_none() && !fields.meant.contains(&field.name) {
                 let message = format!("{of} lacks the key `{}`", field.name);
                 let error = Diagnostic::error("missing-key", at, message)
                     .label(format!("`{}` is required", field.name))
@@ -162,7 +167,7 @@ impl Parser {
     }
 
     /// At most one of some keys.
-    pub(crate) fn exclusive(&mut self, fields: &Fields<'_>, names: [&str; 2]) {
+    pub(crate) fn exclusive(&mut self, fields: &Fields<'_>, names: [Key; 2]) {
         if let [Some((_, first)), Some((_, second))] = names.map(|name| fields.entry(name)) {
             let message = format!("`{}` and `{}` exclude each other", names[0], names[1]);
             let error = Diagnostic::error("exclusive-keys", second.key.range, message)

@@ -2,9 +2,9 @@
 
 use super::Parser;
 use super::fields::Fields;
-use crate::definition::table::Field;
+use crate::definition::table::{Field, key};
 use crate::definition::{
-    Action, ActivityStep, BuiltInStep, ChildOptions, ChildStep, ContinueAsNewStep, Input,
+    Action, ActivityStep, BuiltInStep, ChildOptions, ChildStep, ContinueAsNewStep, Input, Kind,
     NexusStep, SignalStep, SignalTarget, Started, tables,
 };
 use crate::diagnostic::Diagnostic;
@@ -15,24 +15,25 @@ use crate::yaml::Node;
 impl Parser {
     pub(super) fn activity(&mut self, fields: &Fields<'_>) -> ActivityStep {
         ActivityStep {
-            activity: self.required_template(fields, "activity"),
+            activity: self.required_template(fields, key!("activity")),
             input: self.input(fields),
             options: self.activity_options(fields),
         }
     }
 
     pub(super) fn built_in(&mut self, kind: BuiltIn, fields: &Fields<'_>) -> BuiltInStep {
-        self.check_request(fields, kind.name());
+        let key = Kind::of_built_in(kind).row().key.key();
+        self.check_request(fields, key);
         BuiltInStep {
             kind,
-            request: self.required_template(fields, kind.name()),
+            request: self.required_template(fields, key),
             options: self.activity_options(fields),
         }
     }
 
     pub(super) fn child(&mut self, fields: &Fields<'_>) -> ChildStep {
         ChildStep {
-            child: self.required_template(fields, "child"),
+            child: self.required_template(fields, key!("child")),
             input: self.input(fields),
             options: self.child_options(fields),
         }
@@ -92,12 +93,12 @@ impl Parser {
     }
 
     pub(super) fn signal(&mut self, fields: &Fields<'_>, value: &Node) -> SignalStep {
-        self.exclusive(fields, ["workflow_id", "handle"]);
-        self.exclusive(fields, ["run_id", "handle"]);
-        let run_id = self.template(fields, "run_id");
+        self.exclusive(fields, [key!("workflow_id"), key!("handle")]);
+        self.exclusive(fields, [key!("run_id"), key!("handle")]);
+        let run_id = self.template(fields, key!("run_id"));
         let target = match (
-            self.template(fields, "workflow_id"),
-            self.text(fields, "handle"),
+            self.template(fields, key!("workflow_id")),
+            self.text(fields, key!("handle")),
         ) {
             (Some(workflow_id), _) => SignalTarget::Workflow {
                 workflow_id,
@@ -105,7 +106,7 @@ impl Parser {
             },
             (None, Some(handle)) => SignalTarget::Handle(handle),
             (None, None) => {
-                if fields.get("handle").is_none() {
+                if fields.get(key!("handle")).is_none() {
                     let message = "`signal` lacks the workflow to send it to";
                     let error = Diagnostic::error("missing-key", fields.start(), message)
                         .help("add `workflow_id`, or `handle` with the id of the step that started the child")
@@ -119,7 +120,7 @@ impl Parser {
             }
         };
         SignalStep {
-            name: self.required_template(fields, "signal"),
+            name: self.required_template(fields, key!("signal")),
             target,
             input: self.input(fields),
         }
@@ -135,9 +136,9 @@ impl Parser {
             };
         };
         Action::CancelWorkflow {
-            workflow_id: self.required_template(&fields, "workflow_id"),
-            run_id: self.template(&fields, "run_id"),
-            reason: self.template(&fields, "reason"),
+            workflow_id: self.required_template(&fields, key!("workflow_id")),
+            run_id: self.template(&fields, key!("run_id")),
+            reason: self.template(&fields, key!("reason")),
         }
     }
 
@@ -154,13 +155,13 @@ impl Parser {
             };
         };
         NexusStep {
-            endpoint: self.required_template(&fields, "endpoint"),
-            service: self.required_template(&fields, "service"),
-            operation: self.required_template(&fields, "operation"),
-            input: self.template(&fields, "input"),
-            schedule_to_close_timeout: self.duration(&fields, "schedule_to_close_timeout"),
-            schedule_to_start_timeout: self.duration(&fields, "schedule_to_start_timeout"),
-            start_to_close_timeout: self.duration(&fields, "start_to_close_timeout"),
+            endpoint: self.required_template(&fields, key!("endpoint")),
+            service: self.required_template(&fields, key!("service")),
+            operation: self.required_template(&fields, key!("operation")),
+            input: self.template(&fields, key!("input")),
+            schedule_to_close_timeout: self.duration(&fields, key!("schedule_to_close_timeout")),
+            schedule_to_start_timeout: self.duration(&fields, key!("schedule_to_start_timeout")),
+            start_to_close_timeout: self.duration(&fields, key!("start_to_close_timeout")),
         }
     }
 
@@ -177,19 +178,19 @@ impl Parser {
         };
         ContinueAsNewStep {
             input: self.input(&fields),
-            workflow: self.template(&fields, "workflow"),
-            task_queue: self.template(&fields, "task_queue"),
-            workflow_run_timeout: self.duration(&fields, "workflow_run_timeout"),
-            workflow_task_timeout: self.duration(&fields, "workflow_task_timeout"),
+            workflow: self.template(&fields, key!("workflow")),
+            task_queue: self.template(&fields, key!("task_queue")),
+            workflow_run_timeout: self.duration(&fields, key!("workflow_run_timeout")),
+            workflow_task_timeout: self.duration(&fields, key!("workflow_task_timeout")),
             retry_policy: self.retry_policy(&fields),
-            memo: self.template(&fields, "memo"),
-            search_attributes: self.template(&fields, "search_attributes"),
+            memo: self.template(&fields, key!("memo")),
+            search_attributes: self.template(&fields, key!("search_attributes")),
             version: self
-                .word(&fields, "definition")
+                .word(&fields, key!("definition"))
                 .map(|version| version.value)
                 .unwrap_or_default(),
             initial_versioning_behavior: self
-                .word(&fields, "initial_versioning_behavior")
+                .word(&fields, key!("initial_versioning_behavior"))
                 .map(|behavior| behavior.value),
         }
     }

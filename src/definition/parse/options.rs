@@ -3,6 +3,7 @@
 use super::Parser;
 use super::fields::Fields;
 use crate::definition::options::{activity_options, child_options};
+use crate::definition::table::{Key, key};
 use crate::definition::{
     ActivityOptions, ChildOptions, PriorityOption, RetryPolicy, StartOptions, tables,
 };
@@ -64,7 +65,7 @@ macro_rules! reading {
         impl Options for $options {
             fn read(parser: &mut Parser, fields: &Fields<'_>) -> Self {
                 $options {
-                    $($($field: read!(parser, fields, stringify!($field), $($kind)+),)+)+
+                    $($($field: read!(parser, fields, const { Key::of(stringify!($field)) }, $($kind)+),)+)+
                 }
             }
         }
@@ -84,41 +85,41 @@ impl Parser {
     }
 
     pub(super) fn start_options(&mut self, fields: &Fields<'_>) -> StartOptions {
-        let Some(fields) = self.table(fields, "start", &tables::START) else {
+        let Some(fields) = self.table(fields, key!("start"), &tables::START) else {
             return StartOptions::default();
         };
         StartOptions {
-            workflow_id: self.template(&fields, "workflow_id"),
-            task_queue: self.text(&fields, "task_queue"),
-            workflow_execution_timeout: self.duration(&fields, "workflow_execution_timeout"),
-            workflow_run_timeout: self.duration(&fields, "workflow_run_timeout"),
-            workflow_task_timeout: self.duration(&fields, "workflow_task_timeout"),
+            workflow_id: self.template(&fields, key!("workflow_id")),
+            task_queue: self.text(&fields, key!("task_queue")),
+            workflow_execution_timeout: self.duration(&fields, key!("workflow_execution_timeout")),
+            workflow_run_timeout: self.duration(&fields, key!("workflow_run_timeout")),
+            workflow_task_timeout: self.duration(&fields, key!("workflow_task_timeout")),
             retry_policy: self.retry_policy(&fields),
-            workflow_id_reuse_policy: self.word(&fields, "workflow_id_reuse_policy"),
-            workflow_id_conflict_policy: self.word(&fields, "workflow_id_conflict_policy"),
-            cron_schedule: self.text(&fields, "cron_schedule"),
-            memo: self.template(&fields, "memo"),
-            search_attributes: self.template(&fields, "search_attributes"),
+            workflow_id_reuse_policy: self.word(&fields, key!("workflow_id_reuse_policy")),
+            workflow_id_conflict_policy: self.word(&fields, key!("workflow_id_conflict_policy")),
+            cron_schedule: self.text(&fields, key!("cron_schedule")),
+            memo: self.template(&fields, key!("memo")),
+            search_attributes: self.template(&fields, key!("search_attributes")),
         }
     }
 
     pub(super) fn retry_policy(&mut self, fields: &Fields<'_>) -> Option<RetryPolicy> {
-        let fields = self.table(fields, "retry_policy", &tables::RETRY_POLICY)?;
+        let fields = self.table(fields, key!("retry_policy"), &tables::RETRY_POLICY)?;
         Some(RetryPolicy {
-            initial_interval: self.duration(&fields, "initial_interval"),
-            backoff_coefficient: self.template(&fields, "backoff_coefficient"),
-            maximum_interval: self.duration(&fields, "maximum_interval"),
-            maximum_attempts: self.template(&fields, "maximum_attempts"),
-            non_retryable_error_types: self.texts(&fields, "non_retryable_error_types"),
+            initial_interval: self.duration(&fields, key!("initial_interval")),
+            backoff_coefficient: self.template(&fields, key!("backoff_coefficient")),
+            maximum_interval: self.duration(&fields, key!("maximum_interval")),
+            maximum_attempts: self.template(&fields, key!("maximum_attempts")),
+            non_retryable_error_types: self.texts(&fields, key!("non_retryable_error_types")),
         })
     }
 
     fn priority(&mut self, fields: &Fields<'_>) -> Option<PriorityOption> {
-        let fields = self.table(fields, "priority", &tables::PRIORITY)?;
+        let fields = self.table(fields, key!("priority"), &tables::PRIORITY)?;
         Some(PriorityOption {
-            priority_key: self.template(&fields, "priority_key"),
-            fairness_key: self.template(&fields, "fairness_key"),
-            fairness_weight: self.template(&fields, "fairness_weight"),
+            priority_key: self.template(&fields, key!("priority_key")),
+            fairness_key: self.template(&fields, key!("fairness_key")),
+            fairness_weight: self.template(&fields, key!("fairness_weight")),
         })
     }
 }

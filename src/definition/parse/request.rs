@@ -2,14 +2,14 @@
 
 use super::Parser;
 use super::fields::Fields;
-use crate::definition::table::{Shape, Table};
+use crate::definition::table::{Key, Shape, Table, key};
 use crate::definition::tables;
 use crate::diagnostic::Diagnostic;
 use crate::yaml::Node;
 
 impl Parser {
     /// Reports the keys that such a request does not have; what they hold is data.
-    pub(super) fn check_request(&mut self, fields: &Fields<'_>, name: &str) {
+    pub(super) fn check_request(&mut self, fields: &Fields<'_>, name: Key) {
         let Some((field, node)) = fields.get(name) else {
             return;
         };
@@ -26,12 +26,14 @@ impl Parser {
         };
         for field in table.fields() {
             if let Shape::Request(_) = field.shape {
-                self.check_request(&fields, field.name);
+                self.check_request(&fields, field.key());
             }
             if let Shape::OneOf(_) = field.shape {
-                let text = fields.get(field.name).and_then(|(_, value)| value.scalar());
+                let text = fields
+                    .get(field.key())
+                    .and_then(|(_, value)| value.scalar());
                 if text.is_some_and(|scalar| !scalar.text.contains("${")) {
-                    self.choice(&fields, field.name);
+                    self.choice(&fields, field.key());
                 }
             }
         }
@@ -44,8 +46,10 @@ impl Parser {
     }
 
     fn check_receiver(&mut self, fields: &Fields<'_>) {
-        self.exclusive(fields, ["http", "exec"]);
-        let poll = fields.get("http").and_then(|(_, node)| node.mapping());
+        self.exclusive(fields, [key!("http"), key!("exec")]);
+        let poll = fields
+            .get(key!("http"))
+            .and_then(|(_, node)| node.mapping());
         let poll = poll.and_then(|entries| {
             entries
                 .iter()
@@ -57,8 +61,8 @@ impl Parser {
                 .help("remove `poll`, or take the step `http` in the place of `callback`");
             self.report(error);
         }
-        let is_there = |name| fields.get(name).is_some() || fields.meant(name);
-        if !is_there("http") && !is_there("exec") {
+        let is_there = |name: Key| fields.get(name).is_some() || fields.meant(name);
+        if !is_there(key!("http")) && !is_there(key!("exec")) {
             let error = Diagnostic::error(
                 "missing-key",
                 fields.start(),
@@ -72,8 +76,11 @@ impl Parser {
     }
 
     fn check_url(&mut self, fields: &Fields<'_>) {
-        self.exclusive(fields, ["body", "form"]);
-        if fields.get("url").is_none() && fields.get("secrets").is_none() && !fields.meant("url") {
+        self.exclusive(fields, [key!("body"), key!("form")]);
+        if fields.get(key!("url")).is_none()
+            && fields.get(key!("secrets")).is_none()
+            && !fields.meant(key!("url"))
+        {
             let error = Diagnostic::error(
                 "missing-key",
                 fields.start(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Parser;
 use super::fields::Fields;
 use crate::accepted::{CALENDAR_FIELDS, Calendar, Interval, OverlapPolicy, ScheduleSpec};
-use crate::definition::table::{Field, Shape, Table};
+use crate::definition::table::{Field, Key, Shape, Table, key};
 use crate::definition::{DurationValue, Name, Schedule, tables};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Template;
@@ -20,7 +20,7 @@ impl Parser {
     pub(super) fn schedules(&mut self, fields: &Fields<'_>) -> Vec<Schedule> {
         self.each(
             fields,
-            "schedules",
+            key!("schedules"),
             &tables::SCHEDULE,
             |parser, name, fields| parser.schedule(name, fields),
         )
@@ -28,40 +28,43 @@ impl Parser {
 
     fn schedule(&mut self, name: Name, fields: &Fields<'_>) -> Schedule {
         let before = self.diagnostics.len();
-        let cron = self.texts(fields, "cron");
+        let cron = self.texts(fields, key!("cron"));
         let (intervals, interval_ranges) =
-            self.listed(fields, "intervals", &tables::INTERVAL, Self::interval);
+            self.listed(fields, key!("intervals"), &tables::INTERVAL, Self::interval);
         let (calendars, calendar_ranges) =
-            self.listed(fields, "calendars", &tables::CALENDAR, Self::calendar);
-        let (skip, skip_ranges) = self.listed(fields, "skip", &tables::CALENDAR, Self::calendar);
+            self.listed(fields, key!("calendars"), &tables::CALENDAR, Self::calendar);
+        let (skip, skip_ranges) =
+            self.listed(fields, key!("skip"), &tables::CALENDAR, Self::calendar);
         let spec = ScheduleSpec {
             cron: cron.iter().map(|cron| cron.value.to_string()).collect(),
             intervals,
             calendars,
             skip,
-            start_time: self.timestamp(fields, "start_time"),
-            end_time: self.timestamp(fields, "end_time"),
-            jitter: self.constant_duration(fields, "jitter"),
+            start_time: self.timestamp(fields, key!("start_time")),
+            end_time: self.timestamp(fields, key!("end_time")),
+            jitter: self.constant_duration(fields, key!("jitter")),
             time_zone: self
-                .text(fields, "time_zone")
+                .text(fields, key!("time_zone"))
                 .map(|zone| zone.value.to_string()),
             overlap_policy: self
-                .choice(fields, "overlap_policy")
+                .choice(fields, key!("overlap_policy"))
                 .and_then(|choice| overlap_policy(choice.value)),
-            catchup_window: self.constant_duration(fields, "catchup_window"),
-            pause_on_failure: self.flag(fields, "pause_on_failure").map(|flag| flag.value),
+            catchup_window: self.constant_duration(fields, key!("catchup_window")),
+            pause_on_failure: self
+                .flag(fields, key!("pause_on_failure"))
+                .map(|flag| flag.value),
             remaining_actions: None,
-            paused: self.flag(fields, "paused").map(|flag| flag.value),
+            paused: self.flag(fields, key!("paused")).map(|flag| flag.value),
             notes: self
-                .text(fields, "notes")
+                .text(fields, key!("notes"))
                 .map(|notes| notes.value.to_string()),
         };
         let schedule = Schedule {
-            input: self.constant(fields, "input"),
-            workflow_id: self.text(fields, "workflow_id"),
-            task_queue: self.text(fields, "task_queue"),
-            memo: self.constants(fields, "memo"),
-            search_attributes: self.constants(fields, "search_attributes"),
+            input: self.constant(fields, key!("input")),
+            workflow_id: self.text(fields, key!("workflow_id")),
+            task_queue: self.text(fields, key!("task_queue")),
+            memo: self.constants(fields, key!("memo")),
+            search_attributes: self.constants(fields, key!("search_attributes")),
             name,
             spec,
         };
@@ -87,7 +90,7 @@ impl Parser {
         for error in schedule.spec.errors() {
             let list = lists.iter().find(|(key, _)| *key == error.key);
             let listed = list.and_then(|(_, ranges)| ranges.get(error.index).copied());
-            let range = listed.or_else(|| Some(fields.get(error.key)?.1.range));
+            let range = listed.or_else(|| Some(fields.look_up(error.key)?.1.value.range));
             self.report(invalid(range.unwrap_or(schedule.name.range), error.message));
         }
         if schedule.name.value.contains('/') {
@@ -96,8 +99,8 @@ impl Parser {
                 .help("its id on the server is TYPE/NAME, which is to be one schedule's alone");
             self.report(error);
         }
-        let times = ["cron", "intervals", "calendars"];
-        if !schedule.spec.has_times() && !times.iter().any(|key| fields.meant(key)) {
+        let times = [key!("cron"), key!("intervals"), key!("calendars")];
+        if !schedule.spec.has_times() && !times.iter().any(|key| fields.meant(*key)) {
             let message = format!("the schedule `{}` has no times", schedule.name.value);
             let error = invalid(schedule.name.range, message)
                 .help("say when it starts the workflow, with `cron`, `intervals` or `calendars`");
@@ -109,7 +112,7 @@ impl Parser {
     fn listed<T>(
         &mut self,
         fields: &Fields<'_>,
-        name: &str,
+        name: Key,
         table: &'static Table,
         read: fn(&mut Self, &Fields<'_>) -> Option<T>,
     ) -> (Vec<T>, Ranges) {
@@ -128,19 +131,20 @@ impl Parser {
     }
 
     fn interval(&mut self, fields: &Fields<'_>) -> Option<Interval> {
-        let offset = self.constant_duration(fields, "offset");
+        let offset = self.constant_duration(fields, key!("offset"));
         Some(Interval {
-            every: self.constant_duration(fields, "every")?,
+            every: self.constant_duration(fields, key!("every"))?,
             offset: offset.unwrap_or_default(),
         })
     }
 
     fn calendar(&mut self, fields: &Fields<'_>) -> Option<Calendar> {
         let texts = CALENDAR_FIELDS.each_ref().map(|field| {
-            let (field, node) = fields.get(field.key)?;
+            let (field, entry) = fields.look_up(field.key)?;
+            let node = &entry.value;
             self.calendar_field(field, node)
         });
-        let comment = self.text(fields, "comment");
+        let comment = self.text(fields, key!("comment"));
         Some(Calendar {
             comment: comment.map(|comment| comment.value.to_string()),
             ..Calendar::of_texts(texts)
@@ -158,7 +162,7 @@ impl Parser {
         Some(parts?.join(","))
     }
 
-    fn timestamp(&mut self, fields: &Fields<'_>, name: &str) -> Option<Timestamp> {
+    fn timestamp(&mut self, fields: &Fields<'_>, name: Key) -> Option<Timestamp> {
         let text = self.text(fields, name)?;
         let time = Timestamp::parse(&text.value);
         if time.is_none() {
@@ -168,27 +172,27 @@ impl Parser {
         time
     }
 
-    fn constant_duration(&mut self, fields: &Fields<'_>, name: &str) -> Option<Duration> {
+    fn constant_duration(&mut self, fields: &Fields<'_>, name: Key) -> Option<Duration> {
         match self.duration(fields, name)? {
             DurationValue::Constant(duration) => Some(duration.value),
             DurationValue::Expression(template) => {
-                self.refuse_expression(name, template.range());
+                self.refuse_expression(&name, template.range());
                 None
             }
         }
     }
 
     /// Data that is the same at each start.
-    fn constant(&mut self, fields: &Fields<'_>, name: &str) -> Option<Template> {
+    fn constant(&mut self, fields: &Fields<'_>, name: Key) -> Option<Template> {
         let (_, node) = fields.get(name)?;
         let template = self.any_template(node);
         if template.as_literal().is_none() {
-            self.refuse_expression(name, node.range);
+            self.refuse_expression(&name, node.range);
         }
         Some(template)
     }
 
-    fn constants(&mut self, fields: &Fields<'_>, name: &str) -> Option<Map> {
+    fn constants(&mut self, fields: &Fields<'_>, name: Key) -> Option<Map> {
         let (field, node) = fields.get(name)?;
         if let Value::Map(map) = self.constant(fields, name)?.as_literal()? {
             return Some((*map).clone());

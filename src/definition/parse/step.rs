@@ -3,7 +3,7 @@
 use super::Parser;
 use super::fields::{self, Fields, first_key};
 use super::values::unknown;
-use crate::definition::table::{self, Field};
+use crate::definition::table::{self, Field, key};
 use crate::definition::{Action, ChildOptions, ChildStep, Input, Name, Step, Steps, tables};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::{Range, Spanned};
@@ -30,10 +30,10 @@ impl Parser {
             return self.nothing(node.range, id);
         };
         let fields = self.step_fields(node, action, &all, tables::COMMON);
-        let id = self.identifier(&fields, "id");
-        let description = self.template(&fields, "description");
-        let when = self.condition(&fields, "when");
-        let compensate = self.steps(&fields, "compensate");
+        let id = self.identifier(&fields, key!("id"));
+        let description = self.template(&fields, key!("description"));
+        let when = self.condition(&fields, key!("when"));
+        let compensate = self.steps(&fields, key!("compensate"));
         let compensate_on = self.compensate_on(&fields, compensate.is_some());
         let done = self.action(action, &fields, entry);
         Step {
@@ -52,7 +52,7 @@ impl Parser {
         fields: &Fields<'_>,
         has_compensate: bool,
     ) -> Option<Spanned<CompensateOn>> {
-        let choice = self.word(fields, "compensate_on")?;
+        let choice = self.word(fields, key!("compensate_on"))?;
         if !has_compensate {
             let message = "`compensate_on` without `compensate` has no effect";
             let error = Diagnostic::error("missing-key", choice.range, message)
@@ -133,15 +133,15 @@ impl Parser {
     }
 
     pub(super) fn input(&mut self, fields: &Fields<'_>) -> Input {
-        self.exclusive(fields, ["input", "args"]);
-        if let Some((field, node)) = fields.get("args") {
+        self.exclusive(fields, [key!("input"), key!("args")]);
+        if let Some((field, node)) = fields.get(key!("args")) {
             let Some(items) = node.sequence() else {
                 self.wrong_type(field, node);
                 return Input::None;
             };
             return Input::Several(items.iter().map(|item| self.any_template(item)).collect());
         }
-        match self.template(fields, "input") {
+        match self.template(fields, key!("input")) {
             Some(template) => Input::One(template),
             None => Input::None,
         }

@@ -3,7 +3,7 @@
 use super::Parser;
 use super::fields::Fields;
 use crate::definition::Name;
-use crate::definition::table::Table;
+use crate::definition::table::{Key, Table, key};
 use crate::definition::{
     ActivityContract, Block, Defaults, Definition, Handler, Library, Query, Schema, tables,
 };
@@ -17,36 +17,36 @@ impl Parser {
         let fields = self.fields(document, &tables::DEFINITION)?;
         self.version(&fields);
         let name = self
-            .text(&fields, "workflow")
+            .text(&fields, key!("workflow"))
             .unwrap_or_else(|| Spanned::new("".into(), fields.start()));
-        let state = self.named(&fields, "state");
+        let state = self.named(&fields, key!("state"));
         Some(Definition {
             range: document.range,
             name,
-            description: self.text(&fields, "description"),
-            task_queue: self.text(&fields, "task_queue"),
-            uses: self.texts(&fields, "use"),
-            input: self.schema(&fields, "input"),
-            output: self.schema(&fields, "output"),
+            description: self.text(&fields, key!("description")),
+            task_queue: self.text(&fields, key!("task_queue")),
+            uses: self.texts(&fields, key!("use")),
+            input: self.schema(&fields, key!("input")),
+            output: self.schema(&fields, key!("output")),
             types: self.types(&fields),
             activities: self.contracts(&fields),
             defaults: self.defaults(&fields),
             state: self.templates(state),
             queries: self.queries(&fields),
-            signals: self.handlers(&fields, "signals", &tables::SIGNAL),
-            updates: self.handlers(&fields, "updates", &tables::UPDATE),
+            signals: self.handlers(&fields, key!("signals"), &tables::SIGNAL),
+            updates: self.handlers(&fields, key!("updates"), &tables::UPDATE),
             blocks: self.blocks(&fields),
-            steps: self.required_steps(&fields, "steps"),
+            steps: self.required_steps(&fields, key!("steps")),
             start: self.start_options(&fields),
             schedules: self.schedules(&fields),
             history: self
-                .word(&fields, "history")
+                .word(&fields, key!("history"))
                 .map(|history| history.value)
                 .unwrap_or_default(),
             versioning_behavior: self
-                .word(&fields, "versioning_behavior")
+                .word(&fields, key!("versioning_behavior"))
                 .map(|behavior| behavior.value),
-            expression_cost_max: self.whole(&fields, "expression_cost_max"),
+            expression_cost_max: self.whole(&fields, key!("expression_cost_max")),
         })
     }
 
@@ -55,7 +55,7 @@ impl Parser {
         self.version(&fields);
         Some(Library {
             range: document.range,
-            uses: self.texts(&fields, "use"),
+            uses: self.texts(&fields, key!("use")),
             types: self.types(&fields),
             activities: self.contracts(&fields),
             blocks: self.blocks(&fields),
@@ -63,7 +63,7 @@ impl Parser {
     }
 
     fn version(&mut self, fields: &Fields<'_>) {
-        let Some((_, node)) = fields.get("segno") else {
+        let Some((_, node)) = fields.get(key!("segno")) else {
             return;
         };
         if node
@@ -82,7 +82,7 @@ impl Parser {
     }
 
     fn types(&mut self, fields: &Fields<'_>) -> Vec<(Name, Schema)> {
-        let named = self.named(fields, "types");
+        let named = self.named(fields, key!("types"));
         named
             .into_iter()
             .filter_map(|(name, node)| {
@@ -96,7 +96,7 @@ impl Parser {
     pub(super) fn each<'n, T>(
         &mut self,
         fields: &Fields<'n>,
-        name: &str,
+        name: Key,
         table: &'static Table,
         mut read: impl FnMut(&mut Self, Name, &Fields<'n>) -> T,
     ) -> Vec<T> {
@@ -118,39 +118,39 @@ impl Parser {
     fn contracts(&mut self, fields: &Fields<'_>) -> Vec<ActivityContract> {
         self.each(
             fields,
-            "activities",
+            key!("activities"),
             &tables::CONTRACT,
             |parser, name, fields| ActivityContract {
                 name,
-                description: parser.text(fields, "description"),
-                input: parser.schema(fields, "input"),
-                output: parser.schema(fields, "output"),
+                description: parser.text(fields, key!("description")),
+                input: parser.schema(fields, key!("input")),
+                output: parser.schema(fields, key!("output")),
                 options: parser.activity_options(fields),
             },
         )
     }
 
     fn defaults(&mut self, fields: &Fields<'_>) -> Defaults {
-        let Some(fields) = self.table(fields, "defaults", &tables::DEFAULTS) else {
+        let Some(fields) = self.table(fields, key!("defaults"), &tables::DEFAULTS) else {
             return Defaults::default();
         };
         let mut defaults = Defaults::default();
-        if let Some(inner) = self.inner_table(&fields, "activity") {
+        if let Some(inner) = self.inner_table(&fields, key!("activity")) {
             defaults.activity = self.activity_options(&inner);
         }
-        if let Some(inner) = self.inner_table(&fields, "child") {
+        if let Some(inner) = self.inner_table(&fields, key!("child")) {
             defaults.child = self.child_options(&inner);
         }
         defaults
     }
 
-    fn inner_table<'n>(&mut self, fields: &Fields<'n>, name: &str) -> Option<Fields<'n>> {
+    fn inner_table<'n>(&mut self, fields: &Fields<'n>, name: Key) -> Option<Fields<'n>> {
         let (field, node) = fields.get(name)?;
         self.fields(node, field.shape.table()?)
     }
 
     fn queries(&mut self, fields: &Fields<'_>) -> Vec<Query> {
-        let named = self.named(fields, "queries");
+        let named = self.named(fields, key!("queries"));
         named
             .into_iter()
             .filter_map(|(name, node)| self.query(name, node))
@@ -171,36 +171,39 @@ impl Parser {
         let fields = self.fields(node, &tables::QUERY)?;
         Some(Query {
             name,
-            description: self.text(&fields, "description"),
-            input: self.schema(&fields, "input"),
-            output: self.schema(&fields, "output"),
-            result: self.required_template(&fields, "result"),
+            description: self.text(&fields, key!("description")),
+            input: self.schema(&fields, key!("input")),
+            output: self.schema(&fields, key!("output")),
+            result: self.required_template(&fields, key!("result")),
         })
     }
 
-    fn handlers(&mut self, fields: &Fields<'_>, name: &str, table: &'static Table) -> Vec<Handler> {
+    fn handlers(&mut self, fields: &Fields<'_>, name: Key, table: &'static Table) -> Vec<Handler> {
         self.each(fields, name, table, |parser, name, fields| Handler {
             name,
-            description: parser.text(fields, "description"),
-            input: parser.schema(fields, "input"),
-            output: parser.schema(fields, "output"),
-            validate: parser.condition(fields, "validate"),
-            steps: parser.required_steps(fields, "do"),
+            description: parser.text(fields, key!("description")),
+            input: parser.schema(fields, key!("input")),
+            output: parser.schema(fields, key!("output")),
+            validate: parser.condition(fields, key!("validate")),
+            steps: parser.required_steps(fields, key!("do")),
             finish_before_completion: parser
-                .flag(fields, "finish_before_completion")
+                .flag(fields, key!("finish_before_completion"))
                 .is_none_or(|flag| flag.value),
         })
     }
 
     fn blocks(&mut self, fields: &Fields<'_>) -> Vec<Block> {
-        self.each(fields, "blocks", &tables::BLOCK, |parser, name, fields| {
-            Block {
+        self.each(
+            fields,
+            key!("blocks"),
+            &tables::BLOCK,
+            |parser, name, fields| Block {
                 name,
-                description: parser.text(fields, "description"),
-                input: parser.schema(fields, "input"),
-                output: parser.schema(fields, "output"),
-                steps: parser.required_steps(fields, "do"),
-            }
-        })
+                description: parser.text(fields, key!("description")),
+                input: parser.schema(fields, key!("input")),
+                output: parser.schema(fields, key!("output")),
+                steps: parser.required_steps(fields, key!("do")),
+            },
+        )
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Parser;
 use super::fields::Fields;
-use crate::definition::table::{Choice, Field, Shape};
+use crate::definition::table::{Choice, Field, Key, Shape};
 use crate::definition::{DurationValue, Name, Schema, Steps};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::expression::{self, Expression, Template};
@@ -65,7 +65,7 @@ impl Parser {
     }
 
     /// A text as it stands.
-    pub(crate) fn text(&mut self, fields: &Fields<'_>, name: &str) -> Option<Name> {
+    pub(crate) fn text(&mut self, fields: &Fields<'_>, name: Key) -> Option<Name> {
         let (field, node) = fields.get(name)?;
         self.text_of(field, node)
     }
@@ -93,7 +93,7 @@ impl Parser {
         Some(Spanned::new(text.clone(), node.range))
     }
 
-    pub(crate) fn texts(&mut self, fields: &Fields<'_>, name: &str) -> Vec<Name> {
+    pub(crate) fn texts(&mut self, fields: &Fields<'_>, name: Key) -> Vec<Name> {
         let Some((field, node)) = fields.get(name) else {
             return Vec::new();
         };
@@ -107,7 +107,7 @@ impl Parser {
     }
 
     /// A name for expressions.
-    pub(crate) fn identifier(&mut self, fields: &Fields<'_>, name: &str) -> Option<Name> {
+    pub(crate) fn identifier(&mut self, fields: &Fields<'_>, name: Key) -> Option<Name> {
         let (field, node) = fields.get(name)?;
         let text = self.text_of(field, node)?;
         self.check_identifier(&text, field.name);
@@ -138,7 +138,7 @@ impl Parser {
         }
     }
 
-    pub(crate) fn flag(&mut self, fields: &Fields<'_>, name: &str) -> Option<Spanned<bool>> {
+    pub(crate) fn flag(&mut self, fields: &Fields<'_>, name: Key) -> Option<Spanned<bool>> {
         let (field, node) = fields.get(name)?;
         match node.scalar().map(|scalar| &scalar.value) {
             Some(Value::Bool(flag)) => Some(Spanned::new(*flag, node.range)),
@@ -150,7 +150,7 @@ impl Parser {
     }
 
     /// A whole number within the bounds of its shape.
-    pub(crate) fn whole(&mut self, fields: &Fields<'_>, name: &str) -> Option<u64> {
+    pub(crate) fn whole(&mut self, fields: &Fields<'_>, name: Key) -> Option<u64> {
         let (field, node) = fields.get(name)?;
         let Shape::Whole { least, most } = field.shape else {
             return None;
@@ -169,7 +169,7 @@ impl Parser {
     }
 
     /// Any of the kinds that may hold `${ }`.
-    pub(crate) fn template(&mut self, fields: &Fields<'_>, name: &str) -> Option<Template> {
+    pub(crate) fn template(&mut self, fields: &Fields<'_>, name: Key) -> Option<Template> {
         let (field, node) = fields.get(name)?;
         Some(self.template_of(field, node))
     }
@@ -214,19 +214,19 @@ impl Parser {
         self.any_template(&unknown(range))
     }
 
-    pub(crate) fn required_template(&mut self, fields: &Fields<'_>, name: &str) -> Template {
+    pub(crate) fn required_template(&mut self, fields: &Fields<'_>, name: Key) -> Template {
         match self.template(fields, name) {
             Some(template) => template,
             None => self.absent(fields.start()),
         }
     }
 
-    pub(crate) fn condition(&mut self, fields: &Fields<'_>, name: &str) -> Option<Expression> {
+    pub(crate) fn condition(&mut self, fields: &Fields<'_>, name: Key) -> Option<Expression> {
         let (field, node) = fields.get(name)?;
         Some(self.condition_of(field, node))
     }
 
-    pub(crate) fn required_condition(&mut self, fields: &Fields<'_>, name: &str) -> Expression {
+    pub(crate) fn required_condition(&mut self, fields: &Fields<'_>, name: Key) -> Expression {
         match self.condition(fields, name) {
             Some(condition) => condition,
             None => self.always(fields.start()),
@@ -267,7 +267,7 @@ impl Parser {
         expression.unwrap_or_else(|| unreachable!())
     }
 
-    pub(crate) fn duration(&mut self, fields: &Fields<'_>, name: &str) -> Option<DurationValue> {
+    pub(crate) fn duration(&mut self, fields: &Fields<'_>, name: Key) -> Option<DurationValue> {
         let (field, node) = fields.get(name)?;
         self.duration_of(field, node)
     }
@@ -312,7 +312,7 @@ impl Parser {
     pub(crate) fn choice(
         &mut self,
         fields: &Fields<'_>,
-        name: &str,
+        name: Key,
     ) -> Option<Spanned<&'static str>> {
         let (field, node) = fields.get(name)?;
         let Shape::OneOf(choices) = &field.shape else {
@@ -327,7 +327,7 @@ impl Parser {
     }
 
     /// The value that the chosen word is for.
-    pub(crate) fn word<T: Word>(&mut self, fields: &Fields<'_>, name: &str) -> Option<Spanned<T>> {
+    pub(crate) fn word<T: Word>(&mut self, fields: &Fields<'_>, name: Key) -> Option<Spanned<T>> {
         let chosen = self.choice(fields, name)?;
         let value = T::named(chosen.value);
         debug_assert!(value.is_some(), "`{name}` has words of another type");
@@ -335,7 +335,7 @@ impl Parser {
     }
 
     /// A mapping with the author's own names as keys.
-    pub(crate) fn named<'n>(&mut self, fields: &Fields<'n>, name: &str) -> Vec<(Name, &'n Node)> {
+    pub(crate) fn named<'n>(&mut self, fields: &Fields<'n>, name: Key) -> Vec<(Name, &'n Node)> {
         let Some((field, node)) = fields.get(name) else {
             return Vec::new();
         };
@@ -353,9 +353,9 @@ impl Parser {
             .collect()
     }
 
-    pub(crate) fn schema(&mut self, fields: &Fields<'_>, name: &str) -> Option<Schema> {
+    pub(crate) fn schema(&mut self, fields: &Fields<'_>, name: Key) -> Option<Schema> {
         let (_, node) = fields.get(name)?;
-        self.schema_of(name, node)
+        self.schema_of(&name, node)
     }
 
     pub(crate) fn schema_of(&mut self, name: &str, node: &Node) -> Option<Schema> {
@@ -387,12 +387,12 @@ impl Parser {
         }
     }
 
-    pub(crate) fn steps(&mut self, fields: &Fields<'_>, name: &str) -> Option<Steps> {
+    pub(crate) fn steps(&mut self, fields: &Fields<'_>, name: Key) -> Option<Steps> {
         let (field, node) = fields.get(name)?;
         Some(self.steps_of(field, node))
     }
 
-    pub(crate) fn required_steps(&mut self, fields: &Fields<'_>, name: &str) -> Steps {
+    pub(crate) fn required_steps(&mut self, fields: &Fields<'_>, name: Key) -> Steps {
         self.steps(fields, name).unwrap_or_default()
     }
 }

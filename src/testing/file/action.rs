@@ -2,37 +2,52 @@
 
 use super::{Action, Deed, Reader, When};
 use crate::definition::parse::fields::Fields;
+use crate::definition::table::{Key, key};
 use crate::definition::tables::TEST_ACTION;
 use crate::diagnostic::Diagnostic;
 use crate::expression::Environment;
 use crate::yaml::Node;
 
 /// What can be done, and the keys that say more of it.
-const DEEDS: [(&str, &[&str]); 7] = [
-    ("signal", &["input", "workflow_id"]),
+const DEEDS: [(Key, &[Key]); 7] = [
+    (key!("signal"), &[key!("input"), key!("workflow_id")]),
     (
-        "update",
-        &["input", "workflow_id", "expect", "expect_failure"],
+        key!("update"),
+        &[
+            key!("input"),
+            key!("workflow_id"),
+            key!("expect"),
+            key!("expect_failure"),
+        ],
     ),
     (
-        "query",
-        &["input", "workflow_id", "expect", "expect_failure"],
+        key!("query"),
+        &[
+            key!("input"),
+            key!("workflow_id"),
+            key!("expect"),
+            key!("expect_failure"),
+        ],
     ),
-    ("cancel", &["workflow_id"]),
-    ("terminate", &["workflow_id"]),
-    ("complete_activity", &["result", "fail", "workflow_id"]),
-    ("worker_dies", &[]),
+    (key!("cancel"), &[key!("workflow_id")]),
+    (key!("terminate"), &[key!("workflow_id")]),
+    (
+        key!("complete_activity"),
+        &[key!("result"), key!("fail"), key!("workflow_id")],
+    ),
+    (key!("worker_dies"), &[]),
 ];
 
 impl Reader {
     pub(super) fn action(&mut self, node: &Node) -> Option<Action> {
         let fields = self.parser.fields(node, &TEST_ACTION)?;
-        self.parser.exclusive(&fields, ["at", "after"]);
-        self.parser.exclusive(&fields, ["expect", "expect_failure"]);
+        self.parser.exclusive(&fields, [key!("at"), key!("after")]);
+        self.parser
+            .exclusive(&fields, [key!("expect"), key!("expect_failure")]);
         let none = Environment::new();
         let when = match (
-            self.length(&fields, "at"),
-            self.parser.text(&fields, "after"),
+            self.length(&fields, key!("at")),
+            self.parser.text(&fields, key!("after")),
         ) {
             (Some(at), _) => When::At(at.value),
             (None, Some(step)) => When::After(step),
@@ -42,36 +57,36 @@ impl Reader {
             range: fields.start(),
             when,
             deed: self.deed(&fields)?,
-            input: self.computed(&fields, "input", &none),
-            workflow_id: self.parser.text(&fields, "workflow_id"),
-            result: self.computed(&fields, "result", &none),
+            input: self.computed(&fields, key!("input"), &none),
+            workflow_id: self.parser.text(&fields, key!("workflow_id")),
+            result: self.computed(&fields, key!("result"), &none),
             fail: self.mocked_failure(&fields),
-            expect: self.computed(&fields, "expect", &none),
-            expect_failure: self.expected_failure(&fields, "expect_failure"),
+            expect: self.computed(&fields, key!("expect"), &none),
+            expect_failure: self.expected_failure(&fields, key!("expect_failure")),
         })
     }
 
     fn deed(&mut self, fields: &Fields<'_>) -> Option<Deed> {
-        let given = DEEDS.iter().filter(|(name, _)| fields.get(name).is_some());
+        let given = DEEDS.iter().filter(|(name, _)| fields.get(*name).is_some());
         let given: Vec<_> = given.collect();
         let [(name, keys)] = given.as_slice() else {
             let message = match given.len() {
                 0 => "the action says nothing that is done".to_owned(),
                 _ => "the action says several things that are done".to_owned(),
             };
-            let all: Vec<&str> = DEEDS.iter().map(|(name, _)| *name).collect();
+            let all: Vec<&str> = DEEDS.iter().map(|(name, _)| name.name()).collect();
             let error = Diagnostic::error("not-one-action", fields.start(), message)
                 .help(format!("it has one of {}", all.join(", ")));
             self.parser.report(error);
             return None;
         };
-        self.only(fields, name, keys);
-        if *name == "worker_dies" {
-            let choice = self.parser.choice(fields, name)?;
+        self.only(fields, *name, keys);
+        if name.name() == "worker_dies" {
+            let choice = self.parser.choice(fields, *name)?;
             return Some(Deed::WorkerDies(choice.value == "restored"));
         }
-        let text = self.parser.text(fields, name)?;
-        Some(match *name {
+        let text = self.parser.text(fields, *name)?;
+        Some(match name.name() {
             "signal" => Deed::Signal(text),
             "update" => Deed::Update(text),
             "query" => Deed::Query(text),
@@ -82,10 +97,10 @@ impl Reader {
     }
 
     /// A key that is of something else would say nothing.
-    fn only(&mut self, fields: &Fields<'_>, deed: &str, keys: &[&str]) {
+    fn only(&mut self, fields: &Fields<'_>, deed: Key, keys: &[Key]) {
         let all = DEEDS.iter().flat_map(|(_, keys)| keys.iter());
-        let mut others: Vec<&str> = all.filter(|key| !keys.contains(key)).copied().collect();
-        others.sort_unstable();
+        let mut others: Vec<Key> = all.filter(|key| !keys.contains(key)).copied().collect();
+        others.sort_unstable_by_key(|key| key.name());
         others.dedup();
         for other in others {
             let Some((_, node)) = fields.get(other) else {

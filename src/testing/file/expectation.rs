@@ -2,6 +2,7 @@
 
 use super::{Expectation, ExpectedFailure, Reader};
 use crate::definition::parse::fields::Fields;
+use crate::definition::table::{Key, key};
 use crate::definition::tables::{EXPECTATION, EXPECTED_FAILURE};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Environment;
@@ -12,7 +13,7 @@ impl Reader {
     pub(super) fn expected_failure(
         &mut self,
         fields: &Fields<'_>,
-        name: &str,
+        name: Key,
     ) -> Option<ExpectedFailure> {
         let (field, node) = fields.get(name)?;
         if node.mapping().is_none() {
@@ -25,12 +26,12 @@ impl Reader {
             });
         }
         let fields = self.parser.fields(node, &EXPECTED_FAILURE)?;
-        let details = fields.get("details").is_some();
+        let details = fields.get(key!("details")).is_some();
         Some(ExpectedFailure {
             range: fields.start(),
-            error: self.parser.text(&fields, "error"),
-            message: self.parser.text(&fields, "message"),
-            details: details.then(|| self.list(&fields, "details", &Environment::new())),
+            error: self.parser.text(&fields, key!("error")),
+            message: self.parser.text(&fields, key!("message")),
+            details: details.then(|| self.list(&fields, key!("details"), &Environment::new())),
         })
     }
 
@@ -41,8 +42,8 @@ impl Reader {
         self.ending(&fields, expect);
         let none = Environment::new();
         for (key, values) in [
-            ("state", &mut expect.state),
-            ("queries", &mut expect.queries),
+            (key!("state"), &mut expect.state),
+            (key!("queries"), &mut expect.queries),
         ] {
             for (name, node) in self.parser.named(&fields, key) {
                 let computed = self.computed_of(node, &none);
@@ -50,7 +51,7 @@ impl Reader {
                 values.push((name, computed));
             }
         }
-        if let Some((field, node)) = fields.get("calls") {
+        if let Some((field, node)) = fields.get(key!("calls")) {
             let mut calls = Vec::new();
             for item in self.items(field, node) {
                 if item.mapping().is_none() {
@@ -66,7 +67,7 @@ impl Reader {
             }
             expect.calls = Some((node.range, calls));
         }
-        for (name, node) in self.parser.named(&fields, "called") {
+        for (name, node) in self.parser.named(&fields, key!("called")) {
             let number = node.scalar().map(|scalar| scalar.value.clone());
             match number {
                 Some(Value::Int(number)) if number >= 0 => {
@@ -80,23 +81,23 @@ impl Reader {
                 }
             }
         }
-        if let Some((field, node)) = fields.get("that") {
+        if let Some((field, node)) = fields.get(key!("that")) {
             let environment = self.end.clone();
             for node in self.items(field, node) {
                 let condition = self.parser.condition_of(field, node);
                 expect.that.push(self.checked(&condition, &environment));
             }
         }
-        if let Some(elapsed) = self.length(&fields, "elapsed") {
+        if let Some(elapsed) = self.length(&fields, key!("elapsed")) {
             expect.elapsed = Some(elapsed);
         }
-        if let Some((field, node)) = fields.get("history") {
+        if let Some((field, node)) = fields.get(key!("history")) {
             let items = self.items(field, node).iter();
             expect.history = items
                 .filter_map(|node| self.parser.text_of(field, node))
                 .collect();
         }
-        if let Some((field, node)) = fields.get("starts") {
+        if let Some((field, node)) = fields.get(key!("starts")) {
             let items = self.items(field, node).iter();
             let texts: Vec<_> = items
                 .filter_map(|node| self.parser.text_of(field, node))
@@ -104,24 +105,25 @@ impl Reader {
             let times = texts.into_iter().filter_map(|text| self.time(text));
             expect.starts = Some((node.range, times.collect()));
         }
-        expect.snapshot |= self.flag(&fields, "snapshot");
+        expect.snapshot |= self.flag(&fields, key!("snapshot"));
     }
 
     /// How the workflow is to end.
     fn ending(&mut self, fields: &Fields<'_>, expect: &mut Expectation) {
-        self.parser.exclusive(fields, ["result", "failure"]);
-        if let Some(result) = self.computed(fields, "result", &Environment::new()) {
+        self.parser
+            .exclusive(fields, [key!("result"), key!("failure")]);
+        if let Some(result) = self.computed(fields, key!("result"), &Environment::new()) {
             expect.result = Some(result);
             expect.failure = None;
         }
-        if let Some(failure) = self.expected_failure(fields, "failure") {
+        if let Some(failure) = self.expected_failure(fields, key!("failure")) {
             expect.failure = Some(failure);
             expect.result = None;
         }
-        if let Some(status) = self.parser.choice(fields, "status") {
+        if let Some(status) = self.parser.choice(fields, key!("status")) {
             let has_failure = !["completed", "running"].contains(&status.value);
             let has_result = status.value == "completed";
-            for (key, is_there) in [("failure", has_failure), ("result", has_result)] {
+            for (key, is_there) in [(key!("failure"), has_failure), (key!("result"), has_result)] {
                 if !is_there && fields.get(key).is_some() {
                     let message = format!("a workflow that is `{}` has no {key}", status.value);
                     let error = Diagnostic::error("exclusive-keys", status.range, message)
@@ -137,7 +139,7 @@ impl Reader {
                 expect.result = None;
             }
             expect.status = Some(status);
-        } else if fields.get("failure").is_some() || fields.get("result").is_some() {
+        } else if fields.get(key!("failure")).is_some() || fields.get(key!("result")).is_some() {
             expect.status = None;
         }
     }
