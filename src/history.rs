@@ -486,6 +486,18 @@ fn nexus(attributes: &Attributes) -> Option<Progress<'_>> {
     })
 }
 
+/// The event that scheduled the activity which an event ends, and the event of its last attempt's start.
+pub fn attempt_start_mut(attributes: &mut Attributes) -> Option<(i64, &mut i64)> {
+    use Attributes::*;
+    Some(match attributes {
+        ActivityTaskCompletedEventAttributes(a) => (a.scheduled_event_id, &mut a.started_event_id),
+        ActivityTaskFailedEventAttributes(a) => (a.scheduled_event_id, &mut a.started_event_id),
+        ActivityTaskTimedOutEventAttributes(a) => (a.scheduled_event_id, &mut a.started_event_id),
+        ActivityTaskCanceledEventAttributes(a) => (a.scheduled_event_id, &mut a.started_event_id),
+        _ => return None,
+    })
+}
+
 fn first(payloads: Option<&common::Payloads>) -> Option<&common::Payload> {
     payloads?.payloads.first()
 }

@@ -32,6 +32,8 @@ mod simulated;
 mod support;
 #[path = "steps/text.rs"]
 mod text;
+#[path = "simulator/transitions.rs"]
+mod transitions;
 
 use segno::client::ConnectionSettings;
 use segno::worker::Replay;
@@ -47,6 +49,13 @@ fn agrees_with_the_server() {
         wrong.is_empty(),
         "{}\n{count} are wrong",
         wrong.join("\n\n")
+    );
+    transitions::take_the_rest();
+    let untaken = transitions::untaken();
+    assert!(
+        untaken.is_empty(),
+        "no case takes these rows of the worker's state machines:\n{}",
+        untaken.join("\n")
     );
 }
 

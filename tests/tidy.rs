@@ -249,6 +249,37 @@ fn the_deterministic_part_knows_no_outside() {
     );
 }
 
+/// The halves of the simulator are joined by messages only.
+#[test]
+fn the_simulated_server_and_worker_know_nothing_of_each_other() {
+    let halves: [(&str, &[&str]); 2] = [
+        (
+            "simulator/server",
+            &["worker::", "Instance", "Programs", "machines"],
+        ),
+        ("simulator/worker", &["server::", "executions"]),
+    ];
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let path = source.path.to_string_lossy().replace('\\', "/");
+        for (half, forbidden) in &halves {
+            if !path.starts_with(half) {
+                continue;
+            }
+            for (number, line) in code_lines(&source.text) {
+                if forbidden.iter().any(|word| line.contains(word)) {
+                    wrong.push(format!("{path}:{number}: {}", line.trim()));
+                }
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "one half knows the other:\n{}",
+        wrong.join("\n")
+    );
+}
+
 #[test]
 fn files_are_small_and_say_what_they_are_for() {
     for source in sources() {

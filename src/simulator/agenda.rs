@@ -192,7 +192,19 @@ impl Due {
                 ScheduleToStart | ScheduleToClose | StartToClose | HeartbeatTimeout => Some(*run),
                 Attempt | PickUp | Heartbeat(_) | End | CancelledEnd => None,
             },
-            _ => None,
+            Due::FirstTask { .. }
+            | Due::Local { .. }
+            | Due::TaskHeartbeat { .. }
+            | Due::StartChild { .. }
+            | Due::MockedChild { .. }
+            | Due::SignalExternal { .. }
+            | Due::CancelExternal { .. }
+            | Due::Nexus { .. }
+            | Due::RunTimeout { .. }
+            | Due::ChildClosed { .. }
+            | Due::ParentClosed { .. }
+            | Due::Schedule { .. }
+            | Due::ScheduledRunClosed { .. } => None,
         }
     }
 

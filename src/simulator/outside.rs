@@ -63,6 +63,13 @@ pub struct AttemptKey {
     pub attempt: u32,
 }
 
+impl AttemptKey {
+    /// A local activity's number.
+    pub(super) fn seq(&self) -> u32 {
+        u32::try_from(self.scheduled).unwrap_or_default()
+    }
+}
+
 impl ActivityTask {
     pub fn key(&self) -> AttemptKey {
         AttemptKey {

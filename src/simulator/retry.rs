@@ -1,4 +1,5 @@
-//! The server's rules for retries and timeouts that were left out.
+//! The server's rules for retries and timeouts that were left out (temporal server 1.32.0, common/retrypolicy/retry_policy.go and
+//! service/history/api/command_attr_validator.go).
 
 use temporalio_protos::temporal::api::common::v1 as common;
 use temporalio_protos::temporal::api::enums::v1 as enums;

@@ -17,9 +17,7 @@ use temporalio_protos::coresdk::workflow_activation::{
     ResolveActivity, WorkflowActivation, WorkflowActivationJob,
 };
 use temporalio_protos::temporal::api::common::v1::WorkflowExecution;
-use temporalio_protos::temporal::api::enums::v1::EventType;
 use temporalio_protos::temporal::api::failure::v1::failure::FailureInfo;
-use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_protos::temporal::api::history::v1::{History, HistoryEvent};
 use temporalio_protos::temporal::api::workflowservice::v1::{
     GetWorkflowExecutionHistoryRequest, GetWorkflowExecutionHistoryReverseRequest,
@@ -27,6 +25,7 @@ use temporalio_protos::temporal::api::workflowservice::v1::{
 use tonic::IntoRequest;
 
 use crate::engine::command::{Command, CommandKind};
+use crate::history::{self, Commanded, Meaning, Operation, Progress, Stage, TaskStage};
 use crate::limits::ORDER_EVENTS_PER_PAGE_MAX;
 
 /// How many events are read with one that is near the history's end.
@@ -299,40 +298,20 @@ fn kind(job: &Variant) -> Option<Kind> {
 
 impl News {
     fn of(event: &HistoryEvent) -> Option<News> {
-        use Attributes::*;
-        let kind = match event.attributes.as_ref()? {
-            // Core calls a timer by its number.
-            TimerFiredEventAttributes(fired) => Kind::Timer(fired.timer_id.parse().ok()?),
-            ActivityTaskCompletedEventAttributes(_) => Kind::Activity(End::Completed),
-            ActivityTaskCanceledEventAttributes(_) => Kind::Activity(End::Cancelled),
-            ActivityTaskFailedEventAttributes(_) | ActivityTaskTimedOutEventAttributes(_) => {
-                Kind::Activity(End::Failed)
-            }
-            StartChildWorkflowExecutionFailedEventAttributes(_)
-            | ChildWorkflowExecutionStartedEventAttributes(_) => Kind::ChildStart,
-            ChildWorkflowExecutionCompletedEventAttributes(_)
-            | ChildWorkflowExecutionFailedEventAttributes(_)
-            | ChildWorkflowExecutionCanceledEventAttributes(_)
-            | ChildWorkflowExecutionTimedOutEventAttributes(_)
-            | ChildWorkflowExecutionTerminatedEventAttributes(_) => Kind::ChildEnd,
-            ExternalWorkflowExecutionSignaledEventAttributes(_)
-            | SignalExternalWorkflowExecutionFailedEventAttributes(_) => Kind::SignalExternal,
-            ExternalWorkflowExecutionCancelRequestedEventAttributes(_)
-            | RequestCancelExternalWorkflowExecutionFailedEventAttributes(_) => {
-                Kind::CancelExternal
-            }
-            NexusOperationStartedEventAttributes(_) => Kind::NexusStart,
-            NexusOperationCompletedEventAttributes(_)
-            | NexusOperationFailedEventAttributes(_)
-            | NexusOperationCanceledEventAttributes(_)
-            | NexusOperationTimedOutEventAttributes(_) => Kind::NexusEnd,
-            WorkflowExecutionCancelRequestedEventAttributes(_) => Kind::Cancel,
-            _ => return None,
+        let (kind, of) = match Meaning::of(event) {
+            Meaning::CancelRequested(_) => (Kind::Cancel, Of::Unsaid),
+            Meaning::Progress(progress) => (kind_of(&progress)?, Of::progress(&progress)),
+            Meaning::RunStarted(_)
+            | Meaning::RunEnded(_)
+            | Meaning::Task(_)
+            | Meaning::Signaled(_)
+            | Meaning::Commanded(_)
+            | Meaning::Unobserved => return None,
         };
         Some(News {
             event_id: event.event_id,
             kind,
-            of: Of::event(event),
+            of,
         })
     }
 
@@ -342,25 +321,31 @@ impl News {
     }
 }
 
+fn kind_of(progress: &Progress<'_>) -> Option<Kind> {
+    use history::End::{Cancelled, Completed, Failed, Refused, Terminated, TimedOut};
+    Some(match (progress.operation, progress.stage) {
+        // Core calls a timer by its number.
+        (Operation::Timer, _) => Kind::Timer(progress.id?.parse().ok()?),
+        (Operation::Activity, Stage::Ended(end)) => Kind::Activity(match end {
+            Completed(_) => End::Completed,
+            Cancelled(_) => End::Cancelled,
+            Failed(_) | TimedOut(_) | Terminated | Refused(_) => End::Failed,
+        }),
+        (Operation::Activity, Stage::Started { .. }) => return None,
+        (Operation::Child, Stage::Started { .. } | Stage::Ended(Refused(_))) => Kind::ChildStart,
+        (Operation::Child, Stage::Ended(_)) => Kind::ChildEnd,
+        (Operation::Signal, _) => Kind::SignalExternal,
+        (Operation::Cancellation, _) => Kind::CancelExternal,
+        (Operation::Nexus, Stage::Started { .. }) => Kind::NexusStart,
+        (Operation::Nexus, Stage::Ended(_)) => Kind::NexusEnd,
+    })
+}
+
 impl Of {
-    fn event(event: &HistoryEvent) -> Of {
-        use Attributes::*;
-        let child = |execution: &Option<WorkflowExecution>| match execution {
-            Some(execution) => Of::Child(execution.workflow_id.clone()),
-            None => Of::Unsaid,
-        };
-        match &event.attributes {
-            Some(ActivityTaskCompletedEventAttributes(a)) => Of::Scheduled(a.scheduled_event_id),
-            Some(ActivityTaskCanceledEventAttributes(a)) => Of::Scheduled(a.scheduled_event_id),
-            Some(ActivityTaskFailedEventAttributes(a)) => Of::Scheduled(a.scheduled_event_id),
-            Some(ActivityTaskTimedOutEventAttributes(a)) => Of::Scheduled(a.scheduled_event_id),
-            Some(ChildWorkflowExecutionCompletedEventAttributes(a)) => child(&a.workflow_execution),
-            Some(ChildWorkflowExecutionFailedEventAttributes(a)) => child(&a.workflow_execution),
-            Some(ChildWorkflowExecutionCanceledEventAttributes(a)) => child(&a.workflow_execution),
-            Some(ChildWorkflowExecutionTimedOutEventAttributes(a)) => child(&a.workflow_execution),
-            Some(ChildWorkflowExecutionTerminatedEventAttributes(a)) => {
-                child(&a.workflow_execution)
-            }
+    fn progress(progress: &Progress<'_>) -> Of {
+        match (kind_of(progress), progress.id) {
+            (Some(Kind::Activity(_)), _) => Of::Scheduled(progress.of),
+            (Some(Kind::ChildEnd), Some(workflow_id)) => Of::Child(workflow_id.to_owned()),
             _ => Of::Unsaid,
         }
     }
@@ -417,8 +402,8 @@ impl Histories {
         until: i64,
         run: &Run<'_>,
     ) -> Result<HashMap<i64, String>, String> {
-        let id = |event: &HistoryEvent| match &event.attributes {
-            Some(Attributes::ActivityTaskScheduledEventAttributes(a)) => {
+        let id = |event: &HistoryEvent| match Meaning::of(event) {
+            Meaning::Commanded(Commanded::Activity(a)) => {
                 Some((event.event_id, a.activity_id.clone()))
             }
             _ => None,
@@ -459,12 +444,13 @@ impl Histories {
         if let Histories::Recorded(_) = self {
             return Ok(false);
         }
-        let kind = |event: &HistoryEvent| (event.event_id == event_id).then(|| event.event_type());
-        let kinds = self.read(event_id - 1, event_id + NEWEST_EVENTS, run, kind);
-        let kinds = kinds.await?;
-        Ok(kinds
-            .first()
-            .is_some_and(|kind| *kind != EventType::WorkflowTaskStarted))
+        let begins = |event: &HistoryEvent| {
+            let meaning = Meaning::of(event);
+            let begins = matches!(meaning, Meaning::Task(TaskStage::Started(_)));
+            (event.event_id == event_id).then_some(begins)
+        };
+        let found = self.read(event_id - 1, event_id + NEWEST_EVENTS, run, begins);
+        Ok(found.await?.first() == Some(&false))
     }
 
     async fn read<T>(
@@ -493,30 +479,31 @@ impl Histories {
 
 /// See [`Histories::first_task_is_bare`].
 fn is_bare(events: &[HistoryEvent]) -> bool {
-    use EventType::*;
-    let kinds: Vec<EventType> = events.iter().map(HistoryEvent::event_type).collect();
-    let mut tasks = kinds.split(|kind| *kind == WorkflowTaskCompleted).skip(1);
+    let completes =
+        |event: &HistoryEvent| matches!(Meaning::of(event), Meaning::Task(TaskStage::Completed(_)));
+    let mut tasks = events.split(completes).skip(1);
     let (Some(first), Some(second)) = (tasks.next(), tasks.next()) else {
         return false;
     };
-    let comes = |kind: &EventType| {
-        matches!(
-            kind,
-            WorkflowExecutionSignaled | WorkflowExecutionCancelRequested
-        )
+    let comes = |event: &HistoryEvent| {
+        let meaning = Meaning::of(event);
+        matches!(meaning, Meaning::Signaled(_) | Meaning::CancelRequested(_))
+    };
+    let accepts = |event: &HistoryEvent| {
+        let meaning = Meaning::of(event);
+        matches!(meaning, Meaning::Commanded(Commanded::UpdateAccepted(_)))
     };
     // The marker of the definition, and what is of updates and of the next task.
-    let is_other = |kind: &EventType| {
-        matches!(
-            kind,
-            MarkerRecorded
-                | WorkflowExecutionUpdateAccepted
-                | WorkflowTaskScheduled
-                | WorkflowTaskStarted
-        )
+    let is_other = |event: &HistoryEvent| {
+        accepts(event)
+            || matches!(
+                Meaning::of(event),
+                Meaning::Commanded(Commanded::Marker(_))
+                    | Meaning::Task(TaskStage::Scheduled | TaskStage::Started(_))
+            )
     };
-    let is_bare = first.iter().all(|kind| comes(kind) || is_other(kind));
-    is_bare && (first.iter().any(comes) || second.first() == Some(&WorkflowExecutionUpdateAccepted))
+    let is_bare = first.iter().all(|event| comes(event) || is_other(event));
+    is_bare && (first.iter().any(comes) || second.first().is_some_and(accepts))
 }
 
 /// From the history's end backwards: nearly always the events are the last ones.

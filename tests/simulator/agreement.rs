@@ -300,8 +300,8 @@ impl<'a> Driver<'a> {
     }
 
     /// Every history again, told to a new worker.
-    fn replayed(&mut self) -> Vec<String> {
-        let diverged = self.simulator.replay_all();
+    fn replayed(&self) -> Vec<String> {
+        let diverged = self.simulator.replays();
         diverged
             .into_iter()
             .map(|(_, divergence)| divergence.to_string())

@@ -1,18 +1,14 @@
-//! The server's limits on what clients and workers send, and its own words where one is passed.
+//! The server's limits on what clients and workers send, and its own words where one is passed (temporal server 1.32.0,
+//! common/dynamicconfig/constants.go; the names of its settings stand at the constants).
 
 use prost::Message;
 use temporalio_protos::temporal::api::common::v1::Payloads;
 use temporalio_protos::temporal::api::enums::v1::SuggestContinueAsNewReason;
 
 use super::execution::Execution;
-use super::machines::{Request, Sent};
-use super::{Refused, Simulator};
-use crate::engine::command::{Command, CommandKind};
-use crate::engine::command_size_bytes;
+use super::{Refused, Server};
 use crate::engine::failure::Failure;
-use crate::faults::Fault;
-use crate::limits::{PAYLOAD_SIZE_BYTES_MAX, WORKFLOW_TASK_SIZE_BYTES_MAX};
-use crate::worker::completion::command_to_proto;
+use crate::limits::PAYLOAD_SIZE_BYTES_MAX;
 
 /// `history.maximumSignalsPerExecution`
 const SIGNALS_MAX: usize = 10_000;
@@ -30,8 +26,6 @@ const HISTORY_SIZE_BYTES_SUGGESTED_MAX: u64 = 4 * 1024 * 1024;
 const EVENTS_MAX: usize = 50 * 1024;
 /// `limit.historySize.error`
 const HISTORY_SIZE_BYTES_MAX: u64 = 50 * 1024 * 1024;
-/// gRPC's own bound on what a server receives.
-const MESSAGE_SIZE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// `limit.blobSize.error`
 pub(super) fn check_size(input: Option<&Payloads>) -> Result<(), Refused> {
@@ -54,15 +48,6 @@ pub(super) fn check_result(result: Option<Payloads>) -> Result<Option<Payloads>,
 
 fn is_too_large(payloads: Option<&Payloads>) -> bool {
     payloads.is_some_and(|payloads| payloads.encoded_len() > PAYLOAD_SIZE_BYTES_MAX)
-}
-
-/// More than the request takes, as a rule.
-fn size_about(sent: &Sent) -> usize {
-    match &sent.request {
-        Request::Engine(kind) => command_size_bytes(kind).unwrap_or_default(),
-        Request::Marker(marker) => marker.encoded_len(),
-        _ => 0,
-    }
 }
 
 impl Execution {
@@ -119,59 +104,7 @@ impl Execution {
     }
 }
 
-impl Simulator {
-    /// Whether a worker hands over a local activity's result now, or waits until the workflow task has ended: `worker::sent`.
-    pub(super) fn takes_local(&self, run: usize, size: usize) -> bool {
-        let is_held = self.holds_tasks || self.held_open.contains(&run);
-        let asked = &self.executions[run].worker.machines.asked;
-        let before: usize = asked.iter().map(size_about).sum();
-        is_held
-            || before == 0
-            || before + size <= WORKFLOW_TASK_SIZE_BYTES_MAX
-            || Fault::LocalResultsUncounted.is_on()
-    }
-
-    /// Whether the server would receive the completion of a workflow task with these commands.
-    pub(super) fn is_receivable(&self, run: usize, sent: &[Sent]) -> bool {
-        // Workers repeat the updates that they answer.
-        let answered = |id: &str| {
-            let is_answer = |sent: &Sent| match &sent.request {
-                Request::Engine(
-                    CommandKind::AcceptUpdate {
-                        protocol_instance_id,
-                    }
-                    | CommandKind::RejectUpdate {
-                        protocol_instance_id,
-                        ..
-                    },
-                ) => protocol_instance_id == id,
-                _ => false,
-            };
-            sent.iter().any(is_answer)
-        };
-        let updates = self.executions[run].delivered.iter().map(|u| &u.request);
-        let updates = updates.filter(|request| answered(&request.protocol_instance_id));
-        let updates = updates.flat_map(|request| &request.input);
-        let updates: usize = updates.map(Message::encoded_len).sum();
-        // Enough nearly always: it counts more than is sent.
-        if updates + sent.iter().map(size_about).sum::<usize>() <= MESSAGE_SIZE_BYTES_MAX {
-            return true;
-        }
-        let exactly = |sent: &Sent| match &sent.request {
-            Request::Engine(kind) => {
-                let command = Command {
-                    summary: sent.summary.clone(),
-                    ..Command::from(kind.clone())
-                };
-                let command = command_to_proto(command, &self.setup.namespace);
-                command.map_or(0, |command| command.encoded_len())
-            }
-            Request::Marker(marker) => marker.encoded_len(),
-            _ => 0,
-        };
-        updates + sent.iter().map(exactly).sum::<usize>() <= MESSAGE_SIZE_BYTES_MAX
-    }
-
+impl Server {
     /// A history that is too long or too large ends its run.
     pub(super) fn check_history(&mut self, run: usize) {
         let execution = &self.executions[run];

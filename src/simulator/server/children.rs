@@ -1,18 +1,18 @@
 //! Child workflows: begun by their parents, simulated or answered for from outside, and what becomes of one when the other
-//! closes.
+//! closes (temporal server 1.32.0, service/history/transfer_queue_active_task_executor.go).
 
 use temporalio_protos::temporal::api::common::v1 as common;
 use temporalio_protos::temporal::api::enums::v1 as enums;
 use temporalio_protos::temporal::api::history::v1 as history;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 
-use super::Simulator;
-use super::agenda::{Due, after};
+use super::super::agenda::{Due, after};
+use super::super::outside::{ChildTask, End, OnCancel};
+use super::super::retry::{retry_policy, run_timeout};
+use super::Server;
 use super::commands::fields;
 use super::event::payloads;
 use super::execution::{Child, Outcome, Parent, Status};
-use super::outside::{ChildTask, End, OnCancel};
-use super::retry::{retry_policy, run_timeout};
 use crate::engine::command::StartChild;
 use crate::engine::failure::Failure;
 use crate::payload::{
@@ -21,7 +21,7 @@ use crate::payload::{
 };
 use crate::words::ParentClosePolicy;
 
-impl Simulator {
+impl Server {
     pub(super) fn initiate_child(
         &mut self,
         run: usize,
@@ -41,7 +41,7 @@ impl Simulator {
         });
         let own = &self.executions[run].started;
         let initiated = history::StartChildWorkflowExecutionInitiatedEventAttributes {
-            namespace: self.setup.namespace.clone(),
+            namespace: self.namespace.clone(),
             workflow_id: start.workflow_id,
             workflow_type: Some(common::WorkflowType {
                 name: start.workflow_type,
@@ -93,12 +93,15 @@ impl Simulator {
                 key: None,
             },
         );
-        self.agenda.put(self.now, Due::StartChild { run, event_id });
+        self.world
+            .agenda
+            .put(self.world.now, Due::StartChild { run, event_id });
     }
 
-    pub(super) fn start_child(&mut self, run: usize, event_id: i64) {
+    pub fn start_child(&mut self, run: usize, event_id: i64) {
         let execution = &self.executions[run];
         let Some(child) = execution.children.get(&event_id) else {
+            // Its parent closed in the same workflow task.
             return;
         };
         let initiated = child.initiated.clone();
@@ -109,18 +112,18 @@ impl Simulator {
             workflow_id: initiated.workflow_id.clone(),
             workflow_type,
             input: input.into_iter().map(payload_from_proto).collect(),
-            now: self.now,
+            now: self.world.now,
         };
         let is_free = self.frees_id(&initiated.workflow_id, initiated.workflow_id_reuse_policy());
         if !is_free {
             return self.child_not_started(run, event_id, initiated);
         }
-        let run_id = match self.outside.child(&task) {
+        let run_id = match self.world.outside.child(&task) {
             Some(plan) => {
                 let run_id = self.unique_id();
                 if let End::After(length, _) = &plan.end {
                     let due = Due::MockedChild { run, event_id };
-                    let key = self.agenda.put(after(self.now, *length), due);
+                    let key = self.world.agenda.put(after(self.world.now, *length), due);
                     if let Some(child) = self.executions[run].children.get_mut(&event_id) {
                         child.key = Some(key);
                     }
@@ -139,7 +142,7 @@ impl Simulator {
             child.run_id.clone_from(&run_id);
         }
         let attributes = history::ChildWorkflowExecutionStartedEventAttributes {
-            namespace: self.setup.namespace.clone(),
+            namespace: self.namespace.clone(),
             initiated_event_id: event_id,
             workflow_execution: Some(common::WorkflowExecution {
                 workflow_id: initiated.workflow_id,
@@ -193,8 +196,8 @@ impl Simulator {
                 true
             }
             (Status::Running, _) | (_, Policy::RejectDuplicate) => false,
-            (Status::Completed, Policy::AllowDuplicateFailedOnly) => false,
-            _ => true,
+            (status, Policy::AllowDuplicateFailedOnly) => status != Status::Completed,
+            (_, Policy::AllowDuplicate | Policy::TerminateIfRunning | Policy::Unspecified) => true,
         }
     }
 
@@ -212,7 +215,7 @@ impl Simulator {
             .unwrap_or_else(|| parent.execution());
         let started = history::WorkflowExecutionStartedEventAttributes {
             workflow_type: initiated.workflow_type.clone(),
-            parent_workflow_namespace: self.setup.namespace.clone(),
+            parent_workflow_namespace: self.namespace.clone(),
             parent_workflow_execution: Some(parent.execution()),
             parent_initiated_event_id: event_id,
             root_workflow_execution: Some(root),
@@ -232,7 +235,9 @@ impl Simulator {
         let close_policy = match initiated.parent_close_policy() {
             enums::ParentClosePolicy::Abandon => ParentClosePolicy::Abandon,
             enums::ParentClosePolicy::RequestCancel => ParentClosePolicy::RequestCancel,
-            _ => ParentClosePolicy::Terminate,
+            enums::ParentClosePolicy::Terminate | enums::ParentClosePolicy::Unspecified => {
+                ParentClosePolicy::Terminate
+            }
         };
         let parent = Parent {
             run,
@@ -246,7 +251,7 @@ impl Simulator {
         self.begin_first(started, Some(parent), summary, None)
     }
 
-    pub(super) fn mocked_child_ended(&mut self, run: usize, event_id: i64) {
+    pub fn mocked_child_ended(&mut self, run: usize, event_id: i64) {
         let child = self.executions[run].children.get(&event_id);
         let plan = child.and_then(|child| child.mock.as_ref());
         let is_cancelled = child.is_some_and(|child| child.is_cancelled);
@@ -254,7 +259,9 @@ impl Simulator {
             Some((_, OnCancel::Ends { result, .. })) if is_cancelled => result.clone(),
             Some((_, OnCancel::Cancels { .. })) if is_cancelled => Err(Failure::cancelled("")),
             Some((End::After(_, result), _)) => result.clone(),
-            _ => return,
+            Some((End::Never | End::FromOutside, _)) | None => {
+                return self.no_child(run, event_id);
+            }
         };
         let outcome = match result {
             Ok(value) => match value_to_proto(&value) {
@@ -274,11 +281,12 @@ impl Simulator {
 
     /// A mocked child hears that it is to be cancelled.
     pub(super) fn cancel_mocked_child(&mut self, run: usize, event_id: i64) {
-        let now = self.now;
+        let now = self.world.now;
         let Some(child) = self.executions[run].children.get_mut(&event_id) else {
-            return;
+            return self.no_child(run, event_id);
         };
         let Some(plan) = child.mock.as_ref().filter(|_| !child.is_cancelled) else {
+            // It was asked before.
             return;
         };
         let length = match &plan.on_cancel {
@@ -287,23 +295,27 @@ impl Simulator {
         };
         child.is_cancelled = true;
         let old = child.key.take();
-        self.agenda.remove_all(old);
+        self.world.agenda.remove_all(old);
         let due = Due::MockedChild { run, event_id };
-        let key = self.agenda.put(after(now, length), due);
+        let key = self.world.agenda.put(after(now, length), due);
         if let Some(child) = self.executions[run].children.get_mut(&event_id) {
             child.key = Some(key);
         }
     }
 
     /// The parent of a run that closed for good hears of it.
-    pub(super) fn child_closed(&mut self, run: usize) {
+    pub fn child_closed(&mut self, run: usize) {
         let execution = &self.executions[run];
         let (Some(parent), Some(outcome)) = (execution.parent.clone(), execution.outcome.clone())
         else {
-            return;
+            return self.broken(
+                run,
+                "a run that has not closed as a child is told to its parent",
+            );
         };
         let state = execution.retry_state;
         let run_id = execution.run_id.clone();
+        // The parent closed first.
         if !self.executions[parent.run].is_open() {
             return;
         }
@@ -316,6 +328,10 @@ impl Simulator {
         self.child_ended(parent.run, parent.initiated_event_id, &outcome, state);
     }
 
+    fn no_child(&mut self, run: usize, event_id: i64) {
+        self.broken(run, format!("no child of event {event_id} is pending"));
+    }
+
     fn child_ended(
         &mut self,
         run: usize,
@@ -324,9 +340,9 @@ impl Simulator {
         retry_state: enums::RetryState,
     ) {
         let Some(child) = self.executions[run].children.remove(&event_id) else {
-            return;
+            return self.no_child(run, event_id);
         };
-        let namespace = self.setup.namespace.clone();
+        let namespace = self.namespace.clone();
         let workflow_execution = Some(common::WorkflowExecution {
             workflow_id: child.initiated.workflow_id,
             run_id: child.run_id,
@@ -368,15 +384,16 @@ impl Simulator {
     }
 
     /// What its parent's end means for a child.
-    pub(super) fn parent_closed(&mut self, child: usize) {
+    pub fn parent_closed(&mut self, child: usize) {
         let policy = self.executions[child]
             .parent
             .as_ref()
             .map(|p| p.close_policy);
         let workflow_id = self.executions[child].workflow_id.clone();
         let Some(current) = self.current.get(&workflow_id).copied() else {
-            return;
+            return self.broken(child, "its workflow has no run");
         };
+        // It closed first.
         if !self.executions[current].is_open() {
             return;
         }
@@ -385,7 +402,8 @@ impl Simulator {
                 self.terminate_run(current, "by parent close policy");
             }
             Some(ParentClosePolicy::RequestCancel) => self.request_cancel(current, "", None),
-            _ => {}
+            Some(ParentClosePolicy::Abandon) => {}
+            None => self.broken(child, "a run without a parent hears of its end"),
         }
     }
 }

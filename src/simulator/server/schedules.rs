@@ -1,11 +1,12 @@
-//! Schedules: what they start, and what becomes of a start while the last run still goes on.
+//! Schedules: what they start, and what becomes of a start while the last run still goes on (temporal server 1.32.0,
+//! service/worker/scheduler/workflow.go and buffer.go).
 
 use temporalio_protos::temporal::api::common::v1 as common;
 use temporalio_protos::temporal::api::failure::v1::Failure as ProtoFailure;
 
-use super::agenda::Due;
+use super::super::agenda::Due;
 use super::commands::result;
-use super::{Outcome, RunNumber, Simulator, Start};
+use super::{Outcome, RunNumber, Server, Start};
 use crate::accepted::{OverlapPolicy, ScheduleError, ScheduleSpec, ScheduleTimes};
 use crate::limits::SCHEDULE_BUFFER_MAX;
 use crate::payload::failure_to_proto;
@@ -20,7 +21,7 @@ const TERMINATED: &str = "terminated by schedule overlap policy";
 pub struct ScheduleNumber(pub usize);
 
 #[derive(Debug)]
-pub(super) struct Schedule {
+pub struct Schedule {
     pub id: String,
     times: ScheduleTimes,
     /// The start of each run; the time is appended to its workflow id.
@@ -41,12 +42,12 @@ pub(super) struct Schedule {
 
 /// How the last run ended, for the next one.
 #[derive(Debug, Clone, Default)]
-pub(super) struct LastRun {
+pub struct LastRun {
     pub result: Option<common::Payloads>,
     pub failure: Option<ProtoFailure>,
 }
 
-impl Simulator {
+impl Server {
     /// Its times are those from now on, not put off by its jitter. The server is never down, so that no start is late.
     pub fn schedule(
         &mut self,
@@ -68,7 +69,7 @@ impl Simulator {
             last: LastRun::default(),
             started: Vec::new(),
         });
-        self.await_next_time(number, self.now);
+        self.await_next_time(number, self.world.now);
         Ok(ScheduleNumber(number))
     }
 
@@ -84,11 +85,11 @@ impl Simulator {
 
     fn await_next_time(&mut self, schedule: usize, after: Timestamp) {
         if let Some(at) = self.schedules[schedule].times.next(after) {
-            self.agenda.put(at, Due::Schedule { schedule, at });
+            self.world.agenda.put(at, Due::Schedule { schedule, at });
         }
     }
 
-    pub(super) fn schedule_is_due(&mut self, number: usize, at: Timestamp) {
+    pub fn schedule_is_due(&mut self, number: usize, at: Timestamp) {
         self.await_next_time(number, at);
         let schedule = &mut self.schedules[number];
         if schedule.may_start() && schedule.buffer.len() < SCHEDULE_BUFFER_MAX {
@@ -103,11 +104,11 @@ impl Simulator {
         let mut schedules = self.schedules.iter();
         if let Some(schedule) = schedules.position(|s| s.running.as_ref() == workflow_id) {
             let due = Due::ScheduledRunClosed { schedule, run };
-            self.agenda.put(self.now, due);
+            self.world.agenda.put(self.world.now, due);
         }
     }
 
-    pub(super) fn scheduled_run_closed(&mut self, number: usize, run: usize) {
+    pub fn scheduled_run_closed(&mut self, number: usize, run: usize) {
         let schedule = &mut self.schedules[number];
         schedule.running = None;
         let has_failed = match &self.executions[run].outcome {
@@ -138,14 +139,25 @@ impl Simulator {
             let is_free = running.is_none() && now.is_empty();
             match policy {
                 OverlapPolicy::AllowAll => now.push(at),
-                _ if is_free => now.push(at),
+                OverlapPolicy::Skip
+                | OverlapPolicy::BufferOne
+                | OverlapPolicy::BufferAll
+                | OverlapPolicy::CancelOther
+                | OverlapPolicy::TerminateOther
+                    if is_free =>
+                {
+                    now.push(at);
+                }
                 OverlapPolicy::Skip => {}
                 OverlapPolicy::BufferOne if !schedule.buffer.is_empty() => {}
                 // Only the newest of them is started.
                 OverlapPolicy::CancelOther | OverlapPolicy::TerminateOther if running.is_none() => {
                     now = vec![at];
                 }
-                _ => schedule.buffer.push(at),
+                OverlapPolicy::BufferOne
+                | OverlapPolicy::BufferAll
+                | OverlapPolicy::CancelOther
+                | OverlapPolicy::TerminateOther => schedule.buffer.push(at),
             }
         }
         let has_waiting = !schedule.buffer.is_empty();
@@ -153,10 +165,16 @@ impl Simulator {
             self.start_scheduled(number, at);
         }
         let running = running.and_then(|workflow_id| self.open_run(&workflow_id).ok());
-        match (policy, running.filter(|_| has_waiting)) {
-            (OverlapPolicy::CancelOther, Some(run)) => self.request_cancel(run, CANCELLED, None),
-            (OverlapPolicy::TerminateOther, Some(run)) => self.terminate_run(run, TERMINATED),
-            _ => {}
+        let Some(run) = running.filter(|_| has_waiting) else {
+            return;
+        };
+        match policy {
+            OverlapPolicy::CancelOther => self.request_cancel(run, CANCELLED, None),
+            OverlapPolicy::TerminateOther => self.terminate_run(run, TERMINATED),
+            OverlapPolicy::Skip
+            | OverlapPolicy::BufferOne
+            | OverlapPolicy::BufferAll
+            | OverlapPolicy::AllowAll => {}
         }
     }
 

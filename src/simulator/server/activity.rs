@@ -1,4 +1,5 @@
-//! Activities as the server runs them: attempts, retries with backoff, the four timeouts, heartbeats and cancellation.
+//! Activities as the server runs them: attempts, retries with backoff, the four timeouts, heartbeats and cancellation (temporal
+//! server 1.32.0, service/history/workflow/activity.go, retry.go and service/history/timer_queue_active_task_executor.go).
 
 use temporalio_protos::temporal::api::common::v1 as common;
 use temporalio_protos::temporal::api::enums::v1 as enums;
@@ -7,13 +8,13 @@ use temporalio_protos::temporal::api::failure::v1::failure::FailureInfo;
 use temporalio_protos::temporal::api::history::v1 as history;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 
-use super::Simulator;
-use super::agenda::{ActivityDue, Due, Key, after};
+use super::super::agenda::{ActivityDue, Due, Key, after};
+use super::super::outside::{ActivityTask, AttemptKey, End, OnCancel};
+use super::super::retry::{Timeouts, length, retry_policy, timeout_failure};
+use super::Server;
 use super::event::{ATTEMPT_STARTED, IDENTITY, payloads, task_queue};
 use super::execution::Activity;
 use super::limits::check_result;
-use super::outside::{ActivityTask, AttemptKey, End, OnCancel};
-use super::retry::{Timeouts, length, retry_policy, timeout_failure};
 use crate::engine::command::ScheduleActivity;
 use crate::engine::failure::Failure;
 use crate::payload::{
@@ -25,7 +26,7 @@ use crate::value::{Duration, Timestamp, Value};
 /// What the server says of an activity that was cancelled before anybody took it.
 const NOT_STARTED: &str = "ACTIVITY_ID_NOT_STARTED";
 
-impl Simulator {
+impl Server {
     pub(super) fn schedule_activity(
         &mut self,
         run: usize,
@@ -63,14 +64,14 @@ impl Simulator {
         let attributes = Attributes::ActivityTaskScheduledEventAttributes(scheduled.clone());
         let event_id = self.append_with(run, attributes, summary);
         let close_key = (!timeouts.schedule_to_close.is_zero()).then(|| {
-            let at = after(self.now, timeouts.schedule_to_close);
+            let at = after(self.world.now, timeouts.schedule_to_close);
             self.activity_due(run, event_id, at, ActivityDue::ScheduleToClose)
         });
         self.executions[run].activities.insert(
             event_id,
             Activity {
                 scheduled,
-                scheduled_at: self.now,
+                scheduled_at: self.world.now,
                 attempt: 1,
                 plan: None,
                 started_at: None,
@@ -82,7 +83,7 @@ impl Simulator {
                 close_key,
             },
         );
-        let key = self.activity_due(run, event_id, self.now, ActivityDue::Attempt);
+        let key = self.activity_due(run, event_id, self.world.now, ActivityDue::Attempt);
         self.remember(run, event_id, key);
     }
 
@@ -98,18 +99,23 @@ impl Simulator {
             event_id,
             what,
         };
-        self.agenda.put(at, due)
+        self.world.agenda.put(at, due)
     }
 
     pub(super) fn remember(&mut self, run: usize, event_id: i64, key: Key) {
-        if let Some(activity) = self.executions[run].activities.get_mut(&event_id) {
-            activity.keys.push(key);
+        match self.executions[run].activities.get_mut(&event_id) {
+            Some(activity) => activity.keys.push(key),
+            None => self.no_activity(run, event_id),
         }
     }
 
-    pub(super) fn activity_is_due(&mut self, run: usize, event_id: i64, what: ActivityDue) {
+    fn no_activity(&mut self, run: usize, event_id: i64) {
+        self.broken(run, format!("no activity of event {event_id} is pending"));
+    }
+
+    pub fn activity_is_due(&mut self, run: usize, event_id: i64, what: ActivityDue) {
         if !self.executions[run].activities.contains_key(&event_id) {
-            return;
+            return self.no_activity(run, event_id);
         }
         match what {
             ActivityDue::Attempt => self.attempt(run, event_id),
@@ -137,23 +143,23 @@ impl Simulator {
     }
 
     fn attempt_is_over(&self, run: usize, event_id: i64) -> bool {
-        let Some(activity) = self.executions[run].activities.get(&event_id) else {
-            return false;
-        };
-        let to_close = length(activity.scheduled.start_to_close_timeout);
-        activity
-            .started_at
-            .is_some_and(|at| !to_close.is_zero() && after(at, to_close) <= self.now)
+        let activity = self.executions[run].activities.get(&event_id);
+        activity.is_some_and(|activity| {
+            let to_close = length(activity.scheduled.start_to_close_timeout);
+            activity
+                .started_at
+                .is_some_and(|at| !to_close.is_zero() && after(at, to_close) <= self.world.now)
+        })
     }
 
     /// An attempt is there to be taken.
     fn attempt(&mut self, run: usize, event_id: i64) {
-        if self.worker_is_away {
+        if self.world.worker_is_away {
             return self.leave_untaken(run, event_id);
         }
         let execution = &self.executions[run];
         let Some(activity) = execution.activities.get(&event_id) else {
-            return;
+            return self.no_activity(run, event_id);
         };
         let scheduled = &activity.scheduled;
         let input = scheduled.input.clone().unwrap_or_default().payloads;
@@ -176,18 +182,18 @@ impl Simulator {
                 .cloned()
                 .map(payload_from_proto)
                 .collect(),
-            now: self.now,
+            now: self.world.now,
             scheduled: event_id,
         };
         let to_start = length(scheduled.schedule_to_start_timeout);
-        let plan = self.outside.activity(&task);
+        let plan = self.world.outside.activity(&task);
         let picked_up_after = plan.picked_up_after;
         if let Some(activity) = self.executions[run].activities.get_mut(&event_id) {
             activity.plan = Some(plan);
         }
         let waits = picked_up_after.is_none_or(|length| !length.is_zero());
         if !to_start.is_zero() && waits {
-            let at = after(self.now, to_start);
+            let at = after(self.world.now, to_start);
             let key = self.activity_due(run, event_id, at, ActivityDue::ScheduleToStart);
             self.remember(run, event_id, key);
         }
@@ -195,7 +201,7 @@ impl Simulator {
             match length.is_zero() {
                 true => self.pick_up(run, event_id),
                 false => {
-                    let at = after(self.now, length);
+                    let at = after(self.world.now, length);
                     let key = self.activity_due(run, event_id, at, ActivityDue::PickUp);
                     self.remember(run, event_id, key);
                 }
@@ -205,9 +211,9 @@ impl Simulator {
 
     fn pick_up(&mut self, run: usize, event_id: i64) {
         self.forget_attempt(run, event_id);
-        let now = self.now;
+        let now = self.world.now;
         let Some(activity) = self.executions[run].activities.get_mut(&event_id) else {
-            return;
+            return self.no_activity(run, event_id);
         };
         activity.started_at = Some(now);
         let to_close = length(activity.scheduled.start_to_close_timeout);
@@ -248,9 +254,9 @@ impl Simulator {
     }
 
     pub(super) fn heartbeat(&mut self, run: usize, event_id: i64, details: &[Value]) {
-        let now = self.now;
+        let now = self.world.now;
         let Some(activity) = self.executions[run].activities.get_mut(&event_id) else {
-            return;
+            return self.no_activity(run, event_id);
         };
         activity.heartbeat_details = details
             .iter()
@@ -258,7 +264,7 @@ impl Simulator {
             .collect();
         let timeout = length(activity.scheduled.heartbeat_timeout);
         if let Some(key) = activity.heartbeat_key.take() {
-            self.agenda.remove(key);
+            self.world.agenda.remove(key);
             let at = after(now, timeout);
             let key = self.activity_due(run, event_id, at, ActivityDue::HeartbeatTimeout);
             if let Some(activity) = self.executions[run].activities.get_mut(&event_id) {
@@ -291,7 +297,12 @@ impl Simulator {
                 self.attempt_cancelled(run, event_id, payloads(details), true);
             }
             Some(OnCancel::Ends { result, .. }) => self.attempt_ended(run, event_id, result),
-            _ => {}
+            Some(OnCancel::Ignore) | None => {
+                self.broken(
+                    run,
+                    format!("no end is planned for the activity {event_id}"),
+                );
+            }
         }
     }
 
@@ -324,6 +335,7 @@ impl Simulator {
             Err(failure) => {
                 let proto = failure_to_proto(&failure);
                 let Some(state) = self.retry_activity(run, event_id, &proto, true) else {
+                    // There is another attempt.
                     return;
                 };
                 self.close_activity(run, event_id, true);
@@ -350,14 +362,14 @@ impl Simulator {
         which: enums::TimeoutType,
     ) {
         let Some(activity) = self.executions[run].activities.get(&event_id) else {
-            return;
+            return self.no_activity(run, event_id);
         };
         let was_started = activity.started_at.is_some();
         let name = match which {
             enums::TimeoutType::StartToClose => "StartToClose",
             enums::TimeoutType::ScheduleToStart => "ScheduleToStart",
             enums::TimeoutType::ScheduleToClose => "ScheduleToClose",
-            _ => "Heartbeat",
+            enums::TimeoutType::Heartbeat | enums::TimeoutType::Unspecified => "Heartbeat",
         };
         let mut timed_out = timeout_failure(&format!("activity {name} timeout"), which);
         if let Some(FailureInfo::TimeoutFailureInfo(info)) = &mut timed_out.failure_info {
@@ -370,6 +382,7 @@ impl Simulator {
         let mut state = enums::RetryState::Timeout;
         if retries {
             let Some(decided) = self.retry_activity(run, event_id, &timed_out, false) else {
+                // There is another attempt.
                 return;
             };
             state = decided;
@@ -404,8 +417,11 @@ impl Simulator {
         failed: &failure::Failure,
         by_worker: bool,
     ) -> Option<enums::RetryState> {
-        let now = self.now;
-        let activity = self.executions[run].activities.get_mut(&event_id)?;
+        let now = self.world.now;
+        let Some(activity) = self.executions[run].activities.get_mut(&event_id) else {
+            self.no_activity(run, event_id);
+            return None;
+        };
         let decided = next_attempt(activity, failed, now);
         let (interval, attempt) = match decided {
             Ok(next) => next,
@@ -431,7 +447,9 @@ impl Simulator {
         if let Some(activity) = self.executions[run].activities.get_mut(&event_id) {
             let keys = std::mem::take(&mut activity.keys);
             let heartbeat = activity.heartbeat_key.take();
-            self.agenda.remove_all(keys.into_iter().chain(heartbeat));
+            self.world
+                .agenda
+                .remove_all(keys.into_iter().chain(heartbeat));
         }
     }
 
@@ -439,9 +457,9 @@ impl Simulator {
     fn close_activity(&mut self, run: usize, event_id: i64, was_started: bool) {
         self.forget_attempt(run, event_id);
         let Some(activity) = self.executions[run].activities.remove(&event_id) else {
-            return;
+            return self.no_activity(run, event_id);
         };
-        self.agenda.remove_all(activity.close_key);
+        self.world.agenda.remove_all(activity.close_key);
         if was_started {
             let started = history::ActivityTaskStartedEventAttributes {
                 scheduled_event_id: event_id,
@@ -477,8 +495,9 @@ impl Simulator {
         };
         let attributes = Attributes::ActivityTaskCancelRequestedEventAttributes(attributes);
         let requested = self.append_with(run, attributes, summary);
-        let now = self.now;
+        let now = self.world.now;
         let Some(activity) = self.executions[run].activities.get_mut(&event_id) else {
+            // It ended while the worker had the task in its hands.
             return;
         };
         activity.cancel_requested_event_id = Some(requested);
@@ -498,7 +517,7 @@ impl Simulator {
                 scheduled: event_id,
                 attempt,
             };
-            return self.outside.cancelled(&key);
+            return self.world.outside.cancelled(&key);
         }
         let reaction = activity.plan.as_ref().map(|plan| plan.on_cancel.clone());
         if let Some(

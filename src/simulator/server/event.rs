@@ -10,15 +10,16 @@ use temporalio_protos::temporal::api::history::v1::{
 use temporalio_protos::temporal::api::sdk::v1::UserMetadata;
 use temporalio_protos::temporal::api::taskqueue::v1::TaskQueue;
 
-use super::Simulator;
+use super::Server;
 use super::execution::Task;
+use crate::history::{Meaning, Operation, Stage, attempt_start_mut};
 use crate::payload::{timestamp_to_proto, value_to_proto};
 use crate::value::Value;
 
 /// Stands for the event of an attempt's start until it has an id.
 pub(super) const ATTEMPT_STARTED: i64 = -1;
 
-impl Simulator {
+impl Server {
     pub(super) fn append(&mut self, run: usize, attributes: Attributes) -> i64 {
         self.append_with(run, attributes, None)
     }
@@ -29,7 +30,7 @@ impl Simulator {
         mut attributes: Attributes,
         summary: Option<String>,
     ) -> i64 {
-        let now = self.now;
+        let now = self.world.now;
         let execution = &mut self.executions[run];
         let event_id = execution.history.len() as i64 + 1;
         link(execution, &mut attributes, event_id);
@@ -134,38 +135,27 @@ pub(super) fn payloads(payloads: Vec<common::Payload>) -> Option<common::Payload
 
 /// Fills in the ids of events that this one goes back to and that were not known before.
 fn link(execution: &mut super::execution::Execution, attributes: &mut Attributes, event_id: i64) {
-    use Attributes::*;
-    let mut started = |scheduled: i64, started: &mut i64| {
+    if let Some((scheduled, started)) = attempt_start_mut(attributes) {
         if *started == ATTEMPT_STARTED {
-            *started = execution
-                .activity_started
-                .remove(&scheduled)
-                .unwrap_or_default();
+            let known = execution.activity_started.remove(&scheduled);
+            *started = known.unwrap_or_default();
         }
-    };
-    match attributes {
-        ActivityTaskStartedEventAttributes(a) => {
-            execution
-                .activity_started
-                .insert(a.scheduled_event_id, event_id);
-        }
-        ActivityTaskCompletedEventAttributes(a) => {
-            started(a.scheduled_event_id, &mut a.started_event_id);
-        }
-        ActivityTaskFailedEventAttributes(a) => {
-            started(a.scheduled_event_id, &mut a.started_event_id);
-        }
-        ActivityTaskTimedOutEventAttributes(a) => {
-            started(a.scheduled_event_id, &mut a.started_event_id);
-        }
-        ActivityTaskCanceledEventAttributes(a) => {
-            started(a.scheduled_event_id, &mut a.started_event_id);
-        }
-        ChildWorkflowExecutionStartedEventAttributes(a) => {
-            if let Some(child) = execution.children.get_mut(&a.initiated_event_id) {
-                child.started_event_id = event_id;
+        return;
+    }
+    if let Meaning::Progress(progress) = Meaning::of_attributes(attributes)
+        && matches!(progress.stage, Stage::Started { .. })
+    {
+        match progress.operation {
+            Operation::Activity => {
+                execution.activity_started.insert(progress.of, event_id);
             }
+            Operation::Child => {
+                // A parent that closed meanwhile has forgotten it.
+                if let Some(child) = execution.children.get_mut(&progress.of) {
+                    child.started_event_id = event_id;
+                }
+            }
+            Operation::Nexus | Operation::Timer | Operation::Signal | Operation::Cancellation => {}
         }
-        _ => {}
     }
 }

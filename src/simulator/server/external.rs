@@ -1,7 +1,6 @@
-//! What comes to a run from clients and from other workflows: signals, cancellation, termination, queries.
+//! What comes to a run from clients and from other workflows: signals, cancellation, termination (temporal server 1.32.0,
+//! service/history/transfer_queue_active_task_executor.go).
 
-use temporalio_protos::coresdk::workflow_activation as jobs;
-use temporalio_protos::coresdk::workflow_activation::workflow_activation_job::Variant;
 use temporalio_protos::temporal::api::common::v1 as common;
 use temporalio_protos::temporal::api::enums::v1 as enums;
 use temporalio_protos::temporal::api::history::v1 as history;
@@ -10,15 +9,12 @@ use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use super::event::{IDENTITY, payloads};
 use super::execution::Task;
 use super::limits::check_size;
-use super::replay::Replay;
-use super::tasks::activate;
-use super::{Refused, Simulator};
-use crate::engine::command::CommandKind;
-use crate::engine::failure::Failure;
-use crate::payload::{payload_to_proto, payloads_to_proto};
+use super::{Refused, Server};
+use crate::history::{Commanded, Meaning, Operation, Stage};
+use crate::payload::payloads_to_proto;
 use crate::value::Payload;
 
-impl Simulator {
+impl Server {
     pub fn signal(
         &mut self,
         workflow_id: &str,
@@ -30,63 +26,19 @@ impl Simulator {
         check_size(input.as_ref())?;
         self.executions[run].check_signal()?;
         self.deliver_signal(run, name, input, None);
-        self.settle();
         Ok(())
     }
 
     pub fn cancel(&mut self, workflow_id: &str, reason: &str) -> Result<(), Refused> {
         let run = self.open_run(workflow_id)?;
         self.request_cancel(run, reason, None);
-        self.settle();
         Ok(())
     }
 
     pub fn terminate(&mut self, workflow_id: &str, reason: &str) -> Result<(), Refused> {
         let run = self.open_run(workflow_id)?;
         self.terminate_run(run, reason);
-        self.settle();
         Ok(())
-    }
-
-    /// Closed runs answer too.
-    pub fn query(
-        &mut self,
-        workflow_id: &str,
-        name: &str,
-        args: Vec<Payload>,
-    ) -> Result<Result<Payload, Failure>, Refused> {
-        let run = self
-            .current(workflow_id)
-            .ok_or_else(|| Refused::NotFound(workflow_id.to_owned()))?
-            .0;
-        let execution = &mut self.executions[run];
-        if let Some(failure) = &execution.task_failure {
-            return Err(Refused::Invalid(failure.clone()));
-        }
-        let job = Variant::QueryWorkflow(jobs::QueryWorkflow {
-            query_id: "query".to_owned(),
-            query_type: name.to_owned(),
-            arguments: args.into_iter().map(payload_to_proto).collect(),
-            ..Default::default()
-        });
-        let with = Replay {
-            namespace: &self.setup.namespace,
-            task_queue: &self.setup.task_queue,
-            workflow_id: &execution.workflow_id,
-            run_id: &execution.run_id,
-            programs: &*self.programs,
-            observer: None,
-        };
-        let is_replaying = execution.worker.machines.is_replaying;
-        execution.worker.machines.is_replaying = true;
-        let commands = activate(&mut execution.worker, vec![job], &with, None);
-        execution.worker.machines.is_replaying = is_replaying;
-        let commands = commands.map_err(|divergence| Refused::Invalid(divergence.problem))?;
-        let answer = commands.into_iter().find_map(|command| match command.kind {
-            CommandKind::RespondToQuery { result, .. } => Some(result),
-            _ => None,
-        });
-        answer.ok_or_else(|| Refused::Invalid("the query was not answered".to_owned()))
     }
 
     pub(super) fn deliver_signal(
@@ -158,13 +110,12 @@ impl Simulator {
 
     /// Also one that somebody outside answered for.
     fn had_child(&self, run: usize, workflow_id: &str) -> bool {
-        let history = &self.executions[run].history;
-        history.iter().any(|event| match &event.attributes {
-            Some(Attributes::ChildWorkflowExecutionStartedEventAttributes(a)) => {
-                let child = a.workflow_execution.as_ref();
-                child.is_some_and(|child| child.workflow_id == workflow_id)
-            }
-            _ => false,
+        let mut history = self.executions[run].history.iter();
+        history.any(|event| {
+            matches!(Meaning::of(event), Meaning::Progress(progress)
+                if progress.operation == Operation::Child
+                    && matches!(progress.stage, Stage::Started { .. })
+                    && progress.id == Some(workflow_id))
         })
     }
 
@@ -177,13 +128,13 @@ impl Simulator {
         found.map(|(event_id, _)| *event_id)
     }
 
-    pub(super) fn send_external_signal(&mut self, run: usize, event_id: i64) {
-        let event = &self.executions[run].history[event_id as usize - 1];
-        let Some(Attributes::SignalExternalWorkflowExecutionInitiatedEventAttributes(sent)) =
-            event.attributes.clone()
+    pub fn send_external_signal(&mut self, run: usize, event_id: i64) {
+        let Meaning::Commanded(Commanded::Signal(sent)) = self.executions[run].meaning(event_id)
         else {
-            return;
+            return self.broken(run, format!("event {event_id} sends no signal"));
         };
+        let sent = sent.clone();
+        // It closed before the signal was sent.
         if !self.executions[run].is_open() {
             return;
         }
@@ -205,7 +156,7 @@ impl Simulator {
             }
             None => {
                 let is_there = self.mocked_child(run, &to.workflow_id).is_some()
-                    || self.outside.external(&to.workflow_id);
+                    || self.world.outside.external(&to.workflow_id);
                 (!is_there).then_some(Cause::ExternalWorkflowExecutionNotFound)
             }
         };
@@ -232,13 +183,14 @@ impl Simulator {
         self.arrive(run, attributes);
     }
 
-    pub(super) fn send_external_cancel(&mut self, run: usize, event_id: i64) {
-        let event = &self.executions[run].history[event_id as usize - 1];
-        let Some(Attributes::RequestCancelExternalWorkflowExecutionInitiatedEventAttributes(sent)) =
-            event.attributes.clone()
+    pub fn send_external_cancel(&mut self, run: usize, event_id: i64) {
+        let Meaning::Commanded(Commanded::Cancellation(sent)) =
+            self.executions[run].meaning(event_id)
         else {
-            return;
+            return self.broken(run, format!("event {event_id} sends no cancellation"));
         };
+        let sent = sent.clone();
+        // It closed before the cancellation was sent.
         if !self.executions[run].is_open() {
             return;
         }
@@ -260,7 +212,7 @@ impl Simulator {
                 true
             }
             (None, None) => {
-                self.outside.external(&to.workflow_id) || self.had_child(run, &to.workflow_id)
+                self.world.outside.external(&to.workflow_id) || self.had_child(run, &to.workflow_id)
             }
         };
         let attributes = match is_there {

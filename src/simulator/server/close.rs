@@ -1,4 +1,5 @@
-//! Runs as they begin and end: retries, cron, continue-as-new, timeouts, and what an end means for others.
+//! Runs as they begin and end: retries, cron, continue-as-new, timeouts, and what an end means for others (temporal server 1.32.0,
+//! service/history/workflow/mutable_state_impl.go and retry.go).
 
 use temporalio_protos::temporal::api::common::v1 as common;
 use temporalio_protos::temporal::api::enums::v1 as enums;
@@ -7,13 +8,12 @@ use temporalio_protos::temporal::api::history::v1 as history;
 use temporalio_protos::temporal::api::history::v1::WorkflowExecutionStartedEventAttributes as Started;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 
-use super::Simulator;
-use super::agenda::{Due, after};
+use super::super::agenda::{Due, after};
+use super::super::retry::{length, retry_policy, timeout_failure};
+use super::Server;
 use super::commands::{fields, result};
 use super::event::task_queue;
 use super::execution::{Execution, Outcome, Parent, Task};
-use super::retry::{length, retry_policy, timeout_failure};
-use super::tasks::Worker;
 use crate::accepted::next_cron_time;
 use crate::engine::command::ContinueAsNew;
 use crate::engine::failure::Failure;
@@ -32,7 +32,7 @@ const CONTINUE_AS_NEW_INTERVAL_MIN: Duration = Duration {
 /// Events are large: there is room for those of most runs at once.
 const HISTORY_EVENTS: usize = 64;
 
-impl Simulator {
+impl Server {
     /// The first run of a workflow.
     pub(super) fn begin_first(
         &mut self,
@@ -43,14 +43,14 @@ impl Simulator {
     ) -> usize {
         let execution_timeout = length(started.workflow_execution_timeout);
         if !execution_timeout.is_zero() {
-            let at = after(self.now, execution_timeout);
+            let at = after(self.world.now, execution_timeout);
             started.workflow_execution_expiration_time = Some(timestamp_to_proto(at));
         }
         started.attempt = 1;
         if !started.cron_schedule.is_empty()
-            && let Some(at) = next_cron_time(&started.cron_schedule, self.now)
+            && let Some(at) = next_cron_time(&started.cron_schedule, self.world.now)
         {
-            let wait = at.since(self.now).unwrap_or_default();
+            let wait = at.since(self.world.now).unwrap_or_default();
             started.first_workflow_task_backoff = Some(duration_to_proto(wait));
             started.initiator = enums::ContinueAsNewInitiator::CronSchedule.into();
         }
@@ -93,28 +93,22 @@ impl Simulator {
         }
         started.identity = super::event::IDENTITY.to_owned();
         let workflow_id = started.workflow_id.clone();
-        let mut worker = Worker::new(&self.setup.namespace, &workflow_id, &run_id);
-        if let Some(observer) = &self.observer {
-            worker.instance.observed_by(observer.clone());
-        }
         let execution = Execution {
             workflow_id: workflow_id.clone(),
             run_id,
             workflow_type: started.workflow_type.clone().unwrap_or_default().name,
-            started_at: self.now,
+            started_at: self.world.now,
             history: Vec::with_capacity(HISTORY_EVENTS),
             size_bytes: 0,
             outcome: None,
             next: None,
             retry_state: enums::RetryState::RetryPolicyNotSet,
             parent,
-            worker,
-            bundle: None,
             task: Task::None,
             task_failure: None,
+            broken: None,
             buffered: Vec::new(),
             activities: Default::default(),
-            locals: Default::default(),
             timers: Default::default(),
             children: Default::default(),
             nexus: Default::default(),
@@ -122,9 +116,7 @@ impl Simulator {
             delivered: Vec::new(),
             accepted: Default::default(),
             keys: Vec::new(),
-            heartbeat_key: None,
             cancel_requested: false,
-            rebuilt_at: 0,
             child_runs: Vec::new(),
             signals: 0,
             updates_accepted: 0,
@@ -154,7 +146,7 @@ impl Simulator {
         let run_timeout = length(started.workflow_run_timeout);
         let mut ends = Vec::new();
         if !run_timeout.is_zero() {
-            ends.push(after(after(self.now, backoff), run_timeout));
+            ends.push(after(after(self.world.now, backoff), run_timeout));
         }
         ends.extend(
             started
@@ -162,7 +154,7 @@ impl Simulator {
                 .map(timestamp_from_proto),
         );
         if let Some(at) = ends.into_iter().min() {
-            let key = self.agenda.put(at, Due::RunTimeout { run });
+            let key = self.world.agenda.put(at, Due::RunTimeout { run });
             self.executions[run].keys.push(key);
         }
         let attributes = Attributes::WorkflowExecutionStartedEventAttributes(started);
@@ -178,12 +170,13 @@ impl Simulator {
         // Nothing wakes it before: not even a signal.
         self.executions[run].task = Task::Waiting;
         let key = self
+            .world
             .agenda
-            .put(after(self.now, backoff), Due::FirstTask { run });
+            .put(after(self.world.now, backoff), Due::FirstTask { run });
         self.executions[run].keys.push(key);
     }
 
-    pub(super) fn first_task(&mut self, run: usize) {
+    pub fn first_task(&mut self, run: usize) {
         if self.executions[run].is_open() && self.executions[run].task == Task::Waiting {
             self.executions[run].task = Task::None;
             self.schedule_task(run);
@@ -237,7 +230,7 @@ impl Simulator {
         );
     }
 
-    pub(super) fn run_timed_out(&mut self, run: usize) {
+    pub fn run_timed_out(&mut self, run: usize) {
         if !self.executions[run].is_open() {
             return;
         }
@@ -266,7 +259,7 @@ impl Simulator {
         // From when its first workflow task could begin.
         let begun = length(execution.started.first_workflow_task_backoff);
         let begun = after(execution.started_at, begun);
-        let lasted = self.now.since(begun).unwrap_or_default();
+        let lasted = self.world.now.since(begun).unwrap_or_default();
         let wait = CONTINUE_AS_NEW_INTERVAL_MIN.as_nanos() - lasted.as_nanos();
         let wait = Duration::from_nanos(wait.max(0)).unwrap_or_default();
         let mut started = self.following(run, wait, enums::ContinueAsNewInitiator::Workflow);
@@ -362,7 +355,7 @@ impl Simulator {
         let expires = execution.started.workflow_execution_expiration_time;
         let expires = expires.map(timestamp_from_proto);
         let decided = match decided {
-            Ok(wait) if expires.is_some_and(|at| after(self.now, wait) >= at) => {
+            Ok(wait) if expires.is_some_and(|at| after(self.world.now, wait) >= at) => {
                 Err(enums::RetryState::Timeout)
             }
             decided => decided,
@@ -390,8 +383,8 @@ impl Simulator {
         if execution.started.cron_schedule.is_empty() {
             return None;
         }
-        let at = next_cron_time(&execution.started.cron_schedule, self.now)?;
-        let wait = at.since(self.now).unwrap_or_default();
+        let at = next_cron_time(&execution.started.cron_schedule, self.world.now)?;
+        let wait = at.since(self.world.now).unwrap_or_default();
         let mut started = self.following(run, wait, enums::ContinueAsNewInitiator::CronSchedule);
         started.continued_failure = failure.cloned();
         if result.is_some() {
@@ -415,7 +408,6 @@ impl Simulator {
         next: Option<usize>,
     ) {
         self.append(run, attributes);
-        self.forget_locals(run);
         self.abort_updates(run);
         let execution = &mut self.executions[run];
         execution.outcome = Some(outcome);
@@ -436,17 +428,21 @@ impl Simulator {
             keys.extend(child.key);
         }
         let has_parent = execution.parent.is_some();
-        self.agenda.remove_all(keys);
+        self.world.agenda.remove_all(keys);
         for child in std::mem::take(&mut self.executions[run].child_runs) {
             if self.executions[child].is_open() {
-                self.agenda.put(self.now, Due::ParentClosed { child });
+                self.world
+                    .agenda
+                    .put(self.world.now, Due::ParentClosed { child });
             }
         }
         match next {
             Some(next) => self.make_first_task_due(next),
             None => {
                 if has_parent {
-                    self.agenda.put(self.now, Due::ChildClosed { run });
+                    self.world
+                        .agenda
+                        .put(self.world.now, Due::ChildClosed { run });
                 }
                 self.tell_schedule(run);
             }

@@ -1,19 +1,19 @@
-//! Updates: what a client sends, and what the run makes of it.
+//! Updates: what a client sends, and what the run makes of it (temporal server 1.32.0, service/history/workflow/update).
 
 use temporalio_protos::temporal::api::common::v1 as common;
 use temporalio_protos::temporal::api::history::v1 as history;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_protos::temporal::api::update::v1 as update;
 
+use super::super::message::UpdateRequest;
 use super::event::{IDENTITY, payloads};
 use super::execution::Update;
-use super::machines::UpdateRequest;
-use super::{Refused, Simulator, UpdateNumber, UpdateStage};
+use super::{Refused, Server, UpdateNumber, UpdateStage};
 use crate::engine::failure::Failure;
 use crate::payload::{check_update_size, failure_to_proto, payload_to_proto};
 use crate::value::Payload;
 
-impl Simulator {
+impl Server {
     /// Two with one id are one: the second gets the first's number.
     pub fn update(
         &mut self,
@@ -46,7 +46,6 @@ impl Simulator {
             .admitted
             .push(Update { number, request });
         self.schedule_task_as(run, true);
-        self.settle();
         Ok(number)
     }
 
@@ -56,7 +55,10 @@ impl Simulator {
 
     pub(super) fn accept_update(&mut self, run: usize, protocol_instance_id: &str) {
         let Some(update) = self.take_delivered(run, protocol_instance_id) else {
-            return;
+            return self.broken(
+                run,
+                format!("no task brought the update {protocol_instance_id:?}"),
+            );
         };
         let request = update.request;
         let attributes = history::WorkflowExecutionUpdateAcceptedEventAttributes {
@@ -90,9 +92,13 @@ impl Simulator {
         protocol_instance_id: &str,
         failure: Failure,
     ) {
-        if let Some(update) = self.take_delivered(run, protocol_instance_id) {
-            self.updates[update.number.0] = UpdateStage::Completed(Err(failure));
-        }
+        let Some(update) = self.take_delivered(run, protocol_instance_id) else {
+            return self.broken(
+                run,
+                format!("no task brought the update {protocol_instance_id:?}"),
+            );
+        };
+        self.updates[update.number.0] = UpdateStage::Completed(Err(failure));
     }
 
     pub(super) fn complete_update(
@@ -103,7 +109,10 @@ impl Simulator {
     ) {
         let accepted = self.executions[run].accepted.remove(protocol_instance_id);
         let Some((number, accepted_event_id)) = accepted else {
-            return;
+            return self.broken(
+                run,
+                format!("the update {protocol_instance_id:?} was not accepted"),
+            );
         };
         let value = match &result {
             Ok(payload) => update::outcome::Value::Success(common::Payloads {

@@ -1,4 +1,4 @@
-//! One run, as the server keeps it: its history, what is pending, and its worker.
+//! One run, as the server keeps it: its history and what is pending.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +11,14 @@ use temporalio_protos::temporal::api::history::v1::{
     StartChildWorkflowExecutionInitiatedEventAttributes, WorkflowExecutionStartedEventAttributes,
 };
 
-use super::UpdateNumber;
-use super::agenda::Key;
-use super::machines::UpdateRequest;
-use super::outside::Attempt;
-use super::tasks::Worker;
+use super::super::UpdateNumber;
+use super::super::agenda::Key;
+use super::super::message::{Names, UpdateRequest};
+use super::super::outside::Attempt;
 use crate::engine::failure::Failure;
-use crate::engine::job::EncodedBundle;
+use crate::history::Meaning;
 use crate::value::{Payload, Timestamp};
 use crate::words::ParentClosePolicy;
-use std::sync::Arc;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -58,7 +56,7 @@ impl Outcome {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Task {
+pub enum Task {
     None,
     /// The first is due later.
     Waiting,
@@ -72,7 +70,7 @@ pub(super) enum Task {
 }
 
 #[derive(Debug)]
-pub(super) struct Activity {
+pub struct Activity {
     pub scheduled: ActivityTaskScheduledEventAttributes,
     pub scheduled_at: Timestamp,
     pub attempt: u32,
@@ -88,19 +86,7 @@ pub(super) struct Activity {
 }
 
 #[derive(Debug)]
-pub(super) struct LocalRun {
-    pub attempt: u32,
-    pub plan: Option<Attempt>,
-    pub scheduled_at: Timestamp,
-    pub attempt_at: Timestamp,
-    pub keys: Vec<Key>,
-    pub close_key: Option<Key>,
-    /// Its step waits for the attempt to end as cancelled.
-    pub cancel_requested: bool,
-}
-
-#[derive(Debug)]
-pub(super) struct Child {
+pub struct Child {
     pub initiated: StartChildWorkflowExecutionInitiatedEventAttributes,
     pub started_event_id: i64,
     pub run_id: String,
@@ -113,7 +99,7 @@ pub(super) struct Child {
 }
 
 #[derive(Debug)]
-pub(super) struct Nexus {
+pub struct Nexus {
     pub scheduled: NexusOperationScheduledEventAttributes,
     pub scheduled_at: Timestamp,
     pub plan: Attempt,
@@ -123,20 +109,20 @@ pub(super) struct Nexus {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Parent {
+pub struct Parent {
     pub run: usize,
     pub initiated_event_id: i64,
     pub close_policy: ParentClosePolicy,
 }
 
 #[derive(Debug)]
-pub(super) struct Update {
+pub struct Update {
     pub number: UpdateNumber,
     pub request: UpdateRequest,
 }
 
 #[derive(Debug)]
-pub(super) struct Execution {
+pub struct Execution {
     pub workflow_id: String,
     pub run_id: String,
     pub workflow_type: String,
@@ -149,13 +135,13 @@ pub(super) struct Execution {
     /// Why there is no further attempt.
     pub retry_state: enums::RetryState,
     pub parent: Option<Parent>,
-    pub worker: Worker,
-    pub bundle: Option<Arc<EncodedBundle>>,
     pub task: Task,
+    /// Why the last workflow task failed, if it has not been completed since.
     pub task_failure: Option<String>,
+    /// The invariant of the server's own that does not hold.
+    pub broken: Option<String>,
     pub buffered: Vec<Attributes>,
     pub activities: BTreeMap<i64, Activity>,
-    pub locals: BTreeMap<u32, LocalRun>,
     pub timers: BTreeMap<i64, Key>,
     pub children: BTreeMap<i64, Child>,
     pub nexus: BTreeMap<i64, Nexus>,
@@ -165,13 +151,10 @@ pub(super) struct Execution {
     /// By their protocol instance.
     pub accepted: BTreeMap<String, (UpdateNumber, i64)>,
     pub keys: Vec<Key>,
-    pub heartbeat_key: Option<Key>,
     pub cancel_requested: bool,
-    /// The length of the history by which its worker was made anew the last time.
-    pub rebuilt_at: usize,
     /// All runs that it began, and those that follow them.
     pub child_runs: Vec<usize>,
-    /// So many came and were accepted, of all that there were.
+    /// Number of signals accepted so far.
     pub signals: usize,
     pub updates_accepted: usize,
     pub activity_started: BTreeMap<i64, i64>,
@@ -188,6 +171,26 @@ impl Execution {
         self.outcome
             .as_ref()
             .map_or(Status::Running, Outcome::status)
+    }
+
+    /// Why its workflow task cannot be completed.
+    pub fn failure(&self) -> Option<&str> {
+        self.broken.as_deref().or(self.task_failure.as_deref())
+    }
+
+    pub fn names(&self) -> Names<'_> {
+        Names {
+            workflow_id: &self.workflow_id,
+            run_id: &self.run_id,
+            workflow_type: &self.workflow_type,
+        }
+    }
+
+    /// What one of its events means.
+    pub fn meaning(&self, event_id: i64) -> Meaning<'_> {
+        let place = usize::try_from(event_id - 1).ok();
+        let event = place.and_then(|place| self.history.get(place));
+        event.map_or(Meaning::Unobserved, Meaning::of)
     }
 
     pub fn execution(&self) -> common::WorkflowExecution {

@@ -1,30 +1,12 @@
-//! What ends when somebody outside says so: attempts of activities, by an activity's id or by an attempt's key, and timers.
+//! Attempts of activities that end because somebody outside says so: by an activity's id or by an attempt's key (temporal server
+//! 1.32.0, service/history/api/respondactivitytaskcompleted and its neighbours).
 
-use super::agenda::{Due, Key};
-use super::outside::AttemptKey;
-use super::{Refused, RunNumber, Simulator};
+use super::super::outside::AttemptKey;
+use super::{Refused, Server};
 use crate::engine::failure::Failure;
 use crate::value::Value;
 
-impl Simulator {
-    /// Fires these timers of a run in one go and no others, though more may be due: a real server is late with some of them.
-    pub fn take_timers(&mut self, run: RunNumber, started_by: &[i64]) -> bool {
-        let key_of = |started: &i64| {
-            let timer = Due::Timer {
-                run: run.0,
-                event_id: *started,
-            };
-            let mut all = self.agenda.all();
-            all.find(|(_, due)| **due == timer).map(|(key, _)| *key)
-        };
-        let keys: Vec<Key> = started_by.iter().filter_map(key_of).collect();
-        let latest = keys.iter().map(|key| key.0).max();
-        self.now = self.now.max(latest.unwrap_or(self.now));
-        self.take_in_one_go(run.0, keys);
-        self.settle();
-        latest.is_some()
-    }
-
+impl Server {
     /// Ends an activity's attempt by its id, as asynchronous completion does.
     pub fn complete_activity(
         &mut self,
@@ -39,7 +21,6 @@ impl Simulator {
             }
             result => self.attempt_ended(run, event_id, result),
         }
-        self.settle();
         Ok(())
     }
 
@@ -54,15 +35,11 @@ impl Simulator {
         Ok(())
     }
 
-    /// Ends an attempt from outside; false where it is over already.
+    /// Ends an attempt of an activity that is not local; false if it is over already.
     pub fn end_attempt(&mut self, key: &AttemptKey, result: Result<Value, Failure>) -> bool {
         let Some(run) = self.open_run_of(&key.run_id) else {
             return false;
         };
-        if key.is_local {
-            let seq = u32::try_from(key.scheduled).unwrap_or_default();
-            return self.end_local_attempt(run, seq, key.attempt, result);
-        }
         let activity = self.executions[run].activities.get(&key.scheduled);
         let Some(activity) =
             activity.filter(|a| a.attempt == key.attempt && a.started_at.is_some())
@@ -76,13 +53,12 @@ impl Simulator {
             }
             result => self.attempt_ended(run, key.scheduled, result),
         }
-        self.settle();
         true
     }
 
-    /// A heartbeat of an attempt from outside; false where it is over already.
+    /// A heartbeat of an attempt from outside; false if it is over already.
     pub fn heartbeat_attempt(&mut self, key: &AttemptKey, details: &[Value]) -> bool {
-        let Some(run) = self.open_run_of(&key.run_id).filter(|_| !key.is_local) else {
+        let Some(run) = self.open_run_of(&key.run_id) else {
             return false;
         };
         let activity = self.executions[run].activities.get(&key.scheduled);
@@ -91,11 +67,6 @@ impl Simulator {
             self.heartbeat(run, key.scheduled, details);
         }
         is_under_way
-    }
-
-    pub(super) fn open_run_of(&self, run_id: &str) -> Option<usize> {
-        let found = self.executions.iter().position(|e| e.run_id == run_id);
-        found.filter(|run| self.executions[*run].is_open())
     }
 
     fn pending_activity(

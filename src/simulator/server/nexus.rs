@@ -1,4 +1,4 @@
-//! Nexus operations: their handlers are outside.
+//! Nexus operations: their handlers are outside (temporal server 1.32.0, components/nexusoperations).
 
 use temporalio_protos::temporal::api::enums::v1 as enums;
 use temporalio_protos::temporal::api::failure::v1 as failure;
@@ -6,11 +6,11 @@ use temporalio_protos::temporal::api::failure::v1::failure::FailureInfo;
 use temporalio_protos::temporal::api::history::v1 as history;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 
-use super::Simulator;
-use super::agenda::{Due, NexusDue, after};
+use super::super::agenda::{Due, NexusDue, after};
+use super::super::outside::{End, NexusTask, OnCancel};
+use super::super::retry::timeout_failure;
+use super::Server;
 use super::execution::Nexus;
-use super::outside::{End, NexusTask, OnCancel};
-use super::retry::timeout_failure;
 use crate::engine::command::ScheduleNexus;
 use crate::engine::failure::Failure;
 use crate::payload::{duration_to_proto, failure_to_proto, payload_to_proto, value_to_proto};
@@ -23,7 +23,7 @@ const REQUEST_TIMEOUT_MIN: Duration = Duration {
     nanos: 500_000_000,
 };
 
-impl Simulator {
+impl Server {
     pub(super) fn schedule_nexus(
         &mut self,
         run: usize,
@@ -37,7 +37,7 @@ impl Simulator {
             service: schedule.service.clone(),
             operation: schedule.operation.clone(),
             input: schedule.input.clone(),
-            now: self.now,
+            now: self.world.now,
         };
         let scheduled = history::NexusOperationScheduledEventAttributes {
             endpoint: schedule.endpoint,
@@ -53,21 +53,27 @@ impl Simulator {
         };
         let attributes = Attributes::NexusOperationScheduledEventAttributes(scheduled.clone());
         let event_id = self.append_with(run, attributes, summary);
-        let plan = self.outside.nexus(&task);
+        let plan = self.world.outside.nexus(&task);
         let mut dues: Vec<(Timestamp, NexusDue)> = Vec::new();
         let left = |length| match length <= REQUEST_TIMEOUT_MIN {
             true => Duration::ZERO,
             false => length,
         };
         if let Some(length) = schedule.schedule_to_close_timeout {
-            dues.push((after(self.now, left(length)), NexusDue::ScheduleToClose));
+            dues.push((
+                after(self.world.now, left(length)),
+                NexusDue::ScheduleToClose,
+            ));
         }
         if let Some(length) = schedule.schedule_to_start_timeout {
-            dues.push((after(self.now, left(length)), NexusDue::ScheduleToStart));
+            dues.push((
+                after(self.world.now, left(length)),
+                NexusDue::ScheduleToStart,
+            ));
         }
-        let mut starts = self.now;
+        let mut starts = self.world.now;
         if let Some(length) = plan.picked_up_after {
-            starts = after(self.now, length);
+            starts = after(self.world.now, length);
             dues.push((starts, NexusDue::Start));
         }
         if let End::After(length, _) = &plan.end {
@@ -82,11 +88,11 @@ impl Simulator {
                 event_id,
                 what,
             };
-            self.agenda.put(at, due)
+            self.world.agenda.put(at, due)
         });
         let nexus = Nexus {
             scheduled,
-            scheduled_at: self.now,
+            scheduled_at: self.world.now,
             plan,
             is_started: false,
             is_cancelled: false,
@@ -95,9 +101,9 @@ impl Simulator {
         self.executions[run].nexus.insert(event_id, nexus);
     }
 
-    pub(super) fn nexus_is_due(&mut self, run: usize, event_id: i64, what: NexusDue) {
+    pub fn nexus_is_due(&mut self, run: usize, event_id: i64, what: NexusDue) {
         let Some(nexus) = self.executions[run].nexus.get_mut(&event_id) else {
-            return;
+            return self.no_operation(run, event_id);
         };
         match what {
             NexusDue::Start => {
@@ -140,7 +146,7 @@ impl Simulator {
 
     fn nexus_ended(&mut self, run: usize, event_id: i64, result: Result<Value, Failure>) {
         let Some(nexus) = self.close_nexus(run, event_id) else {
-            return;
+            return self.no_operation(run, event_id);
         };
         let request_id = nexus.scheduled.request_id.clone();
         let result = result.and_then(|value| {
@@ -181,7 +187,7 @@ impl Simulator {
 
     fn nexus_timed_out(&mut self, run: usize, event_id: i64, which: enums::TimeoutType) {
         let Some(nexus) = self.close_nexus(run, event_id) else {
-            return;
+            return self.no_operation(run, event_id);
         };
         let cause = timeout_failure("operation timed out", which);
         let attributes = history::NexusOperationTimedOutEventAttributes {
@@ -195,9 +201,18 @@ impl Simulator {
         );
     }
 
+    fn no_operation(&mut self, run: usize, event_id: i64) {
+        self.broken(
+            run,
+            format!("no Nexus operation of event {event_id} is pending"),
+        );
+    }
+
     fn close_nexus(&mut self, run: usize, event_id: i64) -> Option<Nexus> {
         let mut nexus = self.executions[run].nexus.remove(&event_id)?;
-        self.agenda.remove_all(std::mem::take(&mut nexus.keys));
+        self.world
+            .agenda
+            .remove_all(std::mem::take(&mut nexus.keys));
         Some(nexus)
     }
 
@@ -214,12 +229,13 @@ impl Simulator {
         };
         let attributes = Attributes::NexusOperationCancelRequestedEventAttributes(attributes);
         self.append_with(run, attributes, summary);
-        let now = self.now;
+        let now = self.world.now;
         let Some(nexus) = self.executions[run].nexus.get_mut(&event_id) else {
+            // It ended while the worker had the task in its hands.
             return;
         };
         if nexus.is_cancelled {
-            return;
+            return self.broken(run, format!("event {event_id} is cancelled twice"));
         }
         nexus.is_cancelled = true;
         let length = match &nexus.plan.on_cancel {
@@ -236,7 +252,7 @@ impl Simulator {
             event_id,
             what: NexusDue::CancelledEnd,
         };
-        let key = self.agenda.put(after(starts.max(now), length), due);
+        let key = self.world.agenda.put(after(starts.max(now), length), due);
         nexus.keys.push(key);
     }
 }

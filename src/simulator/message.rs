@@ -1,0 +1,187 @@
+//! What passes between the server and the worker: a workflow task one way, its completion the other. A query is
+//! answered at once.
+
+use std::collections::{BTreeMap, HashMap};
+
+use temporalio_protos::temporal::api::common::v1 as common;
+use temporalio_protos::temporal::api::enums::v1::WorkflowTaskFailedCause;
+use temporalio_protos::temporal::api::history::v1 as history;
+
+use crate::engine::command::{
+    ContinueAsNew, ScheduleActivity, ScheduleNexus, SignalTarget, StartChild,
+};
+use crate::engine::failure::Failure;
+use crate::value::{Duration, Payload};
+
+/// A run's names.
+#[derive(Clone, Copy)]
+pub(super) struct Names<'a> {
+    pub workflow_id: &'a str,
+    pub run_id: &'a str,
+    pub workflow_type: &'a str,
+}
+
+/// A workflow task.
+pub(super) struct WorkflowTask<'a> {
+    /// The run's number, which a task of it and the completion name.
+    pub run: usize,
+    pub names: Names<'a>,
+    /// The events that the worker has not seen; the last one is this task's start.
+    pub events: &'a [history::HistoryEvent],
+    /// Updates that no task has delivered.
+    pub updates: Vec<UpdateRequest>,
+    /// Time in which the task must be completed.
+    pub timeout: Duration,
+}
+
+/// An update as a client sent it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct UpdateRequest {
+    pub id: String,
+    pub protocol_instance_id: String,
+    pub name: String,
+    pub input: Vec<common::Payload>,
+    /// The event after which it came.
+    pub sequencing_event_id: i64,
+}
+
+/// Something that a client asks. It is answered at once, and nothing comes of it.
+pub(super) struct Query<'a> {
+    pub run: usize,
+    pub names: Names<'a>,
+    pub name: String,
+    pub args: Vec<common::Payload>,
+}
+
+/// What a worker makes of a workflow task.
+pub(super) struct Completion {
+    pub run: usize,
+    pub result: Result<Completed, TaskFailed>,
+}
+
+pub(super) struct Completed {
+    pub commands: Vec<Command>,
+    /// Changes of the engine that this task was the first to make use of.
+    pub flags: Vec<u32>,
+    /// Local activities go on: another task is to follow at once.
+    pub goes_on: bool,
+}
+
+/// The worker could not complete the task.
+pub(super) struct TaskFailed {
+    pub cause: WorkflowTaskFailedCause,
+    pub message: String,
+}
+
+/// What the server makes of a completion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    Recorded,
+    /// Nothing came of the task: its events were never written, and this many are left.
+    Dropped {
+        events: i64,
+    },
+    /// The task ended as failed. The worker has to begin anew from the history.
+    Refused {
+        is_tried_again: bool,
+    },
+}
+
+/// Something that a worker asks of the server.
+pub(super) struct Command {
+    pub kind: CommandKind,
+    /// What Temporal's UI shows of the step behind it.
+    pub summary: Option<String>,
+}
+
+pub(super) enum CommandKind {
+    StartTimer {
+        timer_id: String,
+        duration: Duration,
+    },
+    CancelTimer {
+        started_event_id: i64,
+    },
+    ScheduleActivity(Box<ScheduleActivity>),
+    CancelActivity {
+        scheduled_event_id: i64,
+    },
+    StartChild(Box<StartChild>),
+    SignalWorkflow {
+        target: SignalTarget,
+        name: String,
+        args: Vec<Payload>,
+    },
+    CancelWorkflow {
+        workflow_id: String,
+        run_id: String,
+        reason: String,
+        child_workflow_only: bool,
+    },
+    ScheduleNexus(Box<ScheduleNexus>),
+    CancelNexus {
+        scheduled_event_id: i64,
+    },
+    RecordMarker(Box<history::MarkerRecordedEventAttributes>),
+    UpsertSearchAttributes(HashMap<String, common::Payload>),
+    UpsertMemo(BTreeMap<String, Payload>),
+    AcceptUpdate {
+        protocol_instance_id: String,
+    },
+    RejectUpdate {
+        protocol_instance_id: String,
+        failure: Failure,
+    },
+    CompleteUpdate {
+        protocol_instance_id: String,
+        result: Result<Payload, Failure>,
+    },
+    Complete(Payload),
+    Fail(Failure),
+    Cancel,
+    ContinueAsNew(Box<ContinueAsNew>),
+}
+
+impl CommandKind {
+    /// Whether it ends the run.
+    pub fn closes(&self) -> bool {
+        match self {
+            CommandKind::Complete(_)
+            | CommandKind::Fail(_)
+            | CommandKind::Cancel
+            | CommandKind::ContinueAsNew(_) => true,
+            CommandKind::StartTimer { .. }
+            | CommandKind::CancelTimer { .. }
+            | CommandKind::ScheduleActivity(_)
+            | CommandKind::CancelActivity { .. }
+            | CommandKind::StartChild(_)
+            | CommandKind::SignalWorkflow { .. }
+            | CommandKind::CancelWorkflow { .. }
+            | CommandKind::ScheduleNexus(_)
+            | CommandKind::CancelNexus { .. }
+            | CommandKind::RecordMarker(_)
+            | CommandKind::UpsertSearchAttributes(_)
+            | CommandKind::UpsertMemo(_)
+            | CommandKind::AcceptUpdate { .. }
+            | CommandKind::RejectUpdate { .. }
+            | CommandKind::CompleteUpdate { .. } => false,
+        }
+    }
+
+    /// No event records the rejection of an update.
+    pub fn is_rejection(&self) -> bool {
+        matches!(self, CommandKind::RejectUpdate { .. })
+    }
+}
+
+impl Completion {
+    pub fn failed(run: usize, message: impl Into<String>) -> Self {
+        Completion {
+            run,
+            result: Err(TaskFailed {
+                cause: WorkflowTaskFailedCause::WorkflowWorkerUnhandledFailure,
+                message: message.into(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! What the server and the worker share: the time, what is due, and who answers for everything outside.
+
+use super::agenda::Agenda;
+use super::outside::Outside;
+use crate::value::Timestamp;
+
+pub(super) struct World {
+    pub now: Timestamp,
+    pub agenda: Agenda,
+    pub outside: Box<dyn Outside>,
+    /// Nobody takes workflow tasks and attempts.
+    pub worker_is_away: bool,
+}
