@@ -34,12 +34,21 @@ impl Default for Delay {
 impl Delay {
     /// Whether the task began so recently that it is surely the one that the activation comes with.
     fn is_fresh(&self, began_ms: i64) -> bool {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now_ms = i64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(i64::MAX);
-        let delay = now_ms.saturating_sub(began_ms);
+        let delay = since(began_ms);
         let shortest = self.0.fetch_min(delay, Ordering::Relaxed).min(delay);
         delay.saturating_sub(shortest) <= FRESH_FOR_MS
     }
+
+    /// The activation comes with the task that began then. Without this a clock that is set would leave every later task in doubt.
+    fn corrected(&self, began_ms: i64) {
+        self.0.store(since(began_ms), Ordering::Relaxed);
+    }
+}
+
+fn since(began_ms: i64) -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now_ms = i64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(i64::MAX);
+    now_ms.saturating_sub(began_ms)
 }
 
 /// The last event and the time of the activation before.
@@ -66,15 +75,19 @@ impl Last {
         let began = activation.timestamp.unwrap_or_default();
         let place = (activation.history_length, (began.seconds, began.nanos));
         let before = self.lock().replace(place);
-        let Some((length, time)) = before.filter(|_| !activation.is_replaying) else {
+        let Some((_, time)) = before.filter(|(length, _)| *length != place.0) else {
             return Ok(false);
         };
         let began_ms = began.seconds * 1_000 + i64::from(began.nanos) / 1_000_000;
-        let is_new_task = time != place.1 && delay.is_fresh(began_ms);
-        if length == place.0 || is_new_task || Fault::QueriedAhead.is_on() {
+        // Replayed tasks are old, and each has a time of its own.
+        let is_new_task = time != place.1 && (activation.is_replaying || delay.is_fresh(began_ms));
+        if is_new_task || Fault::QueriedAhead.is_on() {
             return Ok(false);
         }
         let is_passed = histories.is_behind_tasks(i64::from(place.0), run).await?;
+        if !is_passed && !activation.is_replaying {
+            delay.corrected(began_ms);
+        }
         if is_passed {
             *self.lock() = before;
         }

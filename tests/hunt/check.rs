@@ -35,8 +35,6 @@ pub struct Evidence<'a> {
     pub ledger: &'a BTreeMap<String, Entry>,
     /// How often the worker or the server was killed or paused.
     pub disturbances: u64,
-    /// Some of the server's answers never reach the worker.
-    pub loses_answers: bool,
 }
 
 pub struct Checker<'a> {
@@ -97,11 +95,7 @@ impl<'a> Checker<'a> {
                     // The worker gives it back as the run leaves its full cache.
                     Cause::ResetStickyTaskQueue,
                 ];
-                // Where the answer to a task's end was lost, the next task once held an update's acceptance a second time; the server
-                // refused it, and the task was done again. Whether core or the worker sends it is not known yet.
-                let is_sent_twice = self.evidence.loses_answers
-                    && a.cause() == Cause::BadUpdateWorkflowExecutionMessage;
-                if !again.contains(&a.cause()) && !is_sent_twice {
+                if !again.contains(&a.cause()) {
                     let message = a.failure.as_ref().map_or("", |f| &f.message);
                     let text = format!("{} {message}", a.cause().as_str_name());
                     self.wrong_in("task failed", &text, std::slice::from_ref(run));

@@ -254,7 +254,6 @@ impl Running<'_> {
             state,
             told: &told,
             ledger: &ledger,
-            loses_answers: self.round.proxied,
             disturbances: self.round.chaos.len() as u64 + 4 * u64::from(self.round.proxied),
         });
         if let Some(open) = ended.err() {
