@@ -4,19 +4,21 @@
 //! The engine owns a run's state, the order of its routines, its operations and their numbers. The host owns the
 //! connection, the clock, the bundles and the execution of activities.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 mod binding;
-mod calls;
 mod carry;
 pub mod command;
+mod drive;
 mod ending;
 mod evaluate;
-mod execute;
 pub mod failure;
-mod fan;
 mod flag;
-mod frames;
+mod frame;
 mod handlers;
 mod inbox;
+mod inspect;
+mod invariant;
 pub mod job;
 mod load;
 mod machine;
@@ -26,16 +28,15 @@ mod options;
 mod pending;
 pub mod start;
 mod state;
+mod steps;
 mod stored;
-mod undo;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use binding::{Bound, is_binding};
 pub use binding::{RESOLVE_DEFINITION, wanted_bundle};
-pub use calls::{CHAIN_HEADER, DEFINITION_HEADER, SIGNALS_HEADER};
-pub use carry::STATE_HEADER;
+pub use carry::{CHAIN_HEADER, DEFINITION_HEADER, SIGNALS_HEADER, STATE_HEADER};
 use command::Command;
 use evaluate::one_value;
 pub use evaluate::{PAYLOAD_SIZE_EXCEEDED, split_mix};
@@ -97,7 +98,60 @@ impl<P: Programs + ?Sized> Programs for Arc<P> {
     }
 }
 
-/// One run: nothing before its first activation.
+/// One run of a workflow, for whoever hosts it: a worker, the simulator, a test.
+///
+/// # Who owns what
+///
+/// The instance owns the run's state: its routines, what it waits for, the numbers (`seq`) of its operations, its random seed.
+/// It has no connection, no clock and no threads, and it does nothing between two calls. The host owns everything else: the
+/// connection to the server, the bundles and their programs ([`Programs`]), the activities, and the history. It passes in what
+/// happened as [`Job`]s and carries out the [`Command`]s that it gets. An operation's `seq` is in both: the host reports the end of
+/// what a command began under the command's own number.
+///
+/// # The order of calls
+///
+/// 1. [`Instance::new`], or [`Instance::restore`] from a snapshot. [`Instance::observed_by`] comes before the first activation.
+/// 2. Before an activation, while [`Instance::definition`] is `None`: compile what [`Instance::awaited_bundles`] lists, so that
+///    `activate` does not have to. Leaving this out is slower, not wrong.
+/// 3. Before an activation with more than one job, if [`Instance::orders_history`] is `Some`: sort the jobs by their places in
+///    the history. `None` means that the run began with an older engine and takes them as core sorts them.
+/// 4. In a replay, before the activation with the marker, if [`Instance::may_be_bound_late`] is `Some`: look whether the history's
+///    first workflow task recorded nothing, and if so call [`Instance::first_task_is_bare`].
+/// 5. [`Instance::activate`] with the activation. It applies the jobs, drives the run until nothing in it moves, and answers
+///    queries. It never waits.
+/// 6. Send the commands, in their order, as the answer to the workflow task. [`CommandKind::Log`] and [`CommandKind::UseFlag`] are for the
+///    host itself: write the line unless this is a replay; report the flag to core. A local activity's result comes back in another
+///    activation of the same task.
+///
+/// Then the next activation follows, until a command ends the run (complete, fail, cancel, continue as new). There is never more than one
+/// activation of an instance at a time. All other methods only look, and may be called between any two activations.
+///
+/// # What the fields of an activation mean
+///
+/// - `now` is the time of the workflow task, the same in each replay. Nothing else tells the run the time.
+/// - `is_replaying` is set for as long as the history decides. The run then asks for what the history says and validates no update.
+/// - `flags` are the changes of the engine that the history of a replay knows; see `engine/flag.rs`. They are read while
+///   `is_replaying`; new tasks use each flag that there is.
+/// - `history_length`, `history_size_bytes` and `continue_as_new_suggested` are the server's. Expressions read them, and
+///   `history: automatic` acts on the last.
+/// - A first activation that is not a replay has the newest bundle of the workflow type in [`Initialize::newest`]; without it the task fails.
+/// - [`Initialize::is_continuation`] vouches for the headers: set it only if the server says that a run's own command began this one.
+///
+/// # Failures
+///
+/// `activate` returns [`TaskFailure`] when the workflow task cannot be completed: a missing or unreadable definition, or a broken
+/// invariant of the engine. No command of that activation may be sent; fail the workflow task and drop the instance. Another one is made
+/// from the history when the server retries the task. An instance that broke an invariant fails all later activations too. What
+/// is wrong with a *definition* never shows here: it fails the run, by a command.
+///
+/// # Snapshots
+///
+/// Between any two activations [`Instance::snapshot`] gives the whole run as bytes, together with its bundle. The observer is not part of it.
+///
+/// [`CommandKind::Log`]: command::CommandKind::Log
+/// [`CommandKind::UseFlag`]: command::CommandKind::UseFlag
+/// [`Initialize::newest`]: job::Initialize::newest
+/// [`Initialize::is_continuation`]: job::Initialize::is_continuation
 #[derive(Debug, Default)]
 pub struct Instance {
     run: Option<Box<Run>>,
@@ -137,9 +191,10 @@ impl Instance {
             run.count_jobs(&activation.jobs);
         }
         for job in load::answerable(self.run.as_deref(), activation.jobs, &mut commands) {
-            match job {
-                Job::Query { id, name, args } => queries.push((id, name, args)),
-                job => self.apply(job, &clock, &mut commands, programs)?,
+            if let Job::Query { id, name, args } = job {
+                queries.push((id, name, args));
+            } else {
+                self.apply(job, &clock, &mut commands, programs)?;
             }
         }
         if may_begin {
@@ -158,7 +213,10 @@ impl Instance {
             None if queries.is_empty() => {}
             None => commands.extend(self.queried_early(queries, &clock, programs)),
         }
-        Ok(commands)
+        match &self.run {
+            Some(run) => run.soundness().map(|()| commands),
+            None => Ok(commands),
+        }
     }
 
     /// The workflow's id and its type, once it has begun.
@@ -266,38 +324,68 @@ impl Instance {
         programs: &dyn Programs,
     ) -> Result<(), TaskFailure> {
         match job {
-            Job::Initialize(info) => return self.initialize(*info, clock, commands, programs),
+            Job::Initialize(info) => self.initialize(*info, clock, commands, programs),
             Job::UpdateRandomSeed(seed) => {
+                // A run that has not begun takes the seed that it begins with.
                 if let Some(run) = &mut self.run {
                     run.random = seed;
                 }
-                return Ok(());
+                Ok(())
             }
             Job::HasPatch(id) => {
                 self.patches.insert(id);
-                return Ok(());
+                Ok(())
             }
-            _ => {}
+            Job::FireTimer { .. }
+            | Job::ResolveActivity { .. }
+            | Job::BackOffActivity { .. }
+            | Job::ChildStarted { .. }
+            | Job::ChildNotStarted { .. }
+            | Job::ResolveChild { .. }
+            | Job::ResolveSignalExternal { .. }
+            | Job::ResolveCancelExternal { .. }
+            | Job::NexusStarted { .. }
+            | Job::NexusNotStarted { .. }
+            | Job::ResolveNexus { .. }
+            | Job::Signal { .. }
+            | Job::Update(_)
+            | Job::Query { .. }
+            | Job::Cancel { .. }
+            | Job::Begin
+            | Job::Accepted(_) => self.apply_to_run(job, clock, commands, programs),
         }
+    }
+
+    /// A job of the run itself, which waits until the run is bound.
+    fn apply_to_run(
+        &mut self,
+        job: Job,
+        clock: &Clock,
+        commands: &mut Vec<Command>,
+        programs: &dyn Programs,
+    ) -> Result<(), TaskFailure> {
         let Some(run) = self.run.as_deref_mut() else {
             return Err(TaskFailure(
                 "an activation came before the one that initialises the run".into(),
             ));
         };
         if run.phase == Phase::Binding {
-            return match job {
-                Job::ResolveActivity { seq, resolution } if is_binding(run, seq) => {
-                    run.operations.remove(&seq);
-                    self.resolved(resolution, clock, commands, programs)
-                }
-                job => self.keep_early(job, clock, commands, programs),
-            };
-        }
-        if let Some(mut machine) = self.machine(clock, commands) {
-            match machine.run.keeps_order() {
-                true => machine.receive(job),
-                false => machine.apply(job),
+            if let Job::ResolveActivity { seq, resolution } = &job
+                && is_binding(run, *seq)
+            {
+                run.operations.remove(seq);
+                return self.resolved(resolution.clone(), clock, commands, programs);
             }
+            return self.keep_early(job, clock, commands, programs);
+        }
+        let Some(mut machine) = self.machine(clock, commands) else {
+            return Err(TaskFailure(
+                "the engine broke an invariant: a run that is bound has a program".into(),
+            ));
+        };
+        match machine.run.keeps_order() {
+            true => machine.receive(job),
+            false => machine.apply(job),
         }
         Ok(())
     }

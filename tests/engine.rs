@@ -4,6 +4,8 @@
 
 #[path = "engine/coverage.rs"]
 mod coverage;
+#[path = "engine/invariants.rs"]
+mod invariants;
 #[path = "engine/panics.rs"]
 mod panics;
 

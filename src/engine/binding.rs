@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::calls::{CHAIN_HEADER, DEFINITION_HEADER, SIGNALS_HEADER};
-use super::carry::{STATE_HEADER, carried};
+use super::carry::{CHAIN_HEADER, DEFINITION_HEADER, SIGNALS_HEADER, STATE_HEADER, carried};
 use super::command::{ActivityTimeouts, Command, CommandKind, ScheduleLocalActivity};
 use super::failure::Failure;
 use super::flag::{HEADERS_CHECKED, KEPT_SIGNALS, UNDONE_AFTER_THE_STEPS, may_begin_with};
@@ -36,17 +35,20 @@ impl Instance {
         }
         let clock = Clock::of(activation);
         let checks = may_begin_with(HEADERS_CHECKED, &clock);
-        let bundle = |job: &Job| match job {
-            Job::Initialize(info) => handed_over(info, checks).ok()?,
-            Job::ResolveActivity {
+        let bundle = |job: &Job| {
+            if let Job::Initialize(info) = job {
+                return handed_over(info, checks).ok()?;
+            }
+            let Job::ResolveActivity {
                 seq,
                 resolution: Resolution::Completed(value),
-            } => {
-                // A replay can bring the beginning and the marker at once.
-                let is_binding = self.run.as_ref().is_none_or(|run| is_binding(run, *seq));
-                is_binding.then(|| value.clone())
-            }
-            _ => None,
+            } = job
+            else {
+                return None;
+            };
+            // A replay can bring the beginning and the marker at once.
+            let is_binding = self.run.as_ref().is_none_or(|run| is_binding(run, *seq));
+            is_binding.then(|| value.clone())
         };
         let bundles = activation.jobs.iter().filter_map(bundle);
         let packed = bundles.filter_map(|bundle| match bundle.force() {
@@ -82,6 +84,9 @@ impl Instance {
         machine.go();
         for (id, name, args) in queries {
             machine.queried(id, &name, args);
+        }
+        if let (Some(run), Some(copy)) = (&self.run, &copy.run) {
+            run.violated_as(copy);
         }
         commands.retain(|command| matches!(command.kind, CommandKind::RespondToQuery { .. }));
         commands
@@ -256,9 +261,10 @@ impl Instance {
             let is_it = |command: &Command| matches!(command.kind, CommandKind::CancelTimer { seq: s } if s == seq);
             commands.iter().any(is_it)
         };
-        commands.iter().any(|command| match &command.kind {
-            CommandKind::StartTimer { seq, .. } => !cancelled(*seq),
-            kind => kind.is_recorded(),
+        commands.iter().any(|command| {
+            let is_taken_back =
+                matches!(command.kind, CommandKind::StartTimer { seq, .. } if cancelled(seq));
+            command.kind.is_recorded() && !is_taken_back
         })
     }
 
@@ -285,7 +291,7 @@ impl Instance {
         let version = loaded.bundle.version.clone();
         self.loaded = Some(loaded);
         let Some(run) = &mut self.run else {
-            return Ok(());
+            return Err(unbound());
         };
         let is_carried = run.info.headers.contains_key(STATE_HEADER);
         let kept = kept_signals(run);
@@ -295,7 +301,7 @@ impl Instance {
         // Kept in history, needed no more.
         run.info.headers.clear();
         let Some(mut machine) = self.machine(clock, commands) else {
-            return Ok(());
+            return Err(unbound());
         };
         // The marker with the bundle goes with the same workflow task.
         machine.payloads_size_bytes.set(machine.bundle.len());
@@ -310,11 +316,8 @@ impl Instance {
         }
         if !machine.run.keeps_order() {
             for job in early {
-                match job {
-                    // It was accepted when it came.
-                    Job::Update(update) => machine.begin_update(update),
-                    job => machine.apply(job),
-                }
+                // An update was accepted when it came.
+                machine.apply(as_accepted(job));
             }
             return Ok(());
         }
@@ -330,10 +333,7 @@ impl Instance {
             }
         }
         for job in early {
-            machine.receive(match job {
-                Job::Update(update) => Job::Accepted(update),
-                job => job,
-            });
+            machine.receive(as_accepted(job));
         }
         Ok(())
     }
@@ -347,7 +347,7 @@ impl Instance {
         programs: &dyn Programs,
     ) -> Result<(), TaskFailure> {
         let Some(run) = self.run.as_deref_mut() else {
-            return Ok(());
+            return Err(unbound());
         };
         if let Job::Update(update) = &job {
             let verdict = match (&run.info.newest, update.run_validator) {
@@ -492,6 +492,18 @@ pub(super) fn is_binding(run: &Run, seq: u32) -> bool {
     run.operations
         .get(&seq)
         .is_some_and(|o| matches!(o.kind, OperationKind::Binding))
+}
+
+/// An update that was accepted when it came.
+fn as_accepted(job: Job) -> Job {
+    if let Job::Update(update) = job {
+        return Job::Accepted(update);
+    }
+    job
+}
+
+fn unbound() -> TaskFailure {
+    TaskFailure("the engine broke an invariant: a run is initialised before it is bound".into())
 }
 
 fn too_early(id: String) -> Command {

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use super::calls::{CHAIN_HEADER, DEFINITION_HEADER};
 use super::command::{CommandKind, ContinueAsNew};
 use super::failure::Failure;
 use super::flag::UNDONE_AFTER_THE_STEPS;
@@ -15,6 +14,15 @@ use super::stored::{StoredError, from_beginning, from_stored};
 use crate::limits::PAYLOAD_SIZE_BYTES_MAX;
 use crate::value::Value;
 use crate::words::{History, LogLevel};
+
+/// The header that carries the bundle of a run to its continuation.
+pub const DEFINITION_HEADER: &str = "segno-definition";
+
+/// The header that names the first run of a chain, as only a later run of it can.
+pub const CHAIN_HEADER: &str = "segno-chain";
+
+/// The header that carries the signals that nothing has taken to a continuation.
+pub const SIGNALS_HEADER: &str = "segno-signals";
 
 /// The header that carries a run's state to its continuation.
 pub const STATE_HEADER: &str = "segno-state";
@@ -48,6 +56,7 @@ impl Machine<'_> {
             .iter()
             .map(|v| self.payload(v))
             .collect();
+        // What is too large for a payload does not move: the run goes on here.
         let (Ok(headers), Ok(arguments)) = (headers, arguments) else {
             return false;
         };

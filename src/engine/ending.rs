@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::calls::{CHAIN_HEADER, SIGNALS_HEADER};
+use super::carry::{CHAIN_HEADER, SIGNALS_HEADER};
 use super::command::{CommandKind, ContinueAsNew};
 use super::evaluate::within_bound;
 use super::failure::Failure;
@@ -59,7 +59,13 @@ impl Machine<'_> {
                 self.run.left_frames.retain(is_of_the_run);
                 let failure = match &self.run.ending {
                     Some(Ending::Failed(failure)) => failure.clone(),
-                    _ => Failure::cancelled("cancelled"),
+                    Some(
+                        Ending::Cancelled
+                        | Ending::Completed(_)
+                        | Ending::ContinuedAsNew(_)
+                        | Ending::CarriedOver(_),
+                    )
+                    | None => Failure::cancelled("cancelled"),
                 };
                 self.undo_steps(failure);
             }
@@ -84,13 +90,9 @@ impl Machine<'_> {
         if !self.run.has(UNDONE_AFTER_THE_STEPS) || !self.is_of_main(routine) {
             return;
         }
-        let has_effects = match &frame {
-            Frame::Saga { saga, .. }
-            | Frame::Function {
-                saga: Some(saga), ..
-            } => saga.compensating.is_none() && !saga.compensations.is_empty(),
-            _ => false,
-        };
+        let has_effects = frame
+            .saga()
+            .is_some_and(|saga| saga.compensating.is_none() && !saga.compensations.is_empty());
         let leaves = || self.run.leaving.as_ref().map(|leaving| &leaving.outcome) == Some(outcome);
         let is_end = match (&frame, outcome) {
             (_, Outcome::Failed(_)) => false,
@@ -245,13 +247,16 @@ impl Machine<'_> {
         let is_within = |inner: &RoutineKind, outer: &RoutineKind| {
             let mut kind = inner;
             loop {
-                match kind {
-                    kind if kind == outer => return true,
-                    RoutineKind::Branch { parent, .. } => match self.run.routines.get(parent) {
-                        Some(parent) => kind = &parent.kind,
-                        None => return false,
-                    },
-                    _ => return false,
+                if kind == outer {
+                    return true;
+                }
+                // Those around the routine that left may have ended meanwhile.
+                let RoutineKind::Branch { parent, .. } = kind else {
+                    return false;
+                };
+                match self.run.routines.get(parent) {
+                    Some(parent) => kind = &parent.kind,
+                    None => return false,
                 }
             }
         };
@@ -275,28 +280,35 @@ impl Machine<'_> {
             return Ok(ending);
         }
         let routine = Routine::new(RoutineKind::Main, Vec::new(), leaving.locals);
-        match &self.program.step(leaving.step).action {
-            Action::Return(Some(code)) => {
-                let value = self.evaluate(&routine, code)?;
-                let output = self.function(FunctionRef::Main).output.as_ref();
-                self.check(output, &value, "the result")?;
-                Ok(Ending::Completed(value))
-            }
-            Action::ContinueAsNew(next) => {
-                let next = self.continue_as_new(&routine, next)?;
-                Ok(Ending::ContinuedAsNew(Box::new(next)))
-            }
-            _ => Ok(ending),
+        let action = &self.program.step(leaving.step).action;
+        if let Action::Return(code) = action {
+            // Nothing is nothing, whatever became of the state.
+            let Some(code) = code else {
+                return Ok(ending);
+            };
+            let value = self.evaluate(&routine, code)?;
+            let output = self.function(FunctionRef::Main).output.as_ref();
+            self.check(output, &value, "the result")?;
+            return Ok(Ending::Completed(value));
         }
+        let Action::ContinueAsNew(next) = action else {
+            self.run
+                .violated("the main steps are left by `return` or `continue_as_new`");
+            return Ok(ending);
+        };
+        let next = self.continue_as_new(&routine, next)?;
+        Ok(Ending::ContinuedAsNew(Box::new(next)))
     }
 
     /// The function whose steps it runs.
     fn function_of(&self, routine: &Routine) -> Option<FunctionRef> {
         let mut routine = routine;
         loop {
-            let inner = routine.frames.iter().rev().find_map(|frame| match frame {
-                Frame::Function { function, .. } => Some(*function),
-                _ => None,
+            let inner = routine.frames.iter().rev().find_map(|frame| {
+                let Frame::Function { function, .. } = frame else {
+                    return None;
+                };
+                Some(*function)
             });
             match (&routine.kind, inner) {
                 (_, Some(function)) => return Some(function),

@@ -176,15 +176,12 @@ impl Machine<'_> {
     ) -> Result<Option<T>, Failure> {
         let Some(code) = code else { return Ok(None) };
         let value = self.evaluate(routine, code)?;
-        match self.forced(&value)? {
-            Value::Null => Ok(None),
-            value => {
-                let accepted = rule(&value);
-                Ok(Some(accepted.map_err(|why| {
-                    self.definition_failure(code.range(), why)
-                })?))
-            }
+        let value = self.forced(&value)?;
+        if value == Value::Null {
+            return Ok(None);
         }
+        let accepted = rule(&value).map_err(|why| self.definition_failure(code.range(), why));
+        accepted.map(Some)
     }
 
     pub fn payload(&self, value: &Value) -> Result<Payload, Failure> {
@@ -221,25 +218,22 @@ impl Machine<'_> {
             return Ok(BTreeMap::new());
         };
         let value = self.evaluate(routine, code)?;
-        match self.forced(&value)? {
-            Value::Map(map) => {
-                let entry = |(key, value): (&Key, &Value)| {
-                    let key = key.as_str().unwrap_or_default().to_owned();
-                    Ok((key, self.payload(value)?))
-                };
-                let payloads: BTreeMap<_, _> = map.iter().map(entry).collect::<Result<_, _>>()?;
-                let size = payloads.values().map(Payload::size_bytes).sum();
-                within_bound("the entries", size)?;
-                Ok(payloads)
-            }
-            other => {
-                let message = format!(
-                    "a mapping is expected here, and this is {}",
-                    other.type_name()
-                );
-                Err(self.definition_failure(code.range(), message))
-            }
-        }
+        let value = self.forced(&value)?;
+        let Value::Map(map) = &value else {
+            let message = format!(
+                "a mapping is expected here, and this is {}",
+                value.type_name()
+            );
+            return Err(self.definition_failure(code.range(), message));
+        };
+        let entry = |(key, value): (&Key, &Value)| {
+            let key = key.as_str().unwrap_or_default().to_owned();
+            Ok((key, self.payload(value)?))
+        };
+        let payloads: BTreeMap<_, _> = map.iter().map(entry).collect::<Result<_, _>>()?;
+        let size = payloads.values().map(Payload::size_bytes).sum();
+        within_bound("the entries", size)?;
+        Ok(payloads)
     }
 
     /// Holds a value against a schema.

@@ -64,6 +64,28 @@ pub struct Failure {
     pub passed_on: Option<Box<PassedOn>>,
 }
 
+impl FailureInfo {
+    /// What whoever failed, cancelled or sent heartbeats left; not that of the failures inside.
+    pub fn details(&self) -> Option<&[Value]> {
+        match self {
+            FailureInfo::Application { details, .. } | FailureInfo::Cancelled { details } => {
+                Some(details)
+            }
+            FailureInfo::Timeout {
+                last_heartbeat_details,
+                ..
+            } => Some(last_heartbeat_details),
+            FailureInfo::Terminated
+            | FailureInfo::Server { .. }
+            | FailureInfo::ResetWorkflow
+            | FailureInfo::Activity { .. }
+            | FailureInfo::ChildWorkflow { .. }
+            | FailureInfo::NexusOperation { .. }
+            | FailureInfo::NexusHandler { .. } => None,
+        }
+    }
+}
+
 /// The rest of Temporal's failures; numbers are Temporal's own of its enumerations.
 #[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct PassedOn {
@@ -191,9 +213,11 @@ impl Failure {
 
     /// The application's word for what went wrong, the nearest in the chain of causes.
     pub fn error_type(&self) -> Option<&str> {
-        self.chain().find_map(|f| match &f.info {
-            FailureInfo::Application { error_type, .. } => Some(error_type.as_str()),
-            _ => None,
+        self.chain().find_map(|f| {
+            let FailureInfo::Application { error_type, .. } = &f.info else {
+                return None;
+            };
+            Some(error_type.as_str())
         })
     }
 
@@ -204,7 +228,12 @@ impl Failure {
             FailureKind::Activity | FailureKind::ChildWorkflow | FailureKind::NexusOperation => {
                 self.cause.as_ref().is_some_and(|c| c.is_cancelled())
             }
-            _ => false,
+            FailureKind::Application
+            | FailureKind::Timeout
+            | FailureKind::Terminated
+            | FailureKind::Server
+            | FailureKind::ResetWorkflow
+            | FailureKind::NexusHandler => false,
         }
     }
 
@@ -222,7 +251,13 @@ impl Failure {
             FailureKind::Activity | FailureKind::ChildWorkflow | FailureKind::NexusOperation => {
                 self.cause.as_deref().unwrap_or(self)
             }
-            _ => self,
+            FailureKind::Application
+            | FailureKind::Timeout
+            | FailureKind::Cancelled
+            | FailureKind::Terminated
+            | FailureKind::Server
+            | FailureKind::ResetWorkflow
+            | FailureKind::NexusHandler => self,
         };
         map.insert("message", innermost.message.as_str());
         map.insert("details", self.details());
@@ -252,23 +287,20 @@ impl Failure {
             FailureInfo::Timeout { timeout_type, .. } => {
                 map.insert("timeout_type", timeout_type.name());
             }
-            _ => {}
+            FailureInfo::Application { .. }
+            | FailureInfo::Cancelled { .. }
+            | FailureInfo::Terminated
+            | FailureInfo::Server { .. }
+            | FailureInfo::ResetWorkflow
+            | FailureInfo::NexusOperation { .. }
+            | FailureInfo::NexusHandler { .. } => {}
         }
         Value::map(map)
     }
 
     /// One detail as it is, several as a list, none as null.
     fn details(&self) -> Value {
-        let found = self.chain().find_map(|f| match &f.info {
-            FailureInfo::Application { details, .. } | FailureInfo::Cancelled { details } => {
-                Some(details.as_slice())
-            }
-            FailureInfo::Timeout {
-                last_heartbeat_details,
-                ..
-            } => Some(last_heartbeat_details.as_slice()),
-            _ => None,
-        });
+        let found = self.chain().find_map(|failure| failure.info.details());
         match found.unwrap_or_default() {
             [] => Value::Null,
             [one] => one.force().cloned().unwrap_or(Value::Null),

@@ -1,7 +1,5 @@
 //! Signals, updates and queries: their handlers, and what waits for signals and conditions.
 
-use std::sync::Arc;
-
 use super::command::CommandKind;
 use super::evaluate::{one_value, violation};
 use super::failure::Failure;
@@ -9,12 +7,10 @@ use super::flag::SCHEMA_CHECKS_BOUNDED;
 use super::job::Update;
 use super::machine::Machine;
 use super::observe::Event;
-use super::state::{
-    Ending, Frame, FunctionRef, Outcome, Routine, RoutineId, RoutineKind, Saga, Waiting,
-};
-use crate::program::{self, Action, Function, slot};
+use super::state::{Ending, Frame, FunctionRef, Outcome, Routine, RoutineId, RoutineKind, Saga};
+use crate::program::{self, Function, slot};
 use crate::value::{Map, Payload, Value, quoted};
-use crate::words::{LogLevel, StepId, TimeoutType};
+use crate::words::LogLevel;
 
 /// The query by which Temporal's UI asks where a run is.
 const STACK_TRACE_QUERY: &str = "__stack_trace";
@@ -81,122 +77,6 @@ impl Machine<'_> {
         );
     }
 
-    pub fn take_signal(&mut self, name: &str) -> Option<Value> {
-        let queue = self.run.signals.get_mut(name)?;
-        let value = queue.pop_front();
-        if queue.is_empty() {
-            self.run.signals.remove(name);
-        }
-        let count = usize::from(value.is_some());
-        self.observe(Event::SignalsSettled { count });
-        value
-    }
-
-    /// Looks whether what routines wait for has come: a signal, a condition, the end of its time. True if one goes on.
-    pub fn look_at_watchers(&mut self) -> bool {
-        let watching: Vec<RoutineId> = self.run.watching.iter().copied().collect();
-        let mut moved = false;
-        for id in watching {
-            moved |= self.look_at_watcher(id);
-        }
-        moved
-    }
-
-    fn look_at_watcher(&mut self, id: RoutineId) -> bool {
-        let program = self.program;
-        let Some(waiting) = self.run.routines.get(&id).and_then(|r| r.waiting.clone()) else {
-            return false;
-        };
-        let (step, timer, timed_out, met) = match waiting {
-            Waiting::Signal {
-                step,
-                timer,
-                timed_out,
-            } => {
-                let Action::WaitSignal { name, .. } = &program.step(step).action else {
-                    return false;
-                };
-                (step, timer, timed_out, self.take_signal(name).map(Ok))
-            }
-            Waiting::Condition {
-                step,
-                timer,
-                timed_out,
-                seen,
-            } => {
-                let Action::WaitUntil { condition, .. } = &program.step(step).action else {
-                    return false;
-                };
-                let is_settled = condition.reads_only_slots() && !condition.reads(slot::WORKFLOW);
-                let is_seen = is_settled && seen == Some(self.run.state_version);
-                (
-                    step,
-                    timer,
-                    timed_out,
-                    if is_seen {
-                        None
-                    } else {
-                        self.condition_met(id, condition)
-                    },
-                )
-            }
-            _ => return false,
-        };
-        if let Some(result) = met {
-            if !timed_out {
-                timer
-                    .into_iter()
-                    .for_each(|seq| self.cancel_operation(seq, None));
-            }
-            self.run
-                .resume(id, result.map_or_else(Outcome::Failed, Outcome::Value));
-            return true;
-        }
-        timed_out && self.wait_timed_out(id, step)
-    }
-
-    fn condition_met(
-        &mut self,
-        id: RoutineId,
-        condition: &crate::expression::Code,
-    ) -> Option<Result<Value, Failure>> {
-        let routine = self.run.routines.remove(&id)?;
-        let holds = self.condition(&routine, condition);
-        let version = self.run.state_version;
-        let routine = self.run.routines.entry(id).or_insert(routine);
-        if let Some(Waiting::Condition { seen, .. }) = &mut routine.waiting {
-            *seen = Some(version);
-        }
-        match holds {
-            Ok(false) => None,
-            Ok(true) => Some(Ok(Value::Bool(true))),
-            Err(failure) => Some(Err(failure)),
-        }
-    }
-
-    /// `on_timeout` goes on, or the wait fails with a timeout.
-    fn wait_timed_out(&mut self, id: RoutineId, step: StepId) -> bool {
-        let on_timeout = match &self.program.step(step).action {
-            Action::WaitSignal { on_timeout, .. } | Action::WaitUntil { on_timeout, .. } => {
-                *on_timeout
-            }
-            _ => None,
-        };
-        let Some(block) = on_timeout else {
-            let message = format!("the wait at {} timed out", self.program.location(step));
-            let failure = Failure::timeout(message, TimeoutType::StartToClose);
-            self.run.resume(id, Outcome::Failed(failure));
-            return true;
-        };
-        if let Some(routine) = self.run.routines.get_mut(&id) {
-            routine.waiting = None;
-            routine.frames.push(Frame::block(block));
-            self.run.watching.remove(&id);
-            self.run.ready.insert(id);
-        }
-        true
-    }
-
     /// Accepts or rejects an update, and begins its handler.
     pub fn updated(&mut self, update: Update) {
         if self.answer(&update) {
@@ -252,11 +132,13 @@ impl Machine<'_> {
         };
         let locals = self.locals(&handler.function, args);
         let verdict = self.evaluate_with(&locals, validate)?;
-        let reason = match self.forced(&verdict)? {
-            Value::Bool(true) | Value::Null => return Ok(()),
-            Value::String(reason) if reason.is_empty() => return Ok(()),
-            Value::String(reason) => reason.to_string(),
-            _ => format!(
+        let verdict = self.forced(&verdict)?;
+        let is_accepted = matches!(verdict, Value::Bool(true) | Value::Null);
+        let reason = match verdict.as_str() {
+            _ if is_accepted => return Ok(()),
+            Some("") => return Ok(()),
+            Some(reason) => reason.to_owned(),
+            None => format!(
                 "the update `{}` was rejected by its validator",
                 quoted(&update.name)
             ),
@@ -340,91 +222,6 @@ impl Machine<'_> {
         let what = format!("the answer to the query `{}`", quoted(name));
         self.check(query.output.as_ref(), &value, &what)?;
         self.payload(&value)
-    }
-
-    /// Where every routine is: step, file, line, column.
-    fn stack_trace(&self) -> String {
-        let mut lines = Vec::new();
-        for (id, routine) in &self.run.routines {
-            let kind = match &routine.kind {
-                RoutineKind::Main => "workflow".to_owned(),
-                RoutineKind::Signal { handler } => {
-                    format!("signal {}", self.program.signals[*handler as usize].name)
-                }
-                RoutineKind::Update { handler, .. } => {
-                    format!("update {}", self.program.updates[*handler as usize].name)
-                }
-                RoutineKind::Branch { parent, index } => {
-                    format!("{} of routine {parent}", self.branch_title(*parent, *index))
-                }
-            };
-            lines.push(format!("routine {id} ({kind}):"));
-            for frame in routine.frames.iter().rev() {
-                if let Frame::Block { block, next, .. } = frame
-                    && let Some(step) = self.program.block(*block).get(*next as usize)
-                {
-                    let name = self.program.step(*step).id.as_deref().unwrap_or("step");
-                    lines.push(format!("  {name} at {}", self.program.location(*step)));
-                }
-            }
-        }
-        lines.join("\n")
-    }
-
-    /// A branch by its name, a turn of a loop by its number.
-    fn branch_title(&self, parent: RoutineId, index: u32) -> String {
-        let parent = self.run.routines.get(&parent);
-        let mut frames = parent.iter().flat_map(|parent| parent.frames.iter().rev());
-        let step = frames.find_map(|frame| match frame {
-            Frame::Fan(fan) => Some(fan.step),
-            _ => None,
-        });
-        match step.map(|step| self.branch_name(step, index)) {
-            Some(Value::String(name)) => format!("branch {name}"),
-            _ => format!("turn {index}"),
-        }
-    }
-
-    /// `temporal.api.sdk.v1.WorkflowMetadata`, in protobuf's JSON form.
-    fn metadata(&self) -> Value {
-        let definition = |name: &Arc<str>, description: &Option<Arc<str>>| {
-            let description = description.clone().unwrap_or_else(|| "".into());
-            let name = if &**name == "*" {
-                "".into()
-            } else {
-                name.clone()
-            };
-            Value::map(Map::from_iter([
-                ("name", Value::String(name)),
-                ("description", Value::String(description)),
-            ]))
-        };
-        let program = self.program;
-        let handlers = |handlers: &[program::Handler]| {
-            Value::list(
-                handlers
-                    .iter()
-                    .map(|h| definition(&h.name, &h.description))
-                    .collect(),
-            )
-        };
-        let queries = program
-            .queries
-            .iter()
-            .map(|q| definition(&q.name, &q.description))
-            .collect();
-        Value::map(Map::from_iter([
-            (
-                "definition",
-                Value::map(Map::from_iter([
-                    ("type", Value::String(program.workflow.clone())),
-                    ("queryDefinitions", Value::list(queries)),
-                    ("signalDefinitions", handlers(&program.signals)),
-                    ("updateDefinitions", handlers(&program.updates)),
-                ])),
-            ),
-            ("currentDetails", Value::from(self.run.details.as_str())),
-        ]))
     }
 }
 

@@ -7,7 +7,8 @@ use super::flag::ORDER_OF_HISTORY;
 use super::job::Job;
 use super::machine::Machine;
 use super::observe::Event;
-use super::state::{OperationKind, Phase, RoutineId, RoutineKind, Run};
+use super::state::{Phase, RoutineId, RoutineKind, Run};
+use super::steps::answered;
 use crate::faults::Fault;
 use crate::program;
 use crate::value::quoted;
@@ -41,7 +42,20 @@ impl Run {
             | Job::ResolveChild { seq, .. }
             | Job::NexusNotStarted { seq, .. }
             | Job::ResolveNexus { seq, .. } => *seq == wanted,
-            _ => false,
+            Job::Initialize(_)
+            | Job::BackOffActivity { .. }
+            | Job::ChildStarted { .. }
+            | Job::ResolveSignalExternal { .. }
+            | Job::ResolveCancelExternal { .. }
+            | Job::NexusStarted { .. }
+            | Job::Signal { .. }
+            | Job::Update(_)
+            | Job::Query { .. }
+            | Job::Cancel { .. }
+            | Job::UpdateRandomSeed(_)
+            | Job::HasPatch(_)
+            | Job::Begin
+            | Job::Accepted(_) => false,
         })
     }
 
@@ -55,13 +69,12 @@ impl Run {
 impl Machine<'_> {
     /// Keeps a job until the run has done with those before it. The timer that lets a crowded run go on is for now.
     pub fn receive(&mut self, job: Job) {
-        let is_breather = match &job {
-            Job::FireTimer { seq } => self.run.breather == Some(*seq),
-            _ => false,
-        };
-        match is_breather {
-            true => self.resolve(job),
-            false => self.run.inbox.push_back(job),
+        if let Job::FireTimer { seq } = job
+            && self.run.breather == Some(seq)
+        {
+            self.timer_fired(seq);
+        } else {
+            self.run.inbox.push_back(job);
         }
     }
 
@@ -111,17 +124,17 @@ impl Machine<'_> {
     /// An update is accepted or rejected by the workflow task that brings it, even if its handler has to wait for the next one.
     fn answer_updates(&mut self) {
         for job in std::mem::take(&mut self.run.inbox) {
-            let job = match job {
-                Job::Update(update) => match self.answer(&update) {
-                    true => Job::Accepted(update),
-                    false => continue,
-                },
-                job => job,
-            };
-            self.run.inbox.push_back(job);
+            if let Job::Update(update) = job {
+                if self.answer(&update) {
+                    self.run.inbox.push_back(Job::Accepted(update));
+                }
+            } else {
+                self.run.inbox.push_back(job);
+            }
         }
     }
 
+    /// What each kind of job does to the run.
     pub fn apply(&mut self, job: Job) {
         match job {
             // What undoes may wait for signals; handlers begin no more.
@@ -158,34 +171,44 @@ impl Machine<'_> {
                     None => self.cancel_end(),
                 }
             }
-            job => self.resolve(job),
+            Job::FireTimer { seq } => self.timer_fired(seq),
+            Job::ResolveActivity { seq, resolution } => {
+                self.release_held();
+                self.resolved(seq, resolution);
+            }
+            Job::BackOffActivity {
+                seq,
+                attempt,
+                backoff,
+                original_schedule_time,
+            } => {
+                self.release_held();
+                self.back_off_local(seq, attempt, backoff, original_schedule_time);
+            }
+            Job::ChildStarted { seq, run_id } => self.child_started(seq, run_id),
+            Job::ChildNotStarted { seq, failure } | Job::NexusNotStarted { seq, failure } => {
+                self.not_started(seq, failure);
+            }
+            Job::ResolveChild { seq, resolution } | Job::ResolveNexus { seq, resolution } => {
+                self.resolved(seq, resolution);
+            }
+            Job::ResolveSignalExternal { seq, failure } => self.resolved(seq, answered(failure)),
+            Job::ResolveCancelExternal { seq, failure } => {
+                self.cancel_external_resolved(seq, failure);
+            }
+            // A step waits for the operation's end only.
+            Job::NexusStarted { .. } => {}
+            Job::Initialize(_)
+            | Job::Query { .. }
+            | Job::UpdateRandomSeed(_)
+            | Job::HasPatch(_) => self
+                .run
+                .violated("jobs for the instance do not reach its run"),
         }
     }
 
     fn is_handled(&self, name: &str) -> bool {
         program::handler(&self.program.signals, name).is_some()
-    }
-
-    /// Withdraws a timer; one that has fired is told to nobody any more.
-    pub fn withdraw_timer(&mut self, seq: u32) {
-        let is_fired = self.run.ends_ahead(seq);
-        self.run.operations.remove(&seq);
-        if !is_fired {
-            self.command(CommandKind::CancelTimer { seq });
-        }
-    }
-
-    /// Whether a cancellation comes too late for the operation: its end has arrived already. Those that the engine ends by itself
-    /// are never too late.
-    pub fn is_too_late_for(&self, seq: u32, kind: &OperationKind) -> bool {
-        let is_core_s = matches!(
-            kind,
-            OperationKind::Activity
-                | OperationKind::LocalActivity(_)
-                | OperationKind::Child { .. }
-                | OperationKind::Nexus
-        );
-        is_core_s && self.run.ends_ahead(seq)
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::command::{Command, CommandKind, ContinueAsNew, SignalTarget, StartChild};
 use super::evaluate::PAYLOAD_SIZE_EXCEEDED;
-use super::failure::{Failure, FailureInfo};
+use super::failure::Failure;
 use super::flag::LOCAL_RESULTS_COUNTED;
 use super::job::{Job, Resolution, Update};
 use super::machine::Machine;
@@ -57,12 +57,12 @@ impl Run {
         self.load.earlier_commands = self.load.commands;
         self.load.earlier_size_bytes = self.load.size_bytes;
         for job in jobs {
-            match job {
-                Job::ResolveActivity { seq, resolution } if self.is_local(*seq) => {
-                    self.load.local_ended(resolution_size_bytes(resolution));
-                }
-                Job::BackOffActivity { .. } => self.load.local_ended(0),
-                _ => {}
+            if let Job::ResolveActivity { seq, resolution } = job
+                && self.is_local(*seq)
+            {
+                self.load.local_ended(resolution_size_bytes(resolution));
+            } else if let Job::BackOffActivity { .. } = job {
+                self.load.local_ended(0);
             }
         }
     }
@@ -130,9 +130,11 @@ impl Run {
 /// Leaves out updates whose answers do not fit into the workflow task: core repeats the whole update in each. The server
 /// then rejects them (`UnprocessedUpdate`), and nothing of them comes into history.
 pub fn answerable(run: Option<&Run>, jobs: Vec<Job>, commands: &mut Vec<Command>) -> Vec<Job> {
-    let initialize = jobs.iter().find_map(|job| match job {
-        Job::Initialize(info) => Some(&**info),
-        _ => None,
+    let initialize = jobs.iter().find_map(|job| {
+        let Job::Initialize(info) = job else {
+            return None;
+        };
+        Some(&**info)
     });
     let info = initialize.or(run.map(|run| &run.info));
     let bundle = info.and_then(|info| info.newest.as_ref());
@@ -382,16 +384,7 @@ fn value_size_bytes(value: &Value) -> usize {
 
 fn failure_size_bytes(failure: &Failure) -> usize {
     let sizes = failure.chain().map(|failure| {
-        let details = match &failure.info {
-            FailureInfo::Application { details, .. } | FailureInfo::Cancelled { details } => {
-                details.as_slice()
-            }
-            FailureInfo::Timeout {
-                last_heartbeat_details,
-                ..
-            } => last_heartbeat_details.as_slice(),
-            _ => &[],
-        };
+        let details = failure.info.details().unwrap_or_default();
         failure.message.len()
             + failure.stack_trace.len()
             + details.iter().map(value_size_bytes).sum::<usize>()

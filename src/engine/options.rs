@@ -22,15 +22,16 @@ impl Machine<'_> {
             DurationCode::Code(code) => code,
         };
         let value = self.evaluate(routine, code)?;
-        let wrong = match self.forced(&value)? {
-            Value::Duration(duration) => return Ok(duration),
-            Value::String(text) => match Duration::parse(&text) {
-                Ok(duration) => return Ok(duration),
-                Err(message) => message,
-            },
-            other => format!(
+        let value = self.forced(&value)?;
+        if let Value::Duration(duration) = value {
+            return Ok(duration);
+        }
+        let wrong = match value.as_str().map(Duration::parse) {
+            Some(Ok(duration)) => return Ok(duration),
+            Some(Err(message)) => message,
+            None => format!(
                 "a duration is expected here, like `10s` or duration(\"10s\"), and this is {}",
-                other.type_name()
+                value.type_name()
             ),
         };
         Err(self.definition_failure(code.range(), wrong))
@@ -64,17 +65,21 @@ impl Machine<'_> {
 
     pub fn timestamp(&mut self, routine: &Routine, code: &Code) -> Result<Timestamp, Failure> {
         let value = self.evaluate(routine, code)?;
-        let wrong = match self.forced(&value)? {
-            Value::Timestamp(timestamp) => return Ok(timestamp),
-            Value::String(text) => match Timestamp::parse(&text) {
-                Some(timestamp) => return Ok(timestamp),
-                None => {
-                    format!("`{text}` is not an RFC 3339 timestamp, like `2030-01-31T09:00:00Z`")
-                }
-            },
-            other => format!(
+        let value = self.forced(&value)?;
+        if let Value::Timestamp(timestamp) = value {
+            return Ok(timestamp);
+        }
+        let text = value.as_str();
+        if let Some(timestamp) = text.and_then(Timestamp::parse) {
+            return Ok(timestamp);
+        }
+        let wrong = match text {
+            Some(text) => {
+                format!("`{text}` is not an RFC 3339 timestamp, like `2030-01-31T09:00:00Z`")
+            }
+            None => format!(
                 "a timestamp is expected here, and this is {}",
-                other.type_name()
+                value.type_name()
             ),
         };
         Err(self.definition_failure(code.range(), wrong))

@@ -1,9 +1,9 @@
 //! How many operations of a kind are in flight, held under the server's bounds: a step that would begin one too many
 //! waits until another resolves.
 
-use super::execute::is_to_cancel;
 use super::machine::Machine;
 use super::state::{OperationKind, Routine, RoutineId};
+use super::steps::is_to_cancel;
 use crate::definition::InFlight;
 use crate::limits::{
     ACTIVITIES_PENDING_MAX, CANCEL_REQUESTS_PENDING_MAX, CHILDREN_PENDING_MAX,

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::command::{ContinueAsNew, ScheduleLocalActivity};
 use super::failure::Failure;
+use super::invariant::{Violation, WAITS};
 use super::job::{Activation, Initialize, Job, Resolution};
 use super::load::Load;
 use super::pending::Pending;
-use super::undo::Cancelling;
+use super::steps::Cancelling;
 use crate::program::Program;
 use crate::value::{Duration, Map, Payload, Timestamp, Value};
 use crate::words::{BlockId, ChildCancellationType, StepId};
@@ -70,6 +71,8 @@ pub struct Run {
     /// The step that the engine works on. It outlives a panic, to be named in the log.
     #[serde(skip)]
     pub at: Option<StepId>,
+    #[serde(skip)]
+    pub violation: Violation,
 }
 
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -394,6 +397,7 @@ impl Run {
             load: Load::default(),
             cancelling: Cancelling::default(),
             at: None,
+            violation: Violation::default(),
         }
     }
 
@@ -447,12 +451,13 @@ impl Run {
 
     /// A routine goes on with what it waited for.
     pub fn resume(&mut self, id: RoutineId, outcome: Outcome) {
-        if let Some(routine) = self.routines.get_mut(&id) {
-            routine.waiting = None;
-            routine.resume = Some(outcome);
-            self.watching.remove(&id);
-            self.ready.insert(id);
-        }
+        let Some(routine) = self.routines.get_mut(&id) else {
+            return self.violated(WAITS);
+        };
+        routine.waiting = None;
+        routine.resume = Some(outcome);
+        self.watching.remove(&id);
+        self.ready.insert(id);
     }
 }
 
@@ -485,10 +490,7 @@ impl Routine {
     /// The innermost step that it is at.
     pub fn step(&self, program: &Program) -> Option<StepId> {
         let blocks = self.frames.iter().rev();
-        let mut at = blocks.filter_map(|frame| match frame {
-            Frame::Block { block, next, .. } => program.block(*block).get(*next as usize).copied(),
-            _ => None,
-        });
+        let mut at = blocks.filter_map(|frame| frame.step(program));
         at.next()
     }
 
@@ -503,16 +505,6 @@ impl Routine {
             .rev()
             .find(|(s, _)| *s == slot)
             .map(|(_, seq)| *seq)
-    }
-}
-
-impl Frame {
-    pub fn block(block: BlockId) -> Self {
-        Frame::Block {
-            block,
-            next: 0,
-            last: Value::Null,
-        }
     }
 }
 

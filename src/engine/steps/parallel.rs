@@ -1,49 +1,47 @@
-//! Branches that run at the same time, each a routine of its own: `parallel`, `race`, `for_each` with `concurrency`.
+//! `parallel`, `race` and `for_each` with `concurrency`: branches at the same time, each a routine of its own.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-use super::failure::Failure;
-use super::machine::{Flow, Machine};
-use super::observe::Event;
-use super::state::{Fan, FanKind, Frame, Items, Outcome, Routine, RoutineId, RoutineKind, Waiting};
+use super::{At, Flow};
+use crate::engine::failure::Failure;
+use crate::engine::machine::Machine;
+use crate::engine::observe::Event;
+use crate::engine::state::{
+    Fan, FanKind, Frame, Items, Outcome, Routine, RoutineId, RoutineKind, Waiting,
+};
 use crate::program::Action;
 use crate::value::{Map, Value};
 use crate::words::{BlockId, OnFailure, StepId};
 
+pub const PARENT: &str = "a routine outlives its branches";
+const FAN: &str = "the innermost frame of a routine with branches is that of the branches";
+
 impl Machine<'_> {
     /// Begins the branches of a `parallel` or `race`.
-    pub fn enter_branches(
+    pub fn begin_branches(
         &mut self,
-        id: RoutineId,
-        routine: &mut Routine,
-        step: StepId,
+        at: &mut At<'_>,
         kind: FanKind,
-        blocks: &[BlockId],
+        branches: &[(Arc<str>, BlockId)],
     ) -> Flow {
-        let mut fan = Fan::new(step, kind, VecDeque::new());
-        for block in blocks {
-            let branch = branch_of(id, fan.next_index, routine, *block);
+        let mut fan = Fan::new(at.step, kind, VecDeque::new());
+        for (_, block) in branches {
+            let branch = branch_of(at.id, fan.next_index, at.routine, *block);
             fan.begin(self.run.spawn(branch));
         }
-        self.enter_fan(routine, fan)
+        self.enter_fan(at.routine, fan)
     }
 
     /// Begins the first turns of a `for_each`, as many at a time as it says.
-    pub fn enter_turns(
-        &mut self,
-        id: RoutineId,
-        routine: &mut Routine,
-        step: StepId,
-        items: Items,
-        concurrency: usize,
-    ) -> Flow {
-        let mut fan = Fan::new(step, FanKind::ForEach, items.into());
+    pub fn begin_turns(&mut self, at: &mut At<'_>, items: Items, concurrency: usize) -> Flow {
+        let mut fan = Fan::new(at.step, FanKind::ForEach, items.into());
         while fan.running.len() < concurrency
-            && let Some(turn) = self.turn(&mut fan, id, routine)
+            && let Some(turn) = self.turn(&mut fan, at.id, at.routine)
         {
             fan.begin(self.run.spawn(turn));
         }
-        self.enter_fan(routine, fan)
+        self.enter_fan(at.routine, fan)
     }
 
     fn enter_fan(&mut self, routine: &mut Routine, fan: Fan) -> Flow {
@@ -57,10 +55,12 @@ impl Machine<'_> {
 
     /// The next turn of a `for_each`, with its item in place.
     fn turn(&self, fan: &mut Fan, parent: RoutineId, routine: &Routine) -> Option<Routine> {
+        let (index, item) = fan.pending.pop_front()?;
         let Action::ForEach(for_each) = &self.program.step(fan.step).action else {
+            self.run
+                .violated("branches that are begun later are turns of a `for_each`");
             return None;
         };
-        let (index, item) = fan.pending.pop_front()?;
         let mut turn = branch_of(parent, fan.next_index, routine, for_each.body);
         turn.locals[for_each.item_slot as usize] = Some(item);
         if let Some(slot) = for_each.index_slot {
@@ -71,33 +71,34 @@ impl Machine<'_> {
 
     pub fn branch_ended(&mut self, parent: RoutineId, index: u32, outcome: Outcome) {
         let Some(mut routine) = self.run.routines.remove(&parent) else {
-            return;
+            return self.run.violated(PARENT);
         };
-        if let Some(Frame::Fan(mut fan)) = routine.frames.pop() {
-            fan.running.remove(&index);
-            self.settle(&mut fan, index, outcome);
-            if !fan.stopped
-                && let Some(turn) = self.turn(&mut fan, parent, &routine)
-            {
-                fan.begin(self.run.spawn(turn));
-            }
-            let others: Vec<RoutineId> = fan.running.values().copied().collect();
-            let (ended, cancels) = (others.is_empty(), fan.stopped && fan.cancels_others);
-            fan.cancels_others = false;
-            let result = ended.then(|| match fan.decided.take() {
-                Some(decided) => decided,
-                None => Outcome::Value(self.fan_result(&fan)),
-            });
-            routine.frames.push(Frame::Fan(fan));
-            self.run.routines.insert(parent, routine);
-            if cancels {
-                others
-                    .into_iter()
-                    .for_each(|other| self.request_cancel(other, 0));
-            }
-            if let Some(outcome) = result {
-                self.run.resume(parent, outcome);
-            }
+        let Some(Frame::Fan(mut fan)) = routine.frames.pop() else {
+            return self.run.violated(FAN);
+        };
+        fan.running.remove(&index);
+        self.settle(&mut fan, index, outcome);
+        if !fan.stopped
+            && let Some(turn) = self.turn(&mut fan, parent, &routine)
+        {
+            fan.begin(self.run.spawn(turn));
+        }
+        let others: Vec<RoutineId> = fan.running.values().copied().collect();
+        let (ended, cancels) = (others.is_empty(), fan.stopped && fan.cancels_others);
+        fan.cancels_others = false;
+        let result = ended.then(|| match fan.decided.take() {
+            Some(decided) => decided,
+            None => Outcome::Value(self.fan_result(&fan)),
+        });
+        routine.frames.push(Frame::Fan(fan));
+        self.run.routines.insert(parent, routine);
+        if cancels {
+            others
+                .into_iter()
+                .for_each(|other| self.request_cancel(other, 0));
+        }
+        if let Some(outcome) = result {
+            self.run.resume(parent, outcome);
         }
     }
 
@@ -108,10 +109,13 @@ impl Machine<'_> {
                 .forced(&value)
                 .map_or_else(Outcome::Failed, Outcome::Value),
             Outcome::Continue => Outcome::Value(Value::Null),
-            other => other,
+            outcome @ (Outcome::Failed(_)
+            | Outcome::Return(_)
+            | Outcome::Break
+            | Outcome::ContinueAsNew(_)) => outcome,
         };
         match (fan.kind, outcome) {
-            // What is cancelled since the whole was decided decides no more.
+            // Branches cancelled after the result was decided no longer affect it.
             (FanKind::Race, _) if fan.stopped => {}
             (
                 _,
@@ -129,16 +133,22 @@ impl Machine<'_> {
                 let result = Map::from_iter([("winner", winner), ("result", value)]);
                 fan.decide(Outcome::Value(Value::map(result)));
             }
-            (_, Outcome::Value(value)) => {
-                if let Some(place) = fan.results.get_mut(index as usize) {
-                    *place = Some(value);
-                }
-            }
+            (_, Outcome::Value(value)) => match fan.results.get_mut(index as usize) {
+                Some(place) => *place = Some(value),
+                None => self.run.violated("each branch has a place for its result"),
+            },
             (FanKind::ForEach, Outcome::Break) => fan.stop(),
             (FanKind::Parallel, Outcome::Failed(failure)) if self.waits_for_all(fan.step) => {
                 fan.decided.get_or_insert(Outcome::Failed(failure));
             }
-            (_, outcome) => fan.decide(outcome),
+            (
+                FanKind::Parallel | FanKind::Race | FanKind::ForEach,
+                outcome @ (Outcome::Failed(_)
+                | Outcome::Return(_)
+                | Outcome::Break
+                | Outcome::Continue
+                | Outcome::ContinueAsNew(_)),
+            ) => fan.decide(outcome),
         }
     }
 
@@ -154,43 +164,39 @@ impl Machine<'_> {
     }
 
     pub fn branch_name(&self, step: StepId, index: u32) -> Value {
-        match &self.program.step(step).action {
-            Action::Parallel { branches, .. } | Action::Race { branches } => {
-                Value::String(branches[index as usize].0.clone())
-            }
-            _ => Value::Int(i64::from(index)),
-        }
+        let (Action::Parallel { branches, .. } | Action::Race { branches }) =
+            &self.program.step(step).action
+        else {
+            return Value::Int(i64::from(index));
+        };
+        Value::String(branches[index as usize].0.clone())
     }
 
     /// A list of the turns' results; a map from each branch to its own.
     fn fan_result(&self, fan: &Fan) -> Value {
-        match &self.program.step(fan.step).action {
-            Action::Parallel { branches, .. } => {
-                let value = |i: usize| fan.results.get(i).cloned().flatten().unwrap_or(Value::Null);
-                let results = branches
-                    .iter()
-                    .enumerate()
-                    .map(|(i, (name, _))| (name.clone(), value(i)));
-                Value::map(results.collect())
-            }
-            // After a `break` there are results only of the turns that ended.
-            _ if fan.stopped => Value::list(fan.results.iter().flatten().cloned().collect()),
-            _ => Value::list(
-                fan.results
-                    .iter()
-                    .map(|r| r.clone().unwrap_or(Value::Null))
-                    .collect(),
-            ),
+        if let Action::Parallel { branches, .. } = &self.program.step(fan.step).action {
+            let value = |i: usize| fan.results.get(i).cloned().flatten().unwrap_or(Value::Null);
+            let results = branches
+                .iter()
+                .enumerate()
+                .map(|(i, (name, _))| (name.clone(), value(i)));
+            return Value::map(results.collect());
         }
+        // After a `break` there are results only of the turns that ended.
+        let results = fan.results.iter();
+        Value::list(match fan.stopped {
+            true => results.flatten().cloned().collect(),
+            false => results
+                .map(|result| result.clone().unwrap_or(Value::Null))
+                .collect(),
+        })
     }
 
     /// A cancellation from outside reaches every branch; then the whole ends cancelled.
     pub fn cancel_branches(&mut self, id: RoutineId) {
-        let Some(routine) = self.run.routines.get_mut(&id) else {
-            return;
-        };
-        let Some(Frame::Fan(fan)) = routine.frames.last_mut() else {
-            return;
+        let routine = self.run.routines.get_mut(&id);
+        let Some(Frame::Fan(fan)) = routine.and_then(|routine| routine.frames.last_mut()) else {
+            return self.run.violated(FAN);
         };
         fan.decided = Some(Outcome::Failed(Failure::cancelled("cancelled")));
         fan.stopped = true;
@@ -199,6 +205,11 @@ impl Machine<'_> {
             .into_iter()
             .for_each(|branch| self.request_cancel(branch, 0));
     }
+}
+
+/// A fan ends by its branches, not by an outcome from inside.
+pub fn leave_fan(fan: Fan, outcome: Outcome) -> Outcome {
+    fan.decided.unwrap_or(outcome)
 }
 
 fn branch_of(parent: RoutineId, index: u32, routine: &Routine, block: BlockId) -> Routine {

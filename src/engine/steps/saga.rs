@@ -1,18 +1,20 @@
-//! What a saga has to undo: steps with `compensate` are known to it when they end. One that is cut off while it is in flight
-//! is waited for, and undone if it completed all the same.
+//! `saga` and `compensate`: steps with `compensate` are known to their saga when they end. One that is cut off while it is in
+//! flight is waited for, and undone if it completed all the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::failure::Failure;
-use super::flag::SAGA_EFFECTS;
-use super::machine::Machine;
-use super::state::{
-    Compensation, Frame, Outcome, Routine, RoutineId, RoutineKind, Run, Saga, Waiting,
+use super::parallel::PARENT;
+use super::{At, Flow, enter, is_to_cancel};
+use crate::engine::failure::Failure;
+use crate::engine::flag::SAGA_EFFECTS;
+use crate::engine::machine::Machine;
+use crate::engine::state::{
+    Compensating, Compensation, Frame, Outcome, Routine, RoutineId, RoutineKind, Run, Saga, Waiting,
 };
 use crate::faults::Fault;
-use crate::program::Step;
+use crate::program::{Action, Step};
 use crate::value::Value;
-use crate::words::{CompensateOn, StepId};
+use crate::words::{BlockId, CompensateOn, LogLevel, OnCompensationFailure, StepId};
 
 /// Cancellations under way. A run does not continue as new by itself while there is one, so it is not carried.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
@@ -39,7 +41,77 @@ impl Run {
     }
 }
 
+pub fn begin_saga(at: &mut At<'_>, body: BlockId) -> Flow {
+    at.routine.frames.push(Frame::Saga {
+        step: at.step,
+        saga: Saga::default(),
+    });
+    enter(at.routine, body)
+}
+
 impl Machine<'_> {
+    pub fn leave_saga_step(
+        &mut self,
+        routine: &mut Routine,
+        step: StepId,
+        saga: Saga,
+        outcome: Outcome,
+    ) -> Option<Outcome> {
+        let Action::Saga {
+            on_compensation_failure,
+            ..
+        } = &self.program.step(step).action
+        else {
+            self.run.violated("the frame of a `saga` is of such a step");
+            return Some(outcome);
+        };
+        let on_failure = *on_compensation_failure;
+        let frame = |saga| Frame::Saga { step, saga };
+        self.leave_saga(routine, saga, on_failure, outcome, frame)
+    }
+
+    /// Ends or goes on with a saga's compensations; `frame` puts it back.
+    pub fn leave_saga(
+        &mut self,
+        routine: &mut Routine,
+        mut saga: Saga,
+        on_failure: OnCompensationFailure,
+        outcome: Outcome,
+        frame: impl FnOnce(Saga) -> Frame,
+    ) -> Option<Outcome> {
+        let compensating = match (saga.compensating.take(), outcome) {
+            (None, Outcome::Failed(failure)) => Box::new(Compensating {
+                failure,
+                locals: routine.locals.clone(),
+            }),
+            (None, outcome) => {
+                self.keep_left(routine, frame(saga), &outcome);
+                return Some(outcome);
+            }
+            (Some(compensating), Outcome::Failed(failure)) => {
+                if on_failure == OnCompensationFailure::Fail {
+                    routine.locals = compensating.locals;
+                    return Some(Outcome::Failed(failure));
+                }
+                self.log(
+                    LogLevel::Error,
+                    format!("a compensation failed: {}", failure.message),
+                );
+                compensating
+            }
+            (Some(compensating), _) => compensating,
+        };
+        let Some(next) = saga.compensations.pop() else {
+            routine.locals = compensating.locals;
+            return Some(Outcome::Failed(compensating.failure));
+        };
+        routine.locals = next.locals;
+        saga.compensating = Some(compensating);
+        routine.frames.push(frame(saga));
+        routine.frames.push(Frame::block(next.block));
+        None
+    }
+
     /// Whether a step with `compensate` is under way in the routine, or around it in another.
     pub fn is_undone(&self, routine: &Routine) -> bool {
         if !self.run.keeps_effects() {
@@ -55,7 +127,10 @@ impl Machine<'_> {
             };
             match self.run.routines.get(&parent) {
                 Some(parent) => routine = parent,
-                None => return false,
+                None => {
+                    self.run.violated(PARENT);
+                    return false;
+                }
             }
         }
     }
@@ -63,12 +138,9 @@ impl Machine<'_> {
     /// The steps with `compensate` that the routine is in, each with the index of its block's frame.
     fn undone_steps(&self, routine: &Routine) -> impl Iterator<Item = (usize, &Step)> {
         let frames = routine.frames.iter().enumerate();
-        let steps = frames.filter_map(|(index, frame)| match frame {
-            Frame::Block { block, next, .. } => {
-                let step = self.program.block(*block).get(*next as usize)?;
-                Some((index, self.program.step(*step)))
-            }
-            _ => None,
+        let steps = frames.filter_map(|(index, frame)| {
+            let step = frame.step(self.program)?;
+            Some((index, self.program.step(step)))
         });
         steps.filter(|(_, step)| step.compensate.is_some())
     }
@@ -77,6 +149,7 @@ impl Machine<'_> {
     /// if it was before.
     pub fn cut_off(&mut self, id: RoutineId, from: usize) -> bool {
         let Some(routine) = self.run.routines.get(&id) else {
+            self.run.violated("a routine that is cancelled exists");
             return true;
         };
         let waits = matches!(
@@ -98,10 +171,6 @@ impl Machine<'_> {
             routine.cancel_later(from as usize);
         }
         false
-    }
-
-    pub fn is_cut_off(&self, id: RoutineId) -> bool {
-        self.run.cancelling.cut_off.contains_key(&id)
     }
 
     /// Hands what a routine waited for to its frames. If it was cut off and has completed all the same, the cancellation
@@ -148,7 +217,7 @@ impl Machine<'_> {
         step.compensate.is_some()
             && step.action.has_blocks()
             && self.run.keeps_effects()
-            && super::execute::is_to_cancel(routine)
+            && is_to_cancel(routine)
             && routine.cancel_pending.is_some_and(|from| from <= inside)
     }
 
@@ -186,7 +255,7 @@ impl Machine<'_> {
         let mut kind = routine.kind.clone();
         while let RoutineKind::Branch { parent, .. } = kind {
             let Some(outer) = self.run.routines.get_mut(&parent) else {
-                return;
+                return self.run.violated(PARENT);
             };
             if let Some(saga) = nearest_saga(&mut outer.frames) {
                 return saga.compensations.push(compensation);
@@ -197,11 +266,6 @@ impl Machine<'_> {
 }
 
 fn nearest_saga(frames: &mut [Frame]) -> Option<&mut Saga> {
-    frames.iter_mut().rev().find_map(|frame| match frame {
-        Frame::Saga { saga, .. }
-        | Frame::Function {
-            saga: Some(saga), ..
-        } => saga.compensating.is_none().then_some(saga),
-        _ => None,
-    })
+    let mut sagas = frames.iter_mut().rev().filter_map(Frame::saga_mut);
+    sagas.find(|saga| saga.compensating.is_none())
 }

@@ -1,0 +1,68 @@
+//! What is known of a frame by its kind.
+
+use super::state::{Frame, Saga};
+use crate::program::Program;
+use crate::value::Value;
+use crate::words::{BlockId, StepId};
+
+impl Frame {
+    pub fn block(block: BlockId) -> Self {
+        Frame::Block {
+            block,
+            next: 0,
+            last: Value::Null,
+        }
+    }
+
+    /// The step that a block is at, unless it is at its end.
+    pub fn step(&self, program: &Program) -> Option<StepId> {
+        match self {
+            Frame::Block { block, next, .. } => program.block(*block).get(*next as usize).copied(),
+            Frame::Function { .. }
+            | Frame::Loop { .. }
+            | Frame::Turns { .. }
+            | Frame::Fan(_)
+            | Frame::Try(_)
+            | Frame::Saga { .. }
+            | Frame::Deadline { .. }
+            | Frame::Shield { .. } => None,
+        }
+    }
+
+    pub fn saga(&self) -> Option<&Saga> {
+        match self {
+            Frame::Saga { saga, .. } => Some(saga),
+            Frame::Function { saga, .. } => saga.as_ref(),
+            Frame::Block { .. }
+            | Frame::Loop { .. }
+            | Frame::Turns { .. }
+            | Frame::Fan(_)
+            | Frame::Try(_)
+            | Frame::Deadline { .. }
+            | Frame::Shield { .. } => None,
+        }
+    }
+
+    pub fn saga_mut(&mut self) -> Option<&mut Saga> {
+        match self {
+            Frame::Saga { saga, .. } => Some(saga),
+            Frame::Function { saga, .. } => saga.as_mut(),
+            Frame::Block { .. }
+            | Frame::Loop { .. }
+            | Frame::Turns { .. }
+            | Frame::Fan(_)
+            | Frame::Try(_)
+            | Frame::Deadline { .. }
+            | Frame::Shield { .. } => None,
+        }
+    }
+
+    pub fn is_compensating(&self) -> bool {
+        self.saga().is_some_and(|saga| saga.compensating.is_some())
+    }
+
+    /// Whether no cancellation reaches what runs inside.
+    pub fn is_shielding(&self) -> bool {
+        matches!(self, Frame::Shield { .. }) || self.is_compensating()
+    }
+}

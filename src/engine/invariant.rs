@@ -1,0 +1,42 @@
+//! What always holds in a run. Where the engine finds that something does not, it neither guesses nor stays silent: the workflow
+//! task fails and names the invariant, and nothing that the activation asked for is sent.
+
+use std::cell::OnceCell;
+
+use super::TaskFailure;
+use super::state::Run;
+
+/// Whoever an operation, a signal or a condition is for.
+pub const WAITS: &str = "a routine that waits exists";
+
+/// The first invariant that an instance found broken. It stays so: whatever the instance does next is worth nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Violation(OnceCell<String>);
+
+impl Run {
+    /// Notes that what always holds does not. The caller then does whatever ends the activation soonest.
+    pub fn violated(&self, invariant: impl Into<String>) {
+        self.violation.0.get_or_init(|| invariant.into());
+    }
+
+    /// A copy of the run shows what the run itself would come to.
+    pub fn violated_as(&self, copy: &Run) {
+        if let Some(invariant) = copy.violation.0.get() {
+            self.violated(invariant.as_str());
+        }
+    }
+
+    pub fn is_sound(&self) -> bool {
+        self.violation.0.get().is_none()
+    }
+
+    /// The failure of the workflow task, if an invariant was found broken.
+    pub fn soundness(&self) -> Result<(), TaskFailure> {
+        match self.violation.0.get() {
+            None => Ok(()),
+            Some(invariant) => Err(TaskFailure(format!(
+                "the engine broke an invariant: {invariant}"
+            ))),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! `start`, `await` and `cancel`: handles of what was started and is not awaited at once.
+
+use super::{At, Flow};
+use crate::engine::failure::Failure;
+use crate::engine::job::Resolution;
+use crate::engine::machine::Machine;
+use crate::engine::state::{Outcome, Routine, Waiting};
+use crate::value::Value;
+
+impl Machine<'_> {
+    /// The step waits for the operation that it has begun.
+    pub fn wait_operation(&mut self, at: &mut At<'_>, seq: u32) -> Flow {
+        self.wait_for(at.id, seq);
+        at.routine.waiting = Some(Waiting::Operation { seq });
+        Flow::Entered
+    }
+
+    /// The operation goes on beside the steps that follow, under the step's id.
+    pub fn keep_handle(&mut self, at: &mut At<'_>, seq: u32) {
+        match self.run.operations.get_mut(&seq) {
+            Some(operation) => operation.is_handle = true,
+            None => self
+                .run
+                .violated("an operation is registered before its step goes on"),
+        }
+        if let Some(slot) = self.program.step(at.step).slot {
+            at.routine.handles.retain(|(s, _)| *s != slot);
+            at.routine.handles.push((slot, seq));
+        }
+    }
+
+    pub fn begin_await(&mut self, at: &mut At<'_>, slot: u32) -> Result<Flow, Failure> {
+        let operation = at
+            .routine
+            .handle(slot)
+            .and_then(|seq| Some((seq, self.run.operations.get(&seq)?)));
+        let Some((seq, operation)) = operation else {
+            return Err(Failure::definition("nothing was started under this id"));
+        };
+        match operation.resolution.clone() {
+            None => Ok(self.wait_operation(at, seq)),
+            Some(Resolution::Completed(value)) => Ok(Flow::Next(value)),
+            Some(Resolution::Failed(failure) | Resolution::Cancelled(failure)) => {
+                Ok(Flow::Out(Outcome::Failed(failure)))
+            }
+        }
+    }
+
+    /// What was started is cancelled, if it is still in flight.
+    pub fn cancel_handle(&mut self, routine: &Routine, slot: u32) -> Flow {
+        if let Some(seq) = routine.handle(slot) {
+            self.cancel_operation(seq, None);
+        }
+        Flow::Next(Value::Null)
+    }
+}
