@@ -1,12 +1,26 @@
-//! The command line: one file per command.
+//! The command line: a folder for each subject, with a file for each command. No command imports another command: what
+//! several share is in `args`, `print` and `error`, or in a module of their subject.
 
 #[cfg(feature = "cluster")]
-mod cluster;
-pub mod eval;
+mod admin;
+#[cfg(feature = "cluster")]
+mod args;
+#[cfg(feature = "cluster")]
+mod commands;
+#[cfg(feature = "cluster")]
+mod deploy;
+mod error;
+#[cfg(feature = "cluster")]
+mod files;
 pub mod hidden;
-mod lint;
-mod output;
-mod schema;
+mod language;
+#[cfg(feature = "cluster")]
+mod local;
+mod print;
+#[cfg(feature = "cluster")]
+mod serve;
+#[cfg(feature = "cluster")]
+mod workflow;
 
 use std::process::ExitCode;
 
@@ -14,7 +28,11 @@ use clap::{Parser, Subcommand};
 
 use crate::activity::exec::keeper;
 
-use output::{CliError, Color, End, Format, Output};
+use error::{CliError, End};
+use language::{eval, lint, schema};
+use print::{Color, Format, Output};
+
+pub use language::eval::evaluate_line;
 
 /// Declarative workflows in YAML on a Temporal cluster.
 #[derive(Debug, Parser)]
@@ -53,7 +71,7 @@ enum Command {
     Eval(eval::EvalArgs),
     #[cfg(feature = "cluster")]
     #[command(flatten)]
-    Cluster(Box<cluster::ClusterCommand>),
+    Cluster(Box<commands::ClusterCommand>),
     Lint(lint::Lint),
     Schema(schema::Schema),
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use segno::cli::eval::evaluate_line;
+use segno::cli::evaluate_line;
 use serde_json::Value as Json;
 
 /// Set to run another file of cases.

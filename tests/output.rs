@@ -10,6 +10,23 @@ use std::process::Command;
 use characters::{CHARACTERS, assert_printable, text};
 use serde_json::{Value, json};
 
+/// Prints to a reader that has seen enough already.
+fn unread(folder: &Path, arguments: &[&str]) -> Printed {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = Command::new(env!("CARGO_BIN_EXE_segno"))
+        .args(arguments)
+        .current_dir(folder)
+        .stdout(writer)
+        .output()
+        .unwrap();
+    Printed {
+        code: output.status.code(),
+        stdout: String::new(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
 struct Printed {
     code: Option<i32>,
     stdout: String,
@@ -54,6 +71,23 @@ fn eval_prints_every_character() {
         let printed = segno(folder.path(), &[&eval[..], &["-o", "json"]].concat());
         assert_printable(&printed.stdout);
         assert_eq!(parsed(&printed.stdout)["value"], value);
+    }
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["schema"][..],
+        &["eval", "1 + 1"],
+        &["eval", "1", "-o", "json"],
+    ] {
+        let printed = unread(folder.path(), arguments);
+        assert_eq!(
+            (printed.code, &*printed.stderr),
+            (Some(0), ""),
+            "{arguments:?}"
+        );
     }
 }
 
@@ -207,5 +241,27 @@ steps:
             junit.contains("a\\u007fb") && junit.contains("a\\u0001b"),
             "{junit}"
         );
+    }
+
+    #[test]
+    fn a_result_that_nobody_has_read_is_printed_again() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("echo.yaml"), DEFINITION).unwrap();
+        let run = ["run", "echo.yaml", "--input", r#"{"value": "x"}"#];
+        assert_eq!(unread(folder.path(), &run).code, Some(0));
+        let printed = segno(folder.path(), &["run", "echo.yaml", "--signal", "s"]);
+        assert_eq!(printed.stdout, "\"x\"\n", "{}", printed.stderr);
+        assert!(printed.stderr.contains("has ended"), "{}", printed.stderr);
+    }
+
+    #[test]
+    fn tests_are_watched_for_a_reader_only() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("echo.yaml"), DEFINITION).unwrap();
+        let case =
+            json!({ "name": "case", "input": { "value": "x" }, "expect": { "result": "x" } });
+        let tests = json!({ "segno": 1, "test": "echo", "cases": [case] });
+        std::fs::write(folder.path().join("echo.test.yaml"), tests.to_string()).unwrap();
+        assert_eq!(unread(folder.path(), &["test", "--watch"]).code, Some(0));
     }
 }

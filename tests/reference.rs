@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use segno::cli::eval::evaluate_line;
+use segno::cli::evaluate_line;
 use segno::expression::functions::SECTIONS;
 use segno::expression::reference;
 use serde_json::json;

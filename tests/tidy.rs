@@ -1,7 +1,7 @@
 //! The shape of the source: modules import lower tiers only, foreign crates have one home, files stay small and say
 //! what they are for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -299,7 +299,7 @@ fn files_are_small_and_say_what_they_are_for() {
 #[test]
 fn one_place_writes_to_the_terminal() {
     // What is printed elsewhere would reach it with the control characters of data.
-    let writers = ["cli/output.rs", "telemetry/lines.rs", "telemetry.rs"];
+    let writers = ["cli/print.rs", "telemetry/lines.rs", "telemetry.rs"];
     let words = [
         "print!(",
         "println!(",
@@ -316,7 +316,140 @@ fn one_place_writes_to_the_terminal() {
             let found = words.iter().find(|word| line.contains(**word));
             assert!(
                 found.is_none(),
-                "{}:{number}: {line}: print by `cli::output`",
+                "{}:{number}: {line}: print by `cli::print`",
+                source.path.display()
+            );
+        }
+    }
+}
+
+/// The folders of `src/cli` that hold commands. A command is a `pub mod` of its subject; a `mod` is what its commands share.
+const SUBJECTS: [&str; 6] = ["admin", "deploy", "language", "local", "serve", "workflow"];
+
+/// The only files that name commands.
+const DISPATCHERS: [&str; 2] = ["cli.rs", "cli/commands.rs"];
+
+/// The paths within `cli` that a file names by `crate::` or `super::`, from the root on.
+fn cli_paths(source: &Source) -> BTreeSet<Vec<String>> {
+    let module = source.path.with_extension("");
+    let module: Vec<String> = module
+        .iter()
+        .map(|part| part.to_string_lossy().into_owned())
+        .collect();
+    let code: Vec<&str> = code_lines(&source.text).map(|(_, line)| line).collect();
+    let code: String = code.join("").split_whitespace().collect();
+    let mut found = BTreeSet::new();
+    for root in ["crate::", "super::"] {
+        for (start, _) in code.match_indices(root) {
+            let mut base = match root {
+                "super::" if code[..start].ends_with("super::") => continue,
+                "super::" => module.clone(),
+                _ => Vec::new(),
+            };
+            let mut rest = code[start..].trim_start_matches("crate::");
+            while let Some(outer) = rest.strip_prefix("super::") {
+                base.pop();
+                rest = outer;
+            }
+            collect_paths(&base, rest, &mut found);
+        }
+    }
+    found.retain(|path| path.first().is_some_and(|first| first == "cli"));
+    found
+}
+
+/// Adds the path that a text begins with, or each of those in braces; returns what follows.
+fn collect_paths<'t>(base: &[String], text: &'t str, found: &mut BTreeSet<Vec<String>>) -> &'t str {
+    if let Some(mut rest) = text.strip_prefix('{') {
+        while !rest.starts_with('}') {
+            let after = collect_paths(base, rest, found);
+            let after = after.strip_prefix(',').unwrap_or(after);
+            assert!(
+                after.len() < rest.len(),
+                "not a list of imports: {rest:.80}"
+            );
+            rest = after;
+        }
+        return rest.strip_prefix('}').unwrap_or(rest);
+    }
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
+    let (name, rest) = text.split_at(end.unwrap_or(text.len()));
+    let mut path = base.to_vec();
+    path.extend((!matches!(name, "" | "self")).then(|| name.to_owned()));
+    match rest.strip_prefix("::") {
+        Some(rest) => collect_paths(&path, rest, found),
+        None => {
+            found.insert(path);
+            // A path that is no name, such as a glob, is passed over.
+            rest.strip_prefix('*').unwrap_or(rest)
+        }
+    }
+}
+
+#[test]
+fn no_command_imports_another_command() {
+    let sources = sources();
+    let mut commands = BTreeSet::new();
+    for subject in SUBJECTS {
+        let path = PathBuf::from(format!("cli/{subject}.rs"));
+        let source = sources.iter().find(|source| source.path == path);
+        let source = source.unwrap_or_else(|| panic!("there is no {}", path.display()));
+        for (_, line) in code_lines(&source.text) {
+            let name = line
+                .strip_prefix("pub mod ")
+                .and_then(|l| l.strip_suffix(';'));
+            commands.extend(name.map(|name| (subject.to_owned(), name.to_owned())));
+        }
+    }
+    assert!(commands.len() > 20, "the commands were not found");
+    let mut wrong = Vec::new();
+    for source in sources.iter().filter(|source| source.module == "cli") {
+        if DISPATCHERS
+            .iter()
+            .any(|file| source.path == Path::new(file))
+        {
+            continue;
+        }
+        let own = source.path.with_extension("");
+        let mut own = own.iter().map(|part| part.to_string_lossy().into_owned());
+        let (subject, name) = (own.nth(1), own.next());
+        for path in cli_paths(source) {
+            let Some(of) = path.get(1).filter(|of| SUBJECTS.contains(&of.as_str())) else {
+                continue;
+            };
+            let is_others = subject.as_ref() != Some(of);
+            let command = path.get(2).map(|command| (of.clone(), command.clone()));
+            let is_command = command.is_some_and(|c| commands.contains(&c) && Some(c.1) != name);
+            if is_others || is_command {
+                wrong.push(format!("{}: {}", source.path.display(), path.join("::")));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "commands that import other commands, or another subject; move what they share to `cli::args`, `cli::print` or a \
+         module of the subject:\n{}",
+        wrong.join("\n")
+    );
+    for (subject, name) in commands {
+        let path = PathBuf::from(format!("cli/{subject}/{name}.rs"));
+        let source = sources.iter().find(|source| source.path == path);
+        assert!(
+            source.is_some_and(|source| source.text.starts_with("//! `segno ")),
+            "{} does not begin with the command that it is",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn only_signals_end_the_process() {
+    // Elsewhere a command returns, so that what it began is ended and cleaned up.
+    for source in sources() {
+        for (number, line) in code_lines(&source.text) {
+            assert!(
+                !line.contains("process::exit") || source.path.ends_with("cli/serve/stop.rs"),
+                "{}:{number}: return an error instead",
                 source.path.display()
             );
         }

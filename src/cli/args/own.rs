@@ -1,0 +1,65 @@
+//! The registry's own workflows: no command ends or changes them, and lists leave them out.
+
+use super::WorkflowArgs;
+use crate::cli::error::CliError;
+use crate::client::{Client, ClientError};
+use crate::registry::{REGISTRY, REGISTRY_DATA};
+
+/// Before anything is asked of the cluster: by the id that they have unless somebody names another registry.
+pub fn refuse_id(workflow_id: &str) -> Result<(), CliError> {
+    match workflow_id.starts_with(REGISTRY) {
+        true => Err(refusal(workflow_id)),
+        false => Ok(()),
+    }
+}
+
+/// The same for whatever ends a workflow: registries may have other ids.
+pub async fn refuse(client: &Client, workflow: &WorkflowArgs) -> Result<(), CliError> {
+    match client.describe(&workflow.reference()).await {
+        Ok(found) if is_own(&found.workflow.workflow_type) => Err(refusal(&workflow.workflow_id)),
+        Ok(_) | Err(ClientError::NoSuchWorkflow(..)) => Ok(()),
+        // Whoever may not look may still be allowed to do what was asked for.
+        Err(ClientError::Refused { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn refusal(workflow_id: &str) -> CliError {
+    CliError::usage(format!(
+        "the workflow {workflow_id} holds Segno's deployed definitions"
+    ))
+    .help("`segno definitions` looks at them and changes them; ending their workflows would lose them")
+}
+
+pub fn is_own(workflow_type: &str) -> bool {
+    [REGISTRY, REGISTRY_DATA].contains(&workflow_type)
+}
+
+/// A list filter that leaves them out, unless it asks for them.
+pub fn without_own(query: &str) -> String {
+    let none = format!("WorkflowType NOT IN ('{REGISTRY}', '{REGISTRY_DATA}')");
+    // What comes after the conditions has to stay there: whoever reads the list leaves them out then.
+    let has_order = query.to_ascii_lowercase().contains("order by");
+    match query.trim().is_empty() {
+        true => none,
+        false if has_order || asks_for_own(query) => query.to_owned(),
+        false => format!("({query}) AND {none}"),
+    }
+}
+
+pub fn asks_for_own(query: &str) -> bool {
+    query.contains(REGISTRY)
+}
+
+/// For the task queue that a worker is to serve.
+pub fn refuse_queue(task_queue: &str) -> Result<(), CliError> {
+    match task_queue.starts_with(REGISTRY) {
+        true => Err(queue_refusal(task_queue)),
+        false => Ok(()),
+    }
+}
+
+pub fn queue_refusal(task_queue: &str) -> CliError {
+    CliError::usage(format!("the task queue {task_queue} is the registry's own"))
+        .help("serve another task queue: nobody runs the registry's workflows")
+}

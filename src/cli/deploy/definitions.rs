@@ -1,0 +1,447 @@
+//! `segno definitions`: what is deployed, and which version new runs get.
+
+mod keep;
+mod look;
+mod rollback;
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::project::OwnProjectArgs;
+use super::schedules;
+use crate::catalog::{
+    Catalog, Change, Definition, NameError, Origin, Route, TagChange, VersionName, VersionQuery,
+};
+use crate::cli::args::connection::ConnectionArgs;
+use crate::cli::args::registry::{OriginArgs, RegistryArgs, schedules_missed, warn_of};
+use crate::cli::error::{CliError, End};
+use crate::cli::print::{Output, Tone, styled};
+use crate::client::{Client, unique_id};
+use crate::engine::VERSION_ATTRIBUTE;
+use crate::registry::Store;
+use crate::registry::deploy::{Definitions, DeployError, change};
+use crate::registry::schedules::Step;
+
+#[derive(Debug, Subcommand)]
+pub enum DefinitionsCommand {
+    /// List the deployed definitions
+    List(look::ListArgs),
+    /// Show a version's text
+    Show(look::ShowArgs),
+    /// Show the changes of the registry, newest first
+    History(look::HistoryArgs),
+    /// Show what changed in meaning between two versions
+    Diff(look::DiffArgs),
+    /// Give new runs an earlier version again, of one type or of a whole project
+    Rollback(rollback::RollbackArgs),
+    /// Keep new runs on one version, also when others are deployed
+    Pin(VersionArgs),
+    /// Let deployments decide again
+    Unpin(TypeArgs),
+    /// Give a share of new runs another version, always the same workflow ids
+    Ramp(RampArgs),
+    /// Give a version a name, as stable
+    Tag(TagArgs),
+    /// Remove a version that nothing runs, or retire a whole type
+    Delete(DeleteArgs),
+    /// Check that everything the registry names can be read; changes nothing
+    Verify(keep::VerifyArgs),
+    /// Mend what `verify` finds, as far as what is left allows
+    Repair(keep::RepairArgs),
+    /// Write the registry, with all versions and all changes, to a file
+    Export(keep::ExportArgs),
+    /// Bring an export back: the versions and texts that the registry lacks
+    Import(keep::ImportArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct Common {
+    #[command(flatten)]
+    project: OwnProjectArgs,
+    #[command(flatten)]
+    origin: OriginArgs,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct VersionArgs {
+    /// By number or tag, as order@12; a type alone is its current version
+    #[arg(value_name = "TYPE[@VERSION]")]
+    name: VersionQuery,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct TypeArgs {
+    #[arg(value_name = "TYPE")]
+    workflow: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct RampArgs {
+    /// The version to ramp up, as order@13
+    #[arg(value_name = "TYPE@VERSION")]
+    name: VersionQuery,
+    /// The share of new runs; 0 ends the ramp, 100 makes the version the current one
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=100))]
+    percent: u32,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct TagArgs {
+    #[arg(value_name = "TYPE@VERSION")]
+    name: VersionQuery,
+    /// The tag: letters, digits, `-`, `_` and `.`, not a number
+    #[arg(value_parser = tag_name)]
+    tag: String,
+    /// Take the tag away
+    #[arg(long)]
+    remove: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// TYPE@VERSION removes a version; TYPE retires the type, whose versions stay for runs in flight
+    #[arg(value_name = "TYPE[@VERSION]")]
+    name: VersionQuery,
+    /// Also where runs are in flight
+    #[arg(long)]
+    with_runs: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub async fn run(command: DefinitionsCommand, output: Output) -> Result<End, CliError> {
+    match command {
+        DefinitionsCommand::List(args) => look::list(args, output).await,
+        DefinitionsCommand::Show(args) => look::show(args, output).await,
+        DefinitionsCommand::History(args) => look::history(args, output).await,
+        DefinitionsCommand::Diff(args) => look::diff(args, output).await,
+        DefinitionsCommand::Rollback(args) => rollback::run(args, output).await,
+        DefinitionsCommand::Pin(args) => {
+            let make = |catalog: &Catalog| {
+                let (definition, number) = find(catalog, &args.name)?;
+                Ok(routed(Route {
+                    current: number,
+                    pinned: true,
+                    ramp: 0,
+                    ramp_percent: 0,
+                    ..definition.route()
+                }))
+            };
+            args.common
+                .carry_out(&args.name.workflow, make, output)
+                .await
+        }
+        DefinitionsCommand::Unpin(args) => {
+            let make = |catalog: &Catalog| {
+                Ok(routed(Route {
+                    pinned: false,
+                    ..known(catalog, &args.workflow)?.route()
+                }))
+            };
+            args.common.carry_out(&args.workflow, make, output).await
+        }
+        DefinitionsCommand::Ramp(args) => {
+            let make = |catalog: &Catalog| ramped(catalog, &args.name, args.percent);
+            args.common
+                .carry_out(&args.name.workflow, make, output)
+                .await
+        }
+        DefinitionsCommand::Tag(args) => {
+            let make = |catalog: &Catalog| {
+                let (definition, number) = find(catalog, &args.name)?;
+                Ok(Change {
+                    tags: vec![TagChange {
+                        workflow: definition.workflow.clone(),
+                        name: args.tag.clone(),
+                        number: if args.remove { 0 } else { number },
+                    }],
+                    ..Change::default()
+                })
+            };
+            args.common
+                .carry_out(&args.name.workflow, make, output)
+                .await
+        }
+        DefinitionsCommand::Delete(args) => delete(args, output).await,
+        DefinitionsCommand::Verify(args) => keep::verify(args, output).await,
+        DefinitionsCommand::Repair(args) => keep::repair(args, output).await,
+        DefinitionsCommand::Export(args) => keep::export(args, output).await,
+        DefinitionsCommand::Import(args) => keep::import(args, output).await,
+    }
+}
+
+async fn delete(args: DeleteArgs, output: Output) -> Result<End, CliError> {
+    let (client, store) = args.common.registry.open(&args.common.connection).await?;
+    let catalog = store.read().await?;
+    let workflow = args.name.workflow.clone();
+    args.common
+        .project
+        .refuse_anothers(known(&catalog, &workflow)?)?;
+    let (query, what) = match &args.name.version {
+        None => (
+            format!("WorkflowType = '{}'", quoted(&workflow)),
+            workflow.clone(),
+        ),
+        Some(_) => {
+            let (definition, number) = find(&catalog, &args.name)?;
+            let name = definition.name_of(number);
+            (format!("{VERSION_ATTRIBUTE} = '{}'", quoted(&name)), name)
+        }
+    };
+    if !args.with_runs {
+        refuse_runs(&client, &query, &what).await?;
+    }
+    let make = |catalog: &Catalog| match &args.name.version {
+        None => Ok(Change {
+            retired: vec![known(catalog, &workflow)?.workflow.clone()],
+            ..Change::default()
+        }),
+        Some(_) => {
+            let (definition, number) = find(catalog, &args.name)?;
+            Ok(Change {
+                deleted: vec![VersionName {
+                    workflow: definition.workflow.clone(),
+                    number,
+                }],
+                ..Change::default()
+            })
+        }
+    };
+    let common = &args.common;
+    common
+        .change(
+            &*store,
+            Some(client),
+            &[workflow.clone()].into(),
+            make,
+            output,
+        )
+        .await
+}
+
+async fn refuse_runs(client: &Client, query: &str, what: &str) -> Result<(), CliError> {
+    let running = format!("{query} AND ExecutionStatus = 'Running'");
+    match client.count(&running).await? {
+        0 => Ok(()),
+        count => Err(CliError::new(format!(
+            "{count} of {what} {} in flight; nothing was deleted",
+            if count == 1 { "is" } else { "are" }
+        ))
+        .help("--with-runs deletes it all the same: runs in flight keep what they are bound to")),
+    }
+}
+
+/// For a list filter.
+fn quoted(text: &str) -> String {
+    text.replace('\'', "''")
+}
+
+impl Common {
+    /// Makes a change that concerns one type, and gives the type the schedules of the version that is in force then.
+    async fn carry_out(
+        &self,
+        workflow: &str,
+        make: impl Fn(&Catalog) -> Result<Change, DeployError>,
+        output: Output,
+    ) -> Result<End, CliError> {
+        let store = self.registry.store(&self.connection).await?;
+        self.change(&*store, None, &[workflow.to_owned()].into(), make, output)
+            .await
+    }
+
+    /// The same of several types, where the registry and perhaps the cluster are open.
+    async fn change(
+        &self,
+        store: &dyn Store,
+        client: Option<Client>,
+        types: &BTreeSet<String>,
+        make: impl Fn(&Catalog) -> Result<Change, DeployError>,
+        output: Output,
+    ) -> Result<End, CliError> {
+        let origin: Origin = self.origin.origin(None);
+        let catalog = store.read().await?;
+        warn_of(store);
+        for definition in types.iter().filter_map(|name| catalog.definition(name)) {
+            self.project.refuse_anothers(definition)?;
+        }
+        let sent = RefCell::default();
+        let make = |catalog: &Catalog| {
+            let change = make(catalog)?;
+            *sent.borrow_mut() = change.clone();
+            Ok(change)
+        };
+        let mut definitions = types.iter().filter_map(|name| catalog.definition(name));
+        // Without schedules no cluster is needed.
+        if !definitions.any(Definition::has_schedules) {
+            let revision = change(store, origin, unique_id, make).await?;
+            return said(revision, &sent.borrow(), &[], output);
+        }
+        let client = match client {
+            Some(client) => client,
+            None => self.connection.connect().await?,
+        };
+        let schedules = self.registry.schedules(&client, store);
+        let due = schedules.due(&catalog, types).await?;
+        let make = |catalog: &Catalog| {
+            Ok(Change {
+                due_schedules: due.clone(),
+                ..make(catalog)?
+            })
+        };
+        let revision = change(store, origin, unique_id, make).await?;
+        let done = schedules
+            .make(&Definitions::new(), types, revision)
+            .await
+            .map_err(|error| schedules_missed(error.into(), revision))?;
+        said(revision, &sent.borrow(), &done, output)
+    }
+}
+
+/// What was done, and as which revision.
+fn said(revision: u64, change: &Change, steps: &[Step], output: Output) -> Result<End, CliError> {
+    let words = words_of(change);
+    match output.is_json() {
+        true => {
+            let schedules = schedules::json(steps, |_| false);
+            output
+                .json(&json!({ "revision": revision, "changes": words, "schedules": schedules }))?;
+        }
+        false => {
+            for line in &words {
+                output.line(line)?;
+            }
+            schedules::print(steps, |_| false, output)?;
+            let word = match words.is_empty() {
+                true => "nothing to do:",
+                false => "done",
+            };
+            output.line(format!("{} revision {revision}", styled(Tone::Good, word)))?;
+        }
+    }
+    Ok(End::Done)
+}
+
+/// A line for each thing that a change does.
+fn words_of(change: &Change) -> Vec<String> {
+    let retired = change.retired.iter();
+    let retired = retired.map(|workflow| format!("{workflow} gets no new runs"));
+    let routes = change.routes.iter().map(|route| {
+        let ramp = match route.ramp {
+            0 => String::new(),
+            ramp => format!(
+                ", {} % of them {}@{ramp}",
+                route.ramp_percent, route.workflow
+            ),
+        };
+        let pinned = if route.pinned { " (pinned)" } else { "" };
+        format!(
+            "new runs of {} get {}@{}{pinned}{ramp}",
+            route.workflow, route.workflow, route.current
+        )
+    });
+    let tags = change.tags.iter().map(|tag| match tag.number {
+        0 => format!("{} has no tag {} any more", tag.workflow, tag.name),
+        number => format!("{}@{} is {}@{number}", tag.workflow, tag.name, tag.workflow),
+    });
+    let deleted = change.deleted.iter();
+    let deleted = deleted.map(|v| format!("{}@{} is deleted", v.workflow, v.number));
+    retired.chain(routes).chain(tags).chain(deleted).collect()
+}
+
+fn known<'a>(catalog: &'a Catalog, workflow: &str) -> Result<&'a Definition, NameError> {
+    catalog.known(workflow)
+}
+
+fn find<'a>(
+    catalog: &'a Catalog,
+    query: &VersionQuery,
+) -> Result<(&'a Definition, u32), NameError> {
+    let (definition, version) = catalog.find(query)?;
+    Ok((definition, version.number))
+}
+
+/// The version before the current one.
+fn before(definition: &Definition) -> Result<u32, NameError> {
+    let numbers = definition.versions.iter().map(|v| v.number);
+    let before = numbers.filter(|number| *number < definition.current).max();
+    before.ok_or_else(|| {
+        NameError::Version(
+            definition.workflow.clone(),
+            "before the current one".to_owned(),
+            format!("none before {}", definition.current),
+        )
+    })
+}
+
+/// A share of new runs for a version; all of them make it the current one.
+fn ramped(catalog: &Catalog, query: &VersionQuery, percent: u32) -> Result<Change, DeployError> {
+    let (definition, number) = find(catalog, query)?;
+    let name = definition.name_of(number);
+    let refused = match (percent, definition.retired, definition.pinned) {
+        (0, ..) => None,
+        (_, true, _) => Some(format!(
+            "{} is retired: it has no new runs",
+            definition.workflow
+        )),
+        (_, _, true) => Some(format!(
+            "{} is pinned to version {}; `segno definitions unpin {}` comes first",
+            definition.workflow, definition.current, definition.workflow
+        )),
+        (1..100, ..) if number == definition.current => {
+            Some(format!("new runs get {name} already"))
+        }
+        _ => None,
+    };
+    if let Some(why) = refused {
+        return Err(DeployError::Refused(why));
+    }
+    let route = definition.route();
+    Ok(routed(match percent {
+        0 => Route {
+            ramp: 0,
+            ramp_percent: 0,
+            ..route
+        },
+        100 => Route {
+            current: number,
+            ramp: 0,
+            ramp_percent: 0,
+            ..route
+        },
+        _ => Route {
+            ramp: number,
+            ramp_percent: percent,
+            ..route
+        },
+    }))
+}
+
+fn routed(route: Route) -> Change {
+    Change {
+        routes: vec![route],
+        ..Change::default()
+    }
+}
+
+fn tag_name(text: &str) -> Result<String, String> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    match !text.is_empty() && text.chars().all(is_word) && text.parse::<u32>().is_err() {
+        true => Ok(text.to_owned()),
+        false => Err("a tag has letters, digits, `-`, `_` and `.`, and is not a number".to_owned()),
+    }
+}

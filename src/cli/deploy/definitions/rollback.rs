@@ -1,0 +1,155 @@
+//! `segno definitions rollback --revision`: all of a project's types get what they had at a revision.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+
+use super::{Common, before, find, known, routed};
+use crate::catalog::{Catalog, Change, Definition, NameError, Pasts, Route, VersionQuery, past};
+use crate::cli::args::registry::warn_of;
+use crate::cli::deploy::in_flight::refuse_runs_in_flight;
+use crate::cli::deploy::project::{PROJECT_DEFAULT, RetireArgs};
+use crate::cli::error::{CliError, End};
+use crate::cli::print::Output;
+use crate::registry::deploy::DeployError;
+use crate::registry::records;
+
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// The workflow type, or TYPE@VERSION for another version than the one before
+    #[arg(
+        value_name = "TYPE[@VERSION]",
+        required_unless_present = "revision",
+        conflicts_with_all = ["revision", "retire", "retire_with_runs"]
+    )]
+    name: Option<VersionQuery>,
+    /// Give new runs of all the project's types what they got at this revision; what was not there yet is retired
+    #[arg(long, value_name = "REVISION")]
+    revision: Option<u64>,
+    #[command(flatten)]
+    retire: RetireArgs,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub async fn run(args: RollbackArgs, output: Output) -> Result<End, CliError> {
+    let Some(wanted) = &args.name else {
+        return args.whole(output).await;
+    };
+    let make = |catalog: &Catalog| {
+        let definition = known(catalog, &wanted.workflow)?;
+        let to = match &wanted.version {
+            Some(_) => find(catalog, wanted)?.1,
+            None => before(definition)?,
+        };
+        Ok(routed(Route {
+            current: to,
+            ramp: 0,
+            ramp_percent: 0,
+            ..definition.route()
+        }))
+    };
+    args.common.carry_out(&wanted.workflow, make, output).await
+}
+
+impl RollbackArgs {
+    async fn whole(&self, output: Output) -> Result<End, CliError> {
+        let common = &self.common;
+        let project = common.project.name()?;
+        let project = project.unwrap_or_else(|| PROJECT_DEFAULT.to_owned());
+        let revision = self.revision.unwrap_or_default();
+        let store = common.registry.store(&common.connection).await?;
+        let catalog = store.read().await?;
+        warn_of(&*store);
+        if !(1..=catalog.revision()).contains(&revision) {
+            return Err(CliError::new(format!(
+                "there is no revision {revision}; the registry is at revision {}",
+                catalog.revision()
+            ))
+            .help("`segno definitions history` shows them"));
+        }
+        let records = records(&*store, &catalog).await?;
+        let is_whole = records.first().is_some_and(|record| record.revision == 1);
+        if !is_whole || catalog.contradicts(&past(&records, u64::MAX)).is_some() {
+            return Err(CliError::new(
+                "the registry's history is not whole, so what a revision had is not known",
+            )
+            .help("`segno definitions rollback TYPE@VERSION` rolls back a single type"));
+        }
+        let pasts = past(&records, revision);
+        let change = back_to(&catalog, &pasts, &project)?;
+        let gone = change.retired.clone();
+        let gone_names: Vec<&str> = gone.iter().map(String::as_str).collect();
+        self.retire.refuse(&gone_names, &project)?;
+        if !gone.is_empty() && !self.retire.with_runs() {
+            let client = common.connection.connect().await?;
+            refuse_runs_in_flight(&client, &gone_names).await?;
+        }
+        let definitions = catalog.state.definitions.iter();
+        let types: BTreeSet<String> = definitions
+            .filter(|d| d.project == project)
+            .map(|d| d.workflow.clone())
+            .collect();
+        if is_empty(&change) {
+            return super::said(catalog.revision(), &change, &[], output);
+        }
+        let make = |catalog: &Catalog| {
+            let change = back_to(catalog, &pasts, &project)?;
+            match change.retired == gone {
+                true => Ok(change),
+                // Whoever asked has not seen these.
+                false => Err(DeployError::Overtaken(catalog.revision())),
+            }
+        };
+        common.change(&*store, None, &types, make, output).await
+    }
+}
+
+fn is_empty(change: &Change) -> bool {
+    change.puts.is_empty() && change.routes.is_empty() && change.retired.is_empty()
+}
+
+/// The change after which a project's types are routed as they were. What is pinned now stays.
+fn back_to(catalog: &Catalog, pasts: &Pasts, project: &str) -> Result<Change, NameError> {
+    let mut change = Change {
+        project: project.to_owned(),
+        ..Change::default()
+    };
+    let definitions = catalog.state.definitions.iter();
+    for definition in definitions.filter(|d| d.project == project && !d.pinned) {
+        let past = pasts.get(&definition.workflow);
+        let Some(past) = past.filter(|past| past.project == project && !past.retired) else {
+            if !definition.retired {
+                change.retired.push(definition.workflow.clone());
+            }
+            continue;
+        };
+        let route = Route {
+            current: past.current,
+            ramp: past.ramp,
+            ramp_percent: past.ramp_percent,
+            ..definition.route()
+        };
+        for number in [route.current, route.ramp] {
+            if number != 0 && definition.version(number).is_none() {
+                return Err(deleted(definition, number));
+            }
+        }
+        if definition.retired {
+            change.puts.extend(definition.put_of(route.current));
+        }
+        if definition.retired || route != definition.route() {
+            change.routes.push(route);
+        }
+    }
+    Ok(change)
+}
+
+fn deleted(definition: &Definition, number: u32) -> NameError {
+    let numbers = definition.versions.iter().map(|v| v.number.to_string());
+    NameError::Version(
+        definition.workflow.clone(),
+        number.to_string(),
+        numbers.collect::<Vec<_>>().join(", "),
+    )
+}

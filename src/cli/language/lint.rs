@@ -1,0 +1,345 @@
+//! `segno lint`: everything that can be known to be wrong before a run.
+
+mod test_files;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use clap::Args;
+
+use crate::cli::error::{CliError, End};
+use crate::cli::print::{Format, Output};
+use crate::compile;
+use crate::definition::{Definition, Name};
+use crate::diagnostic::Diagnostic;
+use crate::limits::{DEFINITION_FOLDERS_DEPTH_MAX, DEFINITION_SIZE_BYTES_MAX};
+use crate::lint;
+use crate::load::{self, Fetched, Loaded, Unread};
+use crate::program::Schema;
+use crate::report::{self, Report};
+use crate::source::{FileId, Range};
+
+const STDIN: &str = "<stdin>";
+
+/// Report what is wrong with definitions, with a repair where one is known
+///
+/// Exit codes: 0 without errors, 1 with errors, 2 where the command line is wrong.
+#[derive(Debug, Args)]
+pub struct Lint {
+    /// Definitions, or folders of them; `-` is standard input. In a folder all *.yaml and *.yml files that hold a
+    /// definition are taken, and their tests, *.test.yaml
+    #[arg(default_value = ".")]
+    paths: Vec<PathBuf>,
+    /// Exit code 1 also where there are warnings only
+    #[arg(long)]
+    deny_warnings: bool,
+}
+
+impl Lint {
+    pub fn run(self, output: Output) -> Result<End, CliError> {
+        let files = Files::find(&self.paths)?;
+        let mut loaded = Loaded::default();
+        let Files {
+            root,
+            unread,
+            tests,
+        } = files;
+        let count = unread.len() + tests.len();
+        loaded.add(unread);
+        let asked = loaded.files.len();
+        loaded.complete(&mut |key| fetch(&root, key));
+        let mut diagnostics = check(&loaded, asked);
+        diagnostics.extend(test_files::check(&tests, &mut loaded.sources)?);
+        let report = Report::new(&loaded.sources, diagnostics, count);
+        print(&report, output)?;
+        let failed =
+            report.has_errors() || (self.deny_warnings && !report.diagnostics().is_empty());
+        Ok(if failed { End::Failed } else { End::Done })
+    }
+}
+
+fn print(report: &Report<'_>, output: Output) -> Result<(), CliError> {
+    let format = match output.format {
+        Format::Text => report::Format::Text,
+        Format::Json => report::Format::Json,
+        Format::Sarif => report::Format::Sarif,
+        Format::Github => report::Format::Github,
+    };
+    output.report(report, format)
+}
+
+/// Diagnostics of the files that were asked for, and errors of the files that they use.
+fn check(loaded: &Loaded, asked: usize) -> Vec<Diagnostic> {
+    let mut diagnostics: Vec<_> = loaded
+        .files
+        .iter()
+        .flat_map(|file| file.diagnostics.clone())
+        .collect();
+    let definitions: Vec<_> = (0..asked as u32)
+        .map(FileId)
+        .flat_map(|id| {
+            loaded
+                .definitions(id)
+                .map(move |(_, definition)| (id, definition))
+        })
+        .collect();
+    diagnostics.extend(duplicates(
+        definitions.iter().map(|(_, definition)| &definition.name),
+    ));
+    let by_name: BTreeMap<&str, &(FileId, &Definition)> = definitions
+        .iter()
+        .map(|found| (&*found.1.name.value, found))
+        .collect();
+    // Each is compiled once, however many begin the workflow.
+    let schemas = Mutex::new(BTreeMap::<String, Option<Arc<Schema>>>::new());
+    let input_of = |workflow: &str| {
+        let (id, definition) = by_name.get(workflow)?;
+        let mut schemas = schemas.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = schemas.entry(workflow.to_owned()).or_insert_with(|| {
+            let used = loaded.used(*id, &definition.uses);
+            compile::input_schema(definition, &used.libraries).map(Arc::new)
+        });
+        known.clone()
+    };
+    let found = load::in_parallel(&definitions, |(id, definition)| {
+        load::bounded(*id, check_one(loaded, *id, definition, &input_of))
+    });
+    diagnostics.extend(found.into_iter().flatten());
+    diagnostics
+}
+
+fn check_one(
+    loaded: &Loaded,
+    id: FileId,
+    definition: &Definition,
+    input_of: &lint::InputOf<'_>,
+) -> Vec<Diagnostic> {
+    let used = loaded.used(id, &definition.uses);
+    let mut found = used.diagnostics;
+    let (program, compiled) = compile::compile(definition, &used.libraries, &loaded.sources);
+    // Where something could not be read, what follows from that says nothing new.
+    let unread: Vec<_> = used
+        .files
+        .iter()
+        .chain([&id])
+        .flat_map(|id| loaded.file(*id).errors())
+        .collect();
+    let is_new = |d: &Diagnostic| {
+        !unread.iter().any(|range| range.touches(d.range))
+            && (unread.is_empty() || d.code != "missing-timeout")
+    };
+    found.extend(compiled.into_iter().filter(is_new));
+    if unread.is_empty() && !found.iter().any(Diagnostic::is_error) {
+        found.extend(lint::check(&lint::Subject {
+            definition,
+            libraries: &used.libraries,
+            program: &program,
+            sources: &loaded.sources,
+            input_of,
+        }));
+    }
+    found
+}
+
+/// Workflow types that several definitions name.
+fn duplicates<'a>(names: impl Iterator<Item = &'a Name>) -> Vec<Diagnostic> {
+    let mut first = BTreeMap::<&str, Range>::new();
+    let mut found = Vec::new();
+    for name in names.filter(|name| !name.value.is_empty()) {
+        match first.get(&*name.value) {
+            None => {
+                first.insert(&name.value, name.range);
+            }
+            Some(first) => {
+                let message = format!("two definitions name the workflow type `{}`", name.value);
+                found.push(
+                    Diagnostic::error("duplicate-workflow", name.range, message)
+                        .annotate(*first, "the other one")
+                        .help("a worker can serve only one of them: rename one"),
+                );
+            }
+        }
+    }
+    found
+}
+
+struct Files {
+    /// The folder that `use` may not leave.
+    root: PathBuf,
+    unread: Vec<Unread>,
+    tests: Vec<Test>,
+}
+
+/// A test file.
+#[cfg_attr(
+    not(feature = "cluster"),
+    expect(dead_code, reason = "a build that cannot run tests finds none")
+)]
+struct Test {
+    path: PathBuf,
+    /// Whose definitions it tests.
+    folder: PathBuf,
+}
+
+impl Files {
+    fn find(paths: &[PathBuf]) -> Result<Files, CliError> {
+        let mut found = Vec::new();
+        let mut tests = Vec::new();
+        for path in paths {
+            if path.as_os_str() == "-" {
+                found.push((PathBuf::from(STDIN), true));
+            } else if path.is_dir() {
+                let start = found.len();
+                walk(path, 0, &mut found)?;
+                found[start..].sort();
+                for (file, _) in found.extract_if(start.., |(file, _)| test_files::is_test(file)) {
+                    tests.push(Test {
+                        path: file,
+                        folder: path.clone(),
+                    });
+                }
+            } else if test_files::is_test(path) {
+                let folder = path.parent().filter(|folder| *folder != Path::new(""));
+                tests.push(Test {
+                    path: path.clone(),
+                    folder: folder.unwrap_or(Path::new(".")).to_owned(),
+                });
+            } else {
+                found.push((path.clone(), true));
+            }
+        }
+        let root = root(paths)?;
+        let mut unread = Vec::new();
+        for (path, named) in found {
+            let bytes = read(&path).map_err(|error| {
+                CliError::usage(format!("cannot read {}: {error}", path.display()))
+            })?;
+            if named || load::is_definition(&bytes) {
+                unread.push(Unread {
+                    key: key(&root, &path).into(),
+                    path: shown(&path).into(),
+                    bytes,
+                });
+            }
+        }
+        if unread.is_empty() && tests.is_empty() {
+            let paths: Vec<_> = paths
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect();
+            return Err(
+                CliError::usage(format!("no definitions in {}", paths.join(", ")))
+                    .help("a definition is a *.yaml or *.yml file with `segno: 1` in it"),
+            );
+        }
+        Ok(Files {
+            root,
+            unread,
+            tests,
+        })
+    }
+}
+
+/// Hidden folders are left out, and links to folders, which may go in circles.
+fn walk(folder: &Path, depth: usize, found: &mut Vec<(PathBuf, bool)>) -> Result<(), CliError> {
+    let fail = |error: io::Error| {
+        CliError::usage(format!(
+            "cannot read the folder {}: {error}",
+            folder.display()
+        ))
+    };
+    for entry in std::fs::read_dir(folder).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        let (path, name) = (entry.path(), entry.file_name());
+        let name = name.to_string_lossy();
+        let kind = entry.file_type().map_err(fail)?;
+        if kind.is_dir() && !name.starts_with('.') {
+            if depth == DEFINITION_FOLDERS_DEPTH_MAX {
+                let message = format!(
+                    "{} is in more folders than DEFINITION_FOLDERS_DEPTH_MAX ({DEFINITION_FOLDERS_DEPTH_MAX})",
+                    path.display()
+                );
+                return Err(CliError::usage(message));
+            }
+            walk(&path, depth + 1, found)?;
+        }
+        let is_wanted = name.ends_with(".yaml") || name.ends_with(".yml");
+        if is_wanted && !kind.is_dir() && path.is_file() {
+            found.push((path, false));
+        }
+    }
+    Ok(())
+}
+
+/// A single folder itself, or the current folder, or the lowest folder that all paths are in.
+fn root(paths: &[PathBuf]) -> Result<PathBuf, CliError> {
+    let absolute = |path: &Path| std::path::absolute(path).map(|path| normal(&path));
+    let current = absolute(Path::new(".")).map_err(CliError::new)?;
+    if let [path] = paths
+        && path.is_dir()
+    {
+        return absolute(path).map_err(CliError::new);
+    }
+    let mut root = current;
+    for path in paths.iter().filter(|path| path.as_os_str() != "-") {
+        let path = absolute(path).map_err(CliError::new)?;
+        while !path.starts_with(&root) {
+            root.pop();
+        }
+    }
+    Ok(root)
+}
+
+/// Without `.` and `..`.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                normal.pop();
+            }
+            part => normal.push(part),
+        }
+    }
+    normal
+}
+
+fn key(root: &Path, path: &Path) -> String {
+    let absolute = std::path::absolute(path).map_or_else(|_| path.into(), |path| normal(&path));
+    let inside = absolute.strip_prefix(root).unwrap_or(&absolute);
+    let parts = inside
+        .components()
+        .map(|part| part.as_os_str().to_string_lossy());
+    parts.collect::<Vec<_>>().join("/")
+}
+
+fn shown(path: &Path) -> String {
+    let path = path.strip_prefix(".").unwrap_or(path);
+    path.display().to_string()
+}
+
+/// No more than what tells that a file is too large.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = DEFINITION_SIZE_BYTES_MAX as u64 + 1;
+    if path.as_os_str() == STDIN {
+        io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
+    } else {
+        File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// A used file, by the path that messages show.
+fn fetch(root: &Path, key: &str) -> Fetched {
+    let current = std::env::current_dir().unwrap_or_default();
+    let shown = |path: &Path| {
+        let path = normal(path);
+        shown(path.strip_prefix(&current).unwrap_or(&path))
+    };
+    crate::registry::fetch(root, key, &shown)
+}

@@ -1,0 +1,346 @@
+//! `segno run`: a definition in one process, durably, without a server.
+
+mod choice;
+mod teller;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use teller::Teller;
+
+use crate::cli::args::input::{InputArgs, json_payload};
+use crate::cli::args::policy::PolicyArgs;
+use crate::cli::error::{CliError, End};
+use crate::cli::print::{Output, warn};
+use crate::diagnostic::did_you_mean;
+use crate::local::{
+    Begun, Ended, Journal, JournalError, Kept, LocalError, LocalRun, Told, draw_ids, machine_time,
+};
+use crate::registry::Found;
+use crate::simulator::{Logged, Outcome};
+use crate::timeline::Timeline;
+use crate::value::{Payload, to_json};
+
+const STATE_DEFAULT: &str = ".segno/run.db";
+
+/// Run a definition in this process, durably, without a server
+///
+/// Its state is kept in a file: the same command, without --new, --signal and --cancel, goes on where a run was that has not ended. With them
+/// it would be told again, or begin anew. The worker's own activities (http, exec, grpc)
+/// run here; children run their definitions from the same folder. Steps are told on standard error as they go, the result is printed as JSON.
+///
+/// Exit codes: 0 where it completed, 1 where it did not, 2 where the command line is wrong.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  segno run workflows/poll-endpoint.yaml --input '{\"url\": \"http://localhost:8000/job\"}'\n  segno run approval.yaml --signal 'approve={\"by\": \"ada\"}'"
+)]
+pub struct RunArgs {
+    /// The file with the definition
+    file: PathBuf,
+    #[command(flatten)]
+    input: InputArgs,
+    /// The workflow type, where the file has several definitions
+    #[arg(long, value_name = "TYPE")]
+    workflow_type: Option<String>,
+    /// The run's name in the state file [default: the workflow type]
+    #[arg(long, short = 'w', value_name = "ID")]
+    workflow_id: Option<String>,
+    /// The file that keeps the state of runs
+    #[arg(long, value_name = "FILE", default_value = STATE_DEFAULT)]
+    state: PathBuf,
+    /// Forget the run of this name that has not ended, and begin another; the command that goes on is the one without
+    #[arg(long)]
+    new: bool,
+    /// Send a signal first; may be given several times. A command that is repeated sends it again
+    #[arg(long, value_name = "NAME=JSON")]
+    signal: Vec<String>,
+    /// Ask the run to end: it may clean up first
+    #[arg(long, value_name = "REASON", num_args = 0..=1, default_missing_value = "")]
+    cancel: Option<String>,
+    #[command(flatten)]
+    policy: PolicyArgs,
+}
+
+pub async fn run(args: RunArgs, output: Output) -> Result<End, CliError> {
+    let found = choice::read(&args.file, output)?;
+    let (workflow_type, entry) = choice::choose(&args.file, args.workflow_type.as_deref(), &found)?;
+    choice::check_needs(entry, &found)?;
+    let input = args.input.payloads()?;
+    let told = told(&args)?;
+    let activities = args.policy.activities()?;
+    let journal = journal(&args.state)?;
+    let workflow_id = args.workflow_id.as_deref().unwrap_or(workflow_type);
+    let former = journal.kept(workflow_id).map_err(of_journal)?;
+    let names: Vec<String> = told.iter().map(name).collect();
+    let leaves = leaves();
+    let local = match former {
+        Some(former) if !args.new => {
+            check_same(&former, workflow_type, &args, &input)?;
+            let begun = former.begun;
+            if let Some(outcome) = former.outcome {
+                warn_of_end(&begun, &names);
+                let end = report(&outcome, output)?;
+                journal.given(begun.id).map_err(of_journal)?;
+                return Ok(end);
+            }
+            output.remark(format!(
+                "going on with `{}`, which began at {}",
+                begun.workflow_id, begun.begun_at
+            ));
+            LocalRun::resume(journal, begun, told, activities)
+        }
+        former => {
+            choice::check_input(entry, &input)?;
+            let begun = beginning(workflow_id, workflow_type, input, &found);
+            let instead_of = former.map(|former| former.begun.id);
+            LocalRun::begin(journal, begun, told, instead_of, activities)
+        }
+    };
+    let mut local = local.map_err(of_local)?;
+    for signal in &args.signal {
+        warn_of_unknown(signal.split('=').next().unwrap_or_default(), &local.signals);
+    }
+    say_what_was_taken(&local, &names, output);
+    let timeline = local.timeline.clone();
+    let mut teller = Teller::new(local.begun_at(), output);
+    let moved = |timeline: &Timeline, logs: &[Logged]| teller.tell(timeline, logs);
+    match local.run(leaves, moved).await.map_err(of_local)? {
+        Ended::Closed(outcome) => {
+            let end = report(&outcome, output)?;
+            // Whoever is killed before this gives the outcome again, and whoever is killed after it has given it.
+            local.given().map_err(of_local)?;
+            Ok(end)
+        }
+        Ended::Waits => {
+            Err(CliError::new(
+                "the run waits for something from outside, and nothing else is under way",
+            )
+            .help(format!("it waits at {}", timeline.waits().unwrap_or_default()))
+            .help("the same command with --signal NAME=JSON, and without --new, sends a signal and goes on"))
+        }
+        Ended::Left => {
+            output.remark(
+                "the run is kept: the same command, without --new and --signal, goes on with it",
+            );
+            Ok(End::Failed)
+        }
+    }
+}
+
+fn journal(state: &Path) -> Result<Journal, CliError> {
+    let folder = state.parent().filter(|f| !f.as_os_str().is_empty());
+    folder
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .map_err(|error| {
+            CliError::new(format!(
+                "cannot make a folder for {}: {error}",
+                state.display()
+            ))
+        })?;
+    Journal::open(state).map_err(of_journal)
+}
+
+fn beginning(workflow_id: &str, workflow_type: &str, input: Vec<Payload>, found: &Found) -> Begun {
+    let bundles = found.definitions.values();
+    Begun {
+        id: 0,
+        workflow_id: workflow_id.to_owned(),
+        workflow_type: workflow_type.to_owned(),
+        input,
+        begun_at: machine_time(),
+        ids: draw_ids(),
+        bundles: bundles
+            .map(|(entry, _)| entry.bundle.bytes.clone())
+            .collect(),
+    }
+}
+
+/// The run takes it all the same, as on a server.
+fn warn_of_unknown(signal: &str, known: &BTreeSet<String>) {
+    if known.contains(signal) || known.contains("*") {
+        return;
+    }
+    let names: Vec<&str> = known.iter().map(String::as_str).collect();
+    let mut help = Vec::new();
+    if let Some(near) = did_you_mean(signal, names.iter().copied()) {
+        help.push(format!("did you mean `{near}`?"));
+    }
+    help.push(match names.as_slice() {
+        [] => "the definition takes no signals".to_owned(),
+        names => format!("there are: {}", names.join(", ")),
+    });
+    warn(
+        &format!("nothing in the definition takes the signal `{signal}`"),
+        &help,
+    );
+}
+
+fn told(args: &RunArgs) -> Result<Vec<Told>, CliError> {
+    let mut told = Vec::new();
+    for text in &args.signal {
+        let (name, input) = text.split_once('=').unwrap_or((text, ""));
+        let place = format!("the argument of the signal `{name}`");
+        let input = match input {
+            "" => Vec::new(),
+            input => vec![json_payload(&place, input)?],
+        };
+        told.push(Told::Signal(name.to_owned(), input));
+    }
+    told.extend(args.cancel.clone().map(Told::Cancel));
+    Ok(told)
+}
+
+fn name(told: &Told) -> String {
+    match told {
+        Told::Signal(name, _) => format!("the signal `{name}`"),
+        Told::Cancel(_) => "the request to cancel".to_owned(),
+    }
+}
+
+/// Whether the run in the file is the one that is meant.
+fn check_same(
+    kept: &Kept,
+    workflow_type: &str,
+    args: &RunArgs,
+    input: &[Payload],
+) -> Result<(), CliError> {
+    let begun = &kept.begun;
+    let is_other_input = !input.is_empty() && input != begun.input;
+    if begun.workflow_type == workflow_type && !is_other_input {
+        return Ok(());
+    }
+    let what = match is_other_input {
+        true => "with another input".to_owned(),
+        false => format!("of the workflow type `{}`", begun.workflow_type),
+    };
+    let (state, help) = match &kept.outcome {
+        None => (
+            "has not ended",
+            "the command that began it goes on with it; --new forgets it; --workflow-id begins another beside it",
+        ),
+        Some(_) => (
+            "has ended, its result was not printed yet",
+            "the command that began it prints the result; --new forgets it; --workflow-id begins another beside it",
+        ),
+    };
+    let message = format!(
+        "the run `{}` in {} {state}, and began {what}",
+        begun.workflow_id,
+        args.state.display()
+    );
+    Err(CliError::new(message).help(help))
+}
+
+/// It had ended before this process began.
+fn warn_of_end(begun: &Begun, names: &[String]) {
+    for name in names {
+        let message = format!("{name} was not sent: `{}` has ended", begun.workflow_id);
+        warn(
+            &message,
+            &["this is its result, which was not printed before".to_owned()],
+        );
+    }
+}
+
+/// What is written down by now; whoever is killed before it is shown has to ask the run.
+fn say_what_was_taken(local: &LocalRun, names: &[String], output: Output) {
+    for lost in &local.lost {
+        output.remark(format!(
+            "attempt {} of `{}` was under way when the last process ended: it counts as one that timed out",
+            lost.attempt, lost.activity_type
+        ));
+    }
+    for (told, name) in local.told_now.iter().zip(names) {
+        match told {
+            Ok(()) => output.remark(format!("{name} was sent")),
+            Err(refused) => warn(&format!("{name} was not sent: {refused}"), &[]),
+        }
+    }
+}
+
+/// Ctrl-C, or the end of the service that the process belongs to. Whoever calls it is not killed by these any more.
+#[cfg(unix)]
+fn leaves() -> impl Future<Output = ()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    async move {
+        let [interrupted, terminated] = signals.each_mut().map(|signal| async {
+            match signal {
+                Ok(signal) => drop(signal.recv().await),
+                Err(_) => std::future::pending().await,
+            }
+        });
+        tokio::select! {
+            () = interrupted => {}
+            () = terminated => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+async fn leaves() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Prints it; an error says that it could not be printed.
+fn report(outcome: &Outcome, output: Output) -> Result<End, CliError> {
+    let result = match outcome {
+        Outcome::Completed(payload) => result(payload),
+        Outcome::Failed(failure) => {
+            let each: Vec<_> = failure.chain().map(|f| f.message.clone()).collect();
+            let message = format!("the workflow failed: {}", each.join(": "));
+            Err(CliError::new(message))
+        }
+        Outcome::TimedOut => Err(CliError::new("the workflow timed out")),
+        Outcome::Cancelled | Outcome::Terminated { .. } | Outcome::ContinuedAsNew => {
+            Err(CliError::new("the workflow ended as cancelled"))
+        }
+    };
+    match result {
+        Ok(json) if output.is_json() => output.json_line(&json).map(|()| End::Done),
+        Ok(json) => output.json(&json).map(|()| End::Done),
+        Err(error) => {
+            let printed = error.print();
+            printed.map_err(|e| CliError::new(format!("cannot write the outcome: {e}")))?;
+            Ok(End::Failed)
+        }
+    }
+}
+
+fn result(payload: &Payload) -> Result<serde_json::Value, CliError> {
+    let value = payload.decode().map_err(|error| CliError::new(error.0))?;
+    to_json(&value).map_err(CliError::new)
+}
+
+fn of_local(error: LocalError) -> CliError {
+    match error {
+        LocalError::Journal(error) => of_journal(error),
+        LocalError::Refused(_) => CliError::new(error),
+        LocalError::Stuck(_) | LocalError::Definition(_) => CliError::new(error).help(
+            "the run is kept: another version of Segno may go on with it; --new forgets it, --workflow-id begins another beside it",
+        ),
+        LocalError::OtherVersion => CliError::new(error)
+            .help("end it with the version that began it, or forget it with --new"),
+    }
+}
+
+fn of_journal(error: JournalError) -> CliError {
+    let help = match &error {
+        JournalError::Busy(_) => {
+            Some("end that one with Ctrl-C, which keeps its run, or use another file with --state")
+        }
+        JournalError::Version(..) | JournalError::Malformed(..) => Some(
+            "use another file with --state, or remove this one: the runs in it that have not ended go with it",
+        ),
+        JournalError::Database(..) => None,
+    };
+    let error = CliError::new(error);
+    match help {
+        Some(help) => error.help(help),
+        None => error,
+    }
+}

@@ -1,0 +1,135 @@
+//! The definition that `segno run` is to run: read with its folder, chosen in its file, and held against what a run in
+//! one process can do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::cli::error::CliError;
+use crate::cli::print::{Output, complain_of};
+use crate::diagnostic::did_you_mean;
+use crate::engine::start::refused;
+use crate::local::{Need, needs};
+use crate::registry::{Entry, Found, read_folder};
+use crate::report::{Format, Report};
+use crate::testing::is_test;
+use crate::value::{Payload, Value};
+
+/// The definitions of the file's folder; what is wrong with the file is said.
+pub fn read(file: &Path, output: Output) -> Result<Found, CliError> {
+    check_file(file)?;
+    let folder = file.parent().filter(|f| !f.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let found = read_folder(folder).map_err(CliError::new)?;
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    say_mistakes(&name, &found, output);
+    Ok(found)
+}
+
+fn check_file(file: &Path) -> Result<(), CliError> {
+    let shown = file.display();
+    if file.is_dir() {
+        let message = format!("{shown} is a folder, and one definition is run");
+        return Err(CliError::usage(message).help("give the file of the definition"));
+    }
+    if !file.is_file() {
+        return Err(CliError::usage(format!("there is no file {shown}")));
+    }
+    if is_test(file) {
+        let message = format!("{shown} is a test file, and holds no definition to run");
+        return Err(CliError::usage(message).help(format!("`segno test {shown}` runs its tests")));
+    }
+    Ok(())
+}
+
+/// The file's own, and those in what it uses. Those of other files are counted: they are no matter unless the run wants a child of there.
+fn say_mistakes(file: &str, found: &Found, output: Output) {
+    let own = found.broken.get(file).into_iter().flatten();
+    let own: Vec<_> = own.filter(|d| d.is_error()).cloned().collect();
+    let others = found.diagnostics().filter(|d| d.is_error());
+    let others = others.filter(|error| !own.contains(error)).cloned();
+    let others = Report::new(&found.sources, others.collect(), found.files);
+    if !own.is_empty() {
+        let report = Report::new(&found.sources, own, 1);
+        complain_of(&report, Format::Text);
+    }
+    let count = others.diagnostics().len();
+    if count > 0 {
+        let s = if count == 1 { "" } else { "s" };
+        output.remark(format!(
+            "{count} mistake{s} in other files of the folder: `segno lint` says which"
+        ));
+    }
+}
+
+/// The definition of the file that is meant, by its workflow type.
+pub fn choose<'f>(
+    file: &Path,
+    wanted: Option<&str>,
+    found: &'f Found,
+) -> Result<(&'f str, &'f Entry), CliError> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let all = found.definitions.iter();
+    let of_file = all.filter(|(_, (_, of))| **of == *name);
+    let of_file: BTreeMap<&str, &Entry> = of_file
+        .map(|(workflow, (entry, _))| (workflow.as_str(), entry))
+        .collect();
+    let types: Vec<&str> = of_file.keys().copied().collect();
+    match (wanted, types.as_slice()) {
+        (_, []) => Err(
+            CliError::new(format!("no sound definition is in {}", file.display()))
+                .help("`segno lint` says what is wrong with it"),
+        ),
+        (Some(wanted), _) => of_file
+            .get_key_value(wanted)
+            .map(|(workflow, entry)| (*workflow, *entry))
+            .ok_or_else(|| unknown_type(file, wanted, &types)),
+        (None, [only]) => Ok((only, of_file[only])),
+        (None, _) => {
+            let message = format!("{} has several definitions", file.display());
+            Err(CliError::usage(message).help(format!(
+                "say which with --workflow-type: {}",
+                types.join(", ")
+            )))
+        }
+    }
+}
+
+fn unknown_type(file: &Path, wanted: &str, types: &[&str]) -> CliError {
+    let message = format!(
+        "{} has no sound definition of the workflow type `{wanted}`",
+        file.display()
+    );
+    let error = CliError::usage(message);
+    let error = match did_you_mean(wanted, types.iter().copied()) {
+        Some(near) => error.help(format!("did you mean `{near}`?")),
+        None => error,
+    };
+    error.help(format!("there are: {}", types.join(", ")))
+}
+
+/// What needs a cluster is said before anything runs.
+pub fn check_needs(entry: &Entry, found: &Found) -> Result<(), CliError> {
+    let types: BTreeSet<String> = found.definitions.keys().cloned().collect();
+    let all: Vec<Need> = needs(&entry.loaded.program, &types);
+    if all.is_empty() {
+        return Ok(());
+    }
+    let mut error = CliError::new("the definition asks for what only a cluster has");
+    for need in all {
+        error = error.help(format!("{}: {}", need.location, need.what));
+    }
+    Err(error.help("`segno dev` starts a development server and a worker in one command"))
+}
+
+/// Refuses an input that breaks the schema of the run that begins.
+pub fn check_input(entry: &Entry, input: &[Payload]) -> Result<(), CliError> {
+    let arguments = input.iter().cloned().map(Value::from).collect();
+    let Some(failure) = refused(&entry.loaded.program, arguments) else {
+        return Ok(());
+    };
+    let error = CliError::usage(failure.message);
+    Err(match input {
+        [] => error.help("no input was given: --input JSON or --input-file FILE gives one"),
+        _ => error.help("--input JSON or --input-file FILE gives another"),
+    })
+}

@@ -1,0 +1,64 @@
+//! The folder of definitions that a worker serves, and the log of how definitions change.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::cli::error::CliError;
+use crate::registry::{Change, Folder, Registry};
+use crate::report::{Format, Report};
+
+/// Reads the definitions and watches them; what is wrong with them is logged.
+pub fn folder_registry(folder: &Path) -> Result<Arc<dyn Registry>, CliError> {
+    let registry = Folder::open(folder, log_change).map_err(|error| {
+        CliError::usage(error).help("--definitions names the folder with the definitions")
+    })?;
+    if registry.workflow_types().is_empty() {
+        let folder = folder.display();
+        tracing::warn!("no sound definition is in {folder} yet: nothing can be started");
+    }
+    Ok(Arc::new(registry))
+}
+
+pub fn log_change(change: Change) {
+    match change {
+        Change::Added {
+            workflow_type,
+            digest,
+        } => {
+            tracing::info!(%workflow_type, %digest, "a definition is in force");
+        }
+        Change::Changed {
+            workflow_type,
+            digest,
+        } => {
+            tracing::info!(%workflow_type, %digest, "a definition changed: new runs have the new one");
+        }
+        Change::Removed { workflow_type } => {
+            tracing::info!(%workflow_type, "a definition was removed: runs in flight go on");
+        }
+        Change::Noticed { notice } => tracing::warn!("{notice}"),
+        Change::Deployed { name } => tracing::info!(%name, "a version is in force"),
+        Change::Refused { name, reason } => {
+            tracing::error!(%name, "this worker cannot read a version, and serves the last good one: {reason}");
+        }
+        Change::Broken {
+            path,
+            stays,
+            sources,
+            diagnostics,
+        } => {
+            let report = Report::new(&sources, diagnostics, 1);
+            let text = report.render(Format::Text, false);
+            let stays = match stays.as_slice() {
+                [] => "none of its definitions is in force".to_owned(),
+                types => format!("the last good version stays in force: {}", types.join(", ")),
+            };
+            tracing::error!(%path, "a definition is broken; {stays}\n{}", text.trim_end());
+        }
+        Change::Unreadable { reason } => {
+            tracing::error!(
+                "the definitions cannot be read, the last ones stay in force: {reason}"
+            );
+        }
+    }
+}

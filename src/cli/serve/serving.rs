@@ -1,0 +1,96 @@
+//! Flags that `segno worker` and `segno dev` have in common.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+
+use super::tuning::{TuningArgs, VersionArgs};
+use crate::activity::Activity;
+use crate::cli::args::own;
+use crate::cli::args::policy::PolicyArgs;
+use crate::cli::args::task_queue::TASK_QUEUE_DEFAULT;
+use crate::cli::error::CliError;
+use crate::telemetry::{LogFormat, LogLevel, init_logs};
+use crate::worker::WorkerOptions;
+
+/// What `worker` and `dev` have in common.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// A folder of definitions to serve; it is watched [default: what is deployed to the cluster; of dev: workflows]
+    #[arg(long, short = 'd', value_name = "FOLDER", env = "SEGNO_DEFINITIONS")]
+    pub definitions: Option<PathBuf>,
+    /// The task queue to serve
+    #[arg(long, short = 't', env = "SEGNO_TASK_QUEUE", default_value = TASK_QUEUE_DEFAULT)]
+    pub task_queue: String,
+    #[command(flatten)]
+    policy: PolicyArgs,
+    #[command(flatten)]
+    tuning: TuningArgs,
+    #[command(flatten)]
+    version: VersionArgs,
+    #[command(flatten)]
+    logs: LogArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Logs and metrics")]
+struct LogArgs {
+    /// What is logged, to standard error; RUST_LOG says it in more detail
+    #[arg(long, value_enum, default_value = "info")]
+    log_level: Level,
+    /// How it is logged
+    #[arg(long, value_enum, default_value = "text")]
+    log_format: LogFormatArg,
+    /// Serve metrics for Prometheus at this address, for instance 127.0.0.1:9090
+    #[arg(long, value_name = "HOST:PORT")]
+    metrics_address: Option<SocketAddr>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Level {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormatArg {
+    Text,
+    Json,
+}
+
+impl ServeArgs {
+    pub fn init_logs(&self) -> Result<(), CliError> {
+        let level = match self.logs.log_level {
+            Level::Off => LogLevel::Off,
+            Level::Error => LogLevel::Error,
+            Level::Warn => LogLevel::Warn,
+            Level::Info => LogLevel::Info,
+            Level::Debug => LogLevel::Debug,
+            Level::Trace => LogLevel::Trace,
+        };
+        let format = match self.logs.log_format {
+            LogFormatArg::Text => LogFormat::Text,
+            LogFormatArg::Json => LogFormat::Json,
+        };
+        init_logs(level, format).map_err(CliError::usage)
+    }
+
+    pub fn activities(&self) -> Result<Vec<Arc<dyn Activity>>, CliError> {
+        self.policy.activities()
+    }
+
+    pub fn options(&self) -> Result<WorkerOptions, CliError> {
+        own::refuse_queue(&self.task_queue)?;
+        let mut options = WorkerOptions::new(self.task_queue.clone());
+        self.tuning.apply(&mut options)?;
+        options.deployment = self.version.deployment()?;
+        options.metrics_address = self.logs.metrics_address;
+        Ok(options)
+    }
+}

@@ -1,0 +1,346 @@
+//! `segno schedule`: makes, changes, shows and ends schedules.
+
+mod flags;
+mod show;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::options::WorkflowOptionArgs;
+use crate::cli::args::connection::ConnectionArgs;
+use crate::cli::args::input::json_fields;
+use crate::cli::args::values::{key_value, name, timestamp};
+use crate::cli::error::{CliError, End};
+use crate::cli::print::Output;
+use crate::cli::print::payload::refuse_encoded;
+use crate::client::{Backfill, Client, Schedule, ScheduleChange, ScheduleSummary, StartOptions};
+use crate::value::Timestamp;
+
+use flags::{OverlapPolicyArgs, SpecArgs, usage};
+
+const PAGE_SIZE_MAX: usize = 1000;
+/// The server takes no patch without a note.
+const NOTE_DEFAULT: &str = "no note was given";
+
+#[derive(Debug, Args)]
+pub struct ScheduleArgs {
+    #[command(subcommand)]
+    command: ScheduleCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ScheduleCommand {
+    /// Make a schedule
+    Create(Box<CreateArgs>),
+    /// Change what the flags say and keep the rest
+    Update(Box<UpdateArgs>),
+    /// Show a schedule, what it has started and when it starts next
+    Describe(OneArgs),
+    /// List schedules
+    List(ListArgs),
+    /// Start nothing until it is unpaused
+    Pause(NoteArgs),
+    /// Start again at the schedule's times
+    Unpause(NoteArgs),
+    /// Start once, now
+    Trigger(TriggerArgs),
+    /// Start now what would have been started in some time, past or to come
+    Backfill(BackfillArgs),
+    /// End a schedule; what it has started goes on
+    Delete(OneArgs),
+}
+
+#[derive(Debug, Args)]
+struct IdArgs {
+    /// The schedule's id
+    #[arg(value_name = "SCHEDULE_ID", value_parser = name)]
+    schedule_id: String,
+}
+
+#[derive(Debug, Args)]
+struct OneArgs {
+    #[command(flatten)]
+    id: IdArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
+struct CreateArgs {
+    #[command(flatten)]
+    id: IdArgs,
+    /// The workflow type to start
+    #[arg(long = "type", value_name = "TYPE", value_parser = name)]
+    workflow_type: String,
+    #[command(flatten)]
+    spec: SpecArgs,
+    /// A note that stays with the schedule, in JSON; may be given several times
+    #[arg(long, value_name = "KEY=JSON", value_parser = key_value, help_heading = "About the schedule")]
+    schedule_memo: Vec<(String, String)>,
+    /// A search attribute of the schedule, in JSON; may be given several times
+    #[arg(long, value_name = "KEY=JSON", value_parser = key_value, help_heading = "About the schedule")]
+    schedule_search_attribute: Vec<(String, String)>,
+    #[command(flatten, next_help_heading = "The workflow")]
+    options: WorkflowOptionArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
+struct UpdateArgs {
+    #[command(flatten)]
+    id: IdArgs,
+    /// The workflow type to start
+    #[arg(long = "type", value_name = "TYPE", value_parser = name)]
+    workflow_type: Option<String>,
+    /// Reset everything that no flag says
+    #[arg(long, requires = "workflow_type")]
+    replace: bool,
+    #[command(flatten)]
+    spec: SpecArgs,
+    /// The search attributes of the schedule, in JSON, instead of those it has; may be given several times
+    #[arg(long, value_name = "KEY=JSON", value_parser = key_value, help_heading = "About the schedule")]
+    schedule_search_attribute: Vec<(String, String)>,
+    #[command(flatten, next_help_heading = "The workflow")]
+    options: WorkflowOptionArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// Temporal's list filter, for instance "TemporalSchedulePaused = true"
+    #[arg(long, short = 'q', default_value = "")]
+    query: String,
+    /// How many at most
+    #[arg(long, default_value_t = 100)]
+    limit: usize,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
+struct NoteArgs {
+    #[command(flatten)]
+    id: IdArgs,
+    /// Why; it stays with the schedule
+    #[arg(long, value_name = "TEXT", alias = "reason", value_parser = name)]
+    note: Option<String>,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
+struct TriggerArgs {
+    #[command(flatten)]
+    id: IdArgs,
+    #[command(flatten)]
+    overlap: OverlapPolicyArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
+struct BackfillArgs {
+    #[command(flatten)]
+    id: IdArgs,
+    /// What comes from this time on, this one included
+    #[arg(long, value_name = "TIME", value_parser = timestamp)]
+    start_time: Timestamp,
+    /// What comes up to this time, this one included
+    #[arg(long, value_name = "TIME", value_parser = timestamp)]
+    end_time: Timestamp,
+    #[command(flatten)]
+    overlap: OverlapPolicyArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+pub async fn run(args: ScheduleArgs, output: Output) -> Result<End, CliError> {
+    match args.command {
+        ScheduleCommand::Create(args) => create(*args, output).await,
+        ScheduleCommand::Update(args) => update(*args, output).await,
+        ScheduleCommand::Describe(args) => describe(args, output).await,
+        ScheduleCommand::List(args) => list(args, output).await,
+        ScheduleCommand::Pause(args) => pause(args, output).await,
+        ScheduleCommand::Unpause(args) => unpause(args, output).await,
+        ScheduleCommand::Trigger(args) => trigger(args, output).await,
+        ScheduleCommand::Backfill(args) => backfill(args, output).await,
+        ScheduleCommand::Delete(args) => delete(args, output).await,
+    }
+}
+
+async fn create(args: CreateArgs, output: Output) -> Result<End, CliError> {
+    let schedule = Schedule {
+        spec: args.spec.read()?,
+        action: schedulable(
+            args.options
+                .read(&args.workflow_type, args.options.flags()?)?,
+        )?,
+        memo: json_fields("--schedule-memo", &args.schedule_memo)?,
+        search_attributes: json_fields(
+            "--schedule-search-attribute",
+            &args.schedule_search_attribute,
+        )?,
+    };
+    let has_times = schedule.spec.has_times();
+    let id = args.id.schedule_id;
+    let client = args.connection.connect().await?;
+    client.create_schedule(&id, schedule).await?;
+    done(&id, "was created", &client, output)?;
+    if !has_times {
+        output.remark("it has no times: only `segno schedule trigger` starts something");
+    }
+    Ok(End::Done)
+}
+
+async fn update(args: UpdateArgs, output: Output) -> Result<End, CliError> {
+    let action = match &args.workflow_type {
+        Some(workflow_type) if args.replace => Some(schedulable(
+            args.options.read(workflow_type, args.options.flags()?)?,
+        )?),
+        workflow_type => {
+            let mut said = args.options.flags()?;
+            said.workflow_type = workflow_type.clone().unwrap_or_default();
+            (said != StartOptions::default()).then_some(said)
+        }
+    };
+    let change = ScheduleChange {
+        spec: args.spec.read()?,
+        action,
+        search_attributes: json_fields(
+            "--schedule-search-attribute",
+            &args.schedule_search_attribute,
+        )?,
+        replace: args.replace,
+    };
+    if change.is_empty() {
+        return Err(CliError::usage("no flag says what is to change")
+            .help("`segno schedule update --help` lists what can be said of a schedule"));
+    }
+    let id = args.id.schedule_id;
+    let client = args.connection.connect().await?;
+    if !args.replace
+        && let Some(said) = &change.action
+        && !(said.workflow_type.is_empty() && said.input.is_empty())
+    {
+        let there = client.describe_schedule(&id).await?.action;
+        let workflow_type = args.workflow_type.as_ref();
+        let input = match said.input.is_empty() {
+            true => &there.input,
+            false => &said.input,
+        };
+        let workflow_type = workflow_type.unwrap_or(&there.workflow_type);
+        args.options.check_input(workflow_type, input)?;
+    }
+    client.update_schedule(&id, change).await?;
+    done(&id, "was updated", &client, output)
+}
+
+/// A schedule has times of its own.
+fn schedulable(options: StartOptions) -> Result<StartOptions, CliError> {
+    match &options.cron_schedule {
+        Some(cron) if !cron.is_empty() => Err(CliError::usage(format!(
+            "the definition of {} has a `cron_schedule` under `start`, and a schedule starts it at times of its own",
+            options.workflow_type
+        ))
+        .help("take it out of the definition and give its times to the schedule with --cron")),
+        _ => Ok(options),
+    }
+}
+
+async fn describe(args: OneArgs, output: Output) -> Result<End, CliError> {
+    let id = args.id.schedule_id;
+    let client = args.connection.connect().await?;
+    let description = client.describe_schedule(&id).await?;
+    match output.is_json() {
+        true => output.json(&show::description_json(&id, &description))?,
+        false => output.line(show::description_text(&id, &description))?,
+    }
+    let action = &description.action;
+    refuse_encoded("the schedule's input", &action.input)?;
+    if output.is_json() {
+        refuse_encoded("the memo", action.memo.iter().map(|(_, payload)| payload))?;
+    }
+    Ok(End::Done)
+}
+
+async fn list(args: ListArgs, output: Output) -> Result<End, CliError> {
+    let client = args.connection.connect().await?;
+    let progress = output.progress("reading the list".to_owned());
+    let mut schedules: Vec<ScheduleSummary> = Vec::new();
+    let mut token = Some(Vec::new());
+    while let Some(next) = token.take()
+        && schedules.len() < args.limit
+    {
+        let page_size = (args.limit - schedules.len()).min(PAGE_SIZE_MAX) as i32;
+        let (page, next) = client.schedules_page(&args.query, page_size, next).await?;
+        schedules.extend(page);
+        token = next;
+    }
+    let more = token.is_some() || schedules.len() > args.limit;
+    schedules.truncate(args.limit);
+    drop(progress);
+    if output.is_json() {
+        output.json(&schedules.iter().map(show::summary_json).collect())?;
+        return Ok(End::Done);
+    }
+    let rows = schedules.iter().map(show::summary_row).collect();
+    output.table(&["state", "schedule id", "type", "next", "note"], rows)?;
+    if more {
+        output.remark(format!("… and more: --limit is {}", args.limit));
+    }
+    Ok(End::Done)
+}
+
+async fn pause(args: NoteArgs, output: Output) -> Result<End, CliError> {
+    let (id, note) = (args.id.schedule_id, args.note);
+    let client = args.connection.connect().await?;
+    let note = note.as_deref().unwrap_or(NOTE_DEFAULT);
+    client.pause_schedule(&id, note).await?;
+    done(&id, "is paused", &client, output)
+}
+
+async fn unpause(args: NoteArgs, output: Output) -> Result<End, CliError> {
+    let (id, note) = (args.id.schedule_id, args.note);
+    let client = args.connection.connect().await?;
+    let note = note.as_deref().unwrap_or(NOTE_DEFAULT);
+    client.unpause_schedule(&id, note).await?;
+    done(&id, "is no longer paused", &client, output)
+}
+
+async fn trigger(args: TriggerArgs, output: Output) -> Result<End, CliError> {
+    let id = args.id.schedule_id;
+    let client = args.connection.connect().await?;
+    client.trigger_schedule(&id, args.overlap.policy()).await?;
+    done(&id, "was triggered", &client, output)
+}
+
+async fn backfill(args: BackfillArgs, output: Output) -> Result<End, CliError> {
+    let backfill = Backfill {
+        start_time: args.start_time,
+        end_time: args.end_time,
+        overlap_policy: args.overlap.policy(),
+    };
+    backfill.check().map_err(usage)?;
+    let id = args.id.schedule_id;
+    let client = args.connection.connect().await?;
+    client.backfill_schedule(&id, &[backfill]).await?;
+    let words = format!("goes through {} to {}", args.start_time, args.end_time);
+    done(&id, &words, &client, output)
+}
+
+async fn delete(args: OneArgs, output: Output) -> Result<End, CliError> {
+    let id = args.id.schedule_id;
+    let client = args.connection.connect().await?;
+    client.delete_schedule(&id).await?;
+    done(&id, "was deleted", &client, output)
+}
+
+fn done(id: &str, words: &str, client: &Client, output: Output) -> Result<End, CliError> {
+    match output.is_json() {
+        true => output.json(&json!({ "scheduleId": id, "namespace": client.namespace() }))?,
+        false => output.line(format!("{id} {words}"))?,
+    }
+    Ok(End::Done)
+}

@@ -1,0 +1,52 @@
+//! `segno update`: sends an update to a workflow and waits for its result.
+
+use clap::Args;
+use serde_json::json;
+
+use super::updated::{WaitFor, report};
+use crate::cli::args::connection::ConnectionArgs;
+use crate::cli::args::input::InputArgs;
+use crate::cli::args::{WorkflowArgs, own};
+use crate::cli::error::{CliError, End};
+use crate::cli::print::Output;
+use crate::client::UpdateOptions;
+
+#[derive(Debug, Args)]
+pub struct UpdateArgs {
+    #[command(flatten)]
+    workflow: WorkflowArgs,
+    /// The update's name
+    #[arg(value_name = "NAME")]
+    name: String,
+    #[command(flatten)]
+    input: InputArgs,
+    /// Two updates with the same id are one; without it a unique one is made
+    #[arg(long)]
+    update_id: Option<String>,
+    /// Return when the update is accepted, or when it is completed
+    #[arg(long, value_enum, default_value = "completed")]
+    wait_for: WaitFor,
+    /// The first of the runs that the update may go to
+    #[arg(long, value_name = "RUN_ID")]
+    first_execution_run_id: Option<String>,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+pub async fn run(args: UpdateArgs, output: Output) -> Result<End, CliError> {
+    own::refuse_id(&args.workflow.workflow_id)?;
+    let options = UpdateOptions {
+        name: args.name.clone(),
+        input: args.input.payloads()?,
+        update_id: args.update_id,
+        wait_for: args.wait_for.stage(),
+        first_execution_run_id: args.first_execution_run_id,
+    };
+    let workflow = args.workflow.reference();
+    let client = args.connection.connect().await?;
+    let progress = output.progress(format!("waiting for {}", args.name));
+    let update = client.update(&workflow, options).await?;
+    drop(progress);
+    let json = json!({ "workflowId": workflow.workflow_id, "runId": update.run_id });
+    report(json, &args.name, &update, output)
+}
