@@ -12,12 +12,16 @@ use temporalio_protos::temporal::api::workflowservice::v1::{
     SetWorkerDeploymentCurrentVersionRequest, SetWorkerDeploymentRampingVersionRequest,
 };
 
+use tokio::time::Instant;
+
 use super::{Client, ClientError, body, request};
 use crate::payload::timestamp_from_proto;
 use crate::value::Timestamp;
 
 /// How often one looks whether a change has reached all task queues.
 const ROUTING_POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// How long a change is waited for. The server goes on without the caller, and may take much longer.
+const ROUTING_WAIT_MAX: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Clone)]
 pub struct WorkerDeployment {
@@ -111,7 +115,7 @@ impl Client {
         })
     }
 
-    /// Makes a version current, `None` workers without a version, and waits until all task queues know it.
+    /// Makes a version current, `None` workers without a version, and waits for as long as `ROUTING_WAIT_MAX` until all task queues know it.
     pub async fn set_current_version(
         &self,
         name: &str,
@@ -135,7 +139,7 @@ impl Client {
         self.changed(name).await
     }
 
-    /// Sends a share of the runs to a version, with `None` no longer to any, and waits until all task queues know it.
+    /// Sends a share of the runs to a version, with `None` no longer to any, and waits for as long as `ROUTING_WAIT_MAX` until all task queues know it.
     pub async fn set_ramping_version(
         &self,
         name: &str,
@@ -161,9 +165,10 @@ impl Client {
     }
 
     async fn changed(&self, name: &str) -> Result<WorkerDeployment, ClientError> {
+        let deadline = Instant::now() + ROUTING_WAIT_MAX;
         loop {
             let deployment = self.worker_deployment(name).await?;
-            if !deployment.is_changing {
+            if !deployment.is_changing || Instant::now() > deadline {
                 return Ok(deployment);
             }
             tokio::time::sleep(ROUTING_POLL_INTERVAL).await;

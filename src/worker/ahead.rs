@@ -12,6 +12,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use temporalio_protos::coresdk::activity_result::activity_resolution::Status as ActivityStatus;
+use temporalio_protos::coresdk::child_workflow::child_workflow_result::Status as ChildStatus;
+use temporalio_protos::coresdk::nexus::nexus_operation_result::Status as NexusStatus;
 use temporalio_protos::coresdk::workflow_activation::WorkflowActivation;
 use temporalio_protos::coresdk::workflow_activation::workflow_activation_job::Variant;
 
@@ -58,6 +61,45 @@ pub(super) struct Last(Mutex<Option<Place>>);
 /// The time in seconds and nanoseconds.
 type Place = (u32, (i64, i32));
 
+fn is_for_the_run(activation: &WorkflowActivation) -> bool {
+    let is_query = |variant: &Variant| matches!(variant, Variant::QueryWorkflow(_));
+    let mut jobs = activation.jobs.iter();
+    !jobs.all(|job| job.variant.as_ref().is_some_and(is_query))
+}
+
+/// Whether an activation is not just another one of the workflow task before. The length alone does not tell: the events of a task that only brought a
+/// rejected update are taken back, and their numbers used again.
+fn brings_events(activation: &WorkflowActivation, before: Place) -> bool {
+    let is_event = |variant: &Variant| {
+        matches!(
+            variant,
+            Variant::FireTimer(_) | Variant::SignalWorkflow(_) | Variant::CancelWorkflow(_)
+        ) || has_ended_by_itself(variant)
+    };
+    let mut jobs = activation.jobs.iter();
+    activation.history_length != before.0
+        || jobs.any(|job| job.variant.as_ref().is_some_and(is_event))
+}
+
+/// What is cancelled ends within the workflow task that cancels it; all else ends by an event.
+fn has_ended_by_itself(variant: &Variant) -> bool {
+    match variant {
+        Variant::ResolveActivity(resolve) if !resolve.is_local => {
+            let status = resolve.result.as_ref().and_then(|r| r.status.as_ref());
+            !matches!(status, Some(ActivityStatus::Cancelled(_)))
+        }
+        Variant::ResolveChildWorkflowExecution(resolve) => {
+            let status = resolve.result.as_ref().and_then(|r| r.status.as_ref());
+            !matches!(status, Some(ChildStatus::Cancelled(_)))
+        }
+        Variant::ResolveNexusOperation(resolve) => {
+            let status = resolve.result.as_ref().and_then(|r| r.status.as_ref());
+            !matches!(status, Some(NexusStatus::Cancelled(_)))
+        }
+        _ => false,
+    }
+}
+
 impl Last {
     /// Whether the activation brings events behind the last workflow task. To be called for every activation, in order.
     pub async fn is_passed_by(
@@ -67,21 +109,18 @@ impl Last {
         histories: &Histories,
         run: &Run<'_>,
     ) -> Result<bool, String> {
-        let is_query = |variant: &Variant| matches!(variant, Variant::QueryWorkflow(_));
-        let mut jobs = activation.jobs.iter();
-        if jobs.all(|job| job.variant.as_ref().is_some_and(is_query)) {
-            return Ok(false);
-        }
         let began = activation.timestamp.unwrap_or_default();
         let place = (activation.history_length, (began.seconds, began.nanos));
-        let before = self.lock().replace(place);
-        let Some((_, time)) = before.filter(|(length, _)| *length != place.0) else {
+        if !is_for_the_run(activation) {
             return Ok(false);
-        };
+        }
+        let before = self.lock().replace(place);
         let began_ms = began.seconds * 1_000 + i64::from(began.nanos) / 1_000_000;
-        // Replayed tasks are old, and each has a time of its own.
-        let is_new_task = time != place.1 && (activation.is_replaying || delay.is_fresh(began_ms));
-        if is_new_task || Fault::QueriedAhead.is_on() {
+        let is_fresh = || activation.is_replaying || delay.is_fresh(began_ms);
+        let is_doubtful = before.is_some_and(|before| {
+            brings_events(activation, before) && !(before.1 != place.1 && is_fresh())
+        });
+        if !is_doubtful || Fault::QueriedAhead.is_on() {
             return Ok(false);
         }
         let is_passed = histories.is_behind_tasks(i64::from(place.0), run).await?;
@@ -98,5 +137,48 @@ impl Last {
         self.0
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use temporalio_protos::coresdk::workflow_activation::{
+        FireTimer, ResolveActivity, WorkflowActivationJob,
+    };
+
+    use super::*;
+
+    fn activation(history_length: u32, variant: Variant) -> WorkflowActivation {
+        WorkflowActivation {
+            history_length,
+            jobs: vec![WorkflowActivationJob {
+                variant: Some(variant),
+            }],
+            ..WorkflowActivation::default()
+        }
+    }
+
+    #[test]
+    fn events_are_told_from_what_a_workflow_task_does_by_itself() {
+        let timer = || Variant::FireTimer(FireTimer { seq: 1 });
+        let local = || {
+            Variant::ResolveActivity(ResolveActivity {
+                is_local: true,
+                ..ResolveActivity::default()
+            })
+        };
+        let before = (8, (1, 0));
+        for (length, variant, expected) in [
+            (9, timer(), true),
+            // The numbers of a rejected update's task, used again.
+            (8, timer(), true),
+            (7, timer(), true),
+            (8, local(), false),
+        ] {
+            assert_eq!(
+                brings_events(&activation(length, variant), before),
+                expected
+            );
+        }
     }
 }

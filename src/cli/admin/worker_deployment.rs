@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 
 use crate::cli::args::connection::ConnectionArgs;
 use crate::cli::error::{CliError, End};
-use crate::cli::print::{Output, Tone, styled};
+use crate::cli::print::{Output, Tone, styled, warn};
 use crate::client::{Ramping, RoutingForce, WorkerDeployment, WorkerVersion};
 
 /// What stands for workers without a version, in what is printed.
@@ -136,6 +136,11 @@ async fn list(args: ListArgs, output: Output) -> Result<End, CliError> {
 }
 
 fn print(deployment: &WorkerDeployment, output: Output) -> Result<End, CliError> {
+    if deployment.is_changing {
+        let message = "the change has not reached all task queues yet";
+        let help = "`segno worker-deployment describe` warns until it has".to_owned();
+        warn(message, &[help]);
+    }
     if output.is_json() {
         output.json(&deployment_json(deployment))?;
         return Ok(End::Done);
@@ -180,6 +185,7 @@ fn deployment_json(deployment: &WorkerDeployment) -> Json {
         "name": deployment.name,
         "currentBuildId": deployment.current,
         "ramping": ramping,
+        "isChanging": deployment.is_changing,
         "versions": deployment.versions.iter().map(version).collect::<Vec<_>>(),
     })
 }
