@@ -171,6 +171,21 @@ impl Client {
         }
     }
 
+    /// The history as the server has it, its payloads encoded.
+    pub async fn encoded_history(&self, workflow: &WorkflowRef) -> Result<History, ClientError> {
+        let mut history = History::default();
+        let mut token = Vec::new();
+        loop {
+            let answer = self.encoded_page(workflow, token, false).await?;
+            let (events, next) = page(answer);
+            history.events.extend(events);
+            token = match next {
+                Some(next) => next,
+                None => return Ok(history),
+            };
+        }
+    }
+
     /// One page of a run's history and the token of the next page if there is one. With `wait` the next page may be yet to
     /// come: it is waited for until the run has closed. The server's patience may end first; the page is empty then.
     pub async fn history_page(

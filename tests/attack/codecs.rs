@@ -100,6 +100,8 @@ fn messages_that_cannot_be_decoded_stop_no_run() {
         let n = victim.query(&attacked, "n", json_payload("null"));
         assert_eq!(n.unwrap(), Value::Int((1 << 20) + 2));
         victim.assert_no_task_failed(&attacked);
+        let replay = ["replay", &attacked.workflow_id, "--codec", "compression"];
+        Cluster::get().segno(&replay).ok();
         let log = victim.worker.logs();
         assert!(
             log.contains("the signal `map` is dropped") && log.contains(why),

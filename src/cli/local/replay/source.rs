@@ -58,7 +58,7 @@ pub fn histories(
             let history = match (&origin, &client) {
                 (Origin::File(path), _) => read(path),
                 (Origin::Named(workflow) | Origin::Query(workflow), Some(client)) => {
-                    match client.history(workflow).await {
+                    match client.encoded_history(workflow).await {
                         Ok(history) => Ok(history),
                         Err(error @ ClientError::NoSuchWorkflow(..)) => Err(error.to_string()),
                         Err(error) => return Err(error.into()),
