@@ -18,7 +18,7 @@ pub use crate::wire::{
     Registry as State, Route, Segment, Snapshot, Start, Tag, TagChange, Version, VersionName,
 };
 pub use name::{NameError, VersionQuery};
-pub use past::{Past, Pasts, past};
+pub use past::{Past, Pasts, past, versions_in_force};
 
 /// The definitions of a registry at a revision.
 #[derive(Debug, Clone, Default, PartialEq)]

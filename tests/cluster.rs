@@ -60,6 +60,8 @@ mod registry_project;
 mod replays;
 #[path = "cluster/restarts.rs"]
 mod restarts;
+#[path = "cluster/rolling_back.rs"]
+mod rolling_back;
 #[path = "cluster/scenarios.rs"]
 mod scenarios;
 #[path = "cluster/schedules.rs"]

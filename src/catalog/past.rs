@@ -40,39 +40,64 @@ impl Past {
 /// Folds the records up to a revision, all of them, the oldest first. It does what [`Catalog::apply`] does with the changes.
 pub fn past(records: &[Record], revision: u64) -> Pasts {
     let mut pasts = Pasts::new();
-    for record in records.iter().filter(|r| r.revision <= revision) {
-        for put in &record.put {
-            let past = pasts.entry(put.workflow.clone()).or_default();
-            past.project.clone_from(&record.project);
-            past.retired = false;
-            if !past.pinned || past.current == 0 {
-                past.current = put.number;
-                (past.ramp, past.ramp_percent) = (0, 0);
-            }
-        }
-        for workflow in &record.retired {
-            pasts.entry(workflow.clone()).or_default().retired = true;
-        }
-        for route in &record.routes {
-            pasts.entry(route.workflow.clone()).or_default().take(route);
-        }
-        for deleted in &record.deleted {
-            if let Some(past) = pasts.get_mut(&deleted.workflow)
-                && past.current == deleted.number
-            {
-                past.current = 0;
-            }
-        }
-    }
+    let records = records.iter().filter(|r| r.revision <= revision);
+    records.for_each(|record| take_in(&mut pasts, record));
     pasts
 }
 
+/// The versions of a type that new runs got, the oldest first, as all the records of changes tell it. A version is in it once for each
+/// time that it came into force. What was only stored or ramped is not in it, nor what is deleted by now.
+pub fn versions_in_force(records: &[Record], workflow: &str) -> Vec<u32> {
+    let (mut pasts, mut versions) = (Pasts::new(), Vec::new());
+    for record in records {
+        take_in(&mut pasts, record);
+        let deleted = record.deleted.iter().filter(|v| v.workflow == workflow);
+        deleted.for_each(|gone| versions.retain(|number| *number != gone.number));
+        let past = pasts.get(workflow);
+        let in_force = past.filter(|past| !past.retired && past.current != 0);
+        versions.extend(in_force.map(|past| past.current));
+        versions.dedup();
+    }
+    versions
+}
+
+fn take_in(pasts: &mut Pasts, record: &Record) {
+    for put in &record.put {
+        let past = pasts.entry(put.workflow.clone()).or_default();
+        past.project.clone_from(&record.project);
+        past.retired = false;
+        if !past.pinned || past.current == 0 {
+            past.current = put.number;
+            (past.ramp, past.ramp_percent) = (0, 0);
+        }
+    }
+    for workflow in &record.retired {
+        pasts.entry(workflow.clone()).or_default().retired = true;
+    }
+    for route in &record.routes {
+        pasts.entry(route.workflow.clone()).or_default().take(route);
+    }
+    for deleted in &record.deleted {
+        if let Some(past) = pasts.get_mut(&deleted.workflow)
+            && past.current == deleted.number
+        {
+            past.current = 0;
+        }
+    }
+}
+
+impl Definition {
+    /// The records tell something else of the type than is so: they are not all there, or what they tell of is lost.
+    pub fn contradicts(&self, pasts: &Pasts) -> bool {
+        !self.retired && pasts.get(&self.workflow) != Some(&Past::of(self))
+    }
+}
+
 impl Catalog {
-    /// A type of which the records tell something else than is so: they are not all there, or what they tell of is lost.
+    /// A type that contradicts the records.
     pub fn contradicts<'a>(&'a self, pasts: &Pasts) -> Option<&'a str> {
-        let definitions = self.state.definitions.iter();
-        let mut in_use = definitions.filter(|d| !d.retired);
-        let is_other = |d: &&Definition| pasts.get(&d.workflow) != Some(&Past::of(d));
-        in_use.find(is_other).map(|d| d.workflow.as_str())
+        let mut definitions = self.state.definitions.iter();
+        let other = definitions.find(|definition| definition.contradicts(pasts));
+        other.map(|definition| definition.workflow.as_str())
     }
 }

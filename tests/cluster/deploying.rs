@@ -10,13 +10,13 @@ use super::support::until;
 use super::support::worker::Worker;
 
 /// A repository with a folder of definitions, and a registry of its own.
-struct Project {
+pub struct Project {
     registry: String,
     root: tempfile::TempDir,
 }
 
 impl Project {
-    fn new() -> Project {
+    pub fn new() -> Project {
         let project = Project {
             registry: Cluster::get().unique("registry"),
             root: tempfile::tempdir().unwrap(),
@@ -30,7 +30,7 @@ impl Project {
     }
 
     /// A definition that says which text it has.
-    fn write(&self, workflow: &str, says: &str) {
+    pub fn write(&self, workflow: &str, says: &str) {
         let text = format!("segno: 1\nworkflow: {workflow}\nsteps:\n  - return: {says}\n");
         self.file(&format!("orders/{workflow}.yaml"), &text);
     }
@@ -47,11 +47,11 @@ impl Project {
         Cluster::get().segno(&[arguments, &["--registry", &self.registry]].concat())
     }
 
-    fn definitions(&self, arguments: &[&str]) -> Run {
+    pub fn definitions(&self, arguments: &[&str]) -> Run {
         self.segno(&[&["definitions"], arguments].concat())
     }
 
-    fn deploy(&self, arguments: &[&str]) -> Run {
+    pub fn deploy(&self, arguments: &[&str]) -> Run {
         self.segno(
             &[
                 &["deploy", &self.folder(), "--yes", "-o", "json"],
@@ -74,7 +74,7 @@ impl Project {
     }
 
     /// `2, 5 % 3`, `2 pinned` or `retired`.
-    fn route(&self, workflow: &str) -> String {
+    pub fn route(&self, workflow: &str) -> String {
         let list = self.definitions(&["list", "-o", "json"]).ok().json();
         let all = list["definitions"].as_array().unwrap();
         let Some(found) = all.iter().find(|d| d["workflow"] == workflow) else {

@@ -310,7 +310,7 @@ fn what_is_wrong_changes_nothing() {
     }
     let no = project.segno(&["definitions", "rollback", "sound"]);
     assert!(
-        no.code == 1 && no.stderr.contains("none before 1"),
+        no.code == 1 && no.stderr.contains("in force before sound@1"),
         "{no:#?}"
     );
 }

@@ -134,6 +134,9 @@ pub async fn run(command: DefinitionsCommand, output: Output) -> Result<End, Cli
         DefinitionsCommand::Pin(args) => {
             let make = |catalog: &Catalog| {
                 let (definition, number) = find(catalog, &args.name)?;
+                if definition.retired {
+                    return Err(no_new_runs(definition, number, ""));
+                }
                 Ok(routed(Route {
                     current: number,
                     pinned: true,
@@ -375,60 +378,65 @@ fn find<'a>(
     Ok((definition, version.number))
 }
 
-/// The version before the current one.
-fn before(definition: &Definition) -> Result<u32, NameError> {
-    let numbers = definition.versions.iter().map(|v| v.number);
-    let before = numbers.filter(|number| *number < definition.current).max();
-    before.ok_or_else(|| {
-        NameError::Version(
-            definition.workflow.clone(),
-            "before the current one".to_owned(),
-            format!("none before {}", definition.current),
-        )
-    })
-}
-
 /// A share of new runs for a version; all of them make it the current one.
 fn ramped(catalog: &Catalog, query: &VersionQuery, percent: u32) -> Result<Change, DeployError> {
     let (definition, number) = find(catalog, query)?;
     let name = definition.name_of(number);
-    let refused = match (percent, definition.retired, definition.pinned) {
-        (0, ..) => None,
-        (_, true, _) => Some(format!(
-            "{} is retired: it has no new runs",
-            definition.workflow
-        )),
-        (_, _, true) => Some(format!(
+    if definition.retired && percent < 100 {
+        return Err(no_new_runs(definition, number, " to share"));
+    }
+    let refused = match (percent, definition.pinned) {
+        (0, _) => None,
+        (_, true) => Some(format!(
             "{} is pinned to version {}; `segno definitions unpin {}` comes first",
             definition.workflow, definition.current, definition.workflow
         )),
-        (1..100, ..) if number == definition.current => {
-            Some(format!("new runs get {name} already"))
-        }
+        (1..100, _) if number == definition.current => Some(format!("new runs get {name} already")),
         _ => None,
     };
     if let Some(why) = refused {
         return Err(DeployError::Refused(why));
     }
     let route = definition.route();
-    Ok(routed(match percent {
-        0 => Route {
+    Ok(match percent {
+        0 => routed(Route {
             ramp: 0,
             ramp_percent: 0,
             ..route
-        },
-        100 => Route {
-            current: number,
-            ramp: 0,
-            ramp_percent: 0,
-            ..route
-        },
-        _ => Route {
+        }),
+        100 => all_to(definition, number),
+        _ => routed(Route {
             ramp: number,
             ramp_percent: percent,
             ..route
+        }),
+    })
+}
+
+/// Gives all new runs a version; a retired type has new runs again.
+fn all_to(definition: &Definition, number: u32) -> Change {
+    let change = routed(Route {
+        current: number,
+        ramp: 0,
+        ramp_percent: 0,
+        ..definition.route()
+    });
+    match definition.retired {
+        true => Change {
+            project: definition.project.clone(),
+            puts: definition.put_of(number).into_iter().collect(),
+            ..change
         },
-    }))
+        false => change,
+    }
+}
+
+fn no_new_runs(definition: &Definition, number: u32, what_for: &str) -> DeployError {
+    DeployError::Refused(format!(
+        "{} is retired, so it has no new runs{what_for}; `segno definitions rollback {}` gives it new runs",
+        definition.workflow,
+        definition.name_of(number)
+    ))
 }
 
 fn routed(route: Route) -> Change {

@@ -1,18 +1,21 @@
-//! `segno definitions rollback --revision`: all of a project's types get what they had at a revision.
+//! `segno definitions rollback`: new runs of a type, or of all a project's types, get again what they got before.
 
 use std::collections::BTreeSet;
 
 use clap::Args;
 
-use super::{Common, before, find, known, routed};
-use crate::catalog::{Catalog, Change, Definition, NameError, Pasts, Route, VersionQuery, past};
+use super::{Common, all_to, find, known};
+use crate::catalog::{
+    Catalog, Change, Definition, NameError, Pasts, Record, Route, VersionQuery, past,
+    versions_in_force,
+};
 use crate::cli::args::registry::warn_of;
 use crate::cli::deploy::in_flight::refuse_runs_in_flight;
 use crate::cli::deploy::project::{PROJECT_DEFAULT, RetireArgs};
 use crate::cli::error::{CliError, End};
 use crate::cli::print::Output;
 use crate::registry::deploy::DeployError;
-use crate::registry::records;
+use crate::registry::{Store, records};
 
 #[derive(Debug, Args)]
 pub struct RollbackArgs {
@@ -33,26 +36,38 @@ pub struct RollbackArgs {
 }
 
 pub async fn run(args: RollbackArgs, output: Output) -> Result<End, CliError> {
-    let Some(wanted) = &args.name else {
-        return args.whole(output).await;
-    };
-    let make = |catalog: &Catalog| {
-        let definition = known(catalog, &wanted.workflow)?;
-        let to = match &wanted.version {
-            Some(_) => find(catalog, wanted)?.1,
-            None => before(definition)?,
-        };
-        Ok(routed(Route {
-            current: to,
-            ramp: 0,
-            ramp_percent: 0,
-            ..definition.route()
-        }))
-    };
-    args.common.carry_out(&wanted.workflow, make, output).await
+    match &args.name {
+        Some(wanted) => args.single(wanted, output).await,
+        None => args.whole(output).await,
+    }
 }
 
 impl RollbackArgs {
+    async fn single(&self, wanted: &VersionQuery, output: Output) -> Result<End, CliError> {
+        let common = &self.common;
+        let store = common.registry.store(&common.connection).await?;
+        let catalog = store.read().await?;
+        let definition = known(&catalog, &wanted.workflow)?;
+        common.project.refuse_anothers(definition)?;
+        let before = match &wanted.version {
+            Some(_) => None,
+            None => Some(before(&*store, &catalog, definition).await?),
+        };
+        let seen = (definition.route(), definition.retired);
+        let make = |catalog: &Catalog| {
+            let definition = known(catalog, &wanted.workflow)?;
+            let to = match before {
+                None => find(catalog, wanted)?.1,
+                Some(to) if seen == (definition.route(), definition.retired) => to,
+                // Whoever asked has not seen what it would take back.
+                Some(_) => return Err(DeployError::Overtaken(catalog.revision())),
+            };
+            Ok(all_to(definition, to))
+        };
+        let types = [wanted.workflow.clone()].into();
+        common.change(&*store, None, &types, make, output).await
+    }
+
     async fn whole(&self, output: Output) -> Result<End, CliError> {
         let common = &self.common;
         let project = common.project.name()?;
@@ -69,12 +84,8 @@ impl RollbackArgs {
             .help("`segno definitions history` shows them"));
         }
         let records = records(&*store, &catalog).await?;
-        let is_whole = records.first().is_some_and(|record| record.revision == 1);
-        if !is_whole || catalog.contradicts(&past(&records, u64::MAX)).is_some() {
-            return Err(CliError::new(
-                "the registry's history is not whole, so what a revision had is not known",
-            )
-            .help("`segno definitions rollback TYPE@VERSION` rolls back a single type"));
+        if !has_beginning(&records) || catalog.contradicts(&past(&records, u64::MAX)).is_some() {
+            return Err(not_whole("what a revision had is not known"));
         }
         let pasts = past(&records, revision);
         let change = back_to(&catalog, &pasts, &project)?;
@@ -103,6 +114,54 @@ impl RollbackArgs {
         };
         common.change(&*store, None, &types, make, output).await
     }
+}
+
+fn has_beginning(records: &[Record]) -> bool {
+    records.first().is_some_and(|record| record.revision == 1)
+}
+
+fn not_whole(so: &str) -> CliError {
+    CliError::new(format!("the registry's history is not whole, so {so}"))
+        .help("`segno definitions rollback TYPE@VERSION` rolls back a single type")
+}
+
+/// The version that new runs of a type all got before what they get now: before its ramp, else before the current version came into force.
+/// Of a retired type, the last one that they got.
+async fn before(
+    store: &dyn Store,
+    catalog: &Catalog,
+    definition: &Definition,
+) -> Result<u32, CliError> {
+    if definition.ramp != 0 && !definition.retired {
+        return Ok(definition.current);
+    }
+    let records = records(store, catalog).await?;
+    if !has_beginning(&records) || definition.contradicts(&past(&records, u64::MAX)) {
+        return Err(not_whole("what was in force before is not known"));
+    }
+    let workflow = &definition.workflow;
+    let versions = versions_in_force(&records, workflow).into_iter().rev();
+    let mut versions = versions.filter(|number| definition.version(*number).is_some());
+    let before = match definition.retired {
+        true => versions.next(),
+        false => versions.find(|number| *number != definition.current),
+    };
+    before.ok_or_else(|| {
+        CliError::new(match definition.retired {
+            true => format!("no version of {workflow} was in force so far"),
+            false => format!(
+                "no other version of {workflow} was in force before {}",
+                definition.name_of(definition.current)
+            ),
+        })
+        .help(format!(
+            "`segno definitions rollback {workflow}@VERSION` gives new runs any version"
+        ))
+        .help("`segno definitions rollback --revision REVISION` takes the whole project back")
+        .help(format!(
+            "`segno definitions ramp {workflow}@VERSION --percent 0` ends a ramp"
+        ))
+    })
 }
 
 fn is_empty(change: &Change) -> bool {
