@@ -1,4 +1,4 @@
-//! Flags an `if` or a `when` that is always true or always false.
+//! Flags an `if` or a `when` that is just `true` or `false`.
 //!
 //! ```yaml
 //! - if: false

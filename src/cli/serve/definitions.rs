@@ -53,7 +53,10 @@ pub fn log_change(change: Change) {
                 [] => "none of its definitions is in force".to_owned(),
                 types => format!("the last good version stays in force: {}", types.join(", ")),
             };
-            tracing::error!(%path, "a definition is broken; {stays}\n{}", text.trim_end());
+            tracing::error!(%path, "a definition is broken; {stays}");
+            // An event has one line.
+            let lines = text.trim_end().lines();
+            lines.for_each(|line| tracing::error!("{line}"));
         }
         Change::Unreadable { reason } => {
             tracing::error!(

@@ -69,7 +69,7 @@ pub async fn bound_to(client: &Client, workflow: &WorkflowRef) -> Result<Vec<u8>
         None if beginning.has_begun => {
             Err("the run's history names no definition that can be read".to_owned())
         }
-        None => Err("the run has not started yet, so it has no definition".to_owned()),
+        None => Err("no worker has begun the run yet, so its definition is not known".to_owned()),
     }
 }
 

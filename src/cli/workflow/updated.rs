@@ -34,7 +34,13 @@ pub fn report(
 ) -> Result<End, CliError> {
     match &update.outcome {
         None => {}
-        Some(Ok(payloads)) => refuse_encoded("the update's result", payloads)?,
+        Some(Ok(payloads)) => {
+            let update_id = &update.update_id;
+            refuse_encoded(
+                &format!("the update {update_id} was completed; its result"),
+                payloads,
+            )?;
+        }
         Some(Err(failure)) => advise_on_encoded(failure),
     }
     let end = match &update.outcome {
