@@ -30,9 +30,16 @@ pub fn views(text: &[u8]) -> Vec<View> {
     if !text.iter().any(|byte| matches!(byte, b'%' | b'\\' | b'&')) {
         return views;
     }
-    for read in [percent as Read, backslash, html] {
-        let read = views[0].unescaped(read);
-        add(&mut views, read);
+    // In the order in which they were written: an escape of one kind may be written in another.
+    let kinds = [percent as Read, backslash, html];
+    for outer in kinds {
+        let Some(view) = views[0].unescaped(outer) else {
+            continue;
+        };
+        for inner in kinds {
+            add(&mut views, view.unescaped(inner));
+        }
+        add(&mut views, Some(view));
     }
     let mut layer = views[0].unescaped(any);
     for _ in 0..LAYERS {

@@ -239,6 +239,14 @@ fn percent(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+#[test]
+fn escapes_of_one_kind_within_another_are_undone_in_their_order() {
+    let secret = r#"!a!"a0!A\"#;
+    let carried = encoded(secret, &[4, 12]);
+    let clean = redactor(&[secret]).text(&carried);
+    assert!(clean.contains(REDACTED), "{carried} → {clean}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
