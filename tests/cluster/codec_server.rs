@@ -158,10 +158,9 @@ fn a_worker_may_have_a_codec_server_encode_for_it() {
     with(&remote, &["replay", &id]).ok();
     drop(server);
     let unreachable = with(&remote, &["replay", &id]);
+    let why = "the codec server http://127.0.0.1";
     assert!(
-        unreachable
-            .stderr
-            .contains("the codec server http://127.0.0.1"),
+        unreachable.code == 2 && unreachable.stdout.contains(why),
         "{unreachable:#?}"
     );
 }
