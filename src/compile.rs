@@ -35,7 +35,7 @@ use scope::{FunctionKind, Scope};
 /// the variable is dynamic, and the walk is made again with what is known then.
 pub fn compile(
     definition: &Definition,
-    libraries: &[Library],
+    libraries: &[Arc<Library>],
     sources: &Sources,
 ) -> (Program, Vec<Diagnostic>) {
     let mut dynamic = BTreeSet::new();
@@ -58,7 +58,10 @@ pub fn compile(
 }
 
 /// The schema of a definition's input, by itself; `None` where it has none, or one with mistakes.
-pub fn input_schema(definition: &Definition, libraries: &[Library]) -> Option<program::Schema> {
+pub fn input_schema(
+    definition: &Definition,
+    libraries: &[Arc<Library>],
+) -> Option<program::Schema> {
     Compiler::new(definition, libraries).schema(definition.input.as_ref())
 }
 
@@ -97,7 +100,7 @@ struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    fn new(definition: &'a Definition, libraries: &'a [Library]) -> Self {
+    fn new(definition: &'a Definition, libraries: &'a [Arc<Library>]) -> Self {
         let mut diagnostics = Vec::new();
         let blocks = definition
             .blocks
@@ -304,10 +307,14 @@ impl<'a> Compiler<'a> {
     }
 
     fn block_in(&mut self, steps: &[Step], mut scope: Scope, outer: &mut Scope) -> BlockId {
-        let ids: Vec<StepId> = steps
-            .iter()
-            .map(|step| self.step(step, &mut scope))
-            .collect();
+        let mut ids = Vec::with_capacity(steps.len());
+        for step in steps {
+            // Nothing runs what is over a bound, and what follows would only take memory.
+            if self.is_over {
+                break;
+            }
+            ids.push(self.step(step, &mut scope));
+        }
         outer.function = scope.function;
         self.blocks.push(ids.into());
         BlockId(self.blocks.len() as u32 - 1)

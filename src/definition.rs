@@ -39,14 +39,14 @@ pub struct Definition {
     pub output: Option<Schema>,
     pub types: Vec<(Name, Schema)>,
     pub activities: Vec<ActivityContract>,
-    pub defaults: Defaults,
+    pub defaults: Arc<Defaults>,
     pub state: Vec<(Name, Template)>,
     pub queries: Vec<Query>,
     pub signals: Vec<Handler>,
     pub updates: Vec<Handler>,
     pub blocks: Vec<Block>,
     pub steps: Steps,
-    pub start: StartOptions,
+    pub start: Arc<StartOptions>,
     pub schedules: Vec<Schedule>,
     pub history: History,
     pub versioning_behavior: Option<VersioningBehavior>,
@@ -269,7 +269,8 @@ pub struct ActivityStep {
     /// The activity type; an expression makes it dynamic.
     pub activity: Template,
     pub input: Input,
-    pub options: ActivityOptions,
+    /// Its own; most steps have none.
+    pub options: Option<Box<ActivityOptions>>,
 }
 
 /// What the author writes for an option, by its kind.
@@ -332,7 +333,7 @@ pub struct RetryPolicy {
 pub struct BuiltInStep {
     pub kind: BuiltIn,
     pub request: Template,
-    pub options: ActivityOptions,
+    pub options: Option<Box<ActivityOptions>>,
 }
 
 #[derive(Debug, Clone)]
@@ -416,7 +417,7 @@ pub struct ChildStep {
     /// The workflow type; an expression makes it dynamic.
     pub child: Template,
     pub input: Input,
-    pub options: ChildOptions,
+    pub options: Option<Box<ChildOptions>>,
 }
 
 /// What `start` may start without awaiting it.

@@ -37,7 +37,7 @@ use crate::source::{Range, Sources};
 /// What a rule looks at.
 pub struct Subject<'a> {
     pub definition: &'a Definition,
-    pub libraries: &'a [Library],
+    pub libraries: &'a [Arc<Library>],
     /// What the definition compiles to.
     pub program: &'a Program,
     pub sources: &'a Sources,

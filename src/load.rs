@@ -70,7 +70,7 @@ impl LoadedFile {
 /// What a definition uses, directly and through others.
 #[derive(Debug, Default)]
 pub struct Used {
-    pub libraries: Vec<Library>,
+    pub libraries: Vec<Arc<Library>>,
     /// Where the libraries stand, each file once.
     pub files: Vec<FileId>,
     pub diagnostics: Vec<Diagnostic>,
@@ -285,13 +285,14 @@ fn read(id: FileId, text: &str) -> (Vec<Option<Document>>, Vec<Diagnostic>) {
         return (Vec::new(), vec![error]);
     }
     let mut documents = Vec::with_capacity(nodes.len());
-    for node in &nodes {
+    // Each is dropped as soon as it is read.
+    for node in nodes {
         // A separator at the end or twice in a row leaves an empty document.
         if node.is_null() {
             documents.push(None);
             continue;
         }
-        let (document, found) = definition::parse(node);
+        let (document, found) = definition::parse(&node);
         documents.push(document);
         diagnostics.extend(found);
     }

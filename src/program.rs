@@ -294,13 +294,14 @@ pub struct Contract {
     pub output: Option<Schema>,
 }
 
-/// What an option compiles to, by its kind.
+/// What an option compiles to, by its kind. Every call has room for all of its options, and few say how to retry or what
+/// comes first.
 macro_rules! compiled {
     (Name) => { Option<Code> };
     (Length) => { Option<DurationCode> };
     (Heartbeat) => { Option<DurationCode> };
-    (Retries) => { Option<RetryPolicy> };
-    (Priority) => { Option<Priority> };
+    (Retries) => { Option<Box<RetryPolicy>> };
+    (Priority) => { Option<Box<Priority>> };
     (Flag) => { bool };
     (Cron) => { Option<Code> };
     (Mapping) => { Option<Code> };

@@ -30,7 +30,7 @@ impl Compiler<'_> {
             _ => None,
         };
         let layers = [
-            Some(&step.options),
+            step.options.as_deref(),
             contract.map(|c| &c.options),
             Some(&definition.defaults.activity),
         ];
@@ -127,7 +127,7 @@ impl Compiler<'_> {
     }
 
     pub fn built_in(&mut self, step: &BuiltInStep, is_started: bool, scope: &mut Scope) -> Action {
-        let mut layers = [Some(&step.options), None, None];
+        let mut layers = [step.options.as_deref(), None, None];
         let defaults = self.built_in_defaults.clone();
         layers[2] = Some(&*defaults);
         let is_callback = step.kind == BuiltIn::Callback;
@@ -178,7 +178,7 @@ impl Compiler<'_> {
         Action::Child(Box::new(program::Child {
             child: self.name(&step.child, scope),
             arguments: self.arguments(&step.input, scope),
-            options: self.child_options(&step.options, scope),
+            options: self.child_options(step.options.as_deref(), scope),
             is_started,
         }))
     }

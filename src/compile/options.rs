@@ -29,10 +29,10 @@ macro_rules! first_of {
         $compiler.first_length($layers, accepted::heartbeat_timeout, $scope)
     };
     ($compiler:ident, $layers:expr, $scope:ident, Retries) => {
-        first($layers).map(|policy| $compiler.retry_policy(policy, $scope))
+        first($layers).map(|policy| Box::new($compiler.retry_policy(policy, $scope)))
     };
     ($compiler:ident, $layers:expr, $scope:ident, Priority) => {
-        first($layers).map(|priority| $compiler.priority(priority, $scope))
+        first($layers).map(|priority| Box::new($compiler.priority(priority, $scope)))
     };
     ($compiler:ident, $layers:expr, $scope:ident, Flag) => {
         first($layers).is_some_and(|flag| flag.value)
@@ -278,11 +278,11 @@ impl Compiler<'_> {
 
     pub fn child_options(
         &mut self,
-        own: &definition::ChildOptions,
+        own: Option<&definition::ChildOptions>,
         scope: &mut Scope,
     ) -> program::ChildOptions {
         let definition = self.definition;
-        let layers = [Some(own), Some(&definition.defaults.child), None];
+        let layers = [own, Some(&definition.defaults.child), None];
         definition::ChildOptions::compile(self, layers, scope)
     }
 

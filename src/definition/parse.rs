@@ -10,6 +10,8 @@ mod step;
 mod top;
 mod values;
 
+use std::sync::Arc;
+
 use super::table::Table;
 use super::{Definition, Library, tables};
 use crate::diagnostic::Diagnostic;
@@ -20,7 +22,7 @@ use crate::yaml::{Data, Node};
 #[derive(Debug, Clone)]
 pub enum Document {
     Workflow(Box<Definition>),
-    Library(Library),
+    Library(Arc<Library>),
 }
 
 /// Where there are errors the tree holds what could be read, with harmless values in the place of the rest; nothing at
@@ -37,7 +39,8 @@ pub fn parse(document: &Node) -> (Option<Document>, Vec<Diagnostic>) {
         return (None, vec![error]);
     }
     let parsed = if is_library(document) {
-        parser.library(document).map(Document::Library)
+        let library = parser.library(document);
+        library.map(|library| Document::Library(Arc::new(library)))
     } else {
         parser
             .definition(document)

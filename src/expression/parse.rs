@@ -290,11 +290,11 @@ impl Builder<'_> {
             Rule::unsigned => self.literal(literal::unsigned(pair.as_str()), range),
             Rule::integer => self.literal(literal::integer(pair.as_str(), negative), range),
             Rule::list => {
-                let items = pair.into_inner().map(|p| self.item(p)).collect();
+                let items = exactly(pair.into_inner().map(|p| self.item(p)));
                 self.node(Kind::List(items), range)
             }
             Rule::map => {
-                let entries = pair.into_inner().map(|p| self.entry(p)).collect();
+                let entries = exactly(pair.into_inner().map(|p| self.entry(p)));
                 self.node(Kind::Map(entries), range)
             }
             Rule::parenthesis => {
@@ -378,7 +378,7 @@ impl Builder<'_> {
     }
 
     fn arguments(&mut self, pair: Pairs) -> Vec<Node> {
-        pair.into_inner().map(|p| self.conditional(p)).collect()
+        exactly(pair.into_inner().map(|p| self.conditional(p)))
     }
 
     fn postfix(&mut self, operand: Node, pair: Pairs) -> Node {
@@ -455,4 +455,11 @@ impl Builder<'_> {
 
 fn is_keyword(word: &str) -> bool {
     matches!(word, "true" | "false" | "null" | "in")
+}
+
+/// A tree has most of its lists with one part or two, where a vector that has grown has room for four.
+fn exactly<T>(parts: impl Iterator<Item = T>) -> Vec<T> {
+    let mut parts: Vec<T> = parts.collect();
+    parts.shrink_to_fit();
+    parts
 }

@@ -38,8 +38,8 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
 
 fn options(step: &Step) -> Option<&ActivityOptions> {
     match step.action.value.awaited_operation()? {
-        Operation::Activity(activity) => Some(&activity.options),
-        Operation::BuiltIn(built_in) => Some(&built_in.options),
+        Operation::Activity(activity) => activity.options.as_deref(),
+        Operation::BuiltIn(built_in) => built_in.options.as_deref(),
         Operation::Child(_) | Operation::Nexus(_) => None,
     }
 }

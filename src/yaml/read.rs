@@ -266,7 +266,8 @@ impl<'a> Pass<'a> {
         };
         let mut range = open.range;
         let data = match open.children {
-            Children::Sequence(items) => {
+            Children::Sequence(mut items) => {
+                items.shrink_to_fit();
                 range = items.last().map_or(range, |last| extend(range, last.range));
                 Data::Sequence(items)
             }

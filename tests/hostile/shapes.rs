@@ -585,6 +585,17 @@ pub const SHAPES: &[(&str, Shape)] = &[
     ("short steps", |n| {
         fill(n, "steps: [", |_| "{log: x},".into(), "]\n")
     }),
+    ("short activities", |n| {
+        fill(
+            n,
+            "defaults: { activity: { start_to_close_timeout: 1s, retry_policy: { maximum_attempts: 2 } } }\nsteps:\n",
+            |_| "  - activity: x\n".into(),
+            "",
+        )
+    }),
+    ("short children", |n| {
+        fill(n, "steps:\n", |_| "  - child: other\n".into(), "")
+    }),
     ("compensations", |n| {
         fill(
             n,

@@ -4,8 +4,8 @@ use super::Parser;
 use super::fields::Fields;
 use crate::definition::table::{Field, key};
 use crate::definition::{
-    Action, ActivityStep, BuiltInStep, ChildOptions, ChildStep, ContinueAsNewStep, Input, Kind,
-    NexusStep, SignalStep, SignalTarget, Started, tables,
+    Action, ActivityStep, BuiltInStep, ChildStep, ContinueAsNewStep, Input, Kind, NexusStep,
+    SignalStep, SignalTarget, Started, tables,
 };
 use crate::diagnostic::Diagnostic;
 use crate::source::Range;
@@ -17,7 +17,7 @@ impl Parser {
         ActivityStep {
             activity: self.required_template(fields, key!("activity")),
             input: self.input(fields),
-            options: self.activity_options(fields),
+            options: self.own_options(fields),
         }
     }
 
@@ -27,7 +27,7 @@ impl Parser {
         BuiltInStep {
             kind,
             request: self.required_template(fields, key),
-            options: self.activity_options(fields),
+            options: self.own_options(fields),
         }
     }
 
@@ -35,7 +35,7 @@ impl Parser {
         ChildStep {
             child: self.required_template(fields, key!("child")),
             input: self.input(fields),
-            options: self.child_options(fields),
+            options: self.own_options(fields),
         }
     }
 
@@ -44,7 +44,7 @@ impl Parser {
             Action::Start(Box::new(Started::Child(ChildStep {
                 child: parser.absent(range),
                 input: Input::None,
-                options: ChildOptions::default(),
+                options: None,
             })))
         };
         let Some(entries) = value.mapping() else {

@@ -1,5 +1,7 @@
 //! Options that several places share.
 
+use std::sync::{Arc, LazyLock};
+
 use super::Parser;
 use super::fields::Fields;
 use crate::definition::options::{activity_options, child_options};
@@ -47,6 +49,7 @@ macro_rules! read {
 
 /// Options that are read by their declarations.
 pub(super) trait Options {
+    fn are_in(fields: &Fields<'_>) -> bool;
     fn read(parser: &mut Parser, fields: &Fields<'_>) -> Self;
 }
 
@@ -63,6 +66,10 @@ macro_rules! reading {
         }
     ) => {
         impl Options for $options {
+            fn are_in(fields: &Fields<'_>) -> bool {
+                $($(fields.get(const { Key::of(stringify!($field)) }).is_some())||+)||+
+            }
+
             fn read(parser: &mut Parser, fields: &Fields<'_>) -> Self {
                 $options {
                     $($($field: read!(parser, fields, const { Key::of(stringify!($field)) }, $($kind)+),)+)+
@@ -76,6 +83,11 @@ activity_options!(reading);
 child_options!(reading);
 
 impl Parser {
+    /// What a step says itself, which is nothing for most.
+    pub(super) fn own_options<O: Options>(&mut self, fields: &Fields<'_>) -> Option<Box<O>> {
+        O::are_in(fields).then(|| Box::new(O::read(self, fields)))
+    }
+
     pub(super) fn activity_options(&mut self, fields: &Fields<'_>) -> ActivityOptions {
         Options::read(self, fields)
     }
@@ -84,11 +96,12 @@ impl Parser {
         Options::read(self, fields)
     }
 
-    pub(super) fn start_options(&mut self, fields: &Fields<'_>) -> StartOptions {
+    pub(super) fn start_options(&mut self, fields: &Fields<'_>) -> Arc<StartOptions> {
+        static NOTHING: LazyLock<Arc<StartOptions>> = LazyLock::new(Arc::default);
         let Some(fields) = self.table(fields, key!("start"), &tables::START) else {
-            return StartOptions::default();
+            return NOTHING.clone();
         };
-        StartOptions {
+        Arc::new(StartOptions {
             workflow_id: self.template(&fields, key!("workflow_id")),
             task_queue: self.text(&fields, key!("task_queue")),
             workflow_execution_timeout: self.duration(&fields, key!("workflow_execution_timeout")),
@@ -100,7 +113,7 @@ impl Parser {
             cron_schedule: self.text(&fields, key!("cron_schedule")),
             memo: self.template(&fields, key!("memo")),
             search_attributes: self.template(&fields, key!("search_attributes")),
-        }
+        })
     }
 
     pub(super) fn retry_policy(&mut self, fields: &Fields<'_>) -> Option<RetryPolicy> {

@@ -4,7 +4,7 @@ use super::Parser;
 use super::fields::{self, Fields, first_key};
 use super::values::unknown;
 use crate::definition::table::{self, Field, key};
-use crate::definition::{Action, ChildOptions, ChildStep, Input, Name, Step, Steps, tables};
+use crate::definition::{Action, ChildStep, Input, Name, Step, Steps, tables};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::{Range, Spanned};
 use crate::words::CompensateOn;
@@ -119,7 +119,7 @@ impl Parser {
         let action = Action::Child(Box::new(ChildStep {
             child: self.any_template(&unknown(range)),
             input: Input::None,
-            options: ChildOptions::default(),
+            options: None,
         }));
         Step {
             range,

@@ -1,5 +1,7 @@
 //! The keys of a definition and of a library.
 
+use std::sync::{Arc, LazyLock};
+
 use super::Parser;
 use super::fields::Fields;
 use crate::definition::Name;
@@ -130,9 +132,10 @@ impl Parser {
         )
     }
 
-    fn defaults(&mut self, fields: &Fields<'_>) -> Defaults {
+    fn defaults(&mut self, fields: &Fields<'_>) -> Arc<Defaults> {
+        static NOTHING: LazyLock<Arc<Defaults>> = LazyLock::new(Arc::default);
         let Some(fields) = self.table(fields, key!("defaults"), &tables::DEFAULTS) else {
-            return Defaults::default();
+            return NOTHING.clone();
         };
         let mut defaults = Defaults::default();
         if let Some(inner) = self.inner_table(&fields, key!("activity")) {
@@ -141,7 +144,7 @@ impl Parser {
         if let Some(inner) = self.inner_table(&fields, key!("child")) {
             defaults.child = self.child_options(&inner);
         }
-        defaults
+        Arc::new(defaults)
     }
 
     fn inner_table<'n>(&mut self, fields: &Fields<'n>, name: Key) -> Option<Fields<'n>> {
