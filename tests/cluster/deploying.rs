@@ -179,35 +179,35 @@ fn a_deployment_without_routes_waits_to_be_routed() {
 #[test]
 fn what_is_pinned_is_named_in_each_plan_and_stays() {
     let project = Project::new();
-    project.write("order", "one");
+    project.write("parcel", "one");
     project.write("other", "one");
     project.deployed(&[]);
-    project.definitions(&["pin", "order@1"]).ok();
+    project.definitions(&["pin", "parcel@1"]).ok();
     let plan = project.plan(&[]);
-    assert!(plan.contains("= order is pinned to version 1\n"), "{plan}");
-    project.write("order", "two");
+    assert!(plan.contains("= parcel is pinned to version 1\n"), "{plan}");
+    project.write("parcel", "two");
     let plan = project.plan(&[]);
-    let said = "~ order from version 1 to 2; new runs stay with the pinned version";
+    let said = "~ parcel from version 1 to 2; new runs stay with the pinned version";
     assert!(plan.contains(said), "{plan}");
-    assert_eq!(project.deployed(&[]), json!(["order@2"]));
+    assert_eq!(project.deployed(&[]), json!(["parcel@2"]));
     let plan = project.plan(&[]);
-    let said = "= order is pinned to version 1; the folder has version 2";
+    let said = "= parcel is pinned to version 1; the folder has version 2";
     assert!(plan.contains(said), "{plan}");
-    project.remove("order");
+    project.remove("parcel");
     let plan = project.deploy(&["--dry-run"]).ok().json();
     assert_eq!(
         plan["held"],
-        json!([{ "workflow": "order", "current": 1, "pinned": true, "ramp": null, "folder": null }])
+        json!([{ "workflow": "parcel", "current": 1, "pinned": true, "ramp": null, "folder": null }])
     );
     assert_eq!(plan["changes"], json!([]));
-    let refused = project.definitions(&["ramp", "order@2", "--percent", "10"]);
+    let refused = project.definitions(&["ramp", "parcel@2", "--percent", "10"]);
     assert!(
         refused.code == 1 && refused.stderr.contains("is pinned to version 1"),
         "{refused:#?}"
     );
-    project.definitions(&["unpin", "order"]).ok();
+    project.definitions(&["unpin", "parcel"]).ok();
     project.deployed(&[]);
-    assert_eq!(project.route("order"), "retired");
+    assert_eq!(project.route("parcel"), "retired");
 }
 
 #[test]

@@ -3,12 +3,12 @@
 use super::deploying::Project;
 use super::support::run::Run;
 
-/// Does one step to the type `order`: `deploy TEXT [OPTION…]`, or a command of `segno definitions`.
+/// Does one step to the type `rolled`: `deploy TEXT [OPTION…]`, or a command of `segno definitions`.
 fn step(project: &Project, step: &str) -> Run {
     let words: Vec<&str> = step.split_whitespace().collect();
     match words.as_slice() {
         ["deploy", text, options @ ..] => {
-            project.write("order", text);
+            project.write("rolled", text);
             project.deploy(options)
         }
         command => project.definitions(command),
@@ -23,10 +23,10 @@ fn after(steps: &[&str]) -> Project {
     project
 }
 
-/// `order` is a type, its versions 1, 2 and 3 are numbered in the order of the deployments.
+/// `rolled` is a type, its versions 1, 2 and 3 are numbered in the order of the deployments.
 fn assert_routes(cases: &[(&[&str], &str)]) {
     for (steps, route) in cases {
-        assert_eq!(after(steps).route("order"), *route, "{steps:#?}");
+        assert_eq!(after(steps).route("rolled"), *route, "{steps:#?}");
     }
 }
 
@@ -34,7 +34,7 @@ fn assert_routes(cases: &[(&[&str], &str)]) {
 fn a_rollback_ends_a_ramp() {
     assert_routes(&[
         (
-            &["deploy one", "deploy two --percent 20", "rollback order"],
+            &["deploy one", "deploy two --percent 20", "rollback rolled"],
             "1",
         ),
         (
@@ -42,7 +42,7 @@ fn a_rollback_ends_a_ramp() {
                 "deploy one",
                 "deploy two",
                 "deploy three --percent 20",
-                "rollback order",
+                "rollback rolled",
             ],
             "2",
         ),
@@ -51,7 +51,7 @@ fn a_rollback_ends_a_ramp() {
                 "deploy one",
                 "deploy two",
                 "deploy three --percent 20",
-                "rollback order@1",
+                "rollback rolled@1",
             ],
             "1",
         ),
@@ -60,9 +60,9 @@ fn a_rollback_ends_a_ramp() {
             &[
                 "deploy one",
                 "deploy two --percent 20",
-                "rollback order",
+                "rollback rolled",
                 "deploy three",
-                "rollback order",
+                "rollback rolled",
             ],
             "1",
         ),
@@ -70,8 +70,8 @@ fn a_rollback_ends_a_ramp() {
             &[
                 "deploy one",
                 "deploy two --percent 20",
-                "ramp order@2 --percent 100",
-                "rollback order",
+                "ramp rolled@2 --percent 100",
+                "rollback rolled",
             ],
             "1",
         ),
@@ -83,16 +83,19 @@ fn a_rollback_leads_to_what_was_in_force_before() {
     let three = ["deploy one", "deploy two", "deploy three"];
     let [one, two, three] = three;
     assert_routes(&[
-        (&[one, two, three, "rollback order"], "2"),
+        (&[one, two, three, "rollback rolled"], "2"),
         // It is a change like any other.
-        (&[one, two, three, "rollback order", "rollback order"], "3"),
         (
-            &[one, two, three, "rollback order@1", "rollback order"],
+            &[one, two, three, "rollback rolled", "rollback rolled"],
             "3",
         ),
-        (&[one, two, one, "rollback order"], "2"),
         (
-            &[one, "deploy two --no-route", three, "rollback order"],
+            &[one, two, three, "rollback rolled@1", "rollback rolled"],
+            "3",
+        ),
+        (&[one, two, one, "rollback rolled"], "2"),
+        (
+            &[one, "deploy two --no-route", three, "rollback rolled"],
             "1",
         ),
         (
@@ -100,17 +103,17 @@ fn a_rollback_leads_to_what_was_in_force_before() {
                 one,
                 two,
                 three,
-                "delete order@2 --with-runs",
-                "rollback order",
+                "delete rolled@2 --with-runs",
+                "rollback rolled",
             ],
             "1",
         ),
         (
-            &[one, two, "pin order@1", three, "rollback order"],
+            &[one, two, "pin rolled@1", three, "rollback rolled"],
             "2 pinned",
         ),
         (
-            &[one, "delete order --with-runs", two, "rollback order"],
+            &[one, "delete rolled --with-runs", two, "rollback rolled"],
             "1",
         ),
     ]);
@@ -118,64 +121,67 @@ fn a_rollback_leads_to_what_was_in_force_before() {
 
 #[test]
 fn a_retired_type_has_new_runs_again() {
-    let (one, two, retire) = ("deploy one", "deploy two", "delete order --with-runs");
+    let (one, two, retire) = ("deploy one", "deploy two", "delete rolled --with-runs");
     let (one_waits, two_waits) = ("deploy one --no-route", "deploy two --no-route");
     assert_routes(&[
-        (&[one, two, retire, "rollback order"], "2"),
-        (&[one, two, retire, "rollback order@1"], "1"),
-        (&[one, two, retire, "rollback order", "rollback order"], "1"),
+        (&[one, two, retire, "rollback rolled"], "2"),
+        (&[one, two, retire, "rollback rolled@1"], "1"),
         (
-            &[one, "deploy two --percent 20", retire, "rollback order"],
+            &[one, two, retire, "rollback rolled", "rollback rolled"],
             "1",
         ),
-        (&[one, two, retire, "ramp order@1 --percent 100"], "1"),
-        (&[one_waits, "rollback order@1"], "1"),
-        (&[one_waits, "ramp order@1 --percent 100"], "1"),
-        (&[one, retire, two_waits, "rollback order"], "1"),
-        (&[one, retire, two_waits, "rollback order@2"], "2"),
+        (
+            &[one, "deploy two --percent 20", retire, "rollback rolled"],
+            "1",
+        ),
+        (&[one, two, retire, "ramp rolled@1 --percent 100"], "1"),
+        (&[one_waits, "rollback rolled@1"], "1"),
+        (&[one_waits, "ramp rolled@1 --percent 100"], "1"),
+        (&[one, retire, two_waits, "rollback rolled"], "1"),
+        (&[one, retire, two_waits, "rollback rolled@2"], "2"),
     ]);
 }
 
 #[test]
 fn what_cannot_be_rolled_back_is_refused_with_what_can_be_done() {
-    let gives = "`segno definitions rollback order@1` gives it new runs";
+    let gives = "`segno definitions rollback rolled@1` gives it new runs";
     let cases: [(&[&str], &str, &[&str], &str); 5] = [
         (
             &["deploy one"],
-            "rollback order",
+            "rollback rolled",
             &[
-                "no other version of order was in force before order@1",
-                "segno definitions rollback order@VERSION",
+                "no other version of rolled was in force before rolled@1",
+                "segno definitions rollback rolled@VERSION",
                 "segno definitions rollback --revision REVISION",
-                "segno definitions ramp order@VERSION --percent 0",
+                "segno definitions ramp rolled@VERSION --percent 0",
             ],
             "1",
         ),
         (
             &["deploy one --no-route"],
-            "rollback order",
+            "rollback rolled",
             &[
-                "no version of order was in force so far",
-                "segno definitions rollback order@VERSION",
+                "no version of rolled was in force so far",
+                "segno definitions rollback rolled@VERSION",
             ],
             "retired",
         ),
         (
             &["deploy one --no-route"],
-            "ramp order@1 --percent 20",
-            &["order is retired, so it has no new runs to share", gives],
+            "ramp rolled@1 --percent 20",
+            &["rolled is retired, so it has no new runs to share", gives],
             "retired",
         ),
         (
-            &["deploy one", "delete order --with-runs"],
-            "pin order@1",
-            &["order is retired, so it has no new runs", gives],
+            &["deploy one", "delete rolled --with-runs"],
+            "pin rolled@1",
+            &["rolled is retired, so it has no new runs", gives],
             "retired",
         ),
         (
             &["deploy one", "deploy two"],
-            "rollback order@3",
-            &["order has no version \"3\"; it has 1, 2"],
+            "rollback rolled@3",
+            &["rolled has no version \"3\"; it has 1, 2"],
             "2",
         ),
     ];
@@ -186,6 +192,6 @@ fn what_cannot_be_rolled_back_is_refused_with_what_can_be_done() {
         for said in all_said {
             assert!(run.stderr.contains(said), "{said}: {run:#?}");
         }
-        assert_eq!(project.route("order"), route, "{steps:?}, {refused}");
+        assert_eq!(project.route("rolled"), route, "{steps:?}, {refused}");
     }
 }
