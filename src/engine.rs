@@ -1,4 +1,4 @@
-//! The deterministic state machine behind every run: it is told jobs and the time, and answers with commands. It never
+//! The deterministic state machine behind every run: it receives jobs and the time, and returns commands. It never
 //! learns the time, randomness or the outside by itself.
 //!
 //! The engine owns a run's state, the order of its routines, its operations and their numbers. The host owns the
@@ -58,7 +58,7 @@ use crate::words::{StepId, VersioningBehavior};
 /// Temporal's own search attribute for versions of code: a list finds a run by the version that it is bound to.
 pub const VERSION_ATTRIBUTE: &str = "TemporalChangeVersion";
 
-/// The workflow task cannot be completed, and is to be tried again: by a mended worker, or after a deployment.
+/// The workflow task cannot be completed and will be retried, by a fixed worker or after a deployment.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct TaskFailure(pub String);

@@ -89,7 +89,7 @@ impl<'t, 'n> Lister<'t, 'n> {
             let here = partner.filter(|id| old_tree.node(*id).parent == Some(old));
             here.filter(|_| !self.pairs.is_out_of_order[new_child])
         };
-        // What is gone is told after what it stood behind.
+        // A removed node is reported after the node that preceded it.
         let mut gone: BTreeMap<Option<Id>, Vec<Id>> = BTreeMap::new();
         let mut last = None;
         for child in &old_tree.node(old).children {
@@ -156,7 +156,7 @@ impl<'t, 'n> Lister<'t, 'n> {
         self.moved_into(id, node.is_group);
     }
 
-    /// What is in something that was added: in a group all of it is told, else only what was elsewhere before.
+    /// Reports the content of an added node: everything if it is a group, otherwise only what moved there.
     fn moved_into(&mut self, id: Id, is_told: bool) {
         for child in &self.new.tree.node(id).children {
             match self.pairs.of_new[*child] {

@@ -162,7 +162,7 @@ fn property(tree: &Tree<'_>, id: Id) -> String {
     format!("property `{}` of {root}", parts.join("/"))
 }
 
-/// Whether the schema around a property requires it: that is told at the property.
+/// Whether the schema around a property requires it, which is reported at the property.
 pub(super) fn is_required(tree: &Tree<'_>, id: Id) -> bool {
     let mut children = tree.node(id).children.iter().map(|child| tree.node(*child));
     children.any(|child| &*child.segment == REQUIRED && child.value.is_none())

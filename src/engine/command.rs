@@ -92,7 +92,7 @@ pub enum CommandKind {
     ContinueAsNew(Box<ContinueAsNew>),
     /// Not a command of Temporal's: the workflow task made use of this change of the engine.
     UseFlag(u32),
-    /// Not a command of Temporal's: a log line that is to be written unless this is a replay.
+    /// Not a Temporal command: a log line, written unless this is a replay.
     Log {
         level: LogLevel,
         message: String,

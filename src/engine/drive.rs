@@ -58,7 +58,7 @@ impl<'a> Machine<'a> {
             || self.cost_left < self.program.expression_cost_max
     }
 
-    /// Flags are none: whether one is told must not move anything.
+    /// Flags do not count: recording one must not change where a task ends.
     fn has_many_commands(&self) -> bool {
         let is_command = |command: &&Command| !matches!(command.kind, CommandKind::UseFlag(_));
         self.commands.iter().filter(is_command).count() >= COMMANDS_PER_WORKFLOW_TASK_MAX

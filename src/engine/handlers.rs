@@ -225,7 +225,6 @@ impl Machine<'_> {
     }
 }
 
-/// A handler for any name is told the name it was called by.
 /// What a definition does with a signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignalFate {

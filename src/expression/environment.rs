@@ -138,7 +138,7 @@ impl Environment {
         }
     }
 
-    /// Expressions share a bound on what their patterns compile to: each is told what those before it have left.
+    /// Expressions share a bound on the size of their compiled patterns: this is what the expressions before left of it.
     pub fn set_patterns_left(&mut self, size_bytes: usize) {
         self.patterns_left = size_bytes;
     }

@@ -80,7 +80,7 @@ fn name(bomb: usize) -> String {
 /// The text of a bomb's definition.
 fn bomb(i: usize) -> String {
     let (wanted, _) = BOMBS[i];
-    let shape = shapes::SHAPES.iter().find(|(name, _)| *name == wanted);
+    let shape = shapes::shapes().find(|(name, _)| *name == wanted);
     let (_, shape) = shape.unwrap();
     let workflow = format!("workflow: {}", name(i));
     shape(SIZE_BYTES).replacen("workflow: hostile", &workflow, 1)

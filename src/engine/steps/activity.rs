@@ -57,7 +57,7 @@ impl Machine<'_> {
                 arguments,
                 timeouts,
                 retry_policy,
-                // One that goes on alone would be cut off with its worker: it is waited for unless the author says else.
+                // An abandoned local activity would end with its worker, so it is waited for unless the author says otherwise.
                 cancellation_type: cancellation_type
                     .unwrap_or(ActivityCancellationType::WaitCancellationCompleted),
                 attempt: 0,

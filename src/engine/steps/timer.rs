@@ -69,7 +69,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Withdraws a timer; one that has fired is told to nobody any more.
+    /// Withdraws a timer; if it has fired already, nobody hears of it.
     pub fn withdraw_timer(&mut self, seq: u32) {
         let is_fired = self.run.ends_ahead(seq);
         self.run.operations.remove(&seq);

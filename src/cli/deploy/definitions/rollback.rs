@@ -126,7 +126,7 @@ fn not_whole(so: &str) -> CliError {
 }
 
 /// The version that new runs of a type all got before what they get now: before its ramp, else before the current version came into force.
-/// Of a retired type, the last one that they got.
+/// For a retired type: the last version that was in force.
 async fn before(
     store: &dyn Store,
     catalog: &Catalog,
