@@ -155,7 +155,7 @@ fn a_signal_is_held_against_the_definition_that_the_run_is_bound_to() {
     let sent = segno(&[&start[..], &["--signal-input", "7"]].concat()).ok();
     assert!(sent.stderr.contains("was not checked"), "{sent:#?}");
     let sent = segno(&["signal", &other, "note", "--input", "7"]).ok();
-    let says = "was not checked against the run's definition: the run has not started yet";
+    let says = "was not checked against the run's definition: no worker has begun the run yet";
     assert!(sent.stderr.contains(says), "{sent:#?}");
     segno(&["terminate", &other]).ok();
 }
