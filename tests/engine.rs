@@ -438,6 +438,17 @@ impl Host {
                 },
             );
         }
+        if let Some(backoff) = outcome.get("backoff") {
+            let backoff = Duration::from_nanos(nanos(backoff)).expect("a length");
+            let job = Job::BackOffActivity {
+                seq,
+                attempt: 2,
+                backoff,
+                original_schedule_time: None,
+            };
+            self.enqueue(0, job);
+            return;
+        }
         let resolution = match outcome.get("fail") {
             Some(failure) => Resolution::Failed(wrapped(name, application(failure))),
             None => Resolution::Completed(value(&outcome["result"])),

@@ -199,7 +199,9 @@ impl Instance {
     ) -> Result<(), TaskFailure> {
         let bundle = match resolution {
             Resolution::Completed(value) => value,
-            Resolution::Failed(failure) | Resolution::Cancelled(failure) => {
+            Resolution::Failed(failure)
+            | Resolution::Cancelled(failure)
+            | Resolution::Unusable { failure, .. } => {
                 return Err(TaskFailure(format!(
                     "the definition could not be resolved: {}",
                     failure.message

@@ -40,6 +40,12 @@ pub const LINEAR_LISTS: u32 = 10;
 /// Holding a value against its schema has a bound: a value that would pass it after more checks is refused.
 pub const SCHEMA_CHECKS_BOUNDED: u32 = 11;
 
+/// A step that completed with a result that breaks its schema or cannot be decoded is undone like any other that completed.
+pub const UNUSABLE_RESULTS: u32 = 12;
+
+/// An activity that was started and waits long before a retry can be awaited after a `call` that it outlasted.
+pub const HANDLES_OF_CALLERS: u32 = 13;
+
 /// Flags of a whole run: its first workflow task records them, and they hold until the run ends. A run that began without
 /// one goes on without it. Numbers are never reused.
 const OF_A_RUN: &[u32] = &[
@@ -53,6 +59,7 @@ const OF_A_RUN: &[u32] = &[
     CEL_AS_SPECIFIED,
     LINEAR_LISTS,
     SCHEMA_CHECKS_BOUNDED,
+    UNUSABLE_RESULTS,
 ];
 
 /// Whether a run whose first activation this is begins with the flag.

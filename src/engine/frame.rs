@@ -1,6 +1,6 @@
 //! What is known of a frame by its kind.
 
-use super::state::{Frame, Saga};
+use super::state::{Caller, Frame, Saga};
 use crate::program::Program;
 use crate::value::Value;
 use crate::words::{BlockId, StepId};
@@ -52,6 +52,34 @@ impl Frame {
             | Frame::Turns { .. }
             | Frame::Fan(_)
             | Frame::Try(_)
+            | Frame::Deadline { .. }
+            | Frame::Shield { .. } => None,
+        }
+    }
+
+    pub fn caller(&self) -> Option<&Caller> {
+        match self {
+            Frame::Function { caller, .. } => caller.as_deref(),
+            Frame::Block { .. }
+            | Frame::Loop { .. }
+            | Frame::Turns { .. }
+            | Frame::Fan(_)
+            | Frame::Try(_)
+            | Frame::Saga { .. }
+            | Frame::Deadline { .. }
+            | Frame::Shield { .. } => None,
+        }
+    }
+
+    pub fn caller_mut(&mut self) -> Option<&mut Caller> {
+        match self {
+            Frame::Function { caller, .. } => caller.as_deref_mut(),
+            Frame::Block { .. }
+            | Frame::Loop { .. }
+            | Frame::Turns { .. }
+            | Frame::Fan(_)
+            | Frame::Try(_)
+            | Frame::Saga { .. }
             | Frame::Deadline { .. }
             | Frame::Shield { .. } => None,
         }

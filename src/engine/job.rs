@@ -99,6 +99,11 @@ pub enum Resolution {
     Failed(Failure),
     /// The failure carries the cancellation: what the catch of it sees.
     Cancelled(Failure),
+    /// It completed with a result that the run cannot use, so the step fails. What it did is undone, with the result as far as it could be read.
+    Unusable {
+        result: Value,
+        failure: Failure,
+    },
 }
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]

@@ -374,7 +374,9 @@ fn update_size_bytes(update: &Update) -> usize {
 fn resolution_size_bytes(resolution: &Resolution) -> usize {
     match resolution {
         Resolution::Completed(value) => value_size_bytes(value),
-        Resolution::Failed(failure) | Resolution::Cancelled(failure) => failure_size_bytes(failure),
+        Resolution::Failed(failure)
+        | Resolution::Cancelled(failure)
+        | Resolution::Unusable { failure, .. } => failure_size_bytes(failure),
     }
 }
 

@@ -136,6 +136,11 @@ impl Machine<'_> {
             operation.resolution = Some(resolution.clone());
             self.run.operations.insert(seq, operation);
         }
+        if let Resolution::Unusable { result, .. } = &resolution {
+            waiters
+                .iter()
+                .for_each(|id| self.undo_unusable_for(*id, result));
+        }
         let outcome = outcome_of(resolution);
         waiters
             .into_iter()
@@ -249,6 +254,8 @@ impl Machine<'_> {
 fn outcome_of(resolution: Resolution) -> Outcome {
     match resolution {
         Resolution::Completed(value) => Outcome::Value(value),
-        Resolution::Failed(failure) | Resolution::Cancelled(failure) => Outcome::Failed(failure),
+        Resolution::Failed(failure)
+        | Resolution::Cancelled(failure)
+        | Resolution::Unusable { failure, .. } => Outcome::Failed(failure),
     }
 }

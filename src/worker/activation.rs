@@ -16,6 +16,7 @@ use temporalio_protos::temporal::api::common::v1 as common;
 use temporalio_protos::temporal::api::enums::v1::ContinueAsNewInitiator;
 use temporalio_protos::temporal::api::failure::v1::Failure as ProtoFailure;
 
+use super::undecodable;
 use crate::engine::failure::{Failure, FailureInfo};
 use crate::engine::job::{Activation, EncodedBundle, Initialize, Job, Resolution, Update};
 use crate::payload::{
@@ -185,7 +186,7 @@ fn activity(seq: u32, status: Option<activity_resolution::Status>) -> Job {
             };
         }
         Some(Status::Completed(success)) => completed(success.result),
-        Some(Status::Failed(failed)) => Resolution::Failed(failure(failed.failure)),
+        Some(Status::Failed(failed)) => undecodable::failed(failure(failed.failure)),
         Some(Status::Cancelled(cancelled)) => Resolution::Cancelled(failure(cancelled.failure)),
         None => Resolution::Failed(failure(None)),
     };
@@ -242,7 +243,7 @@ fn child(status: Option<child_workflow_result::Status>) -> Resolution {
     use child_workflow_result::Status;
     match status {
         Some(Status::Completed(success)) => completed(success.result),
-        Some(Status::Failed(failed)) => Resolution::Failed(failure(failed.failure)),
+        Some(Status::Failed(failed)) => undecodable::failed(failure(failed.failure)),
         Some(Status::Cancelled(cancelled)) => Resolution::Cancelled(failure(cancelled.failure)),
         None => Resolution::Failed(failure(None)),
     }
@@ -274,7 +275,7 @@ fn nexus(status: Option<nexus_operation_result::Status>) -> Resolution {
     match status {
         Some(Status::Completed(result)) => completed(Some(result)),
         Some(Status::Failed(failed) | Status::TimedOut(failed)) => {
-            Resolution::Failed(failure_from_proto(failed))
+            undecodable::failed(failure_from_proto(failed))
         }
         Some(Status::Cancelled(cancelled)) => Resolution::Cancelled(failure_from_proto(cancelled)),
         None => Resolution::Failed(failure(None)),

@@ -15,11 +15,15 @@ use temporalio_protos::temporal::api::failure::v1::failure::FailureInfo as Info;
 
 use crate::engine::command::{Command, CommandKind};
 use crate::engine::failure::Failure;
+use crate::engine::job::Resolution;
 use crate::payload::{Codec, CodecError, Held, Inflation, failure_to_proto};
-use crate::value::quoted;
+use crate::value::{Value, quoted};
 
 /// The type of the failures that stand for what cannot be decoded.
 const NOT_DECODED: &str = "PayloadNotDecoded";
+
+/// The source of these failures, as far as the engine: it tells them from those that a client made.
+const SOURCE: &str = "segno: not decoded";
 
 /// What is left of an activation is decoded.
 pub(super) struct Decoded {
@@ -127,6 +131,7 @@ impl Decoded {
 fn fail_result(job: &mut Variant, why: &dyn Fn() -> Failure) {
     let failed = |info: Info| proto::Failure {
         message: "the result cannot be decoded".to_owned(),
+        source: SOURCE.to_owned(),
         cause: Some(Box::new(failure_to_proto(&why()))),
         failure_info: Some(info),
         ..Default::default()
@@ -171,6 +176,18 @@ fn fail_result(job: &mut Variant, why: &dyn Fn() -> Failure) {
         | Variant::ResolveSignalExternalWorkflow(_)
         | Variant::ResolveRequestCancelExternalWorkflow(_)
         | Variant::RemoveFromCache(_) => {}
+    }
+}
+
+/// How an operation ended that reports a failure: it may have completed with a result that cannot be decoded.
+pub(super) fn failed(mut failure: Failure) -> Resolution {
+    if failure.source != SOURCE {
+        return Resolution::Failed(failure);
+    }
+    failure.source.clear();
+    Resolution::Unusable {
+        result: Value::Null,
+        failure,
     }
 }
 

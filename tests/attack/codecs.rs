@@ -32,20 +32,23 @@ steps:
   - return: ${ state.n }
 ";
 
-/// Waits for somebody outside.
+/// Waits for somebody outside, and undoes what that did.
 const ASKS: &str = "\
 segno: 1
 workflow: asks
+state: { undone: false }
 steps:
   - try:
-      - activity: outside
-        activity_id: outside
-        task_queue: nobody
-        start_to_close_timeout: 1h
-        retry_policy: { maximum_attempts: 1 }
+      - saga:
+          - activity: outside
+            activity_id: outside
+            task_queue: nobody
+            start_to_close_timeout: 1h
+            retry_policy: { maximum_attempts: 1 }
+            compensate: [{ set: { undone: true } }]
     catch:
       - error: PayloadNotDecoded
-        do: [{ return: not decoded }]
+        do: [{ return: \"not decoded, undone: ${ state.undone }\" }]
 ";
 
 /// A payload that inflates to this many bytes of zeros.
@@ -149,7 +152,7 @@ fn a_result_that_cannot_be_decoded_is_a_failure() {
         let attacked = victim.attacked("asks");
         victim.complete_activity(&attacked, "outside", payloads);
         let end = victim.result(&attacked);
-        assert_eq!(end["result"], "not decoded", "{end:#}");
+        assert_eq!(end["result"], "not decoded, undone: true", "{end:#}");
         victim.assert_no_task_failed(&attacked);
     }
     victim.assert_unharmed();

@@ -5,11 +5,11 @@ use crate::accepted;
 use crate::engine::command::{Command, CommandKind, ScheduleActivity, ScheduleLocalActivity};
 use crate::engine::evaluate::one_value;
 use crate::engine::failure::{Failure, FailureInfo};
-use crate::engine::flag::ABANDONS_ITSELF;
+use crate::engine::flag::{ABANDONS_ITSELF, HANDLES_OF_CALLERS};
 use crate::engine::invariant::WAITS;
 use crate::engine::job::Resolution;
 use crate::engine::machine::Machine;
-use crate::engine::state::{OperationKind, Waiting};
+use crate::engine::state::{Frame, OperationKind, Waiting};
 use crate::program::{self, Action};
 use crate::value::{Duration, Map, Payload, Timestamp, Value};
 use crate::words::{ActivityCancellationType, FailureKind, RetryState, StepId};
@@ -136,7 +136,10 @@ impl Machine<'_> {
         let what = format!("the activity's result at {}", self.program.location(step));
         match self.check(schema, &value, &what) {
             Ok(()) => Resolution::Completed(value),
-            Err(failure) => Resolution::Failed(failure),
+            Err(failure) => Resolution::Unusable {
+                result: value,
+                failure,
+            },
         }
     }
 
@@ -179,14 +182,27 @@ impl Machine<'_> {
                 None => self.run.violated(WAITS),
             }
         }
-        for routine in self.run.routines.values_mut() {
-            routine
-                .handles
-                .iter_mut()
-                .filter(|(_, s)| *s == seq)
-                .for_each(|(_, s)| *s = new);
-        }
+        self.renumber_handles(seq, new);
         self.run.operations.insert(new, operation);
+    }
+
+    /// What was started is known by its new number, to callers of blocks as well.
+    fn renumber_handles(&mut self, seq: u32, new: u32) {
+        let renumber = |handles: &mut Vec<(u32, u32)>| {
+            let same = handles.iter_mut().filter(|(_, s)| *s == seq);
+            same.for_each(|(_, s)| *s = new);
+        };
+        let frames = self.run.routines.values().flat_map(|r| &r.frames);
+        let mut of_callers = frames.filter_map(Frame::caller).flat_map(|c| &c.handles);
+        let reaches_callers =
+            of_callers.any(|(_, s)| *s == seq) && self.may_use(HANDLES_OF_CALLERS);
+        for routine in self.run.routines.values_mut() {
+            renumber(&mut routine.handles);
+            if reaches_callers {
+                let callers = routine.frames.iter_mut().filter_map(Frame::caller_mut);
+                callers.for_each(|caller| renumber(&mut caller.handles));
+            }
+        }
     }
 
     /// Core takes one request for an activity only.
@@ -252,6 +268,10 @@ pub fn wrapped(activity: &ScheduleLocalActivity, resolution: Resolution) -> Reso
         Resolution::Completed(value) => Resolution::Completed(value),
         Resolution::Failed(failure) => Resolution::Failed(wrap(failure)),
         Resolution::Cancelled(failure) => Resolution::Cancelled(wrap(failure)),
+        Resolution::Unusable { result, failure } => Resolution::Unusable {
+            result,
+            failure: wrap(failure),
+        },
     }
 }
 

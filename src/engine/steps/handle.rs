@@ -43,6 +43,10 @@ impl Machine<'_> {
             Some(Resolution::Failed(failure) | Resolution::Cancelled(failure)) => {
                 Ok(Flow::Out(Outcome::Failed(failure)))
             }
+            Some(Resolution::Unusable { result, failure }) => {
+                self.undo_unusable(at.routine, &result);
+                Ok(Flow::Out(Outcome::Failed(failure)))
+            }
         }
     }
 

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::parallel::PARENT;
 use super::{At, Flow, enter, is_to_cancel};
 use crate::engine::failure::Failure;
-use crate::engine::flag::SAGA_EFFECTS;
+use crate::engine::flag::{SAGA_EFFECTS, UNUSABLE_RESULTS};
+use crate::engine::invariant::WAITS;
 use crate::engine::machine::Machine;
 use crate::engine::state::{
     Compensating, Compensation, Frame, Outcome, Routine, RoutineId, RoutineKind, Run, Saga, Waiting,
@@ -236,6 +237,26 @@ impl Machine<'_> {
     pub fn undo_begun(&mut self, routine: &mut Routine, step: &Step) {
         if step.compensate_on == CompensateOn::Started {
             self.register_compensation(routine, step, Value::Null);
+        }
+    }
+
+    /// The step that a routine waits at has completed, and its result cannot be used.
+    pub fn undo_unusable_for(&mut self, id: RoutineId, result: &Value) {
+        let Some(mut routine) = self.run.routines.remove(&id) else {
+            return self.run.violated(WAITS);
+        };
+        self.undo_unusable(&mut routine, result);
+        self.run.routines.insert(id, routine);
+    }
+
+    pub fn undo_unusable(&mut self, routine: &mut Routine, result: &Value) {
+        let Some(step) = self.next_step(routine) else {
+            return self.run.violated("a routine waits at a step");
+        };
+        let step = self.program.step(step);
+        // The other kind is registered as the step fails.
+        if self.run.has(UNUSABLE_RESULTS) && step.compensate_on == CompensateOn::Completed {
+            self.register_compensation(routine, step, result.clone());
         }
     }
 
