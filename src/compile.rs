@@ -29,15 +29,39 @@ use crate::words::{BlockId, StepId};
 use schemas::Schemas;
 use scope::{FunctionKind, Scope};
 
+/// What a definition compiles to.
+pub struct Compiled {
+    pub program: Program,
+    pub diagnostics: Vec<Diagnostic>,
+    pub uses: Uses,
+}
+
+/// What the expressions of a definition read, by resolved names.
+#[derive(Debug, Default)]
+pub struct Uses {
+    /// The state variables that an expression reads.
+    pub state: BTreeSet<Arc<str>>,
+    /// An expression reads `state` as a whole.
+    pub whole_state: bool,
+}
+
+impl Uses {
+    fn note(&mut self, code: &Code) {
+        if !code.reads(program::slot::STATE) {
+            return;
+        }
+        match code.fields_read(program::slot::STATE) {
+            Some(fields) => self.state.extend(fields.into_iter().cloned()),
+            None => self.whole_state = true,
+        }
+    }
+}
+
 /// Compiles a definition with the libraries that it uses.
 ///
 /// A state variable has the type of its first value as long as everything that is set fits it. Where something does not,
 /// the variable is dynamic, and the walk is made again with what is known then.
-pub fn compile(
-    definition: &Definition,
-    libraries: &[Arc<Library>],
-    sources: &Sources,
-) -> (Program, Vec<Diagnostic>) {
+pub fn compile(definition: &Definition, libraries: &[Arc<Library>], sources: &Sources) -> Compiled {
     let mut dynamic = BTreeSet::new();
     for walk in 1.. {
         if walk == STATE_TYPE_WALKS_MAX {
@@ -50,7 +74,11 @@ pub fn compile(
         let known = compiler.dynamic.len();
         let program = compiler.program(sources);
         if compiler.dynamic.len() == known || walk == STATE_TYPE_WALKS_MAX {
-            return (program, compiler.diagnostics);
+            return Compiled {
+                program,
+                diagnostics: compiler.diagnostics,
+                uses: compiler.uses,
+            };
         }
         dynamic = compiler.dynamic;
     }
@@ -97,6 +125,7 @@ struct Compiler<'a> {
     blocks: Vec<Box<[StepId]>>,
     /// The ranges of all expressions that are not constants.
     expressions: Vec<Range>,
+    uses: Uses,
 }
 
 impl<'a> Compiler<'a> {
@@ -150,6 +179,7 @@ impl<'a> Compiler<'a> {
             ranges: Vec::new(),
             blocks: Vec::new(),
             expressions: Vec::new(),
+            uses: Uses::default(),
         }
     }
 
@@ -432,6 +462,7 @@ impl<'a> Compiler<'a> {
                 "COMPILED_OPERATIONS_MAX",
             ),
         }
+        self.uses.note(&code);
         if code.constant().is_none() {
             self.expressions.push(code.range());
         }

@@ -24,15 +24,15 @@ mod unused_type;
 mod url_without_scheme;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::compile::Uses;
 use crate::definition::{Action, Block, Definition, Library, Step};
 use crate::diagnostic::{Diagnostic, did_you_mean};
-use crate::expression::Expression;
 use crate::limits::{DIAGNOSTICS_KEPT_MAX, SUGGESTION_CANDIDATES_MAX, SUGGESTION_COMPARISONS_MAX};
 use crate::program::{Program, Schema};
-use crate::source::{Range, Sources};
+use crate::source::Range;
 
 /// What a rule looks at.
 pub struct Subject<'a> {
@@ -40,7 +40,8 @@ pub struct Subject<'a> {
     pub libraries: &'a [Arc<Library>],
     /// What the definition compiles to.
     pub program: &'a Program,
-    pub sources: &'a Sources,
+    /// What its expressions read.
+    pub uses: &'a Uses,
     /// The schema of the input of a workflow type that is defined beside this one.
     pub input_of: &'a InputOf<'a>,
 }
@@ -218,34 +219,12 @@ impl<'a> Subject<'a> {
         self.each_block(&mut |steps| steps.iter().for_each(&mut *f));
     }
 
-    fn text(&self, range: Range) -> &str {
-        self.sources.text(range)
-    }
-
-    /// Whether an expression is this very word.
-    fn is_word(&self, expression: &Expression, word: &str) -> bool {
-        self.text(expression.range()).trim() == word
-    }
-
-    /// The words behind a prefix, wherever it stands in the definition and in what it uses.
-    fn words_behind(&self, prefix: &str) -> BTreeSet<&str> {
-        let mut words = BTreeSet::new();
-        for text in self.texts() {
-            for (at, _) in text.match_indices(prefix) {
-                let rest = &text[at + prefix.len()..];
-                let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
-                words.insert(&rest[..end]);
-            }
+    /// Every step of the definition, and of the blocks of its libraries.
+    fn each_step_used(&self, f: &mut dyn FnMut(&'a Step)) {
+        self.each_step(f);
+        for block in self.libraries.iter().flat_map(|library| &library.blocks) {
+            each_block(&block.steps, &mut |steps| steps.iter().for_each(&mut *f));
         }
-        words
-    }
-
-    /// The text of the definition with all that it uses.
-    fn texts(&self) -> impl Iterator<Item = &str> {
-        let used = self.libraries.iter().map(|library| library.range);
-        std::iter::once(self.definition.range)
-            .chain(used)
-            .map(|range| self.text(range))
     }
 }
 
@@ -312,18 +291,13 @@ fn block_ends(steps: &[Step]) -> bool {
     steps.iter().any(ends)
 }
 
-/// A word as names are made of.
-fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '_' | '-')
-}
-
 /// A loop that nothing but its own steps ends: its steps, and where the loop stands.
-fn endless_loop<'a>(subject: &Subject<'_>, step: &'a Step) -> Option<&'a [Step]> {
+fn endless_loop(step: &Step) -> Option<&[Step]> {
     if let Action::While { condition, steps } = &step.action.value {
-        return subject.is_word(condition, "true").then_some(steps);
+        return (condition.as_bool() == Some(true)).then_some(steps);
     }
     if let Action::Repeat { steps, until } = &step.action.value {
-        return subject.is_word(until, "false").then_some(steps);
+        return (until.as_bool() == Some(false)).then_some(steps);
     }
     None
 }

@@ -503,8 +503,9 @@ fn compile(text: &str) -> segno::program::Program {
     let file = loaded.by_key("definition.yaml").expect("it was added");
     let mut diagnostics = loaded.file(file).diagnostics.clone();
     let (_, definition) = loaded.definitions(file).next().expect("a definition");
-    let (program, found) = segno::compile::compile(definition, &[], &loaded.sources);
-    diagnostics.extend(found);
+    let compiled = segno::compile::compile(definition, &[], &loaded.sources);
+    let program = compiled.program;
+    diagnostics.extend(compiled.diagnostics);
     let errors: Vec<_> = diagnostics.iter().filter(|d| d.is_error()).collect();
     assert!(errors.is_empty(), "{errors:#?}");
     program

@@ -16,6 +16,14 @@ impl Expression {
         self.root.range
     }
 
+    /// The value, if the expression is nothing but `true` or `false`.
+    pub fn as_bool(&self) -> Option<bool> {
+        match &self.root.kind {
+            Kind::Literal(Value::Bool(value)) => Some(*value),
+            _ => None,
+        }
+    }
+
     /// The name, where the expression is nothing but a name.
     pub fn as_name(&self) -> Option<&str> {
         match &self.root.kind {

@@ -1,5 +1,6 @@
 //! Compiled expressions: operations in one array, children before parents, names resolved to slots.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::ast::{ComprehensionKind, Operator};
@@ -55,6 +56,40 @@ impl Code {
             Operation::Call(call) => DEPENDS_ON_RUN.contains(&&*call.name),
             _ => false,
         })
+    }
+
+    /// The fields that it reads of the value in a slot; `None` if it takes the value as a whole.
+    pub fn fields_read(&self, slot: u32) -> Option<BTreeSet<&Arc<str>>> {
+        let mut fields = BTreeSet::new();
+        let is_slot =
+            |id: &Id| matches!(self.operations[*id as usize], Operation::Slot(s) if s == slot);
+        let mut selected = 0;
+        let mut whole = 0;
+        for operation in &self.operations {
+            match operation {
+                Operation::Slot(s) if *s == slot => whole += 1,
+                Operation::Path(path) if matches!(path.base, Base::Slot(s) if s == slot) => {
+                    fields.extend(path.fields.first().map(|field| &field.name));
+                }
+                Operation::Has { operand, field }
+                | Operation::OptionalSelect { operand, field }
+                    if is_slot(operand) =>
+                {
+                    selected += 1;
+                    fields.insert(field);
+                }
+                Operation::Index { operand, index, .. } if is_slot(operand) => {
+                    if let Operation::Constant(Value::String(field)) =
+                        &self.operations[*index as usize]
+                    {
+                        selected += 1;
+                        fields.insert(field);
+                    }
+                }
+                _ => {}
+            }
+        }
+        (selected == whole).then_some(fields)
     }
 
     pub fn slots(&self) -> &[u32] {

@@ -14,15 +14,12 @@ use crate::expression::Expression;
 
 pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let mut flag = |condition: &Expression, what: &str| {
-        for word in ["true", "false"] {
-            if subject.is_word(condition, word) {
-                let message = format!("this `{what}` is always {word}");
-                diagnostics.push(
-                    Diagnostic::warning("constant-condition", condition.range(), message).help(
-                        "write a condition over the input, the state or a result, or remove it",
-                    ),
-                );
-            }
+        if let Some(value) = condition.as_bool() {
+            let message = format!("this `{what}` is always {value}");
+            diagnostics.push(
+                Diagnostic::warning("constant-condition", condition.range(), message)
+                    .help("write a condition over the input, the state or a result, or remove it"),
+            );
         }
     };
     subject.each_step(&mut |step| {

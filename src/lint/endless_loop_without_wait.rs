@@ -16,7 +16,7 @@ use crate::diagnostic::Diagnostic;
 
 pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
     subject.each_step(&mut |step| {
-        let Some(steps) = endless_loop(subject, step) else {
+        let Some(steps) = endless_loop(step) else {
             return;
         };
         if any_step(steps, &|inner| leaves(inner) || may_wait(inner)) {

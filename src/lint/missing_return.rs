@@ -31,7 +31,6 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
         .chain(libraries.flat_map(|library| &library.blocks))
         .collect();
     let paths = Paths {
-        subject,
         blocks: Blocks::new(subject),
     };
     let mut look =
@@ -68,7 +67,6 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
 }
 
 struct Paths<'a> {
-    subject: &'a Subject<'a>,
     /// Whether a call of each can come back.
     blocks: Blocks<'a, bool>,
 }
@@ -131,11 +129,11 @@ impl Paths<'_> {
                 cases.any(|case| self.completes(&case.steps)) || self.completes(default)
             }
             Action::While { condition, steps } => {
-                !self.subject.is_word(condition, "true") || has_break(steps)
+                condition.as_bool() != Some(true) || has_break(steps)
             }
             Action::Repeat { steps, until } => {
                 let ends = self.completes(steps) || has_continue(steps);
-                ends && !self.subject.is_word(until, "false") || has_break(steps)
+                ends && until.as_bool() != Some(false) || has_break(steps)
             }
             Action::Parallel { branches, .. } => {
                 branches.iter().all(|branch| self.completes(&branch.steps))
@@ -151,7 +149,7 @@ impl Paths<'_> {
             }
             Action::Saga { steps, .. } | Action::Do { steps, .. } => self.completes(steps),
             Action::Wait(wait) => {
-                let never = |awaited: &Awaited| matches!(awaited, Awaited::Until(condition) if self.subject.is_word(condition, "false"));
+                let never = |awaited: &Awaited| matches!(awaited, Awaited::Until(condition) if condition.as_bool() == Some(false));
                 !never(&wait.awaited)
                     || match (&wait.on_timeout, &wait.timeout) {
                         (Some(steps), _) => self.completes(steps),

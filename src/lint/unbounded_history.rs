@@ -20,7 +20,7 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
         return;
     }
     subject.each_step(&mut |step| {
-        let Some(steps) = endless_loop(subject, step) else {
+        let Some(steps) = endless_loop(step) else {
             return;
         };
         if any_step(steps, &|inner| leaves(inner) || inner.called().is_some()) {

@@ -8,11 +8,20 @@
 use std::collections::BTreeSet;
 
 use super::{Subject, Suggestions};
+use crate::definition::Operation;
 use crate::diagnostic::Diagnostic;
 
 pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
-    let named: BTreeSet<_> = subject.texts().flat_map(named).collect();
-    if named.iter().any(|name| name.contains("${")) {
+    let mut named = BTreeSet::new();
+    let mut is_computed = false;
+    subject.each_step_used(&mut |step| {
+        if let Some(Operation::Activity(call)) = step.action.value.operation() {
+            let name = call.activity.text_at(&[]).map(|(_, name)| name);
+            is_computed |= name.is_none();
+            named.extend(name);
+        }
+    });
+    if is_computed {
         return;
     }
     let mut suggestions = Suggestions::new(named.iter().copied());
@@ -30,14 +39,4 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
             None => warning.help("remove the entry, or correct its name"),
         });
     }
-}
-
-/// What stands behind each `activity:`, also inside `{ }`.
-fn named(text: &str) -> impl Iterator<Item = &str> {
-    const KEY: &str = "activity:";
-    text.match_indices(KEY).map(|(at, _)| {
-        let value = text[at + KEY.len()..].trim_start_matches([' ', '"', '\'']);
-        let end = value.find(['\n', '\r', ',', '}', ' ', '"', '\'']);
-        &value[..end.unwrap_or(value.len())]
-    })
 }

@@ -4,11 +4,22 @@
 //!
 //! Remove the type, or refer to it: `{ $ref: "#/types/NAME" }`.
 
+use std::collections::BTreeSet;
+
+use serde_json::Value as Json;
+
 use super::Subject;
+use crate::definition::Schema;
 use crate::diagnostic::Diagnostic;
 
 pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
-    let referred = subject.words_behind("#/types/");
+    let mut referred = BTreeSet::new();
+    each_schema(subject, &mut |schema| {
+        each_reference(&schema.json, &mut |reference| {
+            let name = reference.strip_prefix("#/types/").unwrap_or_default();
+            referred.insert(name);
+        });
+    });
     for (name, _) in &subject.definition.types {
         let reference = format!("#/types/{}", name.value);
         if !referred.contains(&*name.value) {
@@ -18,5 +29,45 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
                     .help(format!("remove it, or write `{{ $ref: \"{reference}\" }}`")),
             );
         }
+    }
+}
+
+/// Every schema of the definition and of its libraries.
+fn each_schema<'a>(subject: &Subject<'a>, f: &mut dyn FnMut(&'a Schema)) {
+    let definition = subject.definition;
+    let mut all = vec![&definition.input, &definition.output];
+    let libraries = || subject.libraries.iter();
+    let activities = definition.activities.iter();
+    for activity in activities.chain(libraries().flat_map(|l| &l.activities)) {
+        all.extend([&activity.input, &activity.output]);
+    }
+    for query in &definition.queries {
+        all.extend([&query.input, &query.output]);
+    }
+    for handler in definition.signals.iter().chain(&definition.updates) {
+        all.extend([&handler.input, &handler.output]);
+    }
+    let blocks = definition.blocks.iter();
+    for block in blocks.chain(libraries().flat_map(|l| &l.blocks)) {
+        all.extend([&block.input, &block.output]);
+    }
+    all.into_iter().flatten().for_each(&mut *f);
+    let types = definition.types.iter();
+    let types = types.chain(libraries().flat_map(|l| &l.types));
+    types.for_each(|(_, schema)| f(schema));
+}
+
+fn each_reference<'a>(schema: &'a Json, f: &mut dyn FnMut(&'a str)) {
+    match schema {
+        Json::Object(object) => {
+            for (key, value) in object {
+                match value.as_str().filter(|_| key == "$ref") {
+                    Some(reference) => f(reference),
+                    None => each_reference(value, f),
+                }
+            }
+        }
+        Json::Array(items) => items.iter().for_each(|item| each_reference(item, f)),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
     }
 }

@@ -179,7 +179,7 @@ fn program(
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Err(diagnostics);
     }
-    let (program, found) = compile(definition, &used.libraries, &loaded.sources);
-    diagnostics.extend(found);
-    Ok((program, diagnostics))
+    let compiled = compile(definition, &used.libraries, &loaded.sources);
+    diagnostics.extend(compiled.diagnostics);
+    Ok((compiled.program, diagnostics))
 }

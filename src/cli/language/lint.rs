@@ -119,7 +119,7 @@ fn check_one(
 ) -> Vec<Diagnostic> {
     let used = loaded.used(id, &definition.uses);
     let mut found = used.diagnostics;
-    let (program, compiled) = compile::compile(definition, &used.libraries, &loaded.sources);
+    let compiled = compile::compile(definition, &used.libraries, &loaded.sources);
     // Where something could not be read, what follows from that says nothing new.
     let unread: Vec<_> = used
         .files
@@ -131,13 +131,13 @@ fn check_one(
         !unread.iter().any(|range| range.touches(d.range))
             && (unread.is_empty() || d.code != "missing-timeout")
     };
-    found.extend(compiled.into_iter().filter(is_new));
+    found.extend(compiled.diagnostics.into_iter().filter(is_new));
     if unread.is_empty() && !found.iter().any(Diagnostic::is_error) {
         found.extend(lint::check(&lint::Subject {
             definition,
             libraries: &used.libraries,
-            program: &program,
-            sources: &loaded.sources,
+            program: &compiled.program,
+            uses: &compiled.uses,
             input_of,
         }));
     }
