@@ -191,11 +191,13 @@ impl Bundle {
                 .collect(),
             version: self.version.clone(),
         };
-        let packed = zstd::bulk::compress(&wire.encode_to_vec(), ZSTD_LEVEL)
+        let mut packed = zstd::bulk::compress(&wire.encode_to_vec(), ZSTD_LEVEL)
             .map_err(|e| BundleError::Malformed(e.to_string()))?;
         if packed.len() > BUNDLE_PACKED_SIZE_BYTES_MAX {
             return Err(BundleError::PackedSize(packed.len()));
         }
+        // There was room for a text that cannot be compressed.
+        packed.shrink_to_fit();
         Ok(packed)
     }
 

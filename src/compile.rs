@@ -205,7 +205,7 @@ impl<'a> Compiler<'a> {
             .collect();
         let blocks = self.all_blocks.clone();
         self.diagnostics.extend(recursion::refuse(&blocks));
-        let functions = blocks
+        let functions: Vec<Function> = blocks
             .iter()
             .map(|b| {
                 let schemas = (b.input.as_ref(), b.output.as_ref());
@@ -230,12 +230,12 @@ impl<'a> Compiler<'a> {
             queries,
             signals,
             updates,
-            functions,
+            functions: functions.into(),
             start,
             schedules,
-            steps: std::mem::take(&mut self.steps),
-            blocks: std::mem::take(&mut self.blocks),
-            ranges: std::mem::take(&mut self.ranges),
+            steps: std::mem::take(&mut self.steps).into(),
+            blocks: std::mem::take(&mut self.blocks).into(),
+            ranges: std::mem::take(&mut self.ranges).into(),
             expressions,
             sources: sources.clone(),
         }
@@ -275,9 +275,10 @@ impl<'a> Compiler<'a> {
     ) -> Function {
         let mut scope = self.scope(kind, input);
         scope.output = self.schemas.type_of(output);
-        let first = self.steps.len();
+        let first = self.extent_here();
         let body = self.block(steps, &mut scope);
-        mark_undone(&mut self.steps[first..]);
+        mark_undone(&mut self.steps[first.steps.start as usize..]);
+        let end = self.extent_here();
         Function {
             name: name.value.clone(),
             input: self.schema(input),
@@ -285,6 +286,21 @@ impl<'a> Compiler<'a> {
             body,
             slots: scope.function.slots,
             is_saga: scope.function.has_compensation,
+            extent: program::Extent {
+                steps: first.steps.start..end.steps.start,
+                blocks: first.blocks.start..end.blocks.start,
+                expressions: first.expressions.start..end.expressions.start,
+            },
+        }
+    }
+
+    /// An empty one, where the next function begins.
+    fn extent_here(&self) -> program::Extent {
+        let here = |len: usize| len as u32..len as u32;
+        program::Extent {
+            steps: here(self.steps.len()),
+            blocks: here(self.blocks.len()),
+            expressions: here(self.expressions.len()),
         }
     }
 

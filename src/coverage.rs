@@ -71,8 +71,8 @@ impl Coverage {
     }
 
     fn add(&mut self, program: &Program, counts: &recorder::Counts) {
-        for (index, range) in program.ranges.iter().enumerate() {
-            let hits = recorder::hits(&counts.steps, index);
+        for (index, range) in program.ranges.numbered() {
+            let hits = recorder::hits(&counts.steps, index as usize);
             *self
                 .file(program, *range)
                 .steps

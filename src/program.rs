@@ -4,8 +4,10 @@
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
+mod callable;
 mod example;
 mod kind;
+mod numbered;
 mod schema;
 
 use std::collections::BTreeSet;
@@ -23,7 +25,9 @@ use crate::words::{
     WorkflowIdReusePolicy,
 };
 
+pub use callable::Extent;
 pub use kind::Operation;
+pub use numbered::Numbered;
 pub use schema::Schema;
 
 /// Slots with a meaning of their own; a function's own names follow.
@@ -52,13 +56,13 @@ pub struct Program {
     pub queries: Vec<Query>,
     pub signals: Vec<Handler>,
     pub updates: Vec<Handler>,
-    pub functions: Vec<Function>,
+    pub functions: Numbered<Function>,
     pub start: StartOptions,
     pub schedules: Vec<Schedule>,
-    pub steps: Vec<Step>,
-    pub blocks: Vec<Box<[StepId]>>,
+    pub steps: Numbered<Step>,
+    pub blocks: Numbered<Box<[StepId]>>,
     /// Where each step's action key stands, by [`StepId`].
-    pub ranges: Vec<Range>,
+    pub ranges: Numbered<Range>,
     /// Where the expressions stand that a run may evaluate.
     pub expressions: Vec<Range>,
     /// The texts that the ranges point into.
@@ -102,6 +106,7 @@ pub struct Function {
     pub slots: u32,
     /// It has a `compensate` outside any `saga`: the body itself is one.
     pub is_saga: bool,
+    pub extent: Extent,
 }
 
 #[derive(Debug)]

@@ -15,6 +15,7 @@ mod plan;
 #[cfg(feature = "cluster")]
 pub mod schedules;
 mod store;
+mod texts;
 pub mod used;
 
 use std::collections::BTreeMap;
@@ -24,7 +25,9 @@ use std::sync::Arc;
 pub use cluster::{ClusterStore, REGISTRY, REGISTRY_DATA};
 pub use deployed::{Deployed, bundles, version};
 pub use exchange::records;
-pub use folder::{Change, Folder, FolderError, Found, fetch, read_folder, watch};
+pub use folder::{
+    Change, Folder, FolderError, Found, fetch, read_folder, read_folder_whole, watch,
+};
 #[cfg(feature = "cluster")]
 pub use objects::{OBJECT_STORE_POLL_INTERVAL, ObjectsStore};
 pub use pack::{differences, load};

@@ -34,9 +34,13 @@ fn lint(name: &str, content: &[u8]) -> Linted {
 }
 
 fn lint_path(path: &Path) -> Linted {
+    watched("lint", path)
+}
+
+fn watched(command: &str, path: &Path) -> Linted {
     let binary = released().unwrap_or_else(|| env!("CARGO_BIN_EXE_segno").into());
     let mut child = Command::new(binary)
-        .arg("lint")
+        .arg(command)
         .arg(path)
         .stdout(Stdio::piped())
         .spawn()
@@ -357,4 +361,38 @@ fn a_chain_of_files_is_bounded() {
         assert_eq!(linted.code, Some(1), "{}", linted.said);
         assert!(linted.said.contains("BUNDLE_FILES_MAX"), "{}", linted.said);
     }
+}
+
+/// Of a folder's definitions each uses the same large library, and calls one block of it.
+#[test]
+fn a_library_is_not_kept_once_for_each_definition_that_uses_it() {
+    let peak_of = |definitions: usize| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: String| {
+            std::fs::write(folder.path().join(name), text).expect("the file is written");
+        };
+        let block = |i: usize| {
+            format!(
+                "  block_{i}:\n    input: {{ type: object, required: [name], properties: {{ name: {{ type: string }} }} }}\n\
+                 \x20   do:\n      - if: ${{ input.name + '{i}' == 'a{i}' }}\n        then: [{{ return: \"${{ input.name }} {i}\" }}]\n      - return: null\n"
+            )
+        };
+        let blocks: String = (0..400).map(block).collect();
+        write("library.yaml", format!("segno: 1\nblocks:\n{blocks}"));
+        for i in 0..definitions {
+            let steps = format!(
+                "[{{ id: it, call: block_{i}, input: {{ name: a }} }}, {{ return: \"${{ it }}\" }}]"
+            );
+            write(
+                &format!("d{i}.yaml"),
+                format!("segno: 1\nworkflow: d{i}\nuse: library.yaml\nsteps: {steps}\n"),
+            );
+        }
+        let run = watched("run", &folder.path().join("d0.yaml"));
+        assert_eq!((run.code, run.said.trim()), (Some(0), "\"a 0\""));
+        run.peak_kib
+    };
+    let (one, many) = (peak_of(1), peak_of(40));
+    println!("one definition takes {one} KiB, 40 take {many} KiB");
+    assert!(many < one + one / 2, "{one} KiB, then {many} KiB");
 }

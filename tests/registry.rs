@@ -6,7 +6,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use segno::bundle::{Bundle, BundleFile, Versions};
-use segno::registry::{Change, Folder, Registry, load};
+use segno::engine::{SignalFate, signal_fate};
+use segno::registry::{Change, Folder, Registry, load, read_folder, read_folder_whole};
+use segno::words::{BlockId, StepId};
 
 /// Far longer than any change takes; a test that waits this long fails.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -253,4 +255,95 @@ fn what_a_run_is_bound_to_is_not_checked_again() {
         panic!("a bundle that cannot be read was loaded");
     };
     assert!(refused.contains("a.yaml:3:9"), "{refused}");
+}
+
+/// Of a library with many blocks a run gets what it can reach, under the numbers that are in the states of runs.
+#[test]
+fn what_no_run_can_reach_is_left_out_and_moves_nothing() {
+    let library = "segno: 1
+blocks:
+  unused:
+    do:
+      - wait: { signal: later, timeout: 1h }
+        on_timeout: [return: 1]
+      - wait: { signal: later }
+      - call: inner
+  inner:
+    do: [return: 2]
+  outer:
+    do:
+      - if: ${ input == 1 }
+        then: [{ id: found, call: inner }, { return: '${ found }' }]
+  last:
+    do: [{ call: unused }, { return: 3 }]
+";
+    let definition = "segno: 1
+workflow: a
+use: library.yaml
+signals:
+  later: { do: [{ call: block_of_a_handler }] }
+  '*': { input: { type: string }, do: [{ set: { x: 1 } }] }
+blocks:
+  block_of_a_handler: { do: [return: 4] }
+steps:
+  - for_each: ${ [1] }
+    do: [{ call: outer, input: '${ item }' }]
+  - return: ${ state.x }
+";
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("library.yaml"), library).unwrap();
+    let write = |definition: &str| fs::write(root.path().join("a.yaml"), definition).unwrap();
+    let entry_of = |found: segno::registry::Found| {
+        assert!(found.broken.is_empty(), "{:?}", found.broken);
+        let (entry, _) = found.definitions["a"].clone();
+        entry
+    };
+    write(definition);
+    let whole = entry_of(read_folder_whole(root.path()).unwrap());
+    let callable = entry_of(read_folder(root.path()).unwrap());
+    assert_eq!(whole.bundle.bytes, callable.bundle.bytes);
+    let unpacked = load(&callable.bundle.bytes).unwrap();
+    let whole = &whole.loaded.program;
+    for program in [&callable.loaded.program, &unpacked.program] {
+        let there = program.functions.iter().map(|f| &*f.name);
+        let expected = ["block_of_a_handler", "inner", "outer"];
+        assert_eq!(there.collect::<Vec<_>>(), expected);
+        for (number, function) in program.functions.numbered() {
+            let of_whole = &whole.functions[number as usize];
+            assert_eq!(format!("{function:?}"), format!("{of_whole:?}"));
+            assert_eq!(program.block(function.body), whole.block(function.body));
+        }
+        let mut left_out = 0;
+        for number in 0..whole.steps.len() {
+            let (id, of_whole) = (StepId(number as u32), &whole.steps[number]);
+            match program.steps.get(number) {
+                // The first that waits for a signal stays for its name.
+                Some(step) if step.action.awaited_signal().is_some() => {
+                    assert_eq!(
+                        step.action.awaited_signal(),
+                        of_whole.action.awaited_signal()
+                    );
+                }
+                Some(step) => {
+                    assert_eq!(format!("{step:?}"), format!("{of_whole:?}"));
+                    assert!(whole.location(id).ends_with(&program.location(id)));
+                }
+                None => left_out += 1,
+            }
+        }
+        // Of `unused` the second `wait`, the `return` and the `call`, and both steps of `last`.
+        assert_eq!(
+            (left_out, program.signal_names()),
+            (5, whole.signal_names())
+        );
+        assert_eq!(program.steps.len(), whole.steps.len());
+        assert!(program.expressions.len() <= whole.expressions.len());
+        assert!(program.blocks.get(BlockId(0).0 as usize).is_some());
+    }
+    // A handler of any other signal does not take what some block waits for, be it called or not.
+    write(&definition.replace("  later: { do: [{ call: block_of_a_handler }] }\n", ""));
+    let callable = entry_of(read_folder(root.path()).unwrap());
+    let fate = |name: &str| signal_fate(&callable.loaded.program, name, vec![1.into()]);
+    assert!(matches!(fate("later"), SignalFate::Taken));
+    assert!(matches!(fate("other"), SignalFate::Refused(_)));
 }

@@ -24,10 +24,10 @@ pub enum Way {
 
 pub fn arms(program: &Program) -> Vec<Arm> {
     let mut arms = Vec::new();
-    for (index, step) in program.steps.iter().enumerate() {
+    for (index, step) in program.steps.numbered() {
         let ways = ways(step).into_iter().enumerate();
         arms.extend(ways.map(|(i, (name, way))| Arm {
-            step: StepId(index as u32),
+            step: StepId(index),
             index: i as u32,
             name,
             way,

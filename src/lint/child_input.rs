@@ -19,7 +19,7 @@ use crate::value::Value;
 
 pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let program = subject.program;
-    for (step, range) in program.steps.iter().zip(&program.ranges) {
+    for (step, range) in program.steps.iter().zip(program.ranges.iter()) {
         let (workflow, arguments, queue) = if let Action::Child(child) = &step.action {
             let queue = child.options.task_queue.as_ref();
             (Some(&child.child), Some(&child.arguments), queue)

@@ -27,8 +27,12 @@ use crate::words::{ActivityCancellationType, BuiltIn, ChildCancellationType};
 
 pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let program = subject.program;
-    let compiled: BTreeMap<Range, &program::Step> =
-        program.ranges.iter().copied().zip(&program.steps).collect();
+    let compiled: BTreeMap<Range, &program::Step> = program
+        .ranges
+        .iter()
+        .copied()
+        .zip(program.steps.iter())
+        .collect();
     let started = Effects {
         blocks: Blocks::new(subject),
     };

@@ -55,7 +55,7 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
         let (output, function) = (update.output.as_ref(), &compiled.function);
         look("the update", &update.name, output, &update.steps, function);
     }
-    for (block, function) in blocks.iter().zip(&program.functions) {
+    for (block, function) in blocks.iter().zip(program.functions.iter()) {
         look(
             "the block",
             &block.name,

@@ -16,14 +16,13 @@ pub struct Need {
 
 /// All that the steps say for certain; what is computed shows when it comes to it.
 pub fn needs(program: &Program, workflow_types: &BTreeSet<String>) -> Vec<Need> {
-    let ids = (0..program.steps.len() as u32).map(StepId);
-    let of_step = |id| {
+    let of_step = |(id, step)| {
         Some(Need {
-            what: need(program.step(id), workflow_types)?,
-            location: program.location(id),
+            what: need(step, workflow_types)?,
+            location: program.location(StepId(id)),
         })
     };
-    ids.filter_map(of_step).collect()
+    program.steps.numbered().filter_map(of_step).collect()
 }
 
 fn need(step: &Step, workflow_types: &BTreeSet<String>) -> Option<String> {

@@ -311,7 +311,7 @@ fn steps(program: &Program) -> impl Iterator<Item = (String, &program::Action)> 
     program
         .steps
         .iter()
-        .zip(&program.ranges)
+        .zip(program.ranges.iter())
         .map(|(step, range)| {
             let file = program.sources.file(range.file);
             let line = file.position(range.start).line;

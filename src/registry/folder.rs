@@ -17,8 +17,8 @@ use notify_debouncer_full::{
 
 pub use self::scan::fetch;
 use self::scan::{Seen, key, look, read};
-use super::pack::pack;
-use super::{Entry, Registry, used};
+use super::pack::{Keep, pack};
+use super::{Entry, Registry, texts, used};
 use crate::diagnostic::Diagnostic;
 use crate::limits::DEFINITIONS_SUPERSEDED_MAX;
 use crate::load::{Loaded, Unread, Unreadable, is_definition};
@@ -250,7 +250,7 @@ impl State {
         empty: &[Arc<str>],
     ) -> Vec<Change> {
         let known = |digest: &str| self.inner().by_digest(digest);
-        let (found, broken) = pack_all(&self.root, loaded, asked, &known);
+        let (found, broken) = pack_all(&self.root, loaded, asked, Keep::Callable, &known);
         self.inner()
             .replace(seen, found, broken, empty, &loaded.sources, loaded)
     }
@@ -301,6 +301,7 @@ fn load_all(root: &Path, seen: &[Seen]) -> io::Result<All> {
         }
         fetch(root, key, &shown)
     });
+    texts::share(&mut loaded.sources);
     Ok((loaded, asked, empty, beside))
 }
 
@@ -322,12 +323,21 @@ impl Found {
     }
 }
 
-/// Reads a folder once.
+/// Reads a folder once, and compiles of each definition what a run of it can reach.
 pub fn read_folder(root: &Path) -> Result<Found, FolderError> {
+    read_keeping(root, Keep::Callable)
+}
+
+/// Reads a folder once, and compiles all of each definition and of what it uses: it takes memory for each use of a library.
+pub fn read_folder_whole(root: &Path) -> Result<Found, FolderError> {
+    read_keeping(root, Keep::All)
+}
+
+fn read_keeping(root: &Path, keep: Keep) -> Result<Found, FolderError> {
     let error = |error| FolderError::Read(root.to_owned(), error);
     let seen = look(root).map_err(error)?;
     let (loaded, asked, ..) = load_all(root, &seen).map_err(error)?;
-    let (found, broken) = pack_all(root, &loaded, asked, &|_| None);
+    let (found, broken) = pack_all(root, &loaded, asked, keep, &|_| None);
     let definitions = found.into_iter();
     Ok(Found {
         definitions: definitions
@@ -344,6 +354,7 @@ fn pack_all(
     root: &Path,
     loaded: &Loaded,
     asked: usize,
+    keep: Keep,
     known: &dyn Fn(&str) -> Option<Entry>,
 ) -> (
     BTreeMap<String, InForce>,
@@ -360,7 +371,7 @@ fn pack_all(
         for (document, definition) in loaded.definitions(id) {
             let name = definition.name.value.to_string();
             let packed = match found.get(&name) {
-                None => pack(root, loaded, (id, document), definition, known),
+                None => pack(root, loaded, (id, document), definition, keep, known),
                 Some(other) => Err(vec![duplicate(&definition.name, &other.file)]),
             };
             match packed {

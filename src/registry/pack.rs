@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Entry, used};
+use super::{Entry, texts, used};
 use crate::bundle::{Bundle, BundleError, BundleFile, Versions};
 use crate::compile::compile;
 use crate::definition::Definition;
@@ -63,7 +63,7 @@ pub fn load(packed: &[u8]) -> Result<Arc<Loaded>, String> {
         return Err(unreadable(found));
     }
     Ok(Arc::new(Loaded {
-        program,
+        program: program.callable(),
         bundle: encoded,
     }))
 }
@@ -77,6 +77,7 @@ fn files(bundle: &Bundle) -> (load::Loaded, Option<FileId>) {
     });
     let mut loaded = load::Loaded::default();
     loaded.add(files.collect());
+    texts::share(&mut loaded.sources);
     let entry = loaded.by_key(&bundle.entry().path);
     (loaded, entry)
 }
@@ -99,12 +100,22 @@ pub fn differences(old: &[u8], new: &[u8]) -> Result<Differences, BundleError> {
     ))
 }
 
+/// What of a definition's program is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// What runs can reach.
+    Callable,
+    /// The blocks that nothing calls too, for reports on them.
+    All,
+}
+
 /// Packs and compiles one definition of a file. `known` has the entry of a digest, if it is compiled already.
 pub(super) fn pack(
     folder: &Path,
     loaded: &load::Loaded,
     (file, document): (FileId, u32),
     definition: &Definition,
+    keep: Keep,
     known: &dyn Fn(&str) -> Option<Entry>,
 ) -> Result<Entry, Vec<Diagnostic>> {
     let used = loaded.used(file, &definition.uses);
@@ -155,6 +166,10 @@ pub(super) fn pack(
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Err(diagnostics);
     }
+    let program = match keep {
+        Keep::Callable => program.callable(),
+        Keep::All => program,
+    };
     Ok(Entry {
         loaded: Arc::new(Loaded {
             program,

@@ -126,7 +126,7 @@ fn unknown<'a>(
 }
 
 fn collect(program: &Program, called: &mut Called) {
-    for step in &program.steps {
+    for step in program.steps.iter() {
         let Some(operation) = step.action.operation() else {
             continue;
         };
@@ -218,7 +218,7 @@ impl Checker<'_> {
     fn after(&mut self, step: &Name) {
         let programs = self.definitions.values().map(|e| &e.loaded.program);
         let ids: BTreeSet<&str> = programs
-            .flat_map(|program| &program.steps)
+            .flat_map(|program| program.steps.iter())
             .filter_map(|step| step.id.as_deref())
             .collect();
         // `FILE:LINE` is looked for while it runs.

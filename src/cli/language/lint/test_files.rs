@@ -32,7 +32,7 @@ pub fn check(tests: &[Test], sources: &mut Sources) -> Result<Vec<Diagnostic>, C
     let mut found = Vec::new();
     for test in tests {
         if !folders.contains_key(&test.folder) {
-            let read = crate::registry::read_folder(&test.folder).map_err(CliError::usage)?;
+            let read = crate::registry::read_folder_whole(&test.folder).map_err(CliError::usage)?;
             let is_sound = !read.diagnostics().any(Diagnostic::is_error);
             let definitions = read.definitions.into_iter();
             let definitions: BTreeMap<_, _> = definitions

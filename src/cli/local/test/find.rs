@@ -8,7 +8,7 @@ use crate::cli::error::CliError;
 use crate::cli::files::walk;
 use crate::diagnostic::Diagnostic;
 use crate::limits::DEFINITION_SIZE_BYTES_MAX;
-use crate::registry::{Entry, read_folder};
+use crate::registry::{Entry, read_folder_whole};
 use crate::source::Sources;
 use crate::source::regular;
 use crate::testing::{Definitions as Beside, TestFile, is_test, read};
@@ -136,7 +136,7 @@ pub fn find(paths: &[PathBuf]) -> Result<Found, CliError> {
 
 impl Found {
     fn read_definitions(&mut self, folder: &Path) -> Result<Arc<Beside>, CliError> {
-        let read = read_folder(folder).map_err(CliError::new)?;
+        let read = read_folder_whole(folder).map_err(CliError::new)?;
         let diagnostics = read.diagnostics().cloned().collect();
         self.definitions.push(Definitions {
             sources: read.sources,
