@@ -71,7 +71,7 @@ tools_codecs() {
         -r "$tools_root/tools/codecs/requirements.txt" || return 1
     echo "$tools_wanted" > "$tools_root/.tools/codecs"
 }
-# For tests/editor.rs: the YAML language server that editors run.
+# For tests/local/editor.rs: the YAML language server that editors run.
 tools_editor() { tools_npm editor "Node.js and the YAML language server" 70; }
 
 # For tests/cluster/interop.rs: the official Temporal SDK for TypeScript.

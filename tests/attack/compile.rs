@@ -1,7 +1,7 @@
 //! Definitions that cannot be compiled within the bounds, and ones that only just can, in a registry: an older deployer, or
 //! whoever can write to it, has put them there. The worker refuses those and serves these, and other runs go on meanwhile.
 
-#[path = "../hostile/shapes.rs"]
+#[path = "../language/hostile/shapes.rs"]
 mod shapes;
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! What commands of a cluster print of runs, whatever characters are in their data. Other commands: tests/output.rs.
+//! What commands of a cluster print of runs, whatever characters are in their data. Other commands: tests/language/output.rs.
 
 use segno::client::WorkflowRef;
 use serde_json::{Value, json};

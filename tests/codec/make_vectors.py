@@ -1,4 +1,4 @@
-"""Payloads as Temporal's Python SDK and the codecs of Temporal's samples encode them, one in JSON a line: for tests/codec.rs.
+"""Payloads as Temporal's Python SDK and the codecs of Temporal's samples encode them, one in JSON a line: for tests/local/codec.rs.
 
     python tests/codec/make_vectors.py > tests/codec/vectors.jsonl
 

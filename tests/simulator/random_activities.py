@@ -1,5 +1,5 @@
 """What the random programs call: how an attempt fares is said by its workflow, its type, its id and its number alone, as
-tests/simulator/random_programs.rs has it too.
+tests/cluster/simulator/random_programs.rs has it too.
 """
 
 import asyncio

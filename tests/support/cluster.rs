@@ -1,9 +1,10 @@
-//! The development server and the worker of the examples' activities: one of each for a whole test binary.
+//! Development servers, each with a worker of activities in Python: one for each such worker in a whole test binary.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use segno::client::{Client, ConnectionSettings};
 use tokio::runtime::Runtime;
@@ -19,17 +20,24 @@ pub struct Cluster {
     client: OnceLock<(Runtime, Client)>,
 }
 
-static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+/// By the Python script, with its arguments.
+static CLUSTERS: Mutex<BTreeMap<String, &'static OnceLock<Cluster>>> = Mutex::new(BTreeMap::new());
 
 impl Cluster {
-    /// The test binary's own, started on first use.
+    /// The one with the examples' activities, started on first use.
     pub fn get() -> &'static Cluster {
         Cluster::with_activities(&["workflows/activities/worker.py"])
     }
 
-    /// The same with the activities of a Python script, named with its arguments. The first call decides.
+    /// The one with the activities of a Python script, named with its arguments. Different scripts have different servers, whose
+    /// workflow ids and schedules do not meet.
     pub fn with_activities(script: &[&str]) -> &'static Cluster {
-        CLUSTER.get_or_init(|| Cluster::start(script, &[]))
+        let cluster: &OnceLock<Cluster> = CLUSTERS
+            .lock()
+            .unwrap()
+            .entry(script.join(" "))
+            .or_insert_with(|| Box::leak(Box::default()));
+        cluster.get_or_init(|| Cluster::start(script, &[]))
     }
 
     /// Another server, which suggests to continue as new early.

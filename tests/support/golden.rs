@@ -1,4 +1,4 @@
-//! Records histories for the corpus that `tests/golden.rs` replays. What is recorded stays as it is.
+//! Records histories for the corpus that `tests/local/golden.rs` replays. What is recorded stays as it is.
 
 use serde_json::Value as Json;
 
@@ -34,7 +34,7 @@ pub fn record(name: &str, histories: impl IntoIterator<Item = Json>) {
     }
 }
 
-/// What is recorded there, a history a line; what is missing is told by `tests/golden.rs`.
+/// What is recorded there, a history a line; what is missing is told by `tests/local/golden.rs`.
 pub fn recorded(name: &str) -> String {
     let Ok(packed) = std::fs::read(root().join(format!("tests/golden/{name}.json.zst"))) else {
         return String::new();

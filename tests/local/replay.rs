@@ -1,8 +1,6 @@
 //! `segno replay` on files: each case of `tests/replay/` takes a golden history, changes it or the definition that it is
 //! bound to, and has beside it what the command says. `SEGNO_UPDATE=1` writes what it says now.
 
-#![cfg(feature = "cluster")]
-
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;

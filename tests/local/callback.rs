@@ -1,17 +1,11 @@
 //! The `callback` activity with real endpoints and programs: what is handed over to them, and what is not.
 
-#[path = "support/attempt.rs"]
-mod attempt;
-#[path = "http/server.rs"]
-#[allow(dead_code, reason = "other tests use the rest of it")]
-mod server;
-#[path = "support/told.rs"]
-mod told;
-
 use std::path::Path;
 use std::sync::Arc;
 
-use attempt::{Recorded, context};
+use crate::attempt::{Recorded, context};
+use crate::http::server::Server;
+use crate::told::told;
 use segno::activity::callback::Callback;
 use segno::activity::exec::Exec;
 use segno::activity::http::Http;
@@ -21,8 +15,6 @@ use segno::activity::{Activity, ActivityContext};
 use segno::engine::failure::{Failure, FailureInfo};
 use segno::value::{Duration, Value as Datum, parse_json, to_json};
 use serde_json::{Value, json};
-use server::Server;
-use told::told;
 
 /// `token-of-the-attempt` in base64.
 const TOKEN: &str = "dG9rZW4tb2YtdGhlLWF0dGVtcHQ=";

@@ -7,9 +7,9 @@ use segno::value::parse_json;
 use segno::value::to_json;
 use serde_json::json;
 
-use super::attempt::{Recorded, context};
 use super::server::Server;
 use super::{http, run_with, told};
+use crate::attempt::{Recorded, context};
 
 /// Polls after an attempt that said this; gives the end, and what the heartbeats say.
 async fn poll(

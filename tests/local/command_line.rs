@@ -1,6 +1,4 @@
 //! The documentation of the command line names every command, and no other.
-#![cfg(feature = "cluster")]
-
 use std::collections::BTreeSet;
 use std::process::Command;
 
@@ -63,7 +61,7 @@ fn every_command_that_speaks_to_a_cluster_connects_as_the_worker_does() {
 #[test]
 fn every_command_is_documented() {
     let commands = commands(&[]);
-    let page = include_str!("../docs/command-line.md");
+    let page = include_str!("../../docs/command-line.md");
     let rows = page
         .lines()
         .filter_map(|line| line.strip_prefix("| `segno "));
@@ -77,7 +75,7 @@ fn every_command_is_documented() {
 #[test]
 fn every_option_of_the_worker_is_documented() {
     let help = help(&["worker"]);
-    let page = include_str!("../docs/worker.md");
+    let page = include_str!("../../docs/worker.md");
     let global = ["--help", "--version", "--output", "--color"];
     let lines = help.lines().map(str::trim_start);
     let flags: Vec<&str> = lines

@@ -1,16 +1,9 @@
 //! The `grpc` activity where no server answers: what it refuses, and what it says of what it cannot reach.
-#![cfg(feature = "cluster")]
-
-#[path = "support/attempt.rs"]
-mod attempt;
-#[path = "support/grpc_server.rs"]
-mod grpc_server;
-#[path = "grpc/hostile.rs"]
 mod hostile;
-#[path = "support/told.rs"]
-mod told;
 
 use std::sync::Arc;
+
+use crate::{attempt, told};
 
 use segno::activity::Activity;
 use segno::activity::grpc::Grpc;

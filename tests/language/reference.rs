@@ -46,7 +46,7 @@ fn the_tables_are_those_of_the_source() {
     }
     assert!(
         text == wanted,
-        "docs/expressions.md is not as the source has it: run {UPDATE_VARIABLE}=1 cargo test --test reference"
+        "docs/expressions.md is not as the source has it: run {UPDATE_VARIABLE}=1 cargo test --test language reference::"
     );
 }
 

@@ -1,13 +1,10 @@
 //! What commands print is what they were given: JSON parses back to the same value whatever characters it has, and text
 //! shows control characters as escapes instead of sending them to the terminal. Commands of a cluster: tests/cluster/output.rs.
 
-#[path = "support/characters.rs"]
-mod characters;
-
 use std::path::Path;
 use std::process::Command;
 
-use characters::{CHARACTERS, assert_printable, text};
+use crate::characters::{self, CHARACTERS, assert_printable, text};
 use serde_json::{Value, json};
 
 /// Prints to a reader that has seen enough already.

@@ -1,25 +1,18 @@
 //! `segno run`: real processes, killed in the middle, go on from what their file says.
 
-#![cfg(feature = "cluster")]
-
 #[cfg(unix)]
-#[path = "run/absence.rs"]
 mod absence;
-#[path = "run/away.rs"]
 mod away;
 #[cfg(unix)]
-#[path = "run/kills.rs"]
 mod kills;
 #[cfg(unix)]
-#[path = "run/place.rs"]
 mod place;
-mod support;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use support::run::Run;
-use support::{segno, until};
+use crate::support::run::Run;
+use crate::support::{segno, until};
 
 const DEFINITION: &str = r#"segno: 1
 workflow: durable

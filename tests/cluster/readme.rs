@@ -1,18 +1,14 @@
 //! Runs every command of README.md's console blocks and compares what it prints. `…` stands for any text in a line; run ids
 //! and how long things take are not compared. The tour is given to one shell all at once, as somebody does who pastes it.
 
-#![cfg(feature = "cluster")]
-
-mod support;
-
 use std::fmt::Write as _;
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use crate::support::cluster::{spawn_bound, temporal};
+use crate::support::{free_port, root, segno, until};
 use regex::Regex;
-use support::cluster::{spawn_bound, temporal};
-use support::{free_port, root, segno, until};
 
 /// The demo has a block of its own, and shows commands that it runs itself.
 const DEMO: &str = "./demo";

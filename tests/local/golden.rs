@@ -1,8 +1,6 @@
 //! Histories that a real server recorded once, of every construct: each is a promise to the runs in flight that are like
 //! it. All are replayed as workers replay them, also with the run's state written and read again before each activation.
 
-#![cfg(feature = "cluster")]
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -126,7 +124,7 @@ fn every_case_of_the_step_tests_is_recorded() {
     missing.sort();
     assert!(
         missing.is_empty(),
-        "no golden history: {}\n`SEGNO_RECORD=1 cargo test --test steps plainly` records what is missing",
+        "no golden history: {}\n`SEGNO_RECORD=1 cargo test --test cluster steps::plainly` records what is missing",
         missing.join(" ")
     );
 }

@@ -2,11 +2,8 @@
 //! virtual time, and the expected timeline. Every activation is also made on an instance restored from bytes, and the
 //! whole run once more as a replay: all must give the same commands.
 
-#[path = "engine/coverage.rs"]
 mod coverage;
-#[path = "engine/invariants.rs"]
 mod invariants;
-#[path = "engine/panics.rs"]
 mod panics;
 
 use std::collections::BTreeMap;

@@ -1,9 +1,6 @@
 //! Hostile expressions: each ends in an error that names a bound, with a cost that does not depend on the machine.
 
-#[path = "support/hostile.rs"]
-mod hostile;
-
-use hostile::{code, hostile, variables};
+use crate::hostile_expressions::{code, hostile, variables};
 use segno::bundle::{Bundle, BundleFile, Versions};
 use segno::engine::command::CommandKind;
 use segno::engine::job::{Activation, Initialize, Job, Resolution};

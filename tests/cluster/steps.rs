@@ -2,22 +2,14 @@
 //! to a run of them, and what must be in its history. Each is run plainly, with the cache off, and with the worker killed
 //! after every workflow task; all their histories are replayed.
 
-#![cfg(feature = "cluster")]
-
-#[path = "steps/case.rs"]
-mod case;
-#[path = "steps/compare.rs"]
-mod compare;
-#[path = "steps/drive.rs"]
+pub mod case;
+pub mod compare;
 mod drive;
-#[path = "steps/follow.rs"]
-mod follow;
-#[path = "steps/mode.rs"]
+pub mod follow;
 mod mode;
-mod support;
-#[path = "steps/text.rs"]
-mod text;
+pub mod text;
 
+use crate::support;
 use mode::Mode;
 
 #[test]

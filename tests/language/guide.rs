@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-mod support;
-
-use support::root;
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
 
 const ROWS_MIN: usize = 35;
 
@@ -57,7 +57,8 @@ fn is_tested(name: &str) -> bool {
             .join("expected.txt")
             .exists(),
         Some((file, test)) => {
-            let paths = [format!("cluster/{file}.rs"), format!("{file}.rs")];
+            let paths =
+                ["cluster", "local", "language"].map(|binary| format!("{binary}/{file}.rs"));
             let texts = paths.map(|path| fs::read_to_string(root().join(tests).join(path)));
             let text = texts.into_iter().find_map(Result::ok).unwrap_or_default();
             text.contains(&format!("#[test]\nfn {test}()"))

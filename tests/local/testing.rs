@@ -1,16 +1,12 @@
 //! `segno test`: the examples' own tests pass, and each folder of `tests/testing` is tested with the output that its
 //! expected.txt has.
 
-#![cfg(feature = "cluster")]
-
-mod support;
-
 use std::path::Path;
 use std::process::Command;
 
-use support::cluster::spawn_bound;
-use support::run::Run;
-use support::{root, segno, until};
+use crate::support::cluster::spawn_bound;
+use crate::support::run::Run;
+use crate::support::{root, segno, until};
 
 fn test(folder: &Path, arguments: &[&str]) -> Run {
     let mut command = Command::new(segno());
@@ -96,7 +92,7 @@ fn histories_of_cases_are_those_of_temporals_tools() {
                   for path in sys.argv[1:]:\n    \
                   events = c.WorkflowHistory.from_json('x', open(path).read()).events\n    \
                   assert len(events) > 2 and events[-1].event_id == len(events), path";
-    let mut command = Command::new(support::cluster::python());
+    let mut command = Command::new(crate::support::cluster::python());
     let read = Run::of(command.args(["-c", script]).args(&files));
     assert_eq!(read.code, 0, "{read:#?}");
     let mut command = Command::new(segno());
@@ -237,7 +233,7 @@ fn a_path_without_tests_is_a_wrong_command_line() {
 /// The worker's own activities, in earnest.
 #[test]
 fn servers_of_this_machine_are_asked() {
-    let endpoint = support::endpoint::Endpoint::start();
+    let endpoint = crate::support::endpoint::Endpoint::start();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = silent.local_addr().unwrap().port().to_string();
     let folder = tempfile::tempdir().unwrap();

@@ -2,11 +2,7 @@
 //! replays, and a run whose worker dies after every step, or goes on from its serialised state, does the same.
 //! `SEGNO_RANDOM_PROGRAMS` says how many, `SEGNO_RANDOM_FIRST` from which number on.
 
-#![cfg(feature = "cluster")]
-
-#[path = "random/deliver.rs"]
 mod deliver;
-#[path = "random/generate.rs"]
 mod generate;
 
 use deliver::{Worker, deliver};

@@ -1,17 +1,12 @@
 //! The `http` activity against real sockets: what it sends, what it makes of answers, where it does not go.
 
-#[path = "support/attempt.rs"]
-mod attempt;
-#[path = "http/policy.rs"]
 mod policy;
-#[path = "http/poll.rs"]
 mod poll;
-#[path = "http/server.rs"]
-mod server;
+pub mod server;
 
 use std::sync::Arc;
 
-use attempt::{Recorded, context};
+use crate::attempt::{Recorded, context};
 use segno::activity::http::Http;
 use segno::activity::policy::Policy;
 use segno::activity::secret::Secrets;

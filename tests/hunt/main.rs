@@ -4,59 +4,41 @@
 
 #![cfg(all(feature = "cluster", unix))]
 
-#[path = "hunt/agree.rs"]
 mod agree;
-#[path = "hunt/alone.rs"]
 mod alone;
-#[path = "hunt/check.rs"]
 mod check;
-#[path = "steps/compare.rs"]
+#[path = "../cluster/steps/compare.rs"]
 #[allow(dead_code, reason = "its differences alone are told")]
 mod compare;
-#[path = "hunt/drive.rs"]
 mod drive;
-#[path = "hunt/effects.rs"]
 mod effects;
 #[cfg(debug_assertions)]
-#[path = "hunt/faults.rs"]
 mod faults;
-#[path = "random/generate.rs"]
+#[path = "../local/random/generate.rs"]
 #[allow(dead_code, reason = "its random numbers alone are taken")]
 mod generate;
-#[path = "simulator/guide.rs"]
+#[path = "../cluster/simulator/guide.rs"]
 mod guide;
-#[path = "hunt/history.rs"]
 mod history;
-#[path = "hunt/hunter.rs"]
 mod hunter;
-#[path = "hunt/ledger.rs"]
 mod ledger;
-#[path = "hunt/plan.rs"]
 mod plan;
-#[path = "hunt/process.rs"]
 mod process;
-#[path = "hunt/program.rs"]
 mod program;
-#[path = "hunt/proxy.rs"]
 mod proxy;
-#[path = "hunt/round.rs"]
 mod round;
-#[path = "hunt/shrink.rs"]
 mod shrink;
-#[path = "simulator/simulated.rs"]
+#[path = "../cluster/simulator/simulated.rs"]
 #[allow(dead_code, reason = "its simulator alone is taken")]
 mod simulated;
-#[path = "hunt/strangers.rs"]
 mod strangers;
+#[path = "../support/mod.rs"]
 mod support;
-#[path = "steps/text.rs"]
+#[path = "../cluster/steps/text.rs"]
 #[allow(dead_code, reason = "its lines alone are taken")]
 mod text;
-#[path = "hunt/undisturbed.rs"]
 mod undisturbed;
-#[path = "hunt/world.rs"]
 mod world;
-#[path = "hunt/write.rs"]
 mod write;
 
 /// Says which of the faults that were mended are put back and hunted, instead of what nobody knows.

@@ -1,40 +1,21 @@
 //! The simulator against the real server: every case of the step tests has the same events in the same order in both;
 //! random programs and schedules too.
 
-#![cfg(feature = "cluster")]
-
-#[path = "simulator/activities.rs"]
 mod activities;
-#[path = "simulator/agreement.rs"]
 mod agreement;
-#[path = "steps/case.rs"]
-mod case;
-#[path = "steps/compare.rs"]
-mod compare;
-#[path = "steps/follow.rs"]
-mod follow;
-#[path = "random/generate.rs"]
+#[path = "../local/random/generate.rs"]
 mod generate;
-#[path = "simulator/guide.rs"]
 mod guide;
-#[path = "simulator/limits.rs"]
 mod limits;
-#[path = "simulator/random_programs.rs"]
 mod random_programs;
-#[path = "simulator/recorded.rs"]
 mod recorded;
-#[path = "simulator/schedules.rs"]
 mod schedules;
-#[path = "simulator/server.rs"]
 mod server;
-#[path = "simulator/simulated.rs"]
 mod simulated;
-mod support;
-#[path = "steps/text.rs"]
-mod text;
-#[path = "simulator/transitions.rs"]
 mod transitions;
 
+use crate::steps::{case, compare, follow, text};
+use crate::support;
 use segno::client::ConnectionSettings;
 use segno::worker::Replay;
 use temporalio_protos::temporal::api::history::v1::History;

@@ -11,8 +11,8 @@ use segno::limits::GRPC_STATUS_SIZE_BYTES_MAX;
 use segno::value::{parse_json, to_json};
 use serde_json::{Value, json};
 
-use super::grpc_server::{Said, Says, delimited, descriptors, files, is_reflection, serve};
-use super::{attempt, told};
+use crate::grpc_server::{Said, Says, delimited, descriptors, files, is_reflection, serve};
+use crate::{attempt, told};
 
 async fn call(says: Says) -> Result<Value, Failure> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/http/secrets");

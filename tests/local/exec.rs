@@ -1,10 +1,5 @@
 //! The `exec` activity with real programs: what they get, what is made of their ends, and how they are ended.
 
-#[path = "support/attempt.rs"]
-mod attempt;
-#[path = "support/told.rs"]
-mod told;
-
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,8 +14,8 @@ use segno::limits::{
 use segno::value::{Duration, Value as Datum, parse_json, to_json};
 use serde_json::{Value, json};
 
-use attempt::{Recorded, context};
-use told::told;
+use crate::attempt::{Recorded, context};
+use crate::told::told;
 
 fn exec() -> Exec {
     let secrets = Secrets {

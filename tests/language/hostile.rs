@@ -1,7 +1,5 @@
 //! Files made to hurt: each is refused with an error that names its bound, and costs little memory. `SEGNO_BINARY` names a release build to try in the
 //! place of this one, with files of 1 MiB: see CONTRIBUTING.md.
-#![cfg(target_os = "linux")]
-
 #[path = "hostile/shapes.rs"]
 mod shapes;
 

@@ -1,8 +1,5 @@
 //! The JSON Schema of the language in an editor: the YAML language server completes and checks definitions by it.
 
-#![cfg(feature = "cluster")]
-
-#[path = "editor/client.rs"]
 mod client;
 
 use client::Client;
