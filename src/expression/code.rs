@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::ast::{ComprehensionKind, Operator};
-use super::functions::workflow::DEPENDS_ON_RUN;
-use super::functions::{Overload, regex::Regex};
+use super::functions::{Decide, Overload, regex::Regex};
 use super::signature::KINDS;
 use crate::source::{FileId, Range};
 use crate::value::{Index, Key, Value};
@@ -53,7 +52,7 @@ impl Code {
     /// Whether nothing but the values in its slots decides what it gives: neither time nor randomness.
     pub fn reads_only_slots(&self) -> bool {
         !self.operations.iter().any(|operation| match operation {
-            Operation::Call(call) => DEPENDS_ON_RUN.contains(&&*call.name),
+            Operation::Call(call) => !call.overloads.iter().all(|o| o.is_pure()),
             _ => false,
         })
     }
@@ -201,8 +200,8 @@ pub(super) struct CallOperation {
     pub first: [u8; KINDS],
     /// `string(x)`.
     pub is_string: bool,
-    /// The second argument is evaluated only where the first does not decide.
-    pub lazy: bool,
+    /// The second argument is evaluated only if the first does not decide.
+    pub decided_by_first: Option<Decide>,
     /// The pattern argument, where it is constant.
     pub regex: Option<Regex>,
 }

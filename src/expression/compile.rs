@@ -394,8 +394,8 @@ impl<'e> Compiler<'e> {
             first: functions::first_by_kind(&overloads),
             is_string: &*full == "string" && member.is_none() && arguments.len() == 1,
             name: full,
+            decided_by_first: overloads.iter().find_map(|o| o.decided_by_first),
             overloads: overloads.into(),
-            lazy: member.is_some() && functions::optionals::is_lazy(&name.value),
             arguments,
             regex,
         };

@@ -53,12 +53,7 @@ pub(super) fn operations(
         costs,
         ranges,
         variables,
-        call: Call {
-            budget,
-            host: &mut *context.host,
-            regex: None,
-            compiled: Default::default(),
-        },
+        call: Call::new(budget, &mut *context.host),
     };
     let value = machine.eval(root, None).and_then(|operand| match operand {
         Operand::Borrowed(value) => Ok(value.clone()),
@@ -395,9 +390,9 @@ impl<'a> Machine<'a> {
                 self.call.run(call, &arguments)
             }
             [a, b] => {
-                if call.lazy {
+                if let Some(decide) = call.decided_by_first {
                     let first = self.eval(a, scope)?;
-                    if let Some(value) = functions::optionals::decided(&call.name, &first) {
+                    if let Some(value) = decide(&first) {
                         return Ok(value);
                     }
                     let arguments = [first, self.eval(b, scope)?];

@@ -24,7 +24,23 @@ use super::signature::{KINDS, Kinds, Signature, kind, kinds};
 use crate::diagnostic::did_you_mean;
 use crate::value::Value;
 
-pub type Run = fn(&mut Call, &[Operand]) -> Result<Value, Failure>;
+pub type Pure = fn(&mut Call, &[Operand]) -> Result<Value, Failure>;
+
+/// How a function computes its value. Only a function of the run is given the host, so a function that is computed at compile
+/// time depends on nothing but its arguments.
+#[derive(Clone, Copy)]
+pub enum Run {
+    Pure(Pure),
+    /// Takes no arguments.
+    OfRun {
+        run: fn(&mut dyn Host) -> Value,
+        /// Each call changes what the run draws next, so a query or a validator may not call it.
+        draws: bool,
+    },
+}
+
+/// The result of a function, if its first argument decides it: the second is not evaluated then.
+pub type Decide = fn(&Value) -> Option<Value>;
 
 /// A line of the table: a signature, what it means, and examples that a test holds true.
 pub struct Row {
@@ -32,19 +48,43 @@ pub struct Row {
     pub run: Run,
     pub meaning: &'static str,
     pub examples: &'static [&'static str],
+    pub decided_by_first: Option<Decide>,
+    /// Which argument is a regular expression.
+    pub pattern: Option<usize>,
 }
 
+/// A pure function.
 pub const fn row(
     signature: &'static str,
-    run: Run,
+    run: Pure,
     meaning: &'static str,
     examples: &'static [&'static str],
 ) -> Row {
     Row {
         signature,
-        run,
+        run: Run::Pure(run),
         meaning,
         examples,
+        decided_by_first: None,
+        pattern: None,
+    }
+}
+
+impl Row {
+    /// A function whose first argument may decide.
+    pub const fn decided_by_first(self, decide: Decide) -> Row {
+        Row {
+            decided_by_first: Some(decide),
+            ..self
+        }
+    }
+
+    /// A function of a text and a regular expression.
+    pub const fn with_pattern(self) -> Row {
+        Row {
+            pattern: Some(1),
+            ..self
+        }
     }
 }
 
@@ -78,6 +118,7 @@ pub struct Overload {
     pub signature: Signature,
     kinds: Box<[Kinds]>,
     run: Run,
+    pub decided_by_first: Option<Decide>,
     /// Which argument is a regular expression.
     pub pattern: Option<usize>,
 }
@@ -88,14 +129,20 @@ impl Overload {
         Overload {
             kinds: signature.parameters.iter().map(kinds).collect(),
             run: row.run,
-            pattern: regex::pattern_argument(&signature.name),
+            decided_by_first: row.decided_by_first,
+            pattern: row.pattern,
             signature,
         }
     }
 
     /// The same arguments always give the same value.
     pub fn is_pure(&self) -> bool {
-        !workflow::DEPENDS_ON_RUN.contains(&&*self.signature.name)
+        matches!(self.run, Run::Pure(_))
+    }
+
+    /// Each call changes what the run draws next.
+    pub fn draws(&self) -> bool {
+        matches!(self.run, Run::OfRun { draws: true, .. })
     }
 
     /// Whether so many arguments as the overload was chosen for are of its kinds.
@@ -220,13 +267,22 @@ impl std::fmt::Debug for Overload {
 /// What a running function may use.
 pub struct Call<'h> {
     pub budget: Budget,
-    pub host: &'h mut dyn Host,
+    host: &'h mut dyn Host,
     /// The call's pattern, where it was compiled beforehand.
     pub regex: Option<regex::Regex>,
     pub compiled: regex::Compiled,
 }
 
-impl Call<'_> {
+impl<'h> Call<'h> {
+    pub(super) fn new(budget: Budget, host: &'h mut dyn Host) -> Self {
+        Call {
+            budget,
+            host,
+            regex: None,
+            compiled: regex::Compiled::default(),
+        }
+    }
+
     pub(super) fn run(
         &mut self,
         call: &CallOperation,
@@ -240,7 +296,10 @@ impl Call<'_> {
         });
         for overload in call.overloads.get(first..).unwrap_or(&[]) {
             if overload.takes(arguments) {
-                return (overload.run)(self, arguments);
+                return match overload.run {
+                    Run::Pure(run) => run(self, arguments),
+                    Run::OfRun { run, .. } => Ok(run(self.host)),
+                };
             }
         }
         Err(no_overload(&call.name, arguments))

@@ -49,18 +49,17 @@ impl Checker<'_> {
             self.unknown_function(&full, member.is_some(), name.range);
             return Type::Dynamic;
         }
-        if self.environment.is_read_only() && functions::workflow::DRAWS.contains(&&*full) {
+        let overloads = functions::overloads(&full, member.is_some());
+        if self.environment.is_read_only() && overloads.iter().any(|o| o.draws()) {
             let message = format!("`{full}()` cannot be called in a query or in a validator");
             self.report(
                 Diagnostic::error("impure-function", name.range, message)
                     .help("they leave no trace in the run, so what they draw could not be repeated; draw it in a step or a handler and keep it in state"),
             );
         }
-        self.pattern(&full, member, node);
-        let signatures: Vec<&Signature> = functions::overloads(&full, member.is_some())
-            .iter()
-            .map(|o| &o.signature)
-            .collect();
+        let pattern = overloads.iter().find_map(|o| o.pattern);
+        self.pattern(pattern, member, node);
+        let signatures: Vec<&Signature> = overloads.iter().map(|o| &o.signature).collect();
         self.choose(
             &full,
             name.range,
@@ -72,12 +71,11 @@ impl Checker<'_> {
     }
 
     /// A pattern that is a literal is known to be good before a run.
-    fn pattern(&mut self, name: &str, member: Option<&Node>, call: &Node) {
+    fn pattern(&mut self, argument: Option<usize>, member: Option<&Node>, call: &Node) {
         let Kind::Call { arguments, .. } = &call.kind else {
             return;
         };
-        let pattern = functions::regex::pattern_argument(name)
-            .and_then(|i| arguments.get(i - usize::from(member.is_some())));
+        let pattern = argument.and_then(|i| arguments.get(i - usize::from(member.is_some())));
         let Some(node) = pattern else { return };
         let Kind::Literal(Value::String(pattern)) = &node.kind else {
             return;

@@ -1,6 +1,6 @@
 //! The operators' signatures. They are syntax with operations of their own: what runs is `expression::operators`.
 
-use super::{Call, Run, Section, row};
+use super::{Call, Pure, Section, row};
 use crate::expression::context::{Failure, Operand};
 use crate::value::Value;
 
@@ -13,7 +13,7 @@ pub const SECTION: Section = Section {
 };
 
 /// An operator is never called through the table.
-const NEVER: Run = |_: &mut Call, _: &[Operand]| -> Result<Value, Failure> {
+const NEVER: Pure = |_: &mut Call, _: &[Operand]| -> Result<Value, Failure> {
     Err(Failure::new("an operator is not called by its name"))
 };
 

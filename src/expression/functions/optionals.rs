@@ -61,30 +61,25 @@ const ROWS: &[Row] = &[
         or,
         "The first of the two that has a value.",
         &["optional.none().or(optional.of(1)).value() == 1"],
-    ),
+    )
+    .decided_by_first(with_value),
     row(
         "optional(A).orValue(A) -> A",
         or_value,
         "The value, or else the argument.",
         &["{'a': 1}.?b.orValue(2) == 2"],
-    ),
+    )
+    .decided_by_first(inner),
 ];
 
-/// Functions whose second argument is a default.
-pub fn is_lazy(name: &str) -> bool {
-    matches!(name, "or" | "orValue" | "default")
+/// What `or` gives if its first argument has a value.
+fn with_value(first: &Value) -> Option<Value> {
+    matches!(first, Value::Optional(Some(_))).then(|| first.clone())
 }
 
-/// The result, where the first argument is enough to know it.
-pub fn decided(name: &str, first: &Value) -> Option<Value> {
-    match (name, first) {
-        ("or", Value::Optional(Some(_))) => Some(first.clone()),
-        ("orValue", Value::Optional(Some(inner))) => Some((**inner).clone()),
-        ("default", Value::Optional(Some(inner))) if !matches!(**inner, Value::Null) => {
-            Some((**inner).clone())
-        }
-        ("default", Value::Null | Value::Optional(_)) => None,
-        ("default", value) => Some(value.clone()),
+fn inner(first: &Value) -> Option<Value> {
+    match first {
+        Value::Optional(Some(inner)) => Some((**inner).clone()),
         _ => None,
     }
 }

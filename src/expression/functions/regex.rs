@@ -29,13 +29,15 @@ const ROWS: &[Row] = &[
         matches,
         "Whether the pattern occurs in the text; `^` and `$` anchor it.",
         &["'hubba'.matches('ubb')", "!'hubba'.matches('^ubb$')"],
-    ),
+    )
+    .with_pattern(),
     row(
         "matches(string, string) -> bool",
         matches,
         "The same.",
         &["matches('hubba', 'h.*a')"],
-    ),
+    )
+    .with_pattern(),
     row(
         "regex.extract(string, string) -> optional(string)",
         extract,
@@ -44,34 +46,30 @@ const ROWS: &[Row] = &[
             "regex.extract('item-A, item-B', 'item-(\\\\w+)') == optional.of('A')",
             "regex.extract('HELLO', 'hello') == optional.none()",
         ],
-    ),
+    )
+    .with_pattern(),
     row(
         "regex.extractAll(string, string) -> list(string)",
         extract_all,
         "All matches, or their groups.",
         &["regex.extractAll('id:123, id:456', 'id:\\\\d+') == ['id:123', 'id:456']"],
-    ),
+    )
+    .with_pattern(),
     row(
         "regex.replace(string, string, string) -> string",
         replace,
         "Every match replaced; `\\1` to `\\9` in the replacement are groups, `\\0` is the match.",
         &["regex.replace('foo bar', '(fo)o (ba)r', '\\\\2 \\\\1') == 'ba fo'"],
-    ),
+    )
+    .with_pattern(),
     row(
         "regex.replace(string, string, string, int) -> string",
         replace,
         "The first so many matches replaced, all if negative.",
         &["regex.replace('banana', 'a', 'x', 2) == 'bxnxna'"],
-    ),
+    )
+    .with_pattern(),
 ];
-
-/// Which argument of a function is a pattern.
-pub fn pattern_argument(name: &str) -> Option<usize> {
-    match name {
-        "matches" | "regex.extract" | "regex.extractAll" | "regex.replace" => Some(1),
-        _ => None,
-    }
-}
 
 /// Compiles a pattern that stands in a definition.
 pub fn compile(pattern: &str) -> Result<Regex, Failure> {

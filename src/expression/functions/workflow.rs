@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::text;
-use super::{Call, Row, Section, list, map, row, unexpected};
-use crate::expression::context::{Failure, Operand};
+use super::{Call, Row, Run, Section, list, map, row, unexpected};
+use crate::expression::context::{Failure, Host, Operand};
 use crate::expression::operators::charge_key;
 use crate::value::{Key, Map, Value, parse_json};
 
@@ -21,12 +21,6 @@ pub const RUN: Section = Section {
     about: "From the workflow task's time and the run's seed: a replay gives the same. Queries and validators of updates may not call `uuid` and `random`.",
     rows: RUN_ROWS,
 };
-
-/// Functions whose value is not theirs alone.
-pub const DEPENDS_ON_RUN: [&str; 3] = ["now", "uuid", "random"];
-
-/// Functions that a query or a validator may not call: each call would change what the run draws next.
-pub const DRAWS: [&str; 2] = ["uuid", "random"];
 
 const DATA_ROWS: &[Row] = &[
     row(
@@ -76,13 +70,15 @@ const DATA_ROWS: &[Row] = &[
         default,
         "The value, or the argument where there is none or it is null. `orValue` keeps a null.",
         &["{'a': null}.?a.default(2) == 2", "{}.?a.default(2) == 2"],
-    ),
+    )
+    .decided_by_first(not_null),
     row(
         "any.default(A) -> any",
         default,
         "The value, or the argument where it is null.",
         &["dyn(null).default(2) == 2", "dyn(1).default(2) == 1"],
-    ),
+    )
+    .decided_by_first(not_null),
     row(
         "json.parse(string) -> any",
         json_parse,
@@ -104,25 +100,45 @@ const DATA_ROWS: &[Row] = &[
 ];
 
 const RUN_ROWS: &[Row] = &[
-    row(
+    of_run(
         "now() -> timestamp",
         now,
+        false,
         "The workflow task's time.",
         &["type(now()) == google.protobuf.Timestamp"],
     ),
-    row(
+    of_run(
         "uuid() -> string",
         uuid,
+        true,
         "A random UUID, version 4.",
         &["size(uuid()) == 36"],
     ),
-    row(
+    of_run(
         "random() -> double",
         random,
+        true,
         "A random number from 0 to less than 1.",
         &["random() < 1.0"],
     ),
 ];
+
+const fn of_run(
+    signature: &'static str,
+    run: fn(&mut dyn Host) -> Value,
+    draws: bool,
+    meaning: &'static str,
+    examples: &'static [&'static str],
+) -> Row {
+    Row {
+        signature,
+        run: Run::OfRun { run, draws },
+        meaning,
+        examples,
+        decided_by_first: None,
+        pattern: None,
+    }
+}
 
 fn merge(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
     let (base, over) = (map(&arguments[0])?, map(&arguments[1])?);
@@ -197,6 +213,16 @@ fn without(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
     ))
 }
 
+/// What `default` gives unless its argument is needed.
+fn not_null(first: &Value) -> Option<Value> {
+    match first {
+        Value::Null | Value::Optional(None) => None,
+        Value::Optional(Some(inner)) if matches!(**inner, Value::Null) => None,
+        Value::Optional(Some(inner)) => Some((**inner).clone()),
+        value => Some(value.clone()),
+    }
+}
+
 fn default(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
     let value = match &*arguments[0] {
         Value::Optional(None) | Value::Null => None,
@@ -222,13 +248,13 @@ fn json_encode(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure>
     text::json(&arguments[0], &mut call.budget).map(Value::from)
 }
 
-fn now(call: &mut Call, _: &[Operand]) -> Result<Value, Failure> {
-    Ok(Value::Timestamp(call.host.now()))
+fn now(host: &mut dyn Host) -> Value {
+    Value::Timestamp(host.now())
 }
 
-fn uuid(call: &mut Call, _: &[Operand]) -> Result<Value, Failure> {
-    let (high, low) = (call.host.random_u64(), call.host.random_u64());
-    Ok(Value::from(uuid_text(high, low)))
+fn uuid(host: &mut dyn Host) -> Value {
+    let (high, low) = (host.random_u64(), host.random_u64());
+    Value::from(uuid_text(high, low))
 }
 
 /// A UUID of RFC 9562's version 4, of random bits.
@@ -250,7 +276,7 @@ pub fn uuid_text(high: u64, low: u64) -> String {
     parts.join("-")
 }
 
-fn random(call: &mut Call, _: &[Operand]) -> Result<Value, Failure> {
-    let bits = call.host.random_u64() >> 11;
-    Ok(Value::Double(bits as f64 / (1u64 << 53) as f64))
+fn random(host: &mut dyn Host) -> Value {
+    let bits = host.random_u64() >> 11;
+    Value::Double(bits as f64 / (1u64 << 53) as f64)
 }
