@@ -4,6 +4,7 @@ pub(crate) mod activation;
 mod activities;
 mod ahead;
 mod attempts;
+mod cache;
 pub(crate) mod completion;
 mod failures;
 mod heart;
@@ -40,11 +41,13 @@ pub(crate) use workflows::panic_text;
 
 use activities::Activities;
 use ahead::Delay;
+use cache::Cache;
 use locals::Locals;
 use options::core_config;
 use order::Histories;
 use replay::Watch;
 use sent::Sent;
+use workflows::Cached;
 
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
@@ -79,6 +82,7 @@ struct Host {
     histories: Histories,
     sent: Sent,
     delay: Delay,
+    runs: Cache<Cached>,
 }
 
 /// Serves until `shutdown` fires, then lets what runs come to its end.
@@ -120,6 +124,7 @@ pub async fn run(
         histories,
         sent: Sent::default(),
         delay: Delay::default(),
+        runs: Cache::new(Some(options.max_cached_workflows)),
     });
     let metrics = Metrics::new(&runtime, &settings.namespace, &options.task_queue);
     let activities = Activities::new(activities, host.registry.clone(), metrics);

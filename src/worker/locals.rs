@@ -72,15 +72,23 @@ impl Locals {
         Some(self.run(run_id)?.lock_owned().await)
     }
 
-    /// Core lets go of the run.
-    pub async fn forget(&self, run_id: &str) {
+    pub async fn are_in_flight(&self, run_id: &str) -> bool {
+        let run = self.hold(run_id).await;
+        run.is_some_and(|run| !run.scheduled.is_empty())
+    }
+
+    /// Core lets go of the run. Whether some were in flight, so that a workflow task was.
+    pub async fn forget(&self, run_id: &str) -> bool {
         let run = {
             let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
             runs.remove(run_id)
         };
-        if let Some(run) = run {
-            run.lock().await.evicted.cancel();
-        }
+        let Some(run) = run else {
+            return false;
+        };
+        let run = run.lock().await;
+        run.evicted.cancel();
+        !run.scheduled.is_empty()
     }
 
     /// No workflow is served any more: nothing that a local activity comes to reaches a run.

@@ -13,6 +13,7 @@ use temporalio_sdk_core::{
     SlotKind, SlotSupplierOptions, TunerHolderOptions, WorkerConfig, WorkerVersioningStrategy,
 };
 
+use super::cache::size_of_cores;
 use crate::client::announcing;
 use crate::limits::{LANGUAGE_VERSION_MAX, WORKER_EXPRESSION_COST_MAX};
 use crate::words::VersioningBehavior;
@@ -25,6 +26,8 @@ pub const RESOURCE_BASED_SLOTS_DEFAULT: usize = 500;
 
 /// What official SDKs give out whatever the load, and how slowly they add slots of activities.
 const WORKFLOW_TASK_SLOTS_MIN: usize = 5;
+/// Of workflow tasks: the shared one and the sticky one. Core wants a slot for each.
+const QUEUES_POLLED: usize = 2;
 const ACTIVITY_SLOTS_MIN: usize = 1;
 const ACTIVITY_RAMP_THROTTLE: Duration = Duration::from_millis(50);
 
@@ -143,7 +146,17 @@ impl Pollers {
 }
 
 impl Slots {
-    fn to_core(self, is_cached: bool) -> Result<TunerHolderOptions, String> {
+    /// How many workflow tasks are worked on at a time. Of more runs than may stay in memory none are.
+    fn of_workflow_tasks(self, cached_max: usize) -> usize {
+        let (Slots::Fixed(most) | Slots::ResourceBased { most, .. }) = self;
+        match cached_max {
+            // Core holds one run at a time, and drops its local activities if another run's task waits.
+            0 => 1,
+            max => most.workflow_tasks.min(max.max(QUEUES_POLLED)),
+        }
+    }
+
+    fn to_core(self, cached_max: usize) -> Result<TunerHolderOptions, String> {
         let (most, resources) = match self {
             Slots::Fixed(counts) => (counts, None),
             Slots::ResourceBased {
@@ -159,16 +172,12 @@ impl Slots {
             }
         };
         let is_fixed = resources.is_none();
-        // Without a cache core holds one run at a time, and drops its local activities where another run's task waits.
-        let workflow_tasks = match is_cached {
-            false => SlotSupplierOptions::FixedSize { slots: 1 },
-            true => supplier(
-                is_fixed,
-                WORKFLOW_TASK_SLOTS_MIN,
-                most.workflow_tasks,
-                Duration::ZERO,
-            ),
-        };
+        let workflow_tasks = supplier(
+            is_fixed || cached_max == 0,
+            WORKFLOW_TASK_SLOTS_MIN,
+            self.of_workflow_tasks(cached_max),
+            Duration::ZERO,
+        );
         let ramp = ACTIVITY_RAMP_THROTTLE;
         TunerHolderOptions::builder()
             .workflow_slot_options(workflow_tasks)
@@ -229,7 +238,8 @@ pub(super) fn core_config(
     identity: &str,
     options: &WorkerOptions,
 ) -> Result<WorkerConfig, String> {
-    let tuner = options.slots.to_core(options.max_cached_workflows > 0)?;
+    let limit = options.max_cached_workflows;
+    let tuner = options.slots.to_core(limit)?;
     let tuner = tuner.build_tuner_holder().map_err(|e| e.to_string())?;
     let versioning = match &options.deployment {
         Some(deployment) => deployment.to_core(),
@@ -246,7 +256,7 @@ pub(super) fn core_config(
             ..WorkerTaskTypes::all()
         })
         .versioning_strategy(versioning)
-        .max_cached_workflows(options.max_cached_workflows)
+        .max_cached_workflows(size_of_cores(limit, options.slots.of_workflow_tasks(limit)))
         .tuner(Arc::new(tuner))
         .maybe_workflow_task_poller_behavior(options.workflow_task_pollers.map(Pollers::to_core))
         .maybe_activity_task_poller_behavior(options.activity_task_pollers.map(Pollers::to_core))

@@ -15,6 +15,7 @@ use temporalio_sdk_core::init_replay_worker;
 use temporalio_sdk_core::replay::{HistoryForReplay, HistoryInfo, ReplayWorkerInput};
 
 use super::ahead::Delay;
+use super::cache::Cache;
 use super::locals::Locals;
 use super::options::core_config;
 use super::order::Histories;
@@ -187,6 +188,7 @@ impl Replay {
             histories,
             sent: Sent::default(),
             delay: Delay::default(),
+            runs: Cache::new(None),
         });
         let wrong = Mutex::new(None);
         let evicted = |reason: EvictionReason, message: &str| {

@@ -1,6 +1,5 @@
 //! The loop over workflow activations: each run's instance, told its jobs, its commands sent back.
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -42,7 +41,7 @@ const TASK_FAILURE_TYPE: &str = "WorkflowTaskFailure";
 
 /// A run that the worker has in its memory.
 #[derive(Default)]
-struct Cached {
+pub(super) struct Cached {
     instance: Mutex<Instance>,
     trace: Mutex<RunTrace>,
     order: Mutex<Known>,
@@ -83,7 +82,6 @@ pub(super) async fn serve(
     host: Arc<Host>,
     evicted: impl Fn(EvictionReason, &str),
 ) -> Result<(), PollError> {
-    let mut runs: HashMap<String, Arc<Cached>> = HashMap::new();
     // Completions may wait for the server; none may hold up the next activation.
     let mut tasks = JoinSet::new();
     let end = loop {
@@ -96,7 +94,7 @@ pub(super) async fn serve(
         let host = host.clone();
         let span = told::span(&activation.run_id);
         if let Some(eviction) = eviction(&activation) {
-            if let Some(run) = runs.get(&activation.run_id) {
+            if let Some(run) = host.runs.get(&activation.run_id) {
                 let instance = run.instance();
                 told::name_run(&span, &instance);
                 if eviction.reason() == EvictionReason::Nondeterminism {
@@ -106,19 +104,31 @@ pub(super) async fn serve(
             let tell = || evicted(eviction.reason(), &eviction.message);
             span.in_scope(tell);
             host.sent.evicted(&activation.run_id);
-            runs.remove(&activation.run_id);
+            host.runs.forget(&activation.run_id);
+            let is_sound = matches!(
+                eviction.reason(),
+                EvictionReason::CacheFull | EvictionReason::LangRequested
+            );
             let forget = async move {
-                host.locals.forget(&activation.run_id).await;
-                let completion = WorkflowActivationCompletion::empty(activation.run_id);
+                let is_cut_off = host.locals.forget(&activation.run_id).await;
+                let completion = match is_cut_off && is_sound {
+                    true => begun_again(activation.run_id),
+                    false => WorkflowActivationCompletion::empty(activation.run_id),
+                };
                 host.complete(completion).await;
             };
             tasks.spawn(forget.instrument(span));
             continue;
         }
-        let run = runs.entry(activation.run_id.clone()).or_default().clone();
+        let run = host.runs.activated(&activation.run_id);
         told::name_start(&span, &activation);
         told::name_run(&span, &run.instance());
-        tasks.spawn(async move { host.activate(activation, &run).await }.instrument(span));
+        let activate = async move {
+            let run_id = activation.run_id.clone();
+            host.activate(activation, &run).await;
+            host.let_go_of_others(&run_id).await;
+        };
+        tasks.spawn(activate.instrument(span));
     };
     while tasks.join_next().await.is_some() {}
     host.locals.end();
@@ -126,6 +136,14 @@ pub(super) async fn serve(
 }
 
 impl Host {
+    /// An activation of the run is completed: other runs may have to leave the memory.
+    async fn let_go_of_others(&self, run_id: &str) {
+        let has_local_activities = self.locals.are_in_flight(run_id).await;
+        for oldest in self.runs.completed(run_id, has_local_activities) {
+            self.core.request_workflow_eviction(&oldest);
+        }
+    }
+
     /// There is never more than one activation of a run under way: nobody waits for the locks.
     async fn activate(&self, mut activation: WorkflowActivation, run: &Cached) {
         let run_id = activation.run_id.clone();

@@ -11,6 +11,7 @@ use segno::payload::{
 use segno::registry::{Entry, Registry, load};
 use segno::simulator::{ActivityTask, Attempt, End, NexusTask, OnCancel, Outside, Start};
 use segno::value::{Duration, Timestamp, Value, to_json};
+use segno::words::FailureKind;
 use temporalio_protos::temporal::api::enums::v1::EventType;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_protos::temporal::api::history::v1::{
@@ -97,6 +98,9 @@ fn why_not(families: &[Vec<Run>]) -> Option<&'static str> {
     if families.iter().flatten().any(ends_as_it_is_cancelled) {
         return Some("a local activity ended as the run was cancelled");
     }
+    if families.iter().flatten().any(times_out_beside_others) {
+        return Some("a local activity's time was over as something else happened");
+    }
     // The simulator gives each result an activation of its own, and the order of commands follows from that.
     let mut ends = BTreeSet::new();
     for run in families.iter().flatten() {
@@ -107,6 +111,33 @@ fn why_not(families: &[Vec<Run>]) -> Option<&'static str> {
         }
     }
     None
+}
+
+/// Whether the whole time of a local activity was over in a workflow task that brought something by which it may have been cancelled: which of both it
+/// ends by is a matter of time.
+fn times_out_beside_others(run: &Run) -> bool {
+    use EventType::*;
+    let is_brought = |kind| {
+        matches!(
+            kind,
+            TimerFired
+                | WorkflowExecutionSignaled
+                | ActivityTaskCompleted
+                | ActivityTaskFailed
+                | ChildWorkflowExecutionCompleted
+                | ChildWorkflowExecutionFailed
+        )
+    };
+    let mut locals = run.events.iter().filter_map(local);
+    locals.any(|local| {
+        let before = run.events.iter().rev();
+        let before = before.skip_while(|event| event.event_id >= local.task);
+        let mut kinds = before
+            .map(HistoryEvent::event_type)
+            .take_while(|kind| *kind != WorkflowTaskCompleted);
+        let by_time = |failure: &Failure| failure.kind() == FailureKind::Timeout;
+        local.end.as_ref().is_err_and(by_time) && kinds.any(is_brought)
+    })
 }
 
 /// Whether a local activity ended in the workflow task that brought a request to cancel the run.

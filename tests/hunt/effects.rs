@@ -198,6 +198,8 @@ impl Checker<'_> {
                     continue;
                 }
                 let failed = match (entry.saga.as_str(), end) {
+                    // Its saga goes on in the next run.
+                    ("run", _) if run.was_moved() => continue,
                     ("run", Some(EventType::WorkflowExecutionCompleted)) => false,
                     ("run", Some(EventType::WorkflowExecutionContinuedAsNew)) => false,
                     ("run", Some(EventType::WorkflowExecutionFailed)) => true,
