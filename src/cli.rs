@@ -10,8 +10,6 @@ mod commands;
 #[cfg(feature = "cluster")]
 mod deploy;
 mod error;
-#[cfg(feature = "cluster")]
-mod files;
 pub mod hidden;
 mod language;
 #[cfg(feature = "cluster")]

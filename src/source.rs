@@ -1,5 +1,6 @@
 //! Files and ranges: every diagnostic points into a text that is kept here.
 
+pub mod folder;
 pub mod regular;
 
 use std::sync::Arc;

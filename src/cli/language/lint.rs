@@ -15,11 +15,12 @@ use crate::cli::print::{Format, Output};
 use crate::compile;
 use crate::definition::{Definition, Name};
 use crate::diagnostic::Diagnostic;
-use crate::limits::{DEFINITION_FOLDERS_DEPTH_MAX, DEFINITION_SIZE_BYTES_MAX};
+use crate::limits::DEFINITION_SIZE_BYTES_MAX;
 use crate::lint;
 use crate::load::{self, Fetched, Loaded, Unread};
 use crate::program::Schema;
 use crate::report::{self, Report};
+use crate::source::folder::{self, Fault};
 use crate::source::{FileId, Range};
 
 const STDIN: &str = "<stdin>";
@@ -192,14 +193,14 @@ impl Files {
             if path.as_os_str() == "-" {
                 found.push((PathBuf::from(STDIN), true));
             } else if path.is_dir() {
-                let start = found.len();
-                walk(path, 0, &mut found)?;
-                found[start..].sort();
-                for (file, _) in found.extract_if(start.., |(file, _)| test_files::is_test(file)) {
-                    tests.push(Test {
-                        path: file,
-                        folder: path.clone(),
-                    });
+                for file in files_of(path)? {
+                    match test_files::is_test(&file) {
+                        true => tests.push(Test {
+                            path: file,
+                            folder: path.clone(),
+                        }),
+                        false => found.push((file, false)),
+                    }
                 }
             } else if test_files::is_test(path) {
                 let folder = path.parent().filter(|folder| *folder != Path::new(""));
@@ -243,35 +244,24 @@ impl Files {
     }
 }
 
-/// Hidden folders are left out, and links to folders, which may go in circles.
-fn walk(folder: &Path, depth: usize, found: &mut Vec<(PathBuf, bool)>) -> Result<(), CliError> {
-    let fail = |error: io::Error| {
+/// The YAML files below a folder.
+fn files_of(path: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let unreadable = |path: &Path, error: &io::Error| {
         CliError::usage(format!(
             "cannot read the folder {}: {error}",
-            folder.display()
+            path.display()
         ))
     };
-    for entry in std::fs::read_dir(folder).map_err(fail)? {
-        let entry = entry.map_err(fail)?;
-        let (path, name) = (entry.path(), entry.file_name());
-        let name = name.to_string_lossy();
-        let kind = entry.file_type().map_err(fail)?;
-        if kind.is_dir() && !name.starts_with('.') {
-            if depth == DEFINITION_FOLDERS_DEPTH_MAX {
-                let message = format!(
-                    "{} is in more folders than DEFINITION_FOLDERS_DEPTH_MAX ({DEFINITION_FOLDERS_DEPTH_MAX})",
-                    path.display()
-                );
-                return Err(CliError::usage(message));
-            }
-            walk(&path, depth + 1, found)?;
-        }
-        let is_wanted = name.ends_with(".yaml") || name.ends_with(".yml");
-        if is_wanted && !kind.is_dir() && path.is_file() {
-            found.push((path, false));
-        }
-    }
-    Ok(())
+    let found = folder::walk(path, &folder::is_yaml).map_err(|error| unreadable(path, &error))?;
+    let paths = found.into_iter().map(|found| match found.metadata {
+        Ok(_) => Ok(found.path),
+        Err(Fault::Folder(error)) => Err(unreadable(&found.path, &error)),
+        Err(fault) => Err(CliError::usage(format!(
+            "cannot read {}: {fault}",
+            found.path.display()
+        ))),
+    });
+    paths.collect()
 }
 
 /// A single folder itself, or the current folder, or the lowest folder that all paths are in.

@@ -4,9 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::limits::{DEFINITION_FOLDERS_DEPTH_MAX, DEFINITION_SIZE_BYTES_MAX};
+use crate::limits::DEFINITION_SIZE_BYTES_MAX;
 use crate::load::{Fetched, Unread, Unreadable};
 use crate::registry::used;
+use crate::source::folder::{self, Found};
 use crate::source::regular;
 
 /// A file, by what tells that it has changed; or a file or folder that cannot be read.
@@ -22,88 +23,38 @@ pub struct Seen {
 }
 
 impl Seen {
-    fn faulty(path: PathBuf, fault: impl Into<String>) -> Seen {
-        Seen {
-            path,
-            size: 0,
-            modified: None,
-            changed: None,
-            fault: Some(fault.into()),
+    fn of(found: Found) -> Seen {
+        match found.metadata {
+            Ok(data) => Seen {
+                path: found.path,
+                size: data.len(),
+                modified: data.modified().ok(),
+                changed: changed(&data),
+                fault: None,
+            },
+            Err(fault) => Seen {
+                path: found.path,
+                size: 0,
+                modified: None,
+                changed: None,
+                fault: Some(fault.to_string()),
+            },
         }
     }
 }
 
-/// The folder's YAML files, in order: no tests, nothing hidden.
+/// The folder's YAML files, in order, but for tests.
 pub fn look(root: &Path) -> io::Result<Vec<Seen>> {
-    let mut files = Vec::new();
-    let mut folders = vec![(root.to_owned(), 0)];
-    while let Some((folder, depth)) = folders.pop() {
-        let entries = match std::fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if depth == 0 => return Err(error),
-            // Removed since it was seen.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => {
-                files.push(Seen::faulty(folder, error.to_string()));
-                continue;
-            }
-        };
-        for entry in entries {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => {
-                    files.push(Seen::faulty(folder.clone(), error.to_string()));
-                    break;
-                }
-            };
-            let (path, name) = (entry.path(), entry.file_name());
-            let name = name.to_string_lossy();
-            let Ok(kind) = entry.file_type() else {
-                continue;
-            };
-            if kind.is_dir() {
-                if !name.starts_with('.') {
-                    match depth < DEFINITION_FOLDERS_DEPTH_MAX {
-                        true => folders.push((path, depth + 1)),
-                        false => files.push(Seen::faulty(path, too_deep())),
-                    }
-                }
-                continue;
-            }
-            let stem = name
-                .strip_suffix(".yaml")
-                .or_else(|| name.strip_suffix(".yml"));
-            if stem.is_some_and(|stem| !stem.ends_with(".test")) {
-                files.extend(seen(path));
-            }
-        }
-    }
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(files)
+    let is_wanted = |path: &Path| {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        folder::is_yaml(path) && !stem.ends_with(".test")
+    };
+    let found = folder::walk(root, &is_wanted)?;
+    Ok(found.into_iter().map(Seen::of).collect())
 }
 
-pub fn too_deep() -> String {
-    format!(
-        "it is in more folders than DEFINITION_FOLDERS_DEPTH_MAX ({DEFINITION_FOLDERS_DEPTH_MAX})"
-    )
-}
-
-/// Through links: that is how configuration is mounted into containers. A link to a folder is not followed: it may go in circles.
 pub fn seen(path: PathBuf) -> Option<Seen> {
-    match std::fs::metadata(&path) {
-        Ok(data) if data.is_file() => Some(Seen {
-            path,
-            size: data.len(),
-            modified: data.modified().ok(),
-            changed: changed(&data),
-            fault: None,
-        }),
-        Ok(data) if data.is_dir() => None,
-        Ok(_) => Some(Seen::faulty(path, "it is not a regular file")),
-        // A link that leads nowhere, or a file that is gone already.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => Some(Seen::faulty(path, error.to_string())),
-    }
+    folder::file(path).map(Seen::of)
 }
 
 #[cfg(unix)]

@@ -7,8 +7,8 @@ use futures_util::{Stream, StreamExt, stream};
 use super::ReplayArgs;
 use crate::cli::args::own;
 use crate::cli::error::CliError;
-use crate::cli::files::walk;
 use crate::client::{Client, ClientError, History, WorkflowRef, history_from_json};
+use crate::source::folder::{Fault, walk};
 
 /// Names of runs in memory at one time.
 const PAGE_SIZE: i32 = 100;
@@ -82,15 +82,22 @@ pub fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
             continue;
         }
         let is_history = |path: &Path| path.extension().is_some_and(|e| e == "json");
-        walk(path, &is_history, &mut found)
-            .map_err(|error| CliError::new(format!("cannot read {}: {error}", path.display())))?;
+        for file in walk(path, &is_history).map_err(|error| unreadable(path, &error))? {
+            match file.metadata {
+                Ok(_) | Err(Fault::File(_)) => found.push(file.path),
+                Err(fault) => return Err(unreadable(&file.path, &fault)),
+            }
+        }
         if found.len() == before {
             let message = format!("there is no history in {}", path.display());
             return Err(CliError::usage(message).help("histories are files with names in .json"));
         }
-        found[before..].sort();
     }
     Ok(found)
+}
+
+fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> CliError {
+    CliError::new(format!("cannot read {}: {error}", path.display()))
 }
 
 fn read(path: &Path) -> Result<History, String> {

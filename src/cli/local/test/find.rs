@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::error::CliError;
-use crate::cli::files::walk;
 use crate::diagnostic::Diagnostic;
 use crate::limits::DEFINITION_SIZE_BYTES_MAX;
 use crate::registry::{Entry, read_folder_whole};
-use crate::source::Sources;
-use crate::source::regular;
+use crate::source::folder::{is_yaml, walk};
+use crate::source::{Sources, regular};
 use crate::testing::{Definitions as Beside, TestFile, is_test, read};
 
 /// A test file.
@@ -67,11 +66,11 @@ pub fn folder_of(path: &Path) -> &Path {
 
 /// All that a run of the tests reads but for snapshots.
 pub fn contents(paths: &[PathBuf]) -> Vec<(PathBuf, Vec<u8>)> {
-    let is_yaml = |path: &Path| path.extension().is_some_and(|e| e == "yaml" || e == "yml");
     let mut files = Vec::new();
     for path in paths {
-        // A folder that cannot be read is reported when its tests run.
-        let _ = walk(folder_of(path), &is_yaml, &mut files);
+        // What cannot be read is reported when the tests run.
+        let found = walk(folder_of(path), &is_yaml).unwrap_or_default();
+        files.extend(found.into_iter().map(|found| found.path));
     }
     files.sort();
     files
@@ -97,8 +96,11 @@ pub fn find(paths: &[PathBuf]) -> Result<Found, CliError> {
     for path in paths {
         let mut files = Vec::new();
         if path.is_dir() {
-            walk(path, &is_test, &mut files).map_err(|e| unreadable(path, &e))?;
-            files.sort();
+            for test in walk(path, &is_test).map_err(|e| unreadable(path, &e))? {
+                test.metadata
+                    .map_err(|fault| unreadable(&test.path, &fault))?;
+                files.push(test.path);
+            }
         } else if path.is_file() && !is_test(path) {
             return Err(no_test(path));
         } else {
@@ -181,6 +183,6 @@ fn no_test(path: &Path) -> CliError {
     })
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> CliError {
+fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> CliError {
     CliError::usage(format!("cannot read {}: {error}", path.display()))
 }
