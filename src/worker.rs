@@ -134,14 +134,14 @@ pub async fn run(
         task_queue = %options.task_queue,
         codec = %host.codec,
         workflow_types = %host.registry.workflow_types().join(" "),
-        "the worker serves"
+        "worker started"
     );
 
     let ends = tokio::spawn({
         let host = host.clone();
         async move {
             shutdown.cancelled().await;
-            tracing::info!("the worker stops when what runs has come to its end");
+            tracing::info!("shutting down: waiting for running tasks");
             host.core.initiate_shutdown();
         }
     });
@@ -154,7 +154,7 @@ pub async fn run(
     if let Some(host) = Arc::into_inner(host) {
         host.core.finalize_shutdown().await;
     }
-    tracing::info!("the worker has stopped");
+    tracing::info!("worker stopped");
     workflows?;
     activities?;
     Ok(())

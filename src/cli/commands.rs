@@ -55,7 +55,7 @@ pub enum ClusterCommand {
     /// Serve the payload codecs to Temporal's UI, or decode and encode payloads
     #[command(subcommand)]
     Codec(serve::codec::CodecCommand),
-    /// Start workflows at times of their own: make, change, watch and end schedules
+    /// Create, update, inspect and delete schedules
     Schedule(workflow::schedule::ScheduleArgs),
     /// Register, show, change and delete namespaces
     #[command(subcommand)]

@@ -33,7 +33,7 @@ pub fn parse(document: &Node) -> (Option<Document>, Vec<Diagnostic>) {
         let error = Diagnostic::error(
             "not-a-definition",
             document.range,
-            format!("a definition is a mapping, this is {}", document.kind()),
+            format!("a definition must be a mapping; found {}", document.kind()),
         )
         .help("begin with `segno: 1` and `workflow: NAME`");
         return (None, vec![error]);

@@ -509,7 +509,7 @@ fn unbound() -> TaskFailure {
 }
 
 fn too_early(id: String) -> Command {
-    let message = "the run has not begun yet: its definition is not known so far; ask again";
+    let message = "the run has not started: its definition is still being resolved; retry";
     let result = Err(Failure::application("NotStarted", message));
     CommandKind::RespondToQuery { id, result }.into()
 }

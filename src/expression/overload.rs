@@ -256,7 +256,7 @@ impl Checker<'_> {
                     Diagnostic::error(
                         "wrong-argument",
                         *at,
-                        format!("`{name}` wants {wanted} here, this is {found}"),
+                        format!("`{name}` expects {wanted} here, found {found}"),
                     )
                     .label(found.to_string())
                 }

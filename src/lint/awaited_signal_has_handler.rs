@@ -35,7 +35,7 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
             return;
         };
         if let Some(handler) = handlers.get(&*signal.value) {
-            let message = format!("the handler takes every signal `{}`, this wait gets none", signal.value);
+            let message = format!("the handler consumes every `{}` signal, so this wait never receives one", signal.value);
             diagnostics.push(
                 Diagnostic::warning("awaited-signal-has-handler", signal.range, message)
                     .annotate(*handler, "the handler")

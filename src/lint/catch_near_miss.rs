@@ -31,7 +31,7 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
             let Some(near) = did_you_mean(name, kinds) else {
                 continue;
             };
-            let message = format!("there is no kind of failures `{name}`");
+            let message = format!("`{name}` is not a failure kind");
             let warning = Diagnostic::warning("catch-near-miss", error.range, message)
                 .label(format!("did you mean `{near}`?"))
                 .help(format!("write `{near}`; a type of this name is caught with `when: error.type == '{name}'`"));

@@ -20,7 +20,7 @@ pub enum StoreError {
     /// It may answer later.
     #[error("the registry cannot be reached: {0}")]
     Unreachable(String),
-    #[error("the registry holds what cannot be read: {0}")]
+    #[error("the registry contains unreadable data: {0}")]
     Malformed(String),
     /// It is encoded, and whoever reads it lacks the codecs or keys: nothing is wrong with it.
     #[error("the registry cannot be read here: {0}")]

@@ -424,7 +424,7 @@ impl Reader {
     fn time(&mut self, text: Name) -> Option<Timestamp> {
         let time = Timestamp::parse(&text.value);
         if time.is_none() {
-            let message = format!("`{}` is no time", text.value);
+            let message = format!("`{}` is not a timestamp", text.value);
             let error = Diagnostic::error("bad-time", text.range, message)
                 .help("write it like 2026-01-31T09:30:00Z");
             self.parser.report(error);

@@ -18,7 +18,7 @@ pub(super) fn mapping(pairs: Vec<(Node, Node)>, diagnostics: &mut Vec<Diagnostic
             let error = Diagnostic::error(
                 "complex-key",
                 key.range,
-                format!("a key must be plain text, this is {}", key.kind()),
+                format!("expected a key in plain text, found {}", key.kind()),
             );
             let error = if key.range.start == key.range.end {
                 error

@@ -142,7 +142,7 @@ fn refusals_quote_a_bounded_part() {
     );
 
     // What a client calls a signal, and what is in it, makes no lines of its own in the log.
-    let forged = "x\n2026-01-01T00:00:00.000000Z  INFO the worker serves nobody\r\u{1b}[2K\u{85}";
+    let forged = "x\n2026-01-01T00:00:00.000000Z  INFO worker started nobody\r\u{1b}[2K\u{85}";
     victim.signal(&attacked, "number", vec![text.clone()]);
     victim.signal(&attacked, forged, vec![text.clone()]);
     victim.signal(

@@ -120,7 +120,7 @@ fn a_worker_that_is_asked_to_stop_leaves_its_runs_to_the_next() {
     });
     assert_eq!(worker.stop(), Some(0), "{}", worker.logs());
     assert!(
-        worker.logs().contains("the worker has stopped"),
+        worker.logs().contains("worker stopped"),
         "{}",
         worker.logs()
     );

@@ -518,7 +518,7 @@ fn a_definition_gives_its_defaults_and_judges_the_input() {
         (&["--input", r#"{"size":"large"}"#][..], "breaks its schema"),
         (
             &["--type", "schedules-nowhere"],
-            "has no sound definition of schedules-nowhere",
+            "has no valid definition of schedules-nowhere",
         ),
     ] {
         let wrong = schedule.segno("update", &[arguments, &folder].concat());

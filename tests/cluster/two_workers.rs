@@ -31,7 +31,7 @@ fn workers(arguments: &[&str], count: usize) -> Vec<Worker> {
 
 fn until_it_serves(worker: &Worker) {
     until("a worker's begin", || {
-        worker.logs().contains("the worker serves").then_some(())
+        worker.logs().contains("worker started").then_some(())
     });
 }
 
@@ -129,7 +129,7 @@ fn a_rolling_restart_under_load_completes_every_run() {
         until_it_serves(&next);
         let last = workers.remove(0);
         assert_eq!(last.stop(), Some(0), "{}", last.logs());
-        assert!(last.logs().contains("the worker has stopped"));
+        assert!(last.logs().contains("worker stopped"));
         workers.push(next);
         // Each run goes on.
         for run in &runs {

@@ -383,13 +383,16 @@ fn a_wrong_command_line_is_refused_with_what_to_do() {
     let at = folder.path();
     std::fs::write(at.join("durable.test.yaml"), "").unwrap();
     for (arguments, wanted) in [
-        (&["."][..], ". is a folder, and one definition is run"),
+        (
+            &["."][..],
+            ". is a folder; `segno run` takes one definition file",
+        ),
         (&["durable.test.yaml"], "is a test file"),
         (&["durable.test.yaml"], "`segno test durable.test.yaml`"),
         (&["durable.yaml"], "--workflow-type: durable, part"),
         (
             &["durable.yaml", "--workflow-type", "durabel"],
-            "durable.yaml has no sound definition of the workflow type `durabel`",
+            "durable.yaml has no valid definition of the workflow type `durabel`",
         ),
         (
             &["durable.yaml", "--workflow-type", "durabel"],

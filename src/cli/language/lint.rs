@@ -312,7 +312,7 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// No more than what tells that a file is too large.
+/// Reads one byte past the limit, enough to detect an oversized file.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let limit = DEFINITION_SIZE_BYTES_MAX as u64 + 1;

@@ -14,7 +14,7 @@ pub fn folder_registry(folder: &Path) -> Result<Arc<dyn Registry>, CliError> {
     })?;
     if registry.workflow_types().is_empty() {
         let folder = folder.display();
-        tracing::warn!("no sound definition is in {folder} yet: nothing can be started");
+        tracing::warn!("{folder} has no valid definition yet, so no workflow can be started");
     }
     Ok(Arc::new(registry))
 }

@@ -208,7 +208,7 @@ fn definition(folder: &Path, workflow_type: &str) -> Result<Arc<Loaded>, CliErro
     let registry = Folder::open(folder, |_| {}).map_err(CliError::usage)?;
     let Some(entry) = registry.for_new_run(workflow_type, "") else {
         let message = format!(
-            "{} has no sound definition of {workflow_type}; it has: {}",
+            "{} has no valid definition of {workflow_type}; it has: {}",
             folder.display(),
             registry.workflow_types().join(", ")
         );

@@ -279,7 +279,7 @@ impl Parser {
         } else if let Some(scalar) = value.scalar()
             && !scalar.text.contains("${")
         {
-            let message = format!("`for_each` takes a list or a map, this is {}", value.kind());
+            let message = format!("`for_each` needs a list or a map; found {}", value.kind());
             let error = Diagnostic::error("wrong-type", value.range, message)
                 .label("expected a list or a map")
                 .help(format!(

@@ -62,7 +62,7 @@ impl Parser {
         table: &'static Table,
     ) -> Option<Fields<'n>> {
         let Some(entries) = node.mapping() else {
-            let message = format!("{} is a mapping, this is {}", table.name, node.kind());
+            let message = format!("{} must be a mapping; found {}", table.name, node.kind());
             let error = Diagnostic::error("wrong-type", node.range, message)
                 .help(keys_help(table.fields()));
             self.report(error);

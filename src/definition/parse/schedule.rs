@@ -166,7 +166,10 @@ impl Parser {
         let text = self.text(fields, name)?;
         let time = Timestamp::parse(&text.value);
         if time.is_none() {
-            let message = format!("`{}` is no time like 2030-01-31T09:00:00Z", text.value);
+            let message = format!(
+                "`{}` is not a timestamp; expected e.g. 2030-01-31T09:00:00Z",
+                text.value
+            );
             self.report(Diagnostic::error("bad-time", text.range, message));
         }
         time

@@ -149,7 +149,7 @@ impl Parser {
 }
 
 fn not_a_step(node: &Node) -> Diagnostic {
-    let message = format!("a step is a mapping, this is {}", node.kind());
+    let message = format!("a step must be a mapping; found {}", node.kind());
     let error = Diagnostic::error("wrong-type", node.range, message);
     let action = node
         .scalar()

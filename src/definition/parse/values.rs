@@ -41,7 +41,7 @@ const RESERVED: &[&str] = &[
 impl Parser {
     pub(crate) fn wrong_type(&mut self, field: &Field, node: &Node) {
         let message = format!(
-            "`{}` must be {}, this is {}",
+            "`{}` must be {}; found {}",
             field.name,
             field.shape.expected(),
             node.kind()
@@ -366,7 +366,7 @@ impl Parser {
                 Ok(serde_json::json!({ "type": "null" }))
             }
             _ => {
-                let message = format!("`{name}` must be a JSON Schema, this is {}", node.kind());
+                let message = format!("`{name}` must be a JSON Schema; found {}", node.kind());
                 let error = Diagnostic::error("wrong-type", node.range, message)
                     .label("expected a JSON Schema")
                     .help("write a mapping like `{ type: object, properties: { … } }`, or the name of a type alone");
@@ -401,7 +401,7 @@ fn bad_choice(field: &Field, node: &Node, choices: &[Choice]) -> Diagnostic {
     let names = choices.iter().map(|choice| choice.name);
     let text = node.scalar().map_or("", |scalar| &scalar.text);
     let message = if text.is_empty() {
-        format!("`{}` must be one word, this is {}", field.name, node.kind())
+        format!("`{}` must be one word; found {}", field.name, node.kind())
     } else {
         format!("`{}` cannot be `{text}`", field.name)
     };

@@ -76,7 +76,7 @@ pub fn key(root: &Path, path: &Path) -> String {
     parts.collect::<Vec<_>>().join("/")
 }
 
-/// No more than what tells that a file is too large.
+/// Reads one byte past the limit, enough to detect an oversized file.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     regular::read(path, DEFINITION_SIZE_BYTES_MAX)
 }

@@ -55,7 +55,7 @@ impl Reader {
             let mut calls = Vec::new();
             for item in self.items(field, node) {
                 if item.mapping().is_none() {
-                    let message = format!("a call is `TYPE: INPUT`, this is {}", item.kind());
+                    let message = format!("a call is `TYPE: INPUT`; found {}", item.kind());
                     let error = Diagnostic::error("wrong-type", item.range, message)
                         .help("`called: { TYPE: 1 }` counts calls, whatever their input");
                     self.parser.report(error);

@@ -37,7 +37,7 @@ pub struct Deed {
 
 impl PartialEq for Deed {
     fn eq(&self, other: &Self) -> bool {
-        // Core takes any timer for another.
+        // Core treats timers as interchangeable.
         let is_same = self.sort == "timer" || self.id == other.id;
         (self.verb, self.sort) == (other.verb, other.sort) && is_same
     }

@@ -28,7 +28,7 @@ pub fn read(file: &Path, output: Output) -> Result<Found, CliError> {
 fn check_file(file: &Path) -> Result<(), CliError> {
     let shown = file.display();
     if file.is_dir() {
-        let message = format!("{shown} is a folder, and one definition is run");
+        let message = format!("{shown} is a folder; `segno run` takes one definition file");
         return Err(CliError::usage(message).help("give the file of the definition"));
     }
     if !file.is_file() {
@@ -76,7 +76,7 @@ pub fn choose<'f>(
     let types: Vec<&str> = of_file.keys().copied().collect();
     match (wanted, types.as_slice()) {
         (_, []) => Err(
-            CliError::new(format!("no sound definition is in {}", file.display()))
+            CliError::new(format!("{} has no valid definition", file.display()))
                 .help("`segno lint` says what is wrong with it"),
         ),
         (Some(wanted), _) => of_file
@@ -96,7 +96,7 @@ pub fn choose<'f>(
 
 fn unknown_type(file: &Path, wanted: &str, types: &[&str]) -> CliError {
     let message = format!(
-        "{} has no sound definition of the workflow type `{wanted}`",
+        "{} has no valid definition of the workflow type `{wanted}`",
         file.display()
     );
     let error = CliError::usage(message);
