@@ -11,13 +11,13 @@ macro_rules! activity_options {
                 ACTIVITY_OPTIONS {
                     task_queue: [Name], "The task queue of the workers that run it.",
                         default "the workflow's";
-                    start_to_close_timeout: [Length], "The longest that one attempt may run.";
+                    start_to_close_timeout: [Length], "The longest time that one attempt may run.";
                     schedule_to_close_timeout: [Length],
-                        "The longest from scheduling to the end, all attempts and waits included.";
+                        "The longest time from scheduling to the end, including all attempts and waits.";
                     schedule_to_start_timeout: [Length],
-                        "The longest that an attempt may wait for a worker.";
-                    heartbeat_timeout: [Heartbeat], "The longest between two heartbeats of an attempt.";
-                    retry_policy: [Retries], "When and how often a failed attempt is made again.",
+                        "The longest time that an attempt may wait for a worker.";
+                    heartbeat_timeout: [Heartbeat], "The longest time between two heartbeats of an attempt.";
+                    retry_policy: [Retries], "When and how often a failed attempt is retried.",
                         default "the server's: without bound";
                     cancellation_type: [Word ActivityCancellationType],
                         "What happens to it when the step is cancelled.",
@@ -48,12 +48,12 @@ macro_rules! child_options {
                     task_queue: [Name], "The task queue of the child's workers.",
                         default "the parent's";
                     workflow_execution_timeout: [Length],
-                        "The longest for the child with all its retries and continuations.";
-                    workflow_run_timeout: [Length], "The longest for one run.";
-                    workflow_task_timeout: [Length], "The longest for one workflow task.",
+                        "The longest time for the child with all its retries and continuations.";
+                    workflow_run_timeout: [Length], "The longest time for one run.";
+                    workflow_task_timeout: [Length], "The longest time for one workflow task.",
                         default "10s";
                     retry_policy: [Retries],
-                        "When and how often the child is started again after it failed.",
+                        "When and how often a failed child is started again.",
                         default "none";
                     parent_close_policy: [DefaultWord ParentClosePolicy],
                         "What happens to the child when its parent closes.",
@@ -65,7 +65,7 @@ macro_rules! child_options {
                         "What happens to the child when the step is cancelled.",
                         default "`wait_cancellation_completed`";
                     cron_schedule: [Cron],
-                        "Run the child again and again by this cron expression.";
+                        "Runs the child repeatedly, by this cron expression.";
                     memo: [Mapping], "Notes that are shown with the child.";
                     search_attributes: [Mapping], "Search attributes of the child.";
                     priority: [Priority], "The priority of the child's tasks.";

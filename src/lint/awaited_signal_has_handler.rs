@@ -1,17 +1,17 @@
 //! Flags a `wait` for a signal that has a handler under `signals`.
 //!
-//! A declared handler takes every signal of its name; a `wait` gets only signals without a handler, so that it would
-//! wait for ever.
+//! A declared handler consumes every signal of its name. A `wait` receives only signals without a handler, so it would
+//! wait forever.
 //!
 //! ```yaml
 //! signals:
 //!   approve:
 //!     do: [{ set: { approved: true } }]
 //! steps:
-//!   - wait: { signal: approve }        # waits for ever
+//!   - wait: { signal: approve }        # waits forever
 //! ```
 //!
-//! Wait for what the handler does, `wait: { until: state.approved }`, or remove the handler.
+//! Wait for the effect of the handler, `wait: { until: state.approved }`, or remove the handler.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
-//! Flags a `catch` of an error that is nearly the name of a kind of failures.
+//! Flags a `catch` of an error whose name is nearly a failure kind.
 //!
-//! `error` takes the kinds of failures, and any other name as an error type. A name that is nearly a kind's catches no failure
-//! of that kind.
+//! `error` takes failure kinds; any other name is an error type. A name that is nearly a kind does not catch failures of that
+//! kind.
 //!
 //! ```yaml
 //! catch:
@@ -9,7 +9,7 @@
 //!     do: [{ log: too slow }]
 //! ```
 //!
-//! Write the kind. A type that has this very name is caught with `when: error.type == 'timout'`.
+//! Write the kind. To catch a type with exactly this name, use `when: error.type == 'timout'`.
 
 use super::Subject;
 use crate::definition::Action;

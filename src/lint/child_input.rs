@@ -1,8 +1,8 @@
-//! Flags a constant input that breaks the schema of the workflow that it is for, where that workflow is defined in the same files.
+//! Flags a constant input that breaks the schema of the started workflow, if that workflow is defined in the same files.
 //!
-//! `child` and `continue_as_new` begin a workflow with an input that its own definition checks. One that is written out without
-//! expressions is the same in each run, so each run fails at this step: this is an error. It is a warning if the child has a
-//! `task_queue`, where another worker may serve another definition of that name.
+//! `child` and `continue_as_new` start a workflow with an input that its definition checks. An input without expressions is the
+//! same in each run, so each run fails at this step: this is an error. It is only a warning if the child has a `task_queue`, since
+//! another worker may serve another definition of that name there.
 //!
 //! ```yaml
 //! - child: ship-order

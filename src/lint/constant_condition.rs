@@ -5,7 +5,7 @@
 //!   then: [{ activity: never }]
 //! ```
 //!
-//! `while: true` is not flagged: loops are often meant so.
+//! `while: true` is not flagged: such loops are often intended.
 
 use super::Subject;
 use crate::definition::Action;

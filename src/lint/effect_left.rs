@@ -1,9 +1,13 @@
 //! Flags a `compensate` that can leave an effect behind.
 //!
-//! A step that completed is undone; one that is cancelled while it is in flight is waited for, and undone if it completed all the
-//! same. What remains is a step that ends as failed although it may have had its effect: one that is cancelled without being
-//! waited for (`cancellation_type`), one whose only attempt or whole time can time out, a request or program that a cancellation
-//! stops in the middle (`local`, `heartbeat_timeout`), a block that can fail between two effects, and one that is only started.
+//! A step that completed is undone. A step that is cancelled while it is in flight is waited for, and undone if it completed all
+//! the same. This rule flags the steps that can fail although they may have had their effect:
+//!
+//! - a step that is cancelled without being waited for (`cancellation_type`);
+//! - a step whose only attempt can time out, or all its attempts together;
+//! - a request or program that a cancellation stops halfway (`local`, `heartbeat_timeout`);
+//! - a block that can fail between two effects;
+//! - an operation that is only started.
 //!
 //! ```yaml
 //! - activity: charge_card
@@ -13,7 +17,7 @@
 //! ```
 //!
 //! Add `compensate_on: started`, with a compensation that tolerates having nothing to undo. In a block, give each step that has
-//! an effect a `compensate` of its own. `compensate_on: completed` says that it is meant so.
+//! an effect its own `compensate`. If the effect may be left, write `compensate_on: completed`; it silences this rule.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! Flags a loop that never ends and never waits for anything.
 //!
-//! Such a loop takes one workflow task after the other, and fills the history with the timers of a millisecond between them.
+//! Such a loop takes one workflow task after another, and fills the history with timers of one millisecond between them.
 //!
 //! ```yaml
 //! - while: true

@@ -1,6 +1,6 @@
 //! Flags options that have no effect on a local activity.
 //!
-//! A local activity runs inside the workflow's own worker: it is in no task queue and sends no heartbeats.
+//! A local activity runs inside the workflow's own worker: it is not on a task queue, and sends no heartbeats.
 //!
 //! ```yaml
 //! - http: { url: "https://example.com/rates" }

@@ -1,7 +1,7 @@
 //! Flags a workflow, update or block that can end without a `return` although its `output` does not allow null.
 //!
-//! Only `return` gives a result; steps that end without one result in null. Null is held to the `output` like any other
-//! result, so such an end fails with a `DefinitionError`.
+//! Only `return` gives a result; steps that end without one result in null. Null is checked against the `output` like any
+//! other result, so such an end fails with a `DefinitionError`.
 //!
 //! ```yaml
 //! output: { type: object }

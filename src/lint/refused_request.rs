@@ -1,8 +1,8 @@
 //! Flags methods and headers that the worker refuses in a request.
 //!
-//! `CONNECT`, `TRACE`, and headers that say where a message goes or how it is framed (`host`, `content-length`,
-//! `transfer-encoding`, `connection` and the like; of `grpc` also `content-type`, `user-agent` and `grpc-…`) are the worker's
-//! to set. A request with one fails at each attempt.
+//! Some methods and headers control where a message is sent or how it is framed, and only the worker sets them: `CONNECT`,
+//! `TRACE`, and the headers `host`, `content-length`, `transfer-encoding`, `connection` and similar ones. For `grpc` these are also
+//! `content-type`, `user-agent` and `grpc-…`. A request that sets one fails at each attempt.
 //!
 //! ```yaml
 //! - http: { url: https://api.example.com, headers: { host: internal.example.com } }

@@ -1,6 +1,6 @@
-//! Flags a `set` of a variable that `state` does not declare, where a declared one has nearly the same name.
+//! Flags a `set` of a variable that `state` does not declare, if a declared one has nearly the same name.
 //!
-//! Setting an undeclared variable makes one. Where its name is nearly a declared one's, it is more likely a typing
+//! Setting an undeclared variable creates it. If its name is nearly that of a declared variable, it is more likely a typing
 //! mistake.
 //!
 //! ```yaml

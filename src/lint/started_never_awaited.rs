@@ -1,4 +1,4 @@
-//! Flags an activity or operation that is started and whose end nothing awaits.
+//! Flags an activity or operation that is started and never awaited.
 //!
 //! When the workflow completes, an activity that is still running loses its result, and its failure is never seen.
 //!
@@ -8,8 +8,8 @@
 //! - return: done               # the mail may never be sent
 //! ```
 //!
-//! Write `await: mail` where the result is needed at the latest, or run the activity as a step of its own. A child
-//! workflow is not flagged: it may well outlive its parent.
+//! Write `await: mail` before the result is needed, or run the activity as a separate step. A child workflow is not flagged: it
+//! may outlive its parent.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,6 @@
-//! Flags a loop that never ends in a definition whose history may grow for ever.
+//! Flags a loop that never ends in a definition whose history may grow forever.
 //!
-//! Temporal ends a run whose history has more than 51,200 events. A loop without an end gets there, sooner or later.
+//! Temporal ends a run whose history has more than 51,200 events. A loop without an end reaches this sooner or later.
 //!
 //! ```yaml
 //! - while: true

@@ -1,7 +1,7 @@
-//! Flags a `catch` that is never tried, because one before it takes every failure.
+//! Flags a `catch` that is never tried, because one before it catches every failure.
 //!
-//! Catches are tried in order, and the first that matches takes the failure. One without `error` and `when` matches
-//! every failure but a cancellation, so that behind it only a catch of `cancelled` can ever match.
+//! Catches are tried in order, and the first that matches catches the failure. One without `error` and `when` matches every
+//! failure except a cancellation. After it, only a catch of `cancelled` can match.
 //!
 //! ```yaml
 //! catch:
@@ -10,7 +10,7 @@
 //!     do: [{ log: too slow }]
 //! ```
 //!
-//! Put the more special one first.
+//! Put the more specific one first.
 
 use super::Subject;
 use crate::definition::Action;

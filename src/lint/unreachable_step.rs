@@ -1,7 +1,7 @@
 //! Flags steps that can never run, because a step before them in the same block always ends it.
 //!
-//! Ends of a block are `return`, `fail`, `continue_as_new`, `break` and `continue`, and an `if` or `switch` all of whose
-//! branches end. A step with a `when` ends nothing, since it may be skipped.
+//! A block is ended by `return`, `fail`, `continue_as_new`, `break` and `continue`, and by an `if` or `switch` if all its
+//! branches end it. A step with a `when` does not end a block, since it may be skipped.
 //!
 //! ```yaml
 //! - return: ${ order }

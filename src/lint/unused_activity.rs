@@ -1,7 +1,7 @@
 //! Flags an entry of `activities` that no step of the definition names.
 //!
-//! What it says of the activity, its options and schemas, has no effect then; often its name is mistyped in one of the
-//! two places. Nothing is flagged where a step chooses its activity by an expression.
+//! Its options and schemas have no effect; often its name is mistyped in one of the two places. Nothing is flagged if a step
+//! chooses its activity by an expression.
 //!
 //! Remove the entry, or correct the name.
 

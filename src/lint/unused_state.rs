@@ -1,8 +1,8 @@
 //! Flags a variable of `state` that no expression reads.
 //!
-//! A variable that is only ever set does nothing; often its name is mistyped where it is read.
+//! A variable that is set but never read has no effect; often its name is mistyped where it is read.
 //!
-//! Remove it, or read it, for example in a query. Nothing is flagged where an expression takes `state` as a whole.
+//! Remove it, or read it, for example in a query. Nothing is flagged if an expression uses `state` as a whole.
 
 use super::Subject;
 use crate::diagnostic::Diagnostic;

@@ -1,6 +1,6 @@
-//! Flags a `url` of `http` that is written out and begins with no scheme.
+//! Flags a constant `url` of `http` that does not begin with a scheme.
 //!
-//! A request goes to an absolute URL. One without `http://` or `https://` fails at each attempt.
+//! A request needs an absolute URL. One without `http://` or `https://` fails at each attempt.
 //!
 //! ```yaml
 //! - http: { url: api.example.com/orders }

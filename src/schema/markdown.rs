@@ -36,9 +36,8 @@ pub fn fields_table<'a>(fields: impl Iterator<Item = &'a Field>) -> String {
 /// What a step does, its result and its keys.
 pub fn action_section(action: &'static Action) -> String {
     let mut text = format!(
-        "{}\n\n`{}` takes {}. Its result is {}.\n",
+        "{}\n\n**Value:** {}. **Result:** {}.\n",
         action.key.meaning,
-        action.key.name,
         shape(&action.key.shape),
         action.result,
     );
@@ -88,10 +87,10 @@ pub fn choices_table(choices: &[Choice]) -> String {
 pub fn rules() -> String {
     let mut text = String::from(
         "# Lint rules\n\n\
-         `segno lint` first reports what is wrong with a definition, as errors. Where there are none, these rules look for\n\
-         what is valid and yet hardly meant, and report it as warnings; what can only fail they report as errors. Warnings leave the\n\
-         exit code 0, unless `--deny-warnings` is given.\n\n\
-         This page is made from the comments in `src/lint/`.\n",
+         `segno lint` first reports the mistakes in a definition, as errors. If there are none, these rules look for valid\n\
+         definitions that are hardly intended, and report them as warnings. Definitions that can only fail are reported as\n\
+         errors. Warnings leave the exit code 0, unless `--deny-warnings` is given.\n\n\
+         This page is generated from the comments in `src/lint/`.\n",
     );
     for rule in RULES {
         let _ = write!(text, "\n## {}\n\n{}", rule.name, rule.documentation());

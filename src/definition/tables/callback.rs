@@ -10,12 +10,12 @@ pub static CALLBACK: Table = Table {
         field(
             "http",
             Shape::Request(&HTTP),
-            "The request that hands the task token to an HTTP endpoint, as of the step `http`.",
+            "The request that hands the task token to an HTTP endpoint, as in the step `http`.",
         ),
         field(
             "exec",
             Shape::Request(&EXEC),
-            "The program that gets the task token instead, as of the step `exec`.",
+            "The program that receives the task token instead, as in the step `exec`.",
         ),
     ]],
 };

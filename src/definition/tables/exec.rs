@@ -20,18 +20,18 @@ pub static EXEC: Table = Table {
         field(
             "stdin",
             Shape::Template,
-            "A text and bytes go to its standard input as they are, all else as JSON.",
+            "Its standard input: a text and bytes unchanged, all other values as JSON.",
         )
         .default("empty"),
         field(
             "env",
             Shape::MappingTemplate,
-            "Environment variables, beside those that the worker passes on.",
+            "Environment variables, in addition to those that the worker passes on.",
         ),
         field(
             "secrets",
             Shape::MappingTemplate,
-            "Environment variables from secrets: each with a secret's name.",
+            "Environment variables from secrets, each with the name of a secret.",
         ),
         field(
             "stdout",
@@ -42,13 +42,13 @@ pub static EXEC: Table = Table {
         field(
             "success",
             Shape::Template,
-            "The exit codes of success: one, or a list.",
+            "The exit codes that mean success: one, or a list.",
         )
         .default("0"),
         field(
             "heartbeats",
             Shape::OneOf(HEARTBEATS),
-            "When its heartbeats are sent, where the step has a `heartbeat_timeout`.",
+            "When heartbeats are sent, if the step has a `heartbeat_timeout`.",
         )
         .default("`automatic`"),
         field("timeout", Shape::Duration, "Of one attempt.").default("`start_to_close_timeout`"),
@@ -57,7 +57,7 @@ pub static EXEC: Table = Table {
 
 static HEARTBEATS: &[Choice] = &[
     choice("automatic", "as long as it runs"),
-    choice("program", "only when it says how far it has come"),
+    choice("program", "only when it reports its progress"),
 ];
 
 static OUTPUTS: &[Choice] = &[

@@ -15,7 +15,7 @@ pub static HTTP: Table = Table {
         field(
             "query",
             Shape::MappingTemplate,
-            "Added to the URL, encoded. A list gives a name several times, null leaves it out.",
+            "Added to the URL, encoded. A list repeats the name; null omits it.",
         ),
         field(
             "headers",
@@ -25,17 +25,17 @@ pub static HTTP: Table = Table {
         field(
             "body",
             Shape::Template,
-            "A mapping, list, number or boolean goes as JSON, a text as `text/plain`, bytes as they are. A `content-type` in `headers` wins.",
+            "A mapping, list, number or boolean is sent as JSON, a text as `text/plain`, bytes unchanged. A `content-type` in `headers` overrides this.",
         ),
         field(
             "form",
             Shape::MappingTemplate,
-            "Goes as `application/x-www-form-urlencoded`; instead of `body`.",
+            "Sent as `application/x-www-form-urlencoded`, instead of `body`.",
         ),
         field(
             "secrets",
             Shape::Request(&HTTP_SECRETS),
-            "Where the worker puts which secret.",
+            "Where the worker inserts which secret.",
         ),
         field(
             "success",
@@ -46,31 +46,31 @@ pub static HTTP: Table = Table {
         field(
             "retryable",
             Shape::Template,
-            "Further statuses that an attempt more may mend.",
+            "Further statuses that are retried.",
         )
         .default("408, 425, 429 and 500–599 but 501 and 505"),
         field(
             "non_retryable",
             Shape::Template,
-            "Statuses that no attempt mends; it wins over `retryable`.",
+            "Statuses that are not retried; overrides `retryable`.",
         )
         .default("all others"),
         field(
             "timeout",
             Shape::Duration,
-            "Of one attempt; with `poll`, of each of its requests, 30s unless said.",
+            "The timeout of one attempt; with `poll`, of each of its requests (default: 30s).",
         )
         .default("`start_to_close_timeout`"),
         field(
             "poll",
             Shape::Request(&HTTP_POLL),
-            "Asks again as long as the answer is \"not yet\".",
+            "Repeats the request as long as the answer is \"not yet\".",
         )
-        .default("the first answer counts"),
+        .default("the first answer is used"),
         field(
             "redirects",
             Shape::NumberTemplate,
-            "How many are followed, 0 to 20. With 0, or where `success` lists the status, the redirect is the response.",
+            "How many redirects are followed, 0 to 20. With 0, or if `success` lists the status, the redirect is the response.",
         )
         .default("10"),
         field(
@@ -82,7 +82,7 @@ pub static HTTP: Table = Table {
         field(
             "response_size_bytes_max",
             Shape::NumberTemplate,
-            "The bound of the body, after decompression, up to 2,097,152.",
+            "The largest size of the body, after decompression, up to 2,097,152.",
         )
         .default("1,048,576"),
     ]],
@@ -94,7 +94,7 @@ pub static HTTP_POLL: Table = Table {
         field(
             "every",
             Shape::Duration,
-            "How long to wait before asking again, unless a `Retry-After` header says so.",
+            "How long to wait before the next request, unless a `Retry-After` header sets it.",
         )
         .default("10s"),
         field(

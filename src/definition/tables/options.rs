@@ -19,15 +19,15 @@ pub static RETRY_POLICY: Table = Table {
         field(
             "backoff_coefficient",
             Shape::NumberTemplate,
-            "What each wait is multiplied with for the next; at least 1.",
+            "The factor between one wait and the next; at least 1.",
         )
         .default("2"),
-        field("maximum_interval", Shape::Duration, "No wait is longer.")
+        field("maximum_interval", Shape::Duration, "The longest wait.")
             .default("100 times the initial interval"),
         field(
             "maximum_attempts",
             Shape::NumberTemplate,
-            "Attempts in all, the first among them; 0 is without bound.",
+            "The number of attempts, including the first; 0 means no limit.",
         )
         .default("0"),
         field(
@@ -50,7 +50,7 @@ pub static PRIORITY: Table = Table {
         field(
             "fairness_key",
             Shape::TextTemplate,
-            "Tasks of one key share one queue's capacity with those of others.",
+            "Tasks with different keys share the capacity of the queue.",
         ),
         field(
             "fairness_weight",
@@ -133,23 +133,23 @@ pub static START: Table = Table {
         field(
             "workflow_execution_timeout",
             Shape::Duration,
-            "The longest for the workflow with all its retries and continuations.",
+            "The longest time for the workflow with all its retries and continuations.",
         ),
         field(
             "workflow_run_timeout",
             Shape::Duration,
-            "The longest for one run.",
+            "The longest time for one run.",
         ),
         field(
             "workflow_task_timeout",
             Shape::Duration,
-            "The longest for one workflow task.",
+            "The longest time for one workflow task.",
         )
         .default("10s"),
         field(
             "retry_policy",
             Shape::Mapping(&RETRY_POLICY),
-            "When and how often it is started again after it failed.",
+            "When and how often it is started again after a failure.",
         )
         .default("none"),
         field(
@@ -161,13 +161,13 @@ pub static START: Table = Table {
         field(
             "workflow_id_conflict_policy",
             Shape::OneOf(WorkflowIdConflictPolicy::CHOICES),
-            "What happens where a workflow with the id is running.",
+            "What happens if a workflow with the id is running.",
         )
         .default("`fail`"),
         field(
             "cron_schedule",
             Shape::Text,
-            "Run it again and again by this cron expression.",
+            "Runs it repeatedly, by this cron expression.",
         ),
         field(
             "memo",

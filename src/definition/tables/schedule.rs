@@ -28,50 +28,50 @@ pub static SCHEDULE: Table = Table {
         field(
             "intervals",
             Shape::List(&INTERVAL_SHAPE),
-            "Every so often, counted from 1970-01-01T00:00:00Z.",
+            "Fixed intervals, counted from 1970-01-01T00:00:00Z.",
         ),
         field(
             "calendars",
             Shape::List(&CALENDAR_SHAPE),
-            "The times that fit one of them.",
+            "The times that match one of them.",
         ),
         field(
             "skip",
             Shape::List(&CALENDAR_SHAPE),
-            "Times at which nothing is started, whatever the others say.",
+            "Times at which nothing is started, even if they match the other keys.",
         ),
         field(
             "time_zone",
             Shape::Text,
-            "Of calendars and cron strings, by its name in the IANA database.",
+            "The time zone of calendars and cron strings, by its name in the IANA database.",
         )
         .default("UTC"),
         field(
             "start_time",
             Shape::Text,
-            "Nothing is started before it, as RFC 3339 has it.",
+            "Nothing is started before this time, in RFC 3339.",
         ),
         field(
             "end_time",
             Shape::Text,
-            "Nothing is started after it, as RFC 3339 has it.",
+            "Nothing is started after this time, in RFC 3339.",
         ),
         field(
             "jitter",
             Shape::Duration,
-            "Each start is put off by a random length up to this one.",
+            "Each start is delayed by a random time of at most this length.",
         )
         .default("0s"),
         field(
             "overlap_policy",
             Shape::OneOf(OVERLAP_POLICIES),
-            "What happens where the last run that it started is still running.",
+            "What happens if the last run that it started is still running.",
         )
         .default("`skip`"),
         field(
             "catchup_window",
             Shape::Duration,
-            "How late a start is made up for after the server was down; at least 10s.",
+            "How late a missed start is still made up for after the server was down; at least 10s.",
         )
         .default("365d"),
         field(
@@ -83,18 +83,18 @@ pub static SCHEDULE: Table = Table {
         field(
             "paused",
             Shape::Flag,
-            "Whether it is paused when it is made; later an operator decides.",
+            "Whether it is paused when it is created; later an operator decides.",
         )
         .default("false"),
         field(
             "notes",
             Shape::Text,
-            "A note for people when it is made; pausing and unpausing replace it.",
+            "A note for people when it is created; pausing and unpausing replace it.",
         ),
         field(
             "input",
             Shape::Data,
-            "The workflow's argument, held to the schema of its `input`.",
+            "The workflow's argument, checked against the schema of its `input`.",
         ),
         field(
             "workflow_id",
@@ -107,12 +107,12 @@ pub static SCHEDULE: Table = Table {
         field(
             "memo",
             Shape::Data,
-            "A mapping of notes that are shown with each run, beside those of `start`.",
+            "A mapping of notes that are shown with each run, in addition to those of `start`.",
         ),
         field(
             "search_attributes",
             Shape::Data,
-            "A mapping of search attributes of each run, beside those of `start`.",
+            "A mapping of search attributes of each run, in addition to those of `start`.",
         ),
     ]],
 };
@@ -123,13 +123,13 @@ pub static INTERVAL: Table = Table {
         field(
             "every",
             Shape::Duration,
-            "How often, in whole seconds; at least 1s.",
+            "The length of the interval, in whole seconds; at least 1s.",
         )
         .required(),
         field(
             "offset",
             Shape::Duration,
-            "How long after each beginning of an interval; shorter than the interval.",
+            "The delay after the beginning of each interval; shorter than the interval.",
         )
         .default("0s"),
     ]],

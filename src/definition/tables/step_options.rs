@@ -9,7 +9,7 @@ pub static ARGUMENTS: &[Field] = &[
     field(
         "args",
         Shape::Templates,
-        "Several arguments, in the place of `input`.",
+        "Several arguments, instead of `input`.",
     ),
 ];
 
@@ -34,7 +34,7 @@ pub static WAIT: Table = Table {
         field(
             "signal",
             Shape::Text,
-            "The name of a signal: its next one, in order of arrival, also one that came before.",
+            "The name of a signal. Waits for the next one in order of arrival, possibly one that arrived earlier.",
         ),
         field(
             "until",
@@ -51,14 +51,14 @@ pub static CASE: Table = Table {
         field(
             "is",
             Shape::Template,
-            "Taken where the value of `switch` equals this.",
+            "Matches if the value of `switch` equals this.",
         ),
         field(
             "in",
             Shape::Template,
-            "Taken where the value of `switch` is among these.",
+            "Matches if the value of `switch` is one of these.",
         ),
-        field("when", Shape::Expression, "Taken where this is true."),
+        field("when", Shape::Expression, "Matches if this is true."),
         field("do", Shape::Steps, "What to do.").required(),
     ]],
 };
@@ -66,8 +66,8 @@ pub static CASE: Table = Table {
 pub static CATCH: Table = Table {
     name: "a catch",
     groups: &[&[
-        field("error", Shape::TextOrTexts, "Kinds (`application`, `timeout`, `cancelled`, `terminated`, `child_workflow`, `activity`, `nexus`) or types of failures.").default("any failure but a cancellation"),
-        field("when", Shape::Expression, "Caught only where this is true; it sees the failure."),
+        field("error", Shape::TextOrTexts, "Kinds (`application`, `timeout`, `cancelled`, `terminated`, `child_workflow`, `activity`, `nexus`) or types of failures.").default("any failure except a cancellation"),
+        field("when", Shape::Expression, "Catches only if this is true; it sees the failure."),
         field("as", Shape::Identifier, "The name of the failure.").default("`error`"),
         field("do", Shape::Steps, "What to do.").required(),
     ]],
@@ -102,17 +102,17 @@ pub static NEXUS: Table = Table {
         field(
             "schedule_to_close_timeout",
             Shape::Duration,
-            "The longest from scheduling to the end.",
+            "The longest time from scheduling to the end.",
         ),
         field(
             "schedule_to_start_timeout",
             Shape::Duration,
-            "The longest until the operation has started.",
+            "The longest time until the operation has started.",
         ),
         field(
             "start_to_close_timeout",
             Shape::Duration,
-            "The longest that a started operation may run.",
+            "The longest time that a started operation may run.",
         ),
     ]],
 };
@@ -127,19 +127,19 @@ pub static CONTINUE_AS_NEW: Table = Table {
             field(
                 "workflow_run_timeout",
                 Shape::Duration,
-                "The longest for the new run.",
+                "The longest time for the new run.",
             )
             .default("the same"),
             field(
                 "workflow_task_timeout",
                 Shape::Duration,
-                "The longest for one workflow task.",
+                "The longest time for one workflow task.",
             )
             .default("the same"),
             field(
                 "retry_policy",
                 Shape::Mapping(&RETRY_POLICY),
-                "When and how often it is started again after it failed.",
+                "When and how often it is started again after a failure.",
             )
             .default("the same"),
             field(
@@ -163,9 +163,9 @@ pub static CONTINUE_AS_NEW: Table = Table {
             field(
                 "initial_versioning_behavior",
                 Shape::OneOf(InitialVersioningBehavior::CHOICES),
-                "Which worker version the new run begins on where workers have versions.",
+                "Which worker version the new run begins on, if workers have versions.",
             )
-            .default("of a pinned run its own, else the current one"),
+            .default("for a pinned run its own, else the current one"),
         ],
     ],
 };
@@ -195,7 +195,7 @@ pub static LOG: Table = Table {
             "How important it is.",
         )
         .default("`info`"),
-        field("message", Shape::TextTemplate, "What to say.").required(),
+        field("message", Shape::TextTemplate, "The text of the line.").required(),
         field("fields", Shape::MappingTemplate, "Data beside the message."),
     ]],
 };
@@ -213,7 +213,7 @@ pub static FAIL: Table = Table {
         field(
             "non_retryable",
             Shape::Flag,
-            "Whether retry policies leave it alone.",
+            "Whether retry policies ignore it.",
         )
         .default("false"),
     ]],

@@ -40,7 +40,7 @@ pub static COMMON: &[Field] = &[
     field(
         "compensate",
         Shape::Steps,
-        "Undoes the step: run when the `saga` around it, or the workflow, fails or is cancelled after the step has completed.",
+        "Steps that undo this one. They run if the `saga` around it, or the workflow, fails or is cancelled after the step has completed.",
     ),
     field(
         "compensate_on",
@@ -140,11 +140,11 @@ pub static ACTIONS: &[Action] = &[
             field(
                 "on_timeout",
                 Shape::Steps,
-                "What to do when the time is over.",
+                "What to do when the timeout has passed.",
             )
             .default("the step fails with a timeout"),
         ]],
-        "the signal's argument, or what `on_timeout` results in; true where the condition holds, false after `on_timeout`",
+        "the signal's argument, or the result of `on_timeout`; with a condition true, or false after `on_timeout`",
     ),
     action(
         Kind::Set,
@@ -158,9 +158,14 @@ pub static ACTIONS: &[Action] = &[
     ),
     action(
         Kind::If,
-        field("if", Shape::Expression, "Goes one way or the other."),
+        field("if", Shape::Expression, "Runs one of two branches."),
         &[&[
-            field("then", Shape::Steps, "Where the condition is true.").required(),
+            field(
+                "then",
+                Shape::Steps,
+                "Steps that run if the condition is true.",
+            )
+            .required(),
             field("else", Shape::Steps, "Where it is false."),
         ]],
         "the result of the branch taken",
@@ -170,11 +175,16 @@ pub static ACTIONS: &[Action] = &[
         field(
             "switch",
             Shape::OptionalExpression,
-            "Takes the first case that matches; empty where all cases have a `when`.",
+            "Runs the first case that matches; empty if all cases have a `when`.",
         ),
         &[&[
             field("cases", Shape::List(&CASE_SHAPE), "Tried in order.").required(),
-            field("default", Shape::Steps, "Where no case matches.").default("nothing"),
+            field(
+                "default",
+                Shape::Steps,
+                "Steps that run if no case matches.",
+            )
+            .default("nothing"),
         ]],
         "the result of the case taken",
     ),
@@ -200,7 +210,7 @@ pub static ACTIONS: &[Action] = &[
             field(
                 "concurrency",
                 Shape::NumberTemplate,
-                "How many turns run at one time.",
+                "How many turns run at a time.",
             )
             .default("1"),
             field("do", Shape::Steps, "What a turn does.").required(),
@@ -227,7 +237,7 @@ pub static ACTIONS: &[Action] = &[
         &[&[field(
             "until",
             Shape::Expression,
-            "Ends the loop where it is true after a turn.",
+            "Ends the loop if it is true after a turn.",
         )
         .required()]],
         "the last turn's last result",
@@ -253,7 +263,7 @@ pub static ACTIONS: &[Action] = &[
         field(
             "parallel",
             Shape::Named(&Shape::Steps),
-            "Runs all branches at one time.",
+            "Runs all branches at the same time.",
         ),
         &[&[field(
             "on_failure",
@@ -290,15 +300,15 @@ pub static ACTIONS: &[Action] = &[
             field(
                 "catch",
                 Shape::List(&CATCH_SHAPE),
-                "Tried in order; the first that matches takes the failure.",
+                "Tried in order; the first that matches catches the failure.",
             ),
             field(
                 "finally",
                 Shape::Steps,
-                "Run at the end in any case, also when cancelled.",
+                "Runs at the end in any case, also after a cancellation.",
             ),
         ]],
-        "the last result of the steps, or of the catch that took the failure",
+        "the last result of the steps, or of the catch that caught the failure",
     ),
     action(
         Kind::Saga,
@@ -310,7 +320,7 @@ pub static ACTIONS: &[Action] = &[
         &[&[field(
             "on_compensation_failure",
             Shape::OneOf(OnCompensationFailure::CHOICES),
-            "What a compensation's own failure does.",
+            "What happens if a compensation fails.",
         )
         .default("`continue`")]],
         "the last step's result",
@@ -368,7 +378,7 @@ pub static ACTIONS: &[Action] = &[
             "Awaits what `start` started, by the id of that step.",
         ),
         &[],
-        "its result",
+        "the operation's result",
     ),
     action(
         Kind::Cancel,
@@ -395,7 +405,7 @@ pub static ACTIONS: &[Action] = &[
                 field(
                     "handle",
                     Shape::Identifier,
-                    "In the place of `workflow_id`: the id of the step that started the child.",
+                    "Instead of `workflow_id`: the id of the step that started the child.",
                 ),
             ],
             ARGUMENTS,
@@ -423,10 +433,10 @@ pub static ACTIONS: &[Action] = &[
         field(
             "continue_as_new",
             Shape::Mapping(&CONTINUE_AS_NEW),
-            "Ends the run and goes on in a new one, with a fresh history.",
+            "Ends the run and continues in a new one, with an empty history.",
         ),
         &[],
-        "none: nothing comes after it",
+        "none: nothing after it runs",
     ),
     action(
         Kind::Upsert,
@@ -466,7 +476,7 @@ pub static ACTIONS: &[Action] = &[
             "Ends the workflow, block or handler with this result.",
         ),
         &[],
-        "none: nothing comes after it",
+        "none: nothing after it runs",
     ),
     action(
         Kind::Fail,
@@ -476,7 +486,7 @@ pub static ACTIONS: &[Action] = &[
             "Fails; empty in a `catch`, with the failure that was caught.",
         ),
         &[],
-        "none: nothing comes after it",
+        "none: nothing after it runs",
     ),
 ];
 

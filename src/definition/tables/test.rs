@@ -13,7 +13,7 @@ static CALL_SHAPE: Shape = Shape::Named(&Shape::Template);
 
 static ON_CANCEL: &[Choice] = &[
     choice("cancels", "the attempt ends as cancelled"),
-    choice("ignores", "the attempt goes on to its own end"),
+    choice("ignores", "the attempt continues to its own end"),
     choice(
         "completes",
         "the attempt ends at once with its own result or failure",
@@ -21,7 +21,7 @@ static ON_CANCEL: &[Choice] = &[
 ];
 
 static STATUSES: &[Choice] = &[
-    choice("running", "it waits for something that never comes"),
+    choice("running", "it waits for something that never arrives"),
     choice("completed", "it returned a result"),
     choice("failed", "it failed"),
     choice("cancelled", "it ended as cancelled"),
@@ -40,34 +40,34 @@ static SURROUNDINGS: &[Field] = &[
     field(
         "schedule",
         Shape::Text,
-        "Instead of `input`: the definition's schedule of this name starts the runs, at its own times and with its own input, as far as `until`.",
+        "Instead of `input`: the definition's schedule of this name starts the runs, at its own times and with its own input, until `until`.",
     ),
     field(
         "start_time",
         Shape::Text,
-        "When the run starts on the virtual clock, or the schedule is made, as RFC 3339 has it.",
+        "When the run starts or the schedule is created, on the virtual clock, in RFC 3339.",
     )
     .default("`2026-01-01T00:00:00Z`"),
     field(
         "activities",
         Shape::Named(&OUTCOMES),
-        "How attempts of activities fare, by activity type: the built-in `http`, `grpc`, `exec` and `callback` too. A list is taken attempt by \
-         attempt; its last entry holds for all that follow.",
+        "Outcomes of activities by activity type, including the built-in `http`, `grpc`, `exec` and `callback`. A list has one outcome for each \
+         attempt; its last entry applies to all further attempts.",
     ),
     field(
         "children",
         Shape::Named(&OUTCOMES),
-        "How children fare, by workflow type. Those that are not named run their own definitions.",
+        "Outcomes of children by workflow type. Children that are not named run their own definitions.",
     ),
     field(
         "nexus",
         Shape::Named(&OUTCOMES),
-        "How Nexus operations fare, by `SERVICE/OPERATION`.",
+        "Outcomes of Nexus operations by `SERVICE/OPERATION`.",
     ),
     field(
         "workflows",
         Shape::TextOrTexts,
-        "Ids of other workflows that are there to take signals and cancellations.",
+        "Ids of other workflows that exist, and accept signals and cancellations.",
     ),
     field(
         "actions",
@@ -77,13 +77,13 @@ static SURROUNDINGS: &[Field] = &[
     field(
         "until",
         Shape::Duration,
-        "When the test looks at a run that goes on and on, on the virtual clock, counted from the start.",
+        "When the test looks at a run that does not end, on the virtual clock, counted from the start.",
     )
     .default("until the run has ended, or nothing is due"),
     field(
         "expect",
         Shape::Mapping(&EXPECTATION),
-        "What has to be true in the end.",
+        "What must be true at the end.",
     ),
 ];
 
@@ -97,10 +97,10 @@ pub static TEST: Table = Table {
             field(
                 "cases",
                 Shape::List(&CASE_SHAPE),
-                "Tests that differ in some of what the file says: what a case says holds instead; of `activities`, `children` and `nexus` name by \
-                 name, of `expect` key by key.",
+                "Tests that share the keys of the file. A key of a case overrides that of the file; `activities`, `children` and `nexus` name by \
+                 name, `expect` key by key.",
             )
-            .default("one case, of what the file says"),
+            .default("one case with the file's keys"),
         ],
         SURROUNDINGS,
     ],
@@ -120,7 +120,7 @@ pub static OUTCOME: Table = Table {
         field(
             "when",
             Shape::Expression,
-            "It holds for each attempt whose `input`, `args` or `attempt` make this true, and is not used up.",
+            "The outcome applies to each attempt for which this is true, and is not used up. It sees `input`, `args` and `attempt`.",
         ),
         field(
             "result",
@@ -133,20 +133,20 @@ pub static OUTCOME: Table = Table {
         field(
             "never",
             Shape::Flag,
-            "The attempt does not end by itself: its timeouts do, or a client.",
+            "The attempt does not end by itself: only its timeouts or a client end it.",
         )
         .default("false"),
         field(
             "real",
             Shape::Flag,
-            "The worker's own activity runs in earnest: `http`, `grpc` or `exec`, against what is on this machine. On the virtual clock it takes `after`.",
+            "Runs the worker's real `http`, `grpc` or `exec`, against servers and programs on this machine. On the virtual clock it takes `after`.",
         )
         .default("false"),
         field("after", Shape::Duration, "How long the attempt takes.").default("no time"),
         field(
             "picked_up_after",
             Shape::Duration,
-            "How long the attempt waits for a worker; of a Nexus operation: it is an asynchronous one that starts then.",
+            "How long the attempt waits for a worker. A Nexus operation with it is asynchronous and starts then.",
         )
         .default("no time"),
         field("no_worker", Shape::Flag, "No worker ever takes the attempt.").default("false"),
@@ -186,7 +186,7 @@ pub static HEARTBEAT: Table = Table {
         field(
             "details",
             Shape::Templates,
-            "What the next attempt gets to see.",
+            "The details that the next attempt receives.",
         ),
     ]],
 };
@@ -197,24 +197,24 @@ pub static TEST_ACTION: Table = Table {
         field(
             "at",
             Shape::Duration,
-            "When, on the virtual clock, counted from the start. Everything that is due by then comes first.",
+            "When, on the virtual clock, counted from the start. Everything that is due by then happens first.",
         ),
         field(
             "after",
             Shape::Text,
-            "As soon as the step with this id has begun, or the step in the line `FILE:LINE`.",
+            "As soon as the step with this id has begun, or the step at the line `FILE:LINE`.",
         ),
         field("signal", Shape::Text, "Sends the signal of this name."),
         field(
             "update",
             Shape::Text,
-            "Sends the update of this name, and waits for its outcome at the end of the test or for what `expect` says.",
+            "Sends the update of this name, and waits for its outcome at the end of the test, or for the one in `expect`.",
         ),
-        field("query", Shape::Text, "Asks the query of this name."),
+        field("query", Shape::Text, "Sends the query of this name."),
         field(
             "cancel",
             Shape::Text,
-            "Asks the workflow to end, for this reason.",
+            "Requests the workflow's cancellation, for this reason.",
         ),
         field(
             "terminate",
@@ -229,7 +229,7 @@ pub static TEST_ACTION: Table = Table {
         field(
             "worker_dies",
             Shape::OneOf(WORKERS),
-            "The worker dies, and another goes on.",
+            "The worker dies, and another takes over.",
         ),
         field(
             "input",
@@ -239,7 +239,7 @@ pub static TEST_ACTION: Table = Table {
         field(
             "workflow_id",
             Shape::Text,
-            "Of another workflow than the one that is tested.",
+            "The workflow to act on, if it is not the one under test.",
         ),
         field("result", Shape::Template, "Of `complete_activity`."),
         field(
@@ -295,12 +295,12 @@ pub static EXPECTATION: Table = Table {
         field(
             "state",
             Shape::Named(&Shape::Template),
-            "Values of the state in the end; those that are not named may be anything.",
+            "Values of the state at the end; variables that are not named may have any value.",
         ),
         field(
             "queries",
             Shape::Named(&Shape::Template),
-            "Answers of queries in the end, by the queries' names.",
+            "Answers of queries at the end, by the queries' names.",
         ),
         field(
             "calls",
@@ -321,17 +321,17 @@ pub static EXPECTATION: Table = Table {
         field(
             "starts",
             Shape::List(&Shape::Text),
-            "All times of the schedule that it has started a run for, as RFC 3339 has them; one that had to wait has the time that it was due at.",
+            "All times for which the schedule has started a run, in RFC 3339; a run that had to wait has the time at which it was due.",
         ),
         field(
             "history",
             Shape::List(&Shape::Text),
-            "Types of events of the last run that come in this order, like `TimerFired`; others may stand between.",
+            "Types of events of the last run, such as `TimerFired`, that occur in this order; others may occur between them.",
         ),
         field(
             "snapshot",
             Shape::Flag,
-            "The run's steps and end are those of the file beside the test, in `__snapshots__`; `segno test --update-snapshots` writes it.",
+            "The run's steps and end must equal those of the file in `__snapshots__` beside the test; `segno test --update-snapshots` writes it.",
         )
         .default("false"),
     ]],

@@ -18,7 +18,7 @@ const VERSION: Field = field("segno", Shape::Version, "The version of the langua
 const USE: Field = field(
     "use",
     Shape::TextOrTexts,
-    "Other files, by path relative to this one, whose `types`, `activities` and `blocks` hold here too.",
+    "Other files, by path relative to this one, whose `types`, `activities` and `blocks` can be used here.",
 );
 const TYPES: Field = field(
     "types",
@@ -28,7 +28,7 @@ const TYPES: Field = field(
 const ACTIVITIES: Field = field(
     "activities",
     Shape::Named(&CONTRACT_SHAPE),
-    "What is known of activity types: their default options and schemas.",
+    "Default options and schemas of activity types.",
 );
 const BLOCKS: Field = field(
     "blocks",
@@ -82,29 +82,29 @@ pub static DEFINITION: Table = Table {
         field(
             "queries",
             Shape::Named(&QUERY_EITHER),
-            "What can be asked while it runs, and after; `\"*\"` answers any other name.",
+            "Queries that it answers, while it runs and afterwards; `\"*\"` answers any other name.",
         ),
         field(
             "signals",
             Shape::Named(&SIGNAL_SHAPE),
-            "What to do at a signal; `\"*\"` takes any other name.",
+            "Handlers of signals; `\"*\"` handles any other name.",
         ),
         field(
             "updates",
             Shape::Named(&UPDATE_SHAPE),
-            "What to do at an update; `\"*\"` takes any other name.",
+            "Handlers of updates; `\"*\"` handles any other name.",
         ),
         BLOCKS,
         field("steps", Shape::Steps, "What the workflow does.").required(),
         field(
             "start",
             Shape::Mapping(&START),
-            "Defaults for whoever starts it.",
+            "Defaults for clients that start it.",
         ),
         field(
             "schedules",
             Shape::Named(&SCHEDULE_SHAPE),
-            "Schedules that start it, by name; `segno deploy` makes them.",
+            "Schedules that start it, by name; `segno deploy` creates them.",
         ),
         field(
             "history",
@@ -115,7 +115,7 @@ pub static DEFINITION: Table = Table {
         field(
             "versioning_behavior",
             Shape::OneOf(VersioningBehavior::CHOICES),
-            "Which workers its runs go to where workers have versions.",
+            "Which workers serve its runs if workers have versions.",
         )
         .default("the worker's, with `--versioning-behavior`"),
         field(
@@ -124,7 +124,7 @@ pub static DEFINITION: Table = Table {
                 least: EXPRESSION_COST_MAX,
                 most: EXPRESSION_COST_RAISED_MAX,
             },
-            "What evaluating one expression may cost. A worker serves the definition only if its `--expression-cost-max` allows as much.",
+            "The highest cost of evaluating one expression. A worker serves the definition only if its `--expression-cost-max` allows as much.",
         )
         .default("100000"),
     ]],
@@ -168,7 +168,7 @@ pub static UPDATE: Table = Table {
         field(
             "validate",
             Shape::Expression,
-            "Rejects the update where it gives false, or a text, the reason; nothing enters history then.",
+            "Rejects the update if it gives false, or a text with the reason. A rejected update is not in the history.",
         ),
         HANDLER_STEPS,
         FINISH,
@@ -195,7 +195,7 @@ pub static DEFAULTS: Table = Table {
         field(
             "activity",
             Shape::Mapping(&ACTIVITY_DEFAULTS),
-            "Of activities, `http`, `grpc`, `exec` and `callback` too.",
+            "Options of activities, including `http`, `grpc`, `exec` and `callback`.",
         ),
         field(
             "child",

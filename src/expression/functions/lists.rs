@@ -27,37 +27,37 @@ const ROWS: &[Row] = &[
     row(
         "list(A).slice(int, int) -> list(A)",
         slice,
-        "From a position to another, that one excluded. Positions beyond the list are an error.",
+        "The items from one position up to another, which is excluded. Positions beyond the list are an error.",
         &["[1, 2, 3, 4].slice(1, 3) == [2, 3]"],
     ),
     row(
         "list(A).flatten() -> list(any)",
         flatten,
-        "Lists within the list replaced by their items, one level deep.",
+        "Nested lists replaced by their items, one level deep.",
         &["[1, [2, [3]]].flatten() == [1, 2, [3]]"],
     ),
     row(
         "list(A).flatten(int) -> list(any)",
         flatten,
-        "So many levels deep; negative is an error.",
+        "Flattens the given number of levels; a negative number is an error.",
         &["[1, [2, [3]]].flatten(2) == [1, 2, 3]"],
     ),
     row(
         "list(A).distinct() -> list(A)",
         distinct,
-        "Each value once, where it comes first.",
+        "Each value once, at its first position.",
         &["[1, 2, 1.0, 2].distinct() == [1, 2]"],
     ),
     row(
         "list(A).sort() -> list(A)",
         sort,
-        "In ascending order. All items are of one type that has an order; otherwise it is an error.",
+        "The items in ascending order. They must all have one type that has an order.",
         &["[3, 1, 2].sort() == [1, 2, 3]"],
     ),
     row(
         "list(A).reverse() -> list(A)",
         reverse,
-        "The other way round.",
+        "The items in reverse order.",
         &["[1, 2].reverse() == [2, 1]"],
     ),
     row(

@@ -210,19 +210,19 @@ const ROWS: &[Row] = &[
     row(
         "math.bitNot(int) -> int",
         bit_not,
-        "Every bit turned round.",
+        "Every bit inverted.",
         &["math.bitNot(1) == -2"],
     ),
     row(
         "math.bitNot(uint) -> uint",
         bit_not,
-        "Every bit turned round.",
+        "Every bit inverted.",
         &["math.bitNot(0u) == 18446744073709551615u"],
     ),
     row(
         "math.bitShiftLeft(int, int) -> int",
         shift_left,
-        "Shifted; 0 from 64 places on, an error by a negative number.",
+        "Shifted; 0 from 64 places on. Shifting by a negative number is an error.",
         &["math.bitShiftLeft(1, 2) == 4"],
     ),
     row(
@@ -234,7 +234,7 @@ const ROWS: &[Row] = &[
     row(
         "math.bitShiftRight(int, int) -> int",
         shift_right,
-        "Shifted, zeros coming in, also for a negative number; an error by a negative number.",
+        "Shifted, filled with zeros even for a negative number; shifting by a negative number is an error.",
         &["math.bitShiftRight(1024, 2) == 256"],
     ),
     row(

@@ -7,7 +7,7 @@ use crate::value::Value;
 pub const SECTION: Section = Section {
     title: "Operators",
     extension: false,
-    about: "From the loosest to the tightest: `?:`, `||`, `&&`, the comparisons and `in`, `+` and `-`, `*` `/` `%`, `!` and unary `-`. \
+    about: "From the weakest binding to the strongest: `?:`, `||`, `&&`, the comparisons and `in`, `+` and `-`, `*` `/` `%`, `!` and unary `-`. \
             Comparisons and `==` compare numbers by value whatever their types. That `int` and `double` mix in arithmetic, giving a `double`, is an extension.",
     rows: ROWS,
 };
@@ -21,7 +21,7 @@ const ROWS: &[super::Row] = &[
     row(
         "bool ? A : A -> A",
         NEVER,
-        "The second operand where the condition is true, else the third; the other one is not evaluated.",
+        "The second operand if the condition is true, else the third; the other one is not evaluated.",
         &["(1 < 2 ? 'yes' : 'no') == 'yes'"],
     ),
     row(
@@ -132,19 +132,19 @@ const ROWS: &[super::Row] = &[
     row(
         "string + string -> string",
         NEVER,
-        "One after the other.",
+        "The two concatenated.",
         &["'a' + 'b' == 'ab'"],
     ),
     row(
         "bytes + bytes -> bytes",
         NEVER,
-        "One after the other.",
+        "The two concatenated.",
         &["b'a' + b'b' == b'ab'"],
     ),
     row(
         "list(A) + list(A) -> list(A)",
         NEVER,
-        "One after the other.",
+        "The two concatenated.",
         &["[1] + [2] == [1, 2]"],
     ),
     row(
@@ -301,7 +301,7 @@ const ROWS: &[super::Row] = &[
     row(
         "map(A, B)[A] -> B",
         NEVER,
-        "The value under a key; a key that is not there is an error. With `[?k]` an optional. `m.name` is `m['name']`, and `.?name` `[?'name']`.",
+        "The value under a key; a missing key is an error. With `[?k]` an optional. `m.name` is `m['name']`, and `.?name` `[?'name']`.",
         &[
             "{'a': 1}['a'] == 1",
             "{'a': 1}.a == 1",

@@ -8,7 +8,7 @@ use crate::value::Value;
 pub const SECTION: Section = Section {
     title: "Optionals",
     extension: false,
-    about: "`a.?b` and `a[?i]` give an optional, and every selection after them stays optional. An optional entry, `{?'k': o}` or `[?o]`, is left out where there is no value. \
+    about: "`a.?b` and `a[?i]` give an optional, and every selection after them stays optional. An optional entry, `{?'k': o}` or `[?o]`, is omitted if it has no value. \
             The macros `o.optMap(x, expression)` and `o.optFlatMap(x, optional)` compute with the value if there is one.",
     rows: ROWS,
 };

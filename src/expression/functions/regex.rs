@@ -19,7 +19,7 @@ use crate::value::Value;
 pub const SECTION: Section = Section {
     title: "Regular expressions",
     extension: false,
-    about: "RE2's syntax as the crate `regex` has it. A pattern that is a literal is compiled once, when the definition is; another one at each evaluation, which costs more.",
+    about: "RE2's syntax as the crate `regex` has it. A literal pattern is compiled once, with the definition. A computed pattern is compiled at each evaluation, which costs more.",
     rows: ROWS,
 };
 
@@ -41,7 +41,7 @@ const ROWS: &[Row] = &[
     row(
         "regex.extract(string, string) -> optional(string)",
         extract,
-        "The first match, or its group where the pattern has one. More than one group is an error.",
+        "The first match, or its group if the pattern has one. More than one group is an error.",
         &[
             "regex.extract('item-A, item-B', 'item-(\\\\w+)') == optional.of('A')",
             "regex.extract('HELLO', 'hello') == optional.none()",
@@ -65,7 +65,7 @@ const ROWS: &[Row] = &[
     row(
         "regex.replace(string, string, string, int) -> string",
         replace,
-        "The first so many matches replaced, all if negative.",
+        "As many matches replaced as the number, from the first; all if it is negative.",
         &["regex.replace('banana', 'a', 'x', 2) == 'bxnxna'"],
     )
     .with_pattern(),

@@ -9,7 +9,7 @@ use crate::value::Value;
 pub const SECTION: Section = Section {
     title: "Sets",
     extension: false,
-    about: "Lists as sets: how often an item comes and in which order does not count.",
+    about: "Lists as sets: repetitions and the order of items do not matter.",
     rows: ROWS,
 };
 

@@ -73,13 +73,13 @@ const ROWS: &[Row] = &[
     row(
         "string.startsWith(string) -> bool",
         starts_with,
-        "Whether it begins so.",
+        "Whether the text begins with the argument.",
         &["'hello'.startsWith('he')"],
     ),
     row(
         "string.endsWith(string) -> bool",
         ends_with,
-        "Whether it ends so.",
+        "Whether the text ends with the argument.",
         &["'hello'.endsWith('lo')"],
     ),
     row(
@@ -91,7 +91,7 @@ const ROWS: &[Row] = &[
     row(
         "dyn(any) -> any",
         same,
-        "The value itself; the checker knows nothing of its type.",
+        "The value itself, with a type that is unknown to the checker.",
         &["dyn(1) == 1"],
     ),
     row(

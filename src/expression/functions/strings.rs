@@ -22,25 +22,25 @@ const ROWS: &[Row] = &[
     row(
         "string.indexOf(string) -> int",
         index_of,
-        "Where the text occurs first, -1 if it does not.",
+        "The position of the first occurrence of the text; -1 if there is none.",
         &["'hello mellow'.indexOf('ello') == 1"],
     ),
     row(
         "string.indexOf(string, int) -> int",
         index_of,
-        "Where the text occurs first from a position on.",
+        "The position of the first occurrence of the text, from a position on.",
         &["'hello mellow'.indexOf('ello', 2) == 7"],
     ),
     row(
         "string.lastIndexOf(string) -> int",
         last_index_of,
-        "Where the text occurs last, -1 if it does not.",
+        "The position of the last occurrence of the text; -1 if there is none.",
         &["'hello mellow'.lastIndexOf('ello') == 7"],
     ),
     row(
         "string.lastIndexOf(string, int) -> int",
         last_index_of,
-        "Where the text occurs last, beginning no later than at a position.",
+        "The position of the last occurrence of the text that begins no later than a position.",
         &["'hello mellow'.lastIndexOf('ello', 6) == 1"],
     ),
     row(
@@ -76,7 +76,7 @@ const ROWS: &[Row] = &[
     row(
         "string.replace(string, string, int) -> string",
         replace,
-        "The first so many occurrences replaced, all if negative.",
+        "The given number of occurrences replaced, from the first; all if it is negative.",
         &["'hello hello'.replace('he', 'we', 1) == 'wello hello'"],
     ),
     row(
@@ -88,7 +88,7 @@ const ROWS: &[Row] = &[
     row(
         "string.split(string, int) -> list(string)",
         split,
-        "So many parts at most, all if negative, none if 0.",
+        "At most the given number of parts; all if it is negative, none if it is 0.",
         &["'a b c'.split(' ', 2) == ['a', 'b c']"],
     ),
     row(
@@ -100,7 +100,7 @@ const ROWS: &[Row] = &[
     row(
         "string.substring(int, int) -> string",
         substring,
-        "From a position to another, that one excluded.",
+        "The text from one position up to another, which is excluded.",
         &["'tacocat'.substring(0, 4) == 'taco'"],
     ),
     row(
@@ -118,13 +118,13 @@ const ROWS: &[Row] = &[
     row(
         "strings.quote(string) -> string",
         quote,
-        "In double quotes, with what needs it escaped.",
+        "The text in double quotes, with escapes.",
         &["strings.quote('a \"b\"') == '\"a \\\\\"b\\\\\"\"'"],
     ),
     row(
         "string.format(list(any)) -> string",
         format::format,
-        "The text with its clauses replaced by the items: `%s` any value, `%d` an integer, `%f` and `%e` a number (`%.2f` for two digits), `%b` binary, `%o` octal, `%x` and `%X` hexadecimal, `%%` a percent sign. An item too few or of the wrong type is an error.",
+        "The text with its clauses replaced by the items: `%s` any value, `%d` an integer, `%f` and `%e` a number (`%.2f` for two digits), `%b` binary, `%o` octal, `%x` and `%X` hexadecimal, `%%` a percent sign. A missing item or one of the wrong type is an error.",
         &[
             "'%s costs %.2f'.format(['tea', 2.5]) == 'tea costs 2.50'",
             "'%d%%'.format([20]) == '20%'",

@@ -11,14 +11,14 @@ use crate::value::{Key, Map, Value, parse_json};
 pub const DATA: Section = Section {
     title: "Data",
     extension: true,
-    about: "Lists have `sum`, `min`, `max`, `first`, `last` and `groupBy` besides: see Lists and Macros.",
+    about: "Lists also have `sum`, `min`, `max`, `first`, `last` and `groupBy`: see Lists and Macros.",
     rows: DATA_ROWS,
 };
 
 pub const RUN: Section = Section {
     title: "The run",
     extension: true,
-    about: "From the workflow task's time and the run's seed: a replay gives the same. Queries and validators of updates may not call `uuid` and `random`.",
+    about: "These use the workflow task's time and the run's seed, so a replay gives the same values. Queries and validators of updates may not call `uuid` and `random`.",
     rows: RUN_ROWS,
 };
 
@@ -26,13 +26,13 @@ const DATA_ROWS: &[Row] = &[
     row(
         "map(A, B).merge(map(A, B)) -> map(A, B)",
         merge,
-        "All entries of both; the argument's where both have the key. Maps within are replaced, not merged.",
+        "All entries of both; the argument's if both have the key. Nested maps are replaced, not merged.",
         &["{'a': 1, 'b': 1}.merge({'b': 2}) == {'a': 1, 'b': 2}"],
     ),
     row(
         "map(A, B).keys() -> list(A)",
         keys,
-        "The keys, in the order in which they were put in.",
+        "The keys, in the order of insertion.",
         &["{'b': 1, 'a': 2}.keys() == ['b', 'a']"],
     ),
     row(
@@ -50,7 +50,7 @@ const DATA_ROWS: &[Row] = &[
     row(
         "list(any).fromEntries() -> map(any, any)",
         from_entries,
-        "The map with these entries; a key that comes again replaces.",
+        "The map with these entries; a repeated key replaces the earlier entry.",
         &["[{'key': 'a', 'value': 1}].fromEntries() == {'a': 1}"],
     ),
     row(
@@ -68,14 +68,14 @@ const DATA_ROWS: &[Row] = &[
     row(
         "optional(A).default(A) -> A",
         default,
-        "The value, or the argument where there is none or it is null. `orValue` keeps a null.",
+        "The value, or the argument if there is none or it is null. `orValue` keeps a null.",
         &["{'a': null}.?a.default(2) == 2", "{}.?a.default(2) == 2"],
     )
     .decided_by_first(not_null),
     row(
         "any.default(A) -> any",
         default,
-        "The value, or the argument where it is null.",
+        "The value, or the argument if it is null.",
         &["dyn(null).default(2) == 2", "dyn(1).default(2) == 1"],
     )
     .decided_by_first(not_null),
