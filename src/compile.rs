@@ -8,6 +8,7 @@ mod options;
 mod recursion;
 mod schedules;
 mod schema_size;
+mod schema_words;
 mod schemas;
 mod scope;
 mod steps;

@@ -69,6 +69,59 @@ pub struct Library {
 pub struct Schema {
     pub json: serde_json::Value,
     pub range: Range,
+    /// Where its parts stand, each before the parts within it: of a mapping's entry the key, of a list's item all of it. Empty if the schema is a
+    /// word alone.
+    pub places: Box<[Range]>,
+}
+
+impl Schema {
+    /// Where the part with this JSON Pointer stands, or else the nearest part around it that has a place.
+    pub fn place(&self, pointer: &str) -> Range {
+        let mut range = self.range;
+        let (mut json, mut at) = (&self.json, 0);
+        for segment in pointer.split('/').skip(1) {
+            let segment = segment.replace("~1", "/").replace("~0", "~");
+            let parts: Vec<(bool, &serde_json::Value)> = match json {
+                serde_json::Value::Object(fields) => fields
+                    .iter()
+                    .map(|(name, part)| (*name == segment, part))
+                    .collect(),
+                serde_json::Value::Array(items) => (0..)
+                    .zip(items)
+                    .map(|(i, part): (usize, _)| (segment == i.to_string(), part))
+                    .collect(),
+                serde_json::Value::Null
+                | serde_json::Value::Bool(_)
+                | serde_json::Value::Number(_)
+                | serde_json::Value::String(_) => return range,
+            };
+            let Some(wanted) = parts.iter().position(|(is_wanted, _)| *is_wanted) else {
+                return range;
+            };
+            at += parts[..wanted]
+                .iter()
+                .map(|(_, part)| 1 + parts_of(part))
+                .sum::<usize>();
+            let Some(place) = self.places.get(at) else {
+                return range;
+            };
+            (range, json) = (*place, parts[wanted].1);
+            at += 1;
+        }
+        range
+    }
+}
+
+/// How many parts a schema has within it.
+fn parts_of(json: &serde_json::Value) -> usize {
+    match json {
+        serde_json::Value::Object(fields) => fields.values().map(|p| 1 + parts_of(p)).sum(),
+        serde_json::Value::Array(items) => items.iter().map(|p| 1 + parts_of(p)).sum(),
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_) => 0,
+    }
 }
 
 /// What is known of an activity type: option defaults and schemas.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::schema_size::{self, Size};
+use super::schema_words;
 use crate::definition::{Name, Schema};
 use crate::diagnostic::{Diagnostic, PATTERNS_TOO_LARGE, SCHEMA_TOO_LARGE, did_you_mean};
 use crate::expression::Type;
@@ -128,12 +129,7 @@ impl Schemas {
                 Some(schema)
             }
             Err(error) => {
-                let message = format!("this is not a JSON Schema: {error}");
-                diagnostics.push(
-                    Diagnostic::error("invalid-schema", schema.range, message).help(
-                        "a schema is written in JSON Schema 2020-12, as in `{ type: object }`",
-                    ),
-                );
+                diagnostics.push(schema_words::invalid(schema, &error));
                 None
             }
         }

@@ -378,6 +378,7 @@ impl Parser {
             Ok(json) => Some(Schema {
                 json,
                 range: node.range,
+                places: places(node),
             }),
             Err(error) => {
                 let message = format!("`{name}` is no JSON: {}", error.0);
@@ -395,6 +396,30 @@ impl Parser {
     pub(crate) fn required_steps(&mut self, fields: &Fields<'_>, name: Key) -> Steps {
         self.steps(fields, name).unwrap_or_default()
     }
+}
+
+/// As [`Schema::places`] has them.
+fn places(schema: &Node) -> Box<[Range]> {
+    fn add(node: &Node, places: &mut Vec<Range>) {
+        match &node.data {
+            Data::Scalar(_) => {}
+            Data::Sequence(items) => {
+                for item in items {
+                    places.push(item.range);
+                    add(item, places);
+                }
+            }
+            Data::Mapping(entries) => {
+                for entry in entries {
+                    places.push(entry.key.range);
+                    add(&entry.value, places);
+                }
+            }
+        }
+    }
+    let mut places = Vec::new();
+    add(schema, &mut places);
+    places.into()
 }
 
 fn bad_choice(field: &Field, node: &Node, choices: &[Choice]) -> Diagnostic {
