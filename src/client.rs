@@ -17,6 +17,7 @@ mod schedule;
 mod start;
 mod timeline;
 mod trace;
+mod trouble;
 mod update;
 
 use temporalio_client::Connection;
@@ -49,6 +50,7 @@ pub use temporalio_protos::temporal::api::enums::v1::{
 };
 pub use temporalio_protos::temporal::api::history::v1::History;
 pub use timeline::{Span, SpanState, duration_units, timeline};
+pub use trouble::FailingTask;
 pub use update::{UpdateOptions, UpdateStage, UpdateStarted};
 
 use crate::accepted::ScheduleError;

@@ -13,7 +13,7 @@ use temporalio_protos::temporal::api::common::v1 as proto;
 
 pub use codec::{
     Codec, CodecError, Held, Inflation, Key, KeyError, Keyring, Remote, RemoteError, Stage,
-    is_encrypted,
+    encoding_of, is_encrypted,
 };
 pub use failure::{encode_common_attributes, failure_from_proto, failure_to_proto};
 pub use json::{

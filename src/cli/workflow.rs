@@ -14,5 +14,6 @@ pub mod signal;
 mod signal_check;
 pub mod start;
 mod summary;
+mod trouble;
 pub mod update;
 mod updated;

@@ -162,7 +162,9 @@ impl Client {
         let mut history = History::default();
         let mut token = Vec::new();
         loop {
-            let (events, next) = self.history_page(workflow, token, false).await?;
+            let mut answer = self.encoded_page(workflow, token, false).await?;
+            self.codec.decode_each(&mut answer).await?;
+            let (events, next) = page(answer);
             history.events.extend(events);
             token = match next {
                 Some(next) => next,

@@ -18,6 +18,7 @@ pub use encryption::{Key, KeyError, Keyring};
 pub use remote::{Remote, RemoteError};
 
 use super::json::{ProtoJsonError, payloads_from_json, payloads_to_json};
+use super::{codec_encoding, payload_from_proto};
 use crate::limits::{
     CODEC_BODY_SIZE_BYTES_MAX, CODEC_DECOMPRESSED_SIZE_BYTES_MAX, CODEC_INFLATED_MESSAGES_MAX,
     CODEC_METADATA_ENTRIES_MAX, PAYLOAD_SIZE_BYTES_MAX,
@@ -59,6 +60,10 @@ pub enum CodecError {
         "a payload cannot be decrypted with the key `{0}`: it was encrypted with another key of that name, or changed since"
     )]
     NotDecrypted(String),
+    #[error(
+        "an encrypted payload is damaged or forged: it names the key `{0}`, which decrypts other payloads and not this one"
+    )]
+    Damaged(String),
     #[error("a payload is encrypted by {0:?}, which is not known here; AES-256-GCM is")]
     UnknownCipher(String),
     #[error("a payload could not be encrypted")]
@@ -309,12 +314,7 @@ impl Codec {
             return Ok(Held(None));
         }
         let payloads = visit::take(message).await;
-        let compresses = self.stages.iter().any(|s| matches!(s, Stage::Compression));
-        let kept = if compresses {
-            payloads.clone()
-        } else {
-            Vec::new()
-        };
+        let kept = payloads.clone();
         let mut small = Inflation::new("PAYLOAD_SIZE_BYTES_MAX", PAYLOAD_SIZE_BYTES_MAX);
         let (decoded, held) = match self.decode_within(payloads, &mut small).await {
             Err(CodecError::MessageTooLarge(..) | CodecError::TooLarge) => {
@@ -355,6 +355,7 @@ impl CodecError {
             CodecError::TooLarge
                 | CodecError::MessageTooLarge(..)
                 | CodecError::Decompress(_)
+                | CodecError::Damaged(_)
                 | CodecError::Metadata
                 | CodecError::NotAPayload(_)
         )
@@ -419,7 +420,7 @@ impl Stage {
                 .into_iter()
                 .map(|payload| compression::decode(payload, inflation))
                 .collect(),
-            Stage::Encryption(keys) => payloads.into_iter().map(|p| keys.decode(p)).collect(),
+            Stage::Encryption(keys) => keys.decode_all(payloads),
             Stage::Remote(server) => server.decode(payloads).await,
         }
     }
@@ -439,6 +440,18 @@ fn null() -> Payload {
 /// Whether only somebody with a key can have made it, if it can be decoded.
 pub fn is_encrypted(payload: &Payload) -> bool {
     encoding(payload) == encryption::ENCODING_VALUE
+}
+
+/// The encoding of the first payload of a message that a codec has made unreadable; compressed ones are not.
+pub async fn encoding_of<M: PayloadVisitable>(message: &mut M) -> Option<String> {
+    let mut found = None;
+    visit::each(message, |payload| {
+        if found.is_none() && encoding(payload) != compression::ENCODING_VALUE {
+            found = codec_encoding(&payload_from_proto(payload.clone()));
+        }
+    })
+    .await;
+    found
 }
 
 /// Whether nobody but a codec can read it. Other encodings may be a worker's own, which are passed on as they are.

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use segno::client::{StartOptions, WorkflowRef};
 use segno::limits::CODEC_CONNECTIONS_MAX;
-use segno::payload::{Codec, Stage, payload_to_proto};
+use segno::payload::{Codec, Key, Keyring, Stage, payload_from_proto, payload_to_proto};
 use segno::value::{Payload, Value};
 use segno::words::RetryPolicy;
 use serde_json::json;
@@ -115,6 +115,43 @@ fn messages_that_cannot_be_decoded_stop_no_run() {
     assert_eq!(beside.result(), json!(3));
     beside.assert_no_task_failed();
     victim.assert_unharmed();
+}
+
+/// A key that has decrypted something is the right one: what it does not decrypt is damaged or forged.
+#[test]
+fn a_damaged_encrypted_payload_stops_no_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    std::fs::write(&file, [7; 32]).unwrap();
+    let flag = format!("--codec-key=k={}", file.display());
+    let victim = Victim::with(&[("keeps", KEEPS)], &[&flag]);
+    let key = Key::read("k", &[7; 32]).unwrap();
+    let codec = Codec::new(vec![Stage::Encryption(Keyring::new(vec![key]).unwrap())]);
+    let plain = payload_to_proto(json_payload("[1, 2]"));
+    let sealed = super::victim::wait(codec.encode_payloads(vec![plain])).unwrap();
+    let sealed = payload_from_proto(sealed[0].clone());
+    let mut damaged = sealed.clone();
+    *damaged.data.last_mut().unwrap() ^= 1;
+    let attacked = victim.attacked("keeps");
+    victim.signal(&attacked, "map", vec![damaged.clone()]);
+    victim.signal(&attacked, "map", vec![sealed]);
+    let why = "an encrypted payload is damaged or forged: it names the key `k`";
+    let refused = victim.refused_update_of(&attacked, "put", vec![damaged.clone()]);
+    assert!(refused.contains(why), "{refused}");
+    let refused = victim.query_of(&attacked, "n", vec![damaged]).unwrap_err();
+    assert!(refused.contains(why), "{refused}");
+    victim.signal(&attacked, "map", vec![json_payload("[1, 2, 3]")]);
+    victim.signal(&attacked, "end", vec![]);
+    let run = ["result", &attacked.workflow_id, &flag, "-o", "json"];
+    let end = Cluster::get().segno(&run).ok().json();
+    assert_eq!(end["result"], json!(5), "{end:#}");
+    let replay = ["replay", &attacked.workflow_id, &flag];
+    Cluster::get().segno(&replay).ok();
+    let log = victim.worker.logs();
+    assert!(
+        log.contains("the signal `map` is dropped") && log.contains(why),
+        "{log}"
+    );
 }
 
 #[test]

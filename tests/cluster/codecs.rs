@@ -395,6 +395,24 @@ fn a_worker_without_the_key_fails_the_task_and_one_with_it_goes_on() {
         "{decoded}"
     );
     assert!(worker.logs().contains("the key `new`"), "{}", worker.logs());
+    // Nobody answers, and the reason is known.
+    let unanswered = with(&all, &["query", &id, "anything"]);
+    assert_eq!(unanswered.code, 1, "{unanswered:#?}");
+    for said in ["the run's workflow task keeps failing", "the key `new`"] {
+        assert!(unanswered.stderr.contains(said), "{unanswered:#?}");
+    }
+    // With one key of two the rest is shown.
+    let partly = with(&sealed.keys(&["old"]), &["history", &id]);
+    assert_eq!(partly.code, 1, "{partly:#?}");
+    assert!(partly.stdout.contains("the key `new`"), "{partly:#?}");
+    let plain = ["signal", &id, "other", "--input", "1", "--output", "json"];
+    let plain = Cluster::get().segno(&plain);
+    let said = "are encoded as binary/encrypted, and this one is sent as it is";
+    assert!(plain.stderr.contains(said), "{plain:#?}");
+    assert_eq!(plain.ok().json()["plainInEncodedRun"], json!(true));
+    let sealed_signal = ["signal", &id, "other", "--input", "1", "--output", "json"];
+    let sealed_signal = with(&all, &sealed_signal).ok().json();
+    assert_eq!(sealed_signal["plainInEncodedRun"], json!(false));
     worker.kill();
     let other = beside(&worker, &[]);
     until("a worker without any codec to say so", || {

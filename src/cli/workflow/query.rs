@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use super::trouble::{answer, goes_plain};
 use crate::cli::args::WorkflowArgs;
 use crate::cli::args::connection::ConnectionArgs;
 use crate::cli::args::input::InputArgs;
@@ -47,7 +48,9 @@ pub async fn run(args: QueryArgs, output: Output) -> Result<End, CliError> {
     let workflow = args.workflow.reference();
     let client = args.connection.connect().await?;
     let progress = output.progress(format!("waiting for {}", args.name));
-    let answer = client.query(&workflow, &args.name, input, reject).await?;
+    let plain = goes_plain(&client, &workflow, &input).await;
+    let query = client.query(&workflow, &args.name, input, reject);
+    let answer = answer(&client, &workflow, query, output).await?;
     drop(progress);
     if let QueryAnswer::Failed(failure) = &answer {
         advise_on_encoded(failure);
@@ -57,7 +60,9 @@ pub async fn run(args: QueryArgs, output: Output) -> Result<End, CliError> {
             refuse_encoded("the query's answer", &payloads)?;
             let result = result_json(&payloads);
             match output.is_json() {
-                true => output.json(&json!({ "queryResult": result }))?,
+                true => {
+                    output.json(&json!({ "queryResult": result, "plainInEncodedRun": plain }))?
+                }
                 false => {
                     output.json(&result)?;
                 }

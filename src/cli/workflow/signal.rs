@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::signal_check::{bound_to, not_checked, of_bundle};
+use super::trouble::goes_plain;
 use crate::cli::args::connection::ConnectionArgs;
 use crate::cli::args::input::InputArgs;
 use crate::cli::args::{WorkflowArgs, own};
@@ -32,12 +33,14 @@ pub async fn run(args: SignalArgs, output: Output) -> Result<End, CliError> {
         Ok(bundle) => of_bundle(&bundle, &args.name, &input, output)?,
         Err(why) => Some(why),
     };
+    let plain = goes_plain(&client, &workflow, &input).await;
     client.signal(&workflow, &args.name, input).await?;
     match output.is_json() {
         true => output.json(&json!({
             "workflowId": workflow.workflow_id,
             "signal": args.name,
             "checked": unchecked.is_none(),
+            "plainInEncodedRun": plain,
         }))?,
         false => output.line(format!(
             "{} was sent to {}",

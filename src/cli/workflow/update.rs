@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
+use super::trouble::{answer, goes_plain};
 use super::updated::{WaitFor, report};
 use crate::cli::args::connection::ConnectionArgs;
 use crate::cli::args::input::InputArgs;
@@ -45,8 +46,14 @@ pub async fn run(args: UpdateArgs, output: Output) -> Result<End, CliError> {
     let workflow = args.workflow.reference();
     let client = args.connection.connect().await?;
     let progress = output.progress(format!("waiting for {}", args.name));
-    let update = client.update(&workflow, options).await?;
+    let plain = goes_plain(&client, &workflow, &options.input).await;
+    let update = client.update(&workflow, options);
+    let update = answer(&client, &workflow, update, output).await?;
     drop(progress);
-    let json = json!({ "workflowId": workflow.workflow_id, "runId": update.run_id });
+    let json = json!({
+        "workflowId": workflow.workflow_id,
+        "runId": update.run_id,
+        "plainInEncodedRun": plain,
+    });
     report(json, &args.name, &update, output)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -28,6 +29,8 @@ pub struct Keyring {
 pub struct Key {
     id: String,
     key: LessSafeKey,
+    /// It has decrypted something, so it is the key that others call by this name.
+    has_opened: AtomicBool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +72,7 @@ impl Key {
         Ok(Key {
             id: id.to_owned(),
             key: LessSafeKey::new(key),
+            has_opened: AtomicBool::new(false),
         })
     }
 }
@@ -118,7 +122,15 @@ impl Keyring {
         })
     }
 
-    pub fn decode(&self, payload: Payload) -> Result<Payload, CodecError> {
+    /// As many as before, in the same order.
+    pub fn decode_all(&self, payloads: Vec<Payload>) -> Result<Vec<Payload>, CodecError> {
+        // What comes after a payload that cannot be decrypted may show that the key is the right one.
+        let decoded: Vec<_> = payloads.into_iter().map(|p| self.decode(p)).collect();
+        let decoded: Result<_, _> = decoded.into_iter().collect();
+        decoded.map_err(|error| self.with_what_is_known(error))
+    }
+
+    fn decode(&self, payload: Payload) -> Result<Payload, CodecError> {
         if encoding(&payload) != ENCODING_VALUE {
             return Ok(payload);
         }
@@ -129,21 +141,45 @@ impl Keyring {
             return Err(CodecError::UnknownCipher(cipher));
         }
         let id = key_id(&payload).unwrap_or_default();
-        let Some(key) = self.keys.iter().find(|key| key.id == id) else {
+        let Some(key) = self.key(&id) else {
             let known: Vec<_> = self.keys.iter().map(|key| key.id.as_str()).collect();
             let known = known.join(", ");
             return Err(CodecError::UnknownKey { id, known });
         };
-        let not_decrypted = || CodecError::NotDecrypted(id.clone());
-        let (nonce, sealed) = payload
+        // Too short for a nonce and a tag, it is nothing that any key has made.
+        let Some((nonce, sealed)) = payload
             .data
             .split_at_checked(NONCE_LEN)
-            .ok_or_else(not_decrypted)?;
+            .filter(|(_, sealed)| sealed.len() >= AES_256_GCM.tag_len())
+        else {
+            return Err(CodecError::Damaged(id));
+        };
+        let not_decrypted = || CodecError::NotDecrypted(id.clone());
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| not_decrypted())?;
         let mut sealed = sealed.to_vec();
         let plain = key.key.open_in_place(nonce, Aad::empty(), &mut sealed);
         let plain = plain.map_err(|_| not_decrypted())?;
+        key.has_opened.store(true, Ordering::Relaxed);
         Payload::decode(&*plain).map_err(CodecError::NotAPayload)
+    }
+
+    fn key(&self, id: &str) -> Option<&Key> {
+        self.keys.iter().find(|key| key.id == id)
+    }
+
+    /// With a key that has decrypted nothing yet, the key may be the wrong one of that name: to take all payloads for damaged then
+    /// would fail every run that the worker serves.
+    fn with_what_is_known(&self, error: CodecError) -> CodecError {
+        match error {
+            CodecError::NotDecrypted(id)
+                if self
+                    .key(&id)
+                    .is_some_and(|key| key.has_opened.load(Ordering::Relaxed)) =>
+            {
+                CodecError::Damaged(id)
+            }
+            error => error,
+        }
     }
 }
 
@@ -159,5 +195,50 @@ impl fmt::Debug for Keyring {
         f.debug_list()
             .entries(self.keys.iter().map(|key| &key.id))
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keyring(id: &str, byte: u8) -> Keyring {
+        Keyring::new(vec![Key::read(id, &[byte; 32]).unwrap()]).unwrap()
+    }
+
+    fn damaged(sealed: &Payload) -> Payload {
+        let mut damaged = sealed.clone();
+        *damaged.data.last_mut().unwrap() ^= 1;
+        damaged
+    }
+
+    #[test]
+    fn a_payload_is_damaged_only_where_its_key_is_known_to_be_the_right_one() {
+        let sealed = keyring("k", 1).encode(&Payload::default()).unwrap();
+        let of = |keys: &Keyring, payloads| keys.decode_all(payloads).unwrap_err();
+        // It may be another key of the name: the payload waits for the right one, however often it is tried.
+        let wrong = keyring("k", 2);
+        for _ in 0..2 {
+            let error = of(&wrong, vec![sealed.clone()]);
+            assert!(!error.is_of_payload(), "{error}");
+        }
+        let right = keyring("k", 1);
+        let error = of(&right, vec![damaged(&sealed)]);
+        assert!(!error.is_of_payload(), "{error}");
+        // What comes with it tells, and what came before.
+        for payloads in [
+            vec![damaged(&sealed), sealed.clone()],
+            vec![damaged(&sealed)],
+        ] {
+            let error = of(&right, payloads);
+            assert!(matches!(&error, CodecError::Damaged(id) if id == "k"));
+            assert!(error.is_of_payload());
+        }
+        let error = of(&right, vec![keyring("other", 1).encode(&sealed).unwrap()]);
+        assert!(matches!(error, CodecError::UnknownKey { .. }));
+        // No key makes anything as short as this.
+        let mut short = sealed;
+        short.data.truncate(NONCE_LEN + 3);
+        assert!(of(&wrong, vec![short]).is_of_payload());
     }
 }
