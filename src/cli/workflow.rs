@@ -1,6 +1,7 @@
 //! Commands about workflows on a cluster: start, schedule, message, inspect and end them.
 
 pub mod activity;
+mod asked;
 pub mod describe;
 pub mod end;
 mod ended;

@@ -47,9 +47,24 @@ impl Difference {
     }
 }
 
+impl Difference {
+    fn is_of_schedules(&self) -> bool {
+        self.path
+            .strip_prefix("/schedules")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
 impl Differences {
     pub fn is_empty(&self) -> bool {
         self.differences.is_empty()
+    }
+
+    /// Those that concern what runs do and none of the schedules that start them; `None` if there is nothing else.
+    pub fn without_schedules(&self) -> Option<Differences> {
+        let mut others = self.clone();
+        others.differences.retain(|d| !d.is_of_schedules());
+        (self.is_empty() || !others.is_empty()).then_some(others)
     }
 
     /// Whether there may be differences that are not listed.

@@ -443,3 +443,69 @@ fn a_deployment_that_was_broken_off_is_finished_by_the_next() {
         assert_eq!(is_there(&project.id(&format!("s{n}"))), is_wanted, "s{n}");
     }
 }
+
+/// Schedules are those of the current version, which a share of new runs leaves as it is.
+#[test]
+fn a_plan_for_a_share_of_new_runs_names_no_change_of_schedules() {
+    let project = Project::new();
+    project.write("nightly: { cron: '0 3 * * *', input: { day: today } }");
+    assert_eq!(project.deployed(), ["create nightly"]);
+    project.write_with(
+        "nightly: { cron: '0 4 * * *', input: { day: today } }",
+        "description: another",
+    );
+    let share = project
+        .deploy(&["--dry-run", "--percent", "10"])
+        .ok()
+        .json();
+    assert_eq!(share["schedules"], json!([]), "{share:#}");
+    let step = &share["changes"][0];
+    assert_eq!(step["schedulesStay"], 1, "{step:#}");
+    assert!(!step["differences"].to_string().contains("nightly"));
+    assert!(step["differences"].to_string().contains("description"));
+    let whole = project.deploy(&["--dry-run"]).ok().json();
+    let step = &whole["changes"][0];
+    assert_eq!(step["schedulesStay"], Value::Null, "{step:#}");
+    assert!(step["differences"].to_string().contains("nightly"));
+    assert_eq!(words(&whole), ["update nightly"]);
+    let folder = project.folder.path().to_str().unwrap();
+    let text = project.segno(&["deploy", folder, "--dry-run", "--percent", "10"]);
+    let said = "    schedules stay those of version 1\n";
+    let text = text.ok().stdout;
+    assert!(text.contains(said), "{text}");
+}
+
+/// What a schedule starts later is asked for when it is made.
+#[test]
+fn a_schedule_of_what_the_registry_refuses_is_not_made() {
+    let project = Project::new();
+    project.write("");
+    assert_eq!(project.deployed(), [""; 0]);
+    let queue = Cluster::get().unique("nobody");
+    let name = project.workflow.as_str();
+    let id = Cluster::get().unique("checked");
+    let create = |workflow: &str, input: &str, more: &[&str]| {
+        let given = [
+            "schedule", "create", &id, "--type", workflow, "-t", &queue, "--input", input,
+        ];
+        project.segno(&[&given, more].concat())
+    };
+    let refused = |run: Run, why: &str| {
+        assert!(run.code != 0 && run.stderr.contains(why), "{run:#?}");
+        assert!(!is_there(&id));
+    };
+    refused(create(name, "{}", &[]), "breaks its schema");
+    refused(create("nobodys", "{}", &[]), "nobodys");
+    create(name, r#"{"day": "today"}"#, &[]).ok();
+    let update = |more: &[&str]| project.segno(&[&["schedule", "update", &id], more].concat());
+    let refused = update(&["--input", "{}"]);
+    assert!(refused.stderr.contains("breaks its schema"), "{refused:#?}");
+    let refused = update(&["--type", "nobodys"]);
+    assert!(refused.code != 0, "{refused:#?}");
+    update(&["--input", r#"{"day": "tomorrow"}"#]).ok();
+    project.segno(&["definitions", "delete", name]).ok();
+    let refused = update(&["--input", r#"{"day": "today"}"#]);
+    assert!(refused.stderr.contains("is retired"), "{refused:#?}");
+    update(&["--input", "{}", "--unchecked"]).ok();
+    schedule(&["delete", &id]);
+}

@@ -208,6 +208,13 @@ fn what_is_pinned_is_named_in_each_plan_and_stays() {
     project.definitions(&["unpin", "parcel"]).ok();
     project.deployed(&[]);
     assert_eq!(project.route("parcel"), "retired");
+    // Retired while it is pinned.
+    project.definitions(&["rollback", "parcel@1"]).ok();
+    project.definitions(&["pin", "parcel"]).ok();
+    project.definitions(&["delete", "parcel"]).ok();
+    let unpinned = project.definitions(&["unpin", "parcel"]).ok().stdout;
+    let said = "parcel is no longer pinned; it is retired, so no new runs start";
+    assert!(unpinned.contains(said), "{unpinned}");
 }
 
 #[test]
@@ -423,7 +430,7 @@ fn a_start_asks_the_registry() {
     project.file(
         "orders/asked.yaml",
         &format!(
-            "segno: 1\nworkflow: asked\ninput: {{ type: object, required: [n], properties: {{ n: {{ type: integer }} }} }}\nstart: {{ task_queue: {queue}, workflow_id: 'asked-${{ input.n }}' }}\nsteps:\n  - return: ${{ input.n }}\n"
+            "segno: 1\nworkflow: asked\ninput: {{ type: object, required: [n], properties: {{ n: {{ type: integer }} }} }}\nstart: {{ task_queue: {queue}, workflow_id: 'asked-${{ input.n }}' }}\nsignals: {{ add: {{ input: {{ type: integer }}, do: [log: added] }} }}\nsteps:\n  - return: ${{ input.n }}\n"
         ),
     );
     project.write("gone", "one");
@@ -443,6 +450,19 @@ fn a_start_asks_the_registry() {
             &["asked", "--input", "{}"][..],
             2,
             "the input of `asked` breaks its schema",
+        ),
+        (
+            &[
+                "asked",
+                "--input",
+                "{\"n\":8}",
+                "--signal",
+                "add",
+                "--signal-input",
+                "\"x\"",
+            ],
+            2,
+            "nothing was sent: the run would drop the signal",
         ),
         (&["gone"], 1, "gone is retired"),
         (

@@ -282,10 +282,10 @@ impl Common {
         for definition in types.iter().filter_map(|name| catalog.definition(name)) {
             self.project.refuse_anothers(definition)?;
         }
-        let sent = RefCell::default();
+        let sent: RefCell<Vec<String>> = RefCell::default();
         let make = |catalog: &Catalog| {
             let change = make(catalog)?;
-            *sent.borrow_mut() = change.clone();
+            *sent.borrow_mut() = words_of(&change, catalog);
             Ok(change)
         };
         let mut definitions = types.iter().filter_map(|name| catalog.definition(name));
@@ -316,8 +316,7 @@ impl Common {
 }
 
 /// What was done, and as which revision.
-fn said(revision: u64, change: &Change, steps: &[Step], output: Output) -> Result<End, CliError> {
-    let words = words_of(change);
+fn said(revision: u64, words: &[String], steps: &[Step], output: Output) -> Result<End, CliError> {
     match output.is_json() {
         true => {
             let schedules = schedules::json(steps, |_| false);
@@ -325,7 +324,7 @@ fn said(revision: u64, change: &Change, steps: &[Step], output: Output) -> Resul
                 .json(&json!({ "revision": revision, "changes": words, "schedules": schedules }))?;
         }
         false => {
-            for line in &words {
+            for line in words {
                 output.line(line)?;
             }
             schedules::print(steps, |_| false, output)?;
@@ -339,11 +338,16 @@ fn said(revision: u64, change: &Change, steps: &[Step], output: Output) -> Resul
     Ok(End::Done)
 }
 
-/// A line for each thing that a change does.
-fn words_of(change: &Change) -> Vec<String> {
+/// A line for each thing that a change to a catalog does.
+fn words_of(change: &Change, before: &Catalog) -> Vec<String> {
     let retired = change.retired.iter();
     let retired = retired.map(|workflow| format!("{workflow} gets no new runs"));
     let routes = change.routes.iter().map(|route| {
+        let is_put = change.puts.iter().any(|put| put.workflow == route.workflow);
+        let definition = before.definition(&route.workflow);
+        if let Some(definition) = definition.filter(|d| d.retired && !is_put) {
+            return retired_words(definition, route);
+        }
         let ramp = match route.ramp {
             0 => String::new(),
             ramp => format!(
@@ -364,6 +368,20 @@ fn words_of(change: &Change) -> Vec<String> {
     let deleted = change.deleted.iter();
     let deleted = deleted.map(|v| format!("{}@{} is deleted", v.workflow, v.number));
     retired.chain(routes).chain(tags).chain(deleted).collect()
+}
+
+/// What the route of a retired type changes: nothing for new runs, which there are none of.
+fn retired_words(definition: &Definition, route: &Route) -> String {
+    let workflow = &route.workflow;
+    let changed = match (
+        definition.pinned && !route.pinned,
+        definition.ramp != route.ramp,
+    ) {
+        (true, _) => format!("{workflow} is no longer pinned; it"),
+        (false, true) => format!("{workflow} has no ramp any more; it"),
+        (false, false) => workflow.clone(),
+    };
+    format!("{changed} is retired, so no new runs start")
 }
 
 fn known<'a>(catalog: &'a Catalog, workflow: &str) -> Result<&'a Definition, NameError> {

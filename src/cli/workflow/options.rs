@@ -153,14 +153,6 @@ impl WorkflowOptionArgs {
             ..Default::default()
         })
     }
-
-    /// Holds an input against the definition, if there is a folder of them.
-    pub fn check_input(&self, workflow_type: &str, input: &[Payload]) -> Result<(), CliError> {
-        match &self.definitions {
-            Some(folder) => defaults(folder, workflow_type, input).map(drop),
-            None => Ok(()),
-        }
-    }
 }
 
 fn with(flags: StartOptions, workflow_type: &str, defaults: Option<StartDefaults>) -> StartOptions {

@@ -6,9 +6,11 @@ mod show;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::asked::{self, Starts};
 use super::options::WorkflowOptionArgs;
 use crate::cli::args::connection::ConnectionArgs;
 use crate::cli::args::input::json_fields;
+use crate::cli::args::registry::RegistryArgs;
 use crate::cli::args::values::{key_value, name, timestamp};
 use crate::cli::error::{CliError, End};
 use crate::cli::print::Output;
@@ -83,6 +85,8 @@ struct CreateArgs {
     #[command(flatten, next_help_heading = "The workflow")]
     options: WorkflowOptionArgs,
     #[command(flatten)]
+    checks: CheckArgs,
+    #[command(flatten)]
     connection: ConnectionArgs,
 }
 
@@ -104,7 +108,37 @@ struct UpdateArgs {
     #[command(flatten, next_help_heading = "The workflow")]
     options: WorkflowOptionArgs,
     #[command(flatten)]
+    checks: CheckArgs,
+    #[command(flatten)]
     connection: ConnectionArgs,
+}
+
+/// What is asked before a schedule starts something.
+#[derive(Debug, Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    registry: RegistryArgs,
+    /// Take the type and the input without asking the registry
+    #[arg(long)]
+    unchecked: bool,
+}
+
+impl CheckArgs {
+    /// What the flags and the definition say: of the folder that the flags name, else of the registry.
+    async fn read(
+        &self,
+        options: &WorkflowOptionArgs,
+        client: &Client,
+        workflow_type: &str,
+        flags: StartOptions,
+    ) -> Result<StartOptions, CliError> {
+        let plain = options.read(workflow_type, flags.clone())?;
+        if self.unchecked || options.has_folder() {
+            return Ok(plain);
+        }
+        let asked = asked::of_registry(&self.registry, client, Starts::Again, flags, plain).await?;
+        Ok(asked.options)
+    }
 }
 
 #[derive(Debug, Args)]
@@ -171,12 +205,12 @@ pub async fn run(args: ScheduleArgs, output: Output) -> Result<End, CliError> {
 }
 
 async fn create(args: CreateArgs, output: Output) -> Result<End, CliError> {
-    let schedule = Schedule {
+    // What is wrong with the flags is said before anything is asked of the cluster.
+    let flags = args.options.flags()?;
+    schedulable(args.options.read(&args.workflow_type, flags.clone())?)?;
+    let mut schedule = Schedule {
         spec: args.spec.read()?,
-        action: schedulable(
-            args.options
-                .read(&args.workflow_type, args.options.flags()?)?,
-        )?,
+        action: StartOptions::default(),
         memo: json_fields("--schedule-memo", &args.schedule_memo)?,
         search_attributes: json_fields(
             "--schedule-search-attribute",
@@ -186,6 +220,9 @@ async fn create(args: CreateArgs, output: Output) -> Result<End, CliError> {
     let has_times = schedule.spec.has_times();
     let id = args.id.schedule_id;
     let client = args.connection.connect().await?;
+    let checks = &args.checks;
+    let action = checks.read(&args.options, &client, &args.workflow_type, flags);
+    schedule.action = schedulable(action.await?)?;
     client.create_schedule(&id, schedule).await?;
     done(&id, "was created", &client, output)?;
     if !has_times {
@@ -195,17 +232,18 @@ async fn create(args: CreateArgs, output: Output) -> Result<End, CliError> {
 }
 
 async fn update(args: UpdateArgs, output: Output) -> Result<End, CliError> {
+    let flags = args.options.flags()?;
     let action = match &args.workflow_type {
         Some(workflow_type) if args.replace => Some(schedulable(
-            args.options.read(workflow_type, args.options.flags()?)?,
+            args.options.read(workflow_type, flags.clone())?,
         )?),
         workflow_type => {
-            let mut said = args.options.flags()?;
+            let mut said = flags.clone();
             said.workflow_type = workflow_type.clone().unwrap_or_default();
             (said != StartOptions::default()).then_some(said)
         }
     };
-    let change = ScheduleChange {
+    let mut change = ScheduleChange {
         spec: args.spec.read()?,
         action,
         search_attributes: json_fields(
@@ -220,18 +258,31 @@ async fn update(args: UpdateArgs, output: Output) -> Result<End, CliError> {
     }
     let id = args.id.schedule_id;
     let client = args.connection.connect().await?;
-    if !args.replace
-        && let Some(said) = &change.action
-        && !(said.workflow_type.is_empty() && said.input.is_empty())
-    {
-        let there = client.describe_schedule(&id).await?.action;
-        let workflow_type = args.workflow_type.as_ref();
-        let input = match said.input.is_empty() {
-            true => &there.input,
-            false => &said.input,
-        };
-        let workflow_type = workflow_type.unwrap_or(&there.workflow_type);
-        args.options.check_input(workflow_type, input)?;
+    let checks = &args.checks;
+    match &change.action {
+        Some(said) if args.replace => {
+            let workflow_type = said.workflow_type.clone();
+            let action = checks.read(&args.options, &client, &workflow_type, flags);
+            change.action = Some(schedulable(action.await?)?);
+        }
+        Some(said) if !(said.workflow_type.is_empty() && said.input.is_empty()) => {
+            // The rest of what is started stays: only whether it can be started is asked.
+            let mut whole = client.describe_schedule(&id).await?.action;
+            if !said.workflow_type.is_empty() {
+                whole.workflow_type.clone_from(&said.workflow_type);
+            }
+            if !said.input.is_empty() {
+                whole.input.clone_from(&said.input);
+            }
+            if !said.task_queue.is_empty() {
+                whole.task_queue.clone_from(&said.task_queue);
+            }
+            let workflow_type = whole.workflow_type.clone();
+            checks
+                .read(&args.options, &client, &workflow_type, whole)
+                .await?;
+        }
+        Some(_) | None => {}
     }
     client.update_schedule(&id, change).await?;
     done(&id, "was updated", &client, output)

@@ -1,12 +1,12 @@
 //! `segno start`: starts a workflow, and with `--wait` waits for its end.
 
-mod asked;
-
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use super::asked::{self, Asked, Starts};
 use super::ended::report;
 use super::options::{WorkflowOptionArgs, of_version};
+use super::trouble::{answer, goes_plain};
 use super::updated::WaitFor;
 use super::{signal_check, updated};
 use crate::catalog::VersionQuery;
@@ -140,17 +140,28 @@ pub async fn run(args: StartArgs, output: Output) -> Result<End, CliError> {
     let read = read.transpose()?;
     let update = args.update.read()?;
     let client = args.connection.connect().await?;
-    let options = match read {
-        Some(options) if args.unchecked || args.options.has_folder() => options,
-        Some(options) => asked::of_registry(&args, &client, flags, options).await?,
-        None => args.version(&client, flags).await?,
+    let Asked {
+        options,
+        definition,
+    } = match read {
+        Some(options) if args.unchecked || args.options.has_folder() => Asked {
+            definition: args.options.definition(&options.workflow_type)?,
+            options,
+        },
+        Some(options) => {
+            asked::of_registry(&args.registry, &client, Starts::Once, flags, options).await?
+        }
+        None => Asked {
+            options: args.version(&client, flags).await?,
+            definition: None,
+        },
     };
     let options = args.options(options)?;
     if options.signal.is_some() {
-        let known = args.options.definition(&options.workflow_type)?;
-        let known = known.as_ref().map(|loaded| &loaded.program);
+        let known = definition.as_ref().map(|loaded| &loaded.program);
         signal_check::check_with_start(&client, &options, known, output).await?;
     }
+    let plain = args.goes_plain(&client, &options, update.as_ref()).await;
     let task_queue = options.task_queue.clone();
     let workflow_type = options.workflow_type.clone();
     let (started, updated) = match update {
@@ -158,7 +169,10 @@ pub async fn run(args: StartArgs, output: Output) -> Result<End, CliError> {
         Some(update) => {
             let name = update.name.clone();
             let progress = output.progress(format!("waiting for {name}"));
-            let (started, updated) = client.update_with_start(options, update).await?;
+            let id = options.workflow_id.clone().unwrap_or_default();
+            let sent = client.update_with_start(options, update);
+            let workflow = WorkflowRef::new(id, None);
+            let (started, updated) = answer(&client, &workflow, sent, output).await?;
             drop(progress);
             (started, Some((name, updated)))
         }
@@ -171,6 +185,7 @@ pub async fn run(args: StartArgs, output: Output) -> Result<End, CliError> {
         "namespace": client.namespace(),
         "taskQueue": task_queue,
         "started": started.started,
+        "plainInEncodedRun": plain,
     });
     if let Some((name, updated)) = updated {
         output.remark(line(&started));
@@ -217,6 +232,24 @@ impl StartArgs {
         let (definition, version) = catalog.find(query)?;
         let entry = registry::version(&*store, definition, version).await?;
         of_version(&entry, flags)
+    }
+
+    /// Whether a signal or an update goes plain into a run that is there already.
+    async fn goes_plain(
+        &self,
+        client: &Client,
+        options: &StartOptions,
+        update: Option<&UpdateOptions>,
+    ) -> bool {
+        let Some(id) = &options.workflow_id else {
+            return false;
+        };
+        let input = match (&options.signal, update) {
+            (Some((_, input)), _) => input,
+            (None, Some(update)) => &update.input,
+            (None, None) => return false,
+        };
+        goes_plain(client, &WorkflowRef::new(id.clone(), None), input).await
     }
 
     fn options(&self, options: StartOptions) -> Result<StartOptions, CliError> {

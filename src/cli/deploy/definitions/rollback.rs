@@ -102,7 +102,7 @@ impl RollbackArgs {
             .map(|d| d.workflow.clone())
             .collect();
         if is_empty(&change) {
-            return super::said(catalog.revision(), &change, &[], output);
+            return super::said(catalog.revision(), &[], &[], output);
         }
         let make = |catalog: &Catalog| {
             let change = back_to(catalog, &pasts, &project)?;

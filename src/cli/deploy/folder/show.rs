@@ -20,6 +20,21 @@ impl Proposal {
         !self.plan.steps.iter().any(|step| step.workflow == workflow)
     }
 
+    /// What a step changes, and the version whose schedules stay if those of the new one differ: schedules are made of the
+    /// current version, which a share of new runs, a pin or `--no-route` leaves as it is.
+    fn differences(&self, step: &Step) -> (Option<Differences>, Option<u32>) {
+        let Some(all) = self.compared.get(&step.workflow) else {
+            return (None, None);
+        };
+        if step.share == Share::All {
+            return (Some(all.clone()), None);
+        }
+        let shown = all.without_schedules();
+        let is_less = shown.as_ref().map(|d| d.differences.len()) != Some(all.differences.len());
+        let current = self.after.definition(&step.workflow).map(|d| d.current);
+        (shown, current.filter(|_| is_less))
+    }
+
     fn file(&self, step: &Step) -> Option<String> {
         let found = self.found.get(&step.workflow);
         found.map(|(_, file)| file.to_string())
@@ -38,10 +53,13 @@ impl Proposal {
                 words(step),
                 styled(Tone::Dim, self.file(step).unwrap_or_default())
             ))?;
-            if let Some(differences) = self.compared.get(&step.workflow) {
-                for line in differences.text().lines() {
-                    output.line(format!("    {line}"))?;
-                }
+            let (differences, schedules_stay) = self.differences(step);
+            let text = differences.map(|d| d.text()).unwrap_or_default();
+            for line in text.lines() {
+                output.line(format!("    {line}"))?;
+            }
+            if let Some(version) = schedules_stay {
+                output.line(format!("    schedules stay those of version {version}"))?;
             }
         }
         for held in &self.plan.held {
@@ -92,11 +110,12 @@ impl Proposal {
                 Share::Percent(percent) => percent,
                 Share::None | Share::Pinned => 0,
             };
+            let (differences, schedules_stay) = self.differences(step);
             json!({
                 "workflow": step.workflow, "action": action, "from": from, "to": step.action.to(), "file": self.file(step),
                 "percent": step.action.to().map(|_| percent),
                 "pinned": step.share == Share::Pinned, "endsRamp": step.ends_ramp,
-                "differences": self.compared.get(&step.workflow).map(Differences::json),
+                "differences": differences.as_ref().map(Differences::json), "schedulesStay": schedules_stay,
             })
         });
         let held = self.plan.held.iter().map(|held| {

@@ -1,34 +1,57 @@
 //! What the registry says of a start that names no folder: the defaults, whether the input is sound, and whether anybody has the type.
 
-use super::StartArgs;
-use crate::catalog::{Catalog, Definition};
+use std::sync::Arc;
+
+use super::options::of_type;
+use crate::catalog::{Catalog, Definition, Version};
+use crate::cli::args::registry::RegistryArgs;
 use crate::cli::error::CliError;
 use crate::cli::print::warn;
-use crate::cli::workflow::options::of_type;
 use crate::client::{Client, StartOptions, unique_id};
-use crate::registry::{self, Store, StoreError};
+use crate::engine::Loaded;
+use crate::registry::{self, Entry, Store, StoreError};
+
+/// What a start comes to, and the definition that says so, if it is known.
+pub struct Asked {
+    pub options: StartOptions,
+    pub definition: Option<Arc<Loaded>>,
+}
+
+/// What is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Starts {
+    /// One run, now.
+    Once,
+    /// Runs of a schedule, each with an id of its own: any version in force may get them.
+    Again,
+}
 
 /// `plain` is what the flags and the environment say. Where nothing is deployed, or the registry cannot be read, it stays so.
 pub async fn of_registry(
-    args: &StartArgs,
+    registry: &RegistryArgs,
     client: &Client,
+    starts: Starts,
     flags: StartOptions,
     plain: StartOptions,
-) -> Result<StartOptions, CliError> {
-    let store = args.registry.of(client)?;
+) -> Result<Asked, CliError> {
+    let store = registry.of(client)?;
+    let unknown_here = |options| Asked {
+        options,
+        definition: None,
+    };
     let catalog = match store.look_up().await {
         Ok(Some(catalog)) => catalog,
-        Ok(None) => return Ok(plain),
+        Ok(None) => return Ok(unknown_here(plain)),
         Err(error) => {
             unchecked(&error);
-            return Ok(plain);
+            return Ok(unknown_here(plain));
         }
     };
     let workflow_type = &plain.workflow_type;
     let known = catalog.definition(workflow_type);
     let Some(definition) = known.filter(|d| !d.versions.is_empty()) else {
         return match is_served_otherwise(client, &plain.task_queue).await {
-            true => Ok(plain),
+            true => Ok(unknown_here(plain)),
             false => Err(unknown(&catalog, workflow_type)),
         };
     };
@@ -41,13 +64,14 @@ pub async fn of_registry(
             definition.name_of(definition.current)
         )));
     }
-    match with_defaults(&*store, definition, &flags).await? {
-        Ok(options) => Ok(options),
-        Err(error) => {
-            unchecked(&error);
-            Ok(plain)
-        }
-    }
+    let asked = match starts {
+        Starts::Once => with_defaults(&*store, definition, &flags).await?,
+        Starts::Again => of_all_versions(&*store, definition, &flags).await?,
+    };
+    asked.or_else(|error| {
+        unchecked(&error);
+        Ok(unknown_here(plain))
+    })
 }
 
 fn unchecked(error: &StoreError) {
@@ -61,7 +85,7 @@ async fn with_defaults(
     store: &dyn Store,
     definition: &Definition,
     flags: &StartOptions,
-) -> Result<Result<StartOptions, StoreError>, CliError> {
+) -> Result<Result<Asked, StoreError>, CliError> {
     let version_of = |id: Option<&str>| match id {
         Some(id) => definition.version_for(id),
         None => definition.version(definition.current),
@@ -76,18 +100,47 @@ async fn with_defaults(
             Ok(entry) => entry,
             Err(error) => return Ok(Err(error)),
         };
-        let mut options = of_type(&entry, flags.clone())?;
+        let mut asked = asked_of(&entry, flags)?;
         if definition.ramp == 0 {
-            return Ok(Ok(options));
+            return Ok(Ok(asked));
         }
-        let id = options.workflow_id.get_or_insert_with(unique_id);
+        let id = asked.options.workflow_id.get_or_insert_with(unique_id);
         let again = definition.version_for(id);
         // The other version may name another id, which belongs to this one again: then the current one decides.
         if again == version || found.number == definition.ramp {
-            return Ok(Ok(options));
+            return Ok(Ok(asked));
         }
         version = again;
     }
+}
+
+/// The defaults of the current version. The input must suit each version that new runs get.
+async fn of_all_versions(
+    store: &dyn Store,
+    definition: &Definition,
+    flags: &StartOptions,
+) -> Result<Result<Asked, StoreError>, CliError> {
+    let mut current = None;
+    let versions: Vec<&Version> = definition.in_force().collect();
+    for version in versions {
+        let entry = match registry::version(store, definition, version).await {
+            Ok(entry) => entry,
+            Err(error) => return Ok(Err(error)),
+        };
+        let asked = asked_of(&entry, flags)?;
+        if version.number == definition.current {
+            current = Some(asked);
+        }
+    }
+    let missing = || StoreError::Malformed("a type without its version".to_owned());
+    Ok(current.ok_or_else(missing))
+}
+
+fn asked_of(entry: &Entry, flags: &StartOptions) -> Result<Asked, CliError> {
+    Ok(Asked {
+        options: of_type(entry, flags.clone())?,
+        definition: Some(entry.loaded.clone()),
+    })
 }
 
 /// Whether a worker that is not Segno's asks for workflow tasks there: it may know the type.
