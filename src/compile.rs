@@ -28,6 +28,7 @@ use crate::source::{Range, Sources};
 use crate::value::Value;
 use crate::words::{BlockId, StepId};
 use schemas::Schemas;
+pub use schemas::collect_references;
 use scope::{FunctionKind, Scope};
 
 /// What a definition compiles to.

@@ -18,7 +18,7 @@ const EVENTS_READ: i32 = 32;
 pub struct FailingTask {
     /// The attempt that is under way or due next.
     pub attempt: i32,
-    /// Of the first attempt that failed; the server keeps no others.
+    /// Message of the first failed attempt; the server keeps no others.
     pub message: String,
 }
 

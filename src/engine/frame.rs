@@ -57,20 +57,6 @@ impl Frame {
         }
     }
 
-    pub fn caller(&self) -> Option<&Caller> {
-        match self {
-            Frame::Function { caller, .. } => caller.as_deref(),
-            Frame::Block { .. }
-            | Frame::Loop { .. }
-            | Frame::Turns { .. }
-            | Frame::Fan(_)
-            | Frame::Try(_)
-            | Frame::Saga { .. }
-            | Frame::Deadline { .. }
-            | Frame::Shield { .. } => None,
-        }
-    }
-
     pub fn caller_mut(&mut self) -> Option<&mut Caller> {
         match self {
             Frame::Function { caller, .. } => caller.as_deref_mut(),

@@ -6,23 +6,20 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value as Json;
-
 use super::Subject;
+use crate::compile::collect_references;
 use crate::definition::Schema;
 use crate::diagnostic::Diagnostic;
 
 pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
-    let mut referred = BTreeSet::new();
+    let mut referred = Vec::new();
     each_schema(subject, &mut |schema| {
-        each_reference(&schema.json, &mut |reference| {
-            let name = reference.strip_prefix("#/types/").unwrap_or_default();
-            referred.insert(name);
-        });
+        collect_references(&schema.json, &mut referred);
     });
+    let referred: BTreeSet<&str> = referred.into_iter().collect();
     for (name, _) in &subject.definition.types {
         let reference = format!("#/types/{}", name.value);
-        if !referred.contains(&*name.value) {
+        if !referred.contains(&*reference) {
             let message = format!("nothing refers to the type `{}`", name.value);
             diagnostics.push(
                 Diagnostic::warning("unused-type", name.range, message)
@@ -55,19 +52,4 @@ fn each_schema<'a>(subject: &Subject<'a>, f: &mut dyn FnMut(&'a Schema)) {
     let types = definition.types.iter();
     let types = types.chain(libraries().flat_map(|l| &l.types));
     types.for_each(|(_, schema)| f(schema));
-}
-
-fn each_reference<'a>(schema: &'a Json, f: &mut dyn FnMut(&'a str)) {
-    match schema {
-        Json::Object(object) => {
-            for (key, value) in object {
-                match value.as_str().filter(|_| key == "$ref") {
-                    Some(reference) => f(reference),
-                    None => each_reference(value, f),
-                }
-            }
-        }
-        Json::Array(items) => items.iter().for_each(|item| each_reference(item, f)),
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
-    }
 }

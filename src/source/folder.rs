@@ -15,7 +15,7 @@ use crate::limits::DEFINITION_FOLDERS_DEPTH_MAX;
 #[derive(Debug)]
 pub struct Found {
     pub path: PathBuf,
-    /// Of the file that a link leads to.
+    /// Metadata of the file itself, links followed.
     pub metadata: Result<Metadata, Fault>,
 }
 

@@ -53,7 +53,7 @@ pub async fn answer<T>(
     })
 }
 
-/// Whoever may not look is told nothing.
+/// `None` also if the caller may not read the history.
 async fn failing(client: &Client, workflow: &WorkflowRef) -> Option<FailingTask> {
     client.failing_task(workflow).await.ok().flatten()
 }

@@ -192,8 +192,9 @@ impl Machine<'_> {
             let same = handles.iter_mut().filter(|(_, s)| *s == seq);
             same.for_each(|(_, s)| *s = new);
         };
-        let frames = self.run.routines.values().flat_map(|r| &r.frames);
-        let mut of_callers = frames.filter_map(Frame::caller).flat_map(|c| &c.handles);
+        let frames = self.run.routines.values_mut().flat_map(|r| &mut r.frames);
+        let callers = frames.filter_map(Frame::caller_mut);
+        let mut of_callers = callers.flat_map(|caller| &caller.handles);
         let reaches_callers =
             of_callers.any(|(_, s)| *s == seq) && self.may_use(HANDLES_OF_CALLERS);
         for routine in self.run.routines.values_mut() {

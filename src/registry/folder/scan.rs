@@ -1,4 +1,4 @@
-//! What is in a folder of definitions, whatever else is there: what cannot be read is told, and holds up nothing.
+//! Reads a folder of definitions; a path that cannot be read is reported and does not keep the others from being read.
 
 use std::io;
 use std::path::{Path, PathBuf};
