@@ -13,6 +13,7 @@ use segno::simulator::{ActivityTask, Attempt, End, NexusTask, OnCancel, Outside,
 use segno::value::{Duration, Timestamp, Value, to_json};
 use segno::words::FailureKind;
 use temporalio_protos::temporal::api::enums::v1::EventType;
+use temporalio_protos::temporal::api::failure;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_protos::temporal::api::history::v1::{
     HistoryEvent, MarkerRecordedEventAttributes, WorkflowExecutionStartedEventAttributes,
@@ -103,10 +104,16 @@ fn why_not(families: &[Vec<Run>]) -> Option<&'static str> {
     }
     // The simulator gives each result an activation of its own, and the order of commands follows from that.
     let mut ends = BTreeSet::new();
+    let mut last = BTreeMap::new();
     for run in families.iter().flatten() {
         for local in run.events.iter().filter_map(local) {
             if !ends.insert((&run.run_id, local.task, local.activation)) {
                 return Some("local activities ended in one activation");
+            }
+            // In the simulator, those that take equally long end in the order in which they began.
+            let earlier = last.insert((&run.run_id, local.task), local.seq);
+            if earlier.is_some_and(|seq| seq > local.seq) {
+                return Some("local activities ended in another order than they began");
             }
         }
     }
@@ -319,8 +326,10 @@ fn never() -> Attempt {
     attempt
 }
 
-fn fails_first() -> Attempt {
-    let failure = Failure::application("Refused", "an attempt before the last");
+/// An attempt before the last. History has the failure of the last but one, which a timeout names as its cause.
+fn fails_first(failure: Option<failure::v1::Failure>) -> Attempt {
+    let refused = || Failure::application("Refused", "an attempt before the last");
+    let failure = failure.map_or_else(refused, failure_from_proto);
     Attempt::ends(Duration::ZERO, Err(failure))
 }
 
@@ -354,7 +363,7 @@ impl Fate {
                 {
                     last = Some(a.attempt as u32);
                     if task.attempt < a.attempt as u32 {
-                        return fails_first();
+                        return fails_first(a.last_failure);
                     }
                 }
                 Some(ActivityTaskCompletedEventAttributes(a))
