@@ -75,6 +75,10 @@ impl Server {
 
     /// Starts a workflow, or signals the one that runs, if the start has a signal.
     pub fn start(&mut self, start: Start) -> Result<RunNumber, Refused> {
+        limits::check_workflow_id(&start.workflow_id)?;
+        if let Some((name, _)) = &start.signal {
+            limits::check_signal_name(name)?;
+        }
         if let Some(current) = self.current.get(&start.workflow_id).copied()
             && self.executions[current].is_open()
         {

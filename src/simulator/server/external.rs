@@ -8,7 +8,7 @@ use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 
 use super::event::{IDENTITY, payloads};
 use super::execution::Task;
-use super::limits::check_size;
+use super::limits::{check_signal_name, check_size};
 use super::{Refused, Server};
 use crate::history::{Commanded, Meaning, Operation, Stage};
 use crate::payload::payloads_to_proto;
@@ -21,6 +21,7 @@ impl Server {
         name: &str,
         input: Vec<Payload>,
     ) -> Result<(), Refused> {
+        check_signal_name(name)?;
         let run = self.open_run(workflow_id)?;
         let input = payloads_to_proto(input);
         check_size(input.as_ref())?;

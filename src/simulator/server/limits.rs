@@ -8,7 +8,7 @@ use temporalio_protos::temporal::api::enums::v1::SuggestContinueAsNewReason;
 use super::execution::Execution;
 use super::{Refused, Server};
 use crate::engine::failure::Failure;
-use crate::limits::PAYLOAD_SIZE_BYTES_MAX;
+use crate::limits::{ID_SIZE_BYTES_MAX, PAYLOAD_SIZE_BYTES_MAX};
 
 /// `history.maximumSignalsPerExecution`
 const SIGNALS_MAX: usize = 10_000;
@@ -32,6 +32,27 @@ pub(super) fn check_size(input: Option<&Payloads>) -> Result<(), Refused> {
     match is_too_large(input) {
         true => Err(Refused::Invalid("Blob data size exceeds limit.".to_owned())),
         false => Ok(()),
+    }
+}
+
+/// `limit.maxIDLength` of a workflow id.
+pub(super) fn check_workflow_id(id: &str) -> Result<(), Refused> {
+    match id.len() <= ID_SIZE_BYTES_MAX {
+        true => Ok(()),
+        false => Err(Refused::Invalid(format!(
+            "WorkflowId exceeds maximum allowed length ({}/{ID_SIZE_BYTES_MAX})",
+            id.len()
+        ))),
+    }
+}
+
+/// `limit.maxIDLength` of a signal's name (service/frontend/errors.go).
+pub(super) fn check_signal_name(name: &str) -> Result<(), Refused> {
+    match name.len() <= ID_SIZE_BYTES_MAX {
+        true => Ok(()),
+        false => Err(Refused::Invalid(
+            "SignalName length exceeds limit.".to_owned(),
+        )),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use segno::client::{Client, ClientError, StartOptions, UpdateOptions, UpdateStage, WorkflowRef};
-use segno::limits::PAYLOAD_SIZE_BYTES_MAX;
+use segno::limits::{ID_SIZE_BYTES_MAX, PAYLOAD_SIZE_BYTES_MAX};
 use segno::simulator::{
     ActivityTask, Attempt, NexusTask, Outside, Refused, Simulator, Start, Status,
 };
@@ -96,9 +96,14 @@ pub fn simulated() -> Told {
     let mut told = Told::new();
     let started = simulator.start(start("large", large()));
     told.push(("a large input", said(started)));
+    let long = "x".repeat(ID_SIZE_BYTES_MAX + 1);
+    let started = simulator.start(start(&long, Vec::new()));
+    told.push(("a long id", said(started)));
     let one = simulator.start(start("one", Vec::new())).unwrap();
     let signalled = simulator.signal("one", "tell", large());
     told.push(("a large signal", said(signalled)));
+    let signalled = simulator.signal("one", &long, Vec::new());
+    told.push(("a long signal name", said(signalled)));
     let updated = simulator.update("one", "quick", large(), None);
     told.push(("a large update", said(updated)));
     for _ in 0..UPDATES_IN_FLIGHT_MAX {
@@ -150,6 +155,8 @@ pub async fn on_server() -> Told {
     };
     let mut told = Told::new();
     told.push(("a large input", answered(start("large", large()).await)));
+    let long = "x".repeat(ID_SIZE_BYTES_MAX + 1);
+    told.push(("a long id", answered(start(&long, Vec::new()).await)));
     let started = start("one", Vec::new()).await.unwrap();
     let one = WorkflowRef::new("one".to_owned(), None);
     let update = |name: &str, input, wait_for| {
@@ -165,6 +172,8 @@ pub async fn on_server() -> Told {
     };
     let signalled = client.signal(&one, "tell", large()).await;
     told.push(("a large signal", answered(signalled)));
+    let signalled = client.signal(&one, &long, Vec::new()).await;
+    told.push(("a long signal name", answered(signalled)));
     let updated = update("quick", large(), UpdateStage::Completed).await;
     told.push(("a large update", answered(updated)));
     for _ in 0..UPDATES_IN_FLIGHT_MAX {
