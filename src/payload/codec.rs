@@ -61,7 +61,15 @@ pub enum CodecError {
     )]
     NotDecrypted(String),
     #[error(
-        "an encrypted payload is damaged or forged: it names the key `{0}`, which decrypts other payloads and not this one"
+        "a payload is encrypted with another key named `{id}`: its fingerprint is {fingerprint}, that of the codec's key is {own}"
+    )]
+    AnotherKey {
+        id: String,
+        fingerprint: String,
+        own: String,
+    },
+    #[error(
+        "an encrypted payload is damaged or forged: it names the key `{0}`, which does not decrypt it"
     )]
     Damaged(String),
     #[error("a payload is encrypted by {0:?}, which is not known here; AES-256-GCM is")]

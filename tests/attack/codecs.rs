@@ -14,8 +14,8 @@ use segno::words::RetryPolicy;
 use serde_json::json;
 
 use super::support::cluster::Cluster;
-use super::support::segno;
 use super::support::worker::peak_memory_kib;
+use super::support::{segno, until};
 use super::victim::{Victim, json_payload, payload};
 
 const KEEPS: &str = "\
@@ -117,7 +117,16 @@ fn messages_that_cannot_be_decoded_stop_no_run() {
     victim.assert_unharmed();
 }
 
-/// A key that has decrypted something is the right one: what it does not decrypt is damaged or forged.
+/// Encrypted with a key named `k`, whose bytes are all this one.
+fn sealed(key: u8, json: &str) -> Payload {
+    let key = Key::read("k", &[key; 32]).unwrap();
+    let codec = Codec::new(vec![Stage::Encryption(Keyring::new(vec![key]).unwrap())]);
+    let plain = payload_to_proto(json_payload(json));
+    let sealed = super::victim::wait(codec.encode_payloads(vec![plain])).unwrap();
+    payload_from_proto(sealed[0].clone())
+}
+
+/// What the worker's key has encrypted and does not decrypt is damaged or forged.
 #[test]
 fn a_damaged_encrypted_payload_stops_no_run() {
     let folder = tempfile::tempdir().unwrap();
@@ -125,11 +134,7 @@ fn a_damaged_encrypted_payload_stops_no_run() {
     std::fs::write(&file, [7; 32]).unwrap();
     let flag = format!("--codec-key=k={}", file.display());
     let victim = Victim::with(&[("keeps", KEEPS)], &[&flag]);
-    let key = Key::read("k", &[7; 32]).unwrap();
-    let codec = Codec::new(vec![Stage::Encryption(Keyring::new(vec![key]).unwrap())]);
-    let plain = payload_to_proto(json_payload("[1, 2]"));
-    let sealed = super::victim::wait(codec.encode_payloads(vec![plain])).unwrap();
-    let sealed = payload_from_proto(sealed[0].clone());
+    let sealed = sealed(7, "[1, 2]");
     let mut damaged = sealed.clone();
     *damaged.data.last_mut().unwrap() ^= 1;
     let attacked = victim.attacked("keeps");
@@ -152,6 +157,38 @@ fn a_damaged_encrypted_payload_stops_no_run() {
         log.contains("the signal `map` is dropped") && log.contains(why),
         "{log}"
     );
+}
+
+/// A worker with a wrong key under the right name reads what it encrypted itself, and drops nothing of others.
+#[test]
+fn a_worker_with_another_key_of_the_name_waits_for_the_right_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    std::fs::write(&file, [9; 32]).unwrap();
+    let flag = format!("--codec-key=k={}", file.display());
+    let victim = Victim::with(&[("keeps", KEEPS)], &[&flag]);
+    let attacked = victim.attacked("keeps");
+    victim.signal(&attacked, "map", vec![sealed(9, "[1, 2]")]);
+    let id = attacked.workflow_id.as_str();
+    let n = || {
+        Cluster::get()
+            .segno(&["query", id, "n", &flag, "-o", "json"])
+            .ok()
+    };
+    assert_eq!(n().json()["queryResult"], 2);
+    victim.signal(&attacked, "map", vec![sealed(7, "[1, 2, 3]")]);
+    let history = until("a failed workflow task", || {
+        let history = Cluster::get().segno(&["history", id, &flag]).stdout;
+        history.contains("WorkflowTaskFailed").then_some(history)
+    });
+    let why = "a payload is encrypted with another key named `k`: its fingerprint is ";
+    assert!(history.contains(why), "{history}");
+    let log = victim.worker.logs();
+    assert!(
+        log.contains(why) && !log.contains("the signal `map` is dropped"),
+        "{log}"
+    );
+    Cluster::get().segno(&["terminate", id]).ok();
 }
 
 #[test]

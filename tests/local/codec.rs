@@ -131,13 +131,13 @@ async fn a_wrong_key_or_a_changed_payload_is_named() {
     let mut short = sealed.clone();
     short.data.truncate(5);
     let impostor = Codec::new(vec![keys(&[(SAMPLE_KEY.0, OLD_KEY.1)])]);
-    for (codec, payload) in [
-        (&codec, changed),
-        (&codec, short),
-        (&impostor, sealed.clone()),
+    for (codec, payload, said) in [
+        (&codec, changed, "the key `test-key-id`, which does not"),
+        (&codec, short, "the key `test-key-id`, which does not"),
+        (&impostor, sealed.clone(), "another key named `test-key-id`"),
     ] {
         let error = decoded(codec, payload).await.unwrap_err().to_string();
-        assert!(error.contains("the key `test-key-id`"), "{error}");
+        assert!(error.contains(said), "{error}");
     }
     let mut other = sealed;
     let cipher = b"ChaCha20-Poly1305".to_vec();

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use prost::Message;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use temporalio_protos::temporal::api::common::v1::Payload;
 
@@ -15,6 +16,10 @@ use super::{CodecError, ENCODING, encoding};
 
 pub const ENCODING_VALUE: &[u8] = b"binary/encrypted";
 const KEY_ID: &str = "encryption-key-id";
+const KEY_FINGERPRINT: &str = "encryption-key-fingerprint";
+/// The message whose HMAC-SHA256 under a key begins with the key's fingerprint.
+const FINGERPRINT_LABEL: &[u8] = b"segno encryption key fingerprint";
+const FINGERPRINT_SIZE_BYTES: usize = 8;
 const CIPHER: &str = "encryption-cipher";
 /// As the samples in Java name it; those in other languages name none.
 const CIPHER_VALUE: &[u8] = b"AES/GCM/NoPadding";
@@ -29,8 +34,10 @@ pub struct Keyring {
 pub struct Key {
     id: String,
     key: LessSafeKey,
-    /// It has decrypted something, so it is the key that others call by this name.
-    has_opened: AtomicBool,
+    /// In hexadecimal. Tells keys of one name apart, and reveals no more of the key than any text that it encrypts.
+    fingerprint: String,
+    /// It has decrypted a payload without a fingerprint, so other programs call this key by this name.
+    has_opened_unmarked: AtomicBool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -68,13 +75,22 @@ impl Key {
                 .or_else(|| BASE64.decode(text).ok())
                 .ok_or_else(wrong)?,
         };
+        let fingerprint = fingerprint(&key);
         let key = UnboundKey::new(&AES_256_GCM, &key).map_err(|_| wrong())?;
         Ok(Key {
             id: id.to_owned(),
             key: LessSafeKey::new(key),
-            has_opened: AtomicBool::new(false),
+            fingerprint,
+            has_opened_unmarked: AtomicBool::new(false),
         })
     }
+}
+
+fn fingerprint(key: &[u8]) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+    let tag = hmac::sign(&key, FINGERPRINT_LABEL);
+    let bytes = tag.as_ref().iter().take(FINGERPRINT_SIZE_BYTES);
+    bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn hexadecimal(text: &[u8]) -> Option<Vec<u8>> {
@@ -113,6 +129,7 @@ impl Keyring {
             (ENCODING, ENCODING_VALUE),
             (CIPHER, CIPHER_VALUE),
             (KEY_ID, key.id.as_bytes()),
+            (KEY_FINGERPRINT, key.fingerprint.as_bytes()),
         ];
         let metadata = metadata.map(|(name, value)| (name.to_owned(), value.to_vec()));
         Ok(Payload {
@@ -154,12 +171,23 @@ impl Keyring {
         else {
             return Err(CodecError::Damaged(id));
         };
-        let not_decrypted = || CodecError::NotDecrypted(id.clone());
+        let marked = fingerprint_of(&payload);
+        let not_decrypted = || match &marked {
+            Some(fingerprint) if *fingerprint == key.fingerprint => CodecError::Damaged(id.clone()),
+            Some(fingerprint) => CodecError::AnotherKey {
+                id: id.clone(),
+                fingerprint: fingerprint.clone(),
+                own: key.fingerprint.clone(),
+            },
+            None => CodecError::NotDecrypted(id.clone()),
+        };
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| not_decrypted())?;
         let mut sealed = sealed.to_vec();
         let plain = key.key.open_in_place(nonce, Aad::empty(), &mut sealed);
         let plain = plain.map_err(|_| not_decrypted())?;
-        key.has_opened.store(true, Ordering::Relaxed);
+        if marked.is_none() {
+            key.has_opened_unmarked.store(true, Ordering::Relaxed);
+        }
         Payload::decode(&*plain).map_err(CodecError::NotAPayload)
     }
 
@@ -167,20 +195,30 @@ impl Keyring {
         self.keys.iter().find(|key| key.id == id)
     }
 
-    /// With a key that has decrypted nothing yet, the key may be the wrong one of that name: to take all payloads for damaged then
-    /// would fail every run that the worker serves.
+    /// A payload without a fingerprint counts as damaged only if other programs use this key by its name. With a wrong key, all payloads would
+    /// count as damaged, and what they were sent to would fail.
     fn with_what_is_known(&self, error: CodecError) -> CodecError {
         match error {
             CodecError::NotDecrypted(id)
                 if self
                     .key(&id)
-                    .is_some_and(|key| key.has_opened.load(Ordering::Relaxed)) =>
+                    .is_some_and(|key| key.has_opened_unmarked.load(Ordering::Relaxed)) =>
             {
                 CodecError::Damaged(id)
             }
             error => error,
         }
     }
+}
+
+/// The fingerprint of the key that a payload was encrypted with, if this codec did it. Anything else under that name is none.
+fn fingerprint_of(payload: &Payload) -> Option<String> {
+    let fingerprint = payload.metadata.get(KEY_FINGERPRINT)?;
+    let is_one = fingerprint.len() == 2 * FINGERPRINT_SIZE_BYTES
+        && fingerprint
+            .iter()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    is_one.then(|| String::from_utf8_lossy(fingerprint).into_owned())
 }
 
 /// The name of the key that a payload was encrypted with.
@@ -212,33 +250,80 @@ mod tests {
         damaged
     }
 
+    /// As other programs write it, and older versions of this one.
+    fn unmarked(sealed: &Payload) -> Payload {
+        let mut unmarked = sealed.clone();
+        unmarked.metadata.remove(KEY_FINGERPRINT);
+        unmarked
+    }
+
+    fn sealed_by(keys: &Keyring) -> Payload {
+        keys.encode(&Payload::default()).unwrap()
+    }
+
+    fn error_of(keys: &Keyring, payloads: Vec<Payload>) -> CodecError {
+        keys.decode_all(payloads).unwrap_err()
+    }
+
     #[test]
-    fn a_payload_is_damaged_only_where_its_key_is_known_to_be_the_right_one() {
-        let sealed = keyring("k", 1).encode(&Payload::default()).unwrap();
-        let of = |keys: &Keyring, payloads| keys.decode_all(payloads).unwrap_err();
+    fn a_wrong_key_that_opens_its_own_payloads_takes_no_other_for_damaged() {
+        let (right, wrong) = (keyring("k", 1), keyring("k", 2));
+        wrong.decode_all(vec![sealed_by(&wrong)]).unwrap();
+        let sealed = sealed_by(&right);
+        for payload in [&sealed, &damaged(&sealed), &unmarked(&sealed)] {
+            let error = error_of(&wrong, vec![payload.clone()]);
+            assert!(!error.is_of_payload(), "{error}");
+        }
+        let error = error_of(&wrong, vec![sealed]);
+        let fingerprints = [fingerprint(&[1; 32]), fingerprint(&[2; 32])];
+        assert!(
+            fingerprints.iter().all(|f| error.to_string().contains(f)),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_fingerprint_tells_at_once_that_a_payload_is_damaged() {
+        let sealed = sealed_by(&keyring("k", 1));
+        assert_eq!(sealed.metadata[KEY_FINGERPRINT], b"862bb07909ee0315");
+        let fresh = keyring("k", 1);
+        let error = error_of(&fresh, vec![damaged(&sealed)]);
+        assert!(matches!(&error, CodecError::Damaged(id) if id == "k"));
+        assert!(error.is_of_payload());
+        // A fingerprint that is wrong, or none, does not prevent what the key opens from being read.
+        for mark in [&b"0123456789abcdef"[..], b"garbage"] {
+            let mut other = sealed.clone();
+            other.metadata.insert(KEY_FINGERPRINT.into(), mark.into());
+            fresh.decode_all(vec![other]).unwrap();
+        }
+    }
+
+    #[test]
+    fn without_a_fingerprint_a_payload_is_damaged_only_if_the_key_is_known_to_be_the_right_one() {
+        let sealed = unmarked(&sealed_by(&keyring("k", 1)));
         // It may be another key of the name: the payload waits for the right one, however often it is tried.
         let wrong = keyring("k", 2);
         for _ in 0..2 {
-            let error = of(&wrong, vec![sealed.clone()]);
+            let error = error_of(&wrong, vec![sealed.clone()]);
             assert!(!error.is_of_payload(), "{error}");
         }
         let right = keyring("k", 1);
-        let error = of(&right, vec![damaged(&sealed)]);
+        let error = error_of(&right, vec![damaged(&sealed)]);
         assert!(!error.is_of_payload(), "{error}");
         // What comes with it tells, and what came before.
         for payloads in [
             vec![damaged(&sealed), sealed.clone()],
             vec![damaged(&sealed)],
         ] {
-            let error = of(&right, payloads);
+            let error = error_of(&right, payloads);
             assert!(matches!(&error, CodecError::Damaged(id) if id == "k"));
             assert!(error.is_of_payload());
         }
-        let error = of(&right, vec![keyring("other", 1).encode(&sealed).unwrap()]);
+        let error = error_of(&right, vec![keyring("other", 1).encode(&sealed).unwrap()]);
         assert!(matches!(error, CodecError::UnknownKey { .. }));
         // No key makes anything as short as this.
         let mut short = sealed;
         short.data.truncate(NONCE_LEN + 3);
-        assert!(of(&wrong, vec![short]).is_of_payload());
+        assert!(error_of(&wrong, vec![short]).is_of_payload());
     }
 }
