@@ -102,7 +102,7 @@ struct Compiler<'a> {
     /// The first of each name.
     blocks_by_name: BTreeMap<Arc<str>, usize>,
     activities: BTreeMap<Arc<str>, &'a definition::ActivityContract>,
-    schemas: Schemas,
+    schemas: Schemas<'a>,
     /// The schemas of activities' inputs and results, compiled once.
     contracts: BTreeMap<Arc<str>, Arc<program::Contract>>,
     /// The state's variables: those declared and those set anywhere.

@@ -120,13 +120,11 @@ fn keyword(pointer: &str) -> Option<(String, Shape)> {
     last
 }
 
-/// At the key that is wrong.
-pub fn invalid(schema: &Schema, error: &ValidationError<'_>) -> Diagnostic {
-    let pointer = error.instance_path().to_string();
-    let range = schema.place(&pointer);
-    let found = schema.json.pointer(&pointer);
-    // An error in another schema, that this one refers to, is no part of it.
-    let (Some((keyword, shape)), Some(found)) = (keyword(&pointer), found) else {
+/// Reported at the key that is wrong, to which `pointer` leads in the schema.
+pub fn invalid(schema: &Schema, pointer: &str, error: &ValidationError<'_>) -> Diagnostic {
+    let range = schema.place(pointer);
+    let found = schema.json.pointer(pointer);
+    let (Some((keyword, shape)), Some(found)) = (keyword(pointer), found) else {
         let message = format!("this is not a JSON Schema: {error}");
         return Diagnostic::error("invalid-schema", range, message)
             .help("a schema is written in JSON Schema 2020-12, as in `{ type: object }`");

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jsonschema::ValidationError;
 use serde_json::{Value as Json, json};
 
 use super::schema_size::{self, Size};
@@ -21,9 +22,11 @@ const TYPES: &str = "#/types/";
 /// Where they are in what the validator gets.
 const DEFINITIONS: &str = "#/$defs/";
 
-pub struct Schemas {
+pub struct Schemas<'a> {
     /// Name and schema, `$ref`s as the validator wants them.
     types: Vec<(Arc<str>, Json)>,
+    /// The same as they are written.
+    written: Vec<&'a Schema>,
     by_name: BTreeMap<Arc<str>, usize>,
     /// What each of them leads to, itself included, counted at each reference.
     sizes: Vec<Size>,
@@ -33,6 +36,8 @@ pub struct Schemas {
     alike: RefCell<BTreeMap<String, Known>>,
     ready: RefCell<BTreeMap<String, program::Schema>>,
     nodes_left: Cell<usize>,
+    /// Where mistakes were reported: one in a type is found again at each reference to it.
+    mistakes: RefCell<BTreeSet<Range>>,
 }
 
 #[derive(Clone, Copy)]
@@ -47,8 +52,8 @@ struct Known {
     too_large: Option<TooLarge>,
 }
 
-impl Schemas {
-    pub fn new<'a>(
+impl<'a> Schemas<'a> {
+    pub fn new(
         types: impl Iterator<Item = &'a (Name, Schema)>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Self {
@@ -67,15 +72,20 @@ impl Schemas {
         let sizes = schema_size::of_types(&types, &by_name);
         let schemas = Schemas {
             types,
+            written: named.iter().map(|(_, schema)| *schema).collect(),
             by_name,
             sizes,
             known: RefCell::default(),
             alike: RefCell::default(),
             ready: RefCell::default(),
             nodes_left: Cell::new(SCHEMA_NODES_MAX),
+            mistakes: RefCell::default(),
         };
-        for (_, schema) in &named {
+        for (i, (_, schema)) in named.iter().enumerate() {
             schemas.refuse_unknown(schema, diagnostics);
+            if let Err(error) = program::Schema::check(&schemas.types[i].1) {
+                schemas.refuse(schema, &error, diagnostics);
+            }
         }
         schemas
     }
@@ -129,9 +139,35 @@ impl Schemas {
                 Some(schema)
             }
             Err(error) => {
-                diagnostics.push(schema_words::invalid(schema, &error));
+                self.refuse(schema, &error, diagnostics);
                 None
             }
+        }
+    }
+
+    /// Reports a mistake where it is: in the schema itself, or in a type that it leads to.
+    fn refuse(
+        &self,
+        schema: &Schema,
+        error: &ValidationError<'_>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        let path = error.instance_path().to_string();
+        let (schema, path) = self.in_type(schema, &path).unwrap_or((schema, &path));
+        let diagnostic = schema_words::invalid(schema, path, error);
+        if self.mistakes.borrow_mut().insert(diagnostic.range) {
+            diagnostics.push(diagnostic);
+        }
+    }
+
+    /// The type that a path in a schema's document leads into, and the path within it.
+    fn in_type<'p>(&self, schema: &Schema, path: &'p str) -> Option<(&'a Schema, &'p str)> {
+        let rest = path.strip_prefix(DEFINITIONS.strip_prefix('#')?)?;
+        let (name, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let own = schema.json.get("$defs").and_then(|own| own.get(name));
+        match own {
+            Some(_) => None,
+            None => Some((self.written[*self.by_name.get(name)?], path)),
         }
     }
 

@@ -27,6 +27,11 @@ impl Schema {
         Ok(Schema { validator })
     }
 
+    /// Whether a document is a schema, wherever its references lead.
+    pub fn check(document: &Data) -> Result<(), ValidationError<'_>> {
+        jsonschema::draft202012::meta::validate(document)
+    }
+
     /// The first way in which a value breaks it, with a bounded part of the value.
     pub fn violation(&self, value: &Value) -> Option<String> {
         let bound = |json: &Data| SCHEMA_CHECKS_MAX + SCHEMA_CHECKS_PER_PART_MAX * parts(json);
