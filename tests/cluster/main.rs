@@ -20,6 +20,7 @@ mod interop;
 mod limits;
 mod lost;
 mod namespaces;
+mod nondeterminism;
 mod order;
 mod output;
 mod outside;
