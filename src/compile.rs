@@ -95,6 +95,12 @@ pub fn input_schema(
     Compiler::new(definition, libraries).schema(definition.input.as_ref())
 }
 
+/// What parts of a program take in memory, about: a step, an operation of an expression, a byte of an expression or of data, a part of a schema.
+const STEP_MEMORY_BYTES: usize = 640;
+const OPERATION_MEMORY_BYTES: usize = 64;
+const DATA_MEMORY_BYTES: usize = 16;
+const SCHEMA_NODE_MEMORY_BYTES: usize = 256;
+
 struct Compiler<'a> {
     definition: &'a Definition,
     /// The definition's own, then those of its libraries.
@@ -235,6 +241,7 @@ impl<'a> Compiler<'a> {
             functions: functions.into(),
             start,
             schedules,
+            memory_bytes: self.memory_bytes(),
             steps: std::mem::take(&mut self.steps).into(),
             blocks: std::mem::take(&mut self.blocks).into(),
             ranges: std::mem::take(&mut self.ranges).into(),
@@ -280,11 +287,12 @@ impl<'a> Compiler<'a> {
         let first = self.extent_here();
         let body = self.block(steps, &mut scope);
         mark_undone(&mut self.steps[first.steps.start as usize..]);
+        let (input, output) = (self.schema(input), self.schema(output));
         let end = self.extent_here();
         Function {
             name: name.value.clone(),
-            input: self.schema(input),
-            output: self.schema(output),
+            input,
+            output,
             body,
             slots: scope.function.slots,
             is_saga: scope.function.has_compensation,
@@ -292,6 +300,7 @@ impl<'a> Compiler<'a> {
                 steps: first.steps.start..end.steps.start,
                 blocks: first.blocks.start..end.blocks.start,
                 expressions: first.expressions.start..end.expressions.start,
+                memory_bytes: end.memory_bytes - first.memory_bytes,
             },
         }
     }
@@ -303,7 +312,17 @@ impl<'a> Compiler<'a> {
             steps: here(self.steps.len()),
             blocks: here(self.blocks.len()),
             expressions: here(self.expressions.len()),
+            memory_bytes: self.memory_bytes(),
         }
+    }
+
+    /// What has been compiled so far takes in memory, by an estimate.
+    fn memory_bytes(&self) -> usize {
+        self.steps.len() * STEP_MEMORY_BYTES
+            + (COMPILED_OPERATIONS_MAX - self.operations_left) * OPERATION_MEMORY_BYTES
+            + (COMPILED_SIZE_BYTES_MAX - self.size_bytes_left) * DATA_MEMORY_BYTES
+            + self.schemas.nodes() * SCHEMA_NODE_MEMORY_BYTES
+            + (PATTERNS_PROGRAM_SIZE_BYTES_MAX - self.patterns_left)
     }
 
     fn handler(&mut self, kind: FunctionKind, handler: &Handler) -> program::Handler {

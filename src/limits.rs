@@ -187,6 +187,8 @@ pub const SECRET_SEGMENT_SIZE_BYTES_MIN: usize = 8;
 pub const SECRETS_IN_LOGS_MAX: usize = 1_000;
 /// The newest version of the language that is understood.
 pub const LANGUAGE_VERSION_MAX: u32 = 1;
+/// What the definitions that a worker keeps may take in memory together, by an estimate.
+pub const DEFINITIONS_MEMORY_BYTES_MAX: usize = 1024 * 1024 * 1024;
 /// Definitions no longer in force that a worker keeps at hand for runs that have just begun with them.
 pub const DEFINITIONS_SUPERSEDED_MAX: usize = 1_000;
 /// How often a schedule's interval comes at most: the server counts in seconds.

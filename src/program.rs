@@ -65,6 +65,8 @@ pub struct Program {
     pub ranges: Numbered<Range>,
     /// Where the expressions stand that a run may evaluate.
     pub expressions: Vec<Range>,
+    /// What it takes in memory without its texts, by an estimate.
+    pub memory_bytes: usize,
     /// The texts that the ranges point into.
     pub sources: Sources,
 }

@@ -8,6 +8,7 @@ mod deployed;
 pub mod exchange;
 mod folder;
 pub mod health;
+mod held;
 #[cfg(feature = "cluster")]
 mod objects;
 mod pack;

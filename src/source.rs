@@ -96,6 +96,11 @@ impl File {
         }
     }
 
+    /// What its text and the places of its lines take in memory.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.text.len() + size_of_val(&*self.line_starts)
+    }
+
     pub fn position(&self, offset: u32) -> Position {
         let line = self.line_starts.partition_point(|start| *start <= offset) - 1;
         let start = self.line_starts[line] as usize;
@@ -129,6 +134,11 @@ impl Sources {
         for file in Arc::make_mut(&mut self.files) {
             share(&mut file.text, &mut file.line_starts);
         }
+    }
+
+    /// Whether the two are clones of one.
+    pub(crate) fn is_same(&self, other: &Sources) -> bool {
+        Arc::ptr_eq(&self.files, &other.files)
     }
 
     pub fn file(&self, id: FileId) -> &File {

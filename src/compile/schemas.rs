@@ -90,6 +90,11 @@ impl<'a> Schemas<'a> {
         schemas
     }
 
+    /// Parts of the schemas that were asked for, counted at each reference.
+    pub fn nodes(&self) -> usize {
+        SCHEMA_NODES_MAX - self.nodes_left.get()
+    }
+
     /// `patterns_left`: what the patterns of further schemas and expressions may compile to.
     pub fn compile(
         &self,

@@ -16,6 +16,8 @@ pub struct Extent {
     pub steps: Range<u32>,
     pub blocks: Range<u32>,
     pub expressions: Range<u32>,
+    /// Of the program's [`memory_bytes`](Program::memory_bytes).
+    pub memory_bytes: usize,
 }
 
 impl Program {
@@ -34,6 +36,8 @@ impl Program {
             .filter(|(number, _)| !is_called[*number as usize])
             .map(|(_, function)| function.extent.clone())
             .collect();
+        let memory_bytes = left_out.iter().map(|extent| extent.memory_bytes);
+        self.memory_bytes = self.memory_bytes.saturating_sub(memory_bytes.sum());
         let is_in = |of: fn(&Extent) -> &Range<u32>, number: u32| {
             let behind = left_out.partition_point(|extent| of(extent).end <= number);
             left_out

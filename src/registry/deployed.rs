@@ -10,13 +10,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::folder::Change;
+use super::held::{Budget, let_go};
 use super::pack::load;
 use super::store::{Store, StoreError, bundle, segment};
 use super::{Entry, Registry};
 use crate::bundle::{Bundle, Digest};
 use crate::catalog::{Catalog, Data, Definition, DueSchedules, Segment, Version};
 use crate::engine::job::EncodedBundle;
-use crate::limits::{COMPILATIONS_MAX, DEFINITIONS_SUPERSEDED_MAX};
+use crate::limits::{COMPILATIONS_MAX, DEFINITIONS_MEMORY_BYTES_MAX};
 
 /// Segments are fetched this many at a time.
 const FETCHES: usize = 8;
@@ -197,12 +198,16 @@ async fn take_over(
             _ => missing.push((definition, version)),
         }
     }
+    // What was deployed first comes first, if there is not enough memory for all.
+    missing.sort_by_key(|(_, version)| version.revision);
+    let kept = read(state).entries.clone();
+    let mut budget = Budget::beside(DEFINITIONS_MEMORY_BYTES_MAX, kept.values());
     let mut compiled = Vec::new();
     // What is fetched is let go as soon as it is compiled: a change may name much.
     let mut segments = pin!(segments(store, &missing));
     while let Some(found) = segments.next().await {
         let (of, segment) = found?;
-        compiled.extend(compile(&missing, of, segment).await);
+        compiled.extend(compile(&missing, of, segment, &mut budget).await);
     }
     compiled.sort_by_key(|(at, _)| *at);
     let mut changes = Vec::new();
@@ -274,10 +279,9 @@ fn replace(
             });
         }
         state.superseded.push_back(entry);
-        if state.superseded.len() > DEFINITIONS_SUPERSEDED_MAX {
-            state.superseded.pop_front();
-        }
     }
+    let max = DEFINITIONS_MEMORY_BYTES_MAX;
+    let_go(&mut state.superseded, max, entries.values());
     (state.entries, state.unreadable) = (entries, unreadable);
     let due = catalog.state.due_schedules.clone();
     state.due.send_if_modified(|said| {
@@ -338,6 +342,8 @@ fn segments(
         let pieces = version.segment.as_ref().map(|data| &*data.pieces);
         wanted.entry(pieces).or_default().push(at);
     }
+    let mut wanted: Vec<_> = wanted.into_iter().collect();
+    wanted.sort_by_key(|(_, of)| of.first().copied());
     let wanted: Vec<_> = wanted
         .into_iter()
         .map(|(pieces, of)| {
@@ -360,7 +366,7 @@ fn segments(
                 Err(error) => Err(error),
             }
         })
-        .buffer_unordered(FETCHES)
+        .buffered(FETCHES)
 }
 
 /// A deployed version, fetched and compiled.
@@ -406,6 +412,7 @@ async fn compile(
     versions: &[(Definition, Version)],
     of: Vec<usize>,
     segment: Result<Segment, String>,
+    budget: &mut Budget,
 ) -> Vec<(usize, Result<Entry, Refused>)> {
     let segment = Arc::new(segment);
     let compile = |at: usize| {
@@ -419,8 +426,19 @@ async fn compile(
             (at, entry)
         }
     };
-    let all = stream::iter(of).map(compile);
-    all.buffered(COMPILATIONS_MAX).collect().await
+    let all = stream::iter(of).map(compile).buffered(COMPILATIONS_MAX);
+    // Each is let go before the next one comes, if it does not fit.
+    let fitting = all.map(|(at, found)| match found {
+        Ok(entry) if !budget.takes(&entry) => (at, Err(no_room().into())),
+        found => (at, found),
+    });
+    fitting.collect().await
+}
+
+fn no_room() -> String {
+    format!(
+        "it does not fit in memory beside the other definitions: the bound is DEFINITIONS_MEMORY_BYTES_MAX, {DEFINITIONS_MEMORY_BYTES_MAX} bytes for all that a worker serves"
+    )
 }
 
 /// Compiles a version, under its name.
@@ -438,4 +456,42 @@ fn entry(packed: &[u8], name: &str, version: &Version) -> Result<Entry, Refused>
         bundle: Arc::new(loaded.bundle.clone()),
         loaded,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::held::tests::{MAX, SIZES, bundle};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_version_that_does_not_fit_in_memory_is_refused_and_others_are_served() {
+        let [small, large] = SIZES;
+        let bundles = [("a", small), ("b", large), ("c", small)];
+        let bundles = bundles.map(|(workflow, size)| bundle(workflow, size, None));
+        let versions: Vec<_> = (0..)
+            .zip(&bundles)
+            .map(|(index, bundle)| {
+                let definition = Definition {
+                    workflow: bundle.workflow().to_string(),
+                    ..Definition::default()
+                };
+                let version = Version {
+                    digest: bundle.digest().as_bytes().to_vec(),
+                    index,
+                    ..Version::default()
+                };
+                (definition, version)
+            })
+            .collect();
+        let bundles = bundles.map(|bundle| bundle.encode().unwrap()).to_vec();
+        let segment = Ok(Segment { bundles });
+        let mut budget = Budget::beside(MAX, []);
+        let found = compile(&versions, vec![0, 1, 2], segment, &mut budget).await;
+        let why = found.into_iter().map(|(_, found)| found.err());
+        let why: Vec<_> = why.map(|refused| refused.map(|r| r.why)).collect();
+        let [None, Some(why), None] = &why[..] else {
+            panic!("{why:?}");
+        };
+        assert!(why.contains("DEFINITIONS_MEMORY_BYTES_MAX"), "{why}");
+    }
 }

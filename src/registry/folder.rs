@@ -17,10 +17,11 @@ use notify_debouncer_full::{
 
 pub use self::scan::fetch;
 use self::scan::{Seen, key, look, read};
+use super::held::{Budget, let_go};
 use super::pack::{Keep, pack};
 use super::{Entry, Registry, texts, used};
 use crate::diagnostic::Diagnostic;
-use crate::limits::DEFINITIONS_SUPERSEDED_MAX;
+use crate::limits::DEFINITIONS_MEMORY_BYTES_MAX;
 use crate::load::{Loaded, Unread, Unreadable, is_definition};
 use crate::source::{FileId, Sources};
 
@@ -85,6 +86,7 @@ pub struct Folder {
 
 struct State {
     root: PathBuf,
+    memory_bytes_max: usize,
     inner: Mutex<Inner>,
     observer: Box<dyn Fn(Change) + Send + Sync>,
 }
@@ -112,10 +114,19 @@ impl Folder {
         root: impl Into<PathBuf>,
         observer: impl Fn(Change) + Send + Sync + 'static,
     ) -> Result<Folder, FolderError> {
+        Folder::open_within(root, DEFINITIONS_MEMORY_BYTES_MAX, observer)
+    }
+
+    pub(super) fn open_within(
+        root: impl Into<PathBuf>,
+        memory_bytes_max: usize,
+        observer: impl Fn(Change) + Send + Sync + 'static,
+    ) -> Result<Folder, FolderError> {
         let root = root.into();
         std::fs::read_dir(&root).map_err(|error| FolderError::Read(root.clone(), error))?;
         let state = Arc::new(State {
             root: root.clone(),
+            memory_bytes_max,
             inner: Mutex::default(),
             observer: Box::new(observer),
         });
@@ -250,9 +261,19 @@ impl State {
         empty: &[Arc<str>],
     ) -> Vec<Change> {
         let known = |digest: &str| self.inner().by_digest(digest);
-        let (found, broken) = pack_all(&self.root, loaded, asked, Keep::Callable, &known);
-        self.inner()
-            .replace(seen, found, broken, empty, &loaded.sources, loaded)
+        let mut budget = Budget::beside(self.memory_bytes_max, self.inner().entries());
+        let keep = Keep::Callable;
+        let (found, broken) = pack_all(&self.root, loaded, asked, keep, &known, &mut budget);
+        let mut inner = self.inner();
+        let changes = inner.replace(seen, found, broken, empty, &loaded.sources, loaded);
+        let Inner {
+            in_force,
+            superseded,
+            ..
+        } = &mut *inner;
+        let in_force = in_force.values().map(|found| &found.entry);
+        let_go(superseded, self.memory_bytes_max, in_force);
+        changes
     }
 }
 
@@ -337,7 +358,8 @@ fn read_keeping(root: &Path, keep: Keep) -> Result<Found, FolderError> {
     let error = |error| FolderError::Read(root.to_owned(), error);
     let seen = look(root).map_err(error)?;
     let (loaded, asked, ..) = load_all(root, &seen).map_err(error)?;
-    let (found, broken) = pack_all(root, &loaded, asked, keep, &|_| None);
+    let mut budget = Budget::beside(DEFINITIONS_MEMORY_BYTES_MAX, []);
+    let (found, broken) = pack_all(root, &loaded, asked, keep, &|_| None, &mut budget);
     let definitions = found.into_iter();
     Ok(Found {
         definitions: definitions
@@ -356,6 +378,7 @@ fn pack_all(
     asked: usize,
     keep: Keep,
     known: &dyn Fn(&str) -> Option<Entry>,
+    budget: &mut Budget,
 ) -> (
     BTreeMap<String, InForce>,
     BTreeMap<Arc<str>, Vec<Diagnostic>>,
@@ -371,7 +394,17 @@ fn pack_all(
         for (document, definition) in loaded.definitions(id) {
             let name = definition.name.value.to_string();
             let packed = match found.get(&name) {
-                None => pack(root, loaded, (id, document), definition, keep, known),
+                None => {
+                    let mut packed = pack(root, loaded, (id, document), definition, keep, known);
+                    let is_new = |entry: &Entry| known(&entry.bundle.digest).is_none();
+                    if packed
+                        .as_ref()
+                        .is_ok_and(|entry| is_new(entry) && !budget.takes(entry))
+                    {
+                        packed = Err(vec![no_room(&definition.name)]);
+                    }
+                    packed
+                }
                 Some(other) => Err(vec![duplicate(&definition.name, &other.file)]),
             };
             match packed {
@@ -397,10 +430,13 @@ fn pack_all(
 }
 
 impl Inner {
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.in_force.values().map(|found| &found.entry)
+    }
+
     fn by_digest(&self, digest: &str) -> Option<Entry> {
-        let in_force = self.in_force.values().map(|found| &found.entry);
         // What was superseded last is asked for most.
-        let mut entries = in_force.chain(self.superseded.iter().rev());
+        let mut entries = self.entries().chain(self.superseded.iter().rev());
         entries.find(|entry| entry.bundle.digest == digest).cloned()
     }
 
@@ -435,7 +471,7 @@ impl Inner {
                         workflow_type,
                         digest,
                     });
-                    self.supersede(old.entry);
+                    self.superseded.push_back(old.entry);
                 }
                 None if unsure => {
                     let cause = cause.unwrap_or(&old.file).clone();
@@ -444,20 +480,13 @@ impl Inner {
                 }
                 None => {
                     changes.push(Change::Removed { workflow_type });
-                    self.supersede(old.entry);
+                    self.superseded.push_back(old.entry);
                 }
             }
         }
         self.in_force = found;
         self.report(broken, &mut stays, sources, loaded, &mut changes);
         changes
-    }
-
-    fn supersede(&mut self, entry: Entry) {
-        self.superseded.push_back(entry);
-        if self.superseded.len() > DEFINITIONS_SUPERSEDED_MAX {
-            self.superseded.pop_front();
-        }
     }
 
     /// A broken file is reported once for each text that it had.
@@ -493,6 +522,17 @@ fn cause<'a>(broken: &'a BTreeMap<Arc<str>, Vec<Diagnostic>>, file: &str) -> Opt
     let ends = file.match_indices('/').map(|(at, _)| at);
     let mut paths = ends.chain([file.len()]).map(|end| &file[..end]);
     paths.find_map(|path| broken.get_key_value(path).map(|(key, _)| key))
+}
+
+fn no_room(name: &crate::definition::Name) -> Diagnostic {
+    let message = format!(
+        "`{}` does not fit in memory beside the other definitions",
+        name.value
+    );
+    let help = format!(
+        "the bound is DEFINITIONS_MEMORY_BYTES_MAX, {DEFINITIONS_MEMORY_BYTES_MAX} bytes for all definitions of a worker: move some to another worker's folder"
+    );
+    Diagnostic::error("definitions-too-large", name.range, message).help(help)
 }
 
 fn duplicate(name: &crate::definition::Name, other: &str) -> Diagnostic {
