@@ -132,9 +132,10 @@ pub(super) struct Builder<'a> {
 
 impl Builder<'_> {
     fn range(&self, pair: &Pairs) -> Range {
-        let span = pair.as_span();
+        let start = self.base + pair.as_span().start();
+        // Whitespace before an optional part belongs to the span even if that part is absent.
         self.map
-            .range(self.base + span.start()..self.base + span.end())
+            .range(start..start + pair.as_str().trim_end().len())
     }
 
     pub(super) fn error(&mut self, range: Range, message: impl Into<String>) -> Node {

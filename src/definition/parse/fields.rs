@@ -74,7 +74,7 @@ impl Parser {
             match table.fields().find(|field| field.name == &*name) {
                 Some(field) => fields.found.push((field, entry)),
                 None => {
-                    let meant = self.unknown_key(entry, table.name, table.fields(), None);
+                    let meant = self.unknown_key(entry, entries, table.name, table.fields(), None);
                     fields.meant.extend(meant);
                 }
             }
@@ -98,12 +98,13 @@ impl Parser {
         };
         let of = format!("`{}`", action.key.name);
         let mut fields = Fields::none(node.range);
-        for entry in node.mapping().unwrap_or_default() {
+        let entries = node.mapping().unwrap_or_default();
+        for entry in entries {
             let name = entry.name();
             if let Some(field) = known().find(|field| field.name == &*name) {
                 fields.found.push((field, entry));
             } else if !actions.iter().any(|other| other.key.name == &*name) {
-                let meant = self.unknown_key(entry, &of, known(), Some(&action.key));
+                let meant = self.unknown_key(entry, entries, &of, known(), Some(&action.key));
                 fields.meant.extend(meant);
             }
         }
@@ -118,6 +119,7 @@ impl Parser {
     fn unknown_key(
         &mut self,
         entry: &Entry,
+        entries: &[Entry],
         of: &str,
         known: impl Iterator<Item = &'static Field> + Clone,
         action: Option<&Field>,
@@ -136,11 +138,12 @@ impl Parser {
         let message = format!("{of} has no key `{name}`");
         let mut error = Diagnostic::error("unknown-key", entry.key.range, message);
         if let Some(near) = near {
-            error = error.label(format!("did you mean `{near}`?")).fix(
-                format!("write `{near}`"),
-                vec![(entry.key.range, near.to_string())],
-                false,
-            );
+            error = error.label(format!("did you mean `{near}`?"));
+            // A second key of that name would be the next mistake.
+            if !entries.iter().any(|other| *other.name() == *near) {
+                let edit = (entry.key.range, near.to_string());
+                error = error.fix(format!("write `{near}`"), vec![edit], false);
+            }
         } else {
             error = error.label(elsewhere.unwrap_or_else(|| "unknown key".to_string()));
         }
