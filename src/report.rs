@@ -83,7 +83,7 @@ impl<'a> Report<'a> {
     }
 }
 
-fn counted(count: usize, of: &str) -> String {
+pub(crate) fn counted(count: usize, of: &str) -> String {
     let s = if count == 1 { "" } else { "s" };
     format!("{count} {of}{s}")
 }

@@ -158,3 +158,73 @@ fn machine_formats_are_well_formed() {
             .all(|line| line.starts_with("::error file=err/step-unknown-key.yaml,line="))
     );
 }
+
+/// All fixtures in a copy, since corrections are written.
+fn copy() -> tempfile::TempDir {
+    let copy = tempfile::tempdir().expect("a folder");
+    for kind in ["err", "warn", "ok"] {
+        std::fs::create_dir(copy.path().join(kind)).expect("a folder");
+        for name in fixtures(&folder(kind)) {
+            let bytes = std::fs::read(folder(kind).join(&name)).expect("a fixture");
+            std::fs::write(copy.path().join(kind).join(name), bytes).expect("a copy");
+        }
+    }
+    copy
+}
+
+#[test]
+fn corrections_are_shown_and_applied() {
+    let copy = copy();
+    let shown = lint(copy.path(), &["--fix=unsafe", "--diff", "."]);
+    assert_eq!(shown.status.code(), Some(1));
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    let expected_path = folder("").join("fixes.diff");
+    if std::env::var_os("SEGNO_UPDATE").is_some() {
+        std::fs::write(&expected_path, &shown).expect("the expectation is written");
+    }
+    let expected = std::fs::read_to_string(&expected_path).unwrap_or_default();
+    assert!(expected == shown, "tests/lint/fixes.diff is now:\n{shown}");
+    let before = lint(copy.path(), &[".", "-o", "json"]);
+    assert_eq!(
+        before.stdout,
+        lint(copy.path(), &[".", "-o", "json"]).stdout,
+        "`--diff` writes nothing"
+    );
+    lint(copy.path(), &["--fix=unsafe", "."]);
+    let again = lint(copy.path(), &["--fix=unsafe", "--diff", "."]);
+    assert_eq!(String::from_utf8_lossy(&again.stdout), "");
+    assert_eq!(again.status.code(), Some(0));
+}
+
+#[test]
+fn a_corrected_file_keeps_its_mark_its_line_ends_and_its_permissions() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.yaml");
+    let text = |key| format!("\u{feff}segno: 1\r\nworkflow: a\r\n{key}:\r\n  - timer: 1s\r\n");
+    std::fs::write(&path, text("stesp")).expect("a file");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::Permissions::from_mode(0o640);
+        std::fs::set_permissions(&path, mode).expect("its permissions");
+    }
+    let safe = lint(folder.path(), &["--fix"]);
+    assert_eq!(
+        safe.status.code(),
+        Some(1),
+        "a near name is no safe correction"
+    );
+    let fixed = lint(folder.path(), &["--fix=unsafe"]);
+    assert_eq!(fixed.status.code(), Some(0));
+    assert_eq!(
+        std::fs::read_to_string(&path).expect("a file"),
+        text("steps")
+    );
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(&path).expect("a file").permissions();
+        assert_eq!(mode.mode() & 0o777, 0o640);
+    }
+    assert_eq!(lint(folder.path(), &["--fix", "-"]).status.code(), Some(2));
+}

@@ -1,5 +1,6 @@
 //! `segno lint`: everything that can be known to be wrong before a run.
 
+mod fix;
 mod test_files;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,8 @@ use crate::load::{self, Fetched, Loaded, Unread};
 use crate::program::Schema;
 use crate::report::{self, Report};
 use crate::source::folder::{self, Fault};
-use crate::source::{FileId, Range};
+use crate::source::{FileId, Range, Sources};
+use fix::{Changed, Which};
 
 const STDIN: &str = "<stdin>";
 
@@ -37,28 +39,79 @@ pub struct Lint {
     /// Exit code 1 also where there are warnings only
     #[arg(long)]
     deny_warnings: bool,
+    /// Apply the corrections that cannot change the meaning of a file; `--fix=unsafe` applies all
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "safe", value_name = "WHICH")]
+    fix: Option<Which>,
+    /// Print the corrections as a unified diff instead of applying them; exit code 1 if there are any
+    #[arg(long)]
+    diff: bool,
 }
 
 impl Lint {
     pub fn run(self, output: Output) -> Result<End, CliError> {
-        let files = Files::find(&self.paths)?;
-        let mut loaded = Loaded::default();
+        let which = self.fix.or(self.diff.then_some(Which::Safe));
+        let checked = match which {
+            None => Checked::of(&self.paths, &Changed::new())?,
+            Some(_) if self.paths.iter().any(|path| path.as_os_str() == "-") => {
+                return Err(CliError::usage("standard input cannot be fixed")
+                    .help("name a file, or leave out `--fix` and `--diff`"));
+            }
+            Some(which) => {
+                let fixed = fix::fix(&self.paths, which)?;
+                if self.diff {
+                    return fixed.print(output);
+                }
+                fixed.write(output)?
+            }
+        };
+        let Checked {
+            sources,
+            diagnostics,
+            count,
+            ..
+        } = checked;
+        let report = Report::new(&sources, diagnostics, count);
+        print(&report, output)?;
+        if which.is_none() {
+            fix::advise(report.diagnostics(), output);
+        }
+        let failed =
+            report.has_errors() || (self.deny_warnings && !report.diagnostics().is_empty());
+        Ok(if failed { End::Failed } else { End::Done })
+    }
+}
+
+/// What was found in files.
+struct Checked {
+    sources: Sources,
+    diagnostics: Vec<Diagnostic>,
+    /// Number of files that were asked for.
+    count: usize,
+    /// Their paths, by those that messages show.
+    paths: BTreeMap<String, PathBuf>,
+}
+
+impl Checked {
+    fn of(paths: &[PathBuf], changed: &Changed) -> Result<Checked, CliError> {
         let Files {
             root,
             unread,
             tests,
-        } = files;
+            paths,
+        } = Files::find(paths, changed)?;
         let count = unread.len() + tests.len();
+        let mut loaded = Loaded::default();
         loaded.add(unread);
         let asked = loaded.files.len();
         loaded.complete(&mut |key| fetch(&root, key));
         let mut diagnostics = check(&loaded, asked);
-        diagnostics.extend(test_files::check(&tests, &mut loaded.sources)?);
-        let report = Report::new(&loaded.sources, diagnostics, count);
-        print(&report, output)?;
-        let failed =
-            report.has_errors() || (self.deny_warnings && !report.diagnostics().is_empty());
-        Ok(if failed { End::Failed } else { End::Done })
+        diagnostics.extend(test_files::check(&tests, changed, &mut loaded.sources)?);
+        Ok(Checked {
+            sources: loaded.sources,
+            diagnostics,
+            count,
+            paths,
+        })
     }
 }
 
@@ -172,6 +225,8 @@ struct Files {
     root: PathBuf,
     unread: Vec<Unread>,
     tests: Vec<Test>,
+    /// The paths of both, by those that messages show.
+    paths: BTreeMap<String, PathBuf>,
 }
 
 /// A test file.
@@ -186,7 +241,7 @@ struct Test {
 }
 
 impl Files {
-    fn find(paths: &[PathBuf]) -> Result<Files, CliError> {
+    fn find(paths: &[PathBuf], changed: &Changed) -> Result<Files, CliError> {
         let mut found = Vec::new();
         let mut tests = Vec::new();
         for path in paths {
@@ -214,11 +269,14 @@ impl Files {
         }
         let root = root(paths)?;
         let mut unread = Vec::new();
+        let mut by_shown: BTreeMap<_, _> = tests
+            .iter()
+            .map(|test| (shown(&test.path), test.path.clone()))
+            .collect();
         for (path, named) in found {
-            let bytes = read(&path).map_err(|error| {
-                CliError::usage(format!("cannot read {}: {error}", path.display()))
-            })?;
+            let bytes = read(&path, changed)?;
             if named || load::is_definition(&bytes) {
+                by_shown.insert(shown(&path), path.clone());
                 unread.push(Unread {
                     key: key(&root, &path).into(),
                     path: shown(&path).into(),
@@ -240,6 +298,7 @@ impl Files {
             root,
             unread,
             tests,
+            paths: by_shown,
         })
     }
 }
@@ -312,16 +371,24 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// Reads one byte past the limit, enough to detect an oversized file.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+/// Reads one byte past the limit, enough to detect an oversized file. A changed text stands for what the file contains.
+fn read(path: &Path, changed: &Changed) -> Result<Vec<u8>, CliError> {
+    if let Some(text) = changed.get(path) {
+        return Ok(text.clone().into_bytes());
+    }
     let mut bytes = Vec::new();
     let limit = DEFINITION_SIZE_BYTES_MAX as u64 + 1;
-    if path.as_os_str() == STDIN {
-        io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
-    } else {
-        File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    let read = match path.as_os_str() == STDIN {
+        true => io::stdin().lock().take(limit).read_to_end(&mut bytes),
+        false => File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)),
+    };
+    match read {
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(CliError::usage(format!(
+            "cannot read {}: {error}",
+            path.display()
+        ))),
     }
-    Ok(bytes)
 }
 
 /// A used file, by the path that messages show.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Test;
+use super::{Changed, Test};
 use crate::cli::error::CliError;
 use crate::diagnostic::Diagnostic;
 use crate::source::Sources;
@@ -14,7 +14,7 @@ pub fn is_test(_: &Path) -> bool {
 }
 
 #[cfg(not(feature = "cluster"))]
-pub fn check(_: &[Test], _: &mut Sources) -> Result<Vec<Diagnostic>, CliError> {
+pub fn check(_: &[Test], _: &Changed, _: &mut Sources) -> Result<Vec<Diagnostic>, CliError> {
     Ok(Vec::new())
 }
 
@@ -25,7 +25,11 @@ pub fn is_test(path: &Path) -> bool {
 
 /// The test files are added to the sources that ranges point into.
 #[cfg(feature = "cluster")]
-pub fn check(tests: &[Test], sources: &mut Sources) -> Result<Vec<Diagnostic>, CliError> {
+pub fn check(
+    tests: &[Test],
+    changed: &Changed,
+    sources: &mut Sources,
+) -> Result<Vec<Diagnostic>, CliError> {
     use std::collections::BTreeMap;
 
     let mut folders = BTreeMap::new();
@@ -44,9 +48,7 @@ pub fn check(tests: &[Test], sources: &mut Sources) -> Result<Vec<Diagnostic>, C
         let Some((definitions, is_sound)) = folders.get(&test.folder) else {
             continue;
         };
-        let bytes = super::read(&test.path).map_err(|error| {
-            CliError::usage(format!("cannot read {}: {error}", test.path.display()))
-        })?;
+        let bytes = super::read(&test.path, changed)?;
         let shown = super::shown(&test.path);
         let (_, mut diagnostics) = crate::testing::read(sources, &shown, &bytes, definitions);
         // What follows from a definition with mistakes says nothing new.
