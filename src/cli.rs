@@ -27,7 +27,7 @@ use clap::{Parser, Subcommand};
 use crate::activity::exec::keeper;
 
 use error::{CliError, End};
-use language::{eval, lint, schema};
+use language::{eval, explain, lint, schema};
 use print::{Color, Format, Output};
 
 pub use language::eval::evaluate_line;
@@ -71,6 +71,7 @@ enum Command {
     #[command(flatten)]
     Cluster(Box<commands::ClusterCommand>),
     Lint(lint::Lint),
+    Explain(explain::Explain),
     Schema(schema::Schema),
 }
 
@@ -112,6 +113,7 @@ impl Command {
             #[cfg(feature = "cluster")]
             Command::Cluster(command) => command.run(output),
             Command::Lint(command) => command.run(output),
+            Command::Explain(command) => command.run(output),
             Command::Schema(command) => command.run(output),
         }
     }

@@ -3,6 +3,7 @@
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
+pub mod allow;
 mod awaited_signal_has_handler;
 mod catch_near_miss;
 mod child_input;
@@ -89,6 +90,15 @@ rules! {
 }
 
 impl Rule {
+    /// The first sentence of the documentation, on one line.
+    pub fn summary(&self) -> String {
+        let documentation = self.documentation();
+        let first = documentation.split("\n\n").next().unwrap_or_default();
+        let first = first.replace('\n', " ");
+        let end = first.find(". ").unwrap_or(first.trim_end().len());
+        first[..end].trim_end_matches('.').to_owned()
+    }
+
     /// Markdown: what the rule flags, why, and what to do.
     pub fn documentation(&self) -> String {
         let lines = self

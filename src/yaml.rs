@@ -2,6 +2,7 @@
 
 mod align;
 mod bytes;
+mod comments;
 mod cut;
 mod mapping;
 mod message;
@@ -14,6 +15,7 @@ use crate::source::{Range, TextMap};
 use crate::value::{Map, Value};
 
 pub use bytes::{decode, read_bytes};
+pub use comments::comments;
 pub use cut::quoted;
 pub use read::read;
 

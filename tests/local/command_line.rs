@@ -30,7 +30,9 @@ fn commands(command: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn every_command_that_speaks_to_a_cluster_connects_as_the_worker_does() {
-    const ALONE: [&str; 7] = ["codec", "dev", "eval", "lint", "run", "schema", "test"];
+    const ALONE: [&str; 8] = [
+        "codec", "dev", "eval", "explain", "lint", "run", "schema", "test",
+    ];
     let connection = |help: &str| {
         let (_, connection) = help.split_once("\nConnection:\n")?;
         let words = connection.split_whitespace();

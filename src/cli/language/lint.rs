@@ -106,6 +106,8 @@ impl Checked {
         loaded.complete(&mut |key| fetch(&root, key));
         let mut diagnostics = check(&loaded, asked);
         diagnostics.extend(test_files::check(&tests, changed, &mut loaded.sources)?);
+        let is_asked = |file| paths.contains_key(&*loaded.sources.file(file).path);
+        lint::allow::apply(&loaded.sources, &mut diagnostics, is_asked);
         Ok(Checked {
             sources: loaded.sources,
             diagnostics,

@@ -1,0 +1,132 @@
+//! Comments `# segno: allow(RULE) reason`, which silence warnings.
+
+use std::collections::BTreeSet;
+
+use super::RULES;
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::source::{FileId, Range, Sources};
+use crate::yaml;
+
+const DIRECTIVE: &str = "segno: allow";
+
+/// A rule that a comment allows to be broken.
+struct Allow {
+    rule: String,
+    /// Of the rule's name.
+    range: Range,
+    /// The line whose warnings it silences.
+    line: u32,
+}
+
+/// Removes the warnings that comments allow. In the files that `is_checked`, reports comments that are malformed, and unless there are errors, which hide
+/// warnings, comments that allow nothing.
+pub fn apply(
+    sources: &Sources,
+    diagnostics: &mut Vec<Diagnostic>,
+    is_checked: impl Fn(FileId) -> bool,
+) {
+    let mut allows = Vec::new();
+    let mut malformed = Vec::new();
+    for (id, file) in sources
+        .files()
+        .filter(|(_, file)| file.text.contains(DIRECTIVE))
+    {
+        for (range, text) in yaml::comments(id, &file.text) {
+            match parsed(sources, range, &text) {
+                Some(Ok(found)) => allows.extend(found),
+                Some(Err(warning)) if is_checked(id) => malformed.push(warning),
+                Some(Err(_)) | None => {}
+            }
+        }
+    }
+    if allows.is_empty() {
+        return diagnostics.append(&mut malformed);
+    }
+    let mut used = BTreeSet::<Range>::new();
+    let has_errors = diagnostics.iter().any(Diagnostic::is_error);
+    diagnostics.retain(|diagnostic| {
+        let line = line(sources, diagnostic.range);
+        let is_allowed = |allow: &Allow| {
+            allow.rule == diagnostic.code
+                && allow.range.file == diagnostic.range.file
+                && allow.line == line
+                && !diagnostic.is_error()
+        };
+        let allowing = allows.iter().filter(|allow| is_allowed(allow));
+        let allowing: Vec<_> = allowing.map(|allow| allow.range).collect();
+        used.extend(allowing.iter().copied());
+        allowing.is_empty()
+    });
+    let unused = allows.iter().filter(|allow| {
+        !has_errors && is_checked(allow.range.file) && !used.contains(&allow.range)
+    });
+    diagnostics.extend(unused.map(unused_allow));
+    diagnostics.append(&mut malformed);
+}
+
+fn unused_allow(allow: &Allow) -> Diagnostic {
+    let message = format!(
+        "the comment allows `{}`, which is not reported here",
+        allow.rule
+    );
+    let warning = Diagnostic::warning("unused-allow", allow.range, message);
+    let names = RULES.iter().map(|rule| rule.name);
+    match did_you_mean(&allow.rule, names.clone()) {
+        Some(near) if near != allow.rule => warning.label(format!("did you mean `{near}`?")).fix(
+            format!("write `{near}`"),
+            vec![(allow.range, near.to_owned())],
+            true,
+        ),
+        _ => {
+            warning.help("remove it, or move it to the line that it is for, or to the line before")
+        }
+    }
+}
+
+/// What a comment allows, if it is such a comment.
+fn parsed(sources: &Sources, range: Range, text: &str) -> Option<Result<Vec<Allow>, Diagnostic>> {
+    let rest = text.trim_start().strip_prefix(DIRECTIVE)?;
+    let names = rest.strip_prefix('(').and_then(|rest| rest.split_once(')'));
+    let Some((names, reason)) = names else {
+        return Some(Err(malformed(range, "the comment does not name a rule")));
+    };
+    if reason.trim().is_empty() {
+        return Some(Err(malformed(range, "the comment gives no reason")));
+    }
+    let line = covered(sources, range);
+    // The names stand in the comment as they are.
+    let source = sources.text(range);
+    let mut at = range.start as usize + source.find('(').unwrap_or_default() + 1;
+    let allows = names.split(',').map(|name| {
+        let start = at + (name.len() - name.trim_start().len());
+        at += name.len() + 1;
+        let name = name.trim();
+        Allow {
+            rule: name.to_owned(),
+            range: Range::new(range.file, start as u32, (start + name.len()) as u32),
+            line,
+        }
+    });
+    Some(Ok(allows.collect()))
+}
+
+fn malformed(range: Range, message: &str) -> Diagnostic {
+    Diagnostic::warning("malformed-allow", range, message)
+        .help("write `# segno: allow(RULE) REASON`, for example `# segno: allow(unused-state) read by queries of older clients`")
+}
+
+fn line(sources: &Sources, range: Range) -> u32 {
+    sources.file(range.file).position(range.start).line
+}
+
+/// The comment's own line if something precedes it there, otherwise the next line that has more than a comment.
+fn covered(sources: &Sources, range: Range) -> u32 {
+    let own = line(sources, range);
+    let mut lines = sources.file(range.file).text.lines().zip(1..);
+    let is_content = |text: &str| {
+        let text = text.trim_start();
+        !text.is_empty() && !text.starts_with('#')
+    };
+    let next = lines.find(|(text, line)| *line >= own && is_content(text));
+    next.map_or(own, |(_, line)| line)
+}
