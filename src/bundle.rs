@@ -62,7 +62,7 @@ impl Versions {
             return None;
         };
         Some(format!(
-            "is bound to version {version} of {what}; this worker knows up to {known}: it needs a newer worker"
+            "is bound to version {version} of {what}, but this worker supports versions up to {known}; use a newer worker"
         ))
     }
 }
@@ -80,19 +80,18 @@ pub struct Bundle {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BundleError {
-    #[error("a bundle needs at least the file that holds its definition")]
+    #[error("a bundle needs at least the file of its definition")]
     Empty,
-    #[error("the bundle holds {0} files; BUNDLE_FILES_MAX is {BUNDLE_FILES_MAX}")]
+    #[error("the bundle has {0} files; BUNDLE_FILES_MAX is {BUNDLE_FILES_MAX}")]
     Files(usize),
-    #[error("the file {0} stands twice in the bundle")]
+    #[error("the file {0} is twice in the bundle")]
     Twice(Arc<str>),
     #[error(
         "the bundle's files are bigger than BUNDLE_SIZE_BYTES_MAX ({BUNDLE_SIZE_BYTES_MAX} bytes)"
     )]
     Size,
     #[error(
-        "the packed bundle has {0} bytes; BUNDLE_PACKED_SIZE_BYTES_MAX is {BUNDLE_PACKED_SIZE_BYTES_MAX}, so that it \
-         fits into a run's history"
+        "the packed bundle has {0} bytes; BUNDLE_PACKED_SIZE_BYTES_MAX is {BUNDLE_PACKED_SIZE_BYTES_MAX}, so that it fits in a run's history"
     )]
     PackedSize(usize),
     #[error("these bytes are not a bundle: {0}")]
@@ -332,7 +331,7 @@ mod tests {
         assert_ne!(later.digest(), newest.digest());
         assert_eq!(
             later.versions().unknown().unwrap(),
-            "is bound to version 2 of the expressions' cost model; this worker knows up to 1: it needs a newer worker"
+            "is bound to version 2 of the expressions' cost model, but this worker supports versions up to 1; use a newer worker"
         );
     }
 

@@ -172,7 +172,7 @@ impl Catalog {
         let is_anothers = definition.project != project && !definition.versions.is_empty();
         if is_anothers && !definition.retired {
             return Err(format!(
-                "the workflow type {} is deployed by the project {:?}",
+                "the workflow type {} is already deployed by the project {:?}",
                 put.workflow, definition.project
             ));
         }
@@ -277,7 +277,7 @@ impl Definition {
 
     fn next_number(&self) -> Result<u32, String> {
         let next = self.last_number.checked_add(1);
-        next.ok_or_else(|| format!("there are no numbers left for {}", self.workflow))
+        next.ok_or_else(|| format!("{} has no version numbers left", self.workflow))
     }
 
     /// The versions that new runs get.

@@ -94,7 +94,7 @@ pub fn main() -> ExitCode {
     if matches!(cli.output, Format::Sarif | Format::Github)
         && !matches!(cli.command, Command::Lint(_))
     {
-        return CliError::usage("only `segno lint` knows this output format")
+        return CliError::usage("only `segno lint` supports this output format")
             .help("use `--output text` or `--output json`")
             .report();
     }

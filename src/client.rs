@@ -82,23 +82,23 @@ pub enum ClientError {
     Connect { address: String, reason: String },
     #[error("there is no workflow with the id {0:?} in the namespace {1:?}")]
     NoSuchWorkflow(String, String),
-    #[error("{activity} waits for no end in the namespace {namespace:?}: {reason}")]
+    #[error("{activity} is not waiting for completion in the namespace {namespace:?}: {reason}")]
     NoSuchActivity {
         activity: String,
         namespace: String,
         reason: String,
     },
-    #[error("a workflow with the id {workflow_id:?} is there already (run {run_id})")]
+    #[error("a workflow with the id {workflow_id:?} already exists (run {run_id})")]
     AlreadyStarted { workflow_id: String, run_id: String },
     #[error("there is no schedule with the id {0:?} in the namespace {1:?}")]
     NoSuchSchedule(String, String),
-    #[error("a schedule with the id {0:?} is there already")]
+    #[error("a schedule with the id {0:?} already exists")]
     ScheduleExists(String),
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
     #[error("there is no namespace {0:?}")]
     NoSuchNamespace(String),
-    #[error("a namespace {0:?} is there already")]
+    #[error("the namespace {0:?} already exists")]
     NamespaceExists(String),
     #[error("the server refused to {operation}: {} ({:?})", .status.message(), .status.code())]
     Refused {

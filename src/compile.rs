@@ -446,7 +446,7 @@ impl<'a> Compiler<'a> {
         self.refuse_further(
             range,
             format!(
-                "the expressions and data of the definition up to here have more than {COMPILED_SIZE_BYTES_MAX} bytes, those of defaults and aliases counted at each step that takes them"
+                "the expressions and data of the definition up to here exceed {COMPILED_SIZE_BYTES_MAX} bytes; defaults and aliases count at each step that uses them"
             ),
             "COMPILED_SIZE_BYTES_MAX",
         );
@@ -466,7 +466,7 @@ impl<'a> Compiler<'a> {
         if !self.is_over {
             self.is_over = true;
             self.size_bytes_left = 0;
-            let help = format!("the bound is {bound}: move a part to a child workflow");
+            let help = format!("the bound is {bound}; move a part to a child workflow");
             let error = Diagnostic::error(DEFINITION_TOO_LARGE, range, message);
             self.diagnostics.push(error.help(help));
         }
@@ -494,7 +494,7 @@ impl<'a> Compiler<'a> {
             None => self.refuse_further(
                 code.range(),
                 format!(
-                    "the expressions and data of the definition up to here compile to more than {COMPILED_OPERATIONS_MAX} operations, those of defaults counted at each step that takes them"
+                    "the expressions and data of the definition up to here compile to more than {COMPILED_OPERATIONS_MAX} operations; defaults count at each step that uses them"
                 ),
                 "COMPILED_OPERATIONS_MAX",
             ),
@@ -551,7 +551,7 @@ impl<'a> Compiler<'a> {
         } else if !known.is_empty() {
             let more = if known.len() > SHOWN_MAX { ", …" } else { "" };
             let shown = known[..known.len().min(SHOWN_MAX)].join(", ");
-            diagnostic = diagnostic.help(format!("there are: {shown}{more}"));
+            diagnostic = diagnostic.help(format!("defined here: {shown}{more}"));
         }
         self.diagnostics.push(diagnostic);
     }

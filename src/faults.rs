@@ -68,7 +68,7 @@ impl Fault {
         *ON.get_or_init(|| {
             let wanted = std::env::var("SEGNO_FAULT").ok()?;
             let found = Fault::ALL.iter().find(|(_, name)| *name == wanted);
-            assert!(found.is_some(), "SEGNO_FAULT: no fault is named `{wanted}`");
+            assert!(found.is_some(), "SEGNO_FAULT: unknown fault `{wanted}`");
             found.map(|(fault, _)| *fault)
         }) == Some(self)
     }

@@ -154,7 +154,7 @@ impl<'n> Suggestions<'n> {
 impl TooMany {
     fn warning(&self, rule: &'static str, range: Range) -> Diagnostic {
         let message =
-            "this name and those after it are not compared with the others: there are too many";
+            "this name and those after it are not compared with the others; there are too many";
         Diagnostic::warning(rule, range, message).help("the bound is SUGGESTION_COMPARISONS_MAX")
     }
 }

@@ -110,7 +110,7 @@ impl Loaded {
         let id = self.sources.add(file.path, "");
         let message = format!("`{}` cannot be read: {}", file.key, file.reason);
         let error = Diagnostic::error("file-unreadable", Range::new(id, 0, 0), message)
-            .help("let the user who runs this read it, or take it out of the folder");
+            .help("make it readable for the user who runs this, or remove it from the folder");
         self.insert(id, &file.key, Vec::new(), vec![error]);
     }
 
@@ -218,17 +218,18 @@ impl Loaded {
     fn resolve(&self, from: FileId, name: &Name) -> Result<FileId, Diagnostic> {
         let error = |code, message: String| Diagnostic::error(code, name.range, message);
         let Some(key) = key_of(&self.file(from).key, &name.value) else {
-            let message = format!("`{}` leaves the folder of the definitions", name.value);
-            return Err(error("used-file-outside", message)
-                .help("use files by a path relative to this file, with `/` between its parts"));
+            let message = format!("`{}` is outside the folder of the definitions", name.value);
+            return Err(error("used-file-outside", message).help(
+                "refer to files by a path relative to this file, with `/` between its parts",
+            ));
         };
         if key.starts_with("../") && self.by_key(&key).is_none() {
             let message = format!(
-                "`{}` leaves the folder of the definitions, and is no file of the git repository around it",
+                "`{}` is outside the folder of the definitions and not a file of the git repository around it",
                 name.value
             );
             return Err(error("used-file-outside", message)
-                .help("use files of the folder, or of the repository that it is in"));
+                .help("use only files of the folder or of its repository"));
         }
         let Some(id) = self.by_key(&key) else {
             let error = error("used-file-missing", format!("there is no file `{key}`"));
@@ -242,7 +243,7 @@ impl Loaded {
         let is_library =
             |document: &Option<Document>| matches!(document, Some(Document::Library(_)));
         if !documents.iter().any(is_library) && self.file(id).errors().next().is_none() {
-            let message = format!("`{key}` holds nothing that could be used");
+            let message = format!("`{key}` contains nothing to use");
             return Err(error("used-file-empty", message).help(
                 "a file for `use` has `types`, `activities` or `blocks`, and neither `workflow` nor `steps`",
             ));
@@ -252,7 +253,7 @@ impl Loaded {
 
     fn cycle(&self, name: &Name, path: &[FileId]) -> Diagnostic {
         let keys: Vec<_> = path.iter().map(|id| &*self.file(*id).key).collect();
-        let message = format!("`{}` is used by what it uses", keys[0]);
+        let message = format!("`{}` uses itself through other files", keys[0]);
         Diagnostic::error("use-cycle", name.range, message)
             .label(format!("{} → {}", keys.join(" → "), keys[0]))
             .help("move what both need into a third file")
@@ -267,7 +268,7 @@ impl Used {
         }
         let message = format!("with `{}` the definition uses too many files", name.value);
         let error = Diagnostic::error(CODE, name.range, message).help(format!(
-            "BUNDLE_FILES_MAX, {BUNDLE_FILES_MAX}, is the bound: join some of them"
+            "the bound is BUNDLE_FILES_MAX ({BUNDLE_FILES_MAX}); join some of them"
         ));
         self.diagnostics.push(error);
     }
@@ -313,7 +314,7 @@ pub fn bounded(file: FileId, mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic
             Range::new(file, end, end),
             format!("the file has more than {DIAGNOSTICS_PER_FILE_MAX} problems"),
         )
-        .help("the bound is DIAGNOSTICS_PER_FILE_MAX: mend those above first"),
+        .help("the bound is DIAGNOSTICS_PER_FILE_MAX; fix those above first"),
     );
     diagnostics
 }

@@ -49,11 +49,11 @@ pub enum LogLevel {
 
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    #[error("RUST_LOG is not a filter of log levels: {0}")]
+    #[error("RUST_LOG is not a valid filter of log levels: {0}")]
     Filter(String),
     #[error("cannot serve metrics at {0}: {1}")]
     Metrics(SocketAddr, String),
-    #[error("cannot send telemetry as the environment says: {0}")]
+    #[error("cannot send telemetry as configured in the environment: {0}")]
     Otlp(String),
     #[error("cannot set up the core's telemetry: {0}")]
     Core(String),
@@ -133,6 +133,6 @@ fn serve_metrics(address: SocketAddr) -> Result<Arc<dyn CoreMeter>, TelemetryErr
         .build();
     let server = start_prometheus_metric_exporter(options)
         .map_err(|e| TelemetryError::Metrics(address, e.to_string()))?;
-    tracing::info!(address = %server.bound_addr, "metrics for Prometheus at /metrics");
+    tracing::info!(address = %server.bound_addr, "serving metrics at /metrics");
     Ok(server.meter)
 }

@@ -302,28 +302,28 @@ macro_rules! words {
 
 words! {
     History {
-        Manual = "manual", "the history grows until the workflow ends or says `continue_as_new`";
+        Manual = "manual", "the history grows until the workflow ends or reaches a `continue_as_new`";
         Automatic = "automatic", "it continues as new by itself when the server suggests it";
     }
     VersioningBehavior {
         Pinned = "pinned", "a run stays with the worker version that it began on";
-        AutoUpgrade = "auto_upgrade", "its next workflow task goes to the version that is current then";
+        AutoUpgrade = "auto_upgrade", "its next workflow task runs on the version that is current then";
     }
     ActivityCancellationType {
-        TryCancel = "try_cancel", "request the cancellation and go on at once";
+        TryCancel = "try_cancel", "request the cancellation and continue at once";
         WaitCancellationCompleted = "wait_cancellation_completed", "request it and wait until the activity has ended";
-        Abandon = "abandon", "request nothing, go on at once";
+        Abandon = "abandon", "request nothing and continue at once";
     }
     ChildCancellationType {
         WaitCancellationCompleted = "wait_cancellation_completed", "request the cancellation and wait until the child has ended";
         WaitCancellationRequested = "wait_cancellation_requested", "wait until the request has reached the child";
-        TryCancel = "try_cancel", "request it and go on at once";
-        Abandon = "abandon", "request nothing, go on at once";
+        TryCancel = "try_cancel", "request it and continue at once";
+        Abandon = "abandon", "request nothing and continue at once";
     }
     ParentClosePolicy {
         Terminate = "terminate", "the child is terminated when its parent closes";
-        Abandon = "abandon", "the child goes on";
-        RequestCancel = "request_cancel", "the child is asked to cancel";
+        Abandon = "abandon", "the child continues";
+        RequestCancel = "request_cancel", "the cancellation of the child is requested";
     }
     WorkflowIdReusePolicy {
         AllowDuplicate = "allow_duplicate", "a closed workflow's id may be used again";
@@ -333,7 +333,7 @@ words! {
     }
     WorkflowIdConflictPolicy {
         Fail = "fail", "starting fails while a workflow with the id runs";
-        UseExisting = "use_existing", "the running workflow is taken instead";
+        UseExisting = "use_existing", "the running workflow is used instead";
         TerminateExisting = "terminate_existing", "the running workflow is terminated";
     }
     InitialVersioningBehavior {
@@ -349,15 +349,15 @@ words! {
         WaitAll = "wait_all", "the others finish first, then the step fails";
     }
     OnCompensationFailure {
-        Continue = "continue", "go on with the other compensations, then fail with the first failure";
+        Continue = "continue", "continue with the other compensations, then fail with the first failure";
         Fail = "fail", "stop compensating and fail with the compensation's failure";
     }
     CompensateOn {
         Completed = "completed", "one that completed";
-        Started = "started", "one that began, whatever became of it: it may have failed, timed out or been cancelled after its effect";
+        Started = "started", "one that started, however it ended: it may have failed, timed out or been cancelled after its effect";
     }
     LogLevel {
-        Debug = "debug", "for whoever looks for a mistake";
+        Debug = "debug", "for debugging";
         Info = "info", "what happens";
         Warn = "warn", "what should not happen";
         Error = "error", "what went wrong";

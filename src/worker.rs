@@ -55,9 +55,9 @@ pub enum WorkerError {
     Client(#[from] ClientError),
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
-    #[error("the worker's options do not fit together: {0}")]
+    #[error("the worker's options are inconsistent: {0}")]
     Options(String),
-    #[error("the worker could not begin: {0}")]
+    #[error("the worker could not start: {0}")]
     Begin(String),
     #[error("the server ended the worker's polling: {0}")]
     Poll(#[from] PollError),

@@ -106,13 +106,13 @@ impl ScheduleSpec {
         }
         errors.extend(check_order(self.start_time, self.end_time).err());
         if self.jitter.is_some_and(Duration::is_negative) {
-            let why = "a jitter is not negative; 0s is none";
+            let why = "a jitter must not be negative; 0s is none";
             errors.push(ScheduleError::new("jitter", why));
         }
         let window = self.catchup_window;
         if window.is_some_and(|w| w.seconds < SCHEDULE_CATCHUP_WINDOW_SECONDS_MIN) {
             let why = format!(
-                "the server takes no window under {SCHEDULE_CATCHUP_WINDOW_SECONDS_MIN}s \
+                "a catch-up window must be at least {SCHEDULE_CATCHUP_WINDOW_SECONDS_MIN}s \
                  (SCHEDULE_CATCHUP_WINDOW_SECONDS_MIN)"
             );
             errors.push(ScheduleError::new("catchup_window", why));
@@ -121,7 +121,8 @@ impl ScheduleSpec {
     }
 
     fn check_cron(&self, cron: &str) -> Result<(), String> {
-        let read = Cron::parse(cron).map_err(|why| format!("`{cron}` is no cron string: {why}"))?;
+        let read =
+            Cron::parse(cron).map_err(|why| format!("`{cron}` is not a cron string: {why}"))?;
         let Some(zone) = read.zone else {
             return Ok(());
         };
@@ -137,7 +138,7 @@ impl ScheduleSpec {
             .filter_map(|cron| Cron::parse(cron).ok()?.zone);
         match others.find(|other| *other != zone) {
             Some(other) => Err(format!(
-                "`{cron}` names another time zone than `{other}`; a schedule has one, of all its times"
+                "`{cron}` names another time zone than `{other}`; a schedule has one time zone for all its times"
             )),
             None => Ok(()),
         }
@@ -177,7 +178,7 @@ impl Interval {
         let Interval { every, offset } = self;
         if every.seconds < SCHEDULE_INTERVAL_SECONDS_MIN {
             return Err(format!(
-                "an interval is at least {SCHEDULE_INTERVAL_SECONDS_MIN}s (SCHEDULE_INTERVAL_SECONDS_MIN), and this one is {every}"
+                "an interval must be at least {SCHEDULE_INTERVAL_SECONDS_MIN}s (SCHEDULE_INTERVAL_SECONDS_MIN); found {every}"
             ));
         }
         if every.nanos != 0 || offset.nanos != 0 {
@@ -185,7 +186,7 @@ impl Interval {
         }
         if offset.is_negative() || offset >= every {
             return Err(format!(
-                "an offset is shorter than its interval and not negative: {offset} of {every}"
+                "an offset must be shorter than its interval and not negative; found {offset} of {every}"
             ));
         }
         Ok(())

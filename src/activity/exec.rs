@@ -68,11 +68,13 @@ impl Exec {
             let (name, path) = program
                 .split_once('=')
                 .filter(|(name, _)| !name.is_empty())
-                .ok_or_else(|| format!("`{program}` is no program for `exec`: say NAME=PATH"))?;
+                .ok_or_else(|| {
+                    format!("`{program}` is not a program for `exec`; expected NAME=PATH")
+                })?;
             let path = Path::new(path);
             if !path.is_absolute() || !path.is_file() {
                 return Err(format!(
-                    "the program `{name}` for `exec` is no file with an absolute path: {}",
+                    "the program `{name}` for `exec` must be a file with an absolute path; found {}",
                     path.display()
                 ));
             }

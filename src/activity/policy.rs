@@ -167,7 +167,7 @@ impl Pattern {
         let text = text.trim().trim_end_matches('.').to_lowercase();
         let wrong = || {
             format!(
-                "`{text}` is not a host: a name as api.example.com or *.example.com, an address, or a network as 10.0.0.0/8"
+                "`{text}` is not a host; expected a name like api.example.com or *.example.com, an address, or a network like 10.0.0.0/8"
             )
         };
         if text == "*" {
@@ -183,7 +183,7 @@ impl Pattern {
             let is_of_address = |c: char| c.is_ascii_digit() || ".*".contains(c);
             if text.chars().all(is_of_address) {
                 return Err(format!(
-                    "`{text}` is a part of an address: write the network, as 10.0.0.0/8"
+                    "`{text}` is a part of an address; write the network, like 10.0.0.0/8"
                 ));
             }
         }

@@ -15,7 +15,7 @@ pub struct VersionQuery {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    #[error("{0:?} names no version: write TYPE, TYPE@NUMBER or TYPE@TAG, as order@12")]
+    #[error("{0:?} is not a version; write TYPE, TYPE@NUMBER or TYPE@TAG, such as order@12")]
     Form(String),
     #[error("the registry has no definition of {0}{1}")]
     Workflow(String, String),

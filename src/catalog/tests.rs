@@ -86,7 +86,7 @@ fn a_change_with_a_wrong_part_changes_nothing() {
         project: "billing".to_owned(),
         ..change(1, vec![put("order", 7)])
     };
-    let said = "the workflow type order is deployed by the project \"\"".to_owned();
+    let said = "the workflow type order is already deployed by the project \"\"".to_owned();
     assert_eq!(catalog.apply(&anothers, 0), Applied::Invalid(said));
 }
 
@@ -205,7 +205,7 @@ fn a_numbered_change_keeps_its_numbers() {
         ..put("order", 8)
     };
     assert_eq!(damaged.apply(&change(3, vec![last]), 0), Applied::Yes(4));
-    let said = "there are no numbers left for order".to_owned();
+    let said = "order has no version numbers left".to_owned();
     assert_eq!(
         damaged.apply(&change(4, vec![put("order", 9)]), 0),
         Applied::Invalid(said)
@@ -276,7 +276,7 @@ fn names_lead_to_versions() {
     assert_eq!(find("order@9"), Err(said.to_owned()));
     let said = "the registry has no definition of ordr; did you mean order?";
     assert_eq!(find("ordr"), Err(said.to_owned()));
-    assert!(find("@2").unwrap_err().contains("names no version"));
+    assert!(find("@2").unwrap_err().contains("is not a version"));
 }
 
 #[test]

@@ -54,7 +54,7 @@ impl CodecSettings {
                 CodecKind::Encryption => Stage::Encryption(self.keyring()?),
                 CodecKind::Remote => {
                     let endpoint = endpoint.ok_or_else(|| {
-                        config("the codec remote has no server: name it with --codec-endpoint")
+                        config("the codec remote has no server; name it with --codec-endpoint")
                     })?;
                     let authorization = self.authorization(profile)?;
                     let remote = Remote::new(endpoint, namespace, authorization.as_deref());
@@ -69,7 +69,7 @@ impl CodecSettings {
     fn kinds(&self, has_endpoint: bool) -> Result<Vec<CodecKind>, ClientError> {
         for (i, kind) in self.codecs.iter().enumerate() {
             if self.codecs[..i].contains(kind) {
-                return Err(config(format!("the codec {kind} is there twice")));
+                return Err(config(format!("the codec {kind} is given twice")));
             }
         }
         match (self.codecs.is_empty(), self.keys.is_empty(), has_endpoint) {
@@ -78,8 +78,7 @@ impl CodecSettings {
             (true, false, false) => Ok(vec![CodecKind::Encryption]),
             (true, true, true) => Ok(vec![CodecKind::Remote]),
             (true, false, true) => Err(config(
-                "there are keys and a codec server: say with --codec which of encryption and remote are used, and in \
-                 which order",
+                "both keys and a codec server are given; choose with --codec which of encryption and remote to use, and in which order",
             )),
         }
     }
@@ -88,7 +87,7 @@ impl CodecSettings {
     fn is_used(&self, kinds: &[CodecKind]) -> Result<(), ClientError> {
         let unused = |flag: &str, kind: CodecKind| {
             config(format!(
-                "{flag} is given, but the codec {kind} is not used: add --codec {kind}"
+                "{flag} is given, but the codec {kind} is not used; add --codec {kind}"
             ))
         };
         if !self.keys.is_empty() && !kinds.contains(&CodecKind::Encryption) {

@@ -95,7 +95,7 @@ impl Backfill {
             return Ok(());
         }
         let why = format!(
-            "the time to fill ends at {}, and does not begin before at {}",
+            "the end of the time to backfill, {}, must be after its start, {}",
             self.end_time, self.start_time
         );
         Err(ScheduleError::new("end_time", why))

@@ -86,11 +86,11 @@ impl Compiler<'_> {
         let why = match BuiltIn::named(name) {
             Some(_) => "it is completed from outside the worker".to_owned(),
             None => {
-                format!("the workflow's own worker runs local activities, and it has no `{name}`")
+                format!("local activities run in the workflow's own worker, which has no `{name}`")
             }
         };
         let message = format!("`{name}` cannot be local: {why}");
-        let help = "remove `local: true`, or write `local: false` in the step where a default says `true`; only `http`, `grpc` and `exec` can be local";
+        let help = "remove `local: true`, or write `local: false` in the step if a default is `true`; only `http`, `grpc` and `exec` can be local";
         self.diagnostics.push(
             Diagnostic::error("local-activity", range, message)
                 .annotate(local.range, "local")
@@ -139,7 +139,7 @@ impl Compiler<'_> {
                 &options,
                 step.request.range(),
                 "a callback",
-                "add `start_to_close_timeout: 2d` to the step: how long its completion may take",
+                "add `start_to_close_timeout: 2d` to the step, the time that its completion may take",
             );
         }
         let request = type_of_request(tables::request(step.kind));
@@ -203,7 +203,7 @@ impl Compiler<'_> {
 
     pub fn started(&mut self, started: &Started, step: &Step, scope: &mut Scope) -> (Action, Type) {
         if step.id.is_none() {
-            let message = "`start` needs an `id`: it is the handle by which to await or cancel it";
+            let message = "`start` needs an `id`, the handle to await or cancel it";
             self.diagnostics.push(Diagnostic::error(
                 "start-without-id",
                 step.action.range,
@@ -278,8 +278,7 @@ impl Compiler<'_> {
             scope.function.kind,
             FunctionKind::Signal | FunctionKind::Update
         ) {
-            let message =
-                "`continue_as_new` stands in a handler; only the workflow's own steps end the run";
+            let message = "`continue_as_new` cannot be in a handler; only the workflow's own steps can end the run";
             self.diagnostics.push(
                 Diagnostic::error("continue-as-new-in-handler", range, message)
                     .help("set a state variable here, and `wait: { until: … }` for it in `steps`"),

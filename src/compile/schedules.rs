@@ -13,10 +13,10 @@ impl Compiler<'_> {
         let definition = self.definition;
         let schedules = &definition.schedules;
         if let (Some(cron), Some(schedule)) = (&definition.start.cron_schedule, schedules.first()) {
-            let message = "a workflow with `schedules` has no `cron_schedule` of its own";
+            let message = "a workflow with `schedules` cannot have a `cron_schedule`";
             let error = Diagnostic::error("invalid-schedule", cron.range, message)
-                .annotate(schedule.name.range, "starts it at times of its own")
-                .help("take out one of them; a schedule can have `cron` too");
+                .annotate(schedule.name.range, "this also defines when it starts")
+                .help("remove one of them; a schedule can have `cron` too");
             self.diagnostics.push(error);
         }
         // Its schema, once for all of them.

@@ -109,7 +109,7 @@ impl<'a> Schemas<'a> {
             let (message, bound) = match too_large {
                 TooLarge::Depth => (
                     format!(
-                        "the schema is nested deeper than {SCHEMA_DEPTH_MAX} levels, references followed"
+                        "the schema and what it refers to are nested deeper than {SCHEMA_DEPTH_MAX} levels"
                     ),
                     "SCHEMA_DEPTH_MAX",
                 ),
@@ -120,7 +120,7 @@ impl<'a> Schemas<'a> {
                     "SCHEMA_NODES_MAX",
                 ),
             };
-            let help = format!("the bound is {bound}: leave out what need not be checked");
+            let help = format!("the bound is {bound}; leave out what need not be checked");
             diagnostics.push(Diagnostic::error(SCHEMA_TOO_LARGE, schema.range, message).help(help));
             return None;
         }
@@ -133,7 +133,7 @@ impl<'a> Schemas<'a> {
             let message = failure.message();
             diagnostics.push(
                 Diagnostic::error(PATTERNS_TOO_LARGE, schema.range, message)
-                    .help("repeat less in them: `{500}` stands for five hundred copies"),
+                    .help("repeat less in them; `{500}` counts as five hundred copies"),
             );
             return None;
         }
@@ -279,7 +279,9 @@ impl<'a> Schemas<'a> {
                 }
                 None if reference.starts_with('#') => continue,
                 None => {
-                    format!("`$ref: {reference}` leads out of the bundle; refer to `#/types/NAME`")
+                    format!(
+                        "`$ref: {reference}` points outside the bundle; refer to `#/types/NAME`"
+                    )
                 }
             };
             diagnostics.push(Diagnostic::error("unknown-type", schema.range, message));

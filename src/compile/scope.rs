@@ -135,18 +135,15 @@ impl Compiler<'_> {
     /// Makes a name visible from here on; one that is visible already is not hidden.
     pub fn bind(&mut self, name: &Name, found: Type, scope: &mut Scope) -> u32 {
         if RESERVED.contains(&&*name.value) {
-            let message = format!(
-                "`{}` has a meaning of its own and cannot name a step",
-                name.value
-            );
+            let message = format!("`{}` is reserved and cannot name a step", name.value);
             self.diagnostics
                 .push(Diagnostic::error("reserved-name", name.range, message));
         } else if let Some(first) = scope.names.get(&name.value) {
-            let message = format!("the name `{}` is taken already", name.value);
+            let message = format!("the name `{}` is already used", name.value);
             self.diagnostics.push(
                 Diagnostic::error("duplicate-id", name.range, message)
                     .annotate(*first, "first used here")
-                    .help("give this one another name"),
+                    .help("choose another name"),
             );
         }
         if !scope.names.contains_key(&name.value) {

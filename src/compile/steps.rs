@@ -241,10 +241,10 @@ impl Compiler<'_> {
         match (fail, scope.caught) {
             (FailStep::Again, Some(slot)) => Action::FailAgain(slot),
             (FailStep::Again, None) => {
-                let message = "`fail:` without a mapping passes the caught failure on, and this is not in a `catch`";
+                let message = "`fail:` without a mapping fails with the caught failure, but this is not in a `catch`";
                 self.diagnostics.push(
                     Diagnostic::error("fail-outside-catch", range, message)
-                        .help("say what fails: `fail: { type: …, message: … }`"),
+                        .help("describe the failure: `fail: { type: …, message: … }`"),
                 );
                 Action::FailAgain(0)
             }
@@ -312,8 +312,8 @@ impl Compiler<'_> {
             Type::list(Type::Dynamic),
             Type::map(Type::Dynamic, Type::Dynamic),
         ]);
-        if let Some(wrong) = found.mismatch(&goes_over) {
-            let message = format!("`for_each` goes over a list or a map: {wrong}");
+        if !found.assignable(&goes_over) {
+            let message = format!("`for_each` needs a list or a map; found {found}");
             self.diagnostics
                 .push(Diagnostic::error("wrong-type", step.items.range(), message));
         }
@@ -373,7 +373,7 @@ impl Compiler<'_> {
     fn jump(&mut self, key: &str, action: Action, range: Range, scope: &Scope) -> Action {
         let message = match scope.around {
             Loop::Inside => return action,
-            Loop::None => format!("`{key}` stands outside of any loop"),
+            Loop::None => format!("`{key}` is outside of any loop"),
             Loop::BehindBranch => {
                 format!(
                     "`{key}` cannot leave a branch of `parallel` or `race` for the loop around it"

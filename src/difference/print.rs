@@ -18,7 +18,7 @@ impl Runs {
     /// In words that follow "it is".
     pub fn words(self) -> &'static str {
         match self {
-            Runs::New => "for new runs; runs in flight end with the version that they began with",
+            Runs::New => "for new runs; runs in flight keep the version that they started with",
             Runs::NewAndContinued => {
                 "for new runs, and for runs in flight from their next continue_as_new on"
             }
@@ -97,11 +97,11 @@ impl Differences {
     /// How much changed, in one line.
     pub fn summary(&self) -> String {
         if self.is_unknown() {
-            return "what changed is not known: a file of the two versions is no YAML".into();
+            return "the differences are unknown: a file of one version is not valid YAML".into();
         }
         if self.is_empty() {
             let summary = match self.text_changed {
-                true => "nothing changed in meaning, only the text did",
+                true => "the meaning is unchanged; only the text changed",
                 false => "nothing changed",
             };
             return summary.into();
@@ -131,7 +131,7 @@ impl Differences {
         }
         match self.changes_meaning() {
             true => format!("{summary}: {}", self.runs.words()),
-            false => format!("{summary}: nothing changed in meaning, only what people read"),
+            false => format!("{summary}: the meaning is unchanged; only descriptions changed"),
         }
     }
 

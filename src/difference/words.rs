@@ -214,7 +214,7 @@ fn step(tree: &Tree<'_>, id: Id) -> String {
 /// What a step does, in short.
 pub(super) fn action(tree: &Tree<'_>, id: Id) -> String {
     let Some((action, value)) = tree.node(id).action else {
-        return "of no known kind".into();
+        return "of an unknown kind".into();
     };
     let argument = argument(&action.key.shape, value).unwrap_or_default();
     let argument = show::cut(&argument, LABEL_CHARACTERS_MAX);

@@ -248,16 +248,14 @@ impl<'e> Checker<'e> {
         } else if functions::exists(name, false) {
             diagnostic = diagnostic.help(format!("`{name}` is a function: {name}(…)"));
         } else if names.is_empty() {
-            diagnostic = diagnostic.help("a text is written in quotes: 'text'");
+            diagnostic = diagnostic.help("write a text in quotes: 'text'");
         } else {
             let mut names = names;
             names.sort_unstable();
             names.dedup();
             names.truncate(12);
             let list = names.join("`, `");
-            diagnostic = diagnostic.help(format!(
-                "defined here: `{list}`; a text is written in quotes"
-            ));
+            diagnostic = diagnostic.help(format!("defined here: `{list}`; write a text in quotes"));
         }
         self.report(diagnostic);
     }
@@ -314,11 +312,11 @@ impl<'e> Checker<'e> {
             Diagnostic::error(
                 "optional-field",
                 field.range,
-                format!("the field `{name}` may be missing, and then this fails"),
+                format!("the field `{name}` may be missing, and this would then fail"),
             )
             .label("not among the required fields")
             .help(format!(
-                "select it by `.?{name}` and give a default: `.?{name}.orValue(…)`; or ask has() first; or require it in the schema"
+                "select it with a default, `.?{name}.orValue(…)`, test it with has() first, or require it in the schema"
             )),
         );
     }
@@ -407,7 +405,7 @@ impl<'e> Checker<'e> {
             Type::Optional(inner) => (*inner).clone(),
             open if open.is_open() => Type::Dynamic,
             other => {
-                let message = format!("an optional entry needs an optional, not {other}");
+                let message = format!("expected an optional for an optional entry, found {other}");
                 self.report(Diagnostic::error("wrong-operand", range, message));
                 Type::Dynamic
             }
@@ -440,7 +438,7 @@ impl<'e> Checker<'e> {
     pub fn condition(&mut self, node: &Node) {
         let found = self.node(node);
         if !found.assignable(&Type::Bool) {
-            let message = format!("a condition is true or false; this is {found}");
+            let message = format!("a condition must be true or false; found {found}");
             let diagnostic =
                 Diagnostic::error("not-boolean", node.range, message).label(format!("{found}"));
             self.report(match found {
@@ -485,7 +483,8 @@ impl<'e> Checker<'e> {
                 if !super::overload::comparable(&a, &b) || is_optional_beside_null(operands, &a, &b)
                 {
                     let always = operator == Operator::NotEqual;
-                    let message = format!("{a} and {b} are never equal: this is always {always}");
+                    let message =
+                        format!("{a} and {b} are never equal, so this is always {always}");
                     let mut diagnostic = Diagnostic::error("wrong-operand", node.range, message);
                     if let Some(help) = super::overload::optional_help(&a, &b) {
                         diagnostic = diagnostic.help(help);

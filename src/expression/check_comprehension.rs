@@ -10,7 +10,7 @@ impl Checker<'_> {
     pub(super) fn comprehension(&mut self, c: &Comprehension) -> Type {
         let over = self.node(&c.over);
         let Some((key, value, is_map)) = turns(&over) else {
-            let message = format!("{over} has nothing to go over; lists and maps have");
+            let message = format!("expected a list or a map to iterate over, found {over}");
             self.report(
                 Diagnostic::error("wrong-operand", c.over.range, message).label(format!("{over}")),
             );

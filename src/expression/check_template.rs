@@ -37,7 +37,11 @@ impl Checker<'_> {
     fn fits(&mut self, found: &Type, wanted: Option<&Type>, range: Range) {
         let Some(wanted) = wanted else { return };
         if let Some(why) = found.mismatch(wanted) {
-            let message = format!("expected {wanted}: {why}");
+            // Otherwise it is about a part of the value.
+            let message = match why.starts_with("expected ") {
+                true => super::types::expected(wanted, found),
+                false => format!("expected {wanted}: {why}"),
+            };
             self.report(Diagnostic::error("wrong-type", range, message).label(format!("{found}")));
         }
     }

@@ -93,7 +93,7 @@ fn escape<'a>(text: &'a str, is_bytes: bool, out: &mut Vec<u8>) -> Result<&'a st
         '0'..='3' => return code(text, 0, 3, 8, is_bytes, out),
         _ => {
             return Err(format!(
-                "\\{letter} is no escape; a backslash itself is written \\\\"
+                "unknown escape \\{letter}; write a backslash as \\\\"
             ));
         }
     };
@@ -123,7 +123,7 @@ fn code<'a>(
         out.push(byte);
     } else {
         let character = char::from_u32(number)
-            .ok_or_else(|| format!("\\{} is no Unicode character", &text[..skip + length]))?;
+            .ok_or_else(|| format!("\\{} is not a Unicode character", &text[..skip + length]))?;
         out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
     }
     Ok(&text[skip + length..])

@@ -164,7 +164,7 @@ fn has(builder: &mut Builder, arguments: Vec<Node>, range: Range) -> Node {
         Kind::Error => builder.node(Kind::Error, range),
         _ => builder.error(
             argument.range,
-            "has() takes the selection of a field, as in has(a.b)",
+            "has() expects the selection of a field, such as has(a.b)",
         ),
     }
 }
@@ -179,7 +179,7 @@ fn variable_name(builder: &mut Builder, node: &Node) -> Option<Spanned<Arc<str>>
         _ => {
             builder.error(
                 node.range,
-                "a variable's name is expected here, as `x` in items.map(x, x.price)",
+                "expected a variable's name here, such as `x` in items.map(x, x.price)",
             );
             None
         }

@@ -54,7 +54,7 @@ impl Checker<'_> {
             let message = format!("`{full}()` cannot be called in a query or in a validator");
             self.report(
                 Diagnostic::error("impure-function", name.range, message)
-                    .help("they leave no trace in the run, so what they draw could not be repeated; draw it in a step or a handler and keep it in state"),
+                    .help("queries and validators leave no trace in the run, so a replay could not repeat the value; compute it in a step or a handler and keep it in `state`"),
             );
         }
         let pattern = overloads.iter().find_map(|o| o.pattern);
@@ -138,7 +138,7 @@ impl Checker<'_> {
             } else {
                 format!("x.{name}()")
             };
-            diagnostic = diagnostic.help(format!("it is called as {form}"));
+            diagnostic = diagnostic.help(format!("call it as {form}"));
         } else if let Some(meant) = functions::suggestion(name, member) {
             diagnostic = diagnostic.help(format!("did you mean `{meant}`?"));
         }
@@ -219,9 +219,9 @@ impl Checker<'_> {
         let types: Vec<String> = arguments.iter().map(|(t, _)| t.to_string()).collect();
         if is_operator {
             let message = match &types[..] {
-                [one] => format!("there is no `{name}` of {one}"),
+                [one] => format!("`{name}` is not defined for {one}"),
                 _ if name == "[]" => format!("{} cannot be indexed by {}", types[0], types[1]),
-                _ => format!("there is no {} {name} {}", types[0], types[1]),
+                _ => format!("`{name}` is not defined for {} and {}", types[0], types[1]),
             };
             let mut diagnostic = Diagnostic::error("wrong-operand", range, message);
             for (found, at) in arguments {
@@ -229,7 +229,7 @@ impl Checker<'_> {
             }
             let text = arguments.iter().any(|(t, _)| *t == Type::String);
             self.report(match name {
-                "+" if text => diagnostic.help("string(x) makes a text of a value"),
+                "+" if text => diagnostic.help("convert a value to a text with string(x)"),
                 _ => diagnostic,
             });
             return;
@@ -393,10 +393,10 @@ impl Bindings {
 pub(super) fn optional_help(a: &Type, b: &Type) -> Option<&'static str> {
     match (a, b) {
         (Type::Optional(_), Type::Null) | (Type::Null, Type::Optional(_)) => Some(
-            "an optional is not null even where it has no value: ask `.hasValue()`, or compare its value: `.orValue(null) == null`",
+            "an optional is not null even if it has no value; test `.hasValue()`, or compare its value: `.orValue(null) == null`",
         ),
         (Type::Optional(_), _) | (_, Type::Optional(_)) => {
-            Some("compare the value in the optional: `.orValue(…)` gives it, or a default")
+            Some("compare the value in the optional; `.orValue(…)` returns it or a default")
         }
         _ => None,
     }

@@ -90,7 +90,7 @@ fn too_long(range: Range, size_bytes: usize) -> Diagnostic {
         "expression-too-long",
         range,
         format!(
-            "an expression of {size_bytes} bytes is longer than EXPRESSION_SIZE_BYTES_MAX ({EXPRESSION_SIZE_BYTES_MAX} bytes)"
+            "the expression has {size_bytes} bytes; EXPRESSION_SIZE_BYTES_MAX is {EXPRESSION_SIZE_BYTES_MAX}"
         ),
     )
     .help("split it: `set` parts of it to state, or give a step an `id` and use its result")
@@ -111,13 +111,13 @@ pub(super) fn scan_error(end: End, text: &str, map: &TextMap) -> Diagnostic {
                 "brackets are nested deeper than EXPRESSION_BRACKETS_DEPTH_MAX ({EXPRESSION_BRACKETS_DEPTH_MAX} levels)"
             ),
         ),
-        End::OpenString(at) => syntax(at, "this string does not end")
+        End::OpenString(at) => syntax(at, "this string is not closed")
             .label("opened here")
-            .help("a string of several lines stands in triple quotes, and a quote inside a string is written `\\'` or `\\\"`"),
-        End::OpenBracket(at) => syntax(at, "this bracket is never closed").label("opened here"),
+            .help("write a string of several lines in triple quotes, and a quote inside a string as `\\'` or `\\\"`"),
+        End::OpenBracket(at) => syntax(at, "this bracket is not closed").label("opened here"),
         End::Mismatch(at, None) => syntax(at, "this bracket closes nothing"),
         End::Mismatch(at, Some(open)) => {
-            syntax(at, "this bracket does not fit the one it closes").annotate(one(open), "opened here")
+            syntax(at, "this bracket does not match the one that it closes").annotate(one(open), "opened here")
         }
     }
 }
@@ -368,11 +368,11 @@ impl Builder<'_> {
             format!("`{word}` is a reserved word and cannot be used as a name here"),
         );
         let diagnostic = match word {
-            "if" | "else" => diagnostic.help("a choice is written `condition ? this : that`"),
+            "if" | "else" => diagnostic.help("write a choice as `condition ? this : that`"),
             "for" | "while" | "loop" => {
-                diagnostic.help("lists have `map`, `filter`, `all` and `exists`")
+                diagnostic.help("use `map`, `filter`, `all` or `exists` of a list")
             }
-            _ => diagnostic.help("a field of this name can still be selected: `a.in` as `a['in']`"),
+            _ => diagnostic.help("select a field of this name with brackets: `a['in']`"),
         };
         self.report(diagnostic);
         self.leaf(Kind::Error, range)
@@ -401,7 +401,7 @@ impl Builder<'_> {
                     Diagnostic::error(
                         "expression-syntax",
                         range,
-                        "there are no protobuf messages here, so none can be built",
+                        "protobuf messages are not supported",
                     )
                     .label("a message literal")
                     .help("write a map, with its keys in quotes: {'name': value}"),
@@ -433,10 +433,7 @@ impl Builder<'_> {
         match parts.next() {
             Some(arguments) if optional || quoted => {
                 self.arguments(arguments);
-                self.error(
-                    range,
-                    "a function's name is written without `?` and backticks",
-                )
+                self.error(range, "write a function's name without `?` and backquotes")
             }
             Some(arguments) => {
                 let arguments = self.arguments(arguments);

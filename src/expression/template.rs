@@ -298,16 +298,16 @@ fn broken(end: End, scalar: &Scalar, open: usize) -> Diagnostic {
     let diagnostic = Diagnostic::error(
         "unterminated-expression",
         scalar.map.range(open..text.len()),
-        "this expression does not end",
+        "this expression is not closed",
     )
     .label("`${` without its `}`");
     match (end, scalar.style) {
         (End::OpenString(_), Style::Plain) => diagnostic
-            .help("a string in it is still open: in plain YAML text a ` #` begins a comment; put the whole scalar in quotes"),
+            .help("a string in it is not closed; in plain YAML ` #` begins a comment: put the whole scalar in quotes"),
         (_, Style::Plain) => diagnostic.help(
             "YAML ends plain text at `: `, ` #` and, between brackets, at `,` and `}`; put the whole scalar in quotes: \"${ … }\"",
         ),
-        (End::OpenString(_), _) => diagnostic.help("a string in it is still open"),
-        _ => diagnostic.help("close it by `}`; a literal `${` is written `$${`"),
+        (End::OpenString(_), _) => diagnostic.help("close the string in it"),
+        _ => diagnostic.help("close it with `}`; write a literal `${` as `$${`"),
     }
 }

@@ -328,14 +328,14 @@ impl Type {
         if self.is_same(to) {
             return None;
         }
-        let plain = || Some(format!("{self} is no {to}"));
+        let plain = || Some(expected(to, self));
         match (self, to) {
             (a, b) if a == b => None,
             (Type::Dynamic | Type::Never | Type::Parameter(_), _)
             | (_, Type::Dynamic | Type::Parameter(_)) => None,
             (Type::Union(any), _) => any.iter().all(|t| !t.assignable(to)).then(plain)?,
             (_, Type::Union(any)) => {
-                // One structured alternative tells more than "is no A or B". It is looked at once: twice at each level would
+                // One structured alternative explains more than "expected A or B". It is compared once: twice at each level would
                 // double with the depth.
                 let others: Vec<&Type> = any.iter().filter(|t| **t != Type::Null).collect();
                 match (self, &others[..]) {
@@ -346,7 +346,7 @@ impl Type {
             }
             (Type::Int, Type::Double) => None,
             (Type::List(a), Type::List(b)) => {
-                a.mismatch(b).map(|why| format!("of its items {why}"))
+                a.mismatch(b).map(|why| format!("in its items, {why}"))
             }
             (Type::Optional(a), Type::Optional(b)) => a.mismatch(b),
             (Type::Map(k, v), Type::Map(l, w)) => k.mismatch(l).or_else(|| v.mismatch(w)),
@@ -374,6 +374,10 @@ impl Type {
     pub fn is_open(&self) -> bool {
         matches!(self, Type::Dynamic | Type::Never | Type::Parameter(_))
     }
+}
+
+pub(super) fn expected(wanted: &Type, found: &Type) -> String {
+    format!("expected {wanted}, found {found}")
 }
 
 /// The join of all types; `Never` of none.
@@ -456,7 +460,7 @@ impl Object {
             match self.fields.get(name) {
                 Some(field) => {
                     if let Some(why) = field.value.mismatch(&wanted.value) {
-                        return Some(format!("of its field `{name}` {why}"));
+                        return Some(format!("in its field `{name}`, {why}"));
                     }
                 }
                 None if wanted.presence == Presence::Required
@@ -475,7 +479,7 @@ impl Object {
                 Other::Refused => return Some(format!("there is no field `{name}`")),
                 Other::Allowed(t) => {
                     if let Some(why) = field.value.mismatch(t) {
-                        return Some(format!("of its field `{name}` {why}"));
+                        return Some(format!("in its field `{name}`, {why}"));
                     }
                 }
                 Other::Unlisted | Other::Absent => {}

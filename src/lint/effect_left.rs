@@ -51,25 +51,25 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
             diagnostics.push(
                 Diagnostic::warning("effect-left", step.action.range, message)
                     .help(help)
-                    .help("add `compensate_on: completed` if it is meant so"),
+                    .help("add `compensate_on: completed` if this is intended"),
             );
         }
     });
 }
 
 const NOT_WAITED_FOR: &str =
-    "this step is not waited for when it is cancelled, so that its effect can be left behind";
+    "a cancellation does not wait for this step, so its effect can be left behind";
 const TIMES_OUT: &str =
-    "this step can time out after its effect, and `compensate` undoes only a step that completed";
-const STOPPED: &str =
-    "a cancellation stops this step in the middle, when it may have had its effect already";
+    "this step can time out after its effect, but `compensate` undoes only a step that completed";
+const STOPPED: &str = "a cancellation can stop this step after its effect";
 const ADD_STARTED: &str =
     "add `compensate_on: started`, with a compensation that tolerates having nothing to undo";
 
 /// How the effect of one operation can be left, and what to do.
 fn left(step: &Step, compiled: &program::Step) -> Option<(&'static str, &'static str)> {
     if let Action::Start(_) = step.action.value {
-        let message = "what is only started may still be under way when `compensate` undoes it";
+        let message =
+            "an operation that is only started may still be running when `compensate` undoes it";
         return Some((message, "move `compensate` to the step that awaits it"));
     }
     let wait_or_start = "remove `cancellation_type`, or add `compensate_on: started`";
@@ -132,7 +132,7 @@ impl Effects<'_> {
         if !is_block || self.inside(step) < 2 {
             return None;
         }
-        let message = "this step can fail between its effects, and `compensate` undoes only a step that completed";
+        let message = "this step can fail between its effects, but `compensate` undoes only a step that completed";
         let help = "give each step inside that has an effect its own `compensate`, or add `compensate_on: started`";
         Some((message, help))
     }

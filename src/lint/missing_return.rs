@@ -84,13 +84,13 @@ impl Paths<'_> {
             diagnostics.push(
                 Diagnostic::warning("missing-return", range, message)
                     .label(label)
-                    .annotate(output.range, "null does not fit this")
+                    .annotate(output.range, "null does not match this")
                     .help("add `return: …`, or let the `output` allow null"),
             );
         };
         if self.completes(steps) {
             let last = steps.last().map_or(name.range, |step| step.action.range);
-            let message = format!("{what} has an `output`, and can end without a `return`");
+            let message = format!("{what} has an `output` but can end without a `return`");
             flag(last, message, "nothing is returned after this");
         }
         let mut empty = Vec::new();
@@ -100,7 +100,7 @@ impl Paths<'_> {
             }
         });
         for range in empty {
-            let message = format!("{what} has an `output`, and returns nothing here");
+            let message = format!("{what} has an `output` but returns nothing here");
             flag(range, message, "this returns null");
         }
     }

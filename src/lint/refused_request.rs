@@ -48,7 +48,11 @@ fn http(request: &Template, inside: &[&str], refuse: &mut dyn FnMut(Range, Strin
     if let Some((range, method)) = request.text_at(&at(&["method"]))
         && let Err(message) = accepted::http_method(method)
     {
-        refuse(range, message, "use another method, as `GET` or `POST`");
+        refuse(
+            range,
+            message,
+            "use another method, such as `GET` or `POST`",
+        );
     }
     let names = [at(&["headers"]), at(&["secrets", "headers"])];
     for (range, name) in names.iter().flat_map(|path| request.keys_at(path)) {

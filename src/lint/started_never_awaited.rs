@@ -35,10 +35,13 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
         let warning = Diagnostic::warning(
             "started-never-awaited",
             step.action.range,
-            "what is started here is never awaited",
+            "the operation started here is never awaited",
         );
         diagnostics.push(match &step.id {
-            Some(id) => warning.help(format!("write `await: {}` where it must be done", id.value)),
+            Some(id) => warning.help(format!(
+                "write `await: {}` where it must have completed",
+                id.value
+            )),
             None => warning.help("give the step an `id` and `await` it"),
         });
     });

@@ -38,10 +38,13 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
                 Diagnostic::warning(
                     "unreachable-catch",
                     catch.range,
-                    "this catch is never tried",
+                    "this catch is never reached",
                 )
-                .annotate(action.catches[first].range, "this one takes every failure")
-                .help("put the more special catch first"),
+                .annotate(
+                    action.catches[first].range,
+                    "this one catches every failure",
+                )
+                .help("put the more specific catch first"),
             );
         }
     });

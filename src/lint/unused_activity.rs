@@ -35,7 +35,7 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
         let near = suggestions.near(name).unwrap_or(None);
         let warning = Diagnostic::warning("unused-activity", contract.name.range, message);
         diagnostics.push(match near {
-            Some(near) => warning.help(format!("a step runs `{near}`: is that the same?")),
+            Some(near) => warning.help(format!("a step runs `{near}`; is that the same activity?")),
             None => warning.help("remove the entry, or correct its name"),
         });
     }

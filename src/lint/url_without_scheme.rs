@@ -30,13 +30,10 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
         if SCHEMES.iter().any(|scheme| beginning.starts_with(scheme)) {
             return;
         }
-        let message = format!(
-            "`{}` begins with no scheme",
-            subject.program.sources.text(range)
-        );
+        let message = format!("`{}` has no scheme", subject.program.sources.text(range));
         diagnostics.push(
             Diagnostic::warning("url-without-scheme", range, message)
-                .label("no absolute URL")
+                .label("not an absolute URL")
                 .help("write `https://` or `http://` before it"),
         );
     });

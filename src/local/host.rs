@@ -34,11 +34,13 @@ pub enum LocalError {
     Journal(#[from] JournalError),
     #[error("{0}")]
     Refused(#[from] Refused),
-    #[error("the workflow cannot go on: {0}")]
+    #[error("the workflow cannot continue: {0}")]
     Stuck(String),
-    #[error("a definition that the run began with cannot be read: {0}")]
+    #[error("a definition that the run started with cannot be read: {0}")]
     Definition(String),
-    #[error("the run was begun by another version of Segno, and this one would take it elsewhere")]
+    #[error(
+        "the run was started by another version of Segno, and this version would continue it differently"
+    )]
     OtherVersion,
 }
 

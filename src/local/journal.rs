@@ -49,7 +49,7 @@ pub enum JournalError {
     Busy(PathBuf),
     #[error("{} was written by another version of Segno (schema {})", .0.display(), .1)]
     Version(PathBuf, i64),
-    #[error("{} holds what this version of Segno cannot read: {}", .0.display(), .1)]
+    #[error("{} contains data that this version of Segno cannot read: {}", .0.display(), .1)]
     Malformed(PathBuf, StoredError),
 }
 

@@ -30,12 +30,12 @@ fn need(step: &Step, workflow_types: &BTreeSet<String>) -> Option<String> {
         Operation::Activity(activity) => of_activity(activity),
         Operation::Child(child) => match text(&child.child) {
             Some(name) if !workflow_types.contains(name) => Some(format!(
-                "the child `{name}` has no definition in this folder, so it is of another worker"
+                "the child `{name}` has no definition in this folder, so it belongs to another worker"
             )),
             name => queue(child.options.task_queue.as_ref())
-                .map(|queue| format!("the child `{}` is for {queue}", name.unwrap_or_default())),
+                .map(|queue| format!("the child `{}` runs on {queue}", name.unwrap_or_default())),
         },
-        Operation::Nexus(_) => Some("Nexus operations are of other namespaces".to_owned()),
+        Operation::Nexus(_) => Some("Nexus operations run in other namespaces".to_owned()),
     }
 }
 
@@ -45,13 +45,13 @@ fn of_activity(activity: &Activity) -> Option<String> {
     match name.and_then(BuiltIn::named) {
         None => {
             let name = name.map_or_else(String::new, |n| format!(" `{n}`"));
-            Some(format!("the activity{name} is of another worker"))
+            Some(format!("the activity{name} belongs to another worker"))
         }
         Some(BuiltIn::Callback) => {
-            Some("`callback` is completed from outside, by a cluster's client".to_owned())
+            Some("`callback` is completed by a client of the cluster".to_owned())
         }
         Some(own) => queue(activity.options.task_queue.as_ref())
-            .map(|queue| format!("the activity `{}` is for {queue}", own.name())),
+            .map(|queue| format!("the activity `{}` runs on {queue}", own.name())),
     }
 }
 

@@ -14,7 +14,7 @@ const DESCRIPTORS: &[u8] = include_bytes!(env!("TEMPORAL_DESCRIPTORS"));
 const PAYLOADS: &str = "temporal.api.common.v1.Payloads";
 
 #[derive(Debug, thiserror::Error)]
-#[error("this is no {name} in JSON: {reason}")]
+#[error("not a {name} in JSON: {reason}")]
 pub struct ProtoJsonError {
     name: &'static str,
     reason: String,

@@ -87,13 +87,13 @@ impl Effects {
 
     pub fn on(&self, run: &InFlight) -> Vec<Concern> {
         let Some(bound) = &run.bound else {
-            let subject = "it has not begun, and";
+            let subject = "it has not started, and";
             let concern = self.with_input(&run.workflow_type, subject, &run.arguments);
             return concern.into_iter().collect();
         };
         let mut concerns = Vec::new();
         if run.begins_again && !run.keeps_its_own {
-            let subject = "the server may begin it again, by cron or after a failure, and then";
+            let subject = "the server may start it again, by cron or after a failure, and then";
             concerns.extend(self.with_input(&run.workflow_type, subject, &run.arguments));
         }
         for (place, next) in continuations(&bound.program) {
@@ -143,7 +143,7 @@ impl Effects {
 
     fn unknown_type(&self, subject: &str) -> Option<Concern> {
         (!self.0.is_empty()).then(|| Concern {
-            what: format!("{subject} an expression decides which workflow type it is"),
+            what: format!("{subject} an expression decides its workflow type"),
             breaks: false,
         })
     }
@@ -176,10 +176,10 @@ impl Effects {
             Effect::Changed { new, .. } => {
                 let mut refusals = alike.map(|input| refusal(&new.program, input));
                 match refusals.find_map(|refusal| refusal) {
-                    Some(why) => (format!("with an input like the one before {why}"), true),
+                    Some(why) => (format!("with an input like the previous one {why}"), true),
                     None => {
                         let what = format!(
-                            "what input `{workflow}` gets is decided then; the schema of its input has changed"
+                            "the input of `{workflow}` is decided then; the schema of its input has changed"
                         );
                         (what, false)
                     }

@@ -105,7 +105,7 @@ impl ClusterStore {
             }
         }
         Err(StoreError::Refused(format!(
-            "the workflow {} does not run: somebody ends it again and again",
+            "the workflow {} does not run; another client keeps ending it",
             self.workflow_id
         )))
     }
@@ -174,7 +174,7 @@ impl ClusterStore {
             let why = match self.catch_up(reader, &run_id, length).await {
                 Ok(found) if found.catalog.revision() >= expected => break,
                 Ok(found) => format!(
-                    "it was at revision {}, its copy is at {expected}",
+                    "it was at revision {}, but its copy is at {expected}",
                     found.catalog.revision()
                 ),
                 Err(StoreError::Malformed(why)) if expected > 0 => why,
@@ -189,7 +189,7 @@ impl ClusterStore {
         }
         reader.as_mut().ok_or_else(|| {
             StoreError::Refused(format!(
-                "the workflow {} cannot be rebuilt: somebody changes it again and again",
+                "the workflow {} cannot be rebuilt; another client keeps changing it",
                 self.workflow_id
             ))
         })
@@ -311,7 +311,7 @@ impl Store for ClusterStore {
             }
             if catalog.revision() < revision {
                 return Err(StoreError::Malformed(format!(
-                    "it is at revision {}, and was at {revision} before: somebody has begun it anew",
+                    "it is at revision {}, but was at {revision} before; another client has started it anew",
                     catalog.revision()
                 )));
             }
@@ -328,8 +328,7 @@ impl Store for ClusterStore {
             let found = self.caught_up(&mut reader).await?;
             if found.is_ahead {
                 return Err(StoreError::Refused(
-                    "changes of the log cannot be read here, and others were made on top of them: whoever deploys needs \
-                     the codecs and keys of whoever deployed before (--codec, --codec-key)"
+                    "changes of the log cannot be read here, and later changes depend on them; to deploy, pass the codecs and keys of the earlier deployments (--codec, --codec-key)"
                         .to_owned(),
                 ));
             }
@@ -366,7 +365,7 @@ impl Store for ClusterStore {
         let events = events.await.map_err(|error| match error {
             // It concerns what is in it, and nothing else.
             ClientError::NoSuchWorkflow(..) => StoreError::Malformed(format!(
-                "the workflow {} is not there",
+                "the workflow {} does not exist",
                 workflow.workflow_id
             )),
             error => unreachable(error),
@@ -435,7 +434,7 @@ fn payload(input: Option<Payloads>) -> Result<Vec<u8>, StoreError> {
     let encoding = String::from_utf8_lossy(payload.encoding());
     if encoding != "binary/plain" {
         return Err(StoreError::Sealed(format!(
-            "it is encoded as {encoding}: whoever reads it needs the codecs and keys of whoever deployed (--codec, --codec-key)"
+            "it is encoded as {encoding}; to read it, pass the codecs and keys of the deployment (--codec, --codec-key)"
         )));
     }
     Ok(payload.data)

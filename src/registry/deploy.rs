@@ -33,7 +33,7 @@ pub struct Deployment {
 
 #[derive(Debug, thiserror::Error)]
 pub enum DeployError {
-    #[error("the workflow type {workflow} ({file}) is deployed by the project {project:?} already")]
+    #[error("the workflow type {workflow} ({file}) is already deployed by the project {project:?}")]
     Anothers {
         workflow: String,
         file: Arc<str>,
@@ -45,9 +45,9 @@ pub enum DeployError {
     TooMany(usize),
     #[error("{0} has {1} bytes; REGISTRY_TEXT_SIZE_BYTES_MAX is {REGISTRY_TEXT_SIZE_BYTES_MAX}")]
     Text(&'static str, usize),
-    #[error("another deployment came between and changed what this one would do (revision {0})")]
+    #[error("another deployment has meanwhile changed what this one would do (revision {0})")]
     Overtaken(u64),
-    #[error("the registry did not take the change: {0}")]
+    #[error("the registry did not accept the change: {0}")]
     Invalid(String),
     /// What was asked for makes no sense as things are.
     #[error("{0}")]

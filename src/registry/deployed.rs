@@ -318,7 +318,7 @@ pub(super) async fn read_bundles(
     Ok(bundles)
 }
 
-const NO_BUNDLE: &str = "its bundle is not there";
+const NO_BUNDLE: &str = "its bundle is missing";
 
 fn bundle_of<'s>(
     segment: &'s Result<Segment, String>,

@@ -23,7 +23,7 @@ pub use form::{
 pub enum ImportError {
     #[error("not an export of a registry: {0}")]
     Form(String),
-    #[error("{0}: the text is not what the digest {1} names")]
+    #[error("{0}: the text does not match the digest {1}")]
     Digest(String, String),
     #[error("{0}")]
     Meaning(String),
@@ -95,7 +95,7 @@ impl Export {
         let export: Export =
             serde_json::from_str(text).map_err(|e| ImportError::Form(e.to_string()))?;
         if export.form != FORM {
-            let why = format!("its form is {:?}, and {FORM:?} is known", export.form);
+            let why = format!("expected the format {FORM:?}, found {:?}", export.form);
             return Err(ImportError::Form(why));
         }
         for definition in &export.definitions {
@@ -201,7 +201,7 @@ impl Export {
             };
             if there.project != own.project && !there.versions.is_empty() {
                 return Err(ImportError::Meaning(format!(
-                    "{} is of the project {:?} in the registry, and of {:?} in the file",
+                    "{} belongs to the project {:?} in the registry, but to {:?} in the file",
                     own.workflow, there.project, own.project
                 )));
             }

@@ -537,9 +537,9 @@ fn no_room(name: &crate::definition::Name) -> Diagnostic {
 
 fn duplicate(name: &crate::definition::Name, other: &str) -> Diagnostic {
     let message = format!(
-        "the workflow type `{}` is defined in `{other}` already",
+        "the workflow type `{}` is already defined in `{other}`",
         name.value
     );
     Diagnostic::error("duplicate-workflow", name.range, message)
-        .help("a worker can serve only one of them: rename one")
+        .help("a worker can serve only one of them; rename one")
 }

@@ -86,7 +86,7 @@ impl ObjectsStore {
         };
         if found.meta.size > size_max as u64 {
             self.notice(format!(
-                "{path} counts for nothing: it has {} bytes, and may have {size_max}",
+                "{path} is ignored: it has {} bytes, more than {size_max}",
                 found.meta.size
             ));
             return Ok(Some(Vec::new()));
@@ -233,7 +233,7 @@ impl ObjectsStore {
         };
         match catalog.revision() == revision {
             true => Ok(catalog),
-            false => Err(malformed("it is of another revision")),
+            false => Err(malformed("it belongs to another revision")),
         }
     }
 
@@ -311,7 +311,7 @@ impl Store for ObjectsStore {
             }
             if catalog.revision() < revision {
                 return Err(StoreError::Malformed(format!(
-                    "it is at revision {}, and was at {revision} before: somebody has begun it anew",
+                    "it is at revision {}, but was at {revision} before; another client has started it anew",
                     catalog.revision()
                 )));
             }
@@ -388,7 +388,7 @@ impl Store for ObjectsStore {
 
     async fn piece(&self, hash: &[u8]) -> Result<Piece, StoreError> {
         let path = self.piece_path(hash);
-        let missing = || StoreError::Malformed(format!("{path} is not there"));
+        let missing = || StoreError::Malformed(format!("{path} does not exist"));
         let bytes = self
             .get(&path, REGISTRY_PIECE_SIZE_BYTES_MAX)
             .await?

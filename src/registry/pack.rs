@@ -48,7 +48,7 @@ pub fn load(packed: &[u8]) -> Result<Arc<Loaded>, String> {
         let of_entry = entry.map(|id| loaded.file(id).diagnostics.clone());
         let of_entry = of_entry.filter(|found| found.iter().any(Diagnostic::is_error));
         return Err(of_entry.map_or_else(
-            || format!("the bundle of {} holds no definition", bundle.workflow()),
+            || format!("the bundle of {} contains no definition", bundle.workflow()),
             unreadable,
         ));
     };

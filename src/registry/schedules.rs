@@ -86,9 +86,9 @@ pub enum ScheduleDeployError {
         place: String,
         error: ClientError,
     },
-    #[error("the schedules are there, but the registry could not be told: {0}")]
+    #[error("the schedules were created, but the registry could not record it: {0}")]
     Untold(#[from] DeployError),
-    #[error("other deployments came between again and again; their schedules are made by them")]
+    #[error("other deployments kept interfering; they create their own schedules")]
     Overtaken,
     #[error(transparent)]
     Client(#[from] ClientError),

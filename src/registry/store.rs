@@ -25,7 +25,7 @@ pub enum StoreError {
     /// It is encoded, and whoever reads it lacks the codecs or keys: nothing is wrong with it.
     #[error("the registry cannot be read here: {0}")]
     Sealed(String),
-    #[error("the registry is not to be written as asked: {0}")]
+    #[error("the registry cannot be changed as requested: {0}")]
     Refused(String),
     /// Definitions were deployed here, and nothing is left to rebuild the catalog from.
     #[error("the registry has lost its definitions: {0}")]

@@ -37,7 +37,7 @@ impl fmt::Display for Fault {
             Fault::Irregular => f.write_str("it is not a regular file"),
             Fault::TooDeep => write!(
                 f,
-                "it is in more folders than DEFINITION_FOLDERS_DEPTH_MAX ({DEFINITION_FOLDERS_DEPTH_MAX})"
+                "it is nested in more folders than DEFINITION_FOLDERS_DEPTH_MAX ({DEFINITION_FOLDERS_DEPTH_MAX})"
             ),
         }
     }

@@ -23,7 +23,7 @@ impl Metrics {
             ]));
             let runs_bound = MetricParameters::builder()
                 .name("segno_runs_bound")
-                .description("Runs that were bound to a definition when they began")
+                .description("Runs that were bound to a definition when they started")
                 .build();
             Counting {
                 runs_bound: meter.counter(runs_bound),

@@ -91,7 +91,7 @@ pub fn metric_exporter() -> Result<Option<Arc<dyn CoreMeter>>, TelemetryError> {
         .build();
     install_tls();
     let meter = build_otlp_metric_exporter(options).map_err(|e| wrong(&e))?;
-    tracing::info!(%endpoint, "metrics go to OpenTelemetry");
+    tracing::info!(%endpoint, "sending metrics by OTLP");
     Ok(Some(Arc::new(meter)))
 }
 
@@ -114,7 +114,7 @@ impl Signal {
             Some("prometheus") if self.0 == METRICS.0 => return Ok(None),
             Some(other) => {
                 return Err(TelemetryError::Otlp(format!(
-                    "{exporter} is {other:?}, and `otlp` and `none` are what there is"
+                    "{exporter} must be `otlp` or `none`; found {other:?}"
                 )));
             }
         }
@@ -139,7 +139,7 @@ impl Signal {
             Some("grpc") => Ok(true),
             None | Some("http/protobuf") => Ok(false),
             Some(other) => Err(TelemetryError::Otlp(format!(
-                "OTEL_EXPORTER_OTLP_PROTOCOL is {other:?}, and `grpc` and `http/protobuf` are what there is"
+                "OTEL_EXPORTER_OTLP_PROTOCOL must be `grpc` or `http/protobuf`; found {other:?}"
             ))),
         }
     }

@@ -107,9 +107,8 @@ fn unknown_workflow(name: &Name, definitions: &BTreeMap<String, Entry>) -> Diagn
         name.value
     );
     let known = definitions.keys().map(String::as_str);
-    unknown("unknown-workflow", name, message, known).help(
-        "the test stands in the folder of its definition; a definition with mistakes is not there",
-    )
+    unknown("unknown-workflow", name, message, known)
+        .help("put the test in the folder of its definition; a definition with errors is not found")
 }
 
 fn unknown<'a>(
@@ -169,12 +168,12 @@ impl Checker<'_> {
         match &action.when {
             When::At(at) if *at < *latest => {
                 let message = format!(
-                    "the action at {} comes after one at {}",
+                    "the action at {} is listed after one at {}",
                     at.words(),
                     latest.words()
                 );
                 let error = Diagnostic::error("out-of-order", action.range, message)
-                    .help("actions are done in order: put the earlier ones first");
+                    .help("list actions in the order of their times");
                 self.found.push(error);
             }
             When::At(at) => *latest = *at,
@@ -234,9 +233,9 @@ impl Checker<'_> {
     fn schedule(&mut self, case: &Case) {
         let Some(name) = &case.schedule else {
             if let Some((range, _)) = &case.expect.starts {
-                let message = "`starts` is of a schedule, and the case has none";
+                let message = "`starts` needs a schedule, and the case has none";
                 let error = Diagnostic::error("missing-key", *range, message);
-                let help = "name a schedule of the definition as `schedule`, in place of `input`";
+                let help = "name a schedule of the definition as `schedule`, instead of `input`";
                 self.found.push(error.help(help));
             }
             return;
@@ -257,10 +256,10 @@ impl Checker<'_> {
             self.found.push(error);
         }
         if case.until.is_none() {
-            let message = "a schedule goes on for ever: the case does not say until when";
+            let message = "a schedule never ends, and the case has no `until`";
             let error = Diagnostic::error("missing-key", name.range, message);
             self.found
-                .push(error.help("`until: 7d` looks at its runs after that time"));
+                .push(error.help("add e.g. `until: 7d` to look at its runs after that time"));
         }
     }
 
@@ -325,7 +324,7 @@ impl Checker<'_> {
             let message = format!("Temporal has no event `{}`", name.value);
             let texts = known.iter().map(String::as_str);
             let error = unknown("unknown-event", name, message, texts)
-                .help("events are named as in histories: TimerFired, ActivityTaskScheduled, …");
+                .help("name events as histories do: TimerFired, ActivityTaskScheduled, …");
             self.found.push(error);
         }
     }
@@ -345,7 +344,7 @@ fn has(known: &BTreeSet<String>) -> String {
         true => "there is none".to_owned(),
         false => {
             let names: Vec<&str> = known.iter().map(String::as_str).collect();
-            format!("there are: {}", names.join(", "))
+            format!("defined here: {}", names.join(", "))
         }
     }
 }

@@ -38,7 +38,7 @@ pub fn check(case: &Case, ran: &mut Ran) -> Vec<Diagnostic> {
     for run in simulator.runs() {
         if let Some(failure) = simulator.task_failure(run) {
             let id = simulator.workflow_type(run);
-            let message = format!("`{id}` cannot go on: {failure}");
+            let message = format!("`{id}` cannot continue: {failure}");
             found.push(Diagnostic::error(BROKEN, case.range, message));
         }
     }
@@ -232,7 +232,7 @@ fn calls(case: &Case, ran: &Ran, found: &mut Vec<Diagnostic>) {
     for (place, (name, input)) in expected.iter().enumerate() {
         let Some(call) = asked.calls.get(place) else {
             let message = format!(
-                "`{}` was not called: there were {}",
+                "`{}` was not called; there were {}",
                 name.value,
                 times(place as u64)
             );
@@ -254,7 +254,7 @@ fn calls(case: &Case, ran: &Ran, found: &mut Vec<Diagnostic>) {
     }
     if let Some(call) = asked.calls.get(expected.len()) {
         let message = format!(
-            "`{}` was called beyond the expected, with {}",
+            "unexpected call of `{}` with {}",
             call.name,
             shown(&call.input)
         );
@@ -342,11 +342,8 @@ fn conditions(
             Ok(Value::Bool(true)) => {}
             Ok(came) => {
                 let message = match came {
-                    Value::Bool(_) => "this is not true in the end".to_owned(),
-                    other => format!(
-                        "this is {} in the end, neither true nor false",
-                        shown(&other)
-                    ),
+                    Value::Bool(_) => "this is false at the end".to_owned(),
+                    other => format!("expected true or false at the end, found {}", shown(&other)),
                 };
                 let values = END_VARIABLES.iter().zip(&variables);
                 let values = values.filter(|(_, value)| !matches!(value, Value::Null));
@@ -403,10 +400,13 @@ fn same(what: &str, expected: &Computed, came: Option<Value>) -> Option<Diagnost
     }
     let came = came.unwrap_or_else(|| "nothing".to_owned());
     Some(
-        failed(expected.range, format!("{what} is not the expected one"))
-            .label(format!("came {came}"))
-            .help(format!("expected {wanted}"))
-            .help(format!("came     {came}")),
+        failed(
+            expected.range,
+            format!("{what} differs from the expected one"),
+        )
+        .label(format!("found {came}"))
+        .help(format!("expected {wanted}"))
+        .help(format!("found    {came}")),
     )
 }
 
@@ -437,12 +437,16 @@ fn equal_json(a: &serde_json::Value, b: &serde_json::Value) -> bool {
 fn fails(what: &str, expected: &ExpectedFailure, failure: &Failure) -> Option<Diagnostic> {
     let came = described(failure);
     let unlike = |part: String, range: Range| {
-        failed(range, format!("{what} fails otherwise: {part}")).help(format!("it failed: {came}"))
+        failed(range, format!("{what} fails differently: {part}"))
+            .help(format!("it failed: {came}"))
     };
     if let Some(error) = &expected.error
         && !failure.chain().any(|failure| failure.matches(&error.value))
     {
-        return Some(unlike(format!("it is no `{}`", error.value), error.range));
+        return Some(unlike(
+            format!("it is not a `{}`", error.value),
+            error.range,
+        ));
     }
     if let Some(message) = &expected.message
         && !failure

@@ -230,7 +230,7 @@ impl Reader {
         }
         if node.sequence().is_some_and(<[Node]>::is_empty) {
             let error = Diagnostic::error("no-cases", node.range, "there are no cases")
-                .help("leave `cases` out for one case, of what the file says");
+                .help("leave `cases` out for a single case, written at the top of the file");
             self.parser.report(error);
         }
         Some(TestFile { workflow, cases })
@@ -248,7 +248,7 @@ impl Reader {
         };
         let error = Diagnostic::error("duplicate-case", name.range, message)
             .annotate(other.range, "the other one")
-            .help("reports, snapshots and histories tell cases apart by their names: rename one");
+            .help("reports, snapshots and histories distinguish cases by name; rename one");
         self.parser.report(error);
     }
 
@@ -305,11 +305,11 @@ impl Reader {
         let is_late = |action: &&Action| matches!(action.when, When::At(at) if at > until);
         if let Some(action) = case.actions.iter().find(is_late) {
             let message = format!(
-                "this is done after the end of the test, `until: {}`",
+                "this happens after the end of the test, `until: {}`",
                 until.words()
             );
             let error = Diagnostic::error("out-of-order", action.range, message)
-                .help("let `until` be as late as the last action");
+                .help("set `until` no earlier than the last action");
             self.parser.report(error);
         }
     }
@@ -330,7 +330,7 @@ impl Reader {
             if node.sequence().is_some_and(<[Node]>::is_empty) {
                 let message = format!("`{}` has no outcome", name.value);
                 let error = Diagnostic::error("no-outcome", node.range, message)
-                    .help("say how it fares, like `{ result: 1 }`, or leave it out");
+                    .help("define its outcome, for example `{ result: 1 }`, or leave it out");
                 self.parser.report(error);
             }
             let refused = real::refused(&kind, &name.value, &outcomes);
@@ -378,7 +378,7 @@ impl Reader {
                     .length(&fields, key!("after"))
                     .map_or(Duration::ZERO, |l| l.value);
                 if heartbeats.last().is_some_and(|(before, _)| *before > after) {
-                    let message = "this heartbeat comes before the one above it";
+                    let message = "this heartbeat is earlier than the one above it";
                     let error = Diagnostic::error("out-of-order", fields.start(), message)
                         .help("`after` counts from the beginning of the attempt");
                     self.parser.report(error);
@@ -426,7 +426,7 @@ impl Reader {
         if time.is_none() {
             let message = format!("`{}` is not a timestamp", text.value);
             let error = Diagnostic::error("bad-time", text.range, message)
-                .help("write it like 2026-01-31T09:30:00Z");
+                .help("write it as, for example, 2026-01-31T09:30:00Z");
             self.parser.report(error);
         }
         time
@@ -444,7 +444,7 @@ impl Reader {
         match self.parser.duration(fields, name)? {
             DurationValue::Constant(length) => Some(length),
             DurationValue::Expression(_) => {
-                let message = format!("`{name}` takes no expression");
+                let message = format!("`{name}` cannot be an expression");
                 let error = Diagnostic::error("unexpected-expression", node.range, message)
                     .help("write a constant, like 10s");
                 self.parser.report(error);

@@ -102,19 +102,19 @@ impl Mocked {
         ];
         if attempt > ATTEMPTS_MAX {
             let message = format!(
-                "the activity `{name}` has been tried {ATTEMPTS_MAX} times (ATTEMPTS_MAX): its policy retries for ever what the test says of it"
+                "the activity `{name}` has had {ATTEMPTS_MAX} attempts (ATTEMPTS_MAX): its policy retries the outcome that the test defines for ever"
             );
-            let help = "bound it by `maximum_attempts` or `schedule_to_close_timeout`, or say how a later attempt fares";
+            let help = "bound it with `maximum_attempts` or `schedule_to_close_timeout`, or define the outcome of a later attempt";
             asked.unknown.push((message, help));
             return None;
         }
         let Some(outcome) = self.chosen(&mut asked, name, outcomes, &variables) else {
             let message = format!(
-                "no outcome of `{name}` holds for attempt {attempt} with the input {}",
+                "no outcome of `{name}` matches attempt {attempt} with the input {}",
                 shown(&variables[0])
             );
             let problem = Diagnostic::error("test-failed", mocked.range, message)
-                .help("an outcome without `when` holds for all others");
+                .help("add an outcome without `when` for all other attempts");
             asked.problems.push(problem);
             return None;
         };
@@ -159,7 +159,9 @@ impl Mocked {
 
     fn unknown(&self, kind: &str, name: &str, mocks: &Mocks) -> Attempt {
         let near = did_you_mean(name, mocks.iter().map(|(name, _)| &*name.value));
-        let near = near.map_or(String::new(), |near| format!("; it does of `{near}`"));
+        let near = near.map_or(String::new(), |near| {
+            format!("; it defines one for `{near}`")
+        });
         let mut open = self.timeline.entries();
         open.retain(|entry| entry.ended.is_none());
         let calls = open
@@ -169,12 +171,12 @@ impl Mocked {
         let at = calls.or(open.last()).map(|entry| entry.place.clone());
         let at = at.map_or(String::new(), |at| format!(" at {at}"));
         let message = format!(
-            "the {kind} `{name}` is called{at}, and the test does not say how it fares{near}"
+            "the {kind} `{name}` is called{at}, but the test defines no outcome for it{near}"
         );
         let mut asked = self.asked.lock();
         // Otherwise it is said already what is wrong with what the test says of it.
         if asked.unknown.is_empty() && asked.problems.is_empty() {
-            let help = "say it under `activities`, `children` or `nexus`";
+            let help = "define it under `activities`, `children` or `nexus`";
             asked.unknown.push((message, help));
         }
         Attempt {

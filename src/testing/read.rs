@@ -29,7 +29,7 @@ pub fn read(
             end: 0,
         };
         let error = Diagnostic::error("no-cases", start, "the file has no test")
-            .help("a test says `segno: 1`, `test: WORKFLOW_TYPE` and its `cases`");
+            .help("begin with `segno: 1`, `test: WORKFLOW_TYPE` and `cases`");
         found.push(error);
     }
     for document in &documents {

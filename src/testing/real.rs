@@ -26,10 +26,13 @@ pub fn refused(kind: &str, name: &str, outcomes: &[Outcome]) -> Vec<Diagnostic> 
     if kind == "activities" && KINDS.contains(&name) {
         return Vec::new();
     }
-    let message = format!("`{name}` is nothing that a test runs in earnest");
+    let message = format!("a test cannot run `{name}` for real");
     let refused = outcomes.iter().filter_map(|outcome| {
         let error = Diagnostic::error("not-real", outcome.real?, message.clone());
-        Some(error.help(format!("`real` is for the activities {}", KINDS.join(", "))))
+        Some(error.help(format!(
+            "use `real` for the activities {}",
+            KINDS.join(", ")
+        )))
     });
     refused.collect()
 }

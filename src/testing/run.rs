@@ -238,8 +238,7 @@ impl<'a> Driver<'a> {
                 let message = format!(
                     "the run does not end: after {STEPS_MAX} events of the simulation (STEPS_MAX) something is still due"
                 );
-                let help =
-                    "`until: 30d` looks at it after that time, where it is to go on for ever";
+                let help = "if it never ends by design, add e.g. `until: 30d` to look at it after that time";
                 let problem = Diagnostic::error("test-failed", self.case.range, message);
                 self.problems.push(problem.help(help));
                 break;
@@ -560,10 +559,10 @@ fn no_activity(action: &Action, under_way: &[String]) -> Diagnostic {
         Deed::CompleteActivity(id) => id.range,
         _ => action.range,
     };
-    let message = "no activity with this id is under way";
+    let message = "no activity with this id is running";
     let error = Diagnostic::error("test-failed", range, message);
     error.help(match under_way {
-        [] => "none is: `never: true` leaves one open until it is completed".to_owned(),
+        [] => "write `never: true` to leave an activity open until it is completed".to_owned(),
         ids => format!("under way: `{}`", ids.join("`, `")),
     })
 }

@@ -82,7 +82,7 @@ impl Driver<'_> {
         let settled = self.watchers.settled(&self.workflow_id);
         if sent != settled {
             let message = format!(
-                "of {sent} signals that were accepted {settled} were taken, refused or kept to the end"
+                "{settled} of {sent} accepted signals were consumed, refused or kept to the end"
             );
             self.problems
                 .push(Diagnostic::error(BROKEN, self.case.range, message));

@@ -85,7 +85,7 @@ impl Snapshots {
                 Diagnostic::error("snapshot", range, message)
             });
         }
-        let update = "`segno test --update-snapshots` writes it";
+        let update = "write it with `segno test --update-snapshots`";
         let problem = match known {
             None => Diagnostic::error(
                 "snapshot",
@@ -93,7 +93,7 @@ impl Snapshots {
                 format!("there is no snapshot {}", path.display()),
             ),
             Some(known) => {
-                let message = format!("the run is not that of {}", path.display());
+                let message = format!("the run differs from {}", path.display());
                 let line = known.lines().zip(text.lines());
                 let line = line.map(|(a, b)| (unpadded(a), unpadded(b)));
                 let line = line.into_iter().find(|(a, b)| a != b);

@@ -362,7 +362,7 @@ impl Host {
             }
         }
         if let Err(error) = self.core.complete_activity_task(completion).await {
-            tracing::error!("an activity could not be completed: {error}");
+            tracing::error!("cannot complete an activity: {error}");
         }
         drop(held);
     }

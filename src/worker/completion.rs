@@ -159,7 +159,7 @@ fn ending_or_answer(kind: CommandKind) -> Variant {
         CommandKind::ContinueAsNew(next) => {
             Variant::ContinueAsNewWorkflowExecution(continue_as_new(*next))
         }
-        other => unreachable!("{other:?} is no answer and no ending"),
+        other => unreachable!("{other:?} is neither an answer nor an end"),
     }
 }
 

@@ -65,7 +65,7 @@ async fn beat(host: Arc<Host>, task_token: Vec<u8>, mut newest: watch::Receiver<
         };
         match host.codec.encode(&mut heartbeat).await {
             Ok(()) => host.core.record_activity_heartbeat(heartbeat),
-            Err(error) => tracing::warn!("a heartbeat could not be encoded: {error}"),
+            Err(error) => tracing::warn!("cannot encode a heartbeat: {error}"),
         }
     }
 }
@@ -86,9 +86,9 @@ impl Heartbeats for Heart {
         };
         match self.host.codec.encode(&mut heartbeat).now_or_never() {
             Some(Ok(())) => self.host.core.record_activity_heartbeat(heartbeat),
-            Some(Err(error)) => tracing::warn!("a heartbeat could not be encoded: {error}"),
+            Some(Err(error)) => tracing::warn!("cannot encode a heartbeat: {error}"),
             // Codecs that compute are ready at once.
-            None => tracing::warn!("a heartbeat was not encoded in time"),
+            None => tracing::warn!("encoding a heartbeat timed out"),
         }
     }
 }

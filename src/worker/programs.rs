@@ -96,7 +96,7 @@ impl ProgramCache {
         match asked <= allowed {
             true => Ok(loaded),
             false => Err(format!(
-                "the definition of {} has an `expression_cost_max` of {asked}, and this worker allows {allowed}: start it with --expression-cost-max {asked}",
+                "the definition of {} has an `expression_cost_max` of {asked}, but this worker allows {allowed}; start it with --expression-cost-max {asked}",
                 loaded.program.workflow
             )),
         }

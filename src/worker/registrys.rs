@@ -40,7 +40,7 @@ impl IsRegistrys {
             }
         }
         self.0.load(Ordering::Relaxed).then(|| {
-            let message = "this workflow holds Segno's definitions, and nobody runs it";
+            let message = "this workflow contains Segno's definitions; no worker runs it";
             refusals(activation, &Failure::application("Registry", message))
         })
     }

@@ -56,12 +56,12 @@ pub enum NoReplay {
     #[error("the history does not begin with the workflow's start")]
     NoStart,
     #[error(
-        "the history's events are not numbered 1, 2, 3 and so on: some are missing or twice there"
+        "the history's events are not numbered 1, 2, 3 and so on; some are missing or duplicated"
     )]
     Gap,
     #[error("the history is malformed: {0}")]
     Malformed(String),
-    #[error("the history holds no definition: no worker of Segno's made it")]
+    #[error("the history contains no definition; it was not written by a Segno worker")]
     Foreign,
     #[error("the history's payloads cannot be decoded: {0}")]
     Encoded(String),

@@ -124,7 +124,7 @@ impl Sent {
         if sum > GRPC_REQUEST_SIZE_BYTES_MAX && !Fault::LocalResultsUncounted.is_on() {
             return Err(format!(
                 "the workflow task would send {sum} bytes with the results of its local activities; GRPC_REQUEST_SIZE_BYTES_MAX is \
-                 {GRPC_REQUEST_SIZE_BYTES_MAX}. It is begun again"
+                 {GRPC_REQUEST_SIZE_BYTES_MAX}. The task starts again"
             ));
         }
         task.take(size);

@@ -381,7 +381,7 @@ impl Host {
                 return known;
             }
             tracing::warn!(
-                "the start's header `{DEFINITION_HEADER}` is ignored: its definition was never deployed to this worker"
+                "ignoring the start's header `{DEFINITION_HEADER}`: its definition was never deployed to this worker"
             );
         }
         let entry = self.registry.for_new_run(workflow_type, &info.workflow_id);
@@ -422,14 +422,14 @@ impl Host {
 
     async fn complete(&self, completion: WorkflowActivationCompletion) {
         if let Err(error) = self.core.complete_workflow_activation(completion).await {
-            tracing::error!("a workflow task could not be completed: {error}");
+            tracing::error!("cannot complete a workflow task: {error}");
         }
     }
 }
 
 fn failed(run_id: String, message: &str) -> WorkflowActivationCompletion {
     let message = &bounded_message(message.to_owned());
-    tracing::warn!("a workflow task failed: {message}");
+    tracing::warn!("workflow task failed: {message}");
     let failure = failure_to_proto(&Failure::application(TASK_FAILURE_TYPE, message));
     WorkflowActivationCompletion {
         run_id,
@@ -444,7 +444,7 @@ fn failed(run_id: String, message: &str) -> WorkflowActivationCompletion {
 /// The run leaves the worker with its workflow task, which the server hands out again at once. Without an answer it would do so when the task has timed
 /// out.
 fn begun_again(run_id: String) -> WorkflowActivationCompletion {
-    let message = "the run leaves the worker's full cache while its local activities are in flight; the workflow task begins again";
+    let message = "run evicted from the full cache while its local activities are in flight: the workflow task starts again";
     tracing::debug!(%run_id, "{message}");
     let failure = failure_to_proto(&Failure::application("CacheFull", message));
     WorkflowActivationCompletion {
@@ -479,7 +479,7 @@ pub(super) fn log_eviction(reason: EvictionReason, message: &str) {
             tracing::error!("the run's history does not fit its definition: {message}");
         }
         EvictionReason::Fatal | EvictionReason::PaginationOrHistoryFetch => {
-            tracing::warn!("the run was dropped: {message}");
+            tracing::warn!("run evicted: {message}");
         }
         // It was logged when the task was failed.
         EvictionReason::LangFail => {}

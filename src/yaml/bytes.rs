@@ -34,7 +34,9 @@ pub fn decode(
             Range::new(file, 0, 0),
             format!("the file is larger than {DEFINITION_SIZE_BYTES_MAX} bytes"),
         )
-        .help("the bound is DEFINITION_SIZE_BYTES_MAX: split the file; `use` joins several");
+        .help(
+            "the bound is DEFINITION_SIZE_BYTES_MAX; split the file and join the parts with `use`",
+        );
         return Err((file, error));
     }
     match std::str::from_utf8(bytes) {
@@ -93,7 +95,7 @@ pub(super) fn forbidden_character(file: FileId, text: &str) -> Option<Diagnostic
     )
     .label(format!("U+{byte:04X} is not allowed in YAML"))
     .help(format!(
-        "in a double-quoted text it can be written as \"\\x{byte:02X}\""
+        "in a double-quoted text, write it as \"\\x{byte:02X}\""
     ));
     Some(error)
 }

@@ -103,11 +103,11 @@ pub(super) fn by_comment(
         Diagnostic::warning(
             "text-cut-by-comment",
             Range::new(file, begin as u32, meant_end as u32),
-            "to YAML ` #` begins a comment: the text ends before it",
+            "in YAML ` #` begins a comment, so the text ends before it",
         )
         .label("not part of the text")
         .help(quote_help(text))
-        .help("a comment that is meant has a space behind `#`")
+        .help("if this is a comment, put a space after `#`")
         .fix("quote the value", vec![(meant, quoted(text))], false),
     )
 }

@@ -51,7 +51,7 @@ fn duplicate(key: &Node, first: &Node) -> Diagnostic {
     Diagnostic::error(
         "duplicate-key",
         key.range,
-        format!("the key `{name}` is there twice"),
+        format!("duplicate key `{name}`"),
     )
     .label("again here")
     .annotate(first.range, "first here")
@@ -77,8 +77,12 @@ fn merge(
             .collect(),
         _ => {
             diagnostics.push(
-                Diagnostic::error("bad-merge", range, "`<<` takes a mapping or a list of them")
-                    .help("write `<<: *anchor`, or quote the key: \"<<\""),
+                Diagnostic::error(
+                    "bad-merge",
+                    range,
+                    "`<<` must be a mapping or a list of mappings",
+                )
+                .help("write `<<: *anchor`, or quote the key: \"<<\""),
             );
             return;
         }

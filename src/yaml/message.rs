@@ -19,7 +19,7 @@ pub(super) fn scan_error(file: FileId, text: &str, error: &ScanError) -> Diagnos
         | ErrorKind::TabInBlockIndentation
         | ErrorKind::TabInIndentation
         | ErrorKind::TabAtBlockScalarStart => {
-            syntax("a tab in the indentation").help("YAML is indented by spaces")
+            syntax("a tab in the indentation").help("indent YAML with spaces")
         }
         ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => {
             mapping_value(file, text, at, range)
@@ -38,10 +38,10 @@ pub(super) fn scan_error(file: FileId, text: &str, error: &ScanError) -> Diagnos
             syntax("`{` is not closed").help("add a `}`")
         }
         ErrorKind::ExpectedFlowMappingSeparator => {
-            syntax("expected `,` or `}` here").help("quote a text that holds , [ ] { or }")
+            syntax("expected `,` or `}` here").help("quote a text that contains , [ ] { or }")
         }
         ErrorKind::ExpectedFlowSequenceSeparator => {
-            syntax("expected `,` or `]` here").help("quote a text that holds , [ ] { or }")
+            syntax("expected `,` or `]` here").help("quote a text that contains , [ ] { or }")
         }
         ErrorKind::ExpectedBlockMappingKey | ErrorKind::SimpleKeyExpected => {
             syntax("expected a `key:` here")
@@ -57,9 +57,9 @@ pub(super) fn scan_error(file: FileId, text: &str, error: &ScanError) -> Diagnos
             syntax(&format!("a value cannot begin with `{character}`")).help("quote it")
         }
         ErrorKind::CommentInterceptedScalar => syntax(
-            "a comment stands within a text of several lines",
+            "a comment is inside a text of several lines",
         )
-        .help("to YAML ` #` begins a comment: quote the text, or move the comment elsewhere"),
+        .help("in YAML ` #` begins a comment; quote the text, or move the comment elsewhere"),
         _ => syntax(&error.info()),
     }
 }
@@ -90,7 +90,7 @@ fn mapping_value(file: FileId, text: &str, at: usize, range: Range) -> Diagnosti
                 )
         }
         None => diagnostic.label("a mapping cannot begin here").help(
-            "quote a text that holds `: `; keys of one mapping stand at the same indentation",
+            "quote a text that contains `: `; keys of one mapping stand at the same indentation",
         ),
     }
 }

@@ -29,8 +29,9 @@ pub fn read(file: FileId, text: &str) -> (Vec<Node>, Vec<Diagnostic>) {
     if text.len() > DEFINITION_SIZE_BYTES_MAX {
         let range = Range::new(file, 0, 0);
         let message = format!("the text is larger than {DEFINITION_SIZE_BYTES_MAX} bytes");
-        let error = Diagnostic::error("file-too-large", range, message)
-            .help("the bound is DEFINITION_SIZE_BYTES_MAX: split the file; `use` joins several");
+        let error = Diagnostic::error("file-too-large", range, message).help(
+            "the bound is DEFINITION_SIZE_BYTES_MAX; split the file and join the parts with `use`",
+        );
         return (Vec::new(), vec![error]);
     }
     if let Some(error) = bytes::forbidden_character(file, text) {
@@ -326,7 +327,7 @@ impl<'a> Pass<'a> {
         }
         let message = format!("the file has more than {YAML_NODES_MAX} values and keys");
         let error = Diagnostic::error("yaml-too-many-nodes", range, message)
-            .help("the bound is YAML_NODES_MAX; each alias counts as what it stands for");
+            .help("the bound is YAML_NODES_MAX; each alias counts as the value that it repeats");
         self.diagnostics.push(error);
         Err(Abandon)
     }
@@ -334,7 +335,7 @@ impl<'a> Pass<'a> {
     fn alias(&mut self, anchor: usize, span: &Span) -> Result<(), Abandon> {
         let range = self.range(span);
         let Some(anchored) = self.anchors.get(&anchor) else {
-            let message = "this alias stands within the very node that it stands for";
+            let message = "this alias is inside the node that it repeats";
             let error = Diagnostic::error("recursive-alias", range, message);
             self.diagnostics.push(error);
             return self.close(null(range), 0, Extent::NULL);
@@ -348,10 +349,10 @@ impl<'a> Pass<'a> {
         self.aliases_size_bytes += extent.size_bytes;
         if self.aliases_size_bytes > YAML_ALIASES_SIZE_BYTES_MAX {
             let message = format!(
-                "the aliases of the file stand for more than {YAML_ALIASES_SIZE_BYTES_MAX} bytes"
+                "the aliases of the file repeat more than {YAML_ALIASES_SIZE_BYTES_MAX} bytes"
             );
             let error = Diagnostic::error("yaml-aliases-too-large", range, message)
-                .help("the bound is YAML_ALIASES_SIZE_BYTES_MAX; each alias counts as the text that it stands for");
+                .help("the bound is YAML_ALIASES_SIZE_BYTES_MAX; each alias counts as the text that it repeats");
             self.diagnostics.push(error);
             return Err(Abandon);
         }
@@ -472,7 +473,7 @@ impl<'a> Pass<'a> {
             },
         };
         resolved.unwrap_or_else(|scalar::TooLarge| {
-            let message = "the number does not fit 64 bits";
+            let message = "the number does not fit in 64 bits";
             let error = Diagnostic::error("number-too-large", range, message)
                 .help(format!("quote it to make it a text: \"{text}\""));
             self.diagnostics.push(error);
@@ -494,7 +495,7 @@ impl<'a> Pass<'a> {
         let error = Diagnostic::error(
             "unknown-tag",
             range,
-            format!("the tag `{name}` means nothing here"),
+            format!("unknown tag `{name}`"),
         )
         .help("remove it, or quote a text that begins with `!`; known are !!str, !!int, !!float, !!bool, !!null, !!seq and !!map");
         self.diagnostics.push(error);

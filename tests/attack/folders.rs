@@ -78,7 +78,7 @@ fn hostile_files_keep_no_other_from_being_served_or_reloaded() {
         "`unreadable.yaml` cannot be read",
         "`circle.yaml` cannot be read",
         "DEFINITION_FOLDERS_DEPTH_MAX",
-        "BUNDLE_FILES_MAX, 256, is the bound",
+        "the bound is BUNDLE_FILES_MAX (256)",
     ] {
         assert!(logs.contains(word), "{word}: {logs}");
     }

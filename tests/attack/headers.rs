@@ -52,7 +52,7 @@ fn a_client_runs_no_definition_of_its_own() {
         beside.signal("add", &json!(null));
     }
     let log = victim.worker.logs();
-    let ignored = format!("the start's header `{DEFINITION_HEADER}` is ignored");
+    let ignored = format!("ignoring the start's header `{DEFINITION_HEADER}`");
     assert_eq!(log.matches(&ignored).count(), 5, "{log}");
 
     // The server repeats the client's header in each attempt and in each run of a cron.
@@ -88,14 +88,14 @@ fn a_definition_that_the_worker_has_may_be_asked_for() {
         vec![(DEFINITION_HEADER, bytes(&known))],
     ));
     assert_eq!(end["result"], "own", "{end:#}");
-    assert!(!victim.worker.logs().contains("is ignored"));
+    assert!(!victim.worker.logs().contains("ignoring the start"));
     // One of another type is none for this one.
     let end = victim.start(with_headers(
         "again",
         vec![(DEFINITION_HEADER, bytes(&known))],
     ));
     assert_eq!(end["status"], "FAILED", "{end:#}");
-    assert!(victim.worker.logs().contains("is ignored"));
+    assert!(victim.worker.logs().contains("ignoring the start"));
 }
 
 /// A run that was continued with its own definition keeps it in its retries, whose headers are repeated by the server.

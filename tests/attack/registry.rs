@@ -213,7 +213,7 @@ fn a_client_without_a_key_stops_no_deployment() {
     let keys = format!("--codec-key=k={}", key.display());
     let run = project.segno(&["deploy", folder, "--yes", &keys]);
     assert!(
-        run.code == 1 && run.stderr.contains("needs the codecs and keys"),
+        run.code == 1 && run.stderr.contains("pass the codecs and keys"),
         "{run:#?}"
     );
     project.deploy().ok();

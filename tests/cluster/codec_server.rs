@@ -186,7 +186,7 @@ fn the_log_names_the_step_whose_payload_could_not_be_encoded() {
             .filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.find(|line| {
             let said = line["message"].as_str().unwrap_or_default();
-            said.starts_with("a workflow task failed: the codec server")
+            said.starts_with("workflow task failed: the codec server")
         })
     });
     assert_eq!(

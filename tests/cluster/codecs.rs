@@ -407,7 +407,7 @@ fn a_worker_without_the_key_fails_the_task_and_one_with_it_goes_on() {
     assert!(partly.stdout.contains("the key `new`"), "{partly:#?}");
     let plain = ["signal", &id, "other", "--input", "1", "--output", "json"];
     let plain = Cluster::get().segno(&plain);
-    let said = "are encoded as binary/encrypted, and this one is sent as it is";
+    let said = "are encoded as binary/encrypted, but this one is sent unencoded";
     assert!(plain.stderr.contains(said), "{plain:#?}");
     assert_eq!(plain.ok().json()["plainInEncodedRun"], json!(true));
     let sealed_signal = ["signal", &id, "other", "--input", "1", "--output", "json"];
@@ -439,7 +439,7 @@ fn a_worker_without_the_key_fails_the_task_and_one_with_it_goes_on() {
 #[track_caller]
 fn assert_says_encrypted(run: &Run) {
     assert_eq!(run.code, 1, "{run:#?}");
-    let says = "it is encoded as binary/encrypted, and no codec was given that decodes it";
+    let says = "it is encoded as binary/encrypted, and none of the given codecs decodes it";
     assert!(run.stderr.contains(says), "{run:#?}");
 }
 

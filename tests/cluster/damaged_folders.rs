@@ -90,28 +90,28 @@ const CASES: &[Case] = &[
     Case {
         name: "an entry is gone",
         damage: |p| fs::remove_file(p.path("log", 2)).unwrap(),
-        verify: "log/00000000000000000002: it is gone or cannot be read: its copy counts",
+        verify: "log/00000000000000000002: it is missing or unreadable: its copy is used",
         numbers: ALL,
         left: 0,
     },
     Case {
         name: "the last entry is gone",
         damage: |p| fs::remove_file(p.path("log", 3)).unwrap(),
-        verify: "log/00000000000000000003: it is gone or cannot be read: its copy counts",
+        verify: "log/00000000000000000003: it is missing or unreadable: its copy is used",
         numbers: ALL,
         left: 0,
     },
     Case {
         name: "an entry is cut off",
         damage: |p| cut_off(&p.path("log", 2)),
-        verify: "log/00000000000000000002: it is gone or cannot be read: its copy counts",
+        verify: "log/00000000000000000002: it is missing or unreadable: its copy is used",
         numbers: ALL,
         left: 0,
     },
     Case {
         name: "a copy is gone",
         damage: |p| fs::remove_file(p.path("copies", 2)).unwrap(),
-        verify: "copies/00000000000000000002: it is not there",
+        verify: "copies/00000000000000000002: it does not exist",
         numbers: ALL,
         left: 0,
     },
@@ -121,7 +121,7 @@ const CASES: &[Case] = &[
             fs::remove_file(p.path("log", 2)).unwrap();
             fs::remove_file(p.path("copies", 2)).unwrap();
         },
-        verify: "log/00000000000000000002: it is gone or cannot be read: what it did is not in force",
+        verify: "log/00000000000000000002: it is missing or unreadable: its change is not in force",
         numbers: HOLE,
         left: 0,
     },
@@ -131,7 +131,7 @@ const CASES: &[Case] = &[
             cut_off(&p.path("log", 2));
             cut_off(&p.path("copies", 2));
         },
-        verify: "log/00000000000000000002: it is gone or cannot be read: what it did is not in force",
+        verify: "log/00000000000000000002: it is missing or unreadable: its change is not in force",
         numbers: HOLE,
         left: 0,
     },

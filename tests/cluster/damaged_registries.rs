@@ -56,7 +56,7 @@ const CASES: &[Case] = &[
             p.delete(COPY);
         },
         verify: &[
-            "the registry's copy: it is not there",
+            "the registry's copy: it does not exist",
             "the workflow segno-registry: it was ended (TERMINATED)",
         ],
         is_told: true,
@@ -118,7 +118,7 @@ const CASES: &[Case] = &[
         name: "reset, with its signals left out",
         damage: reset,
         verify: &[
-            "the registry's copy: it is at revision 3, the registry at 0: the registry has lost changes",
+            "the registry's copy: it is at revision 3, but the registry is at 0; the registry has lost changes",
         ],
         is_told: true,
     },
@@ -413,7 +413,7 @@ fn segnos_own_commands_leave_the_registry_alone() {
         ] {
             let run = project.segno(command);
             assert!(
-                run.code == 2 && run.stderr.contains("holds Segno's deployed definitions"),
+                run.code == 2 && run.stderr.contains("contains Segno's deployed definitions"),
                 "{run:#?}"
             );
         }
@@ -479,7 +479,7 @@ fn a_worker_on_the_registrys_task_queue_fails_no_task() {
     }
     let query = cluster.segno(&["query", "queue-registry", "__stack_trace"]);
     assert!(
-        query.code != 0 && query.stderr.contains("nobody runs it"),
+        query.code != 0 && query.stderr.contains("no worker runs it"),
         "{query:#?}"
     );
     let history = cluster

@@ -182,7 +182,7 @@ fn what_a_run_in_flight_would_begin_and_break_is_refused() {
     );
     let refuses = "refuses it: the input of `check-break-loop` breaks its schema:";
     let expected = format!(
-        "would break {} (check-break-loop@1): it may continue as new (loop.yaml:6), and then with an input like the one before the new version of `check-break-loop` {refuses}",
+        "would break {} (check-break-loop@1): it may continue as new (loop.yaml:6), and then with an input like the previous one the new version of `check-break-loop` {refuses}",
         again.id
     );
     assert!(of(&said, again)[0].starts_with(&expected), "{said:#?}");
@@ -199,7 +199,7 @@ fn what_a_run_in_flight_would_begin_and_break_is_refused() {
         why[0].contains("it may start a child (parent.yaml:6)"),
         "{said:#?}"
     );
-    let of_waiting = format!("would break {waiting}: it has not begun, and the new version");
+    let of_waiting = format!("would break {waiting}: it has not started, and the new version");
     assert!(said.stdout.contains(&of_waiting), "{said:#?}");
     let listed = Cluster::get().segno(&["definitions", "list", "--registry", &project.registry]);
     assert!(!listed.ok().stdout.contains("@2"));
@@ -258,7 +258,7 @@ fn a_run_that_the_server_begins_again_gets_what_is_deployed() {
     project.write("retried", STRICTER, "return: 1");
     let said = project.check(1, &["--yes"]);
     assert_eq!(said.code, 1, "{said:#?}");
-    let why = "the server may begin it again, by cron or after a failure, and then the new version";
+    let why = "the server may start it again, by cron or after a failure, and then the new version";
     assert!(said.stdout.contains(why), "{said:#?}");
     project.write("retried", WIDER, "return: 1");
     project.check(1, &["--yes"]).ok();

@@ -338,7 +338,7 @@ fn what_is_wrong_with_schedules_changes_nothing() {
         assert_eq!(list.ok().json()["revision"], 0);
     };
     project.write("nightly: { cron: '0 24 * * *', input: { day: one } }");
-    refused("`24` is no `hour`");
+    refused("`24` is not valid for `hour`");
     project.write("nightly: { cron: '0 3 * * *' }");
     refused("breaks the schema");
     project.write_with(
@@ -398,7 +398,7 @@ fn what_is_sealed_is_compared_as_it_is_meant() {
     assert!(!holds(&described.json(), SECRET), "{described:#?}");
     let keyless = project.deploy(&["--dry-run"]);
     assert!(
-        keyless.code == 1 && keyless.stderr.contains("needs the codecs and keys"),
+        keyless.code == 1 && keyless.stderr.contains("pass the codecs and keys"),
         "{keyless:#?}"
     );
 }

@@ -146,7 +146,7 @@ fn a_ramp_survives_deployments_until_it_is_ended() {
     assert_eq!(project.route("order"), "3");
     let refused = project.definitions(&["ramp", "order@3", "--percent", "10"]);
     assert!(
-        refused.code == 1 && refused.stderr.contains("new runs get order@3 already"),
+        refused.code == 1 && refused.stderr.contains("new runs already get order@3"),
         "{refused:#?}"
     );
 }
@@ -282,7 +282,7 @@ fn a_file_names_the_project_and_retiring_many_types_is_asked_for() {
         other.code == 2
             && other
                 .stderr
-                .contains("segno.toml says that the project is \"orders\""),
+                .contains("segno.toml names the project \"orders\""),
         "{other:#?}"
     );
     assert!(other.json()["refused"]["message"].is_string(), "{other:#?}");
@@ -336,7 +336,7 @@ fn commands_that_route_know_projects() {
         &["delete", "order"],
     ] {
         let refused = project.definitions(&[command, &["--project", "billing"]].concat());
-        let said = "order is of the project \"orders\", not of \"billing\"";
+        let said = "order belongs to the project \"orders\", not to \"billing\"";
         assert!(
             refused.code == 1 && refused.stderr.contains(said),
             "{refused:#?}"

@@ -279,7 +279,7 @@ fn what_is_wrong_changes_nothing() {
             &[],
             "b.yaml:3:7",
         ),
-        ("an empty folder", &|_| (), &[], "holds no definitions"),
+        ("an empty folder", &|_| (), &[], "contains no definitions"),
         (
             "another project's type",
             &|folder| {
@@ -290,7 +290,7 @@ fn what_is_wrong_changes_nothing() {
                 .unwrap()
             },
             &["--project", "billing"],
-            "sound (s.yaml) is deployed by the project \"default\" already",
+            "sound (s.yaml) is already deployed by the project \"default\"",
         ),
     ];
     for (what, make, arguments, said) in cases {
@@ -457,9 +457,9 @@ fn a_worker_that_knows_an_older_language_than_a_definition_is_told() {
     let refused = project.deploy(&["--yes"]);
     assert_eq!(refused.code, 1, "{refused:#?}");
     for said in [
-        "newer.yaml:2:8: newer is written in version 1",
+        "newer.yaml:2:8: newer uses version 1",
         &format!("{identity:?}"),
-        &format!("{:?} knows up to 0", worker.task_queue),
+        &format!("{:?} supports versions up to 0", worker.task_queue),
     ] {
         assert!(refused.stderr.contains(said), "{said}: {refused:#?}");
     }

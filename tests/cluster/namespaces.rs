@@ -39,7 +39,7 @@ fn a_namespace_is_registered_changed_and_deleted() {
 
     let again = segno(&register);
     assert!(
-        again.code == 1 && again.stderr.contains("\"night\" is there already"),
+        again.code == 1 && again.stderr.contains("\"night\" already exists"),
         "{again:#?}"
     );
 
@@ -118,7 +118,7 @@ fn search_attributes_are_created_listed_and_removed() {
         "Int",
     ]);
     assert!(
-        other.code == 1 && other.stderr.contains("is there already, as Keyword"),
+        other.code == 1 && other.stderr.contains("already exists, as Keyword"),
         "{other:#?}"
     );
     segno(&["search-attribute", "remove", "--name", "Customer"]).ok();

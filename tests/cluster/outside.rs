@@ -98,7 +98,7 @@ fn failed_and_retried_with_another_token() {
     let late = asked.by_token("complete", &first, &["--result", "1"]);
     assert_eq!(late.code, 1, "{late:#?}");
     for part in [
-        "the activity of this task token waits for no end",
+        "the activity of this task token is not waiting for completion",
         "another task token",
     ] {
         assert!(late.stderr.contains(part), "{late:#?}");
@@ -146,7 +146,7 @@ fn a_heartbeat_tells_of_the_cancellation() {
         (stop.code != 0).then_some(stop)
     });
     assert_eq!(stop.code, 3, "{stop:#?}");
-    assert_eq!(stop.stdout, "stop: its cancellation is requested\n");
+    assert_eq!(stop.stdout, "stop: its cancellation was requested\n");
     let told = asked.by_token("heartbeat", &token, &["-o", "json"]);
     let expected = json!({ "cancelRequested": true, "paused": false, "reset": false });
     assert_eq!((told.code, told.json()), (3, expected));
@@ -165,7 +165,7 @@ fn what_is_not_there_is_said() {
         (
             vec!["complete", "-w", "nobody", "-a", "1"],
             1,
-            "the activity \"1\" of the workflow \"nobody\" waits for no end",
+            "the activity \"1\" of the workflow \"nobody\" is not waiting for completion",
         ),
         (
             vec!["complete", "--task-token", "AAAA"],

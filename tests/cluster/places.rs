@@ -137,7 +137,10 @@ fn processes_that_race_on_s3_lose_no_deployment() {
 fn wrong_places_are_refused_with_what_is_wrong() {
     let s3 = S3Server::start();
     let cases = [
-        ("ftp://host/x", "a registry is at file:, s3:, gs: or az:"),
+        (
+            "ftp://host/x",
+            "expected a URL that begins with file:, s3:, gs: or az:",
+        ),
         ("file://host/x", "three slashes"),
         ("s3://", "s3://"),
     ];

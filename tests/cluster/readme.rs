@@ -30,7 +30,7 @@ segno() {
 reloads=0
 sleep() {
     if [ "$1" = 1 ]; then command sleep 1; return; fi
-    while [ "$(grep lunch logs | grep -c 'a definition is in force\|a definition changed')" -le "$reloads" ]; do command sleep 0.1; done
+    while [ "$(grep lunch logs | grep -c 'definition in force\|definition changed')" -le "$reloads" ]; do command sleep 0.1; done
     reloads=$((reloads + 1))
 }
 "#;

@@ -304,10 +304,10 @@ fn versions_that_cannot_be_read_leave_all_others_in_force() {
                 let logs = worker.logs();
                 let said = logs
                     .lines()
-                    .any(|line| line.contains("cannot read a version") && line.contains(name));
+                    .any(|line| line.contains("version unreadable") && line.contains(name));
                 assert!(said, "{name} in {logs}");
             }
-            assert!(worker.logs().contains("it needs a newer worker"));
+            assert!(worker.logs().contains("use a newer worker"));
         }
     }
 }

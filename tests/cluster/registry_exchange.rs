@@ -139,7 +139,7 @@ fn an_import_adds_what_is_lacking_and_changes_nothing_else() {
         no.code == 2
             && no
                 .stderr
-                .contains("greet@2: the text is not what the digest"),
+                .contains("greet@2: the text does not match the digest"),
         "{no:#?}"
     );
 }
@@ -172,7 +172,7 @@ fn an_encrypted_registry_is_not_mended_without_its_keys() {
     ] {
         let run = project.segno(&[&["definitions"], arguments].concat());
         assert!(
-            run.code != 0 && run.stderr.contains("needs the codecs and keys"),
+            run.code != 0 && run.stderr.contains("pass the codecs and keys"),
             "{arguments:?} {run:#?}"
         );
     }

@@ -175,7 +175,7 @@ fn a_query_finds_more_runs_than_a_list_has_on_a_page_and_some_that_have_not_begu
         begun
     });
     let query = query(workflow, MANY);
-    let expected = format!("of {MANY} runs {} replay, 1 have not begun\n", MANY - 1);
+    let expected = format!("of {MANY} runs {} replay, 1 have not started\n", MANY - 1);
     let all = until("the runs' beginning", || {
         let all = cluster.segno(&["replay", "-q", &query]).ok().stdout;
         all.ends_with(&expected).then_some(all)

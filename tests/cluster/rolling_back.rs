@@ -144,7 +144,7 @@ fn a_retired_type_has_new_runs_again() {
 
 #[test]
 fn what_cannot_be_rolled_back_is_refused_with_what_can_be_done() {
-    let gives = "`segno definitions rollback rolled@1` gives it new runs";
+    let gives = "run `segno definitions rollback rolled@1` to give it new runs";
     let cases: [(&[&str], &str, &[&str], &str); 5] = [
         (
             &["deploy one"],
@@ -161,7 +161,7 @@ fn what_cannot_be_rolled_back_is_refused_with_what_can_be_done() {
             &["deploy one --no-route"],
             "rollback rolled",
             &[
-                "no version of rolled was in force so far",
+                "no version of rolled has been in force",
                 "segno definitions rollback rolled@VERSION",
             ],
             "retired",

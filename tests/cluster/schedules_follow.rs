@@ -65,7 +65,7 @@ fn workers_make_the_schedules_that_a_killed_deployer_has_left() {
     until("the word of it", || (revision(&project) == 4).then_some(()));
     let logs = worker.logs();
     assert!(
-        logs.contains("made the schedules that a deployment has left"),
+        logs.contains("created the schedules that a deployment left"),
         "{logs}"
     );
 }
@@ -87,7 +87,7 @@ fn a_deployment_whose_schedule_the_server_refuses_is_taken_back() {
     );
     let run = project.deploy(&["--yes"]);
     assert_eq!(run.code, 1, "{run:#?}");
-    for said in ["scheduled.yaml:5:", "NobodyKnowsIt", "nothing is deployed"] {
+    for said in ["scheduled.yaml:5:", "NobodyKnowsIt", "nothing was deployed"] {
         assert!(run.stderr.contains(said), "{said}: {run:#?}");
     }
     let after = list();

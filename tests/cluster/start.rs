@@ -112,7 +112,7 @@ fn a_signal_is_held_against_the_definition_that_the_run_is_bound_to() {
         assert!(refused.stderr.contains(says), "{refused:#?}");
     }
     let kept = segno(&["signal", &id, "ntoe", "--input", "7"]).ok();
-    let says = "no handler and no wait of desk takes the signal ntoe";
+    let says = "no handler or wait of desk receives the signal ntoe";
     assert!(kept.stderr.contains(says), "{kept:#?}");
     let sent = segno(&["signal", &id, "note", "--input", "\"a\"", "-o", "json"]);
     assert_eq!(sent.ok().json()["checked"], true);
@@ -155,7 +155,7 @@ fn a_signal_is_held_against_the_definition_that_the_run_is_bound_to() {
     let sent = segno(&[&start[..], &["--signal-input", "7"]].concat()).ok();
     assert!(sent.stderr.contains("was not checked"), "{sent:#?}");
     let sent = segno(&["signal", &other, "note", "--input", "7"]).ok();
-    let says = "was not checked against the run's definition: no worker has begun the run yet";
+    let says = "was not checked against the run's definition: no worker has started the run yet";
     assert!(sent.stderr.contains(says), "{sent:#?}");
     segno(&["terminate", &other]).ok();
 }

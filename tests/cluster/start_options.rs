@@ -141,7 +141,7 @@ fn id_policies_decide_about_a_second_start() {
     let first = run_id(start(&[]));
     let second = start(&["--id-conflict-policy", "fail"]);
     assert!(
-        second.code == 1 && second.stderr.contains("is there already"),
+        second.code == 1 && second.stderr.contains("already exists"),
         "{second:#?}"
     );
     assert_eq!(
@@ -162,7 +162,7 @@ fn id_policies_decide_about_a_second_start() {
     ] {
         let refused = start(refused);
         assert!(
-            refused.code == 1 && refused.stderr.contains("is there already"),
+            refused.code == 1 && refused.stderr.contains("already exists"),
             "{refused:#?}"
         );
     }
@@ -257,7 +257,7 @@ fn a_start_brings_an_update_along() {
     );
     let refused = start(&[&deposit[..], &["--id-conflict-policy", "fail"]].concat());
     assert!(
-        refused.code == 1 && refused.stderr.contains("is there already"),
+        refused.code == 1 && refused.stderr.contains("already exists"),
         "{refused:#?}"
     );
 

@@ -12,12 +12,12 @@ use super::support::{root, segno};
 const REFUSED: &[(&[&str], &str, &str)] = &[
     (
         &["--target-memory-usage", "0.5"],
-        "--target-memory-usage means nothing where counts are fixed",
+        "--target-memory-usage has no effect if counts are fixed",
         "--tuner resource-based",
     ),
     (
         &["--target-cpu-usage", "0.5", "--tuner", "fixed"],
-        "--target-cpu-usage means nothing where counts are fixed",
+        "--target-cpu-usage has no effect if counts are fixed",
         "--tuner resource-based",
     ),
     (
@@ -37,7 +37,7 @@ const REFUSED: &[(&[&str], &str, &str)] = &[
     ),
     (
         &["--workflow-task-pollers", "1"],
-        "--workflow-task-pollers 1 leaves no call for runs in memory",
+        "--workflow-task-pollers 1 leaves no poller for runs in memory",
         "--max-cached-workflows 0",
     ),
     (
@@ -47,7 +47,7 @@ const REFUSED: &[(&[&str], &str, &str)] = &[
     ),
     (
         &["--activity-task-pollers", "many"],
-        "expected a count from 1, MIN-MAX as in 2-20, or `autoscale`",
+        "expected a count from 1, MIN-MAX such as 2-20, or `autoscale`",
         "--help",
     ),
     (

@@ -247,7 +247,7 @@ fn programs_get_the_same_in_fields_of_fixed_names() {
         "unreadable": false,
         "runs": "new",
         "changes_meaning": true,
-        "summary": "1 changed: for new runs; runs in flight end with the version that they began with",
+        "summary": "1 changed: for new runs; runs in flight keep the version that they started with",
     });
     assert_eq!(texts(old, new).json(), expected);
 }

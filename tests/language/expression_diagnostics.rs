@@ -64,7 +64,7 @@ fn data_that_does_not_fit_is_named_where_it_stands() {
         ),
         (
             "{order_id: '${ 1 + 1 }', total: 1.5, items: []}",
-            &["expected string: int is no string"],
+            &["expected string, found int"],
         ),
         (
             "{order_id: a, items: []}",
@@ -73,13 +73,13 @@ fn data_that_does_not_fit_is_named_where_it_stands() {
         (
             "{order_id: a, total: 1, items: [{price: x}, {quantity: '${ 1.5 }'}]}",
             &[
-                "expected int or double: string is no int or double",
-                "expected int: double is no int",
+                "expected int or double, found string",
+                "expected int, found double",
             ],
         ),
         (
             "{order_id: a, total: 1, items: [], labels: {a: 1}}",
-            &["expected string: int is no string"],
+            &["expected string, found int"],
         ),
     ];
     for (text, messages) in cases {

@@ -247,9 +247,9 @@ fn settings_that_would_leave_something_plain_are_refused() {
             vec![],
             vec![key("a"), key("a")],
             None,
-            "the key `a` is there twice",
+            "the key `a` is given twice",
         ),
-        (vec![Compression; 2], vec![], None, "there twice"),
+        (vec![Compression; 2], vec![], None, "given twice"),
         (
             vec![Remote],
             vec![],
@@ -317,7 +317,7 @@ fn the_environment_names_codecs_and_keys() {
     assert_eq!(payload.metadata["encryption-key-id"], b"new");
 
     for (environment, wanted) in [
-        (&[][..], "no codec is named"),
+        (&[][..], "no codec was given"),
         (
             &[("SEGNO_CODEC", "encryption")],
             "the codec encryption has no key",

@@ -147,7 +147,7 @@ fn a_wrong_value_is_refused_with_what_is_right() {
         (
             start,
             &["--retry-backoff-coefficient", "twice"],
-            "it is not a number",
+            "not a number",
         ),
         (
             start,
@@ -228,23 +228,23 @@ fn a_wrong_value_is_refused_with_what_is_right() {
         (
             create,
             &["--interval", "0s"],
-            "--interval: an interval is at least 1s (SCHEDULE_INTERVAL_SECONDS_MIN)",
+            "--interval: an interval must be at least 1s (SCHEDULE_INTERVAL_SECONDS_MIN)",
         ),
         (
             create,
             &["--interval", "1h/2h"],
-            "an offset is shorter than its interval",
+            "an offset must be shorter than its interval",
         ),
         (create, &["--interval", "1500ms"], "in whole seconds"),
         (
             create,
             &["--cron", "nonsense"],
-            "--cron: `nonsense` is no cron string",
+            "--cron: `nonsense` is not a cron string",
         ),
         (
             create,
             &["--cron", "60 * * * *"],
-            "`60` is no `minute`; `minute` is from 0 to 59",
+            "`60` is not valid for `minute`; `minute` must be from 0 to 59",
         ),
         (
             create,
@@ -254,7 +254,7 @@ fn a_wrong_value_is_refused_with_what_is_right() {
         (
             create,
             &["--calendar", r#"{"hour":"25"}"#],
-            "--calendar: `25` is no `hour`",
+            "--calendar: `25` is not valid for `hour`",
         ),
         (
             create,
@@ -264,12 +264,12 @@ fn a_wrong_value_is_refused_with_what_is_right() {
         (
             create,
             &["--calendar", r#"{"dayOfWeek":"Freitag"}"#],
-            "`Freitag` is no `day_of_week`",
+            "`Freitag` is not valid for `day_of_week`",
         ),
         (
             create,
             &["--skip", r#"{"month":13}"#],
-            "--skip: `13` is no `month`",
+            "--skip: `13` is not valid for `month`",
         ),
         (
             create,
@@ -279,7 +279,7 @@ fn a_wrong_value_is_refused_with_what_is_right() {
         (
             create,
             &["--jitter", "-1s"],
-            "--jitter: a jitter is not negative",
+            "--jitter: a jitter must not be negative",
         ),
         (
             create,
@@ -289,7 +289,7 @@ fn a_wrong_value_is_refused_with_what_is_right() {
         (
             create,
             &["--start-time", "tomorrow"],
-            "write it like 2030-01-31T09:00:00Z",
+            "expected e.g. 2030-01-31T09:00:00Z",
         ),
         (
             create,
@@ -315,7 +315,7 @@ fn a_wrong_value_is_refused_with_what_is_right() {
         (
             "schedule update nightly",
             &[],
-            "no flag says what is to change",
+            "nothing to change: no flag was given",
         ),
         ("schedule update nightly", &["--replace"], "--type <TYPE>"),
         (
@@ -326,7 +326,7 @@ fn a_wrong_value_is_refused_with_what_is_right() {
                 "--end-time",
                 "2030-01-02T00:00:00Z",
             ],
-            "--end-time: the time to fill ends",
+            "--end-time: the end of the time to backfill",
         ),
         ("schedule pause nightly", &["--note", ""], "this is empty"),
         (
@@ -337,13 +337,9 @@ fn a_wrong_value_is_refused_with_what_is_right() {
         (
             "namespace update night",
             &[],
-            "no flag says what is to change",
+            "nothing to change: no flag was given",
         ),
-        (
-            "namespace delete night",
-            &[],
-            "--yes says that this is meant",
-        ),
+        ("namespace delete night", &[], "pass --yes to confirm"),
         (
             "search-attribute create",
             &["--name", "A", "--type", "Date"],

@@ -351,8 +351,8 @@ fn the_worker_names_programs_by_absolute_paths() {
     };
     assert_eq!(
         wrong("sort"),
-        "`sort` is no program for `exec`: say NAME=PATH"
+        "`sort` is not a program for `exec`; expected NAME=PATH"
     );
-    assert!(wrong("sh=bin/sh").contains("no file with an absolute path"));
-    assert!(wrong("sh=/not/there").contains("no file with an absolute path"));
+    assert!(wrong("sh=bin/sh").contains("must be a file with an absolute path"));
+    assert!(wrong("sh=/not/there").contains("must be a file with an absolute path"));
 }

@@ -107,10 +107,7 @@ fn who_is_killed_in_an_activity_and_in_a_timer_goes_on() {
         ended.json(),
         serde_json::json!({"a": "hello\n", "b": "bye\n", "told": null})
     );
-    assert!(
-        ended.stderr.contains("going on with `durable`"),
-        "{ended:#?}"
-    );
+    assert!(ended.stderr.contains("continuing `durable`"), "{ended:#?}");
     let log = log(at);
     // The attempt that was under way when its process was killed is made again; the one before it may be, too.
     assert!(
@@ -119,7 +116,7 @@ fn who_is_killed_in_an_activity_and_in_a_timer_goes_on() {
     );
     // It has ended: the same command begins another.
     let again = run(at, &["--input", r#"{"pause": "3ms"}"#]).ok();
-    assert!(!again.stderr.contains("going on"), "{again:#?}");
+    assert!(!again.stderr.contains("continuing"), "{again:#?}");
 }
 
 #[test]
@@ -132,7 +129,7 @@ fn what_waits_for_a_signal_says_so_and_goes_on_when_it_comes() {
     assert!(waits.stderr.contains("durable.yaml:19"), "{waits:#?}");
     let other = run(at, &["--input", r#"{"wait": false}"#]);
     assert!(
-        other.stderr.contains("began with another input"),
+        other.stderr.contains("was started with a different input"),
         "{other:#?}"
     );
     let ended = run(at, &["--signal", r#"tell={"by": "ada"}"#]).ok();
@@ -184,12 +181,12 @@ fn what_needs_a_cluster_is_said_with_its_place() {
     let refused = plainly(folder.path(), &["far.yaml"]);
     assert_eq!(refused.code, 1, "{refused:#?}");
     for place in [
-        "far.yaml:5:5: the activity `charge` is of another worker",
+        "far.yaml:5:5: the activity `charge` belongs to another worker",
         "far.yaml:6:5: the child `nobody`",
-        "far.yaml:7:7: the activity `http` is for the task queue `other`",
-        "far.yaml:8:5: `callback` is completed from outside",
-        "far.yaml:10:5: `callback` is completed from outside",
-        "far.yaml:11:5: `callback` is completed from outside",
+        "far.yaml:7:7: the activity `http` runs on the task queue `other`",
+        "far.yaml:8:5: `callback` is completed by a client",
+        "far.yaml:10:5: `callback` is completed by a client",
+        "far.yaml:11:5: `callback` is completed by a client",
     ] {
         assert!(refused.stderr.contains(place), "{place}: {refused:#?}");
     }
@@ -234,7 +231,7 @@ fn a_callback_of_a_child_fails_and_says_why() {
     let arguments = ["parent.yaml", "--workflow-type", "parent"];
     let failed = plainly(folder.path(), &arguments);
     assert_eq!(failed.code, 1, "{failed:#?}");
-    let why = "the activity `callback` is completed from outside, and needs a cluster";
+    let why = "the activity `callback` is completed by a client, and needs a cluster";
     assert!(failed.stderr.contains(why), "{failed:#?}");
 }
 
@@ -367,9 +364,9 @@ fn a_signal_that_nothing_takes_gets_a_warning() {
     std::fs::write(at.join("go"), "").unwrap();
     let misspelt = run(at, &["--input", r#"{"wait": true}"#, "--signal", "tel"]);
     for line in [
-        "warning: nothing in the definition takes the signal `tel`\n",
+        "warning: nothing in the definition receives the signal `tel`\n",
         "help: did you mean `tell`?\n",
-        "help: there are: tell\n",
+        "help: defined here: tell\n",
     ] {
         assert!(misspelt.stderr.contains(line), "{misspelt:#?}");
     }
@@ -396,11 +393,11 @@ fn a_wrong_command_line_is_refused_with_what_to_do() {
         ),
         (
             &["durable.yaml", "--workflow-type", "durabel"],
-            "help: did you mean `durable`?\nhelp: there are: durable, part\n",
+            "help: did you mean `durable`?\nhelp: defined here: durable, part\n",
         ),
         (
             &["durable.yaml", "--workflow-type", "part", "--signal", "b=x"],
-            "the argument of the signal `b` is not JSON: expected value at line 1 column 1\nhelp: a text is JSON in quotes",
+            "the argument of the signal `b` is not JSON: expected value at line 1 column 1\nhelp: write a text as JSON in quotes",
         ),
     ] {
         let refused = plainly(at, arguments);
@@ -419,7 +416,7 @@ fn an_input_that_breaks_the_schema_begins_nothing() {
     assert_eq!(missing.code, 2, "{missing:#?}");
     for line in [
         "error: the input of `durable` breaks its schema: ",
-        "help: no input was given: --input JSON",
+        "help: no input was given; pass one with --input JSON",
     ] {
         assert!(missing.stderr.contains(line), "{missing:#?}");
     }
@@ -427,7 +424,7 @@ fn an_input_that_breaks_the_schema_begins_nothing() {
     assert_eq!(run(at, &["--input", r#"{"wait": true}"#]).code, 1);
     assert_eq!(run(at, &["--new", "--input", "1"]).code, 2);
     let ended = run(at, &["--signal", "tell=1"]).ok();
-    assert!(ended.stderr.contains("going on"), "{ended:#?}");
+    assert!(ended.stderr.contains("continuing"), "{ended:#?}");
 }
 
 #[test]
@@ -439,7 +436,7 @@ fn mistakes_in_other_files_are_counted() {
     std::fs::write(at.join("broken.yaml"), broken).unwrap();
     let beside = run(at, &["--input", "{}"]).ok();
     assert!(!beside.stderr.contains("stepz"), "{beside:#?}");
-    let remark = "1 mistake in other files of the folder: `segno lint` says which\n";
+    let remark = "1 error in other files of the folder; run `segno lint` to see it\n";
     assert!(beside.stderr.contains(remark), "{beside:#?}");
     let own = plainly(at, &["broken.yaml"]);
     assert!(own.stderr.contains("stepz"), "{own:#?}");

@@ -266,6 +266,6 @@ fn signals_that_are_lost_at_a_continuation_are_found() {
         .env("SEGNO_FAULT", "kept-signals-dropped");
     let run = Run::of(&mut command);
     assert_eq!(run.code, 1, "{run:#?}");
-    let message = "signals that were accepted";
+    let message = "accepted signals were consumed";
     assert!(run.stdout.contains(message), "{}", run.stdout);
 }

@@ -123,8 +123,7 @@ impl Calendar {
         let parts: Vec<&str> = text.split_whitespace().collect();
         let Some((_, places)) = CRON_FIELDS.iter().find(|(count, _)| *count == parts.len()) else {
             return Err(format!(
-                "it has 5 fields (minute, hour, day of the month, month, day of the week), 6 with a year at the end or 7 with \
-                 a second at the beginning too, and not {}",
+                "expected 5 fields (minute, hour, day of the month, month, day of the week), 6 with a year at the end, or 7 with a second at the beginning too; found {}",
                 parts.len()
             ));
         };
@@ -291,7 +290,7 @@ impl Field {
             None => String::new(),
         };
         format!(
-            "`{key}` is from {first} to {last}{name}, a range like `{first}-{last}/2`, or several after commas"
+            "`{key}` must be from {first} to {last}{name}, a range like `{first}-{last}/2`, or several with commas between them"
         )
     }
 
@@ -300,7 +299,7 @@ impl Field {
             None => (part, None),
             Some((span, step)) => match step.parse::<i32>() {
                 Ok(step) if step > 0 => (span, Some(step)),
-                _ => return Err(format!("`{step}` is no step, which is a number from 1 on")),
+                _ => return Err(format!("`{step}` is not a step; expected a number from 1")),
             },
         };
         let (start, end) = if span == "*" {
@@ -333,7 +332,7 @@ impl Field {
         let number = text.parse().ok();
         number
             .filter(|n| (self.first..=self.last).contains(n))
-            .ok_or_else(|| format!("`{text}` is no `{}`", self.key))
+            .ok_or_else(|| format!("`{text}` is not valid for `{}`", self.key))
     }
 
     /// Day 7 is day 0, which may take a range of its own.
@@ -488,12 +487,12 @@ mod tests {
         for (cron, why) in [
             ("", "not 0"),
             ("* * * *", "not 4"),
-            ("60 * * * *", "`60` is no `minute`"),
-            ("* * * * 8", "`8` is no `day_of_week`"),
+            ("60 * * * *", "`60` is not valid for `minute`"),
+            ("* * * * 8", "`8` is not valid for `day_of_week`"),
             ("* 5-1 * * *", "`5-1` ends before it begins"),
             ("*/0 * * * *", "`0` is no step"),
             ("@fortnightly", "the words are @yearly"),
-            ("@every 0s", "an interval is at least 1s"),
+            ("@every 0s", "an interval must be at least 1s"),
             ("@every soon", "`soon` is not a duration"),
             ("TZ=Mars/Olympus 0 9 * * 1", "no time zone `Mars/Olympus`"),
             (

@@ -116,15 +116,15 @@ async fn register(args: ChangeArgs, output: Output) -> Result<End, CliError> {
     let client = args.connection.connect().await?;
     client.register_namespace(&args.name, options).await?;
     done(&args.name, "was registered", output)?;
-    output.remark("the server may take some seconds before it knows it everywhere");
+    output.remark("the namespace can take some seconds to become available everywhere");
     Ok(End::Done)
 }
 
 async fn update(args: ChangeArgs, output: Output) -> Result<End, CliError> {
     let options = args.options();
     if options == NamespaceOptions::default() {
-        return Err(CliError::usage("no flag says what is to change")
-            .help("`segno namespace update --help` lists what can be said of a namespace"));
+        return Err(CliError::usage("nothing to change: no flag was given")
+            .help("list the flags with `segno namespace update --help`"));
     }
     let client = args.connection.connect().await?;
     client.update_namespace(&args.name, options).await?;
@@ -177,7 +177,7 @@ async fn all(client: &Client) -> Result<Vec<NamespaceDescription>, CliError> {
 async fn delete(args: DeleteArgs, output: Output) -> Result<End, CliError> {
     if !args.yes {
         let message = format!("all workflows in {} would be lost", args.name);
-        return Err(CliError::usage(message).help("--yes says that this is meant"));
+        return Err(CliError::usage(message).help("pass --yes to confirm"));
     }
     let client = args.connection.connect().await?;
     client.delete_namespace(&args.name).await?;

@@ -91,7 +91,7 @@ async fn create(args: CreateArgs, output: Output) -> Result<End, CliError> {
         if let Some(other) = same.filter(|other| **other != Some(kind)) {
             let other = other.map_or("of another type", SearchAttributeType::name);
             return Err(CliError::new(format!(
-                "the search attribute {name} is there already, as {other}"
+                "the search attribute {name} already exists, as {other}"
             )));
         }
     }

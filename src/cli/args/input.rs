@@ -79,7 +79,7 @@ pub fn json_payload(place: &str, text: &str) -> Result<Payload, CliError> {
             let quoted = json!(text.trim());
             Err(
                 CliError::usage(format!("{place} is not JSON: {error}")).help(format!(
-                    "a text is JSON in quotes, inside the shell's: '{quoted}'"
+                    "write a text as JSON in quotes, inside the shell's quotes: '{quoted}'"
                 )),
             )
         }

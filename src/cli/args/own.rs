@@ -26,9 +26,11 @@ pub async fn refuse(client: &Client, workflow: &WorkflowArgs) -> Result<(), CliE
 
 fn refusal(workflow_id: &str) -> CliError {
     CliError::usage(format!(
-        "the workflow {workflow_id} holds Segno's deployed definitions"
+        "the workflow {workflow_id} contains Segno's deployed definitions"
     ))
-    .help("`segno definitions` looks at them and changes them; ending their workflows would lose them")
+    .help(
+        "inspect and change them with `segno definitions`; ending their workflows would lose them",
+    )
 }
 
 pub fn is_own(workflow_type: &str) -> bool {
@@ -61,5 +63,5 @@ pub fn refuse_queue(task_queue: &str) -> Result<(), CliError> {
 
 pub fn queue_refusal(task_queue: &str) -> CliError {
     CliError::usage(format!("the task queue {task_queue} is the registry's own"))
-        .help("serve another task queue: nobody runs the registry's workflows")
+        .help("use another task queue; no worker runs the registry's workflows")
 }

@@ -129,6 +129,6 @@ pub fn warn_of(store: &dyn Store) {
 /// The definitions are in force; what their schedules lack, workers make good, or the next deployment.
 pub fn schedules_missed(error: CliError, revision: u64) -> CliError {
     error.help(format!(
-        "revision {revision} is in force; what is left of its schedules is made by workers that serve the registry, or by `segno deploy` again"
+        "revision {revision} is in force; workers that serve the registry create its remaining schedules, or run `segno deploy` again"
     ))
 }

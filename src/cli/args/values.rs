@@ -9,7 +9,7 @@ pub fn length(text: &str) -> Result<Duration, String> {
 
 pub fn timestamp(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse(text)
-        .ok_or_else(|| "it is not a time; write it like 2030-01-31T09:00:00Z".to_owned())
+        .ok_or_else(|| "not a timestamp; expected e.g. 2030-01-31T09:00:00Z".to_owned())
 }
 
 pub fn name(text: &str) -> Result<String, String> {
@@ -44,7 +44,7 @@ fn number(text: &str) -> Result<Value, String> {
     if let Ok(whole) = text.parse::<i64>() {
         return Ok(Value::Int(whole));
     }
-    let number = text.parse().map_err(|_| "it is not a number".to_owned())?;
+    let number = text.parse().map_err(|_| "not a number".to_owned())?;
     Ok(Value::Double(number))
 }
 

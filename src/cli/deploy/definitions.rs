@@ -245,7 +245,7 @@ async fn refuse_runs(client: &Client, query: &str, what: &str) -> Result<(), Cli
             "{count} of {what} {} in flight; nothing was deleted",
             if count == 1 { "is" } else { "are" }
         ))
-        .help("--with-runs deletes it all the same: runs in flight keep what they are bound to")),
+        .help("pass --with-runs to delete it anyway; runs in flight keep the definition that they are bound to")),
     }
 }
 
@@ -362,7 +362,7 @@ fn words_of(change: &Change, before: &Catalog) -> Vec<String> {
         )
     });
     let tags = change.tags.iter().map(|tag| match tag.number {
-        0 => format!("{} has no tag {} any more", tag.workflow, tag.name),
+        0 => format!("{} no longer has the tag {}", tag.workflow, tag.name),
         number => format!("{}@{} is {}@{number}", tag.workflow, tag.name, tag.workflow),
     });
     let deleted = change.deleted.iter();
@@ -378,7 +378,7 @@ fn retired_words(definition: &Definition, route: &Route) -> String {
         definition.ramp != route.ramp,
     ) {
         (true, _) => format!("{workflow} is no longer pinned; it"),
-        (false, true) => format!("{workflow} has no ramp any more; it"),
+        (false, true) => format!("{workflow} no longer has a ramp; it"),
         (false, false) => workflow.clone(),
     };
     format!("{changed} is retired, so no new runs start")
@@ -406,10 +406,10 @@ fn ramped(catalog: &Catalog, query: &VersionQuery, percent: u32) -> Result<Chang
     let refused = match (percent, definition.pinned) {
         (0, _) => None,
         (_, true) => Some(format!(
-            "{} is pinned to version {}; `segno definitions unpin {}` comes first",
+            "{} is pinned to version {}; run `segno definitions unpin {}` first",
             definition.workflow, definition.current, definition.workflow
         )),
-        (1..100, _) if number == definition.current => Some(format!("new runs get {name} already")),
+        (1..100, _) if number == definition.current => Some(format!("new runs already get {name}")),
         _ => None,
     };
     if let Some(why) = refused {
@@ -451,7 +451,7 @@ fn all_to(definition: &Definition, number: u32) -> Change {
 
 fn no_new_runs(definition: &Definition, number: u32, what_for: &str) -> DeployError {
     DeployError::Refused(format!(
-        "{} is retired, so it has no new runs{what_for}; `segno definitions rollback {}` gives it new runs",
+        "{} is retired, so it has no new runs{what_for}; run `segno definitions rollback {}` to give it new runs",
         definition.workflow,
         definition.name_of(number)
     ))
@@ -468,6 +468,9 @@ fn tag_name(text: &str) -> Result<String, String> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     match !text.is_empty() && text.chars().all(is_word) && text.parse::<u32>().is_err() {
         true => Ok(text.to_owned()),
-        false => Err("a tag has letters, digits, `-`, `_` and `.`, and is not a number".to_owned()),
+        false => Err(
+            "a tag must consist of letters, digits, `-`, `_` and `.`, and must not be a number"
+                .to_owned(),
+        ),
     }
 }

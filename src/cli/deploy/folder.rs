@@ -89,7 +89,7 @@ pub async fn run(args: DeployArgs, output: Output) -> Result<End, CliError> {
     if !output.is_json() {
         return end;
     }
-    let mistakes = CliError::new("the folder's definitions have mistakes");
+    let mistakes = CliError::new("the folder's definitions have errors");
     let why = match &end {
         Err(error) => error,
         Ok(_) if told.diagnostics.is_some() => &mistakes,
@@ -133,7 +133,7 @@ impl DeployArgs {
         let is_done = !self.dry_run && !proposal.is_empty();
         if is_done && !self.yes && !confirmed()? {
             return Err(CliError::new("nothing was deployed")
-                .help("--yes deploys without asking, as in CI"));
+                .help("pass --yes to deploy without a prompt, for example in CI"));
         }
         if is_done {
             let mut deployment = Deployment {
@@ -204,7 +204,9 @@ impl DeployArgs {
             .await?;
         // The deployment stands, whatever comes of this.
         if let Err(error) = store.compact().await {
-            output.remark(format!("the registry's log stays long: {error}"));
+            output.remark(format!(
+                "the registry's log could not be shortened: {error}"
+            ));
         }
         warn_of(store);
         Ok(deployment)
@@ -236,7 +238,7 @@ impl DeployArgs {
         why: CliError,
     ) -> CliError {
         let origin = Origin {
-            message: "the server refused a schedule: as it was before".to_owned(),
+            message: "the server refused a schedule; restored what was in force before".to_owned(),
             ..self.origin.origin(None)
         };
         let make = |now: &Catalog| {
@@ -249,14 +251,16 @@ impl DeployArgs {
         let revision = match change(schedules.store, origin, unique_id, make).await {
             Ok(revision) => revision,
             Err(error) => {
-                return why.help(format!("nor can the deployment be taken back: {error}"));
+                return why.help(format!(
+                    "the deployment cannot be rolled back either: {error}"
+                ));
             }
         };
         proposal.done = None;
         let none = Definitions::new();
         match schedules.make(&none, &proposal.types, revision).await {
             Ok(_) => why.help(format!(
-                "nothing is deployed: what was in force before is in force again, as revision {revision}"
+                "nothing was deployed; what was in force before is in force again, as revision {revision}"
             )),
             Err(error) => schedules_missed(error.into(), revision),
         }
@@ -286,9 +290,9 @@ fn read(folder: &Path, told: &mut Told, output: Output) -> Result<Option<Definit
         return Ok(None);
     }
     if found.definitions.is_empty() {
-        let message = format!("{} holds no definitions", folder.display());
+        let message = format!("{} contains no definitions", folder.display());
         return Err(CliError::usage(message).help(
-            "a folder without definitions would retire all of the project: `segno definitions delete` does that",
+            "deploying a folder without definitions would retire the whole project; use `segno definitions delete` for that",
         ));
     }
     Ok(Some(found.definitions))

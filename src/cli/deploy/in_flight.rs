@@ -11,10 +11,10 @@ pub async fn refuse_runs_in_flight(client: &Client, gone: &[&str]) -> Result<(),
         let count = client.count(&query).await?;
         if count > 0 {
             return Err(CliError::new(format!(
-                "{workflow} would be retired, of which {count} {} in flight; nothing was deployed",
+                "{workflow} would be retired while {count} {} in flight; nothing was deployed",
                 if count == 1 { "run is" } else { "runs are" }
             ))
-            .help("--retire-with-runs retires it all the same: runs in flight go on with what they are bound to"));
+            .help("pass --retire-with-runs to retire it anyway; runs in flight keep the definition that they are bound to"));
         }
     }
     Ok(())

@@ -62,10 +62,13 @@ impl OwnProjectArgs {
     pub fn refuse_anothers(&self, definition: &Definition) -> Result<(), CliError> {
         match self.name()? {
             Some(project) if project != definition.project => Err(CliError::new(format!(
-                "{} is of the project {:?}, not of {project:?}",
+                "{} belongs to the project {:?}, not to {project:?}",
                 definition.workflow, definition.project
             ))
-            .help(format!("--project {} changes it", definition.project))),
+            .help(format!(
+                "pass --project {} to change it",
+                definition.project
+            ))),
             _ => Ok(()),
         }
     }
@@ -80,10 +83,10 @@ fn said(folder: &Path, flag: Option<&str>) -> Result<Option<String>, CliError> {
     };
     match flag {
         Some(flag) if flag != file => Err(CliError::usage(format!(
-            "{} says that the project is {file:?}, and --project or SEGNO_PROJECT says {flag:?}",
+            "{} names the project {file:?}, but --project or SEGNO_PROJECT names {flag:?}",
             folder.join(FILE).display()
         ))
-        .help("leave --project out: the file decides")),
+        .help("leave --project out; the file decides")),
         _ => Ok(Some(file)),
     }
 }
@@ -111,7 +114,7 @@ fn read(folder: &Path) -> Result<Option<String>, CliError> {
     }
     let file: ProjectFile = toml::from_str(&text).map_err(|error| {
         CliError::usage(format!("{shown}: {}", error.to_string().trim_end()))
-            .help("the file names the project of its folder: project = \"orders\"")
+            .help("name the project of the folder: project = \"orders\"")
     })?;
     match file.project.is_empty() {
         true => Err(CliError::usage(format!("{shown}: `project` is empty"))),
@@ -144,14 +147,14 @@ impl RetireArgs {
                 "{count} workflow types of the project {project:?} would be retired; RETIRED_UNASKED_MAX is {RETIRED_UNASKED_MAX}"
             ),
             asked => format!(
-                "{count} workflow types of the project {project:?} would be retired, and --retire says {}",
+                "{count} workflow types of the project {project:?} would be retired, but --retire allows {}",
                 asked.join(", ")
             ),
         };
         Err(CliError::new(message)
-            .help("is it the right project? segno.toml in the folder names it, or --project")
+            .help("check the project, which segno.toml in the folder or --project names")
             .help(format!(
-                "--retire {count}, or --retire TYPE for each, retires them"
+                "pass --retire {count}, or --retire TYPE for each, to retire them"
             )))
     }
 }

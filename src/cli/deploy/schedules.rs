@@ -21,7 +21,7 @@ pub fn print(
         }
         .to_owned();
         if step.is_paused && !matches!(step.action, Action::Remove) {
-            words.push_str("; it is paused and stays so");
+            words.push_str("; it stays paused");
         }
         let (tone, sign) = match step.action {
             Action::Create(_) => (Tone::Good, "+"),
@@ -55,7 +55,7 @@ pub fn summary(steps: &[Step]) -> Option<String> {
     let count = |is: fn(&Action) -> bool| steps.iter().filter(|s| is(&s.action)).count();
     (!steps.is_empty()).then(|| {
         format!(
-            "schedules: {} to make, {} to change, {} to remove",
+            "schedules: {} to create, {} to change, {} to remove",
             count(|a| matches!(a, Action::Create(_))),
             count(|a| matches!(a, Action::Update(_))),
             count(|a| matches!(a, Action::Remove)),

@@ -15,20 +15,20 @@ impl From<ClientError> for CliError {
         match error {
             ClientError::Config(_) => CliError::usage(&error),
             ClientError::Connect { .. } => text.help(
-                "`segno dev` starts a development server with a worker; --address names another server",
+                "start a development server with a worker with `segno dev`, or name another server with --address",
             ),
             ClientError::AlreadyStarted { .. } => text.help(
                 "choose another --workflow-id, or --id-conflict-policy use-existing or terminate-existing",
             ),
             ClientError::NoSuchActivity { .. } => text.help(
-                "it may have ended, its attempt may have failed or timed out (the next one has another task token), or its workflow may have closed: `segno describe` shows a workflow's pending activities",
+                "it may have ended, its attempt may have failed or timed out (the next one has another task token), or its workflow may have closed; list a workflow's pending activities with `segno describe`",
             ),
             ClientError::Schedule(_) => CliError::usage(&error),
-            ClientError::NoSuchNamespace(_) => text.help("`segno namespace list` shows those there are"),
-            ClientError::NamespaceExists(_) => text.help("`segno namespace update` changes it"),
-            ClientError::NoSuchSchedule(..) => text.help("`segno schedule list` shows those there are"),
+            ClientError::NoSuchNamespace(_) => text.help("list the namespaces with `segno namespace list`"),
+            ClientError::NamespaceExists(_) => text.help("change it with `segno namespace update`"),
+            ClientError::NoSuchSchedule(..) => text.help("list the schedules with `segno schedule list`"),
             ClientError::ScheduleExists(_) => {
-                text.help("`segno schedule update` changes it, `segno schedule delete` ends it")
+                text.help("change it with `segno schedule update`, or delete it with `segno schedule delete`")
             }
             _ => text,
         }
@@ -41,8 +41,8 @@ impl From<StoreError> for CliError {
         let error = CliError::new(error);
         match is_lost {
             true => error
-                .help("`segno definitions verify` shows what is left")
-                .help("`segno definitions import FILE` brings an export back; `segno definitions repair --from-nothing` begins anew"),
+                .help("show what is left with `segno definitions verify`")
+                .help("restore an export with `segno definitions import FILE`, or start from nothing with `segno definitions repair --from-nothing`"),
             false => error,
         }
     }
@@ -53,7 +53,7 @@ impl From<ScheduleDeployError> for CliError {
         match error {
             ScheduleDeployError::Client(error) => error.into(),
             ScheduleDeployError::Anothers { ref id, .. } => CliError::new(&error).help(format!(
-                "`segno schedule describe {id}` shows it; rename the one of the definition, or delete the other"
+                "look at it with `segno schedule describe {id}`; rename the schedule of the definition, or delete this one"
             )),
             error => CliError::new(error),
         }
@@ -62,7 +62,7 @@ impl From<ScheduleDeployError> for CliError {
 
 impl From<NameError> for CliError {
     fn from(error: NameError) -> Self {
-        CliError::new(error).help("`segno definitions list` shows what is deployed")
+        CliError::new(error).help("list what is deployed with `segno definitions list`")
     }
 }
 
@@ -72,7 +72,7 @@ impl From<DeployError> for CliError {
         match error {
             DeployError::Name(name) => name.into(),
             DeployError::Anothers { .. } => {
-                text.help("give the type another name, or deploy it with --project of that name")
+                text.help("rename the type, or deploy it with --project of that name")
             }
             DeployError::Overtaken(_) => text.help("look at the new plan and deploy again"),
             _ => text,
@@ -87,7 +87,7 @@ impl From<ImportError> for CliError {
             ImportError::Deploy(error) => error.into(),
             ImportError::Form(_) | ImportError::Digest(..) => CliError::usage(error),
             ImportError::Meaning(_) => CliError::new(error)
-                .help("nothing was imported: a number keeps the meaning that it has"),
+                .help("nothing was imported; the number of a version never changes its meaning"),
         }
     }
 }

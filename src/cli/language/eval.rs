@@ -120,7 +120,7 @@ fn read_bindings(text: &str) -> Result<Vec<(String, Value)>, CliError> {
             .map_err(|error| CliError::new(format!("cannot read {path}: {error}")))?,
         None => text.to_owned(),
     };
-    let wrong = || CliError::usage("--bindings is a JSON object: {\"name\": value}");
+    let wrong = || CliError::usage("--bindings must be a JSON object: {\"name\": value}");
     let value = parse_foreign_json(text.as_bytes()).map_err(|error| wrong().help(error.0))?;
     let map = value.as_map().ok_or_else(wrong)?;
     let named = |(key, value): (&Key, &Value)| Some((key.as_str()?.to_owned(), value.clone()));

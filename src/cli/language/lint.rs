@@ -213,8 +213,8 @@ fn duplicates<'a>(names: impl Iterator<Item = &'a Name>) -> Vec<Diagnostic> {
                 let message = format!("two definitions name the workflow type `{}`", name.value);
                 found.push(
                     Diagnostic::error("duplicate-workflow", name.range, message)
-                        .annotate(*first, "the other one")
-                        .help("a worker can serve only one of them: rename one"),
+                        .annotate(*first, "the other definition")
+                        .help("a worker can serve only one of them; rename one"),
                 );
             }
         }

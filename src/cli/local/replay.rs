@@ -66,12 +66,12 @@ enum Verdict {
 
 pub async fn run(args: ReplayArgs, output: Output) -> Result<End, CliError> {
     if args.workflows.is_empty() && args.file.is_empty() && args.query.is_none() {
-        return Err(CliError::usage("nothing is named that could be replayed")
+        return Err(CliError::usage("nothing to replay")
             .help("name workflows by their ids, --file with recorded histories, or a --query"));
     }
     if args.run_id.is_some() && args.workflows.len() > 1 {
         let message = format!(
-            "--run-id is of one workflow; there are {}",
+            "--run-id needs exactly one workflow id; found {}",
             args.workflows.len()
         );
         return Err(CliError::usage(message));
@@ -148,7 +148,7 @@ async fn check(recorded: Recorded, by: &By) -> Result<Checked, CliError> {
             None => {
                 let workflow_type = &checked.run.workflow_type;
                 checked.verdict = Verdict::NotConcerned(format!(
-                    "there is no definition of `{workflow_type}` in what --definitions names"
+                    "--definitions has no definition of `{workflow_type}`"
                 ));
                 return Ok(checked);
             }
@@ -180,8 +180,7 @@ impl Checked {
         match &self.verdict {
             Verdict::Replays => output.line(format!("{} {name}", styled(Tone::Good, "replays"))),
             Verdict::NotBegun => {
-                let why =
-                    "its first workflow task is not done, so it is bound to no definition yet";
+                let why = "its first workflow task has not completed, so it is not bound to a definition yet";
                 output.line(format!("{} {name}: {why}", styled(Tone::Odd, "not begun")))
             }
             Verdict::Diverges(divergence) => {
@@ -269,7 +268,7 @@ impl Counts {
         let parts = [
             (self.replay, "replay"),
             (self.diverge, "diverge"),
-            (self.not_begun, "have not begun"),
+            (self.not_begun, "have not started"),
             (self.not_concerned, "were not checked"),
             (self.wrong, "could not be checked"),
         ];

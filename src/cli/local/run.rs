@@ -86,7 +86,7 @@ pub async fn run(args: RunArgs, output: Output) -> Result<End, CliError> {
                 return Ok(end);
             }
             output.remark(format!(
-                "going on with `{}`, which began at {}",
+                "continuing `{}`, which started at {}",
                 begun.workflow_id, begun.begun_at
             ));
             LocalRun::resume(journal, begun, told, activities)
@@ -115,14 +115,14 @@ pub async fn run(args: RunArgs, output: Output) -> Result<End, CliError> {
         }
         Ended::Waits => {
             Err(CliError::new(
-                "the run waits for something from outside, and nothing else is under way",
+                "the run waits for an event from outside, and nothing else is in progress",
             )
             .help(format!("it waits at {}", timeline.waits().unwrap_or_default()))
-            .help("the same command with --signal NAME=JSON, and without --new, sends a signal and goes on"))
+            .help("to send a signal and continue, run the same command with --signal NAME=JSON and without --new"))
         }
         Ended::Left => {
             output.remark(
-                "the run is kept: the same command, without --new and --signal, goes on with it",
+                "the run is kept: to continue it, run the same command without --new and --signal",
             );
             Ok(End::Failed)
         }
@@ -168,11 +168,11 @@ fn warn_of_unknown(signal: &str, known: &BTreeSet<String>) {
         help.push(format!("did you mean `{near}`?"));
     }
     help.push(match names.as_slice() {
-        [] => "the definition takes no signals".to_owned(),
-        names => format!("there are: {}", names.join(", ")),
+        [] => "the definition receives no signals".to_owned(),
+        names => format!("defined here: {}", names.join(", ")),
     });
     warn(
-        &format!("nothing in the definition takes the signal `{signal}`"),
+        &format!("nothing in the definition receives the signal `{signal}`"),
         &help,
     );
 }
@@ -212,21 +212,21 @@ fn check_same(
         return Ok(());
     }
     let what = match is_other_input {
-        true => "with another input".to_owned(),
-        false => format!("of the workflow type `{}`", begun.workflow_type),
+        true => "with a different input".to_owned(),
+        false => format!("with the workflow type `{}`", begun.workflow_type),
     };
     let (state, help) = match &kept.outcome {
         None => (
             "has not ended",
-            "the command that began it goes on with it; --new forgets it; --workflow-id begins another beside it",
+            "continue it with the command that started it, discard it with --new, or start another beside it with --workflow-id",
         ),
         Some(_) => (
-            "has ended, its result was not printed yet",
-            "the command that began it prints the result; --new forgets it; --workflow-id begins another beside it",
+            "has ended, but its result has not been printed",
+            "print the result with the command that started it, discard it with --new, or start another beside it with --workflow-id",
         ),
     };
     let message = format!(
-        "the run `{}` in {} {state}, and began {what}",
+        "the run `{}` in {} was started {what}, and {state}",
         begun.workflow_id,
         args.state.display()
     );
@@ -239,7 +239,7 @@ fn warn_of_end(begun: &Begun, names: &[String]) {
         let message = format!("{name} was not sent: `{}` has ended", begun.workflow_id);
         warn(
             &message,
-            &["this is its result, which was not printed before".to_owned()],
+            &["its result, which was not printed before, follows".to_owned()],
         );
     }
 }
@@ -248,7 +248,7 @@ fn warn_of_end(begun: &Begun, names: &[String]) {
 fn say_what_was_taken(local: &LocalRun, names: &[String], output: Output) {
     for lost in &local.lost {
         output.remark(format!(
-            "attempt {} of `{}` was under way when the last process ended: it counts as one that timed out",
+            "attempt {} of `{}` was running when the last process ended: it counts as timed out",
             lost.attempt, lost.activity_type
         ));
     }
@@ -321,20 +321,20 @@ fn of_local(error: LocalError) -> CliError {
         LocalError::Journal(error) => of_journal(error),
         LocalError::Refused(_) => CliError::new(error),
         LocalError::Stuck(_) | LocalError::Definition(_) => CliError::new(error).help(
-            "the run is kept: another version of Segno may go on with it; --new forgets it, --workflow-id begins another beside it",
+            "continue it with another version of Segno, discard it with --new, or start another beside it with --workflow-id",
         ),
         LocalError::OtherVersion => CliError::new(error)
-            .help("end it with the version that began it, or forget it with --new"),
+            .help("complete it with the version that started it, or discard it with --new"),
     }
 }
 
 fn of_journal(error: JournalError) -> CliError {
     let help = match &error {
-        JournalError::Busy(_) => {
-            Some("end that one with Ctrl-C, which keeps its run, or use another file with --state")
-        }
+        JournalError::Busy(_) => Some(
+            "stop that process with Ctrl-C, which keeps its run, or use another file with --state",
+        ),
         JournalError::Version(..) | JournalError::Malformed(..) => Some(
-            "use another file with --state, or remove this one: the runs in it that have not ended go with it",
+            "use another file with --state, or remove this one together with its unfinished runs",
         ),
         JournalError::Database(..) => None,
     };

@@ -106,7 +106,7 @@ pub fn run(args: &TestArgs, output: Output) -> Result<End, CliError> {
             }
             error.report();
         }
-        output.remark("waiting for changes; Ctrl-C ends it");
+        output.remark("waiting for changes; stop with Ctrl-C");
         // Reports and snapshots that the run itself has written are no reason to run again.
         while find::contents(&args.paths) == before {
             if changed.recv().is_err() {

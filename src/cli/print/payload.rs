@@ -38,7 +38,7 @@ pub fn payload_json(payload: &Payload) -> Json {
 }
 
 /// What to do about payloads that are still encoded.
-const GIVE_THE_CODEC: &str = "give the codec that the workers have: --codec-key ID=FILE, --codec compression or --codec-endpoint URL";
+const GIVE_THE_CODEC: &str = "pass the codec that the workers use: --codec-key ID=FILE, --codec compression or --codec-endpoint URL";
 
 /// An error if a codec has encoded one of these and none here could decode it.
 pub fn refuse_encoded<'p>(
@@ -49,7 +49,7 @@ pub fn refuse_encoded<'p>(
         None => Ok(()),
         Some(encoding) => {
             let message = format!(
-                "{what} cannot be read: it is encoded as {encoding}, and no codec was given that decodes it"
+                "{what} cannot be read: it is encoded as {encoding}, and none of the given codecs decodes it"
             );
             Err(CliError::new(message).help(GIVE_THE_CODEC))
         }

@@ -73,8 +73,9 @@ fn codec(args: &CodecArgs) -> Result<Codec, CliError> {
     let codec = args.settings().resolve(None, NAMESPACE_DEFAULT)?;
     match codec.is_none() {
         false => Ok(codec),
-        true => Err(CliError::usage("no codec is named")
-            .help("--codec names them, --codec-key ID=FILE a key for encryption")),
+        true => Err(CliError::usage("no codec was given").help(
+            "name codecs with --codec, or pass a key for encryption with --codec-key ID=FILE",
+        )),
     }
 }
 
@@ -108,12 +109,12 @@ async fn serve(args: CodecServeArgs, output: Output) -> Result<End, CliError> {
     let address = SocketAddr::new(args.ip, args.port);
     let listener = TcpListener::bind(address).await.map_err(|error| {
         CliError::new(format!("cannot listen at {address}: {error}"))
-            .help("--port names another port; 0 takes a free one")
+            .help("choose another port with --port; 0 selects a free one")
     })?;
     let endpoint = format!("http://{}", listener.local_addr()?);
     if !args.ip.is_loopback() && authorization.is_none() {
         tracing::warn!(
-            "whoever reaches {endpoint} can decode payloads: --auth-file asks callers who they are"
+            "any client that reaches {endpoint} can decode payloads; authenticate clients with --auth-file"
         );
     }
     match output.is_json() {

@@ -10,7 +10,7 @@ use crate::report::{Format, Report};
 /// Reads the definitions and watches them; what is wrong with them is logged.
 pub fn folder_registry(folder: &Path) -> Result<Arc<dyn Registry>, CliError> {
     let registry = Folder::open(folder, log_change).map_err(|error| {
-        CliError::usage(error).help("--definitions names the folder with the definitions")
+        CliError::usage(error).help("name the folder of the definitions with --definitions")
     })?;
     if registry.workflow_types().is_empty() {
         let folder = folder.display();
@@ -25,21 +25,21 @@ pub fn log_change(change: Change) {
             workflow_type,
             digest,
         } => {
-            tracing::info!(%workflow_type, %digest, "a definition is in force");
+            tracing::info!(%workflow_type, %digest, "definition in force");
         }
         Change::Changed {
             workflow_type,
             digest,
         } => {
-            tracing::info!(%workflow_type, %digest, "a definition changed: new runs have the new one");
+            tracing::info!(%workflow_type, %digest, "definition changed: new runs get the new version");
         }
         Change::Removed { workflow_type } => {
-            tracing::info!(%workflow_type, "a definition was removed: runs in flight go on");
+            tracing::info!(%workflow_type, "definition removed: runs in flight continue");
         }
         Change::Noticed { notice } => tracing::warn!("{notice}"),
-        Change::Deployed { name } => tracing::info!(%name, "a version is in force"),
+        Change::Deployed { name } => tracing::info!(%name, "version in force"),
         Change::Refused { name, reason } => {
-            tracing::error!(%name, "this worker cannot read a version, and serves the last good one: {reason}");
+            tracing::error!(%name, "version unreadable: serving the last good one: {reason}");
         }
         Change::Broken {
             path,
@@ -53,15 +53,13 @@ pub fn log_change(change: Change) {
                 [] => "none of its definitions is in force".to_owned(),
                 types => format!("the last good version stays in force: {}", types.join(", ")),
             };
-            tracing::error!(%path, "a definition is broken; {stays}");
+            tracing::error!(%path, "definition has errors: {stays}");
             // An event has one line.
             let lines = text.trim_end().lines();
             lines.for_each(|line| tracing::error!("{line}"));
         }
         Change::Unreadable { reason } => {
-            tracing::error!(
-                "the definitions cannot be read, the last ones stay in force: {reason}"
-            );
+            tracing::error!("definitions unreadable: the last ones stay in force: {reason}");
         }
     }
 }

@@ -116,7 +116,7 @@ async fn serve(
     shutdown: CancellationToken,
     output: Output,
 ) -> Result<End, CliError> {
-    let progress = output.progress("the development server starts".to_owned());
+    let progress = output.progress("starting the development server".to_owned());
     tokio::select! {
         ready = ready(settings) => ready?,
         () = shutdown.cancelled() => return Ok(End::Done),
@@ -318,8 +318,9 @@ fn free_port(flag: &str, port: u16) -> Result<u16, CliError> {
     match TcpListener::bind(("127.0.0.1", port)).and_then(|listener| listener.local_addr()) {
         Ok(address) => Ok(address.port()),
         Err(error) => Err(
-            CliError::new(format!("cannot listen on port {port}: {error}"))
-                .help(format!("{flag} names another port; 0 takes a free one")),
+            CliError::new(format!("cannot listen on port {port}: {error}")).help(format!(
+                "choose another port with {flag}; 0 selects a free one"
+            )),
         ),
     }
 }

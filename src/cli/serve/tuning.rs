@@ -115,9 +115,9 @@ impl TuningArgs {
         options.activity_task_pollers = self.activity_task_pollers;
         if self.max_cached_workflows > 0 && self.workflow_task_pollers == Some(Pollers::Fixed(1)) {
             return Err(CliError::usage(
-                "--workflow-task-pollers 1 leaves no call for runs in memory",
+                "--workflow-task-pollers 1 leaves no poller for runs in memory",
             )
-            .help("give it 2 or more, or keep no runs in memory with --max-cached-workflows 0"));
+            .help("set it to 2 or more, or keep no runs in memory with --max-cached-workflows 0"));
         }
         options.max_activities_per_second = self.max_activities_per_second;
         options.max_task_queue_activities_per_second = self.max_task_queue_activities_per_second;
@@ -185,18 +185,17 @@ impl TuningArgs {
                 target_cpu_usage: self.target_cpu_usage.unwrap_or(TARGET_USAGE_DEFAULT),
                 most: counts,
             }),
-            Tuner::Fixed => {
-                match (self.target_memory_usage, self.target_cpu_usage) {
-                    (None, None) => Ok(Slots::Fixed(counts)),
-                    (memory, _) => {
-                        let flag = memory.map_or("--target-cpu-usage", |_| "--target-memory-usage");
-                        Err(CliError::usage(format!(
-                        "{flag} means nothing where counts are fixed"
-                    ))
-                    .help("add --tuner resource-based, which lets the machine's load decide"))
-                    }
+            Tuner::Fixed => match (self.target_memory_usage, self.target_cpu_usage) {
+                (None, None) => Ok(Slots::Fixed(counts)),
+                (memory, _) => {
+                    let flag = memory.map_or("--target-cpu-usage", |_| "--target-memory-usage");
+                    Err(
+                        CliError::usage(format!("{flag} has no effect if counts are fixed")).help(
+                            "add --tuner resource-based, which lets the machine's load decide",
+                        ),
+                    )
                 }
-            }
+            },
         }
     }
 }
@@ -224,7 +223,7 @@ impl VersionArgs {
 
 /// A count, `MIN-MAX`, or `autoscale`.
 fn pollers(text: &str) -> Result<Pollers, String> {
-    let expected = "expected a count from 1, MIN-MAX as in 2-20, or `autoscale`";
+    let expected = "expected a count from 1, MIN-MAX such as 2-20, or `autoscale`";
     let count = |text: &str| match text.trim().parse() {
         Ok(count) if count > 0 => Ok(count),
         _ => Err(expected.to_owned()),
@@ -247,7 +246,7 @@ fn pollers(text: &str) -> Result<Pollers, String> {
 fn share(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(share) if share > 0.0 && share <= 1.0 => Ok(share),
-        _ => Err("expected a share above 0 and up to 1, as 0.8".to_owned()),
+        _ => Err("expected a share above 0 and up to 1, such as 0.8".to_owned()),
     }
 }
 

@@ -56,7 +56,7 @@ async fn deployed_registry(
     let due = deployed.due_schedules();
     tokio::spawn(schedules::finish(registry.following(&client)?, due));
     if deployed.workflow_types().is_empty() {
-        tracing::warn!("nothing is deployed to {name} yet: `segno deploy FOLDER` does that");
+        tracing::warn!("nothing is deployed to {name} yet; run `segno deploy FOLDER`");
     }
     Ok(Arc::new(deployed))
 }

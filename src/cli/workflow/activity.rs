@@ -178,17 +178,17 @@ async fn report_cancellation(
     client
         .report_activity_cancellation(&activity, details)
         .await?;
-    said(output, &activity, "is reported as cancelled")
+    said(output, &activity, "was reported as cancelled")
 }
 
 /// Why an activity is to stop, if it is.
 fn wanted(answer: HeartbeatAnswer) -> Option<&'static str> {
     if answer.is_cancel_requested {
-        Some("stop: its cancellation is requested")
+        Some("stop: its cancellation was requested")
     } else if answer.is_reset {
-        Some("stop: it is to begin anew")
+        Some("stop: it was reset")
     } else if answer.is_paused {
-        Some("stop: it is paused")
+        Some("stop: it was paused")
     } else {
         None
     }

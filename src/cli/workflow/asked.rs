@@ -60,7 +60,7 @@ pub async fn of_registry(
             "{workflow_type} is retired: no worker that serves the registry would run it"
         ))
         .help(format!(
-            "`segno deploy` brings it back, `segno start --definition {}` runs a version of it; --unchecked starts it all the same",
+            "deploy it again, run a version of it with `segno start --definition {}`, or start it anyway with --unchecked",
             definition.name_of(definition.current)
         )));
     }
@@ -76,8 +76,8 @@ pub async fn of_registry(
 
 fn unchecked(error: &StoreError) {
     let help =
-        "the input is checked by the worker, and defaults under `start` are left out".to_owned();
-    warn(&format!("the registry was not asked: {error}"), &[help]);
+        "only the worker checks the input, and defaults under `start` are not applied".to_owned();
+    warn(&format!("the registry was not consulted: {error}"), &[help]);
 }
 
 /// Adds the defaults of the version that a run with this id gets. If no flag gives the id, it is chosen first.
@@ -157,5 +157,6 @@ fn unknown(catalog: &Catalog, workflow_type: &str) -> CliError {
         Err(error) => CliError::from(error),
         Ok(_) => CliError::new(format!("all versions of {workflow_type} are deleted")),
     };
-    error.help("--definitions FOLDER asks a folder instead; --unchecked starts it all the same")
+    error
+        .help("use a folder instead with --definitions FOLDER, or start it anyway with --unchecked")
 }

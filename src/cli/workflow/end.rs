@@ -36,7 +36,7 @@ pub async fn cancel(args: CancelArgs, output: Output) -> Result<End, CliError> {
     let client = args.connection.connect().await?;
     own::refuse(&client, &args.workflow).await?;
     client.cancel(&workflow, &args.reason).await?;
-    said(output, &workflow.workflow_id, "was asked to end")
+    said(output, &workflow.workflow_id, "was requested to cancel")
 }
 
 pub async fn terminate(args: TerminateArgs, output: Output) -> Result<End, CliError> {

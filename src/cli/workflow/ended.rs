@@ -17,7 +17,7 @@ pub fn report(
 ) -> Result<End, CliError> {
     match &ended.outcome {
         Outcome::Completed(payloads) => refuse_encoded("the result", payloads)?,
-        Outcome::Cancelled(details) => refuse_encoded("what the cancellation tells", details)?,
+        Outcome::Cancelled(details) => refuse_encoded("the details of the cancellation", details)?,
         Outcome::Failed(failure) => advise_on_encoded(failure),
         Outcome::Terminated { .. } | Outcome::TimedOut | Outcome::ContinuedAsNew { .. } => {}
     }

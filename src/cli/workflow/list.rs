@@ -85,11 +85,11 @@ impl ListArgs {
         let number = version.version.as_deref().unwrap_or_default();
         if number.parse::<u32>().is_err() {
             let message = format!(
-                "--definition takes a version by its number, as {}@12",
+                "--definition expects the number of a version, such as {}@12",
                 version.workflow
             );
             return Err(CliError::usage(message)
-                .help("`segno definitions list` shows which number a tag stands for"));
+                .help("find the number of a tag with `segno definitions list`"));
         }
         let name = format!("{}@{number}", version.workflow).replace('\'', "''");
         let filter = format!("{VERSION_ATTRIBUTE} = '{name}'");

@@ -204,7 +204,7 @@ fn definition(folder: &Path, workflow_type: &str) -> Result<Arc<Loaded>, CliErro
             folder.display(),
             registry.workflow_types().join(", ")
         );
-        let help = format!("`segno lint {}` says what is wrong", folder.display());
+        let help = format!("run `segno lint {}` to see what is wrong", folder.display());
         return Err(CliError::usage(message).help(help));
     };
     Ok(entry.loaded)

@@ -226,7 +226,7 @@ async fn create(args: CreateArgs, output: Output) -> Result<End, CliError> {
     client.create_schedule(&id, schedule).await?;
     done(&id, "was created", &client, output)?;
     if !has_times {
-        output.remark("it has no times: only `segno schedule trigger` starts something");
+        output.remark("it has no times, so only `segno schedule trigger` starts it");
     }
     Ok(End::Done)
 }
@@ -253,8 +253,8 @@ async fn update(args: UpdateArgs, output: Output) -> Result<End, CliError> {
         replace: args.replace,
     };
     if change.is_empty() {
-        return Err(CliError::usage("no flag says what is to change")
-            .help("`segno schedule update --help` lists what can be said of a schedule"));
+        return Err(CliError::usage("nothing to change: no flag was given")
+            .help("list the flags with `segno schedule update --help`"));
     }
     let id = args.id.schedule_id;
     let client = args.connection.connect().await?;
@@ -292,10 +292,10 @@ async fn update(args: UpdateArgs, output: Output) -> Result<End, CliError> {
 fn schedulable(options: StartOptions) -> Result<StartOptions, CliError> {
     match &options.cron_schedule {
         Some(cron) if !cron.is_empty() => Err(CliError::usage(format!(
-            "the definition of {} has a `cron_schedule` under `start`, and a schedule starts it at times of its own",
+            "the definition of {} has a `cron_schedule` under `start`, but the schedule already defines when it starts",
             options.workflow_type
         ))
-        .help("take it out of the definition and give its times to the schedule with --cron")),
+        .help("remove it from the definition and pass its times to the schedule with --cron")),
         _ => Ok(options),
     }
 }
@@ -377,7 +377,10 @@ async fn backfill(args: BackfillArgs, output: Output) -> Result<End, CliError> {
     let id = args.id.schedule_id;
     let client = args.connection.connect().await?;
     client.backfill_schedule(&id, &[backfill]).await?;
-    let words = format!("goes through {} to {}", args.start_time, args.end_time);
+    let words = format!(
+        "is being backfilled from {} to {}",
+        args.start_time, args.end_time
+    );
     done(&id, &words, &client, output)
 }
 

@@ -24,8 +24,7 @@ pub async fn check_with_start(
             (Some(bundle), _) => Ok(bundle),
             (None, Some(program)) => return judge(program, name, input, output),
             (None, None) => Err(
-                "the definition is not known here: --definitions names the folder that has it"
-                    .to_owned(),
+                "the definition is not known here; name its folder with --definitions".to_owned(),
             ),
         },
     };
@@ -61,15 +60,15 @@ fn requested(options: &StartOptions) -> Option<Vec<u8>> {
 pub async fn bound_to(client: &Client, workflow: &WorkflowRef) -> Result<Vec<u8>, String> {
     let beginning = match client.beginning(workflow).await {
         Ok(beginning) => beginning,
-        Err(ClientError::NoSuchWorkflow(..)) => return Err("there is no such run".to_owned()),
+        Err(ClientError::NoSuchWorkflow(..)) => return Err("the run does not exist".to_owned()),
         Err(error) => return Err(format!("the run's history cannot be read: {error}")),
     };
     match beginning.bundle {
         Some(bundle) => Ok(bundle),
         None if beginning.has_begun => {
-            Err("the run's history names no definition that can be read".to_owned())
+            Err("the run's history names no readable definition".to_owned())
         }
-        None => Err("no worker has begun the run yet, so its definition is not known".to_owned()),
+        None => Err("no worker has started the run yet, so its definition is not known".to_owned()),
     }
 }
 
@@ -101,7 +100,7 @@ fn judge(program: &Program, name: &str, input: &[Payload], output: Output) -> Re
             };
             let workflow = &program.workflow;
             output.remark(format!(
-                "no handler and no wait of {workflow} takes the signal {name}, so the run only keeps it; it takes {taken}"
+                "no handler or wait of {workflow} receives the signal {name}, so the run only keeps it; it receives {taken}"
             ));
             Ok(())
         }

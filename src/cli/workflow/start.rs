@@ -227,7 +227,7 @@ impl StartArgs {
         let store = self.registry.of(client)?;
         let catalog = store.read().await?;
         let Some(query) = &self.definition else {
-            return Err(CliError::usage("which workflow? give its TYPE"));
+            return Err(CliError::usage("no workflow type was given"));
         };
         let (definition, version) = catalog.find(query)?;
         let entry = registry::version(&*store, definition, version).await?;

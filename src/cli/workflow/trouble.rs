@@ -47,7 +47,7 @@ pub async fn answer<T>(
     Err(match failing {
         None => error,
         Some(failing) => error.help(words(&failing)).help(format!(
-            "the run answers once a worker completes the task: mend what the message names, or deploy the definition; `segno history {}` shows the run",
+            "fix what the message names or deploy the definition, so that a worker can complete the task; `segno history {}` shows the run",
             workflow.workflow_id
         )),
     })
@@ -75,10 +75,10 @@ pub async fn goes_plain(client: &Client, workflow: &WorkflowRef, input: &[Payloa
         return false;
     };
     let message = format!(
-        "the payloads of {} are encoded as {encoding}, and this one is sent as it is",
+        "the payloads of {} are encoded as {encoding}, but this one is sent unencoded",
         workflow.workflow_id
     );
-    let help = "give the codec that the workers have: --codec-key ID=FILE or --codec-endpoint URL";
+    let help = "pass the codec that the workers use: --codec-key ID=FILE or --codec-endpoint URL";
     warn(&message, &[help.to_owned()]);
     true
 }

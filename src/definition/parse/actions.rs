@@ -243,7 +243,7 @@ impl Parser {
             let range = present
                 .get(1)
                 .map_or(fields.start(), |(_, entry)| entry.key.range);
-            let message = "a case has exactly one of `is`, `in` and `when`";
+            let message = "a case must have exactly one of `is`, `in` and `when`";
             self.report(Diagnostic::error("bad-case", range, message));
         }
         let matches = if fields.get(key!("is")).is_some() {
@@ -272,7 +272,7 @@ impl Parser {
 
     fn for_each(&mut self, fields: &Fields<'_>, value: &Node) -> ForEach {
         if value.is_null() {
-            let message = "`for_each` has nothing to take turns over";
+            let message = "`for_each` has nothing to iterate over";
             let error = Diagnostic::error("wrong-type", value.range, message)
                 .help("write a list, a map, or an expression: `for_each: ${ input.items }`");
             self.report(error);
@@ -283,7 +283,7 @@ impl Parser {
             let error = Diagnostic::error("wrong-type", value.range, message)
                 .label("expected a list or a map")
                 .help(format!(
-                    "if this is an expression: `${{ {} }}`",
+                    "if this is an expression, write `${{ {} }}`",
                     scalar.text
                 ));
             self.report(error);

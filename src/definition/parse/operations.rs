@@ -107,10 +107,10 @@ impl Parser {
             (None, Some(handle)) => SignalTarget::Handle(handle),
             (None, None) => {
                 if fields.get(key!("handle")).is_none() {
-                    let message = "`signal` lacks the workflow to send it to";
+                    let message = "`signal` has no workflow to send it to";
                     let error = Diagnostic::error("missing-key", fields.start(), message)
                         .help("add `workflow_id`, or `handle` with the id of the step that started the child")
-                        .help("to wait for a signal write `wait: { signal: NAME }`");
+                        .help("to wait for a signal, write `wait: { signal: NAME }`");
                     self.report(error);
                 }
                 SignalTarget::Workflow {

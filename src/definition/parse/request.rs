@@ -56,9 +56,9 @@ impl Parser {
                 .find(|e| e.key.scalar().is_some_and(|key| &*key.text == "poll"))
         });
         if let Some(entry) = poll {
-            let message = "a callback is handed over once: it cannot `poll`";
+            let message = "a callback hands over its token once, so it cannot `poll`";
             let error = Diagnostic::error("exclusive-keys", entry.key.range, message)
-                .help("remove `poll`, or take the step `http` in the place of `callback`");
+                .help("remove `poll`, or use the step `http` instead of `callback`");
             self.report(error);
         }
         let is_there = |name: Key| fields.get(name).is_some() || fields.meant(name);
@@ -69,7 +69,7 @@ impl Parser {
                 "a callback lacks the key `http` or `exec`",
             )
             .help(
-                "http: the request that hands over the task token; or exec: a program that gets it",
+                "add `http`, a request that hands over the task token, or `exec`, a program that receives it",
             );
             self.report(error);
         }
@@ -86,7 +86,7 @@ impl Parser {
                 fields.start(),
                 "a request lacks the key `url`",
             )
-            .help("url: an absolute http:// or https:// URL");
+            .help("add `url`, an absolute http:// or https:// URL");
             self.report(error);
         }
     }

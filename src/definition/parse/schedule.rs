@@ -94,16 +94,16 @@ impl Parser {
             self.report(invalid(range.unwrap_or(schedule.name.range), error.message));
         }
         if schedule.name.value.contains('/') {
-            let message = "the name of a schedule has no `/`";
+            let message = "the name of a schedule must not contain `/`";
             let error = invalid(schedule.name.range, message.to_owned())
-                .help("its id on the server is TYPE/NAME, which is to be one schedule's alone");
+                .help("its id on the server is TYPE/NAME, which must be unique");
             self.report(error);
         }
         let times = [key!("cron"), key!("intervals"), key!("calendars")];
         if !schedule.spec.has_times() && !times.iter().any(|key| fields.meant(*key)) {
             let message = format!("the schedule `{}` has no times", schedule.name.value);
             let error = invalid(schedule.name.range, message)
-                .help("say when it starts the workflow, with `cron`, `intervals` or `calendars`");
+                .help("define when it starts the workflow with `cron`, `intervals` or `calendars`");
             self.report(error);
         }
     }
@@ -185,7 +185,7 @@ impl Parser {
         }
     }
 
-    /// Data that is the same at each start.
+    /// Data that must be the same at each start.
     fn constant(&mut self, fields: &Fields<'_>, name: Key) -> Option<Template> {
         let (_, node) = fields.get(name)?;
         let template = self.any_template(node);
@@ -209,9 +209,9 @@ impl Parser {
     }
 
     fn refuse_expression(&mut self, name: &str, range: Range) {
-        let message = format!("`{name}` of a schedule takes no expression");
+        let message = format!("`{name}` of a schedule cannot be an expression");
         let error = Diagnostic::error("unexpected-expression", range, message)
-            .label("is the same at each start")
+            .label("must be the same at each start")
             .help("write constants; the run itself can compute from `workflow.start_time`");
         self.report(error);
     }

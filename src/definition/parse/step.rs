@@ -95,13 +95,13 @@ impl Parser {
         for (entry, _) in chosen {
             let names = (first.0.name(), entry.name());
             let message = format!(
-                "a step does one thing: `{}` or `{}`, not both",
+                "a step must have one action; found `{}` and `{}`",
                 names.0, names.1
             );
             let error = Diagnostic::error("two-actions", entry.key.range, message)
                 .label("a second action key")
                 .annotate(first.0.key.range, "the first one")
-                .help("make two steps of it, each with its own `- `");
+                .help("split it into two steps, each with its own `- `");
             self.report(error);
         }
         Some(first)

@@ -80,7 +80,7 @@ impl Parser {
             return None;
         };
         if text.contains("${") {
-            let message = format!("`{}` takes no expression", field.name);
+            let message = format!("`{}` cannot be an expression", field.name);
             let error = Diagnostic::error("unexpected-expression", node.range, message)
                 .label("must be known before a run")
                 .help("write a constant");
@@ -125,13 +125,13 @@ impl Parser {
                 .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
                 .collect();
             let mut error = error(format!("`{text}` cannot be used in expressions"))
-                .label("letters, digits and `_` only, no digit first");
+                .label("expected letters, digits and `_`, not beginning with a digit");
             if mended.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
                 error = error.help(format!("write `{mended}`"));
             }
             self.report(error);
         } else if RESERVED.contains(&text) {
-            let error = error(format!("`{text}` has a meaning of its own in expressions"))
+            let error = error(format!("`{text}` is a reserved word of expressions"))
                 .label("reserved")
                 .help(format!("choose another name for `{what}`"));
             self.report(error);
@@ -248,7 +248,7 @@ impl Parser {
             let quotes = text.matches('"').count();
             if quotes % 2 == 1 {
                 first.help.push(
-                    "to YAML ` #` begins a comment and `: ` ends a key: quote the whole value"
+                    "in YAML ` #` begins a comment and `: ` ends a key; quote the whole value"
                         .into(),
                 );
             }
@@ -293,7 +293,7 @@ impl Parser {
         let error = if number {
             error
                 .help(format!(
-                    "say the unit: `{0}s`, `{0}m`, `{0}h` or `{0}d`",
+                    "add a unit: `{0}s`, `{0}m`, `{0}h` or `{0}d`",
                     scalar.text
                 ))
                 .fix(
@@ -381,7 +381,7 @@ impl Parser {
                 places: places(node),
             }),
             Err(error) => {
-                let message = format!("`{name}` is no JSON: {}", error.0);
+                let message = format!("`{name}` is not JSON: {}", error.0);
                 self.report(Diagnostic::error("bad-schema", node.range, message));
                 None
             }

@@ -25,7 +25,7 @@ static STATUSES: &[Choice] = &[
     choice("completed", "it returned a result"),
     choice("failed", "it failed"),
     choice("cancelled", "it ended as cancelled"),
-    choice("terminated", "somebody terminated it"),
+    choice("terminated", "a client terminated it"),
     choice("timed_out", "its execution or run timeout passed"),
 ];
 

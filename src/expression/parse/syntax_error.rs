@@ -65,23 +65,23 @@ fn expected(error: &Error<Rule>) -> &'static str {
 fn meant(source: &str, at: usize, found: &str) -> Option<String> {
     let before = source[..at].chars().next_back();
     Some(match found {
-        "=" if before != Some('=') => "equality is written `==`".to_owned(),
-        "=" => "equality is written `==`; there is no `===`".to_owned(),
-        "&" => "`and` is written `&&`".to_owned(),
+        "=" if before != Some('=') => "write equality as `==`".to_owned(),
+        "=" => "write equality as `==`; there is no `===`".to_owned(),
+        "&" => "write `and` as `&&`".to_owned(),
         "|" => {
-            "`or` is written `||`; there are no filters with `|`, functions are called: x.size()"
+            "write `or` as `||`; filters with `|` do not exist, call functions instead: x.size()"
                 .to_owned()
         }
-        "and" => "`and` is written `&&`".to_owned(),
-        "or" => "`or` is written `||`".to_owned(),
-        "is" => "equality is written `==`".to_owned(),
-        "not" => "`not` is written `!`".to_owned(),
+        "and" => "write `and` as `&&`".to_owned(),
+        "or" => "write `or` as `||`".to_owned(),
+        "is" => "write equality as `==`".to_owned(),
+        "not" => "write `not` as `!`".to_owned(),
         "?" if before == Some('?') || source[at..].starts_with("??") => {
-            "a default is written `a.?b.orValue(…)`, or `a.?b.default(…)` to replace null too"
+            "write a default as `a.?b.orValue(…)`, or `a.?b.default(…)` to replace null too"
                 .to_owned()
         }
-        "?" if source[at..].starts_with("?.") => "an optional field is selected by `.?`".to_owned(),
-        "$" => "inside of an expression names stand alone, without `${ }`".to_owned(),
+        "?" if source[at..].starts_with("?.") => "select an optional field with `.?`".to_owned(),
+        "$" => "inside an expression, write names without `${ }`".to_owned(),
         _ => return None,
     })
 }

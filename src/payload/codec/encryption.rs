@@ -44,12 +44,12 @@ pub struct Key {
 pub enum KeyError {
     #[error("the codec encryption has no key")]
     None,
-    #[error("the key `{0}` is there twice")]
+    #[error("the key `{0}` is given twice")]
     Twice(String),
     #[error("the name of a key is empty")]
     Nameless,
     #[error(
-        "the key `{id}` is not {KEY_SIZE_BYTES} bytes, neither as they are nor in hexadecimal or base64: it is {size} bytes of something else"
+        "the key `{id}` must have {KEY_SIZE_BYTES} bytes, raw or in hexadecimal or base64; found {size} bytes of something else"
     )]
     Size { id: String, size: usize },
 }

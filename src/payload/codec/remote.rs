@@ -28,7 +28,7 @@ pub struct Remote {
 pub enum RemoteError {
     #[error("the codec server's endpoint {0:?} is not an http or https URL")]
     Endpoint(String),
-    #[error("the codec server's {0} holds something that no HTTP header can")]
+    #[error("the codec server's {0} contains a character that an HTTP header cannot have")]
     Header(&'static str),
     #[error("the codec server's client cannot be built: {0}")]
     Client(reqwest::Error),

@@ -130,7 +130,7 @@ impl ClusterStore {
     /// A copy that stays behind concerns no deployment: the next one brings it up to date.
     pub(super) async fn copy_what_is_new(&self, reader: &Reader) {
         if let Err(error) = self.bring_up_to_date(reader).await {
-            self.notice(format!("the registry's copy stays behind: {error}"));
+            self.notice(format!("the registry's copy could not be updated: {error}"));
         }
     }
 
@@ -168,7 +168,7 @@ impl ClusterStore {
         *end = None;
         self.replace_copy(reader.catalog.clone()).await?;
         Ok(Some(format!(
-            "wrote the registry's copy anew, at revision {}",
+            "wrote the registry's copy again, at revision {}",
             reader.catalog.revision()
         )))
     }

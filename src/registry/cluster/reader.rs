@@ -65,7 +65,7 @@ impl Reader {
         }
         if self.skipped > skipped {
             store.notice(format!(
-                "{} of the log's signals cannot be read here and count for nothing",
+                "{} of the log's signals cannot be read here and are ignored",
                 self.skipped
             ));
         }

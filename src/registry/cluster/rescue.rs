@@ -120,7 +120,7 @@ impl ClusterStore {
         let own = count(own).await?;
         if own > 0 {
             return Ok(Some(format!(
-                "{own} earlier runs of the workflow {} are there, and the last one is gone",
+                "{own} earlier runs of the workflow {} exist, but the last one is gone",
                 self.workflow_id
             )));
         }
@@ -130,7 +130,7 @@ impl ClusterStore {
             return Ok(None);
         }
         Ok(Some(format!(
-            "{pieces} pieces of its data are there, and its workflow {} is gone",
+            "{pieces} pieces of its data exist, but its workflow {} is gone",
             self.workflow_id
         )))
     }
@@ -184,7 +184,7 @@ impl ClusterStore {
                         Err(error) => return Err(error),
                     }
                     if !is_ended {
-                        self.end(&run_id, "it begins with other definitions")
+                        self.end(&run_id, "it starts with other definitions")
                             .await?;
                     }
                 }
@@ -209,7 +209,7 @@ impl ClusterStore {
         match self.read().await?.revision() {
             found if found >= revision => Ok(()),
             _ => Err(StoreError::Refused(format!(
-                "somebody else has begun the workflow {} at the same time",
+                "another client has started the workflow {} at the same time",
                 self.workflow_id
             ))),
         }
@@ -301,14 +301,14 @@ impl ClusterStore {
         let revision = own.unwrap_or_default();
         let why = match copy {
             Err(why) => why.clone(),
-            Ok(None) if revision > 0 => "it is not there".to_owned(),
+            Ok(None) if revision > 0 => "it does not exist".to_owned(),
             Ok(Some(copy)) if !copy.is_open => "it was ended".to_owned(),
             Ok(Some(copy)) if copy.catalog.revision() < revision => format!(
-                "it is at revision {}, the registry at {revision}",
+                "it is at revision {}, but the registry is at {revision}",
                 copy.catalog.revision()
             ),
             Ok(Some(copy)) if own.is_some_and(|own| own < copy.catalog.revision()) => format!(
-                "it is at revision {}, the registry at {revision}: the registry has lost changes",
+                "it is at revision {}, but the registry is at {revision}; the registry has lost changes",
                 copy.catalog.revision()
             ),
             Ok(_) => return None,

@@ -19,11 +19,11 @@ impl ObjectsStore {
         for revision in &reader.lost {
             let (why, remedy) = match reader.is_uncertain {
                 true => (
-                    "it is gone or cannot be read, and a later one depends on it",
+                    "it is missing or unreadable, and a later one depends on it",
                     Remedy::Import,
                 ),
                 false => (
-                    "it is gone or cannot be read: what it did is not in force",
+                    "it is missing or unreadable: its change is not in force",
                     Remedy::Text,
                 ),
             };
@@ -34,7 +34,7 @@ impl ObjectsStore {
         }
         for revision in &reader.copied {
             let subject = self.numbered(LOG, *revision).to_string();
-            let why = "it is gone or cannot be read: its copy counts".to_owned();
+            let why = "it is missing or unreadable: its copy is used".to_owned();
             found
                 .damages
                 .push(Damage::new(subject, why, Remedy::Repair));
@@ -43,7 +43,7 @@ impl ObjectsStore {
         for revision in self.revisions(LOG, reader.snapshot).await? {
             if !copies.contains(&revision) && !reader.lost.contains(&revision) {
                 let subject = self.numbered(COPIES, revision).to_string();
-                let why = "it is not there".to_owned();
+                let why = "it does not exist".to_owned();
                 found
                     .damages
                     .push(Damage::new(subject, why, Remedy::Repair));
@@ -80,7 +80,7 @@ impl ObjectsStore {
         let revision = reader.catalog.revision();
         self.add_snapshot(reader).await?;
         done.push(format!(
-            "wrote a snapshot at revision {revision}, which passes over what is gone: {}",
+            "wrote a snapshot at revision {revision}, which skips what is missing: {}",
             lost(&std::mem::take(&mut reader.lost))
         ));
         Ok(done)
@@ -100,7 +100,7 @@ impl ObjectsStore {
         }
         if state.revision < last_lost {
             return Err(StoreError::Refused(format!(
-                "it is of revision {}, and the log has lost its entry {last_lost}",
+                "it is at revision {}, but the log has lost its entry {last_lost}",
                 state.revision
             )));
         }

@@ -42,6 +42,6 @@ pub fn bucket(scheme: &str, url: &str) -> Result<Arc<dyn ObjectStore>, String> {
             let builder = MicrosoftAzureBuilder::from_env().with_url(url);
             Arc::new(builder.with_retry(retry).build().map_err(text)?)
         }
-        _ => return Err("a registry is at file:, s3:, gs: or az:".to_owned()),
+        _ => return Err("expected a URL that begins with file:, s3:, gs: or az:".to_owned()),
     })
 }

@@ -69,11 +69,11 @@ impl Reader {
     pub fn notice(&self) -> Option<String> {
         let what = lost(&self.lost);
         if self.lost.is_empty() && !self.copied.is_empty() {
-            return Some(format!("{}: its copy counts", lost(&self.copied)));
+            return Some(format!("{}: its copy is used", lost(&self.copied)));
         }
         match (self.lost.is_empty(), self.is_uncertain) {
             (true, _) => None,
-            (_, false) => Some(format!("{what}: what it did is not in force")),
+            (_, false) => Some(format!("{what}: its change is not in force")),
             (_, true) => Some(format!(
                 "{what}, and later ones depend on it: some versions may have other numbers than before"
             )),

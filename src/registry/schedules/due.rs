@@ -113,7 +113,7 @@ pub async fn finish(following: Following, mut due: watch::Receiver<Vec<DueSchedu
             let left: Vec<DueSchedules> = due.borrow().clone();
             let left = left.into_iter().filter(|due| seen.contains(due));
             if let Err(error) = following.finish(left.collect()).await {
-                tracing::warn!("schedules that a deployment has left are not made: {error}");
+                tracing::warn!("cannot create the schedules that a deployment left: {error}");
                 tokio::time::sleep(RETRY).await;
                 due.mark_changed();
             }
@@ -151,7 +151,7 @@ impl Following {
             tracing::info!(
                 revision,
                 schedules,
-                "made the schedules that a deployment has left"
+                "created the schedules that a deployment left"
             );
         }
         Ok(())

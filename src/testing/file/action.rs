@@ -71,12 +71,12 @@ impl Reader {
         let given: Vec<_> = given.collect();
         let [(name, keys)] = given.as_slice() else {
             let message = match given.len() {
-                0 => "the action says nothing that is done".to_owned(),
-                _ => "the action says several things that are done".to_owned(),
+                0 => "the action does nothing".to_owned(),
+                _ => "the action does several things".to_owned(),
             };
             let all: Vec<&str> = DEEDS.iter().map(|(name, _)| name.name()).collect();
             let error = Diagnostic::error("not-one-action", fields.start(), message)
-                .help(format!("it has one of {}", all.join(", ")));
+                .help(format!("write one of {}", all.join(", ")));
             self.parser.report(error);
             return None;
         };
@@ -108,9 +108,9 @@ impl Reader {
             };
             let takers = DEEDS.iter().filter(|(_, keys)| keys.contains(&other));
             let takers: Vec<_> = takers.map(|(name, _)| format!("`{name}`")).collect();
-            let message = format!("`{other}` says nothing beside `{deed}`");
+            let message = format!("`{other}` has no meaning beside `{deed}`");
             let error = Diagnostic::error("not-of-the-action", node.range, message)
-                .help(format!("it is of {}", takers.join(", ")));
+                .help(format!("it belongs to {}", takers.join(", ")));
             self.parser.report(error);
         }
     }

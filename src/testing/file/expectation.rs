@@ -55,9 +55,10 @@ impl Reader {
             let mut calls = Vec::new();
             for item in self.items(field, node) {
                 if item.mapping().is_none() {
-                    let message = format!("a call is `TYPE: INPUT`; found {}", item.kind());
+                    let message =
+                        format!("expected a call as `TYPE: INPUT`, found {}", item.kind());
                     let error = Diagnostic::error("wrong-type", item.range, message)
-                        .help("`called: { TYPE: 1 }` counts calls, whatever their input");
+                        .help("write `called: { TYPE: 1 }` to count calls with any input");
                     self.parser.report(error);
                     continue;
                 }
@@ -75,7 +76,7 @@ impl Reader {
                     expect.called.push((name, number as u64));
                 }
                 _ => {
-                    let message = format!("`{}` is called so many times: 0, 1, 2, …", name.value);
+                    let message = format!("`{}` must be a number of calls: 0, 1, 2, …", name.value);
                     let error = Diagnostic::error("wrong-type", node.range, message);
                     self.parser.report(error);
                 }

@@ -138,8 +138,7 @@ impl InItsPlace {
     ) -> Result<Arc<Loaded>, String> {
         if self.is_carried && bound.is_none_or(|b| b.bundle.digest != changed.bundle.digest) {
             return Err(
-                "the run goes on in the middle of the steps of its own definition, with the state of the run before it: \
-                 no other definition can take it over"
+                "the run continues in the middle of the steps of its own definition, with the state of the run before it; no other definition can take it over"
                     .to_owned(),
             );
         }

@@ -96,7 +96,7 @@ fn an_attempt_under_way_when_its_process_is_killed_counts() {
         child.wait().unwrap();
         std::fs::write(place.path().join("go"), "").unwrap();
         let ended = place.run();
-        let remark = "attempt 1 of `exec` was under way when the last process ended";
+        let remark = "attempt 1 of `exec` was running when the last process ended";
         assert!(ended.stderr.contains(remark), "{ended:#?}");
         if maximum == 1 {
             assert_eq!(ended.code, 1, "{ended:#?}");

@@ -217,7 +217,7 @@ fn a_kill_in_the_middle_of_the_result_gives_it_again() {
                     .args(["--input", "1"]),
             );
             assert_eq!(other.code, 1);
-            assert!(other.stderr.contains("was not printed"), "{other:#?}");
+            assert!(other.stderr.contains("has not been printed"), "{other:#?}");
             if signal.is_empty() {
                 continue;
             }

@@ -125,9 +125,9 @@ async fn mend(store: &dyn Store) -> Result<Vec<String>, CliError> {
     let catalog = store.read().await?;
     match health::keep(store, &catalog).await? {
         0 => {}
-        1 => done.push("stored 1 piece of data again, whose workflow was ended".to_owned()),
+        1 => done.push("stored 1 piece of data again; its workflow had been ended".to_owned()),
         kept => done.push(format!(
-            "stored {kept} pieces of data again, whose workflows were ended"
+            "stored {kept} pieces of data again; their workflows had been ended"
         )),
     }
     Ok(done)
@@ -138,7 +138,7 @@ async fn from_nothing(store: &dyn Store) -> Result<String, CliError> {
     let found = store.inspect().await?;
     if !found.damages.iter().any(|d| d.remedy == Remedy::Import) {
         return Err(CliError::new("the registry has not lost its definitions")
-            .help("`segno definitions repair` mends it and keeps its numbers"));
+            .help("run `segno definitions repair`, which keeps its numbers"));
     }
     let revision = found.revision + 1;
     let state = State {
@@ -147,7 +147,7 @@ async fn from_nothing(store: &dyn Store) -> Result<String, CliError> {
     };
     store.begin_with(state).await?;
     Ok(format!(
-        "begun anew, without definitions, at revision {revision}"
+        "started from nothing, without definitions, at revision {revision}"
     ))
 }
 
@@ -178,7 +178,7 @@ pub async fn export(args: ExportArgs, output: Output) -> Result<End, CliError> {
     if unreadable.is_empty() {
         return Ok(End::Done);
     }
-    let help = "`segno definitions verify` shows why".to_owned();
+    let help = "run `segno definitions verify` to see why".to_owned();
     warn(
         &format!("exported without their texts: {}", unreadable.join(", ")),
         &[help],
@@ -264,9 +264,9 @@ fn print(damages: &[Damage], output: Output) -> Result<(), CliError> {
 
 fn words(remedy: Remedy) -> &'static str {
     match remedy {
-        Remedy::Repair => "`segno definitions repair` mends it",
+        Remedy::Repair => "run `segno definitions repair`",
         Remedy::Text => "deploy its text again, or import an export that has it",
-        Remedy::Import => "import an export, or `segno definitions repair --from-nothing`",
+        Remedy::Import => "import an export, or run `segno definitions repair --from-nothing`",
         Remedy::Nothing => "nothing else depends on it",
     }
 }

@@ -81,11 +81,11 @@ impl RollbackArgs {
                 "there is no revision {revision}; the registry is at revision {}",
                 catalog.revision()
             ))
-            .help("`segno definitions history` shows them"));
+            .help("list the revisions with `segno definitions history`"));
         }
         let records = records(&*store, &catalog).await?;
         if !has_beginning(&records) || catalog.contradicts(&past(&records, u64::MAX)).is_some() {
-            return Err(not_whole("what a revision had is not known"));
+            return Err(not_whole("the content of a revision is unknown"));
         }
         let pasts = past(&records, revision);
         let change = back_to(&catalog, &pasts, &project)?;
@@ -121,8 +121,8 @@ fn has_beginning(records: &[Record]) -> bool {
 }
 
 fn not_whole(so: &str) -> CliError {
-    CliError::new(format!("the registry's history is not whole, so {so}"))
-        .help("`segno definitions rollback TYPE@VERSION` rolls back a single type")
+    CliError::new(format!("the registry's history is incomplete, so {so}"))
+        .help("roll back a single type with `segno definitions rollback TYPE@VERSION`")
 }
 
 /// The version that new runs of a type all got before what they get now: before its ramp, else before the current version came into force.
@@ -137,7 +137,7 @@ async fn before(
     }
     let records = records(store, catalog).await?;
     if !has_beginning(&records) || definition.contradicts(&past(&records, u64::MAX)) {
-        return Err(not_whole("what was in force before is not known"));
+        return Err(not_whole("what was in force before is unknown"));
     }
     let workflow = &definition.workflow;
     let versions = versions_in_force(&records, workflow).into_iter().rev();
@@ -148,18 +148,18 @@ async fn before(
     };
     before.ok_or_else(|| {
         CliError::new(match definition.retired {
-            true => format!("no version of {workflow} was in force so far"),
+            true => format!("no version of {workflow} has been in force"),
             false => format!(
                 "no other version of {workflow} was in force before {}",
                 definition.name_of(definition.current)
             ),
         })
         .help(format!(
-            "`segno definitions rollback {workflow}@VERSION` gives new runs any version"
+            "give new runs any version with `segno definitions rollback {workflow}@VERSION`"
         ))
-        .help("`segno definitions rollback --revision REVISION` takes the whole project back")
+        .help("roll back the whole project with `segno definitions rollback --revision REVISION`")
         .help(format!(
-            "`segno definitions ramp {workflow}@VERSION --percent 0` ends a ramp"
+            "end a ramp with `segno definitions ramp {workflow}@VERSION --percent 0`"
         ))
     })
 }

@@ -42,7 +42,7 @@ struct Run {
 enum State {
     Safe,
     Concerned(Vec<Concern>),
-    /// It ended before, or no worker of Segno's has it.
+    /// It ended before, or no Segno worker has it.
     Left(&'static str),
 }
 
@@ -165,7 +165,7 @@ async fn look(
             }
         },
         None if beginning.has_begun => {
-            run.state = State::Left("no worker of Segno's has it");
+            run.state = State::Left("no Segno worker has it");
             return Ok(run);
         }
         None => None,
@@ -242,9 +242,9 @@ impl Checked {
             what.join(" and ")
         ));
         match count {
-            0 => error.help("let the one take what the other gives"),
+            0 => error.help("make each definition accept the input that the other passes"),
             _ => error.help(
-                "runs go on with what they are bound to; what they begin later gets what is deployed: let it take what they give, or let them end first",
+                "runs keep the definition that they are bound to, but what they start later uses the deployed one; make it accept what they pass, or wait until they have ended",
             ),
         }
     }
@@ -280,7 +280,7 @@ impl Checked {
         }
         for (bound, count) in safe {
             let why = match bound {
-                "" => "not begun, with an input that is taken".to_owned(),
+                "" => "not started, with an input that is accepted".to_owned(),
                 bound => format!("bound to {bound}"),
             };
             output.line(format!(

@@ -36,14 +36,13 @@ pub async fn refuse_older_workers(
         let mut older = polling.filter_map(|p| Some((p, p.language?)));
         if let Some((worker, known)) = older.find(|(_, known)| *known < wanted) {
             return Err(CliError::new(format!(
-                "{}: {} is written in version {wanted} of the language, and the worker {:?} on the task queue {queue:?} knows up to \
-                 {known}; nothing was deployed",
+                "{}: {} uses version {wanted} of the language, but the worker {:?} on the task queue {queue:?} supports versions up to {known}; nothing was deployed",
                 place(&bundle, &folder.join(&**file)),
                 step.workflow,
                 worker.identity
             ))
             .help(
-                "let newer workers take over the queue first; one that has stopped counts until its last poll is 90 seconds ago",
+                "replace the workers of the queue by newer ones first; a stopped worker counts until 90 seconds after its last poll",
             ));
         }
     }

@@ -72,7 +72,7 @@ impl Proposal {
         for mend in &self.plan.mends {
             let name = mend.definition.name_of(mend.version.number);
             output.line(format!(
-                "{} is stored again: it cannot be read any more ({})",
+                "{} is stored again: it can no longer be read ({})",
                 styled(Tone::Odd, format!("! {name}")),
                 mend.why
             ))?;
@@ -184,10 +184,10 @@ fn words(step: &Step) -> String {
         Action::Add { to } => format!("new, as version {to}"),
         Action::Change { from, to } => format!("from version {from} to {to}"),
         Action::Restore { from, to } => {
-            format!("from version {from} to version {to}, which is there already")
+            format!("from version {from} to version {to}, which already exists")
         }
         Action::Retire { from } => {
-            format!("version {from} gets no new runs; those in flight go on")
+            format!("version {from} gets no new runs; those in flight continue")
         }
     };
     let more = match (step.share, &step.action) {
@@ -220,7 +220,7 @@ fn held_words(held: &Held) -> String {
     };
     match held.folder {
         None => words
-            .push_str("; the folder no longer has it, and it is not retired while it is pinned"),
+            .push_str("; the folder no longer has it, but it is not retired while it is pinned"),
         Some(folder) if folder != held.current || held.ramp.is_some() => {
             words.push_str(&format!("; the folder has version {folder}"));
         }

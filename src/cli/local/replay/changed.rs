@@ -40,11 +40,11 @@ pub fn changed(path: &Path) -> Result<Changed, CliError> {
     let report = Report::new(&found.sources, diagnostics, found.files);
     if is_told && report.has_errors() {
         complain_of(&report, Format::Text);
-        let message = format!("the definitions of {} are wrong", path.display());
+        let message = format!("the definitions of {} have errors", path.display());
         return Err(CliError::usage(message));
     }
     if definitions.is_empty() {
-        let message = format!("{} holds no definitions", path.display());
+        let message = format!("{} contains no definitions", path.display());
         return Err(CliError::usage(message));
     }
     Ok(definitions)

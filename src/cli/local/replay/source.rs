@@ -90,7 +90,9 @@ pub fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
         }
         if found.len() == before {
             let message = format!("there is no history in {}", path.display());
-            return Err(CliError::usage(message).help("histories are files with names in .json"));
+            return Err(
+                CliError::usage(message).help("histories are files whose names end in .json")
+            );
         }
     }
     Ok(found)

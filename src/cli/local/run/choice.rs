@@ -29,14 +29,16 @@ fn check_file(file: &Path) -> Result<(), CliError> {
     let shown = file.display();
     if file.is_dir() {
         let message = format!("{shown} is a folder; `segno run` takes one definition file");
-        return Err(CliError::usage(message).help("give the file of the definition"));
+        return Err(CliError::usage(message).help("name the file of the definition"));
     }
     if !file.is_file() {
         return Err(CliError::usage(format!("there is no file {shown}")));
     }
     if is_test(file) {
-        let message = format!("{shown} is a test file, and holds no definition to run");
-        return Err(CliError::usage(message).help(format!("`segno test {shown}` runs its tests")));
+        let message = format!("{shown} is a test file; it contains no definition to run");
+        return Err(
+            CliError::usage(message).help(format!("run its tests with `segno test {shown}`"))
+        );
     }
     Ok(())
 }
@@ -54,9 +56,13 @@ fn say_mistakes(file: &str, found: &Found, output: Output) {
     }
     let count = others.diagnostics().len();
     if count > 0 {
-        let s = if count == 1 { "" } else { "s" };
+        let (s, them) = if count == 1 {
+            ("", "it")
+        } else {
+            ("s", "them")
+        };
         output.remark(format!(
-            "{count} mistake{s} in other files of the folder: `segno lint` says which"
+            "{count} error{s} in other files of the folder; run `segno lint` to see {them}"
         ));
     }
 }
@@ -77,7 +83,7 @@ pub fn choose<'f>(
     match (wanted, types.as_slice()) {
         (_, []) => Err(
             CliError::new(format!("{} has no valid definition", file.display()))
-                .help("`segno lint` says what is wrong with it"),
+                .help("run `segno lint` to see what is wrong"),
         ),
         (Some(wanted), _) => of_file
             .get_key_value(wanted)
@@ -87,7 +93,7 @@ pub fn choose<'f>(
         (None, _) => {
             let message = format!("{} has several definitions", file.display());
             Err(CliError::usage(message).help(format!(
-                "say which with --workflow-type: {}",
+                "choose one with --workflow-type: {}",
                 types.join(", ")
             )))
         }
@@ -104,7 +110,7 @@ fn unknown_type(file: &Path, wanted: &str, types: &[&str]) -> CliError {
         Some(near) => error.help(format!("did you mean `{near}`?")),
         None => error,
     };
-    error.help(format!("there are: {}", types.join(", ")))
+    error.help(format!("defined here: {}", types.join(", ")))
 }
 
 /// What needs a cluster is said before anything runs.
@@ -114,11 +120,11 @@ pub fn check_needs(entry: &Entry, found: &Found) -> Result<(), CliError> {
     if all.is_empty() {
         return Ok(());
     }
-    let mut error = CliError::new("the definition asks for what only a cluster has");
+    let mut error = CliError::new("the definition needs what only a cluster has");
     for need in all {
         error = error.help(format!("{}: {}", need.location, need.what));
     }
-    Err(error.help("`segno dev` starts a development server and a worker in one command"))
+    Err(error.help("start a development server and a worker with `segno dev`"))
 }
 
 /// Refuses an input that breaks the schema of the run that begins.
@@ -129,7 +135,7 @@ pub fn check_input(entry: &Entry, input: &[Payload]) -> Result<(), CliError> {
     };
     let error = CliError::usage(failure.message);
     Err(match input {
-        [] => error.help("no input was given: --input JSON or --input-file FILE gives one"),
-        _ => error.help("--input JSON or --input-file FILE gives another"),
+        [] => error.help("no input was given; pass one with --input JSON or --input-file FILE"),
+        _ => error.help("pass another with --input JSON or --input-file FILE"),
     })
 }

@@ -53,7 +53,7 @@ pub fn find(suite: &Suite, case: &Case, subject: &Subject, first: &Report) -> Cr
             let problems: Vec<_> = report.problems.iter().map(|p| p.message.clone()).collect();
             found.push(format!("{how}: {}", problems.join("; ")));
         } else if report.timeline != first.timeline || report.elapsed != first.elapsed {
-            found.push(format!("{how}, the steps are others:\n{}", report.timeline));
+            found.push(format!("{how}, the steps differ:\n{}", report.timeline));
         }
     }
     found.extend(signalled(&run, first));

@@ -172,7 +172,7 @@ impl Found {
 }
 
 fn no_test(path: &Path) -> CliError {
-    let error = CliError::usage(format!("{} is no test file", path.display()));
+    let error = CliError::usage(format!("{} is not a test file", path.display()));
     let tests = path.with_extension("test.yaml");
     error.help(match tests.is_file() {
         true => format!("its tests are in {}", tests.display()),

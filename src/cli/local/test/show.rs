@@ -99,8 +99,8 @@ pub fn results(
     }
     output.line(match mistakes.len() {
         0 => counted,
-        1 => format!("{counted}; a mistake in the files keeps others from running"),
-        count => format!("{counted}; {count} mistakes in the files keep others from running"),
+        1 => format!("{counted}; an error in the files prevents others from running"),
+        count => format!("{counted}; {count} errors in the files prevent others from running"),
     })?;
     coverage.map_or(Ok(()), |coverage| output.line(coverage.table().trim_end()))
 }

@@ -183,12 +183,12 @@ impl Server {
             _ => {
                 return Err(refusal(
                     StatusCode::NOT_FOUND,
-                    "there are /encode and /decode",
+                    "not found; expected /encode or /decode",
                 ));
             }
         };
         if request.headers().contains_key(ORIGIN) && self.origin(request.headers()).is_none() {
-            let message = "pages of this origin may not ask: --origin names those that may";
+            let message = "this origin is not allowed; allow it with --origin";
             return Err(refusal(StatusCode::FORBIDDEN, message));
         }
         match *request.method() {
@@ -197,7 +197,7 @@ impl Server {
             _ => {
                 return Err(refusal(
                     StatusCode::METHOD_NOT_ALLOWED,
-                    "the method is POST",
+                    "expected the method POST",
                 ));
             }
         }
@@ -278,7 +278,7 @@ impl Server {
                 .get(AUTHORIZATION)
                 .map_or(&b""[..], HeaderValue::as_bytes);
             if !is_same(given, wanted.as_bytes()) {
-                let message = "the header Authorization is not the one that this server asks for";
+                let message = "the header Authorization is missing or wrong";
                 return Err(refusal(StatusCode::UNAUTHORIZED, message));
             }
         }
@@ -300,7 +300,7 @@ async fn body(request: Request<Incoming>, timeout: Duration) -> Result<Bytes, Re
     let late = |_| {
         refusal(
             StatusCode::REQUEST_TIMEOUT,
-            "the request's body did not come",
+            "the request's body was not received",
         )
     };
     match tokio::time::timeout(timeout, read).await.map_err(late)? {

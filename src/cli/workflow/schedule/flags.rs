@@ -133,5 +133,5 @@ pub fn usage(error: ScheduleError) -> CliError {
 
 fn calendar(text: &str) -> Result<Calendar, String> {
     serde_json::from_str(text)
-        .map_err(|e| format!("{e}; write it like '{{\"dayOfWeek\":\"Mon-Fri\",\"hour\":\"17\"}}'"))
+        .map_err(|e| format!("{e}; expected e.g. '{{\"dayOfWeek\":\"Mon-Fri\",\"hour\":\"17\"}}'"))
 }
