@@ -37,17 +37,20 @@ fn activation(job: Job) -> Activation {
     }
 }
 
-#[test]
-fn a_broken_invariant_fails_the_workflow_task() {
-    let programs = OneProgram(loaded(WAITS));
+/// A run that has asked for its definition, and the answer.
+fn asked(workflow_type: &str, digest: Option<&str>, programs: &OneProgram) -> (Instance, Job) {
+    let mut newest = programs.0.bundle.clone();
+    if let Some(digest) = digest {
+        newest.digest = digest.to_owned();
+    }
     let mut instance = Instance::new();
     let start = Initialize {
-        workflow_type: "w".into(),
-        newest: Some(Arc::new(programs.0.bundle.clone())),
+        workflow_type: workflow_type.into(),
+        newest: Some(Arc::new(newest)),
         ..Initialize::default()
     };
     let job = Job::Initialize(Box::new(start));
-    let commands = instance.activate(activation(job), &programs).unwrap();
+    let commands = instance.activate(activation(job), programs).unwrap();
     let resolves = commands.iter().find_map(|command| match &command.kind {
         CommandKind::ScheduleLocalActivity(schedule) => Some(schedule.seq),
         _ => None,
@@ -56,6 +59,35 @@ fn a_broken_invariant_fails_the_workflow_task() {
         seq: resolves.expect("the run asks for its definition"),
         resolution: Resolution::Completed(Value::Bytes(b"bundle".as_slice().into())),
     };
+    (instance, job)
+}
+
+#[test]
+fn a_marker_with_another_definition_than_was_asked_for_binds_no_run() {
+    let programs = OneProgram(loaded(WAITS));
+    for (workflow_type, digest, said) in [
+        (
+            "w",
+            Some("sha256:another"),
+            "holds another one than was asked for",
+        ),
+        (
+            "v",
+            None,
+            "holds one of `w`; the run's workflow type is `v`",
+        ),
+    ] {
+        let (mut instance, job) = asked(workflow_type, digest, &programs);
+        let bound = instance.activate(activation(job), &programs);
+        let TaskFailure(why) = bound.expect_err("it is not the run's");
+        assert!(why.contains(said), "{why}");
+    }
+}
+
+#[test]
+fn a_broken_invariant_fails_the_workflow_task() {
+    let programs = OneProgram(loaded(WAITS));
+    let (mut instance, job) = asked("w", None, &programs);
     instance.activate(activation(job), &programs).unwrap();
 
     // The state of one definition under another: the run waits for a signal at a step that sets a value.
