@@ -1,5 +1,5 @@
-//! What Temporal accepts as the values of options: one rule an option, for the checker before a run and the engine in it.
-//! The server refuses the whole workflow task for a value that breaks one, again and again.
+//! What Temporal accepts as the values of options: one rule for each option, for the checker before a run and the
+//! engine during it. The server refuses the whole workflow task for a value that breaks one, again at each attempt.
 
 mod cron;
 mod request;
@@ -22,7 +22,7 @@ pub use schedule::{
 
 /// Temporal's levels of priority: 1 is the most urgent.
 const PRIORITY_KEYS: std::ops::RangeInclusive<i64> = 1..=5;
-/// Temporal clamps what lies outside.
+/// Temporal clamps values outside.
 const FAIRNESS_WEIGHTS: std::ops::RangeInclusive<f64> = 0.001..=1000.0;
 
 /// How much longer each wait before a retry is than the last.

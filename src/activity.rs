@@ -1,4 +1,4 @@
-//! The generic worker's own activities, behind one trait: what a call outside needs, without a cluster in sight.
+//! The generic worker's own activities, behind one trait, independent of a cluster.
 
 mod attempt;
 pub mod callback;
@@ -24,24 +24,24 @@ use crate::faults::Fault;
 use crate::limits::LOCAL_RESULT_SIZE_BYTES_MAX;
 use crate::value::{Duration, Timestamp, Value};
 
-/// One activity type. It may be run many times at once.
+/// One activity type. It may be run many times concurrently.
 #[async_trait]
 pub trait Activity: Send + Sync {
     /// The type that workflows call it by.
     fn name(&self) -> &str;
 
-    /// Whether a success of `run` only begins it: somebody outside completes it then, by its task token.
+    /// Whether a success of `run` only starts it: a client then completes it by its task token.
     fn is_completed_outside(&self) -> bool {
         false
     }
 
-    /// Runs one attempt. When `context.cancellation` fires the activity may clean up and fail with
-    /// [`Failure::cancelled`]; the host drops the future of one that goes on for longer than the grace it allows. A
+    /// Runs one attempt. When `context.cancellation` fires, the activity may clean up and fail with
+    /// [`Failure::cancelled`]; the host drops the future of one that continues for longer than the grace period. A
     /// failure is retried by the workflow's retry policy unless it is non-retryable.
     async fn run(&self, context: ActivityContext, arguments: Vec<Value>) -> Result<Value, Failure>;
 }
 
-/// What an attempt knows about itself.
+/// The context of an attempt.
 #[derive(Clone)]
 pub struct ActivityContext {
     pub namespace: String,
@@ -59,16 +59,16 @@ pub struct ActivityContext {
     pub schedule_to_close_timeout: Option<Duration>,
     pub start_to_close_timeout: Option<Duration>,
     pub heartbeat_timeout: Option<Duration>,
-    /// What the last attempt that sent a heartbeat said in its last one.
+    /// The details of the last heartbeat of the previous attempts.
     pub heartbeat_details: Vec<Value>,
-    /// Identifies the attempt to the server: whoever has it can complete the activity from outside.
+    /// Identifies the attempt to the server: a client that has it can complete the activity.
     pub task_token: Vec<u8>,
     /// Fires when the workflow, the server or the worker's shutdown cancels the attempt.
     pub cancellation: CancellationToken,
     pub heartbeats: Arc<dyn Heartbeats>,
 }
 
-/// Where heartbeats go. They are throttled there: an activity may send them as often as it likes.
+/// Sends heartbeats. They are throttled: an activity may send them as often as it likes.
 pub trait Heartbeats: Send + Sync {
     fn record(&self, details: Vec<Value>);
 }
@@ -140,7 +140,7 @@ pub fn local_result_too_large(size: usize) -> Failure {
 }
 
 impl ActivityContext {
-    /// Says that the attempt is alive, with the progress that the next attempt may go on from.
+    /// Reports that the attempt is alive, with the progress from which the next attempt may continue.
     pub fn heartbeat(&self, details: Vec<Value>) {
         self.heartbeats.record(details);
     }

@@ -1,4 +1,4 @@
-//! A definition with all that it uses, packed: what a run is bound to and what a deployment stores.
+//! A definition and what it uses, packed: a run is bound to a bundle, and a deployment stores bundles.
 
 use std::fmt;
 use std::io::Read;
@@ -27,11 +27,11 @@ pub struct BundleFile {
     pub text: Arc<str>,
 }
 
-/// What identifies a bundle: a SHA-256 over its content, however it is packed.
+/// The identity of a bundle: a SHA-256 of its content, however it is packed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
-/// What a run must be read and computed by for as long as it lives.
+/// The versions by which a run must be read and computed for all of its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Versions {
     /// The version of the language that the definition is written in.
@@ -41,7 +41,7 @@ pub struct Versions {
 }
 
 impl Versions {
-    /// Those of a definition that is packed now.
+    /// The versions of a definition that is packed now.
     pub const NEWEST: Versions = Versions {
         language: LANGUAGE_VERSION_MAX,
         cost_model: COST_MODEL_VERSION,
@@ -99,8 +99,8 @@ pub enum BundleError {
 }
 
 impl Bundle {
-    /// The entry is the file that holds the definition, in its `document`th YAML document counted from 0. The other
-    /// files may come in any order.
+    /// The entry is the file with the definition, which is its `document`th YAML document, counted from 0. The other
+    /// files may be in any order.
     pub fn from_files(
         workflow: &str,
         versions: Versions,
@@ -205,7 +205,7 @@ impl Bundle {
             return Err(BundleError::PackedSize(packed.len()));
         }
         let malformed = |e: &dyn fmt::Display| BundleError::Malformed(e.to_string());
-        // Paths, tags and lengths take a little more than the texts that the bound speaks of.
+        // Paths, tags and lengths take a little more than the texts that the bound limits.
         let limit = (BUNDLE_SIZE_BYTES_MAX + 64 * BUNDLE_FILES_MAX) as u64;
         let mut bytes = Vec::new();
         let read = zstd::stream::read::Decoder::new(packed)
@@ -366,7 +366,7 @@ mod tests {
         ));
         let bomb = zstd::bulk::compress(&vec![0; 64 * 1024 * 1024], 19).unwrap();
         assert_eq!(Bundle::decode(&bomb).unwrap_err(), BundleError::Size);
-        // Four million empty files would take hundreds of megabytes to say no to.
+        // Refusing four million empty files must not take hundreds of megabytes.
         let many = zstd::bulk::compress(&[0x1a, 0].repeat(4 << 20), 19).unwrap();
         assert_eq!(
             Bundle::decode(&many).unwrap_err(),

@@ -1,6 +1,6 @@
 //! What is deployed: the versions of each definition and which of them new runs get, as the fold of a log of changes.
 //!
-//! Whoever folds the same changes has the same catalog: nothing here reads a clock or depends on who folds.
+//! Folding the same changes always results in the same catalog: nothing here reads a clock or depends on the process.
 
 mod name;
 mod past;
@@ -26,16 +26,16 @@ pub struct Catalog {
     pub state: State,
 }
 
-/// What became of a change.
+/// The result of applying a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {
     /// It took effect as this revision.
     Yes(u64),
-    /// Another change came between: it was made on an older revision.
+    /// Another change was applied first: this one was made on an older revision.
     Stale,
     /// It was sent twice.
     Twice,
-    /// It speaks of what is not there.
+    /// It refers to something that does not exist.
     Invalid(String),
 }
 
@@ -139,7 +139,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// What was due before for the same types is due by the new change.
+    /// Schedules that were due for the same types are due by the new change.
     fn take_in_schedules(&mut self, change: &Change) {
         let revision = self.state.revision;
         let due = &mut self.state.due_schedules;
@@ -205,7 +205,7 @@ impl Catalog {
         Ok(number)
     }
 
-    /// Versions that are not there any more are passed over: whoever stored their bundles could not know.
+    /// Versions that no longer exist are skipped: the client that stored their bundles could not know.
     fn mend(&mut self, mended: &[Put], revision: u64) -> Vec<VersionName> {
         let mut names = Vec::new();
         for put in mended {
@@ -295,7 +295,7 @@ impl Definition {
         self.versions.iter().any(|v| !v.schedules.is_empty())
     }
 
-    /// Which versions new runs get, as a change says it.
+    /// The routing of new runs, in a change's form.
     pub fn route(&self) -> Route {
         Route {
             workflow: self.workflow.clone(),
@@ -375,7 +375,7 @@ impl Definition {
     }
 }
 
-/// What any client may send, a worker does not have to fetch.
+/// Any client may send a change, but a worker need not fetch what exceeds the bounds.
 fn check_bounds(change: &Change) -> Result<(), String> {
     let puts = change.puts.len() + change.mended.len();
     if puts > DEPLOYMENT_DEFINITIONS_MAX {
@@ -394,7 +394,7 @@ fn check_bounds(change: &Change) -> Result<(), String> {
             "a bundle has {pieces} pieces; REGISTRY_SEGMENT_SIZE_BYTES_MAX ({REGISTRY_SEGMENT_SIZE_BYTES_MAX} bytes) allows {pieces_max}"
         ));
     }
-    // One may be in several segments, which are each read.
+    // A piece may be in several segments, each of which is read.
     let segments: BTreeSet<&[Vec<u8>]> = segments.iter().map(|data| &*data.pieces).collect();
     let pieces: usize = segments.iter().map(|pieces| pieces.len()).sum();
     match pieces > REGISTRY_CHANGE_PIECES_MAX {
@@ -405,7 +405,7 @@ fn check_bounds(change: &Change) -> Result<(), String> {
     }
 }
 
-/// Where a workflow id falls among a hundred parts.
+/// Which of a hundred parts a workflow id belongs to.
 fn share(workflow_id: &str) -> u64 {
     let hash = Sha256::digest(workflow_id);
     let first: [u8; 8] = std::array::from_fn(|i| hash[i]);

@@ -1,5 +1,5 @@
-//! The command line: a folder for each subject, with a file for each command. No command imports another command: what
-//! several share is in `args`, `print` and `error`, or in a module of their subject.
+//! The command line: a folder for each subject, with a file for each command. No command imports another command:
+//! shared code is in `args`, `print` and `error`, or in a module of their subject.
 
 #[cfg(feature = "cluster")]
 mod admin;
@@ -75,10 +75,11 @@ enum Command {
     Schema(schema::Schema),
 }
 
-/// The activity that sent a heartbeat is to stop: no failure, and a script can tell it from one.
+/// The exit code if the activity that sent a heartbeat should stop: it is not a failure, and scripts can distinguish it
+/// from one.
 const STOP: u8 = 3;
 
-/// Exit codes: 0, 1 where what was asked for failed, 2 where the command line is wrong, 3 as said at `STOP`.
+/// Exit codes: 0, 1 if the operation failed, 2 if the command line is wrong, 3 as documented at `STOP`.
 pub fn main() -> ExitCode {
     if let Some(code) = keeper::serve() {
         return code;

@@ -1,4 +1,4 @@
-//! The cluster's client: each operation typed, over Temporal's WorkflowService.
+//! The client of a cluster: each operation typed, over Temporal's WorkflowService.
 
 mod activity;
 mod beginning;
@@ -67,7 +67,7 @@ pub struct Client {
     tracer: Tracer,
 }
 
-/// A workflow by its id; without a run id its latest run is meant.
+/// A workflow by its id; without a run id, its latest run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WorkflowRef {
     pub workflow_id: String,
@@ -144,7 +144,7 @@ impl Client {
         &self.namespace
     }
 
-    /// What a failed call says to the user.
+    /// The error of a failed call, for the user.
     fn refused(
         &self,
         operation: &'static str,
@@ -163,7 +163,7 @@ impl Client {
     }
 }
 
-/// `NotFound` also stands for namespaces, updates and runs that have closed, and then the message says so.
+/// `NotFound` also means missing namespaces, updates and closed runs, which the message shows.
 fn is_about_the_workflow(status: &Status) -> bool {
     let message = status.message();
     message.contains("workflow not found") || message.contains("no rows in result set")
@@ -177,7 +177,7 @@ fn body<T>(response: Response<T>) -> T {
     response.into_inner()
 }
 
-/// A name that no two calls share: for request ids, and for workflow ids that nobody chose.
+/// A name that no two calls share: for request ids, and for workflow ids that are not given.
 pub fn unique_id() -> String {
     uuid::Uuid::new_v4().to_string()
 }

@@ -1,5 +1,6 @@
 //! Definition to program, in one walk: names become slots, expressions are checked and compiled, options get their
-//! defaults. All that is wrong is reported at once. A program always comes out: whether one with errors may run is the caller's to say.
+//! defaults. All mistakes are reported together. There is always a program: the caller decides whether one with errors
+//! may run.
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
@@ -31,7 +32,7 @@ use schemas::Schemas;
 pub use schemas::collect_references;
 use scope::{FunctionKind, Scope};
 
-/// What a definition compiles to.
+/// The result of compiling a definition.
 pub struct Compiled {
     pub program: Program,
     pub diagnostics: Vec<Diagnostic>,
@@ -61,13 +62,14 @@ impl Uses {
 
 /// Compiles a definition with the libraries that it uses.
 ///
-/// A state variable has the type of its first value as long as everything that is set fits it. Where something does not,
-/// the variable is dynamic, and the walk is made again with what is known then.
+/// A state variable has the type of its first value as long as every value that is set matches it. If one does not, the
+/// variable is dynamic, and the walk is repeated with that knowledge.
 pub fn compile(definition: &Definition, libraries: &[Arc<Library>], sources: &Sources) -> Compiled {
     let mut dynamic = BTreeSet::new();
     for walk in 1.. {
         if walk == STATE_TYPE_WALKS_MAX {
-            // What depends on what changes, in a chain as long as the file: the rest of it is not followed.
+            // Variables that depend on each other can change in a chain as long as the file: the rest of it is not
+            // followed.
             let declared = definition.state.iter().map(|(name, _)| name.value.clone());
             dynamic.extend(declared);
         }
@@ -105,7 +107,7 @@ struct Compiler<'a> {
     definition: &'a Definition,
     /// The definition's own, then those of its libraries.
     all_blocks: Vec<&'a Block>,
-    /// The first of each name.
+    /// The first one with each name.
     blocks_by_name: BTreeMap<Arc<str>, usize>,
     activities: BTreeMap<Arc<str>, &'a definition::ActivityContract>,
     schemas: Schemas<'a>,
@@ -113,20 +115,20 @@ struct Compiler<'a> {
     contracts: BTreeMap<Arc<str>, Arc<program::Contract>>,
     /// The state's variables: those declared and those set anywhere.
     state: BTreeMap<Arc<str>, Type>,
-    /// Those of them whose type changes as they are set.
+    /// The variables whose type changes when they are set.
     dynamic: BTreeSet<Arc<str>>,
     /// The type of `state` as a whole, once all of it is known.
     state_type: Type,
     /// Option defaults of the built-in activities.
     built_in_defaults: Arc<definition::ActivityOptions>,
     diagnostics: Vec<Diagnostic>,
-    /// What may still be compiled, of [`COMPILED_SIZE_BYTES_MAX`].
+    /// The rest of [`COMPILED_SIZE_BYTES_MAX`].
     size_bytes_left: usize,
-    /// Of [`COMPILED_OPERATIONS_MAX`].
+    /// The rest of [`COMPILED_OPERATIONS_MAX`].
     operations_left: usize,
-    /// A bound is passed.
+    /// A bound is exceeded.
     is_over: bool,
-    /// Of [`PATTERNS_PROGRAM_SIZE_BYTES_MAX`].
+    /// The rest of [`PATTERNS_PROGRAM_SIZE_BYTES_MAX`].
     patterns_left: usize,
     steps: Vec<program::Step>,
     ranges: Vec<Range>,
@@ -148,7 +150,7 @@ impl<'a> Compiler<'a> {
         let blocks_by_name = names
             .map(|(i, block)| (block.name.value.clone(), i))
             .collect();
-        // Timeouts and retries of `defaults: activity` hold for built-in activities too, but not its task queue: the
+        // Timeouts and retries of `defaults: activity` apply to built-in activities too, but not its task queue: the
         // workflow's own worker runs them.
         let built_in_defaults = Arc::new(definition::ActivityOptions {
             task_queue: None,
@@ -165,7 +167,7 @@ impl<'a> Compiler<'a> {
         let schemas = Schemas::new(types, &mut diagnostics);
         Compiler {
             definition,
-            // The first of a name wins: the definition over its libraries.
+            // The first one with a name takes precedence: the definition over its libraries.
             activities: activities
                 .rev()
                 .map(|a| (a.name.value.clone(), a))
@@ -220,7 +222,7 @@ impl<'a> Compiler<'a> {
                 self.function(FunctionKind::Block, &b.name, schemas, &b.steps)
             })
             .collect();
-        // The options of a start are computed by whoever starts, not by a run.
+        // The client that starts a run computes the options of the start, not the run.
         let expressions = std::mem::take(&mut self.expressions);
         let start = self.start_options();
         let schedules = self.schedules();
@@ -250,7 +252,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// The declared variables, then those that are only ever set: they begin as null.
+    /// The declared variables, then those that are only ever set, which begin as null.
     fn initial_state(&mut self) -> Vec<(Arc<str>, Code)> {
         let mut scope = self.scope(FunctionKind::InitialState, self.definition.input.as_ref());
         let mut state = Vec::new();
@@ -305,7 +307,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// An empty one, where the next function begins.
+    /// An empty extent where the next function begins.
     fn extent_here(&self) -> program::Extent {
         let here = |len: usize| len as u32..len as u32;
         program::Extent {
@@ -329,7 +331,7 @@ impl<'a> Compiler<'a> {
         let schemas = (handler.input.as_ref(), handler.output.as_ref());
         let validate = handler.validate.as_ref().map(|validate| {
             let mut scope = self.scope(FunctionKind::Validator, handler.input.as_ref());
-            // False or the reason rejects.
+            // False or a reason rejects.
             let verdict = Type::union([Type::Bool, Type::String, Type::Null]);
             let validate = Template::from_expression(validate.clone());
             self.fitting(&validate, &verdict, &mut scope)
@@ -361,7 +363,7 @@ impl<'a> Compiler<'a> {
         self.block_in(steps, scope, outer)
     }
 
-    /// Steps that run where a condition is `truth`.
+    /// Steps that run if a condition is `truth`.
     fn block_where(
         &mut self,
         (condition, truth): (&Expression, bool),
@@ -376,7 +378,7 @@ impl<'a> Compiler<'a> {
     fn block_in(&mut self, steps: &[Step], mut scope: Scope, outer: &mut Scope) -> BlockId {
         let mut ids = Vec::with_capacity(steps.len());
         for step in steps {
-            // Nothing runs what is over a bound, and what follows would only take memory.
+            // What exceeds a bound never runs, and what follows would only use memory.
             if self.is_over {
                 break;
             }
@@ -398,7 +400,7 @@ impl<'a> Compiler<'a> {
         self.noted(code)
     }
 
-    /// A condition: an expression whose type must not be known to be other than bool.
+    /// A condition: an expression that may be a bool.
     fn condition(&mut self, expression: &Expression, scope: &mut Scope) -> Code {
         if !self.takes(expression.range(), text_size(expression.range()), scope) {
             return Code::constant_of(Value::Null);
@@ -423,7 +425,7 @@ impl<'a> Compiler<'a> {
         (self.noted(code), found)
     }
 
-    /// A template whose data must fit a type; a part that does not is reported at its place.
+    /// A template whose data must match a type; a part that does not is reported at its place.
     fn fitting(&mut self, template: &Template, wanted: &Type, scope: &mut Scope) -> Code {
         if !self.takes(template.range(), template.size_bytes(), scope) {
             return Code::constant_of(Value::Null);
@@ -434,7 +436,7 @@ impl<'a> Compiler<'a> {
         self.noted(code)
     }
 
-    /// Before something is compiled: whether it is within the bound of the whole definition.
+    /// Called before something is compiled: whether the whole definition is still within its bound.
     fn takes(&mut self, range: Range, size_bytes: usize, scope: &mut Scope) -> bool {
         self.keep_first_diagnostics();
         scope.environment.set_patterns_left(self.patterns_left);
@@ -455,13 +457,13 @@ impl<'a> Compiler<'a> {
 
     fn checked(&mut self, found: Vec<Diagnostic>) {
         if found.iter().any(|d| d.code == PATTERNS_TOO_LARGE) {
-            // Those after it are not tried.
+            // Patterns after it are not checked.
             self.patterns_left = 0;
         }
         self.diagnostics.extend(found);
     }
 
-    /// Reports once that a bound is passed; nothing is compiled from here on.
+    /// Reports once that a bound is exceeded; nothing is compiled afterwards.
     fn refuse_further(&mut self, range: Range, message: String, bound: &str) {
         if !self.is_over {
             self.is_over = true;
@@ -472,12 +474,12 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Nobody reads more.
+    /// Further diagnostics would not be read.
     fn is_full(&self) -> bool {
         self.diagnostics.len() >= DIAGNOSTICS_KEPT_MAX
     }
 
-    /// The first ones in the text, which are those that are reported.
+    /// The first ones in the text, since those are reported.
     fn keep_first_diagnostics(&mut self) {
         if self.diagnostics.len() > 2 * DIAGNOSTICS_KEPT_MAX {
             let order = |d: &Diagnostic| (!d.is_bound(), d.severity, d.range);
@@ -523,7 +525,7 @@ impl<'a> Compiler<'a> {
         template.map(|template| self.fitting(template, wanted, scope))
     }
 
-    /// Null stands for nothing said.
+    /// Null means unset.
     fn optional_text(&mut self, template: Option<&Template>, scope: &mut Scope) -> Option<Code> {
         self.optional_fitting(template, &Type::String.nullable(), scope)
     }
@@ -557,12 +559,12 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// What something counts by its place in the text; even an empty one takes a step of the walk.
+/// The size of something, by its range in the text; even an empty one takes a step of the walk.
 fn text_size(range: Range) -> usize {
     (range.end - range.start) as usize + 1
 }
 
-/// An activity that is started in one step and awaited in one with `compensate` is what the latter undoes.
+/// An activity that is started in one step and awaited in one with `compensate` is undone by the latter.
 fn mark_undone(steps: &mut [program::Step]) {
     let awaited = steps.iter().filter(|step| step.compensate.is_some());
     let mut slots = BTreeSet::new();

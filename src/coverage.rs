@@ -1,4 +1,4 @@
-//! Which steps, branches and expressions of definitions runs went through: what there is, and how often it was reached.
+//! Which steps, branches and expressions of definitions runs executed: what exists, and how often it was reached.
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
@@ -16,7 +16,7 @@ pub use recorder::Recorder;
 use crate::program::Program;
 use crate::source::{File, Range};
 
-/// Coverage of every file that programs are made of, by its path. What several programs use is counted together.
+/// Coverage of every file of the programs, by its path. Files that several programs use are counted together.
 #[derive(Debug, Default)]
 pub struct Coverage {
     files: BTreeMap<Arc<str>, FileCoverage>,
@@ -25,13 +25,13 @@ pub struct Coverage {
 #[derive(Debug)]
 struct FileCoverage {
     file: File,
-    /// By where they begin, and their names.
+    /// By their start and name.
     functions: BTreeMap<(u32, Arc<str>), u64>,
-    /// By where its action's key stands.
+    /// By the place of its action's key.
     steps: BTreeMap<u32, u64>,
-    /// By the step and which of its ways on it is.
+    /// By the step and the number of its branch.
     branches: BTreeMap<(u32, u32), Branch>,
-    /// By where it begins and ends.
+    /// By its start and end.
     expressions: BTreeMap<(u32, u32), u64>,
 }
 
@@ -60,12 +60,12 @@ impl Coverage {
         Coverage::default()
     }
 
-    /// All that the program has, be it reached or not.
+    /// Adds everything that the program has, reached or not.
     pub fn define(&mut self, program: &Program) {
         self.add(program, &recorder::Counts::default());
     }
 
-    /// What runs did under the eyes of a recorder.
+    /// Adds what the runs of a recorder did.
     pub fn count(&mut self, recorder: &Recorder) {
         recorder.each(|program, counts| self.add(program, counts));
     }
@@ -137,8 +137,8 @@ impl FileCoverage {
         self.file.position(offset).line
     }
 
-    /// How often each line was reached that has a step or an expression: the most of the steps that begin in it, or of
-    /// its expressions where none does.
+    /// How often each line with a step or an expression was reached: the maximum of the steps that begin in it, or of
+    /// its expressions if no step does.
     fn lines(&self) -> BTreeMap<u32, u64> {
         let mut lines = BTreeMap::new();
         for (offset, hits) in &self.steps {
@@ -206,7 +206,7 @@ impl Totals {
         }
     }
 
-    /// Steps, branches and expressions together: what `--min-coverage` is held against.
+    /// Steps, branches and expressions together, for `--min-coverage`.
     pub fn together(self) -> Share {
         self.steps.plus(self.branches).plus(self.expressions)
     }

@@ -64,7 +64,7 @@ pub struct Library {
     pub blocks: Vec<Block>,
 }
 
-/// A JSON Schema 2020-12, in JSON, and where it stands.
+/// A JSON Schema 2020-12, in JSON, with its range.
 #[derive(Debug, Clone)]
 pub struct Schema {
     pub json: serde_json::Value,
@@ -112,7 +112,7 @@ impl Schema {
     }
 }
 
-/// How many parts a schema has within it.
+/// The number of parts inside a schema.
 fn parts_of(json: &serde_json::Value) -> usize {
     match json {
         serde_json::Value::Object(fields) => fields.values().map(|p| 1 + parts_of(p)).sum(),
@@ -124,7 +124,7 @@ fn parts_of(json: &serde_json::Value) -> usize {
     }
 }
 
-/// What is known of an activity type: option defaults and schemas.
+/// What a definition declares about an activity type: option defaults and schemas.
 #[derive(Debug, Clone)]
 pub struct ActivityContract {
     pub name: Name,
@@ -134,7 +134,8 @@ pub struct ActivityContract {
     pub options: ActivityOptions,
 }
 
-/// Option defaults by kind of step; an activity's contract wins over them, a step's own options over both.
+/// Option defaults by kind of step; an activity's contract takes precedence over them, and a step's own options over
+/// both.
 #[derive(Debug, Clone, Default)]
 pub struct Defaults {
     pub activity: ActivityOptions,
@@ -175,7 +176,7 @@ pub struct Block {
     pub steps: Steps,
 }
 
-/// `start`: defaults for whoever starts the workflow.
+/// `start`: defaults for starting the workflow.
 #[derive(Debug, Clone, Default)]
 pub struct StartOptions {
     pub workflow_id: Option<Template>,
@@ -217,7 +218,8 @@ pub struct Step {
     pub action: Spanned<Action>,
 }
 
-/// The largest are boxed: a file of 1 MiB has some 60,000 steps, and each takes as much as the largest that is not.
+/// The largest are boxed: a file of 1 MiB has some 60,000 steps, and each takes as much memory as the largest unboxed
+/// one.
 #[allow(
     clippy::large_enum_variant,
     reason = "a tree that is read once and dropped; further boxes would only clutter it"
@@ -300,7 +302,7 @@ pub enum Action {
     Fail(FailStep),
 }
 
-/// What a call hands over.
+/// The arguments of a call.
 #[derive(Debug, Clone)]
 pub enum Input {
     None,
@@ -313,7 +315,7 @@ pub enum Input {
 #[derive(Debug, Clone)]
 pub enum DurationValue {
     Constant(Spanned<Duration>),
-    /// Gives a duration or a string that is one.
+    /// Evaluates to a duration or a string that is one.
     Expression(Template),
 }
 
@@ -326,7 +328,7 @@ pub struct ActivityStep {
     pub options: Option<Box<ActivityOptions>>,
 }
 
-/// What the author writes for an option, by its kind.
+/// The type of an option as written, by its kind.
 macro_rules! written {
     (Name) => { Template };
     (Length) => { DurationValue };
@@ -392,7 +394,7 @@ pub struct BuiltInStep {
 #[derive(Debug, Clone)]
 pub enum Timer {
     For(DurationValue),
-    /// Gives a timestamp, or a string that is one.
+    /// Evaluates to a timestamp, or a string that is one.
     Until(Template),
 }
 
@@ -473,7 +475,7 @@ pub struct ChildStep {
     pub options: Option<Box<ChildOptions>>,
 }
 
-/// What `start` may start without awaiting it.
+/// What `start` can start without awaiting it.
 #[expect(
     clippy::large_enum_variant,
     reason = "a tree that is read once and dropped; boxes would only clutter it"
@@ -499,7 +501,7 @@ pub enum SignalTarget {
         workflow_id: Template,
         run_id: Option<Template>,
     },
-    /// A started child's.
+    /// The handle of a started child.
     Handle(Name),
 }
 

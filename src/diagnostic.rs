@@ -1,4 +1,5 @@
-//! What is wrong with a definition, where, and what to do: collected, never thrown, so that an author sees all at once.
+//! What is wrong with a definition, where, and what to do. Diagnostics are collected, never thrown, so that an author
+//! sees all of them.
 
 use crate::limits::{SUGGESTION_CANDIDATES_MAX, SUGGESTION_SIZE_BYTES_MAX};
 use crate::source::Range;
@@ -20,7 +21,7 @@ pub struct Annotation {
     pub label: String,
 }
 
-/// Replacing each range by its text mends the mistake.
+/// Replacing each range by its text fixes the mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fix {
     pub title: String,
@@ -142,7 +143,7 @@ pub fn did_you_mean<'a>(
         .map(|(_, _, c)| c)
 }
 
-/// A shorter beginning of a name says too little.
+/// A shorter prefix of a name is too little evidence.
 const BEGINNING_CHARACTERS_MIN: usize = 4;
 
 /// Length of the common beginning, which decides between two names that are equally near.

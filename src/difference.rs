@@ -1,4 +1,4 @@
-//! What changed in meaning between two versions of a definition with all that they use.
+//! What changed in meaning between two versions of a definition and what it uses.
 
 mod align;
 mod list;
@@ -22,7 +22,7 @@ use crate::yaml;
 use read::{At, Reader};
 use tree::{Contents, Form, Tree};
 
-/// One of two versions: where its definition stands among loaded files.
+/// One of two versions: the place of its definition among loaded files.
 #[derive(Debug, Clone, Copy)]
 pub struct Version<'l> {
     pub loaded: &'l Loaded,
@@ -33,11 +33,11 @@ pub struct Version<'l> {
 
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Differences {
-    /// In the order of the new definition, its files after it.
+    /// In the order of the new definition, followed by its files.
     pub differences: Vec<Difference>,
-    /// How many more there are than [`crate::limits::DIFFERENCES_MAX`].
+    /// The number of differences beyond [`crate::limits::DIFFERENCES_MAX`].
     pub omitted: usize,
-    /// Whether the files differ in any way, be it in their layout or comments only.
+    /// Whether the files differ in any way, even only in layout or comments.
     pub text_changed: bool,
     /// Whether a file is no YAML, so that nothing in it could be compared.
     pub unreadable: bool,
@@ -92,7 +92,7 @@ pub enum Subject {
     Activity,
     State,
     Schedule,
-    /// A default for whoever starts the workflow.
+    /// A default for starting the workflow.
     Start,
     /// A default option by kind of step.
     Default,
@@ -108,13 +108,13 @@ pub struct Place {
     pub column: u32,
 }
 
-/// Which runs a new version is for: one in flight stays with the version that it began with.
+/// The runs that get a new version: one in flight keeps the version that it started with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Runs {
     /// The old version never continues as new, or with itself only.
     New,
-    /// The old version continues as new with whatever version is newest then.
+    /// The old version continues as new with the version that is then the newest.
     NewAndContinued,
 }
 
@@ -145,7 +145,7 @@ pub fn difference(old: Version<'_>, new: Version<'_>) -> Differences {
     }
 }
 
-/// A file as YAML; the first holds the definition, the others are used by it.
+/// A file as YAML; the first contains the definition, which uses the others.
 struct File {
     id: FileId,
     documents: Vec<yaml::Node>,
@@ -182,7 +182,7 @@ fn texts<'l>(version: Version<'l>, files: &[File]) -> Vec<(&'l str, &'l str)> {
         )
     };
     let mut texts: Vec<_> = files.iter().map(text).collect();
-    // What the definition's own file is called means nothing.
+    // The name of the definition's own file has no meaning.
     if let Some(first) = texts.first_mut() {
         first.0 = "";
     }
@@ -223,8 +223,8 @@ fn tree<'n>(version: Version<'_>, files: &'n [File], contents: &mut Contents) ->
     reader.tree
 }
 
-/// What runs of the old version do at their end: a `continue_as_new` of the same workflow takes the newest version
-/// unless it says `definition: pinned`. With `history: automatic` a run keeps its version.
+/// How runs of the old version continue: a `continue_as_new` of the same workflow uses the newest version unless it has
+/// `definition: pinned`. With `history: automatic`, a run keeps its version.
 fn runs(old: &Tree<'_>) -> Runs {
     let is_of_itself = |workflow: &str| {
         let definition = old.child(0, "");

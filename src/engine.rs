@@ -98,55 +98,57 @@ impl<P: Programs + ?Sized> Programs for Arc<P> {
     }
 }
 
-/// One run of a workflow, for whoever hosts it: a worker, the simulator, a test.
+/// One run of a workflow, for its host: a worker, the simulator, a test.
 ///
 /// # Who owns what
 ///
-/// The instance owns the run's state: its routines, what it waits for, the numbers (`seq`) of its operations, its random seed.
-/// It has no connection, no clock and no threads, and it does nothing between two calls. The host owns everything else: the
-/// connection to the server, the bundles and their programs ([`Programs`]), the activities, and the history. It passes in what
-/// happened as [`Job`]s and carries out the [`Command`]s that it gets. An operation's `seq` is in both: the host reports the end of
-/// what a command began under the command's own number.
+/// The instance owns the run's state: its routines, what it waits for, the numbers (`seq`) of its operations, its
+/// random seed. It has no connection, no clock and no threads, and it does nothing between two calls. The host owns
+/// everything else: the connection to the server, the bundles and their programs ([`Programs`]), the activities, and
+/// the history. It passes in what happened as [`Job`]s and carries out the [`Command`]s that it gets. An operation's
+/// `seq` is in both: the host reports the end of what a command began under the command's own number.
 ///
 /// # The order of calls
 ///
-/// 1. [`Instance::new`], or [`Instance::restore`] from a snapshot. [`Instance::observed_by`] comes before the first activation.
+/// 1. [`Instance::new`], or [`Instance::restore`] from a snapshot; then [`Instance::observed_by`], before the first activation.
 /// 2. Before an activation, while [`Instance::definition`] is `None`: compile what [`Instance::awaited_bundles`] lists, so that
 ///    `activate` does not have to. Leaving this out is slower, not wrong.
 /// 3. Before an activation with more than one job, if [`Instance::orders_history`] is `Some`: sort the jobs by their places in
 ///    the history. `None` means that the run began with an older engine and takes them as core sorts them.
-/// 4. In a replay, before the activation with the marker, if [`Instance::may_be_bound_late`] is `Some`: look whether the history's
+/// 4. In a replay, before the activation with the marker, if [`Instance::may_be_bound_late`] is `Some`: check whether the history's
 ///    first workflow task recorded nothing, and if so call [`Instance::first_task_is_bare`].
 /// 5. [`Instance::activate`] with the activation. It applies the jobs, drives the run until nothing in it moves, and answers
 ///    queries. It never waits.
 /// 6. Send the commands, in their order, as the answer to the workflow task. [`CommandKind::Log`] and [`CommandKind::UseFlag`] are for the
-///    host itself: write the line unless this is a replay; report the flag to core. A local activity's result comes back in another
+///    host itself: write the line unless this is a replay; report the flag to core. A local activity's result arrives in another
 ///    activation of the same task.
 ///
-/// Then the next activation follows, until a command ends the run (complete, fail, cancel, continue as new). There is never more than one
-/// activation of an instance at a time. All other methods only look, and may be called between any two activations.
+/// Then the next activation follows, until a command ends the run (complete, fail, cancel, continue as new). There is
+/// never more than one activation of an instance at a time. All other methods only inspect the run, and may be called
+/// between any two activations.
 ///
 /// # What the fields of an activation mean
 ///
-/// - `now` is the time of the workflow task, the same in each replay. Nothing else tells the run the time.
-/// - `is_replaying` is set for as long as the history decides. The run then asks for what the history says and validates no update.
+/// - `now` is the time of the workflow task, the same in each replay. The run has no other clock.
+/// - `is_replaying` is set for as long as the history decides. The run then requests what the history has and validates no update.
 /// - `flags` are the changes of the engine that the history of a replay knows; see `engine/flag.rs`. They are read while
-///   `is_replaying`; new tasks use each flag that there is.
+///   `is_replaying`; new tasks use every flag.
 /// - `history_length`, `history_size_bytes` and `continue_as_new_suggested` are the server's. Expressions read them, and
 ///   `history: automatic` acts on the last.
 /// - A first activation that is not a replay has the newest bundle of the workflow type in [`Initialize::newest`]; without it the task fails.
-/// - [`Initialize::is_continuation`] vouches for the headers: set it only if the server says that a run's own command began this one.
+/// - [`Initialize::is_continuation`] vouches for the headers: set it only if the server reports that a run's own command began this one.
 ///
 /// # Failures
 ///
-/// `activate` returns [`TaskFailure`] when the workflow task cannot be completed: a missing or unreadable definition, or a broken
-/// invariant of the engine. No command of that activation may be sent; fail the workflow task and drop the instance. Another one is made
-/// from the history when the server retries the task. An instance that broke an invariant fails all later activations too. What
-/// is wrong with a *definition* never shows here: it fails the run, by a command.
+/// `activate` returns [`TaskFailure`] if the workflow task cannot be completed: a missing or unreadable definition, or
+/// a broken invariant of the engine. No command of that activation may be sent; fail the workflow task and drop the
+/// instance. Another one is made from the history when the server retries the task. An instance that broke an invariant
+/// fails all later activations too. A mistake in a *definition* is never reported here: it fails the run, by a command.
 ///
 /// # Snapshots
 ///
-/// Between any two activations [`Instance::snapshot`] gives the whole run as bytes, together with its bundle. The observer is not part of it.
+/// Between any two activations, [`Instance::snapshot`] returns the whole run as bytes, together with its bundle. The
+/// observer is not part of it.
 ///
 /// [`CommandKind::Log`]: command::CommandKind::Log
 /// [`CommandKind::UseFlag`]: command::CommandKind::UseFlag
@@ -157,11 +159,11 @@ pub struct Instance {
     run: Option<Box<Run>>,
     loaded: Option<Arc<Loaded>>,
     observer: Option<Arc<dyn Observer>>,
-    /// Versions that the history ahead marks. Needed, like the next, only until the run is bound.
+    /// Versions that the rest of the history marks. Like the next field, needed only until the run is bound.
     patches: BTreeSet<String>,
-    /// Resolved, but to be bound in the next workflow task.
+    /// Resolved, but bound only in the next workflow task.
     late: Option<Bound>,
-    /// The run is replayed, and its first workflow task recorded nothing that a run's steps ask for.
+    /// The run is replayed, and its first workflow task recorded nothing that a run's steps request.
     is_first_task_bare: bool,
 }
 
@@ -170,12 +172,12 @@ impl Instance {
         Instance::default()
     }
 
-    /// From now on the observer sees what the run does. It is not part of a snapshot.
+    /// Registers an observer of the run. It is not part of a snapshot.
     pub fn observed_by(&mut self, observer: Arc<dyn Observer>) {
         self.observer = Some(observer);
     }
 
-    /// Applies the jobs of an activation, in order, then drives the run as far as it goes.
+    /// Applies the jobs of an activation, in order, then drives the run as far as possible.
     pub fn activate(
         &mut self,
         activation: Activation,
@@ -234,14 +236,14 @@ impl Instance {
         })
     }
 
-    /// A step's id, or its place where it has none.
+    /// A step's id, or its place if it has none.
     pub fn step_name(&self, step: StepId) -> Option<String> {
         let program = &self.loaded.as_ref()?.program;
         let id = program.step(step).id.as_deref();
         Some(id.map_or_else(|| program.location(step), str::to_owned))
     }
 
-    /// The step that the last activation worked on at its end, or as it broke off.
+    /// The step that the last activation executed last.
     pub fn last_step(&self) -> Option<StepId> {
         self.run.as_deref()?.at
     }
@@ -277,7 +279,7 @@ impl Instance {
         Some(self.run.as_deref()?.state.clone())
     }
 
-    /// The run's state as bytes, to be continued by [`Instance::restore`]; `None` before its program is known.
+    /// The run's state as bytes, from which [`Instance::restore`] continues; `None` before its program is known.
     pub fn snapshot(&self) -> Option<Vec<u8>> {
         let loaded = self.loaded.as_ref()?;
         let run = self.run.as_deref()?;
@@ -326,7 +328,7 @@ impl Instance {
         match job {
             Job::Initialize(info) => self.initialize(*info, clock, commands, programs),
             Job::UpdateRandomSeed(seed) => {
-                // A run that has not begun takes the seed that it begins with.
+                // A run that has not begun gets the seed that it begins with.
                 if let Some(run) = &mut self.run {
                     run.random = seed;
                 }
@@ -356,7 +358,7 @@ impl Instance {
         }
     }
 
-    /// A job of the run itself, which waits until the run is bound.
+    /// A job for the run itself, which waits until the run is bound.
     fn apply_to_run(
         &mut self,
         job: Job,
@@ -392,7 +394,7 @@ impl Instance {
 }
 
 impl Machine<'_> {
-    /// The input is checked, the state gets its first values, and the main routine is there.
+    /// Checks the input, initialises the state, and creates the main routine.
     fn begin_run(&mut self) {
         let input = one_value(self.run.info.arguments.clone());
         let is_bounded = self.run.has(flag::SCHEMA_CHECKS_BOUNDED);
@@ -404,7 +406,7 @@ impl Machine<'_> {
         }
         let main = self.spawn_function(RoutineKind::Main, FunctionRef::Main, Value::Null);
         if self.run.keeps_order() {
-            // It begins after the messages that came before it.
+            // It begins after the messages that arrived before it.
             self.run.ready.remove(&main);
         }
     }

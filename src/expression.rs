@@ -1,12 +1,13 @@
 //! Expressions: CEL over workflow data. Text → [`parse`] → [`check`] → [`compile`] → [`evaluate`].
 //!
-//! [`parse`] reads a bare expression and [`template`] YAML data with `${ }` in it; neither fails, both give diagnostics
-//! that point into the YAML file. An [`Environment`] says what names mean at a place: each is a slot with a [`Type`].
-//! [`check`] gives an expression's type and what is wrong with it; [`compile`] gives [`Code`], which is shared,
-//! immutable, and evaluated with [`Variables`] for the slots and a [`Context`] for time, randomness and the budget.
+//! [`parse`] reads a bare expression, and [`template`] YAML data with `${ }` in it; neither fails, both return
+//! diagnostics that point into the YAML file. An [`Environment`] defines what names mean at a place: each is a slot
+//! with a [`Type`]. [`check`] returns an expression's type and its mistakes; [`compile`] returns [`Code`], which is
+//! shared, immutable, and evaluated with [`Variables`] for the slots and a [`Context`] for time, randomness and the
+//! budget.
 //!
 //! The functions and operators are one table, [`functions`], from which the checker, the compiler and the reference
-//! (docs/expressions.md) are made.
+//! (docs/expressions.md) are derived.
 
 mod ast;
 mod builder;

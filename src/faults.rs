@@ -1,5 +1,5 @@
-//! Faults that were mended, put back one at a time by a switch, so that tests can show that the hunter finds each. Only
-//! builds with debug assertions have the switch; in others no fault is ever on.
+//! Fixed faults, put back one at a time by a switch, so that tests can show that the hunter finds each. Only builds
+//! with debug assertions have the switch; in others no fault is ever on.
 
 /// A fault that `SEGNO_FAULT` puts back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub enum Fault {
     OrderIgnored,
     /// A step with `compensate` that is cancelled in flight counts as not done.
     EffectLeft,
-    /// A run without `return` completes with null whatever its `output` says.
+    /// A run without `return` completes with null, whatever its `output` requires.
     OutputUnchecked,
     /// Output drops control characters of data.
     DataFiltered,
@@ -22,17 +22,17 @@ pub enum Fault {
     LocalTimeoutIgnored,
     /// A local activity of an unknown type waits for ever.
     UnknownLocalWaits,
-    /// The mark of a deployed version goes with the second workflow task when a query came first.
+    /// The mark of a deployed version is sent with the second workflow task if a query came first.
     VersionMarkedLate,
-    /// A query shows a run events that no workflow task has brought.
+    /// A query shows a run events that no workflow task has delivered.
     QueriedAhead,
     /// Results of local activities do not count towards the bounds of a workflow task.
     LocalResultsUncounted,
-    /// The registry's numbers begin anew when its workflow was ended.
+    /// The registry's numbers start at 1 again after its workflow was ended.
     RegistryBeginsAnew,
     /// A carried state without a definition is accepted, and its run hangs.
     StateWithoutDefinition,
-    /// `segno run` executes attempts for time that passed while nobody ran.
+    /// `segno run` executes attempts for time that passed while no process ran.
     PastAttemptsRun,
     /// The journal of `segno run` is closed in several commits.
     JournalClosedInParts,

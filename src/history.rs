@@ -1,5 +1,5 @@
-//! What an event of a history means: which operation it belongs to, which event began that operation, and how it ended. The
-//! simulator, replays, timelines and the client all read events through this module.
+//! What an event of a history means: the operation that it belongs to, the event that started the operation, and how it
+//! ended. The simulator, replays, timelines and the client all read events through this module.
 
 use temporalio_protos::constants::{LOCAL_ACTIVITY_MARKER_NAME, PATCH_MARKER_NAME};
 use temporalio_protos::coresdk::common::{
@@ -22,9 +22,9 @@ pub enum Meaning<'a> {
     CancelRequested(&'a history::WorkflowExecutionCancelRequestedEventAttributes),
     /// A workflow task's command, recorded.
     Commanded(Commanded<'a>),
-    /// Progress of an operation that a command began.
+    /// Progress of an operation that a command started.
     Progress(Progress<'a>),
-    /// Nothing that a workflow's code could observe.
+    /// Nothing that a workflow's code can observe.
     Unobserved,
 }
 
@@ -51,7 +51,7 @@ pub enum TaskStage<'a> {
 #[derive(Debug, Clone, Copy)]
 pub enum Commanded<'a> {
     Timer(&'a history::TimerStartedEventAttributes),
-    /// `of`: the event of the command that began what is cancelled.
+    /// `of`: the event of the command that started the cancelled operation.
     CancelTimer {
         of: i64,
     },
@@ -138,7 +138,7 @@ pub struct Cancelled<'a> {
     pub started_event_id: i64,
 }
 
-/// The server could not do what the command asked for.
+/// The server could not do what the command requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     Child(enums::StartChildWorkflowExecutionFailedCause),
@@ -146,7 +146,7 @@ pub enum Refusal {
     Cancellation(enums::CancelExternalWorkflowExecutionFailedCause),
 }
 
-/// What Temporal's core library recorded with a marker.
+/// What Temporal's core library records with a marker.
 #[derive(Debug, Clone)]
 pub enum Marker {
     /// The end of a local activity; `None` if its data cannot be read.
@@ -207,7 +207,7 @@ impl<'a> Meaning<'a> {
             WorkflowTaskTimedOutEventAttributes(_) => Meaning::Task(TaskStage::TimedOut),
             WorkflowExecutionSignaledEventAttributes(a) => Meaning::Signaled(a),
             WorkflowExecutionCancelRequestedEventAttributes(a) => Meaning::CancelRequested(a),
-            // New kinds of events of a later server are as unobserved as these.
+            // New kinds of events of a later server are unobserved as well.
             _ => Meaning::Unobserved,
         }
     }

@@ -44,9 +44,9 @@ pub const EXPRESSION_BRACKETS_DEPTH_MAX: usize = 64;
 pub const EXPRESSION_DEPTH_MAX: usize = 250;
 /// What evaluating one expression may cost.
 pub const EXPRESSION_COST_MAX: u64 = 100_000;
-/// What a definition may raise [`EXPRESSION_COST_MAX`] to by its `expression_cost_max`.
+/// The highest value of a definition's `expression_cost_max`, which raises [`EXPRESSION_COST_MAX`].
 pub const EXPRESSION_COST_RAISED_MAX: u64 = 5_000_000;
-/// What a worker lets a definition raise [`EXPRESSION_COST_MAX`] to unless its `--expression-cost-max` says otherwise.
+/// The highest `expression_cost_max` that a worker accepts without the flag `--expression-cost-max`.
 pub const WORKER_EXPRESSION_COST_MAX: u64 = 1_000_000;
 /// Bundles that a worker compiles at a time; runs of other bundles go on meanwhile.
 pub const COMPILATIONS_MAX: usize = 2;
@@ -150,9 +150,10 @@ pub const EXEC_HEARTBEAT_SIZE_BYTES_MAX: usize = 64 * 1024;
 pub const EXEC_OUTPUT_SIZE_BYTES_MAX: usize = 1024 * 1024;
 /// What is kept of a program's standard error; the rest is read and dropped.
 pub const EXEC_ERROR_OUTPUT_SIZE_BYTES_MAX: usize = 64 * 1024;
-/// What a failure keeps of each output of a program: the server cuts a large failure.
+/// What a failure keeps of each output of a program; the server truncates a large failure.
 pub const EXEC_FAILURE_OUTPUT_SIZE_BYTES_MAX: usize = 4 * 1024;
-/// What a compressed payload may hold. A run goes on without a message that passes this bound or the next one, so a replay depends on both.
+/// Decompressed size of a compressed payload. A run continues without a message that exceeds this bound or the next
+/// one, so a replay depends on both.
 pub const CODEC_DECOMPRESSED_SIZE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What the compressed payloads of one message may hold together: many inflate from little.
 pub const CODEC_MESSAGE_DECOMPRESSED_SIZE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -233,7 +234,8 @@ pub const REGISTRY_CHANGE_PIECES_MAX: usize = 1_000;
 pub const REGISTRY_SEGMENT_SIZE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Changes in one run of a registry, after which whoever deploys lets it continue as new.
 pub const REGISTRY_CHANGES_PER_RUN_MAX: u64 = 500;
-/// Changes after which a registry in an object store gets a snapshot: who begins to read it fetches fewer entries than this.
+/// Changes after which a registry in an object store gets a snapshot, so that a new reader fetches fewer entries than
+/// this.
 pub const REGISTRY_CHANGES_PER_SNAPSHOT: u64 = 100;
 /// A file that `segno definitions import` reads.
 pub const REGISTRY_EXPORT_SIZE_BYTES_MAX: usize = 512 * 1024 * 1024;

@@ -117,7 +117,7 @@ pub fn check(subject: &Subject<'_>) -> Vec<Diagnostic> {
     for rule in RULES {
         (rule.check)(subject, &mut diagnostics);
         if diagnostics.len() > DIAGNOSTICS_KEPT_MAX {
-            // The first ones in the text are those that are reported.
+            // The first ones in the text are reported.
             diagnostics.sort_by_key(|d| (d.severity, d.range));
             diagnostics.truncate(DIAGNOSTICS_KEPT_MAX);
         }
@@ -125,8 +125,8 @@ pub fn check(subject: &Subject<'_>) -> Vec<Diagnostic> {
     diagnostics
 }
 
-/// Looks for the names that misspelt ones were meant to be. Each is compared with all that there are, which takes long
-/// where both are many.
+/// Finds the names that misspelt ones were meant to be. Each is compared with all names, which takes long if both are
+/// many.
 struct Suggestions<'n> {
     known: Vec<&'n str>,
     comparisons_left: usize,
@@ -159,7 +159,7 @@ impl TooMany {
     }
 }
 
-/// What a rule finds out about each block of `blocks`, once however often it is called.
+/// What a rule finds out about each block under `blocks`, computed once however often it is called.
 struct Blocks<'a, T> {
     by_name: BTreeMap<&'a str, &'a Block>,
     known: RefCell<BTreeMap<&'a str, T>>,
@@ -174,14 +174,14 @@ impl<'a, T: Copy> Blocks<'a, T> {
             .chain(libraries.flat_map(|l| &l.blocks))
             .collect();
         Blocks {
-            // The first of a name is meant.
+            // A name denotes the first block that has it.
             by_name: all.into_iter().rev().map(|b| (&*b.name.value, b)).collect(),
             known: RefCell::default(),
         }
     }
 
-    /// Blocks do not call themselves, and what one calls is looked at before it, so that a chain of calls of any length
-    /// takes no stack.
+    /// Blocks do not call themselves, and called blocks are visited before their callers, so that a chain of calls of
+    /// any length uses no stack.
     fn of(&self, name: &str, find: &dyn Fn(&'a Block) -> T) -> Option<T> {
         let (first, _) = self.by_name.get_key_value(name)?;
         let mut open = vec![(*first, false)];
@@ -218,7 +218,7 @@ impl<'a> Subject<'a> {
             .map(Vec::as_slice)
     }
 
-    /// Every sequence of steps, those inside steps included.
+    /// Every sequence of steps, including those inside steps.
     fn each_block(&self, f: &mut dyn FnMut(&'a [Step])) {
         for body in self.bodies() {
             each_block(body, f);
@@ -254,7 +254,7 @@ fn any_step(steps: &[Step], is: &dyn Fn(&Step) -> bool) -> bool {
         .any(|step| is(step) || step.blocks().iter().any(|block| any_step(block, is)))
 }
 
-/// Whether a step ends its block: nothing after it in the block is ever run.
+/// Whether a step ends its block: nothing after it in the block ever runs.
 fn ends(step: &Step) -> bool {
     if step.when.is_some() {
         return false;
@@ -301,7 +301,7 @@ fn block_ends(steps: &[Step]) -> bool {
     steps.iter().any(ends)
 }
 
-/// A loop that nothing but its own steps ends: its steps, and where the loop stands.
+/// The steps of a loop that only its own steps can end.
 fn endless_loop(step: &Step) -> Option<&[Step]> {
     if let Action::While { condition, steps } = &step.action.value {
         return (condition.as_bool() == Some(true)).then_some(steps);

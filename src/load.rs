@@ -1,4 +1,4 @@
-//! Files to definitions with all that they use. It reads nothing itself: whoever calls it brings the bytes.
+//! Files to definitions with everything that they use. It performs no I/O: the caller supplies the bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
@@ -23,7 +23,7 @@ pub struct Unread {
     pub bytes: Vec<u8>,
 }
 
-/// What became of a file that others use.
+/// The outcome of fetching a file that others use.
 #[derive(Debug)]
 pub enum Fetched {
     File(Unread),
@@ -31,7 +31,7 @@ pub enum Fetched {
     Unreadable(Unreadable),
 }
 
-/// A file that is there and cannot be read.
+/// A file that exists but cannot be read.
 #[derive(Debug)]
 pub struct Unreadable {
     /// As of [`Unread`].
@@ -58,7 +58,7 @@ pub struct LoadedFile {
 }
 
 impl LoadedFile {
-    /// Where its errors are.
+    /// The ranges of its errors.
     pub fn errors(&self) -> impl Iterator<Item = Range> {
         self.diagnostics
             .iter()
@@ -77,7 +77,7 @@ pub struct Used {
 }
 
 impl Loaded {
-    /// Reads files, several at a time; files that are there already are left alone.
+    /// Reads files, several at a time; files that are already loaded are left unchanged.
     pub fn add(&mut self, files: Vec<Unread>) {
         let mut texts = Vec::new();
         for file in files {
@@ -146,8 +146,8 @@ impl Loaded {
         })
     }
 
-    /// Reads all that the loaded files use and that is not loaded yet; `fetch` gives a file by its key. What no bundle has room
-    /// for is not read: a definition that uses it is refused anyway.
+    /// Reads everything that the loaded files use and that is not loaded yet; `fetch` returns a file by its key. Files
+    /// for which a bundle has no room are not read: a definition that uses them is refused anyway.
     pub fn complete(&mut self, fetch: &mut dyn FnMut(&str) -> Fetched) {
         let mut done = 0;
         for _ in 0..BUNDLE_FILES_MAX {
@@ -198,7 +198,7 @@ impl Loaded {
             if used.files.contains(&id) {
                 continue;
             }
-            // The definition's own file is one of them. The bound is one of the depth, too.
+            // The definition's own file is one of them. The bound also limits the depth.
             if used.files.len() + 1 >= BUNDLE_FILES_MAX {
                 used.is_full(name);
                 return;
@@ -288,7 +288,7 @@ fn read(id: FileId, text: &str) -> (Vec<Option<Document>>, Vec<Diagnostic>) {
     let mut documents = Vec::with_capacity(nodes.len());
     // Each is dropped as soon as it is read.
     for node in nodes {
-        // A separator at the end or twice in a row leaves an empty document.
+        // A separator at the end, or two in a row, leave an empty document.
         if node.is_null() {
             documents.push(None);
             continue;
@@ -338,8 +338,8 @@ fn uses_of(file: &LoadedFile) -> impl Iterator<Item = &Name> {
         })
 }
 
-/// The key of a path relative to another file's; `None` where it is not relative. A file beside the folder has a key that begins with
-/// `../`.
+/// The key of a path relative to another file's; `None` if the path is not relative. The key of a file outside the
+/// folder begins with `../`.
 fn key_of(from: &str, path: &str) -> Option<String> {
     if path.starts_with('/') || path.contains('\\') || path.contains(':') {
         return None;
@@ -359,7 +359,7 @@ fn key_of(from: &str, path: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// What a function gives for each item, in the items' order, computed on all processors.
+/// Applies a function to each item on all processors; the results are in the items' order.
 pub fn in_parallel<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
     in_threads(threads, items, f)

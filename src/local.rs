@@ -1,5 +1,5 @@
-//! One workflow in one process, in real time, with the worker's own activities, and with its state in a file: whoever is
-//! killed goes on where it was.
+//! One workflow in one process, in real time, with the worker's own activities, and with its state in a file: after a
+//! kill, it continues where it was.
 
 #![deny(clippy::wildcard_enum_match_arm)]
 

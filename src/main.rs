@@ -4,7 +4,7 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    // SAFETY: no thread has begun yet.
+    // SAFETY: no thread has started yet.
     unsafe { segno::cli::hidden::hide_environment() };
     segno::cli::main()
 }

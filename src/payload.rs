@@ -1,4 +1,4 @@
-//! Temporal's protobuf payloads and failures, to Segno's own and back.
+//! Temporal's protobuf payloads and failures to Segno's own, and back.
 
 mod codec;
 mod failure;
@@ -61,7 +61,7 @@ pub fn payloads_from_proto(payloads: Option<proto::Payloads>) -> Vec<Payload> {
     payloads.into_iter().map(payload_from_proto).collect()
 }
 
-/// None at all where there are no payloads, as the SDKs send it.
+/// `None` if there are no payloads, as the SDKs send it.
 pub fn payloads_to_proto(payloads: Vec<Payload>) -> Option<proto::Payloads> {
     (!payloads.is_empty()).then(|| proto::Payloads {
         payloads: payloads.into_iter().map(payload_to_proto).collect(),

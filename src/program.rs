@@ -1,6 +1,6 @@
 //! The program that the engine runs: steps in an arena, names resolved to slots, expressions compiled. It cannot
-//! represent an unresolved name, a missing option or an unparsed expression. Where its steps stand in the author's
-//! files is kept aside.
+//! represent an unresolved name, a missing option or an unparsed expression. The ranges of its steps in the author's
+//! files are kept separately.
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
@@ -61,9 +61,9 @@ pub struct Program {
     pub schedules: Vec<Schedule>,
     pub steps: Numbered<Step>,
     pub blocks: Numbered<Box<[StepId]>>,
-    /// Where each step's action key stands, by [`StepId`].
+    /// The range of each step's action key, by [`StepId`].
     pub ranges: Numbered<Range>,
-    /// Where the expressions stand that a run may evaluate.
+    /// The ranges of the expressions that a run may evaluate.
     pub expressions: Vec<Range>,
     /// What it takes in memory without its texts, by an estimate.
     pub memory_bytes: usize,
@@ -80,7 +80,7 @@ impl Program {
         &self.blocks[id.0 as usize]
     }
 
-    /// The signals that a run takes, by a handler or by waiting for them; `*` is every other one.
+    /// The signals that a run receives, by a handler or by waiting for them; `*` is every other one.
     pub fn signal_names(&self) -> BTreeSet<String> {
         let handled = self.signals.iter().map(|handler| &handler.name);
         let steps = self.steps.iter();
@@ -97,7 +97,7 @@ impl Program {
     }
 }
 
-/// Steps with slots of their own: the workflow's body, a handler's, or a block's of `blocks`.
+/// Steps with slots of their own: the body of the workflow, of a handler, or of a block under `blocks`.
 #[derive(Debug)]
 pub struct Function {
     pub name: Arc<str>,
@@ -137,7 +137,7 @@ pub fn handler<'a>(handlers: &'a [Handler], name: &str) -> Option<(usize, &'a Ha
         .map(|i| (i, &handlers[i]))
 }
 
-/// What `segno deploy` makes a schedule of.
+/// From which `segno deploy` creates a schedule.
 #[derive(Debug)]
 pub struct Schedule {
     pub name: Arc<str>,
@@ -271,12 +271,12 @@ pub enum Action {
     },
     Details(Code),
     Return(Option<Code>),
-    /// The slot of the failure that was caught.
+    /// The slot of the caught failure.
     FailAgain(u32),
     Fail(Box<Fail>),
 }
 
-/// What a call hands over: nothing, one argument, or several.
+/// The arguments of a call: none, one, or several.
 #[derive(Debug)]
 pub struct Arguments(pub Vec<Code>);
 
@@ -294,15 +294,15 @@ pub struct Activity {
     pub contract: Option<Arc<Contract>>,
 }
 
-/// What `activities` says of the type's input and result.
+/// What `activities` declares about the type's input and result.
 #[derive(Debug)]
 pub struct Contract {
     pub input: Option<Schema>,
     pub output: Option<Schema>,
 }
 
-/// What an option compiles to, by its kind. Every call has room for all of its options, and few say how to retry or what
-/// comes first.
+/// The compiled form of an option, by its kind. Every call has room for all of its options, and few set a retry policy
+/// or a priority.
 macro_rules! compiled {
     (Name) => { Option<Code> };
     (Length) => { Option<DurationCode> };

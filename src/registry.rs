@@ -1,4 +1,4 @@
-//! Where definitions come from: the newest of each workflow type, and each that has been handed to a run.
+//! Where definitions are read from: the newest of each workflow type, and each that was handed to a run.
 
 pub mod check;
 #[cfg(feature = "cluster")]
@@ -47,15 +47,16 @@ pub struct Entry {
     pub bundle: Arc<EncodedBundle>,
 }
 
-/// What a worker serves. Answers come from memory, at once; a registry changes behind them.
+/// The definitions that a worker serves. Answers are immediate, from memory; a registry changes in the background.
 pub trait Registry: Send + Sync {
     /// The definition that a new run of the type with this id is bound to.
     fn for_new_run(&self, workflow_type: &str, workflow_id: &str) -> Option<Entry>;
 
-    /// A definition by its bundle's digest: those in force, and those that were and may have been handed to a run.
+    /// A definition by its bundle's digest: those in force, and earlier ones that may have been handed to a run.
     fn by_digest(&self, digest: &str) -> Option<Entry>;
 
-    /// A bundle that whoever starts a workflow asks for, as this registry names it: only one of the type that it has or had.
+    /// A bundle that the start of a workflow requests, under its name in this registry: only one that the type has or
+    /// had.
     fn recognised(&self, workflow_type: &str, bundle: &[u8]) -> Option<Arc<EncodedBundle>> {
         let bundle = Bundle::decode(bundle).ok()?;
         let entry = self.by_digest(&bundle.digest().to_string())?;
@@ -71,7 +72,7 @@ pub trait Registry: Send + Sync {
     }
 }
 
-/// Definitions that stay as they are, by workflow type.
+/// Definitions that never change, by workflow type.
 impl Registry for BTreeMap<String, Entry> {
     fn for_new_run(&self, workflow_type: &str, _: &str) -> Option<Entry> {
         self.get(workflow_type).cloned()

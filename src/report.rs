@@ -20,17 +20,17 @@ pub enum Format {
     Github,
 }
 
-/// What was found in some files.
+/// The diagnostics of some files.
 #[derive(Debug)]
 pub struct Report<'a> {
     pub sources: &'a Sources,
     diagnostics: Vec<Diagnostic>,
-    /// How many files were looked at.
+    /// The number of files checked.
     files: usize,
 }
 
 impl<'a> Report<'a> {
-    /// Brings the diagnostics into a stable order, by file and position, each once.
+    /// Sorts the diagnostics by file and position, and removes duplicates.
     pub fn new(sources: &'a Sources, mut diagnostics: Vec<Diagnostic>, files: usize) -> Self {
         diagnostics.sort_by(|a, b| key(sources, a).cmp(&key(sources, b)));
         diagnostics.dedup();

@@ -1,6 +1,6 @@
-//! Temporal's server and a worker in one process, on a clock that jumps to what is due next: the same calls give the same
-//! histories. No threads, no waiting, nothing from outside but what it is asked. The server and the worker are two parties: they
-//! know nothing of each other but what is in `message`, and [`Simulator`] carries it from one to the other.
+//! Temporal's server and a worker in one process, on a clock that jumps to what is due next: the same calls give the
+//! same histories. No threads, no waiting, and no input but its calls. The server and the worker are two parties: they
+//! only know what is in `message` of each other, and [`Simulator`] carries it between them.
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
@@ -39,22 +39,22 @@ use crate::registry::Registry;
 use crate::value::{Duration, Payload, Timestamp, Value};
 use crate::words::{LogLevel, RetryPolicy, WorkflowIdReusePolicy};
 
-/// Where and when the simulation takes place.
+/// The place and time of the simulation.
 #[derive(Debug, Clone)]
 pub struct Setup {
     pub start_time: Timestamp,
     pub namespace: String,
     pub task_queue: String,
-    /// Goes into every run id, and so into what `uuid()` and `random()` give: the same number gives the same ones. 0 where
-    /// each simulation is to have the ids of every other.
+    /// Part of every run id, and so of the results of `uuid()` and `random()`: equal numbers have equal results. With
+    /// 0, all simulations have the same ids.
     pub ids: u64,
 }
 
-/// A run by its number, in the order in which runs began.
+/// A run by its number, in the order in which runs started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RunNumber(pub usize);
 
-/// How a workflow is started; what is left out is the server's default.
+/// How a workflow is started; an unset field has the server's default.
 #[derive(Debug, Clone, Default)]
 pub struct Start {
     pub workflow_type: String,
@@ -73,7 +73,7 @@ pub struct Start {
     pub signal: Option<(String, Vec<Payload>)>,
 }
 
-/// What the server answers instead of doing what it was asked.
+/// The server's answer to a request that it refuses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     #[error("no workflow has the id {0:?}")]
@@ -86,14 +86,14 @@ pub enum Refused {
     NoActivity {
         workflow_id: String,
         activity_id: String,
-        /// Those that are.
+        /// The ids of those that are pending.
         activity_ids: Vec<String>,
     },
     #[error("{0}")]
     Invalid(String),
 }
 
-/// An update as the client that sent it knows it.
+/// An update, as its client refers to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UpdateNumber(pub usize);
 
@@ -105,7 +105,7 @@ pub enum UpdateStage {
     Completed(Result<Payload, Failure>),
 }
 
-/// A run as Temporal's tools take it.
+/// A run in the form that Temporal's tools read.
 #[derive(Debug)]
 pub struct RunHistory {
     pub workflow_id: String,
@@ -122,7 +122,7 @@ pub struct Logged {
     pub fields: Vec<(String, String)>,
 }
 
-/// Something that is due, in words, for those who choose an order.
+/// Something that is due, in words, to choose an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueItem {
     pub at: Timestamp,
@@ -241,8 +241,8 @@ impl Simulator {
         &self.worker.logs
     }
 
-    /// The worker dies: every open run's instance is made anew from its history. Runs whose local activities are under
-    /// way are left alone.
+    /// The worker dies: every open run's instance is rebuilt from its history. Runs with running local activities are
+    /// left out.
     pub fn replay_all(&mut self) -> Vec<(RunNumber, Divergence)> {
         let mut divergences = Vec::new();
         for run in 0..self.server.executions.len() {
@@ -258,7 +258,7 @@ impl Simulator {
         divergences
     }
 
-    /// Whether the history of every run, closed or not, leads a new worker to the same commands.
+    /// Whether the history of every run, open or closed, leads a new worker to the same commands.
     pub fn replays(&self) -> Vec<(RunNumber, Divergence)> {
         let mut divergences = Vec::new();
         for (run, execution) in self.server.executions.iter().enumerate() {
@@ -271,7 +271,7 @@ impl Simulator {
         divergences
     }
 
-    /// The worker dies and has the serialised state of every open run.
+    /// The worker dies, and a new one has the serialised state of every open run.
     pub fn restore_all(&mut self) -> Result<(), String> {
         for run in 0..self.server.executions.len() {
             if self.server.is_at_rest(run) {

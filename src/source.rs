@@ -167,7 +167,7 @@ impl Sources {
     }
 }
 
-/// Where the characters of a decoded text (a YAML scalar with its escapes and folded lines) stand in their file.
+/// Maps the characters of a decoded text (a YAML scalar with its escapes and folded lines) to their places in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextMap {
     file: FileId,
@@ -178,7 +178,7 @@ pub struct TextMap {
 }
 
 impl TextMap {
-    /// A text that stands in the file as it is.
+    /// A text that is in the file unchanged.
     pub fn verbatim(range: Range) -> Self {
         TextMap {
             file: range.file,

@@ -68,7 +68,7 @@ pub fn init_logs(level: LogLevel, format: LogFormat) -> Result<(), TelemetryErro
         _ => EnvFilter::new(default_filter(level)),
     };
     let has_colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    // Secrets are left out first, before a line is cut.
+    // Secrets are removed first, before a line is cut.
     let lines = Lines {
         format,
         has_colours: has_colours && format == LogFormat::Text,
@@ -77,7 +77,7 @@ pub fn init_logs(level: LogLevel, format: LogFormat) -> Result<(), TelemetryErro
         .with_env_filter(filter)
         .with_writer(move || Clean(LineWriter(lines)))
         .with_ansi(has_colours);
-    // A second subscriber is a test's: the first one stays.
+    // A second subscriber belongs to a test: the first one stays.
     let _ = match format {
         LogFormat::Text => logs.with_target(false).try_init(),
         LogFormat::Json => logs.json().event_format(json::JsonLines).try_init(),
@@ -86,7 +86,7 @@ pub fn init_logs(level: LogLevel, format: LogFormat) -> Result<(), TelemetryErro
     Ok(())
 }
 
-/// Temporal's core and the libraries below it speak at a level less than Segno, unless they are asked to say all.
+/// Temporal's core and the libraries below it log one level less than Segno, except at the highest level.
 fn default_filter(level: LogLevel) -> String {
     let (ours, core, others) = match level {
         LogLevel::Off => ("off", "off", "off"),
@@ -96,8 +96,8 @@ fn default_filter(level: LogLevel) -> String {
         LogLevel::Debug => ("debug", "info", "warn"),
         LogLevel::Trace => ("trace", "debug", "info"),
     };
-    // What core says of failed workflow tasks the worker has said already, in fewer words. Why the server refused one
-    // only core hears: that is in its `error`.
+    // The worker has already logged core's failed workflow tasks, more concisely. Only core knows why the server
+    // refused one: that is in its `error`.
     let tasks = if core == "warn" { "error" } else { core };
     const TASKS: &str = "temporalio_sdk_core::worker::workflow";
     format!(

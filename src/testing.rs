@@ -1,4 +1,4 @@
-//! Tests of definitions: `NAME.test.yaml` files, each case run in a simulation in no time.
+//! Tests of definitions: `NAME.test.yaml` files, each case run in a simulation.
 
 mod check;
 mod expect;
@@ -39,17 +39,17 @@ pub fn is_test(path: &Path) -> bool {
     name.ends_with(".test.yaml") || name.ends_with(".test.yml")
 }
 
-/// How the worker fares while a test runs.
+/// What happens to the worker while a test runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Crash {
     None,
     /// It dies after every step; the next one has the histories.
     Replayed,
-    /// The next one has the serialised states.
+    /// It dies after every step; the next one has the serialised states.
     Restored,
-    /// It lives, and what is due at one time comes in another order; the history is replayed in the end.
+    /// It lives, and what is due at one time happens in another order; the history is replayed at the end.
     Reordered(Order),
-    /// It lives, and signals come at this point.
+    /// It lives, and signals arrive at this point.
     Signalled(Point),
 }
 
@@ -78,7 +78,7 @@ impl Subject {
     }
 }
 
-/// How a case went.
+/// The result of a case.
 #[derive(Debug)]
 pub struct Report {
     pub problems: Vec<Diagnostic>,
@@ -117,7 +117,7 @@ pub fn run_case(
         .and_then(|run| ran.simulator.outcome(run).cloned());
     let mut problems = expect::check(case, &mut ran);
     if case.expect.snapshot && *crash == Crash::None && problems.is_empty() {
-        // Wherever the tests are run from.
+        // The tests may be run from anywhere.
         let folder = path.parent().unwrap_or(Path::new(""));
         let steps = ran.timeline.text_within(folder, ran.started);
         let text = snapshot::text(&steps, outcome.as_ref());

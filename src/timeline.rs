@@ -15,10 +15,10 @@ use crate::words::StepId;
 /// A result longer than this is cut in a timeline.
 const RESULT_CHARS_MAX: usize = 60;
 const TIME_WIDTH_MIN: usize = 8;
-/// Steps that wait at the same time and are named.
+/// Concurrently waiting steps that are named.
 const WAITS_MAX: usize = 10;
 
-/// Collects the steps of the runs that it watches. What a replay does again is not taken twice.
+/// Collects the steps of the runs that it observes. What a replay repeats is not recorded twice.
 #[derive(Debug, Default)]
 pub struct Timeline {
     seen: Mutex<Seen>,
@@ -27,7 +27,7 @@ pub struct Timeline {
 #[derive(Debug, Default)]
 struct Seen {
     entries: Vec<Entry>,
-    /// By workflow, routine and step: the entry that has not ended, maybe in a run that goes on as another one.
+    /// By workflow, routine and step: the entry that has not ended, possibly in a run that continues as another one.
     open: BTreeMap<(String, u32, u32), usize>,
 }
 
@@ -79,7 +79,7 @@ impl Timeline {
     pub fn text_within(&self, folder: &Path, start: Timestamp) -> String {
         let mut entries = self.entries();
         for entry in &mut entries {
-            // Both may begin with `./`, which is no part of them.
+            // Both may begin with `./`, which does not count.
             let plain = |path: &Path| path.strip_prefix(".").unwrap_or(path).to_owned();
             let place = plain(Path::new(&entry.place));
             let place = place.strip_prefix(plain(folder)).unwrap_or(&place);
@@ -139,7 +139,7 @@ impl Observer for Timeline {
                 let index = seen.entries.len();
                 seen.entries.push(entry);
                 let key = (moment.workflow_id.to_owned(), routine, step.0);
-                // Nobody ends what an earlier run was in the middle of.
+                // What an earlier run had not finished will not be ended.
                 if let Some(left) = seen.open.insert(key, index)
                     && let Some(entry) = seen.entries.get_mut(left)
                 {

@@ -17,7 +17,7 @@ pub fn count_fields(bytes: &[u8], number: u32) -> Option<usize> {
     Some(count)
 }
 
-/// What a message takes in memory once it is built, at least, and what its fields that are messages do.
+/// The minimum memory of a built message, and of those of its fields that are messages.
 struct Shape {
     size_bytes: usize,
     nested: &'static [(u32, Shape)],
@@ -103,7 +103,7 @@ pub enum DecodeError {
     Malformed(prost::DecodeError),
 }
 
-/// None where the bytes are not such a message.
+/// `None` if the bytes are not such a message.
 fn memory(bytes: &[u8], shape: &Shape) -> Option<usize> {
     let mut rest = bytes;
     let mut memory = shape.size_bytes;
@@ -141,7 +141,7 @@ mod tests {
             matches!(error, DecodeError::Memory(memory) if memory > 64 << 20),
             "{error}"
         );
-        // The same one level below: a log's entry with such a change, and a definition with such versions.
+        // The size one level below: a log's entry with such a change, and a definition with such versions.
         let within = |number: u8, inner: &[u8]| {
             let mut outer = vec![number << 3 | 2];
             prost::encoding::encode_varint(inner.len() as u64, &mut outer);

@@ -91,7 +91,7 @@ pub enum ParentClosePolicy {
     RequestCancel,
 }
 
-/// What the server does with a start under the id of a closed run.
+/// What the server does if a start uses the id of a closed run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub enum WorkflowIdReusePolicy {
     #[default]
@@ -101,7 +101,7 @@ pub enum WorkflowIdReusePolicy {
     TerminateIfRunning,
 }
 
-/// What the server does with a start under the id of a running one.
+/// What the server does if a start uses the id of a running one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkflowIdConflictPolicy {
     Fail,
@@ -109,7 +109,7 @@ pub enum WorkflowIdConflictPolicy {
     TerminateExisting,
 }
 
-/// Which version's workers a run is for.
+/// Which version's workers execute a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VersioningBehavior {
     /// The version that its first task was for, to the end.
@@ -118,7 +118,7 @@ pub enum VersioningBehavior {
     AutoUpgrade,
 }
 
-/// Which version's workers a continuation begins on.
+/// On which version's workers a continuation starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum InitialVersioningBehavior {
     AutoUpgrade,
@@ -133,7 +133,7 @@ pub enum ContinuedVersion {
     Latest,
 }
 
-/// What the failure of a `parallel` step's branch does with the others.
+/// What happens to the other branches of a `parallel` step if one fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnFailure {
     #[default]
@@ -141,10 +141,10 @@ pub enum OnFailure {
     WaitAll,
 }
 
-/// What the failure of a compensation does with those that are left.
+/// What happens to the remaining compensations if one fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnCompensationFailure {
-    /// Go on with the other compensations, then fail with the first failure.
+    /// Continue with the other compensations, then fail with the first failure.
     #[default]
     Continue,
     /// Stop compensating and fail with the compensation's failure.
@@ -156,7 +156,7 @@ pub enum OnCompensationFailure {
 pub enum CompensateOn {
     #[default]
     Completed,
-    /// Whatever became of it once it began.
+    /// However it ended once it was started.
     Started,
 }
 
@@ -250,7 +250,7 @@ pub enum RetryState {
     CancelRequested,
 }
 
-/// When and how often something is tried again. `None` is Temporal's default.
+/// When and how often something is retried. `None` is Temporal's default.
 #[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct RetryPolicy {
     pub initial_interval: Option<Duration>,

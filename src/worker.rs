@@ -63,16 +63,16 @@ pub enum WorkerError {
     Poll(#[from] PollError),
 }
 
-/// What the loops of one worker share.
+/// The state that the loops of one worker share.
 struct Host {
     core: CoreWorker,
     namespace: String,
     task_queue: String,
     registry: Arc<dyn Registry>,
     programs: Box<dyn Programs + Send + Sync>,
-    /// Where bundles are compiled before runs need them; a replay compiles where it stands.
+    /// Where bundles are compiled before runs need them; a replay compiles them itself.
     prepared: Option<Arc<ProgramCache>>,
-    /// What a replay is watched by.
+    /// The observer of a replay.
     watch: Option<Watch>,
     codec: Codec,
     locals: Locals,
@@ -85,7 +85,7 @@ struct Host {
     runs: Cache<Cached>,
 }
 
-/// Serves until `shutdown` fires, then lets what runs come to its end.
+/// Serves until `shutdown` fires, then waits for running tasks.
 pub async fn run(
     settings: &ResolvedSettings,
     options: WorkerOptions,

@@ -30,7 +30,7 @@ pub struct Node {
 pub enum Data {
     Scalar(Scalar),
     Sequence(Vec<Node>),
-    /// Keys are unique; any node may be one in YAML, only scalars pass.
+    /// Unique. YAML allows any node as a key; only scalars are accepted.
     Mapping(Vec<Entry>),
 }
 
@@ -100,7 +100,7 @@ impl Node {
         }
     }
 
-    /// The plain data of the node: what JSON would hold.
+    /// The plain data of the node, as JSON would have it.
     pub fn to_value(&self) -> Value {
         match &self.data {
             Data::Scalar(scalar) => scalar.value.clone(),

@@ -1,4 +1,4 @@
-//! Cron expressions as the server reads them: five fields, a time zone before them, or a word for them.
+//! Cron expressions as the server reads them: five fields or a word, with an optional time zone before them.
 
 mod next;
 
@@ -9,7 +9,7 @@ pub use next::next_time;
 use super::text;
 use crate::value::{Duration, Value};
 
-/// Words, and the fields that they stand for.
+/// Words, and the fields that they abbreviate.
 const WORDS: [(&str, &str); 7] = [
     ("@yearly", "0 0 1 1 *"),
     ("@annually", "0 0 1 1 *"),
@@ -27,7 +27,7 @@ const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 struct Field {
     what: &'static str,
     numbers: RangeInclusive<u32>,
-    /// The names of the numbers, from the first on.
+    /// The names of the numbers, beginning with the first.
     names: &'static [&'static str],
 }
 
@@ -111,7 +111,7 @@ pub fn written_zone(name: &str) -> Result<(), String> {
     }
 }
 
-/// Go's durations end at hours.
+/// Go's durations have no unit above hours.
 fn interval(text: &str) -> Result<(), String> {
     let is_gos = !text.contains([' ', 'd', 'w', 'P']);
     match Duration::parse(text) {

@@ -1,10 +1,11 @@
-//! What a definition may not put into a request: methods and headers that say where a message goes or how it is framed. Those are
-//! the worker's to set, for what it checks has to be what the other side reads.
+//! What a definition may not put into a request: methods and headers that determine where a message is sent or how it
+//! is framed. Only the worker sets them, because what it checks must be what the other side reads.
 
 /// `CONNECT` opens a tunnel past the worker's policy; `TRACE` returns the headers, secrets included (RFC 9110, 9.3.6 and 9.3.8).
 const METHODS_REFUSED: [&str; 3] = ["CONNECT", "TRACE", "TRACK"];
 
-/// Where the message goes, how long it is, and what holds for one connection only (RFC 9110, 7.2, 7.6.1 and 8.6; RFC 9112, 6.1).
+/// Where the message is sent, how long it is, and what applies to one connection only (RFC 9110, 7.2, 7.6.1 and 8.6;
+/// RFC 9112, 6.1).
 const HEADERS_REFUSED: [&str; 13] = [
     "connection",
     "content-length",
@@ -21,7 +22,7 @@ const HEADERS_REFUSED: [&str; 13] = [
     "upgrade",
 ];
 
-/// gRPC's own (its protocol over HTTP/2, "Requests"); its further names begin with `grpc-`.
+/// Reserved by gRPC (its protocol over HTTP/2, "Requests"); its further names begin with `grpc-`.
 const METADATA_REFUSED: [&str; 2] = ["content-type", "user-agent"];
 const METADATA_RESERVED: &str = "grpc-";
 

@@ -1,4 +1,4 @@
-//! When a schedule starts something, and under which conditions: plain data, held to what the server takes.
+//! When a schedule starts something, and under which conditions: plain data, checked against what the server accepts.
 
 mod calendar;
 mod next;
@@ -11,19 +11,19 @@ pub use next::Times;
 use crate::limits::{SCHEDULE_CATCHUP_WINDOW_SECONDS_MIN, SCHEDULE_INTERVAL_SECONDS_MIN};
 use crate::value::{Duration, Timestamp};
 
-/// When something is started, and what happens around it. What is left out is the server's default, and stays as it was
-/// where a schedule is changed.
+/// When something is started, and what happens around it. An unset field is the server's default, and keeps its value
+/// if a schedule is changed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ScheduleSpec {
     pub intervals: Vec<Interval>,
     pub calendars: Vec<Calendar>,
     /// Five fields, six with a year at the end or seven with a second at the beginning; a word like `@daily`.
     pub cron: Vec<String>,
-    /// Times at which nothing is started, whatever the others say.
+    /// Times at which nothing is started, even if the others match.
     pub skip: Vec<Calendar>,
     pub start_time: Option<Timestamp>,
     pub end_time: Option<Timestamp>,
-    /// Each start is put off by a random length up to this one.
+    /// Each start is delayed by a random length up to this one.
     pub jitter: Option<Duration>,
     /// The time zone of calendars and cron strings, by its name in the IANA database.
     pub time_zone: Option<String>,
@@ -31,20 +31,20 @@ pub struct ScheduleSpec {
     /// How late a start may be made up for after the server was down.
     pub catchup_window: Option<Duration>,
     pub pause_on_failure: Option<bool>,
-    /// How often it starts something at most; 0 is without bound.
+    /// The maximum number of starts; 0 is unlimited.
     pub remaining_actions: Option<u32>,
     pub paused: Option<bool>,
     pub notes: Option<String>,
 }
 
-/// Every so often, counted from 1970-01-01T00:00:00Z and put off by the offset.
+/// An interval, counted from 1970-01-01T00:00:00Z and delayed by the offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interval {
     pub every: Duration,
     pub offset: Duration,
 }
 
-/// What happens where the last run that the schedule started is still running.
+/// What happens if the last run that the schedule started is still running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OverlapPolicy {
     Skip,
@@ -55,7 +55,7 @@ pub enum OverlapPolicy {
     AllowAll,
 }
 
-/// A value that the server would refuse, or take for something else.
+/// A value that the server would refuse or misread.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("`{key}`: {message}")]
 pub struct ScheduleError {
@@ -131,7 +131,7 @@ impl ScheduleSpec {
                 "`{cron}` names a time zone, and so does the schedule; keep one"
             ));
         }
-        // Wrong ones are told by themselves.
+        // Wrong ones are reported separately.
         let mut others = self
             .cron
             .iter()
@@ -145,7 +145,7 @@ impl ScheduleSpec {
     }
 }
 
-/// Under the key that it is of.
+/// Reports an error under its key.
 fn held<T>(key: &'static str, index: usize, read: Result<T, String>) -> Result<T, ScheduleError> {
     read.map_err(|message| ScheduleError {
         key,

@@ -1,4 +1,4 @@
-//! One attempt of a built-in activity: its time, its heartbeats, and failures that no further attempt mends.
+//! One attempt of a built-in activity: its time, its heartbeats, and non-retryable failures.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,18 +9,19 @@ use super::ActivityContext;
 use crate::engine::failure::{Failure, FailureInfo};
 use crate::value::Value;
 
-/// What the attempt keeps back of its start-to-close timeout, so that its own word is heard before the server's.
+/// How much earlier than its start-to-close timeout the attempt ends, so that its own failure is reported before the
+/// server's.
 const TIMEOUT_MARGIN: Duration = Duration::from_millis(250);
-/// A longer sleep is slept in parts of this length.
+/// A longer sleep is divided into parts of this length.
 const SLEEP_PART: Duration = Duration::from_secs(1);
-/// A heartbeat's timeout is served by so many heartbeats.
+/// The number of heartbeats within a heartbeat timeout.
 const HEARTBEATS_PER_TIMEOUT: u32 = 3;
 
 /// What an attempt's heartbeats say: how far it has come.
 pub struct Progress {
     state: Mutex<Told>,
     changed: Notify,
-    /// Heartbeats are sent as long as the attempt lasts; else only when there is progress.
+    /// Heartbeats are sent as long as the attempt lasts; otherwise only when there is progress.
     is_steady: bool,
 }
 
@@ -118,7 +119,7 @@ pub async fn guarded(
     result
 }
 
-/// Time in which the process was stopped does not count: the work stood still, too, or has ended meanwhile.
+/// Time in which the process was stopped does not count: the work was stopped too, or has ended meanwhile.
 async fn sleep_awake(length: Duration) {
     let mut left = length;
     while !left.is_zero() {

@@ -1,4 +1,4 @@
-//! The `callback` activity: hands its task token to an HTTP endpoint or a program, and leaves its completion to that.
+//! The `callback` activity: hands its task token to an HTTP endpoint or a program, which completes the activity.
 //! Reference: docs/steps/callback.md.
 
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub mod failure_type {
     pub const REQUEST: &str = "CallbackRequest";
 }
 
-/// Handing over has a time of its own: the attempt's is for the completion.
+/// Handing over has a timeout of its own: the attempt's is for the completion.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct Callback {
@@ -67,9 +67,9 @@ impl Activity for Callback {
     }
 }
 
-/// The task token, and what else tells the attempt apart, by the names that the outside knows them by.
+/// The task token and the other attributes of the attempt, by the names under which receivers get them.
 struct Token {
-    /// As the server gave it: whoever reads it in any form has it.
+    /// As the server made it: whoever reads it in any form has it.
     bytes: Vec<u8>,
     text: String,
     about: [(&'static str, String); 5],
@@ -101,7 +101,7 @@ impl Token {
     }
 }
 
-/// Who gets the token, and how.
+/// The receiver of the token, and how it is sent.
 enum Receiver {
     Http(Box<Request>, Attached),
     Exec(Box<Command>, Handed),
@@ -124,7 +124,7 @@ impl Receiver {
         let map = request.as_map().ok_or("`http` is a request, a mapping")?;
         let method = map.get("method").and_then(Value::as_str).unwrap_or("POST");
         let takes_body = !["GET", "HEAD"].contains(&&*method.to_ascii_uppercase());
-        // Without a body of the author's own all that there is to know goes as JSON.
+        // Without a body of the author's own, all attributes are sent as JSON.
         let is_body_ours = takes_body && map.get("body").or(map.get("form")).is_none();
         let mut map = Map::clone(map);
         if is_body_ours {
@@ -178,7 +178,7 @@ fn body(context: &ActivityContext, token: &Token) -> Value {
     Value::map(body)
 }
 
-/// A header takes plain ASCII only: all else is percent-encoded, and the percent sign itself.
+/// A header can contain only plain ASCII: everything else is percent-encoded, and so is the percent sign itself.
 fn header_text(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -45,12 +45,12 @@ pub mod failure_type {
     pub const OUTPUT: &str = "ExecOutput";
 }
 
-/// What a program sees of the worker's own environment.
+/// The variables of the worker's own environment that a program gets.
 const INHERITED: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"];
 
 pub struct Exec {
     programs: BTreeMap<String, PathBuf>,
-    /// What definitions may set.
+    /// Variables that definitions may set.
     variables: BTreeSet<String>,
     secrets: Secrets,
     keeper: Option<Arc<Keeper>>,
@@ -125,7 +125,7 @@ pub(super) struct Handed {
 }
 
 impl Exec {
-    /// The program's end.
+    /// How the program ended.
     pub(super) async fn end(
         &self,
         context: &ActivityContext,
@@ -148,7 +148,7 @@ impl Exec {
             let message = format!("{what} did not end within {limit:?}");
             Failure::application(failure_type::TIMEOUT, message)
         };
-        // Whether the activity is cancelled, late or dropped: the program is asked to end, and the attempt waits for that.
+        // If the activity is cancelled, late or dropped, the program is asked to end, and the attempt waits for that.
         let stop = CancellationToken::new();
         let _guard = stop.clone().drop_guard();
         let running = program.start(stop.clone());
@@ -207,7 +207,7 @@ impl Exec {
             let text = text.map_err(|e| Failure::application(failure_type::SECRET, e))?;
             environment.insert(name.clone(), text);
         }
-        // Last: no definition can pretend to be another run.
+        // Last, so that no definition can pretend to be another run.
         environment.extend([
             ("SEGNO_WORKFLOW_ID".to_owned(), context.workflow_id.clone()),
             ("SEGNO_RUN_ID".to_owned(), context.run_id.clone()),
@@ -229,7 +229,7 @@ impl Exec {
         })
     }
 
-    /// Many a variable decides which code a program runs, so that none is a definition's to set unless the worker says so.
+    /// Many variables decide which code a program runs, so a definition may set only those that the worker allows.
     fn check_variable(&self, name: &str) -> Result<(), Failure> {
         match self.variables.contains(name) {
             true => Ok(()),
@@ -256,7 +256,7 @@ async fn follow(
     std::future::pending().await
 }
 
-/// What the attempt before said of its progress, as far as an environment takes it.
+/// The progress that the previous attempt reported, as far as it fits in an environment.
 fn last_heartbeat(context: &ActivityContext) -> Option<(String, String)> {
     let last = context.last_heartbeat()?;
     let text = last.force().ok().and_then(|last| to_json_string(last).ok());
@@ -290,7 +290,7 @@ fn result(
     redactor: &Redactor,
     what: &str,
 ) -> Result<Value, Failure> {
-    // Where it was cut a secret may be, too, of which nothing would be found.
+    // A secret may be cut there as well, and would not be found.
     let stderr = match ended.is_stderr_cut {
         true => redactor.bytes_of_cut(&ended.stderr),
         false => redactor.bytes(&ended.stderr),
@@ -302,7 +302,7 @@ fn result(
     };
     let unreadable =
         |e: String| lasting(failure_type::OUTPUT, format!("the output of {what}: {e}"));
-    // It is read first, and then loses its secrets: escapes hide them, and a mark in the place of a number is no JSON.
+    // It is parsed first, and then redacted: escapes hide secrets, and a mark in place of a number is not JSON.
     let stdout = match request.output {
         OutputKind::Bytes => Value::Bytes(ended.stdout.as_slice().into()),
         OutputKind::Text => {
@@ -320,7 +320,7 @@ fn result(
     ])))
 }
 
-/// The end says most: what went wrong comes last.
+/// The end is the most informative: it usually has the error.
 fn last_part(text: &str) -> String {
     if text.len() <= EXEC_FAILURE_OUTPUT_SIZE_BYTES_MAX {
         return text.to_owned();

@@ -1,5 +1,5 @@
-//! The `grpc` activity: one unary call, its messages as JSON, their types by the server's reflection.
-//! Reference: docs/steps/grpc.md.
+//! The `grpc` activity: one unary call, its messages as JSON, their types from the server's reflection. Reference:
+//! docs/steps/grpc.md.
 
 mod channel;
 mod reflection;
@@ -45,7 +45,7 @@ pub mod failure_type {
     pub const ANSWER: &str = "GrpcAnswer";
 }
 
-/// An answer larger than this waits for its turn to be decoded, since a decoded one is many times as large.
+/// A larger answer waits for its turn to be decoded, since it is many times as large once decoded.
 const LARGE_ANSWER_SIZE_BYTES: usize = 256 * 1024;
 static LARGE_ANSWERS: Semaphore = Semaphore::const_new(2);
 
@@ -113,7 +113,7 @@ fn message(method: &MethodDescriptor, message: &Value, what: &str) -> Result<Vec
     Ok(sent.map_err(|e| wrong(e.to_string()))?.encode_to_vec())
 }
 
-/// The answer in proto3's JSON form, which leaves out fields that have their default value.
+/// The answer in proto3's JSON form, which leaves out fields with their default value.
 fn received(method: &MethodDescriptor, answer: &[u8], what: &str) -> Result<Value, Failure> {
     let wrong = |e: String| {
         lasting(
@@ -143,7 +143,7 @@ fn received(method: &MethodDescriptor, answer: &[u8], what: &str) -> Result<Valu
     Ok(value)
 }
 
-/// Whether an attempt more may mend it, by the meaning that gRPC gives to its codes.
+/// Whether a retry may succeed, by the meaning that gRPC gives to its codes.
 fn is_retryable(code: Code) -> bool {
     matches!(
         code,
@@ -159,7 +159,7 @@ fn is_retryable(code: Code) -> bool {
 
 fn not_ok(status: &Status, what: &str, redactor: &Redactor) -> Failure {
     let code = code_name(status.code());
-    // Secrets first: of one that is cut in two nothing would be found.
+    // Redacted before it is cut: a secret that is cut in two would not be found.
     let said = bounded(&redactor.text(status.message()));
     let details = Map::from_iter([
         ("code", Value::from(code)),
@@ -176,7 +176,7 @@ fn not_ok(status: &Status, what: &str, redactor: &Redactor) -> Failure {
     )
 }
 
-/// A server's own words, as far as a failure quotes them.
+/// A server's message, as far as a failure quotes it.
 fn bounded(text: &str) -> String {
     let end = (0..=GRPC_STATUS_SIZE_BYTES_MAX.min(text.len()))
         .rev()

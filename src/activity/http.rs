@@ -71,7 +71,7 @@ impl Activity for Http {
     }
 }
 
-/// A task token that goes along with a request. From then on all heartbeats are its receiver's.
+/// A task token that is sent with a request. From then on, heartbeats are its receiver's responsibility.
 pub(super) struct Attached {
     pub headers: Vec<(String, String)>,
     /// The forms of the token in the request, which goes to no other origin. They are taken out of whatever comes back.
@@ -79,7 +79,7 @@ pub(super) struct Attached {
 }
 
 impl Http {
-    /// What the request is answered.
+    /// The answer to the request.
     pub(super) async fn answer(
         &self,
         context: &ActivityContext,

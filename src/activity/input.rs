@@ -1,4 +1,4 @@
-//! Reads parts that the requests of the built-in activities have in common. An error says which key is wrong.
+//! Reads parts that the requests of the built-in activities have in common. An error names the key that is wrong.
 
 use super::attempt::lasting;
 use crate::definition::table::Table;

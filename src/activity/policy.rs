@@ -1,7 +1,8 @@
-//! Which hosts the generic worker's own activities may talk to. The worker's policy wins over definition and input.
+//! Which hosts the generic worker's own activities may connect to. The worker's policy takes precedence over definition
+//! and input.
 //!
-//! A host is judged twice: by its name in the URL, and by each address that its name resolves to, at the moment of
-//! connecting. Whatever a name leads to is therefore held to the same rules, however often it changes.
+//! A host is checked twice: by its name in the URL, and by each address that its name resolves to, at the moment of
+//! connecting. So the same rules apply to every address of a name, however often it changes.
 
 mod address;
 pub mod metadata;
@@ -13,7 +14,8 @@ use url::{Host, Url};
 
 use self::address::{is_public, meanings, normal};
 
-/// One of a policy's lists: a host name in which `*` stands for anything, an address, or a network as `10.0.0.0/8`.
+/// An entry of a policy's list: a host name in which `*` matches anything, an address, or a network such as
+/// `10.0.0.0/8`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Pattern {
     /// `*`: every name and every address.
@@ -22,10 +24,10 @@ enum Pattern {
     Network(IpNet),
 }
 
-/// What holds beside the lists.
+/// The policy for hosts that are not listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Profile {
-    /// Every host that nothing refuses.
+    /// Every host that is not refused.
     #[default]
     Open,
     /// Only hosts that are named, by TLS, on the public internet; a request does not leave its origin.
@@ -34,22 +36,22 @@ pub enum Profile {
 
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
-    /// Empty: every host that nothing refuses; with the strict profile none.
+    /// If empty: every host that is not refused; with the strict profile, none.
     allow: Vec<Pattern>,
     refuse: Vec<Pattern>,
     profile: Profile,
 }
 
-/// What a name tells about a host before its addresses are known.
+/// The verdict on a host's name before its addresses are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameVerdict {
     Allowed,
-    /// No name is allowed that is this one; its address may be.
+    /// The name is not allowed, but its address may be.
     AddressDecides,
 }
 
 impl Policy {
-    /// Hosts that may be talked to (none: all) and hosts that may not, whatever else allows them.
+    /// Hosts that may be connected to (if empty, all) and hosts that may not, even if they are allowed otherwise.
     pub fn new(allow: &[String], refuse: &[String]) -> Result<Policy, String> {
         let read = |list: &[String]| -> Result<Vec<Pattern>, String> {
             list.iter().map(|p| Pattern::read(p)).collect()
@@ -70,7 +72,7 @@ impl Policy {
         self.profile == Profile::Open
     }
 
-    /// Where no list decides.
+    /// The verdict if no list decides.
     fn unlisted(&self) -> NameVerdict {
         let is_open = self.allow.is_empty() && self.profile == Profile::Open;
         match is_open || self.allow.contains(&Pattern::Any) {
@@ -132,7 +134,8 @@ impl Policy {
         ))
     }
 
-    /// Whether the policy allows an address of these networks by a network within one of them: a wider one was meant for others.
+    /// Whether the policy allows an address of these networks by a network inside one of them: a wider one was meant
+    /// for other addresses.
     fn names(&self, address: IpAddr, networks: &[IpNet]) -> bool {
         self.allow.iter().any(|pattern| match pattern {
             Pattern::Network(own) => {
@@ -187,7 +190,7 @@ impl Pattern {
                 ));
             }
         }
-        // As the hosts of URLs are read: `0x7f.1` is an address, and other alphabets have a form in ASCII.
+        // Read like the hosts of URLs: `0x7f.1` is an address, and other alphabets have a form in ASCII.
         let name = match Host::parse(&text) {
             Ok(Host::Domain(name)) => name,
             Ok(Host::Ipv4(address)) => {
@@ -221,7 +224,7 @@ impl Pattern {
         }
     }
 
-    /// A refused name refuses addresses that are written like it, too.
+    /// A refused name also refuses addresses that are written like it.
     fn refuses(&self, address: IpAddr) -> bool {
         match self {
             Pattern::Any => true,
@@ -231,7 +234,7 @@ impl Pattern {
     }
 }
 
-/// A network of mapped addresses is one of the addresses that are inside them.
+/// A network of mapped addresses becomes a network of the addresses inside them.
 fn normal_network(network: IpNet) -> IpNet {
     let length = network.prefix_len();
     match (network, normal(network.network())) {
@@ -242,7 +245,7 @@ fn normal_network(network: IpNet) -> IpNet {
     }
 }
 
-/// `*` stands for any number of characters, dots included.
+/// `*` matches any number of characters, including dots.
 fn matches_glob(glob: &str, text: &str) -> bool {
     let Some((head, rest)) = glob.split_once('*') else {
         return glob == text;
@@ -417,7 +420,7 @@ mod tests {
                 "{pattern}"
             );
         }
-        // With a zone the address means nothing without the machine: no URL takes one.
+        // With a zone the address depends on the machine: URLs do not accept one.
         assert!(url::Url::parse("http://[fe80::1%25eth0]/").is_err());
     }
 

@@ -1,7 +1,8 @@
-//! Takes secrets out of whatever leaves an activity, however they are written: plain, or encoded in one of the usual ways.
+//! Removes secrets from whatever leaves an activity, however they are written: plain, or encoded in one of the usual
+//! ways.
 //!
-//! A text is read in all ways in which it can be read (`decode`), and each reading is searched for all forms of the secrets
-//! (`forms`). What is found goes from the original.
+//! A text is read in all possible ways (`decode`), and each reading is searched for all forms of the secrets (`forms`).
+//! What is found is removed from the original.
 
 mod decode;
 mod forms;
@@ -22,14 +23,14 @@ use crate::value::{Key, Map, Value};
 pub use forms::parts;
 
 const REDACTED: &str = "[redacted]";
-/// The longest that one byte of a secret is in a text: `\u0000`.
+/// The longest encoding of one byte of a secret: `\u0000`.
 const ENCODED_BYTES_PER_BYTE_MAX: usize = 6;
 
-/// Takes the secrets that an attempt used out of texts and values, in each form in which they may come back.
+/// Removes the secrets that an attempt used from texts and values, in each form in which they may be returned.
 #[derive(Default)]
 pub struct Redactor {
     secrets: BTreeSet<Vec<u8>>,
-    /// Made when it is needed, after the last secret was added.
+    /// Built when it is needed, after the last secret was added.
     search: OnceLock<Search>,
 }
 
@@ -39,7 +40,7 @@ struct Search {
     hex: AhoCorasick,
     base64: AhoCorasick,
     base64_forms: Vec<Base64>,
-    /// Secrets that may come back as numbers.
+    /// Secrets that may be returned as numbers.
     numbers: Vec<(String, f64)>,
     longest: usize,
 }
@@ -108,8 +109,8 @@ impl Redactor {
         if self.is_empty() {
             return bytes.to_vec();
         }
-        // A secret may be found where its end is missing, by a shorter form of it. So the original is cut, at a place before
-        // which every secret is whole.
+        // A secret whose end is missing may be found by a shorter form of it. So the original is cut, at a place before
+        // which every secret is complete.
         let edge = self.search().longest * ENCODED_BYTES_PER_BYTE_MAX;
         let mut kept = bytes.len().saturating_sub(edge);
         if let Some((start, _)) = self
@@ -236,7 +237,7 @@ impl Redactor {
         }
     }
 
-    /// Where secrets are, in order, none within another.
+    /// The places of secrets, in order, none inside another.
     fn find(&self, text: &[u8]) -> Vec<(usize, usize)> {
         if self.is_empty() || text.is_empty() {
             return Vec::new();
@@ -253,7 +254,7 @@ impl Redactor {
         if found.is_empty() {
             return found;
         }
-        // What was taken out before stays as it is, even if a secret is a word of the mark.
+        // Marks of an earlier redaction stay as they are, even if a secret is a word of the mark.
         let marks: Vec<_> = positions(text, REDACTED.as_bytes()).collect();
         found.retain(|(start, end)| {
             let before = marks.partition_point(|mark| mark <= start);
@@ -270,7 +271,7 @@ fn positions<'a>(text: &'a [u8], wanted: &'a [u8]) -> impl Iterator<Item = usize
         .filter(is_there)
 }
 
-/// In order, those that overlap as one.
+/// In order, with overlapping ones merged.
 fn united(mut found: Vec<(usize, usize)>) -> Vec<(usize, usize)> {
     found.sort_unstable();
     let mut united: Vec<(usize, usize)> = Vec::new();
@@ -331,7 +332,7 @@ impl Search {
     }
 }
 
-/// Where an automaton's patterns are, in the original, those that overlap as one.
+/// The places of an automaton's patterns in the original, with overlapping ones merged.
 fn spans(
     automaton: &AhoCorasick,
     view: &View,
@@ -342,7 +343,7 @@ fn spans(
     for hit in automaton.find_overlapping_iter(&view.bytes) {
         let (start, end) = widen(hit.pattern().as_usize(), hit.start(), hit.end());
         let (mut start, mut end) = view.origin(start, end);
-        // Hits come in the order of their ends, so that a long one takes in those before it.
+        // Hits are in the order of their ends, so a long one absorbs those before it.
         while found.len() > own
             && let Some(last) = found.last()
             && start < last.1
@@ -355,7 +356,7 @@ fn spans(
     }
 }
 
-/// Which finds every pattern at every place, in time that is linear in the text.
+/// Finds every pattern at every place, in time linear in the text.
 fn automaton<P: AsRef<[u8]>>(patterns: &[P], ignores_case: bool) -> AhoCorasick {
     AhoCorasick::builder()
         .kind(Some(AhoCorasickKind::ContiguousNFA))

@@ -1,4 +1,4 @@
-//! The addresses behind a host's name, those only that the worker's policy allows.
+//! The addresses of a host's name, only those that the worker's policy allows.
 
 use std::io;
 use std::net::IpAddr;

@@ -15,10 +15,10 @@ use crate::value::Value;
 /// The secret `NAME` is the environment variable `SEGNO_SECRET_NAME`.
 pub const SECRET_VARIABLE_PREFIX: &str = "SEGNO_SECRET_";
 
-/// Where secrets are looked up. They are read anew each time, so a rotated one is in force at once.
+/// Where secrets are looked up. They are read again each time, so a rotated one takes effect immediately.
 #[derive(Debug, Clone, Default)]
 pub struct Secrets {
-    /// A folder in which the file `NAME` holds the secret `NAME`; it goes before the environment.
+    /// A folder whose file `NAME` contains the secret `NAME`; it takes precedence over the environment.
     pub folder: Option<PathBuf>,
 }
 
@@ -82,7 +82,7 @@ impl Secrets {
     }
 }
 
-/// A secret by its name, with what stands around it.
+/// A secret by its name, with the text around it.
 #[derive(Debug)]
 pub struct SecretReference {
     pub name: String,

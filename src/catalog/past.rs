@@ -1,10 +1,10 @@
-//! What new runs got at an earlier revision, as the records of changes tell it.
+//! What new runs got at an earlier revision, according to the records of changes.
 
 use std::collections::BTreeMap;
 
 use super::{Catalog, Definition, Record, Route};
 
-/// A workflow type as it was.
+/// A workflow type at that time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Past {
     pub project: String,

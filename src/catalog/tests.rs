@@ -1,4 +1,4 @@
-//! What changes do to a catalog.
+//! Tests of what changes do to a catalog.
 
 use super::*;
 
@@ -135,7 +135,7 @@ fn what_new_runs_get_is_not_deleted_and_no_number_is_given_twice() {
     assert_eq!(current(&catalog), 3);
 }
 
-/// Not even when all versions of a type were deleted.
+/// Not even if all versions of a type were deleted.
 #[test]
 fn numbers_never_begin_anew() {
     let mut catalog = with_versions(2);
@@ -154,7 +154,7 @@ fn numbers_never_begin_anew() {
     assert_eq!(current(&catalog), 3);
 }
 
-/// A log of a Segno that forgot a type with its last version: what it routed to afterwards is there.
+/// A log of a Segno that forgot a type with its last version: what it routed to afterwards exists.
 #[test]
 fn a_log_without_numbers_is_folded_as_it_was_made() {
     let mut catalog = with_versions(1);
@@ -175,12 +175,12 @@ fn a_log_without_numbers_is_folded_as_it_was_made() {
     let applied = log.map(|change| catalog.apply_logged(&change, 0));
     assert_eq!(applied, [2, 3, 4].map(Applied::Yes));
     assert_eq!(current(&catalog), 1);
-    // Whoever deploys now names numbers.
+    // A deployment now sends numbers.
     let next = catalog.numbered(change(4, vec![put("order", 8)]));
     assert_eq!(next.puts[0].number, 2);
 }
 
-/// A change that was lost before it leaves a hole.
+/// A change that was lost before it leaves a gap.
 #[test]
 fn a_numbered_change_keeps_its_numbers() {
     let whole = with_versions(2);
@@ -315,10 +315,10 @@ fn schedules_are_due_until_somebody_says_that_they_are_there() {
     assert_eq!(say(0, Some(due(&["order"], "one")), &[]), [1]);
     assert_eq!(say(1, Some(due(&["order"], "two")), &[]), [1, 2]);
     assert_eq!(say(2, Some(due(&["bill"], "one")), &[]), [1, 2, 3]);
-    // Of a later change in the same namespace, they are that change's.
+    // They belong to a later change in the same namespace.
     assert_eq!(say(3, Some(due(&["bill", "order"], "one")), &[]), [2, 4]);
     assert_eq!(say(4, None, &[1, 2]), [4]);
     assert_eq!(say(5, None, &[4]), [0; 0]);
-    // That they are there is no news for people.
+    // That they exist is not reported to people.
     assert_eq!(catalog.state.log.len(), 4);
 }

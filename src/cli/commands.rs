@@ -109,7 +109,7 @@ fn block_on(command: impl Future<Output = Result<End, CliError>>) -> Result<End,
     runtime.block_on(command)
 }
 
-/// Runs a command that works for many at once.
+/// Runs a command that serves many clients at the same time.
 fn block_on_all(command: impl Future<Output = Result<End, CliError>>) -> Result<End, CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -1,4 +1,4 @@
-//! How a command ends: successfully, or with an error that says why not.
+//! How a command ends: successfully, or with an error.
 
 #[cfg(feature = "cluster")]
 mod cluster;
@@ -8,23 +8,23 @@ use std::process::ExitCode;
 
 use super::print::{self, Tone, styled};
 
-/// How a command that ran to its end went.
+/// The end of a command that ran to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     Done,
-    /// What was asked for failed, and has been said.
+    /// The operation failed, and the reason was printed.
     Failed,
-    /// What was asked for is done, and whoever asked is to stop.
+    /// The operation is done, and the activity should stop.
     Stop,
 }
 
-/// Why a command could not do what was asked for.
+/// Why a command could not do what was requested.
 #[derive(Debug)]
 pub struct CliError {
     message: String,
     help: Vec<String>,
     code: u8,
-    /// Whether the reader of the output is gone.
+    /// Whether the reader of the output has gone.
     is_unheard: bool,
 }
 
@@ -65,7 +65,7 @@ impl CliError {
         if self.is_unheard {
             return ExitCode::SUCCESS;
         }
-        // Without standard error the exit code still says it.
+        // Without standard error, the exit code remains.
         let _ = self.print();
         ExitCode::from(self.code)
     }

@@ -1,8 +1,9 @@
-//! Keeps what is secret in this process from the programs that it runs, which have the same user: the environment that the
+//! Keeps secrets in this process from the programs that it runs, which have the same user: the environment that the
 //! kernel shows in /proc, and the memory.
 
-/// Moves the environment to where only this process sees it. The kernel shows the block that the process was begun with, in
-/// `/proc/PID/environ`, to every process of the user; what is left there is blank. Variables are read as before.
+/// Moves the environment to where only this process sees it. The kernel shows the block with which the process was
+/// started, in `/proc/PID/environ`, to every process of the user; what remains there is blank. Variables are read as
+/// before.
 ///
 /// # Safety
 ///
@@ -13,15 +14,15 @@ pub unsafe fn hide_environment() {
     unsafe extern "C" {
         static mut environ: *mut *mut c_char;
     }
-    // SAFETY: POSIX has `environ` point to an array of pointers to strings that ends with a null pointer, all of which a process
-    // may write to; nothing else reads or writes them meanwhile. A copy lives as long as the process does.
+    // SAFETY: POSIX has `environ` point to an array of pointers to strings that ends with a null pointer, all of which
+    // a process may write to; nothing else reads or writes them meanwhile. A copy lives as long as the process does.
     unsafe {
         let mut place = environ;
         while !place.is_null() && !(*place).is_null() {
             let shown = *place;
             let length = CStr::from_ptr(shown).to_bytes().len();
             *place = CStr::from_ptr(shown).to_owned().into_raw();
-            // Volatile: nothing reads it here, so that a plain write might be left out.
+            // Volatile: nothing reads it here, so a plain write might be optimised away.
             (0..length).for_each(|at| shown.add(at).write_volatile(0));
             place = place.add(1);
         }
@@ -34,8 +35,8 @@ pub unsafe fn hide_environment() {
 #[cfg(not(target_os = "linux"))]
 pub unsafe fn hide_environment() {}
 
-/// From now on no process of the same user reads this one's memory, environment or open files, unless it may trace all
-/// processes (`CAP_SYS_PTRACE`). No core is dumped either.
+/// Prevents processes of the same user from reading this one's memory, environment or open files, unless they may trace
+/// all processes (`CAP_SYS_PTRACE`). No core is dumped either.
 #[cfg(target_os = "linux")]
 pub fn keep_memory_private() {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};

@@ -1,4 +1,4 @@
-//! What commands print: for people on a terminal, or JSON for scripts. Data is never filtered: see [`text`].
+//! The output of commands: for people on a terminal, or JSON for scripts. Data is never filtered: see [`text`].
 
 #[cfg(feature = "cluster")]
 pub mod failure;
@@ -19,7 +19,7 @@ use crate::report::{self, Report};
 pub use text::decorated;
 use text::{escaped, printable};
 
-/// A wait that is shorter needs no sign of life.
+/// A shorter wait needs no progress indicator.
 const PROGRESS_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -43,7 +43,7 @@ pub enum Color {
     Never,
 }
 
-/// How a piece of text looks on a terminal.
+/// The look of a piece of text on a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
     Plain,

@@ -1,4 +1,4 @@
-//! Activities that somebody outside of a worker completes: their ends and their heartbeats, by task token or by ids.
+//! Activities that are completed from outside a worker: their ends and their heartbeats, by task token or by ids.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::engine::failure::Failure;
 use crate::payload::{encode_common_attributes, failure_to_proto, payloads_to_proto};
 use crate::value::Payload;
 
-/// One activity: an attempt of it by the token that the attempt was given, or whichever attempt runs by the ids.
+/// One activity: an attempt of it by the attempt's token, or the running attempt by the ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ActivityRef {
     Token(Vec<u8>),
@@ -21,7 +21,7 @@ pub enum ActivityRef {
     },
 }
 
-/// What the server wants of an activity that has sent a heartbeat.
+/// The server's answer to a heartbeat of an activity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HeartbeatAnswer {
     pub is_cancel_requested: bool,
@@ -30,7 +30,7 @@ pub struct HeartbeatAnswer {
     pub is_reset: bool,
 }
 
-/// Sends one of two forms of a request, as the activity is named.
+/// Sends one of two forms of a request, depending on how the activity is named.
 macro_rules! respond {
     ($client:expr, $activity:expr, $operation:expr,
      $by_token:ident: $Token:ident { $($token_field:ident: $token_value:expr),* $(,)? },
@@ -178,7 +178,7 @@ impl fmt::Display for ActivityRef {
     }
 }
 
-/// An answer that says no more than that all is well.
+/// An answer without content.
 struct Answered;
 
 macro_rules! answers {

@@ -1,4 +1,4 @@
-//! How a run began: with which input, and which definition it was bound to.
+//! How a run started: with which input, and to which definition it was bound.
 
 use std::collections::BTreeMap;
 
@@ -74,7 +74,7 @@ impl Beginning {
         match Meaning::of(event) {
             Meaning::RunStarted(a) => self.started(a),
             Meaning::Task(TaskStage::Completed(_)) => self.has_begun = true,
-            // A start's header is only a wish: the marker says what became of it.
+            // A start's header is only a request: the marker has the result.
             Meaning::Commanded(Commanded::Marker(a)) => {
                 if let Marker::LocalActivity(Some(data)) = Marker::of(a)
                     && data.activity_type == RESOLVE_DEFINITION

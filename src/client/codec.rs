@@ -9,15 +9,15 @@ use super::ClientError;
 use crate::limits::SECRET_SIZE_BYTES_MAX;
 use crate::payload::{Codec, Key, Keyring, Remote, Stage};
 
-/// What the user said about codecs. The endpoint and the authorization may also come from the connection's profile.
+/// The user's settings for codecs. The endpoint and the authorization may also be in the connection's profile.
 #[derive(Debug, Clone, Default)]
 pub struct CodecSettings {
-    /// In the order in which they encode. Where none is named, it is the one that the rest speaks of.
+    /// In the order in which they encode. If none is named, the other settings imply it.
     pub codecs: Vec<CodecKind>,
-    /// Keys by their names. The first encrypts, each decrypts.
+    /// Keys with their names. The first encrypts, each decrypts.
     pub keys: Vec<(String, KeySource)>,
     pub endpoint: Option<String>,
-    /// Holds the value of the header `Authorization` for the codec server.
+    /// A file with the value of the header `Authorization` for the codec server.
     pub authorization_file: Option<PathBuf>,
     pub encode_common_attributes: bool,
 }
@@ -83,7 +83,8 @@ impl CodecSettings {
         }
     }
 
-    /// A flag that does nothing would leave plain what was to be encrypted. The profile's endpoint may be other tools'.
+    /// A flag without effect would leave unencrypted what was meant to be encrypted. The profile's endpoint may be for
+    /// other tools.
     fn is_used(&self, kinds: &[CodecKind]) -> Result<(), ClientError> {
         let unused = |flag: &str, kind: CodecKind| {
             config(format!(

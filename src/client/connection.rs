@@ -1,5 +1,5 @@
-//! Where the cluster is and how to get in: flags, then environment, then `temporal.toml`, as the official command line
-//! has them.
+//! The address of the cluster and the credentials: flags, then environment, then `temporal.toml`, as in the official
+//! command line.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::payload::Codec;
 const NAMESPACE_DEFAULT: &str = "default";
 const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
-/// What the user said about the connection; what is `None` comes from the environment or the file.
+/// The user's settings for the connection; what is `None` is read from the environment or the file.
 #[derive(Debug, Clone, Default)]
 pub struct ConnectionSettings {
     pub address: Option<String>,
@@ -40,7 +40,7 @@ pub struct ConnectionSettings {
     pub config_file: Option<String>,
     pub disable_config_file: bool,
     pub disable_config_env: bool,
-    /// Gzip on the wire. Without a choice it is on, except to an address on this machine, where it only costs time.
+    /// Compression by gzip. By default it is on, except for an address on this machine, where it only costs time.
     pub grpc_compression: Option<bool>,
     pub connect_timeout: Option<Duration>,
     pub codec: CodecSettings,
@@ -112,7 +112,7 @@ impl ConnectionSettings {
         }
         if self.speaks_of_tls() {
             let tls = profile.tls.get_or_insert_with(ClientConfigTLS::default);
-            // An option of TLS turns it on where the file turned it off; `--tls=false` has the last word.
+            // An option of TLS turns it on even if the file turned it off; `--tls=false` takes precedence.
             tls.disabled = self.tls.map(|on| !on).or(Some(false));
             set(
                 &mut tls.server_ca_cert,
@@ -132,7 +132,7 @@ impl ConnectionSettings {
         Ok(profile)
     }
 
-    /// What the file and the environment say.
+    /// The profile from the file and the environment.
     fn configured(&self) -> Result<ClientConfigProfile, ClientError> {
         if self.disable_config_file && self.disable_config_env {
             return Ok(ClientConfigProfile::default());
@@ -191,7 +191,7 @@ fn config_error(error: temporalio_client::envconfig::ConfigError) -> ClientError
     ClientError::Config(error.to_string())
 }
 
-/// The outer errors of a connection say "transport error" only.
+/// The outer errors of a connection only read "transport error".
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut error = error;
     let mut reason = error.to_string();
@@ -213,7 +213,7 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// What `--tls-disable-host-verification` asks for: any certificate will do.
+/// Accepts any certificate, for `--tls-disable-host-verification`.
 #[derive(Debug)]
 struct AnyCertificate;
 

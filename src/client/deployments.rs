@@ -1,4 +1,4 @@
-//! Worker deployments: what there is, and which of their versions gets workflow tasks.
+//! Worker deployments, and which of their versions get workflow tasks.
 
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ use super::{Client, ClientError, body, request};
 use crate::payload::timestamp_from_proto;
 use crate::value::Timestamp;
 
-/// How often one looks whether a change has reached all task queues.
+/// The interval at which a change is checked for having reached all task queues.
 const ROUTING_POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// How long a change is waited for. The server goes on without the caller, and may take much longer.
+/// How long to wait for a change. The server continues without the caller, and may take much longer.
 const ROUTING_WAIT_MAX: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ pub struct WorkerDeployment {
     pub is_changing: bool,
 }
 
-/// The version that a share of the runs goes to.
+/// The version that gets a share of the runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ramping {
     /// `None`: workers without a version.
@@ -51,7 +51,7 @@ pub struct WorkerVersion {
     pub create_time: Option<Timestamp>,
 }
 
-/// What a change of a deployment's routing may do in spite of the server's doubts.
+/// What a change of a deployment's routing may do despite the server's checks.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RoutingForce {
     /// Though no worker of the version has ever been seen.
@@ -183,7 +183,7 @@ fn routing(config: Option<proto::RoutingConfig>) -> (Option<String>, Option<Ramp
         build_id: build_id(config.ramping_deployment_version),
         percentage: config.ramping_version_percentage,
     };
-    // Workers without a version ramp only at more than nothing.
+    // Workers without a version ramp only above zero.
     let ramps = ramping.build_id.is_some() || ramping.percentage > 0.0;
     let current = build_id(config.current_deployment_version);
     (current, ramps.then_some(ramping))

@@ -1,4 +1,4 @@
-//! A history's events in a few words each.
+//! A history's events, each in a few words.
 
 use temporalio_protos::temporal::api::common::v1::WorkflowType;
 use temporalio_protos::temporal::api::enums::v1::EventType;
@@ -29,7 +29,7 @@ pub struct EventSummary {
     pub look: EventLook,
 }
 
-/// How an event bears on the workflow.
+/// The category of an event, for its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventLook {
     /// A workflow task's own events: how, not what.
@@ -51,7 +51,7 @@ pub fn event_summaries(history: &History) -> Vec<EventSummary> {
     history.events.iter().map(summary).collect()
 }
 
-/// `EVENT_TYPE_TIMER_FIRED` as the documentation has it: `TimerFired`.
+/// `EVENT_TYPE_TIMER_FIRED` as in the documentation: `TimerFired`.
 fn name(event_type: EventType) -> String {
     let words = event_type
         .as_str_name()
@@ -75,7 +75,7 @@ fn look(event_type: EventType) -> EventLook {
     }
 }
 
-/// What the author calls the step that an event begins; empty if it cannot be read.
+/// The author's name of the step that an event begins; empty if it cannot be read.
 pub(super) fn user_summary(event: &HistoryEvent) -> String {
     summary_payload(event).and_then(text).unwrap_or_default()
 }
@@ -113,7 +113,7 @@ fn shown_of(event: &HistoryEvent) -> impl Iterator<Item = Payload> {
     summary_payload(event).into_iter().chain(attributes)
 }
 
-/// Why something failed, as an event has it.
+/// The failure in an event.
 fn failure_of(event: &HistoryEvent) -> Option<&ProtoFailure> {
     match Meaning::of(event) {
         Meaning::RunEnded(RunEnd::Failed(a)) => a.failure.as_ref(),
@@ -134,7 +134,7 @@ fn failure_of(event: &HistoryEvent) -> Option<&ProtoFailure> {
     }
 }
 
-/// A failure in a line: its type, and the message of what began it.
+/// A failure in a line: its type, and the message of its first cause.
 pub(super) fn innermost(failure: Option<ProtoFailure>) -> String {
     let failure = with_marks(&failure_from_proto(failure.unwrap_or_default()));
     let message = failure
@@ -224,7 +224,7 @@ fn type_name(workflow_type: Option<&WorkflowType>) -> &str {
     workflow_type.map_or("", |t| t.name.as_str())
 }
 
-/// The type of the activity that an event is about.
+/// The type of an event's activity.
 fn scheduled(history: &History, event_id: i64) -> String {
     let event = usize::try_from(event_id - 1)
         .ok()

@@ -1,4 +1,4 @@
-//! Workflows that no worker runs, whose tasks are done by hand: the registry of definitions is one.
+//! Workflows that no worker runs, whose tasks are answered by a client: the registry of definitions is one.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use super::{Client, ClientError, body, request};
 use crate::payload::payloads_to_proto;
 use crate::value::Payload;
 
-/// There is a task, or somebody else has it.
+/// Either there is a task, or another client has it.
 const TASK_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The task of a workflow that nobody else answers.
+/// The task of a workflow that no worker answers.
 pub struct WorkflowTask {
     pub run_id: String,
     /// The last event that the task's answer knows of.
@@ -31,7 +31,7 @@ pub struct WorkflowTask {
 }
 
 impl Client {
-    /// The task of a workflow whose task queue has its id and is polled by no worker, if it can be had soon.
+    /// The task of a workflow whose task queue has its id and is polled by no worker, if it is available soon.
     pub async fn held_task(&self, workflow_id: &str) -> Result<Option<WorkflowTask>, ClientError> {
         let message = PollWorkflowTaskQueueRequest {
             namespace: self.namespace.clone(),
@@ -93,7 +93,7 @@ impl Client {
         match answer {
             Ok(_) => Ok(()),
             Err(status) if status.message().contains("UnhandledCommand") => Ok(()),
-            // The task's time was up.
+            // The task has timed out.
             Err(status) if status.code() == Code::NotFound => Ok(()),
             Err(status) => Err(self.refused("let the registry continue as new", None)(
                 status,

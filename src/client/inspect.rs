@@ -1,4 +1,4 @@
-//! Looking at workflows: one with what it waits for, many by a query, one's history.
+//! Inspecting workflows: one with what it waits for, many by a query, one's history.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ use crate::payload::{
 };
 use crate::value::{Map, Payload, Timestamp};
 
-/// One run of a workflow, as lists show it.
+/// One run of a workflow, as in lists.
 #[derive(Debug, Clone)]
 pub struct WorkflowSummary {
     pub workflow_id: String,
@@ -143,7 +143,7 @@ impl Client {
         Ok((workflows, (!next.is_empty()).then_some(next)))
     }
 
-    /// How many workflows match.
+    /// The number of matching workflows.
     pub async fn count(&self, query: &str) -> Result<i64, ClientError> {
         let message = CountWorkflowExecutionsRequest {
             namespace: self.namespace.clone(),
@@ -188,8 +188,8 @@ impl Client {
         }
     }
 
-    /// One page of a run's history and the token of the next page if there is one. With `wait` the next page may be yet to
-    /// come: it is waited for until the run has closed. The server's patience may end first; the page is empty then.
+    /// One page of a run's history, and the token of the next page if there is one. With `wait`, the call waits for the
+    /// next page until the run has closed. The server may stop waiting before; the page is then empty.
     pub async fn history_page(
         &self,
         workflow: &WorkflowRef,

@@ -11,7 +11,7 @@ pub fn history_to_json(history: &History) -> Result<serde_json::Value, ProtoJson
 }
 
 pub fn history_from_json(text: &str) -> Result<History, ProtoJsonError> {
-    // What a newer server adds is nothing that a replay of today looks at.
+    // Fields that a newer server adds are not used by today's replays.
     message_from_json(HISTORY, text.as_bytes(), true)
 }
 

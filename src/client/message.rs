@@ -1,4 +1,4 @@
-//! Signals and queries, and asking a run to end.
+//! Signals, queries, and requests to cancel a run.
 
 use temporalio_client::grpc::WorkflowService;
 use temporalio_protos::temporal::api::common::v1::Header;
@@ -23,13 +23,13 @@ use crate::value::Payload;
 pub enum QueryAnswer {
     Result(Vec<Payload>),
     Failed(Failure),
-    /// The run is in a state in which the caller did not want an answer.
+    /// The run is in a state in which the caller does not want an answer.
     Rejected {
         status: String,
     },
 }
 
-/// In which states of the run a query is not to be answered.
+/// In which states of the run a query is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum QueryReject {
     #[default]
@@ -102,7 +102,7 @@ impl Client {
         let mut answer = match answer.inspect_err(|status| span.fail(status.message())) {
             Ok(answer) => body(answer),
             Err(status) => {
-                // The workflow's own refusal comes as an error of the call, from older workers as a message only.
+                // The workflow's own refusal is an error of the call; from older workers it is only a message.
                 if status.code() == Code::InvalidArgument
                     && let Some(QueryFailedFailure { failure }) = detail(&status)
                 {
@@ -125,7 +125,7 @@ impl Client {
         })
     }
 
-    /// Asks the workflow to end: it may clean up first, or refuse.
+    /// Requests the workflow's cancellation: it may clean up first, or refuse.
     pub async fn cancel(&self, workflow: &WorkflowRef, reason: &str) -> Result<(), ClientError> {
         let message = RequestCancelWorkflowExecutionRequest {
             namespace: self.namespace.clone(),
@@ -143,7 +143,7 @@ impl Client {
         Ok(())
     }
 
-    /// Ends the workflow at once; it learns nothing of it.
+    /// Ends the workflow immediately, without notice to it.
     pub async fn terminate(
         &self,
         workflow: &WorkflowRef,
@@ -169,7 +169,7 @@ impl Client {
     }
 }
 
-/// Temporal's word for a status, without the prefix that all of them have.
+/// Temporal's word for a status, without the common prefix.
 pub(super) fn status_name(status: WorkflowExecutionStatus) -> &'static str {
     status
         .as_str_name()

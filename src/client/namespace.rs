@@ -1,4 +1,4 @@
-//! Namespaces and their search attributes: made, shown, changed and taken away.
+//! Namespaces and their search attributes: created, shown, changed and deleted.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use super::{Client, ClientError, body, request};
 use crate::payload::{duration_from_proto, duration_to_proto};
 use crate::value::Duration;
 
-/// What one says of a namespace; what is `None` is the server's default, or stays.
+/// The options of a namespace; what is `None` has the server's default, or stays.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct NamespaceOptions {
     /// How long closed workflows are kept.
@@ -32,7 +32,7 @@ pub struct NamespaceOptions {
     pub visibility_archival: Archival,
 }
 
-/// Whether closed workflows are put into an archive, and where it is.
+/// Whether closed workflows are archived, and where.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Archival {
     pub enabled: Option<bool>,
@@ -40,7 +40,7 @@ pub struct Archival {
     pub uri: Option<String>,
 }
 
-/// A namespace as the server has it.
+/// A namespace as described by the server.
 #[derive(Debug, Clone)]
 pub struct NamespaceDescription {
     pub name: String,
@@ -58,7 +58,7 @@ pub struct NamespaceDescription {
     pub clusters: Vec<String>,
 }
 
-/// What a search attribute holds.
+/// The type of a search attribute's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SearchAttributeType {
     Text,

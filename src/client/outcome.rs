@@ -1,4 +1,4 @@
-//! How a workflow ended, waited for through all the runs that it continues as.
+//! How a workflow ended, followed through all the runs that it continues as.
 
 use temporalio_client::grpc::WorkflowService;
 use temporalio_protos::temporal::api::common::v1::WorkflowExecution;
@@ -12,7 +12,7 @@ use crate::history::{Meaning, RunEnd};
 use crate::payload::{failure_from_proto, payloads_from_proto};
 use crate::value::Payload;
 
-/// The end of a workflow, and the run that it came to its end in.
+/// The end of a workflow, and its last run.
 #[derive(Debug, Clone)]
 pub struct Ended {
     pub run_id: String,
@@ -28,7 +28,7 @@ pub enum Outcome {
         reason: String,
     },
     TimedOut,
-    /// Only where the caller does not follow to the next run.
+    /// Only if the caller does not follow to the next run.
     ContinuedAsNew {
         new_run_id: String,
     },
@@ -48,14 +48,14 @@ impl Outcome {
     }
 }
 
-/// What a closing event says: the end, or in which run the workflow goes on.
+/// What a closing event means: the end, or the run in which the workflow continues.
 enum Closing {
     End(Outcome),
     NextRun(String),
 }
 
 impl Client {
-    /// Waits for the end. Following runs is what one wants, unless one run is meant.
+    /// Waits for the end. Runs are followed unless one run is meant.
     pub async fn result(
         &self,
         workflow: &WorkflowRef,
@@ -111,7 +111,7 @@ impl Client {
             self.codec.decode(&mut answer).await?;
             next_page_token = answer.next_page_token;
             let events = answer.history.map(|h| h.events).unwrap_or_default();
-            // Without new events the server gives up waiting and asks to be called again.
+            // Without new events the server stops waiting and must be called again.
             if let Some(event) = events.into_iter().next_back() {
                 return Ok(event);
             }

@@ -9,12 +9,12 @@ use temporalio_protos::temporal::api::workflowservice::v1::DescribeTaskQueueRequ
 
 use super::{Client, ClientError, body, request};
 
-/// Stands behind a worker's name, before the number.
+/// Follows a worker's name, before the number.
 const LANGUAGE: &str = " segno-language=";
-/// A poll takes up to a minute. The server names pollers for some minutes after they have gone.
+/// A poll takes up to a minute. The server lists pollers for some minutes after they have stopped.
 const POLLED_WITHIN: Duration = Duration::from_secs(90);
 
-/// A worker that asks a task queue for workflow tasks.
+/// A worker that polls a task queue for workflow tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Poller {
     pub identity: String,
@@ -22,7 +22,7 @@ pub struct Poller {
     pub language: Option<u32>,
 }
 
-/// A worker's identity with the version of the language that it knows.
+/// A worker's identity with the version of the language that it supports.
 pub fn announcing(identity: &str, language: u32) -> String {
     format!("{identity}{LANGUAGE}{language}")
 }
@@ -36,7 +36,7 @@ impl Poller {
 }
 
 impl Client {
-    /// Those that have polled for workflow tasks of late.
+    /// The workers that have recently polled for workflow tasks.
     pub async fn workflow_pollers(&self, task_queue: &str) -> Result<Vec<Poller>, ClientError> {
         let message = DescribeTaskQueueRequest {
             namespace: self.namespace.clone(),

@@ -1,4 +1,4 @@
-//! Schedules: what one starts, and what the server tells of it.
+//! Schedules: what one starts, and what the server reports about it.
 
 mod calls;
 mod read;
@@ -8,7 +8,7 @@ use super::{StartOptions, WorkflowRef};
 use crate::accepted::{OverlapPolicy, ScheduleError, ScheduleSpec};
 use crate::value::{Map, Payload, Timestamp};
 
-/// A whole schedule: when, and what is started then.
+/// A whole schedule: when it is due, and what it starts.
 #[derive(Debug, Clone, Default)]
 pub struct Schedule {
     pub spec: ScheduleSpec,
@@ -18,7 +18,7 @@ pub struct Schedule {
     pub search_attributes: Vec<(String, Payload)>,
 }
 
-/// What a schedule is to become: what is not said stays.
+/// A change of a schedule: what is unset stays.
 #[derive(Debug, Clone, Default)]
 pub struct ScheduleChange {
     pub spec: ScheduleSpec,
@@ -30,7 +30,7 @@ pub struct ScheduleChange {
     pub replace: bool,
 }
 
-/// A time in the past or to come through which a schedule goes at once.
+/// An interval, past or future, whose starts a schedule performs immediately.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Backfill {
     pub start_time: Timestamp,
@@ -38,7 +38,7 @@ pub struct Backfill {
     pub overlap_policy: Option<OverlapPolicy>,
 }
 
-/// A schedule as the server has it.
+/// A schedule as described by the server.
 #[derive(Debug, Clone)]
 pub struct ScheduleDescription {
     pub spec: ScheduleSpec,
@@ -57,7 +57,7 @@ pub struct ScheduleDescription {
     pub update_time: Option<Timestamp>,
 }
 
-/// A schedule as lists show it.
+/// A schedule as in lists.
 #[derive(Debug, Clone)]
 pub struct ScheduleSummary {
     pub schedule_id: String,

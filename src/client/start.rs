@@ -25,11 +25,11 @@ use crate::payload::{
 use crate::value::{Duration, Payload, Value};
 use crate::words::RetryPolicy;
 
-/// Everything that Temporal lets one say about a new workflow; what is `None` is the server's default.
+/// All options that Temporal has for a new workflow; what is `None` has the server's default.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StartOptions {
     pub workflow_type: String,
-    /// Without one a unique id is made.
+    /// Without one, a unique id is generated.
     pub workflow_id: Option<String>,
     pub task_queue: String,
     pub input: Vec<Payload>,
@@ -49,9 +49,10 @@ pub struct StartOptions {
     pub priority_key: Option<i32>,
     pub fairness_key: Option<String>,
     pub fairness_weight: Option<f32>,
-    /// A signal to send with the start, or alone if the workflow runs already.
+    /// A signal to send with the start, or alone if the workflow is already running.
     pub signal: Option<(String, Vec<Payload>)>,
-    /// A start with the request id of the workflow's latest run finds that run, even if it has ended. Without one a unique id is made.
+    /// A start with the request id of the workflow's latest run finds that run, even if it has ended. Without one, a
+    /// unique id is generated.
     pub request_id: Option<String>,
 }
 

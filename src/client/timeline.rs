@@ -1,4 +1,4 @@
-//! A run as a timeline: what it did, when each began, how long it took and how it ended.
+//! A run as a timeline: what it did, when each step began, how long it took and how it ended.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::history::{Commanded, End, Marker, Meaning, Operation, Progress, RunEn
 use crate::payload::{duration_from_proto, timestamp_from_proto};
 use crate::value::{Duration, Timestamp};
 
-/// Something that took its time, or happened at one moment.
+/// Something with a duration, or at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Span {
     /// What the author calls it; may be empty.
@@ -76,7 +76,7 @@ struct Spans {
     by_event: BTreeMap<i64, usize>,
 }
 
-/// The event that began what another event is about.
+/// The event that started the subject of another event.
 enum About {
     Workflow,
     Event(i64),
@@ -108,7 +108,7 @@ impl Spans {
     fn commanded(&mut self, event: &HistoryEvent, commanded: Commanded<'_>) {
         let what = match commanded {
             Commanded::Marker(marker) => {
-                // A run's version is marked too, and is no work.
+                // A run's version is marked too, and is not work.
                 if let Marker::LocalActivity(data) = Marker::of(marker) {
                     self.found.extend(local_activity(event, marker, data));
                 }
@@ -141,7 +141,7 @@ impl Spans {
                 let input = request.and_then(|r| r.input.as_ref());
                 format!("update {}", input.map_or("", |i| i.name.as_str()))
             }
-            // They take no time.
+            // They have no duration.
             Commanded::CancelActivity { .. }
             | Commanded::CancelNexus { .. }
             | Commanded::Cancellation(_)
@@ -203,8 +203,9 @@ impl Spans {
     }
 }
 
-/// A local activity, by what its marker reports: core adds how long the attempt ran to the time at which the run asked for it. An attempt after another, or
-/// one that was cut off, has ended by the time of the event, and how long before is not recorded.
+/// A local activity, from what its marker reports: core adds the duration of the attempt to the time at which the run
+/// requested it. An attempt after another, or one that was interrupted, has ended by the time of the event; how long
+/// before is not recorded.
 fn local_activity(
     event: &HistoryEvent,
     attributes: &MarkerRecordedEventAttributes,
@@ -215,7 +216,7 @@ fn local_activity(
         "" => &attributes.marker_name,
         activity => activity,
     };
-    // How a run gets its definition is no doing of the author's.
+    // Getting the run's definition is not a step of the author's.
     if activity == RESOLVE_DEFINITION {
         return None;
     }
@@ -291,7 +292,7 @@ fn operation_end(operation: Operation, end: End<'_>) -> (SpanState, String) {
     match end {
         End::Completed(_) => (SpanState::Completed, String::new()),
         End::Failed(failed) => (SpanState::Failed, why(failed.failure)),
-        // Which of its timeouts it was.
+        // Which of its timeouts passed.
         End::TimedOut(failed) if operation == Operation::Activity => {
             (SpanState::TimedOut, why(failed.failure))
         }
@@ -333,7 +334,7 @@ mod tests {
         }
     }
 
-    /// A marker that was written at the 20th second.
+    /// A marker that was recorded at the 20th second.
     fn local(
         name: &str,
         began: i64,

@@ -1,4 +1,4 @@
-//! The spans of calls that ask something of a workflow, and the context that goes along.
+//! The spans of calls to a workflow, and the context sent with them.
 
 use temporalio_protos::temporal::api::common::v1::Header;
 
@@ -7,7 +7,7 @@ use crate::payload::payload_to_proto;
 use crate::telemetry::{Kind, Span, TRACE_HEADER, TraceContext};
 
 impl Client {
-    /// In the trace of whoever runs this program.
+    /// In the trace of the program that runs this one.
     pub(super) fn span(&self, what: &str, name: &str, workflow_id: &str) -> Span {
         let parent = TraceContext::from_environment();
         let attributes = [("temporalWorkflowID", workflow_id)];

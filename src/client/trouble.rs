@@ -10,10 +10,10 @@ use super::{Client, ClientError, WorkflowRef, body, request};
 use crate::history::{Meaning, TaskStage};
 use crate::payload::{encoding_of, failure_from_proto, with_marks};
 
-/// Events that are looked at: the last ones for a failed workflow task, the first ones for an encoded payload.
+/// The number of events read: the last ones for a failed workflow task, the first ones for an encoded payload.
 const EVENTS_READ: i32 = 32;
 
-/// A workflow task that fails and is tried again.
+/// A workflow task that fails and is retried.
 #[derive(Debug, Clone)]
 pub struct FailingTask {
     /// The attempt that is under way or due next.
@@ -77,7 +77,7 @@ impl Client {
     }
 }
 
-/// Of events in reverse order: the message of a failed workflow task, if none completed after it.
+/// The message of a failed workflow task, if none completed after it; the events are in reverse order.
 fn last_task_failure(reversed: &History) -> Option<String> {
     for event in &reversed.events {
         match Meaning::of(event) {

@@ -33,13 +33,13 @@ use crate::value::Payload;
 pub struct UpdateOptions {
     pub name: String,
     pub input: Vec<Payload>,
-    /// Two updates with the same id are one. Without one a unique id is made.
+    /// Updates with the same id are one. Without one, a unique id is generated.
     pub update_id: Option<String>,
     pub wait_for: UpdateStage,
     pub first_execution_run_id: Option<String>,
 }
 
-/// How far an update must have come for the call to return.
+/// The stage that an update must reach before the call returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum UpdateStage {
     Accepted,
@@ -81,7 +81,7 @@ impl Client {
         }
     }
 
-    /// Starts the workflow, or takes the one that runs already, and sends it an update: both or neither.
+    /// Starts the workflow, or uses the running one, and sends it an update: both or neither.
     pub async fn update_with_start(
         &self,
         options: StartOptions,
@@ -89,7 +89,7 @@ impl Client {
     ) -> Result<(Started, UpdateStarted), ClientError> {
         let policy = options.id_conflict_policy;
         let options = StartOptions {
-            // The server wants one said.
+            // The server requires one.
             id_conflict_policy: policy.or(Some(WorkflowIdConflictPolicy::UseExisting)),
             ..options
         };
@@ -119,7 +119,7 @@ impl Client {
         };
         let mut service = self.connection.clone();
         loop {
-            // The request's ids make each further attempt the same start and the same update.
+            // The request's ids make each retry the same start and the same update.
             let answer = service
                 .execute_multi_operation(request(message.clone()))
                 .await;
@@ -141,7 +141,7 @@ impl Client {
         }
     }
 
-    /// Waits until the update has come as far as was asked for.
+    /// Waits until the update has reached the requested stage.
     async fn follow_update(
         &self,
         workflow: &WorkflowRef,
@@ -222,7 +222,7 @@ impl Client {
     }
 }
 
-/// The server answers before the update is accepted when its own patience ends.
+/// The server answers before the update is accepted if its own waiting time ends.
 fn is_under_way(answer: &UpdateWorkflowExecutionResponse) -> bool {
     answer.stage() >= Stage::Accepted || answer.outcome.is_some()
 }
@@ -244,7 +244,7 @@ fn both(
     }
 }
 
-/// The error of the one operation that failed: the other was only aborted.
+/// The error of the one operation that failed; the other was only aborted.
 fn multi_operation_refused(workflow_id: &str, status: Status) -> ClientError {
     let parts: Option<MultiOperationExecutionFailure> = detail(&status);
     let mut parts = parts

@@ -1,4 +1,4 @@
-//! Compiles the steps that call what is outside the run: activities, children, Nexus operations, other workflows.
+//! Compiles the steps that call something outside the run: activities, children, Nexus operations, other workflows.
 
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ impl Compiler<'_> {
         (action, found)
     }
 
-    /// A local activity runs in the workflow's own worker, which has the built-in types only.
+    /// A local activity runs in the workflow's own worker, which has only the built-in types.
     fn check_local(
         &mut self,
         activity_type: Option<&Value>,
@@ -98,7 +98,7 @@ impl Compiler<'_> {
         );
     }
 
-    /// The one argument is held against a schema as far as its type is known.
+    /// Checks the single argument against a schema, as far as its type is known.
     fn typed_arguments(
         &mut self,
         input: &Input,
@@ -133,7 +133,7 @@ impl Compiler<'_> {
         let is_callback = step.kind == BuiltIn::Callback;
         let mut options = self.activity_options(layers, !is_callback, scope);
         if is_callback {
-            // Whoever completes it is outside: nothing local, and only the author knows how long it may take.
+            // It is completed from outside, so it cannot be local, and only the author knows how long it may take.
             options.local = false;
             self.check_timeout(
                 &options,
@@ -316,7 +316,7 @@ impl Compiler<'_> {
     }
 }
 
-/// What the keys of a request take, as far as a type says it; which keys there are was seen to as they were read.
+/// The type of a request, as far as a type can express it; the keys were checked when they were read.
 fn type_of_request(table: &Table) -> Type {
     let fields = table.fields().map(|field| {
         let value = match &field.shape {

@@ -11,13 +11,13 @@ use crate::program::{self, Arguments, DurationCode};
 use crate::source::Range;
 use crate::value::{Duration, Value};
 
-/// Where a built-in activity's step says nothing else.
+/// The default for a step of a built-in activity.
 const BUILT_IN_START_TO_CLOSE: Duration = Duration {
     seconds: 30,
     nanos: 0,
 };
 
-/// Compiles an option by its kind: of the layers, the first that has it wins.
+/// Compiles an option by its kind: the first of the layers that has it takes precedence.
 macro_rules! first_of {
     ($compiler:ident, $layers:expr, $scope:ident, Name) => {
         $compiler.first_name($layers, $scope)
@@ -111,7 +111,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// A timeout or an interval; one that is written out is held to the server's rule.
+    /// A timeout or an interval; a literal is checked against the server's rule.
     fn first_length(
         &mut self,
         durations: [Option<&DurationValue>; 3],
@@ -150,7 +150,7 @@ impl Compiler<'_> {
         self.optional_accepted(template, &Type::String.nullable(), accepted::name, scope)
     }
 
-    /// A literal is held to the server's rule here, what is computed when it is.
+    /// A literal is checked against the server's rule here, a computed value when it is computed.
     fn accepted<T>(
         &mut self,
         template: &Template,

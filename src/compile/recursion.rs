@@ -1,4 +1,4 @@
-//! Refuses blocks that call themselves, through others or not: they would never end.
+//! Refuses blocks that call themselves, directly or through others: they would never end.
 
 use std::collections::BTreeMap;
 
@@ -7,27 +7,27 @@ use crate::definition::Block;
 use crate::diagnostic::Diagnostic;
 use crate::limits::DIAGNOSTICS_PER_FILE_MAX;
 
-/// Blocks of a circle that are named.
+/// Blocks of a cycle that a message names.
 const SHOWN_MAX: usize = 16;
 
 pub fn refuse(blocks: &[&Block]) -> Vec<Diagnostic> {
     let calls = Calls::new(blocks);
     let circles = calls.circles();
     let circular = (0..blocks.len()).filter(|i| circles[*i].is_some());
-    // Nobody reads more.
+    // Further diagnostics would not be read.
     let shown = circular.take(DIAGNOSTICS_PER_FILE_MAX + 1);
     shown.map(|i| calls.refused(i, &circles)).collect()
 }
 
 struct Calls<'a> {
     blocks: &'a [&'a Block],
-    /// The blocks that each calls, in the order of the text.
+    /// The blocks that each block calls, in the order of the text.
     called: Vec<Vec<usize>>,
 }
 
 impl<'a> Calls<'a> {
     fn new(blocks: &'a [&'a Block]) -> Self {
-        // The first of a name is meant.
+        // A name denotes the first block that has it.
         let by_name: BTreeMap<&str, usize> = blocks
             .iter()
             .enumerate()
@@ -45,7 +45,8 @@ impl<'a> Calls<'a> {
         }
     }
 
-    /// By block: which circle it is in, if any. Tarjan's algorithm, on a stack of its own: calls may be thousands deep.
+    /// For each block, the cycle that it is in, if any. Tarjan's algorithm, on a stack of its own: calls may be
+    /// thousands deep.
     fn circles(&self) -> Vec<Option<usize>> {
         let count = self.blocks.len();
         let (mut order, mut lowest) = (vec![0; count], vec![0; count]);
@@ -107,7 +108,7 @@ impl<'a> Calls<'a> {
             .help("use a loop, or a child workflow")
     }
 
-    /// The first way from a block back to itself, in the order of the text.
+    /// The first path from a block back to itself, in the order of the text.
     fn way_around(&self, block: usize, circles: &[Option<usize>]) -> Vec<usize> {
         let mut seen = vec![false; self.blocks.len()];
         let mut path = vec![(block, 0)];

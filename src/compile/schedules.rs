@@ -1,4 +1,4 @@
-//! Schedules: their names and inputs, held to the workflow that they start.
+//! Schedules: their names and inputs, checked against the workflow that they start.
 
 use super::Compiler;
 use super::scope::FunctionKind;
@@ -19,7 +19,7 @@ impl Compiler<'_> {
                 .help("remove one of them; a schedule can have `cron` too");
             self.diagnostics.push(error);
         }
-        // Its schema, once for all of them.
+        // The schema of the input, once for all of them.
         let before = self.diagnostics.len();
         let schema = self.schema(definition.input.as_ref());
         self.diagnostics.truncate(before);
@@ -64,7 +64,7 @@ impl Compiler<'_> {
         let input = schedule.input.as_ref();
         let value = input.and_then(|input| input.as_literal());
         if input.is_some() && value.is_none() {
-            // An expression, which was told.
+            // An expression, which was already reported.
             return None;
         }
         let before = self.diagnostics.len();
@@ -75,7 +75,7 @@ impl Compiler<'_> {
         }
         let argument = value.as_ref().unwrap_or(&Value::Null);
         let wrong = schema.and_then(|schema| schema.violation(argument));
-        // A part that is of the wrong type was told at its place.
+        // A part of the wrong type was already reported at its place.
         if let Some(wrong) = wrong
             && self.diagnostics.len() == before
         {

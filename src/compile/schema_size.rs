@@ -1,5 +1,5 @@
-//! How large a schema is where each reference in it stands for what it leads to: that is what a validator is built of, and
-//! a few lines of references to references can stand for billions of parts.
+//! The size of a schema in which each reference is replaced by its target. A validator is built from that, and a few
+//! lines of references to references can mean billions of parts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -89,10 +89,10 @@ pub fn of_schema(schema: &Json, of: &dyn Fn(&str) -> Option<Size>) -> Size {
 }
 
 struct Unfolding<'a> {
-    /// What references like `#/$defs/NAME` point into.
+    /// The document that references like `#/$defs/NAME` point into.
     document: &'a Json,
     of: &'a dyn Fn(&str) -> Option<Size>,
-    /// Their sizes; one that is not known yet refers to what is around it.
+    /// Their sizes; one that is not known yet refers to a schema around it.
     inner: BTreeMap<&'a str, Size>,
     depth: usize,
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a schema that is no JSON Schema: at which key, and in words.
+//! Explains why a schema is not a JSON Schema: the key that is wrong, and how.
 
 use jsonschema::ValidationError;
 use serde_json::Value as Json;
@@ -83,7 +83,8 @@ impl Shape {
     }
 }
 
-/// The keyword that a JSON Pointer into a schema leads to or into; a name of a schema, where it leads to a schema itself.
+/// The keyword that a JSON Pointer into a schema leads to or into; the name of a schema, if it leads to a schema
+/// itself.
 fn keyword(pointer: &str) -> Option<(String, Shape)> {
     let mut segments = pointer
         .split('/')

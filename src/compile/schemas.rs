@@ -17,9 +17,9 @@ use crate::limits::{DIAGNOSTICS_KEPT_MAX, SCHEMA_DEPTH_MAX, SCHEMA_NODES_MAX};
 use crate::program;
 use crate::source::Range;
 
-/// Where the named schemas of a bundle are, for an author.
+/// The prefix of references to named schemas in a definition.
 const TYPES: &str = "#/types/";
-/// Where they are in what the validator gets.
+/// The prefix of such references in the validator's document.
 const DEFINITIONS: &str = "#/$defs/";
 
 pub struct Schemas<'a> {
@@ -28,11 +28,11 @@ pub struct Schemas<'a> {
     /// The same as they are written.
     written: Vec<&'a Schema>,
     by_name: BTreeMap<Arc<str>, usize>,
-    /// What each of them leads to, itself included, counted at each reference.
+    /// The size of each of them and of what it refers to, counted at each reference.
     sizes: Vec<Size>,
-    /// By place: what is known of the schemas that were asked for.
+    /// By place: the schemas that were requested.
     known: RefCell<BTreeMap<Range, Known>>,
-    /// Schemas that are written alike, as many `{ $ref: … }`s are, count once and share a validator.
+    /// Schemas with equal text, as many `{ $ref: … }`s are, count once and share a validator.
     alike: RefCell<BTreeMap<String, Known>>,
     ready: RefCell<BTreeMap<String, program::Schema>>,
     nodes_left: Cell<usize>,
@@ -176,7 +176,7 @@ impl<'a> Schemas<'a> {
         }
     }
 
-    /// A schema by itself, with all the types that it leads to.
+    /// A schema as a document of its own, with all types that it refers to.
     fn document(&self, schema: &Json) -> Json {
         let mut document = rewrite(schema);
         let reached = self.reached(&document);
@@ -195,7 +195,7 @@ impl<'a> Schemas<'a> {
         document
     }
 
-    /// The types that a schema refers to, through others or not.
+    /// The types that a schema refers to, directly or through others.
     fn reached(&self, document: &Json) -> BTreeSet<usize> {
         let mut reached = BTreeSet::new();
         let mut open = vec![document];
@@ -217,7 +217,7 @@ impl<'a> Schemas<'a> {
         schema.map_or(Type::Dynamic, |schema| self.known(schema).value)
     }
 
-    /// Whatever asks for a schema first finds out about it.
+    /// The first request for a schema compiles it.
     fn known(&self, schema: &Schema) -> Known {
         if let Some(known) = self.known.borrow().get(&schema.range) {
             return known.clone();
@@ -257,13 +257,13 @@ impl<'a> Schemas<'a> {
         Some(&self.types[*i].1)
     }
 
-    /// Reports every `$ref` that leads nowhere.
+    /// Reports every `$ref` to an unknown type.
     fn refuse_unknown(&self, schema: &Schema, diagnostics: &mut Vec<Diagnostic>) -> bool {
         let mut references = Vec::new();
         collect_references(&schema.json, &mut references);
         let before = diagnostics.len();
         for reference in references {
-            // Nobody reads more, and looking for what was meant takes time.
+            // Further diagnostics would not be read, and looking for similar names takes time.
             if diagnostics.len() > before.max(DIAGNOSTICS_KEPT_MAX) {
                 break;
             }
@@ -296,7 +296,7 @@ pub fn type_named_by(reference: &str) -> Option<&str> {
     Some(name.split('/').next().unwrap_or(name))
 }
 
-/// Takes what the patterns of a schema compile to from what is left.
+/// Charges the compiled size of a schema's patterns.
 fn charge_patterns(schema: &Json, left: &mut usize) -> Result<(), patterns::Failure> {
     match schema {
         Json::Object(object) => {
@@ -322,7 +322,7 @@ fn charge_patterns(schema: &Json, left: &mut usize) -> Result<(), patterns::Fail
     }
 }
 
-/// A pattern that looks around is as large as the same one without: its parts are compiled one by one.
+/// A pattern with lookaround counts as much as one without: its parts are compiled one by one.
 fn charge_pattern(pattern: &str, left: &mut usize) -> Result<(), patterns::Failure> {
     const LOOKS_AROUND: [&str; 4] = ["(?=", "(?!", "(?<=", "(?<!"];
     let mut size = patterns::program_size_bytes(pattern, *left)?;
@@ -336,7 +336,7 @@ fn charge_pattern(pattern: &str, left: &mut usize) -> Result<(), patterns::Failu
     Ok(())
 }
 
-/// What a pattern counts that is in another syntax, with references back for example.
+/// The size that a pattern in another syntax counts, for example one with backreferences.
 const UNREADABLE_PATTERN_SIZE_BYTES: usize = 256 * 1024;
 
 fn rewrite(schema: &Json) -> Json {

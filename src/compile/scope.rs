@@ -30,13 +30,13 @@ impl FunctionKind {
         )
     }
 
-    /// A query or a validator may be asked any number of times, so it must not move the random numbers on.
+    /// A query or a validator may run any number of times, so it must not advance the random state.
     fn is_read_only(self) -> bool {
         matches!(self, Self::Query | Self::Validator)
     }
 }
 
-/// What belongs to a function as a whole.
+/// The state of a function as a whole.
 #[derive(Debug, Clone, Copy)]
 pub struct FunctionScope {
     pub kind: FunctionKind,
@@ -87,7 +87,7 @@ impl Scope {
     }
 }
 
-/// Names that mean something everywhere.
+/// Names that are defined everywhere.
 const RESERVED: [&str; 4] = ["input", "args", "state", "workflow"];
 
 impl Compiler<'_> {

@@ -1,4 +1,4 @@
-//! Compiles one step: its action, its options, and what its id means to the steps after it.
+//! Compiles one step: its action, its options, and what its id means in the steps after it.
 
 use super::Compiler;
 use super::options::{mapping, number};
@@ -180,7 +180,7 @@ impl Compiler<'_> {
         };
         let found = match step.action.value.facts().gives {
             Gives::Null => Type::Null,
-            // What is typed is returned above.
+            // Typed results are returned above.
             Gives::Value | Gives::Typed => Type::Dynamic,
         };
         (action, found)
@@ -432,11 +432,11 @@ impl Compiler<'_> {
         let block = position.map(|i| self.all_blocks[i]);
         let wanted = self.schemas.type_of(block.and_then(|b| b.input.as_ref()));
         let input = self.optional_fitting(input, &wanted, scope);
-        // A block that ends without a `return` gives null.
+        // A block that ends without a `return` returns null.
         let output = self.schemas.type_of(block.and_then(|b| b.output.as_ref()));
         let function = position.unwrap_or_else(|| {
             let known = self.all_blocks.iter().map(|b| b.name.value.clone());
-            // It is for a message only.
+            // Only for a message.
             let known: Vec<_> = known.take(SUGGESTION_CANDIDATES_MAX).collect();
             self.undefined("unknown-block", "block", name, &known);
             0
@@ -448,7 +448,7 @@ impl Compiler<'_> {
         (action, output.nullable())
     }
 
-    /// What a state variable is set to. Where that is not surely of the variable's type, the variable has none.
+    /// The value of a state variable. If it may be of another type than the variable's, the variable becomes dynamic.
     fn set(&mut self, name: &Name, template: &Template, scope: &mut Scope) -> Code {
         let (code, found) = self.typed_template(template, scope);
         let declared = self.state.get(&name.value).unwrap_or(&Type::Dynamic);
@@ -459,7 +459,7 @@ impl Compiler<'_> {
     }
 }
 
-/// What a `catch` gets. Which of the latter fields there are depends on the failure's kind.
+/// The failure that a `catch` receives. Which of the last fields exist depends on the failure's kind.
 fn failure_type() -> Type {
     let always = [
         ("kind", Type::String),
@@ -486,7 +486,7 @@ fn failure_type() -> Type {
     Type::Object(Object::new(fields, other).into())
 }
 
-/// What the `index` of a `for_each` over a value of this type is: a list's position, a map's key.
+/// The type of the `index` of a `for_each` over a value of this type: a list's position, a map's key.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "types of somebody else: what is no collection has no index"
@@ -500,7 +500,7 @@ fn index_of(over: &Type) -> Type {
     }
 }
 
-/// What a built-in activity's result is known to be.
+/// The type of a built-in activity's result.
 fn result_of(kind: BuiltIn) -> Type {
     match kind {
         BuiltIn::Http => Type::object([

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::{Coverage, FileCoverage};
 
-/// In place of a count.
+/// Shown instead of a count.
 const NEVER: &str = "never";
 
 impl Coverage {
@@ -30,7 +30,7 @@ impl FileCoverage {
         }
         for ((start, end), hits) in &self.expressions {
             let line = self.line(*start);
-            // Of a line that was never reached nothing else is worth saying.
+            // If a line was never reached, its other gaps are not worth reporting.
             if *hits == 0 && lines.get(&line).is_some_and(|hits| *hits > 0) {
                 let text = self.file.text.get(*start as usize..*end as usize);
                 let first = text

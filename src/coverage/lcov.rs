@@ -27,7 +27,7 @@ impl FileCoverage {
         }
         let functions = Share::of(self.functions.values().copied());
         let _ = writeln!(text, "FNF:{}\nFNH:{}", functions.all, functions.covered);
-        // A step is a block of LCOV; `-` stands where control never came to the step.
+        // A step is a block of LCOV; `-` means that control never reached the step.
         let reached: BTreeSet<u32> = self
             .branches
             .iter()

@@ -1,4 +1,4 @@
-//! The ways on that a program's steps have, and its functions.
+//! The branches of a program's steps, and its functions.
 
 use std::sync::Arc;
 
@@ -80,7 +80,7 @@ fn ways(step: &Step) -> Vec<(String, Way)> {
         Action::WaitSignal { on_timeout, .. } | Action::WaitUntil { on_timeout, .. } => {
             ways.extend(on_timeout.map(|block| ("on_timeout".into(), Way::Block(block))));
         }
-        // There is one way through them.
+        // There is only one way through them.
         Action::Activity(_)
         | Action::TimerFor(_)
         | Action::TimerUntil(_)

@@ -1,4 +1,4 @@
-//! Counts what runs go through, by program; one recorder may watch many runs at the same time.
+//! Counts what runs execute, by program; one recorder may observe many runs at the same time.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! Coverage for people: a line for each file, and where its gaps are.
+//! Coverage for people: a line for each file, with its gaps.
 
 use std::fmt::Write as _;
 
@@ -65,7 +65,7 @@ fn share(share: Share) -> String {
     }
 }
 
-/// `3, 5-7`: lines that follow each other as one stretch.
+/// `3, 5-7`: consecutive lines as one range.
 fn stretches(lines: &[u32]) -> String {
     let mut found: Vec<(u32, u32)> = Vec::new();
     for line in lines {

@@ -1,4 +1,5 @@
-//! The kinds of steps, and what is known of each whatever it contains: one row per kind, from which every other list of kinds derives.
+//! The kinds of steps, and the facts about each that do not depend on its content: one row for each kind, from which
+//! every other list of kinds derives.
 
 use super::tables::ACTIONS;
 use super::{
@@ -7,7 +8,7 @@ use super::{
 };
 use crate::words::BuiltIn;
 
-/// A kind of step: what its action key names. In the order of [`ACTIONS`].
+/// A kind of step, named by its action key. In the order of [`ACTIONS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Activity,
@@ -46,7 +47,7 @@ pub enum Kind {
     Fail,
 }
 
-/// What is known of a kind of step.
+/// The facts about a kind of step.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts {
     /// Whether the step itself waits for something outside of it. A cancellation arrives at such a step.
@@ -76,15 +77,15 @@ pub enum Ends {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Runs {
     Nothing,
-    /// Those in its own blocks, each at most once per execution of the step.
+    /// The steps of its own blocks, each at most once per execution of the step.
     Blocks,
-    /// Those in its own block, in turns.
+    /// The steps of its own block, in turns.
     Loop,
     /// A block of `blocks`.
     Called,
 }
 
-/// What the server or the worker has in flight for a step; the server bounds each number but that of the timers.
+/// What the server or the worker has in flight for a step; the server limits the number of each but the timers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InFlight {
     Activity,
@@ -103,7 +104,7 @@ pub enum Gives {
     Null,
     /// A value whose type only a run knows.
     Value,
-    /// A value whose type the definition tells.
+    /// A value whose type the definition determines.
     Typed,
 }
 
@@ -183,7 +184,7 @@ impl Kind {
     }
 }
 
-/// Each kind has its row, at its own place.
+/// Each kind has its row, at its own position.
 const _: () = {
     let mut place = 0;
     while place < ACTIONS.len() {
@@ -217,7 +218,7 @@ impl Facts {
     }
 }
 
-/// What runs outside of the workflow, as a step of its own or because `start` started it.
+/// An operation outside the workflow, as a step of its own or started by `start`.
 #[derive(Debug, Clone, Copy)]
 pub enum Operation<'a> {
     Activity(&'a ActivityStep),

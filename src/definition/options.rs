@@ -1,6 +1,6 @@
-//! The options of activities and children, each declared once: its word, type, meaning and default, and in which group of keys it is allowed. Tables, the definition's
-//! tree, the parser, programs and the compiler make their parts of these declarations, by what [`activity_options`] and [`child_options`] hand to
-//! their macros.
+//! The options of activities and children, each declared once: its word, type, meaning and default, and in which group
+//! of keys it is allowed. Tables, the definition's tree, the parser, programs and the compiler generate their parts
+//! from these declarations, by what [`activity_options`] and [`child_options`] hand to their macros.
 
 /// Hands the options of activities to a macro.
 macro_rules! activity_options {
@@ -25,7 +25,7 @@ macro_rules! activity_options {
                     activity_id: [Name], "Its id in history.", default "a number";
                     priority: [Priority], "Its place in the task queue.";
                 }
-                /// What an activity that somebody outside completes cannot be.
+                /// Options that an activity completed from outside cannot have.
                 LOCAL {
                     local: [Flag],
                         "Run it inside the workflow's own worker, without a task queue: for short work only.",

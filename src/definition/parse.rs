@@ -1,4 +1,4 @@
-//! A YAML tree to a definition: everything that is wrong is reported, and what can be read is read.
+//! A YAML tree to a definition: every mistake is reported, and what can be read is read.
 
 mod actions;
 pub(crate) mod fields;
@@ -18,15 +18,15 @@ use crate::diagnostic::Diagnostic;
 use crate::limits::DIAGNOSTICS_PER_FILE_MAX;
 use crate::yaml::{Data, Node};
 
-/// What a YAML document holds.
+/// What a YAML document contains.
 #[derive(Debug, Clone)]
 pub enum Document {
     Workflow(Box<Definition>),
     Library(Arc<Library>),
 }
 
-/// Where there are errors the tree holds what could be read, with harmless values in the place of the rest; nothing at
-/// all only for what is no definition.
+/// If there are errors, the tree has what could be read, with harmless values for the rest; it is `None` only if the
+/// document is not a definition.
 pub fn parse(document: &Node) -> (Option<Document>, Vec<Diagnostic>) {
     let mut parser = Parser::default();
     if !matches!(document.data, Data::Mapping(_)) {
@@ -49,7 +49,7 @@ pub fn parse(document: &Node) -> (Option<Document>, Vec<Diagnostic>) {
     (parsed, parser.diagnostics)
 }
 
-/// A document with shared things only, and neither a workflow's name nor its steps.
+/// Whether a document has only shared things, and neither a workflow's name nor its steps.
 fn is_library(document: &Node) -> bool {
     let has = |table: &Table, except: &[&str]| {
         document.mapping().unwrap_or_default().iter().any(|entry| {
@@ -61,7 +61,7 @@ fn is_library(document: &Node) -> bool {
     has(&tables::LIBRARY, &["segno", "description"]) && !has(&tables::DEFINITION, &common)
 }
 
-/// Reads mappings by their tables; other kinds of file than definitions are read by it too.
+/// Reads mappings by their tables, of definitions and of other kinds of files.
 #[derive(Default)]
 pub(crate) struct Parser {
     pub(crate) diagnostics: Vec<Diagnostic>,
@@ -74,7 +74,7 @@ impl Parser {
         }
     }
 
-    /// Nobody reads more.
+    /// Further diagnostics would not be read.
     fn is_full(&self) -> bool {
         self.diagnostics.len() > DIAGNOSTICS_PER_FILE_MAX
     }

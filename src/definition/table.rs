@@ -1,4 +1,5 @@
-//! The form of the tables that say what a definition may hold: parser, JSON Schema and reference are all made from them.
+//! The form of the tables that define what a definition may contain: parser, JSON Schema and reference are all derived
+//! from them.
 
 use super::{Kind, tables};
 pub use crate::words::Choice;
@@ -35,7 +36,7 @@ impl std::fmt::Display for Key {
     }
 }
 
-/// A key by its name, looked for in the tables while the program is compiled.
+/// A key by its name, looked up in the tables at compile time.
 macro_rules! key {
     ($name:literal) => {
         const { $crate::definition::table::Key::of($name) }
@@ -61,7 +62,7 @@ pub struct Field {
 pub enum Shape {
     /// The language's version, 1.
     Version,
-    /// A text as it stands, without expressions.
+    /// A text without expressions.
     Text,
     /// A name that expressions use: letters, digits and `_`.
     Identifier,
@@ -76,11 +77,11 @@ pub enum Shape {
     Templates,
     /// A mapping of data, with `${ }` anywhere in its values.
     MappingTemplate,
-    /// The same, with keys from a table.
+    /// A mapping with keys from a table, with `${ }` anywhere in its values.
     Request(&'static Table),
     /// A bare expression; `${ }` around it is allowed.
     Expression,
-    /// The same, or nothing.
+    /// A bare expression, or nothing.
     OptionalExpression,
     /// `10s`, `1h 30m`, ISO 8601, or `${ }`.
     Duration,
@@ -96,7 +97,7 @@ pub enum Shape {
     /// A mapping with the author's own names as keys.
     Named(&'static Shape),
     List(&'static Shape),
-    /// The second form where the value is a mapping, the first where it is not.
+    /// The second form if the value is a mapping, otherwise the first.
     Either(&'static Shape, &'static Shape),
     /// One text, or a list of them.
     TextOrTexts,

@@ -1,4 +1,4 @@
-//! What a definition may hold, key by key: the one list from which all others are made.
+//! What a definition may contain, key by key: the one list from which all others are derived.
 
 mod callback;
 mod exec;
@@ -27,7 +27,7 @@ pub use top::{BLOCK, CONTRACT, DEFAULTS, DEFINITION, LIBRARY, QUERY, SIGNAL, UPD
 use super::table::{Action, Table, any_has};
 use crate::words::BuiltIn;
 
-/// The action of a key.
+/// The action with a key.
 pub fn action(key: &str) -> Option<&'static Action> {
     ACTIONS.iter().find(|action| action.key.name == key)
 }

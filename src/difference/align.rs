@@ -1,10 +1,10 @@
-//! Which items of two lists are the same ones, in order.
+//! Finds the items that two lists have in common, in order.
 
 use rustc_hash::FxHashMap;
 
 use crate::limits::DIFFERENCE_COMPARISONS_MAX;
 
-/// What may still be spent on comparisons whose number grows with the product of two lists.
+/// The remaining comparisons, whose number grows with the product of two lists.
 pub(super) struct Budget {
     left: usize,
 }
@@ -26,7 +26,8 @@ impl Budget {
     }
 }
 
-/// The longest common subsequence: pairs of positions, ascending in both. Once the budget is spent, a good one.
+/// The longest common subsequence, as pairs of positions, ascending in both. Once the budget is spent, a good
+/// approximation.
 pub(super) fn common(old: &[u32], new: &[u32], budget: &mut Budget) -> Vec<(usize, usize)> {
     let head = old.iter().zip(new).take_while(|(a, b)| a == b).count();
     let (old_rest, new_rest) = (&old[head..], &new[head..]);
@@ -49,7 +50,7 @@ pub(super) fn common(old: &[u32], new: &[u32], budget: &mut Budget) -> Vec<(usiz
         .collect()
 }
 
-/// The pairs, ascending in both, whose weights together are greatest; a pair of weight 0 is none.
+/// The pairs, ascending in both, with the greatest total weight; pairs of weight 0 are left out.
 pub(super) fn heaviest(
     old: usize,
     new: usize,
@@ -92,7 +93,8 @@ pub(super) fn heaviest(
     pairs
 }
 
-/// Pairs the first occurrence of a number with its first, the second with its second; of these the most that ascend.
+/// Pairs the first occurrences of a number with each other, the second ones, and so on; returns as many of these as
+/// ascend.
 fn by_occurrence(old: &[u32], new: &[u32]) -> Vec<(usize, usize)> {
     let mut places: FxHashMap<u32, std::collections::VecDeque<usize>> = FxHashMap::default();
     for (i, number) in old.iter().enumerate() {
@@ -109,7 +111,7 @@ fn by_occurrence(old: &[u32], new: &[u32]) -> Vec<(usize, usize)> {
 
 /// The longest run of positions whose numbers ascend; the numbers differ from each other.
 pub(super) fn ascending(numbers: &[usize]) -> Vec<usize> {
-    // The position at which a run of each length ends lowest, and what comes before each position in its run.
+    // The lowest position at which a run of each length ends, and the predecessor of each position in its run.
     let mut ends: Vec<usize> = Vec::new();
     let mut before: Vec<Option<usize>> = Vec::with_capacity(numbers.len());
     for (at, number) in numbers.iter().enumerate() {

@@ -15,7 +15,7 @@ pub(super) struct Side<'t, 'n> {
     pub sources: &'t Sources,
 }
 
-/// The first so many differences, and how many more there are.
+/// The first differences, and how many more there are.
 pub(super) fn list(
     old: Side<'_, '_>,
     new: Side<'_, '_>,
@@ -57,7 +57,7 @@ impl<'t, 'n> Lister<'t, 'n> {
         }
     }
 
-    /// A step of the same id that does something else.
+    /// A step with the same id and another action.
     fn action(&mut self, old: Id, new: Id) {
         if self.is_another_action(old, new) && !self.is_full() {
             let texts = (
@@ -76,7 +76,7 @@ impl<'t, 'n> Lister<'t, 'n> {
     fn children(&mut self, old: Id, new: Id) {
         let (old_tree, new_tree) = (self.old.tree, self.new.tree);
         let is_another = self.is_another_action(old, new);
-        // What has been said already: the action of a step that does something else.
+        // Already reported: the action of a step that does something else.
         let is_said = |tree: &Tree<'_>, parent: Id, child: Id| {
             is_another
                 && tree.node(parent).action.is_some_and(|(action, _)| {
@@ -202,7 +202,7 @@ impl<'t, 'n> Lister<'t, 'n> {
         self.push(Kind::Changed, Some(old), Some(new), texts);
     }
 
-    /// Whether the next difference is counted only; it is counted then.
+    /// Counts the next difference; true if it is beyond the number that is listed.
     fn is_full(&mut self) -> bool {
         let is_full = self.found.len() == DIFFERENCES_MAX;
         self.omitted += usize::from(is_full);

@@ -1,4 +1,4 @@
-//! The normal form of one scalar: equal for two that mean the same.
+//! The normal form of one scalar: equal for two scalars with the same meaning.
 
 use super::tree::Reading;
 use crate::definition::table::{Field, Shape};
@@ -39,7 +39,7 @@ pub(super) fn of_scalar(shape: &Shape, scalar: &Scalar) -> String {
     }
 }
 
-/// The normal form of the default that the tables name, if it is a plain value.
+/// The normal form of the default in the tables, if it is a plain value.
 pub(super) fn of_default(field: &Field) -> Option<String> {
     let text = field.default.trim_matches('`');
     if text.is_empty() {

@@ -1,4 +1,4 @@
-//! Which node of the new tree is which of the old one.
+//! Pairs the nodes of the new tree with those of the old one.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,10 +9,10 @@ use super::align::{Budget, ascending, common, heaviest};
 use super::similar::Similarity;
 use super::tree::{Contents, Form, Id, Tree};
 
-/// What comparing two steps by their parts costs beside comparing two numbers.
+/// The cost of comparing two steps by their parts, in comparisons of two numbers.
 const COMPARISONS_PER_PAIR: usize = 16;
 
-/// Which nodes belong together.
+/// Which nodes correspond to each other.
 pub(super) struct Pairs {
     /// By a node of the old tree.
     pub of_old: Vec<Option<Id>>,
@@ -48,7 +48,7 @@ struct Pairing<'t, 'n> {
     old: &'t Tree<'n>,
     new: &'t Tree<'n>,
     pairs: Pairs,
-    /// By a node of the new tree.
+    /// By node of the new tree.
     is_visited: Vec<bool>,
     budget: Budget,
     similarity: Similarity,
@@ -65,7 +65,7 @@ impl Pairing<'_, '_> {
         self.pairs.of_old[old].is_none() && self.pairs.of_new[new].is_none()
     }
 
-    /// An id that stands once in each version means the same step, wherever it went.
+    /// An id that occurs once in each version denotes one step, wherever it moved.
     fn steps_by_id(&mut self) {
         let (olds, news) = (steps_of(self.old), steps_of(self.new));
         for (name, old) in &olds {
@@ -75,7 +75,7 @@ impl Pairing<'_, '_> {
         }
     }
 
-    /// Pairs what is in two nodes that belong together.
+    /// Pairs the content of two nodes that correspond.
     fn visit(&mut self, old: Id, new: Id) {
         if std::mem::replace(&mut self.is_visited[new], true) {
             return;
@@ -138,7 +138,7 @@ impl Pairing<'_, '_> {
         }
     }
 
-    /// What an item of a list is found again by: what it was linked to, its id, or all that it is.
+    /// What identifies an item of a list: the node that it was linked to, its id, or its whole content.
     fn key(&mut self, id: Id, is_old: bool) -> u32 {
         let (tree, linked) = match is_old {
             true => (self.old, self.pairs.of_old[id].map(|_| id)),
@@ -185,7 +185,7 @@ impl Pairing<'_, '_> {
         }
     }
 
-    /// Between two items that stayed: those that changed.
+    /// Pairs changed items between two items that stayed.
     fn gap(&mut self, olds: &[Id], news: &[Id]) {
         let olds: Vec<_> = free(olds, &self.pairs.of_old);
         let news: Vec<_> = free(news, &self.pairs.of_new);
@@ -203,7 +203,7 @@ impl Pairing<'_, '_> {
         }
     }
 
-    /// Steps that were linked by their id, and stand in lists that do not belong together.
+    /// Steps that were linked by their id, in lists that do not correspond.
     fn visit_linked(&mut self) {
         for new in 0..self.new.nodes.len() {
             if let Some(old) = self.pairs.of_new[new] {
@@ -212,7 +212,7 @@ impl Pairing<'_, '_> {
         }
     }
 
-    /// Blocks, types and contracts that went to another file.
+    /// Blocks, types and contracts that moved to another file.
     fn named_elsewhere(&mut self) {
         let is_shared =
             |subject| matches!(subject, Subject::Block | Subject::Type | Subject::Activity);
@@ -233,7 +233,7 @@ impl Pairing<'_, '_> {
         self.visit_linked();
     }
 
-    /// Steps that went to another list: the same ones first, then similar ones.
+    /// Steps that moved to another list: identical ones first, then similar ones.
     fn steps_elsewhere(&mut self) {
         let mut same: FxHashMap<u32, VecDeque<Id>> = FxHashMap::default();
         for (id, node) in self.old.nodes.iter().enumerate() {
@@ -290,7 +290,7 @@ fn free(ids: &[Id], pairs: &[Option<Id>]) -> Vec<Id> {
     free.collect()
 }
 
-/// A bare `break` is like any other: it did not move.
+/// A bare `break` is like any other, so it cannot be found again.
 fn says_something(tree: &Tree<'_>, id: Id) -> bool {
     let action = tree.node(id).action;
     action.is_some_and(|(_, value)| !value.is_null())

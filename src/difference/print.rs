@@ -1,4 +1,4 @@
-//! Differences for people and for programs.
+//! Prints differences for people and for programs.
 
 use super::{Difference, Differences, Kind, Runs, Subject};
 
@@ -79,7 +79,7 @@ impl Differences {
             || self.differences.iter().any(|d| !d.description_only)
     }
 
-    /// All of it for people, a difference a line, each with its sign.
+    /// All differences for people, one a line, each with its sign.
     pub fn text(&self) -> String {
         let mut text = String::new();
         for difference in &self.differences {
@@ -135,7 +135,7 @@ impl Differences {
         }
     }
 
-    /// The same for programs; the names of the fields stay.
+    /// The differences for programs; the names of the fields are stable.
     pub fn json(&self) -> serde_json::Value {
         let mut json = serde_json::to_value(self).unwrap_or_default();
         if let Some(fields) = json.as_object_mut() {

@@ -10,7 +10,7 @@ use crate::definition::tables;
 use crate::source::Range;
 use crate::yaml::{self, Data, Entry};
 
-/// Where a value goes in the tree.
+/// The place of a value in the tree.
 #[derive(Clone)]
 pub(super) struct At {
     pub parent: Option<Id>,
@@ -309,7 +309,7 @@ impl<'n> Reader<'n, '_> {
                 reader.data(at, item, reading);
             }),
             Data::Mapping(entries) => {
-                // A loop over a map takes its entries in their order.
+                // A loop over a map iterates over its entries in their order.
                 let form = match &*at.segment {
                     "for_each" => Form::OrderedFields,
                     _ => Form::Fields,
@@ -330,7 +330,7 @@ fn is_document(table: &Table) -> bool {
     std::ptr::eq(table, &tables::DEFINITION) || std::ptr::eq(table, &tables::LIBRARY)
 }
 
-/// Options that win over those of `activities` and `defaults` mean something also where they say the default.
+/// Options that override those of `activities` and `defaults` are significant even if they equal the default.
 fn is_overriding(field: &'static Field) -> bool {
     let is_of = |fields: &'static [Field]| fields.iter().any(|other| std::ptr::eq(other, field));
     is_of(tables::ACTIVITY_OPTIONS) || is_of(tables::CHILD_OPTIONS)

@@ -1,4 +1,4 @@
-//! JSON Schemas to the tree in normal form: properties by name, the order of lists left out where it means nothing.
+//! JSON Schemas to the tree in normal form: properties by name, and without the order of lists if it has no meaning.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::words::REQUIRED;
 use crate::source::Range;
 use crate::yaml::{self, Data, Entry};
 
-/// Keywords that hold a schema.
+/// Keywords whose value is a schema.
 const ONE: [&str; 12] = [
     "additionalProperties",
     "contains",
@@ -26,9 +26,9 @@ const ONE: [&str; 12] = [
     "unevaluatedProperties",
     "additionalItems",
 ];
-/// Keywords that hold a list of schemas.
+/// Keywords whose value is a list of schemas.
 const SEVERAL: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
-/// Keywords that hold schemas by name.
+/// Keywords whose value is a mapping of schemas.
 const NAMED: [&str; 5] = [
     "$defs",
     "definitions",
@@ -38,7 +38,7 @@ const NAMED: [&str; 5] = [
 ];
 /// Keywords whose list is a set.
 const SETS: [&str; 3] = ["enum", "required", "type"];
-/// Keywords that nothing is checked by.
+/// Keywords that do not affect validation.
 const FOR_PEOPLE: [&str; 4] = ["$comment", "description", "examples", "title"];
 
 impl<'n> Reader<'n, '_> {
@@ -153,12 +153,12 @@ impl<'n> Reader<'n, '_> {
     }
 }
 
-/// What an object's schema says of its properties.
+/// What an object's schema declares about its properties.
 #[derive(Default)]
 struct Declared<'n> {
-    /// Where each is said to be required.
+    /// The range at which each is declared as required.
     required: BTreeMap<Arc<str>, Range>,
-    /// What is required without being a property.
+    /// Required names that are not properties.
     others: Vec<&'n yaml::Node>,
 }
 

@@ -1,16 +1,16 @@
-//! Values in short, on one line.
+//! Abbreviates values on one line.
 
 use crate::limits::DIFFERENCE_TEXT_CHARACTERS_MAX;
 use crate::value::Value;
 use crate::yaml::{Data, Node, Scalar};
 
-/// Characters shown of the beginning that two texts have in common.
+/// Characters shown of the common beginning of two texts.
 const ALIKE_CHARACTERS_MAX: usize = 20;
 
-/// A value in YAML's flow style, at least so much of it as is shown.
+/// A value in YAML's flow style, at least the part of it that is shown.
 pub(super) fn value(node: &Node) -> String {
     let mut shown = String::new();
-    // More than is shown, so that two values can be cut where they part.
+    // More than is shown, so that two values can be cut where they differ.
     write(node, &mut shown, 16 * DIFFERENCE_TEXT_CHARACTERS_MAX);
     shown
 }
@@ -46,7 +46,7 @@ fn write(node: &Node, shown: &mut String, bytes_max: usize) {
     }
 }
 
-/// A scalar on one line; a text that would be a number, a flag or nothing without quotes has them.
+/// A scalar on one line; a text that would be a number, a flag or null without quotes has quotes.
 pub(super) fn text(scalar: &Scalar) -> String {
     let text = scalar.text.split_whitespace().collect::<Vec<_>>().join(" ");
     let is_like_another =
@@ -73,7 +73,7 @@ pub(super) fn cut(text: &str, characters_max: usize) -> String {
     }
 }
 
-/// Two texts, cut so that it shows where they part.
+/// Two texts, cut so that the difference is visible.
 pub(super) fn cut_both(old: &str, new: &str) -> (String, String) {
     let alike = old
         .chars()

@@ -1,4 +1,4 @@
-//! How alike two items of lists are, in percent of their parts.
+//! The similarity of two items of lists, in percent of their parts.
 
 use rustc_hash::FxHashMap;
 
@@ -7,13 +7,13 @@ use super::tree::{Contents, Form, Id, Tree};
 use crate::definition::table::Shape;
 use crate::limits::DIFFERENCE_FEATURES_PER_STEP_MAX;
 
-/// From here on two steps between the same neighbours are one that changed.
+/// From this similarity on, two steps between the same neighbours count as one that changed.
 const IN_PLACE_PERCENT_MIN: u32 = 50;
-/// The same of steps with steps in them, whose own part is small.
+/// The threshold for steps that contain steps, since their own part is small.
 const AROUND_OTHERS_PERCENT_MIN: u32 = 30;
-/// From here on two steps in different lists are one that moved and changed.
+/// From this similarity on, two steps in different lists count as one that moved and changed.
 const ELSEWHERE_PERCENT_MIN: u32 = 75;
-/// From here on two cases are one that changed.
+/// From this similarity on, two cases count as one that changed.
 const CASE_PERCENT_MIN: u32 = 25;
 
 /// The parts of the items compared so far, each a number, ascending.
@@ -37,7 +37,7 @@ impl Similarity {
             Subject::Step if has_steps(new_tree, new) => (Subject::Step, AROUND_OTHERS_PERCENT_MIN),
             Subject::Step => (Subject::Step, IN_PLACE_PERCENT_MIN),
             subject @ (Subject::Case | Subject::Catch) => (subject, CASE_PERCENT_MIN),
-            // The items of plain lists have no more to be found by than their order.
+            // The items of plain lists have only their order to be identified by.
             subject => (subject, 0),
         };
         if old_tree.node(old).subject != subject || !has_same_action(old_tree, old, new_tree, new) {
@@ -132,7 +132,7 @@ fn features(tree: &Tree<'_>, id: Id, contents: &mut Contents) -> Vec<u32> {
             }
             Form::Leaf => {
                 found.push(contents.whole(vec![path, node.content, 2]));
-                // Two activities are not alike for both being activities.
+                // Two activities are not similar just because both are activities.
                 if !names_another(tree, at) {
                     found.push(contents.whole(vec![path, 3]));
                 }

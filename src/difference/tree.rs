@@ -1,4 +1,4 @@
-//! A definition with all that it uses as one tree in normal form: equal things have equal numbers.
+//! A definition and what it uses as one tree in normal form: equal things have equal numbers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,20 +10,20 @@ use crate::yaml;
 
 pub(super) type Id = usize;
 
-/// How the children of a node belong together.
+/// How the children of a node are matched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// It has none.
+    /// It has no children.
     Leaf,
-    /// Found by their key; their order means nothing.
+    /// By their keys; their order has no meaning.
     Fields,
-    /// Found by their key; their order means something.
+    /// By their keys; their order has a meaning.
     OrderedFields,
-    /// Found by what they are.
+    /// By their content.
     List,
 }
 
-/// How two texts that differ may mean the same.
+/// How two texts that differ may have the same meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
     Exact,
@@ -59,7 +59,7 @@ impl Node<'_> {
     }
 }
 
-/// The root is node 0; a node comes before its children.
+/// The root is node 0; a node precedes its children.
 pub(super) struct Tree<'n> {
     pub nodes: Vec<Node<'n>>,
 }
@@ -108,7 +108,7 @@ impl<'n> Tree<'n> {
     }
 }
 
-/// Gives equal numbers to equal things.
+/// Assigns equal numbers to equal things.
 #[derive(Default)]
 pub(super) struct Contents {
     texts: BTreeMap<Arc<str>, u32>,
@@ -136,7 +136,7 @@ impl Contents {
     }
 }
 
-/// A whole file, where nothing closer is known.
+/// The start of a file, if no closer place is known.
 pub(super) fn start_of(file: FileId) -> Range {
     Range::new(file, 0, 0)
 }

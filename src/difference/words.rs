@@ -1,4 +1,4 @@
-//! What a node is called.
+//! Describes nodes in words.
 
 use super::Subject;
 use super::show;
@@ -7,7 +7,7 @@ use crate::definition::table::{Shape, Table};
 use crate::yaml::{Entry, Node};
 
 const LABEL_CHARACTERS_MAX: usize = 40;
-/// What a required property has, beside the keywords of its schema.
+/// The child of a required property, beside the keywords of its schema.
 pub(super) const REQUIRED: &str = "required";
 
 /// A node in words: "step `charge` (activity charge_card)".
@@ -51,7 +51,7 @@ pub(super) fn phrase(tree: &Tree<'_>, id: Id) -> String {
     }
 }
 
-/// What a difference is about: for something within a named thing, that thing.
+/// The subject of a difference: for something inside a named thing, that thing.
 pub(super) fn subject(tree: &Tree<'_>, id: Id) -> Subject {
     let own = tree.node(id).subject;
     if own != Subject::Option {
@@ -69,7 +69,7 @@ pub(super) fn subject(tree: &Tree<'_>, id: Id) -> Subject {
     }
 }
 
-/// A step with where it is, unless it is one of the workflow's own steps.
+/// A step with its place, unless it is one of the workflow's own steps.
 pub(super) fn step_in_place(tree: &Tree<'_>, id: Id) -> String {
     let list = tree.node(id).parent.map(|list| phrase(tree, list));
     match list {
@@ -78,7 +78,7 @@ pub(super) fn step_in_place(tree: &Tree<'_>, id: Id) -> String {
     }
 }
 
-/// After what an item of a list stands.
+/// The preceding sibling of an item of a list, in words.
 pub(super) fn position(tree: &Tree<'_>, id: Id) -> String {
     let siblings = tree.node(id).parent.map(|list| &tree.node(list).children);
     let at = siblings.and_then(|ids| ids.iter().position(|sibling| *sibling == id));
@@ -115,7 +115,7 @@ fn is_schema_root(tree: &Tree<'_>, id: Id) -> bool {
         )
 }
 
-/// Something of a definition or of a library, and of which library.
+/// Something of a definition or of a library, with the name of the library.
 fn shared(tree: &Tree<'_>, id: Id, noun: &str) -> String {
     let name = &tree.node(id).segment;
     match library(tree, id) {
@@ -129,13 +129,13 @@ fn library(tree: &Tree<'_>, id: Id) -> Option<Id> {
     around.find(|id| tree.node(*id).subject == Subject::File)
 }
 
-/// The file in which a node stands.
+/// The file that contains a node.
 pub(super) fn file(tree: &Tree<'_>, id: Id) -> String {
     let file = library(tree, id);
     file.map_or("the definition".into(), |file| phrase(tree, file))
 }
 
-/// A property by its way through the schema: `*` is an item of a list.
+/// A property by its path through the schema: `*` is an item of a list.
 fn property(tree: &Tree<'_>, id: Id) -> String {
     let is_inside = |id: &Id| match tree.node(*id).subject {
         Subject::Property => true,
@@ -179,7 +179,7 @@ fn steps(tree: &Tree<'_>, id: Id) -> String {
     }
 }
 
-/// Something without a name of its own, by the keys that lead to it from the thing around it.
+/// Something without a name, by the keys that lead to it from the named thing around it.
 fn inner(tree: &Tree<'_>, id: Id) -> String {
     let around = owner(tree, id);
     let mut path = String::new();
@@ -202,7 +202,7 @@ fn inner(tree: &Tree<'_>, id: Id) -> String {
     }
 }
 
-/// A step without the word: by its id, if it has one, and what it does.
+/// A step without the word "step": its id, if it has one, and its action.
 fn step(tree: &Tree<'_>, id: Id) -> String {
     let label = action(tree, id);
     match tree.text(id, "id") {
@@ -211,7 +211,7 @@ fn step(tree: &Tree<'_>, id: Id) -> String {
     }
 }
 
-/// What a step does, in short.
+/// The action of a step, abbreviated.
 pub(super) fn action(tree: &Tree<'_>, id: Id) -> String {
     let Some((action, value)) = tree.node(id).action else {
         return "of an unknown kind".into();
@@ -246,7 +246,7 @@ fn argument(shape: &Shape, value: &Node) -> Option<String> {
     }
 }
 
-/// The first key of the table that has a plain value: it says most.
+/// The first key of the table that has a plain value, which is the most informative.
 fn telling(table: &Table, entries: &[Entry]) -> Option<String> {
     let texts = table.fields().filter(|field| {
         matches!(

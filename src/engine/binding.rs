@@ -16,11 +16,11 @@ use crate::faults::Fault;
 use crate::value::{Duration, Payload, Value};
 use crate::words::LogLevel;
 
-/// The local activity whose marker binds a run to its bundle: its arguments are the workflow type and the digest, its
-/// result the encoded bundle.
+/// The local activity whose marker binds a run to its bundle: its arguments are the workflow type and the digest, and
+/// its result is the encoded bundle.
 pub const RESOLVE_DEFINITION: &str = "resolve-definition";
 
-/// How long the look-up of a bundle may take; it is one in memory.
+/// How long the look-up of a bundle may take, which is in memory.
 const RESOLVE_DEFINITION_TIMEOUT: Duration = Duration {
     seconds: 10,
     nanos: 0,
@@ -46,7 +46,7 @@ impl Instance {
             else {
                 return None;
             };
-            // A replay can bring the beginning and the marker at once.
+            // A replay can deliver the start and the marker together.
             let is_binding = self.run.as_ref().is_none_or(|run| is_binding(run, *seq));
             is_binding.then(|| value.clone())
         };
@@ -58,8 +58,8 @@ impl Instance {
         packed.collect()
     }
 
-    /// Queries that come while the bundle is being looked up: a copy of the run goes as far as the run itself will go
-    /// with the bundle that it is about to be bound to, and answers.
+    /// Answers queries that arrive during the look-up of the bundle: a copy of the run goes as far as the run itself
+    /// will go with the bundle that it is about to be bound to.
     pub(super) fn queried_early(
         &self,
         queries: Vec<(String, String, Vec<Value>)>,
@@ -92,7 +92,7 @@ impl Instance {
         commands
     }
 
-    /// The main steps begin after all that came with the activation that bound the run.
+    /// The main steps begin after everything that arrived with the activation that bound the run.
     pub(super) fn begin_main(&mut self) {
         if let (Some(run), Some(_)) = (self.run.as_deref_mut(), &self.loaded)
             && run.keeps_order()
@@ -102,7 +102,7 @@ impl Instance {
         }
     }
 
-    /// Asks for the bundle, unless the run before hands it over.
+    /// Requests the bundle, unless the previous run hands it over.
     pub(super) fn initialize(
         &mut self,
         info: Initialize,
@@ -163,7 +163,7 @@ impl Instance {
             arguments.push(argument(Value::Bytes(wanted))?);
         }
         if !Fault::StateWithoutDefinition.is_on() {
-            // A state counts only with the definition that it is of.
+            // A state is valid only with its own definition.
             info.headers.remove(STATE_HEADER);
         }
         let mut run = Run::new(info);
@@ -187,9 +187,9 @@ impl Instance {
         Ok(())
     }
 
-    /// The marker holds the bundle. A replay of a run whose version was marked in a later workflow task than the one
-    /// with the marker is bound in that later task, as it was then: core hands over the marker with the task that
-    /// recorded it, although the run saw it only in the next one.
+    /// The marker contains the bundle. A run whose version was marked in a later workflow task than the one with the
+    /// marker is bound in that later task in a replay too: core delivers the marker with the task that recorded it,
+    /// although the run saw it only in the next one.
     pub(super) fn resolved(
         &mut self,
         resolution: Resolution,
@@ -212,7 +212,7 @@ impl Instance {
         if let Some(run) = &self.run
             && run.has(HEADERS_CHECKED)
         {
-            // Only workers write markers, so this is a mistake of a worker and not an attack.
+            // Only workers write markers, so this is an error of a worker and not an attack.
             bound.check(&run.info)?;
         }
         let version = &bound.0.bundle.version;
@@ -236,14 +236,15 @@ impl Instance {
         Some(&run.info.workflow_id)
     }
 
-    /// The first workflow task that is replayed recorded nothing that a run's steps ask for, and a message came with the second. To be told before the marker is
-    /// replayed.
+    /// Reports that the first replayed workflow task recorded nothing that a run's steps request, and that a message
+    /// arrived with the second one. Must be called before the marker is replayed.
     pub fn first_task_is_bare(&mut self) {
         self.is_first_task_bare = true;
     }
 
-    /// No mark tells where such a run was bound. If it would ask for something at once, and the first workflow task recorded nothing, it was not bound there;
-    /// if it would ask for nothing, the task may be either, and it was bound there as nearly all were.
+    /// No mark shows where such a run was bound. If it would request something at once, and the first workflow task
+    /// recorded nothing, it was not bound there; if it would request nothing, either task is possible, and the first
+    /// one is assumed, as for nearly all runs.
     fn is_bare_by_another_task(&self, bound: &Bound, clock: &Clock) -> bool {
         if !self.is_first_task_bare || self.may_be_bound_late().is_none() {
             return false;
@@ -282,7 +283,7 @@ impl Instance {
         }
     }
 
-    /// The bundle is known: the run begins, with all that came before.
+    /// The bundle is known: the run begins, with everything that arrived before.
     fn begin(
         &mut self,
         bound: Bound,
@@ -300,12 +301,12 @@ impl Instance {
         let is_unreadable = kept.is_none();
         run.phase = Phase::Running;
         run.info.newest = None;
-        // Kept in history, needed no more.
+        // Kept in history, and no longer needed.
         run.info.headers.clear();
         let Some(mut machine) = self.machine(clock, commands) else {
             return Err(unbound());
         };
-        // The marker with the bundle goes with the same workflow task.
+        // The same workflow task sends the marker with the bundle.
         machine.payloads_size_bytes.set(machine.bundle.len());
         machine.run.count_binding(machine.bundle);
         if !version.is_empty() {
@@ -318,13 +319,13 @@ impl Instance {
         }
         if !machine.run.keeps_order() {
             for job in early {
-                // An update was accepted when it came.
+                // An update was accepted when it arrived.
                 machine.apply(as_accepted(job));
             }
             return Ok(());
         }
         if is_unreadable {
-            // A worker of another kind wrote them: the run goes on without.
+            // A worker of another kind wrote them: the run continues without.
             let message = format!("the header `{SIGNALS_HEADER}` does not hold signals");
             machine.log(LogLevel::Error, message);
         }
@@ -340,7 +341,7 @@ impl Instance {
         Ok(())
     }
 
-    /// What comes before the bundle waits for it; only an update's verdict cannot.
+    /// Jobs that arrive before the bundle wait for it; only an update must be judged before.
     pub(super) fn keep_early(
         &mut self,
         job: Job,
@@ -416,11 +417,11 @@ impl Bound {
     }
 }
 
-/// Whether the run's headers were written by a run before it, and so by a worker. Whoever starts a workflow chooses its
-/// headers, and the server repeats them in each retry and each run of a cron. It sets the initiator of a continuation
-/// itself, and it chooses the id of a chain's first run only when the headers of that run are fixed already, so headers that
-/// name it were written later (temporal server 1.32.0, service/history/workflow/retry.go and
-/// service/history/historybuilder/event_factory.go).
+/// Whether the run's headers were written by an earlier run, and so by a worker. The client that starts a workflow
+/// chooses its headers, and the server repeats them in each retry and each run of a cron. The server itself sets the
+/// initiator of a continuation, and it chooses the id of a chain's first run only when the headers of that run are
+/// fixed already, so headers that name it were written later (temporal server 1.32.0, service/history/workflow/retry.go
+/// and service/history/historybuilder/event_factory.go).
 fn is_vouched_for(info: &Initialize) -> bool {
     if info.continued_from_run_id.is_none() || info.first_run_id.is_empty() {
         return false;
@@ -430,7 +431,7 @@ fn is_vouched_for(info: &Initialize) -> bool {
         || matches!(chain, Some(Ok(Value::String(id))) if *id == *info.first_run_id)
 }
 
-/// The bundle that the run before hands over. A run that began before headers were checked takes any.
+/// The bundle that the previous run hands over. A run that began before headers were checked accepts any.
 fn handed_over(info: &Initialize, checks: bool) -> Result<Option<Value>, TaskFailure> {
     match info.headers.get(DEFINITION_HEADER) {
         Some(payload) if !checks || is_vouched_for(info) => {
@@ -460,8 +461,8 @@ pub fn wanted_bundle(info: &Initialize) -> Option<Arc<[u8]>> {
     }
 }
 
-/// The signals that the run before did not take, by name, in the order of their arrival. The runs of a cron after it have the same
-/// headers, but the signals were delivered already. None if they cannot be read.
+/// The signals that the previous run did not consume, by name, in the order of their arrival. Later runs of a cron have
+/// the same headers, but the signals were already delivered. `None` if they cannot be read.
 fn kept_signals(run: &Run) -> Option<BTreeMap<String, VecDeque<Value>>> {
     let info = &run.info;
     let is_for_it = is_vouched_for(info) && (info.is_continuation || info.cron_schedule.is_none());
@@ -475,7 +476,7 @@ fn kept_signals(run: &Run) -> Option<BTreeMap<String, VecDeque<Value>>> {
     }
 }
 
-/// A validator sees the state as it is at the beginning of the run.
+/// A validator sees the state as it is at the start of the run.
 fn validate_early(
     run: &Run,
     loaded: &Loaded,
@@ -496,7 +497,7 @@ pub(super) fn is_binding(run: &Run, seq: u32) -> bool {
         .is_some_and(|o| matches!(o.kind, OperationKind::Binding))
 }
 
-/// An update that was accepted when it came.
+/// An update that was accepted when it arrived.
 fn as_accepted(job: Job) -> Job {
     if let Job::Update(update) = job {
         return Job::Accepted(update);

@@ -1,5 +1,5 @@
-//! `history: automatic`: when Temporal suggests it and nothing but timers is in flight, the run continues as new by
-//! itself, its whole state carried along.
+//! `history: automatic`: when Temporal suggests it and only timers are in flight, the run continues as new by itself
+//! and carries its whole state along.
 
 use std::collections::BTreeMap;
 
@@ -18,10 +18,10 @@ use crate::words::{History, LogLevel};
 /// The header that carries the bundle of a run to its continuation.
 pub const DEFINITION_HEADER: &str = "segno-definition";
 
-/// The header that names the first run of a chain, as only a later run of it can.
+/// The header that names the first run of a chain, which only a later run of it can do.
 pub const CHAIN_HEADER: &str = "segno-chain";
 
-/// The header that carries the signals that nothing has taken to a continuation.
+/// The header that carries unconsumed signals to a continuation.
 pub const SIGNALS_HEADER: &str = "segno-signals";
 
 /// The header that carries a run's state to its continuation.
@@ -56,7 +56,7 @@ impl Machine<'_> {
             .iter()
             .map(|v| self.payload(v))
             .collect();
-        // What is too large for a payload does not move: the run goes on here.
+        // A state that is too large for a payload is not moved: the run continues here.
         let (Ok(headers), Ok(arguments)) = (headers, arguments) else {
             return false;
         };
@@ -85,7 +85,7 @@ impl Machine<'_> {
         true
     }
 
-    /// Vouches for headers, in retries and runs of a cron too, which repeat them.
+    /// Vouches for headers, also in retries and runs of a cron, which repeat them.
     pub(super) fn chain(&self) -> Value {
         Value::from(self.run.info.first_run_id.as_str())
     }
@@ -98,7 +98,7 @@ impl Machine<'_> {
             && self.run.ending.is_none()
     }
 
-    /// Timers go along with what is left of them; all else that is in flight belongs to this run.
+    /// Timers are carried with their remaining time; everything else in flight belongs to this run.
     fn is_movable(&self) -> bool {
         let operations = self.run.operations.values();
         let only_timers = operations
@@ -129,7 +129,7 @@ impl Machine<'_> {
     }
 }
 
-/// A run's state as its continuation can read it.
+/// A run's state in the form that its continuation reads.
 fn carried_form(run: &Run) -> Result<Vec<u8>, String> {
     let mut state = postcard::to_allocvec(run).map_err(|error| error.to_string())?;
     let is_leaving = run.leaving.is_some() || !run.left_frames.is_empty();
@@ -148,7 +148,7 @@ fn carried_form(run: &Run) -> Result<Vec<u8>, String> {
     }
 }
 
-/// The state and what may stand behind it.
+/// The state, and what may follow it.
 fn read(state: &[u8]) -> Result<(Run, Option<Left>), StoredError> {
     let (run, rest) = from_beginning::<Run>(state)?;
     let left = match rest {

@@ -1,4 +1,4 @@
-//! What the engine asks of the host. One counter numbers all that can be resolved: `seq`.
+//! What the engine requests from the host. One counter numbers everything that can be resolved: `seq`.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::words::{
     ParentClosePolicy, RetryPolicy, StepId, WorkflowIdReusePolicy,
 };
 
-/// A command, and what Temporal's UI shows of the step behind it.
+/// A command, and what Temporal's UI shows about its step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Command {
     pub kind: CommandKind,
@@ -68,7 +68,8 @@ pub enum CommandKind {
         seq: u32,
     },
     UpsertSearchAttributes(BTreeMap<String, Payload>),
-    /// Lists find the run by the version that it is bound to: a marker, and the search attribute `TemporalChangeVersion`.
+    /// Makes the run findable by the version that it is bound to: a marker, and the search attribute
+    /// `TemporalChangeVersion`.
     MarkVersion(String),
     UpsertMemo(BTreeMap<String, Payload>),
     RespondToQuery {
@@ -90,7 +91,7 @@ pub enum CommandKind {
     FailWorkflow(Failure),
     CancelWorkflow,
     ContinueAsNew(Box<ContinueAsNew>),
-    /// Not a command of Temporal's: the workflow task made use of this change of the engine.
+    /// Not a command of Temporal's: the workflow task used this change of the engine.
     UseFlag(u32),
     /// Not a Temporal command: a log line, written unless this is a replay.
     Log {

@@ -1,5 +1,5 @@
-//! Drives routines: each in the order of its creation until it waits, then the conditions and signal waits, until nothing
-//! moves any more.
+//! Drives routines: each in the order of its creation until it waits, then the conditions and signal waits, until
+//! nothing changes any more.
 
 use super::command::{Command, CommandKind};
 use super::failure::Failure;
@@ -39,12 +39,12 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// A failed or cancelled run of an older engine closes at once.
+    /// A failed or cancelled run of an older engine closes immediately.
     fn is_over(&self) -> bool {
         !self.run.is_sound() || !self.run.keeps_order() && self.run.has_failed()
     }
 
-    /// One workflow task takes a bounded number of commands, steps and cost.
+    /// Whether the workflow task has reached its bound on commands, steps or cost.
     fn is_crowded(&self) -> bool {
         let is_loaded = match self.run.has(LOCAL_RESULTS_COUNTED) {
             true => self.is_loaded(),
@@ -76,7 +76,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Goes on until the routine waits (`None`) or ends.
+    /// Continues until the routine waits (`None`) or ends.
     fn advance(&mut self, id: RoutineId, routine: &mut Routine) -> Option<Outcome> {
         self.run.at = routine.step(self.program);
         if let Some(outcome) = routine.resume.take() {
@@ -142,7 +142,7 @@ impl<'a> Machine<'a> {
         routine.frames.last()?.step(self.program)
     }
 
-    /// A block whose first step is about to run has just been entered.
+    /// Reports a block that has just been entered, before its first step runs.
     fn observe_entry(&self, routine: &Routine) {
         if let Some(Frame::Block { block, next: 0, .. }) = routine.frames.last() {
             self.observe(Event::BlockEntered { block: *block });
@@ -217,7 +217,7 @@ impl<'a> Machine<'a> {
         self.leave_step(routine, Value::Null);
     }
 
-    /// Binds the result of the step that the innermost block is at, and goes to the next one.
+    /// Binds the result of the step that the innermost block is at, and advances to the next one.
     fn leave_step(&self, routine: &mut Routine, value: Value) -> Option<&'a Step> {
         let Some(Frame::Block { block, next, last }) = routine.frames.last_mut() else {
             self.run.violated("a step that ends is one of a block");

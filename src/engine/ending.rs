@@ -1,5 +1,6 @@
-//! How a run ends. One that completes or continues as new first lets its handlers finish, those of messages that arrive meanwhile
-//! too, and its result or its continuation's input is that of the state after them. One that fails or is cancelled first undoes what is running.
+//! How a run ends. One that completes or continues as new first lets its handlers finish, including those of messages
+//! that arrive meanwhile, and evaluates its result or its continuation's input with the state after them. One that
+//! fails or is cancelled first undoes what is running.
 
 use std::collections::VecDeque;
 
@@ -149,7 +150,7 @@ impl Machine<'_> {
             Some(Ending::Cancelled) => CommandKind::CancelWorkflow,
             Some(ending) => match self.completion(ending) {
                 Ok(kind) => kind,
-                // As where the step that chose the end had failed.
+                // As if the step that chose the end had failed.
                 Err(failure) if self.undo_steps(failure.clone()) => return true,
                 Err(failure) => CommandKind::FailWorkflow(failure),
             },
@@ -159,7 +160,7 @@ impl Machine<'_> {
         false
     }
 
-    /// The end of a run that completed or continues as new, by the state that it has now.
+    /// The end of a run that completed or continues as new, evaluated with its current state.
     fn completion(&mut self, ending: Ending) -> Result<CommandKind, Failure> {
         Ok(match self.anew(ending)? {
             Ending::Completed(value) => {
@@ -194,8 +195,8 @@ impl Machine<'_> {
         }
     }
 
-    /// What was upserted goes along, by handlers that finished just now too: an empty memo would carry that of the start. So do
-    /// the signals that nothing has taken.
+    /// Carries what was upserted, also by handlers that have just finished: an empty memo would be replaced by that of
+    /// the start. Carries unconsumed signals too.
     fn continuation(
         &mut self,
         mut next: Box<ContinueAsNew>,
@@ -264,8 +265,8 @@ impl Machine<'_> {
         !is_within(this, left) && !is_within(left, this)
     }
 
-    /// The end with its values evaluated once more, if the state was changed after they were evaluated by handlers, or by
-    /// branches that were cancelled then.
+    /// The end with its values evaluated again, if handlers, or branches that were cancelled by it, changed the state
+    /// after they were evaluated.
     fn anew(&mut self, ending: Ending) -> Result<Ending, Failure> {
         let Some(leaving) = self.run.leaving.take() else {
             return Ok(ending);
@@ -282,7 +283,7 @@ impl Machine<'_> {
         let routine = Routine::new(RoutineKind::Main, Vec::new(), leaving.locals);
         let action = &self.program.step(leaving.step).action;
         if let Action::Return(code) = action {
-            // Nothing is nothing, whatever became of the state.
+            // Without an expression there is nothing to evaluate again.
             let Some(code) = code else {
                 return Ok(ending);
             };

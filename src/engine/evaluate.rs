@@ -1,4 +1,4 @@
-//! Evaluates expressions in a routine's scope, and turns what goes wrong into failures that say where.
+//! Evaluates expressions in a routine's scope, and turns errors into failures with a place.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -291,7 +291,7 @@ pub fn one_value(mut args: Vec<Value>) -> Value {
 fn workflow_value(run: &super::state::Run, clock: &Clock) -> Value {
     let info = &run.info;
     let decoded = |payloads: &BTreeMap<String, Payload>| {
-        // Null is what an upsert says to remove one.
+        // An upsert removes an entry by null.
         let entry = |(name, payload): (&String, &Payload)| {
             let value = payload.decode().unwrap_or(Value::Null);
             (value != Value::Null).then(|| (Key::from(name.as_str()), value))

@@ -1,9 +1,9 @@
-//! Temporal's failures, as the language sees them.
+//! Temporal's failures in the language's terms.
 
 use crate::value::{Duration, Map, Payload, Value, bounded_message};
 use crate::words::{FailureKind, RetryState, TimeoutType};
 
-/// What is particular to a kind of failure.
+/// The fields of one kind of failure.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum FailureInfo {
     Application {
@@ -86,7 +86,7 @@ impl FailureInfo {
     }
 }
 
-/// The rest of Temporal's failures; numbers are Temporal's own of its enumerations.
+/// The other fields of Temporal's failures; numbers are those of Temporal's enumerations.
 #[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct PassedOn {
     /// The message and stack trace as a payload: what a codec encrypts. The readable ones then stand in this only.
@@ -104,7 +104,8 @@ pub struct PassedOn {
 /// The type of a failure that a mistake in the definition causes at run time.
 pub const DEFINITION_ERROR: &str = "DefinitionError";
 
-/// The type of the failure by which a worker reports that `schedule_to_close_timeout` leaves a local activity no further attempt.
+/// The type of the failure with which a worker reports that `schedule_to_close_timeout` leaves a local activity no
+/// further attempt.
 const LOCAL_BOUND_PASSED: &str = "ScheduleToCloseTimeout";
 
 impl Failure {
@@ -211,7 +212,7 @@ impl Failure {
         std::iter::successors(Some(self), |f| f.cause.as_deref())
     }
 
-    /// The application's word for what went wrong, the nearest in the chain of causes.
+    /// The application's error type, the nearest in the chain of causes.
     pub fn error_type(&self) -> Option<&str> {
         self.chain().find_map(|f| {
             let FailureInfo::Application { error_type, .. } = &f.info else {
@@ -221,7 +222,7 @@ impl Failure {
         })
     }
 
-    /// Whether it is a cancellation, be it wrapped in the activity or child that was cancelled.
+    /// Whether it is a cancellation, possibly wrapped in the activity or child that was cancelled.
     pub fn is_cancelled(&self) -> bool {
         match self.kind() {
             FailureKind::Cancelled => true,
@@ -242,7 +243,7 @@ impl Failure {
         self.chain().any(|f| f.kind().name() == name) || self.error_type() == Some(name)
     }
 
-    /// What `error` is in a `catch`.
+    /// The value of `error` in a `catch`.
     pub fn to_value(&self) -> Value {
         let mut map = Map::new();
         map.insert("kind", self.kind().name());
@@ -298,7 +299,7 @@ impl Failure {
         Value::map(map)
     }
 
-    /// One detail as it is, several as a list, none as null.
+    /// One detail is itself, several are a list, none is null.
     fn details(&self) -> Value {
         let found = self.chain().find_map(|failure| failure.info.details());
         match found.unwrap_or_default() {

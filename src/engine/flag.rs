@@ -1,5 +1,5 @@
-//! Changes of what the engine asks for: a workflow task that makes use of one says so in the run's history, and a replay of
-//! an older one does as it was done then. Temporal's core keeps the flags, as it does for the SDKs.
+//! Changes of what the engine requests. A workflow task that uses one records that in the run's history, and a replay
+//! of an older one behaves as the older engine did. Temporal's core keeps the flags, as it does for the SDKs.
 
 use super::command::{Command, CommandKind};
 use super::machine::Machine;
@@ -46,8 +46,8 @@ pub const UNUSABLE_RESULTS: u32 = 12;
 /// An activity that was started and waits long before a retry can be awaited after a `call` that it outlasted.
 pub const HANDLES_OF_CALLERS: u32 = 13;
 
-/// Flags of a whole run: its first workflow task records them, and they hold until the run ends. A run that began without
-/// one goes on without it. Numbers are never reused.
+/// Flags of a whole run: its first workflow task records them, and they apply until the run ends. A run that began
+/// without one continues without it. Numbers are never reused.
 const OF_A_RUN: &[u32] = &[
     ORDER_OF_HISTORY,
     KEPT_SIGNALS,

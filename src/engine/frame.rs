@@ -1,4 +1,4 @@
-//! What is known of a frame by its kind.
+//! Facts about a frame, by its kind.
 
 use super::state::{Caller, Frame, Saga};
 use crate::program::Program;

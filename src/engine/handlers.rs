@@ -1,4 +1,4 @@
-//! Signals, updates and queries: their handlers, and what waits for signals and conditions.
+//! Signals, updates and queries: their handlers, and waits for signals and conditions.
 
 use super::command::CommandKind;
 use super::evaluate::{one_value, violation};
@@ -12,9 +12,9 @@ use crate::program::{self, Function, slot};
 use crate::value::{Map, Payload, Value, quoted};
 use crate::words::LogLevel;
 
-/// The query by which Temporal's UI asks where a run is.
+/// The query with which Temporal's UI asks where a run is.
 const STACK_TRACE_QUERY: &str = "__stack_trace";
-/// The query by which Temporal's UI asks what a run declares.
+/// The query with which Temporal's UI asks what a run declares.
 const METADATA_QUERY: &str = "__temporal_workflow_metadata";
 
 impl Machine<'_> {
@@ -229,9 +229,9 @@ impl Machine<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignalFate {
     Taken,
-    /// No handler and no wait takes it: it is kept, for a continuation that may.
+    /// No handler or wait receives it: it is kept, for a continuation that may.
     Kept,
-    /// Dropped and logged, for this reason.
+    /// Dropped and logged, with the reason.
     Refused(String),
 }
 
@@ -256,7 +256,7 @@ fn is_awaited(program: &program::Program, name: &str) -> bool {
     awaited.any(|awaited| **awaited == *name)
 }
 
-/// A handler of any name takes no signal that a step waits for.
+/// A handler for any name does not receive signals that a step waits for.
 fn signal_handler<'p>(
     program: &'p program::Program,
     name: &str,

@@ -1,5 +1,5 @@
-//! The order in which news reaches a run: one job at a time, as history has them, each followed by all that it sets in motion. What
-//! happened first therefore decides, whatever else came with the same workflow task.
+//! The order in which jobs reach a run: one at a time, in the order of history, each followed by everything that it
+//! causes. So what happened first decides, whatever else arrived with the same workflow task.
 
 use super::command::CommandKind;
 use super::failure::Failure;
@@ -99,13 +99,14 @@ impl Machine<'_> {
 
     fn go_in_order(&mut self) {
         if self.is_to_move() && !self.run.ready.is_empty() && self.run.breather.is_none() {
-            // A run that never waits would keep what has arrived for ever, and could not be carried: it goes along applied.
+            // A run that never waits would keep what has arrived for ever, and could not be carried: it is applied
+            // before the run is carried.
             for job in std::mem::take(&mut self.run.inbox) {
                 self.apply(job);
             }
         }
         loop {
-            // Between the end of one step and the beginning of the next there may be nothing in flight.
+            // Between the end of one step and the start of the next there may be nothing in flight.
             if self.carry_over() {
                 return;
             }
@@ -121,7 +122,8 @@ impl Machine<'_> {
         self.carry_over();
     }
 
-    /// An update is accepted or rejected by the workflow task that brings it, even if its handler has to wait for the next one.
+    /// An update is accepted or rejected by the workflow task that delivers it, even if its handler must wait for the
+    /// next one.
     fn answer_updates(&mut self) {
         for job in std::mem::take(&mut self.run.inbox) {
             if let Job::Update(update) = job {
@@ -137,7 +139,7 @@ impl Machine<'_> {
     /// What each kind of job does to the run.
     pub fn apply(&mut self, job: Job) {
         match job {
-            // What undoes may wait for signals; handlers begin no more.
+            // Compensations may wait for signals; no further handlers start.
             Job::Signal { name, .. } if self.is_failing() && self.is_handled(&name) => {
                 let name = quoted(&name);
                 let message = format!("the signal `{name}` is dropped: the run is failing");
@@ -196,7 +198,7 @@ impl Machine<'_> {
             Job::ResolveCancelExternal { seq, failure } => {
                 self.cancel_external_resolved(seq, failure);
             }
-            // A step waits for the operation's end only.
+            // A step waits only for the operation's end.
             Job::NexusStarted { .. } => {}
             Job::Initialize(_)
             | Job::Query { .. }

@@ -1,4 +1,4 @@
-//! What a run tells of itself to Temporal's UI: its call stack and the messages that it takes.
+//! What a run reports about itself to Temporal's UI: its call stack and the messages that it receives.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! What always holds in a run. Where the engine finds that something does not, it neither guesses nor stays silent: the workflow
-//! task fails and names the invariant, and nothing that the activation asked for is sent.
+//! What always holds in a run. If the engine finds that an invariant is broken, it neither guesses nor stays silent:
+//! the workflow task fails and names the invariant, and nothing that the activation requested is sent.
 
 use std::cell::OnceCell;
 
@@ -9,7 +9,8 @@ use super::state::Run;
 /// Whoever an operation, a signal or a condition is for.
 pub const WAITS: &str = "a routine that waits exists";
 
-/// The first invariant that an instance found broken. It stays so: whatever the instance does next is worth nothing.
+/// The first invariant that an instance found broken. It remains broken: nothing that the instance does afterwards is
+/// used.
 #[derive(Debug, Clone, Default)]
 pub struct Violation(OnceCell<String>);
 

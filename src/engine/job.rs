@@ -1,4 +1,4 @@
-//! What the host tells the engine: an activation is a list of jobs, in the order in which history has them.
+//! The input of the engine: an activation is a list of jobs, in the order of history.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::failure::Failure;
 use crate::value::{Duration, Payload, Timestamp, Value};
 
-/// One workflow task's news.
+/// The jobs of one workflow task.
 #[derive(Debug, Clone)]
 pub struct Activation {
     /// The workflow task's time: all the time there is.
@@ -30,7 +30,7 @@ pub enum Job {
         seq: u32,
         resolution: Resolution,
     },
-    /// A local activity's backoff is longer than a workflow task: wait, then schedule it again.
+    /// A local activity's backoff is longer than a workflow task: the run waits, then schedules it again.
     BackOffActivity {
         seq: u32,
         attempt: u32,
@@ -84,22 +84,23 @@ pub enum Job {
         reason: String,
     },
     UpdateRandomSeed(u64),
-    /// The history ahead marks this version of the definition, in the workflow task of this activation.
+    /// The rest of the history marks this version of the definition, in the workflow task of this activation.
     HasPatch(String),
-    /// The main steps begin: after the messages that came before them. The engine's own.
+    /// The main steps begin, after the messages that arrived before them. Internal to the engine.
     Begin,
-    /// An update that was accepted when it came; its handler is to begin. The engine's own.
+    /// An update that was accepted when it arrived, whose handler now starts. Internal to the engine.
     Accepted(Update),
 }
 
-/// How something that was awaited ended.
+/// How an awaited operation ended.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Resolution {
     Completed(Value),
     Failed(Failure),
-    /// The failure carries the cancellation: what the catch of it sees.
+    /// The failure contains the cancellation that a `catch` sees.
     Cancelled(Failure),
-    /// It completed with a result that the run cannot use, so the step fails. What it did is undone, with the result as far as it could be read.
+    /// It completed with a result that the run cannot use, so the step fails. Its effect is undone, with as much of the
+    /// result as could be read.
     Unusable {
         result: Value,
         failure: Failure,
@@ -144,7 +145,7 @@ pub struct Initialize {
     /// The newest bundle at the time of a first activation that is not a replay: (digest, encoded). See
     /// ARCHITECTURE.md, "binding".
     pub newest: Option<Arc<EncodedBundle>>,
-    /// The run before continued as new by its own command, so a worker wrote the headers.
+    /// The previous run continued as new by its own command, so a worker wrote the headers.
     #[serde(skip)]
     pub is_continuation: bool,
 }
@@ -153,7 +154,7 @@ pub struct Initialize {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct EncodedBundle {
     pub digest: String,
-    /// As `order@12`: its name in the registry that it came from, or empty.
+    /// Its name in the registry, such as `order@12`, or empty.
     pub version: String,
     pub bytes: Vec<u8>,
 }

@@ -1,6 +1,6 @@
-//! What one workflow task sends to the server, counted over all its activations: local activities answer within the task,
-//! so that it goes on through many. The count begins anew with jobs that only a new workflow task brings. A workflow task that core only keeps
-//! alive for a local activity is none of these: replays do not see it.
+//! What one workflow task sends to the server, counted over all its activations: local activities answer within the
+//! task, so it continues through many. The count restarts with jobs that only a new workflow task delivers. A workflow
+//! task that core only keeps alive for a local activity does not count as new: replays do not see it.
 
 use super::command::{Command, CommandKind, ContinueAsNew, SignalTarget, StartChild};
 use super::evaluate::PAYLOAD_SIZE_EXCEEDED;
@@ -19,18 +19,18 @@ use crate::program::Action;
 use crate::value::{Payload, Value};
 use crate::words::LogLevel;
 
-/// Core's id of a query that comes without a workflow task, and is answered apart (sdk-core 0.10.1, protosext).
+/// Core's id of a query that arrives without a workflow task, and is answered separately (sdk-core 0.10.1, protosext).
 const QUERY_ALONE: &str = "legacy_query";
 
-/// What the run's workflow task has come to so far.
+/// What the run's workflow task has sent so far.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct Load {
     commands: usize,
     size_bytes: usize,
-    /// What of these is of activations before this one.
+    /// The part of these from activations before this one.
     earlier_commands: usize,
     earlier_size_bytes: usize,
-    /// What comes next does not fit any more: it goes with the next task.
+    /// Nothing more fits: the rest is sent with the next task.
     is_full: bool,
     /// Local activities that core runs now.
     locals: usize,
@@ -67,7 +67,8 @@ impl Run {
         }
     }
 
-    /// An update counts only when it is accepted, though a task begins with it: one that is rejected leaves nothing in history.
+    /// An update counts only once it is accepted, though a task begins with it: a rejected one leaves nothing in
+    /// history.
     fn is_of_new_task(&self, job: &Job) -> bool {
         match job {
             Job::ResolveActivity { seq, .. } | Job::BackOffActivity { seq, .. } => {
@@ -289,7 +290,7 @@ pub fn size_bytes(kind: &CommandKind) -> Option<usize> {
             ];
             names.iter().map(|name| name.len()).sum::<usize>() + sum(&activity.arguments)
         }
-        // Its arguments stay with the worker; the result counts when it is known.
+        // Its arguments stay with the worker; the result counts once it is known.
         CommandKind::ScheduleLocalActivity(activity) => {
             activity.activity_id.len() + activity.activity_type.len()
         }

@@ -1,4 +1,4 @@
-//! One activation's work on one run: what the engine's parts share while they do it.
+//! The state that the engine's parts share during one activation of one run.
 
 use std::cell::{Cell, OnceCell};
 

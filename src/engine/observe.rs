@@ -1,5 +1,5 @@
-//! What somebody who watches a run sees of it: its steps, blocks and expressions as the engine goes through them. Who
-//! watches cannot act on the run, and is not part of its state.
+//! What an observer of a run sees: its steps, blocks and expressions as the engine executes them. An observer cannot
+//! affect the run, and is not part of its state.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use crate::source::Range;
 use crate::value::{Timestamp, Value};
 use crate::words::{BlockId, StepId};
 
-/// Given to an instance by its host, for coverage and timelines.
+/// Passed to an instance by its host, for coverage and timelines.
 pub trait Observer: Debug + Send + Sync {
     fn saw(&self, moment: &Moment<'_>, event: Event<'_>);
 }
 
-/// When it happened, and in which run.
+/// The time of an event, and its run.
 #[derive(Debug)]
 pub struct Moment<'a> {
     pub loaded: &'a Arc<Loaded>,
@@ -27,14 +27,14 @@ pub struct Moment<'a> {
     pub is_replaying: bool,
 }
 
-/// Routines run at the same time; a step's beginning and its end are in the same one.
+/// Routines run concurrently; a step begins and ends in the same one.
 #[derive(Debug, Clone, Copy)]
 pub enum Event<'a> {
     StepBegan {
         routine: RoutineId,
         step: StepId,
     },
-    /// Its `when` did not hold.
+    /// Its `when` was false.
     StepSkipped {
         step: StepId,
     },
@@ -43,15 +43,15 @@ pub enum Event<'a> {
         step: StepId,
         end: End<'a>,
     },
-    /// Control is in the block: a case, a `catch`, a loop's body once more. An empty block is entered too.
+    /// Control entered the block: a case, a `catch`, another turn of a loop's body. An empty block is entered too.
     BlockEntered {
         block: BlockId,
     },
-    /// A loop ended without a single turn.
+    /// A loop ended without a turn.
     BodyLeftOut {
         step: StepId,
     },
-    /// The branch of this index ended first, and so decided its `race`.
+    /// The branch with this index ended first, and so decided its `race`.
     RaceWon {
         step: StepId,
         branch: u32,
@@ -60,7 +60,8 @@ pub enum Event<'a> {
         range: Range,
         found: Found,
     },
-    /// These signals met their end: a handler or a `wait` took them, they were refused, or the workflow completed with them.
+    /// These signals are settled: a handler or a `wait` consumed them, they were refused, or the workflow completed
+    /// with them.
     SignalsSettled {
         count: usize,
     },
@@ -75,7 +76,7 @@ pub enum End<'a> {
     Left,
 }
 
-/// What an expression came to; conditions are true or false.
+/// The result of an expression; conditions are true or false.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
     True,
@@ -107,7 +108,7 @@ impl Found {
     }
 }
 
-/// An observer beside the program that the instance is bound to.
+/// An observer with the program that the instance is bound to.
 #[derive(Clone, Copy)]
 pub struct Sight<'a> {
     pub observer: &'a dyn Observer,

@@ -1,5 +1,5 @@
-//! Operations outside the run: they are begun by steps, resolved by jobs and cancelled with what waits for them. Each phase is one
-//! match over their kinds, whose arms lead to the steps that begin them.
+//! Operations outside the run: steps start them, jobs resolve them, and they are cancelled with what waits for them.
+//! Each phase is one match over their kinds, whose arms lead to the steps that start them.
 
 use super::command::CommandKind;
 use super::flag::SAGA_EFFECTS;
@@ -14,7 +14,7 @@ use crate::words::StepId;
 /// Why a child is cancelled, for those who look at it.
 pub const CANCEL_REASON: &str = "the step that waits for it is cancelled";
 
-/// A routine that waits for what is cancelled.
+/// A routine that waits for an operation that is cancelled.
 #[derive(Clone, Copy)]
 pub struct Waiter {
     pub id: RoutineId,
@@ -158,7 +158,7 @@ impl Machine<'_> {
         }
     }
 
-    /// The step that it waits at has ended already: the cancellation arrives at the one after.
+    /// The step at which it waits has already ended: the cancellation arrives at the next one.
     fn cancel_at_next_step(&mut self, waiter: Waiter) {
         if self.run.cancelling.is_cut_off(waiter.id) {
             return;
@@ -219,7 +219,7 @@ impl Machine<'_> {
         }
     }
 
-    /// What comes to an end by itself is not cancelled; the cancellation arrives at the step after.
+    /// An operation that ends by itself is not cancelled; the cancellation arrives at the step after.
     fn cancel_behind(&mut self, waiter: Option<Waiter>) {
         let is_scoped = self.run.has(SAGA_EFFECTS);
         if let Some(Waiter { id, from }) = waiter {
@@ -230,8 +230,8 @@ impl Machine<'_> {
         }
     }
 
-    /// Whether a cancellation comes too late for the operation: its end has arrived already. Those that the engine ends by itself
-    /// are never too late.
+    /// Whether the operation can no longer be cancelled, since its end has already arrived. An operation that the
+    /// engine itself ends can always be cancelled.
     fn is_too_late_for(&self, seq: u32, kind: &OperationKind) -> bool {
         match kind {
             OperationKind::Activity

@@ -143,7 +143,7 @@ impl Machine<'_> {
     ) -> Result<command::Priority, Failure> {
         let (key, weight) = (&priority.priority_key, &priority.fairness_weight);
         let name = priority.fairness_key.as_ref();
-        // What is not said is 0, or empty.
+        // An unset field is 0, or empty.
         Ok(command::Priority {
             priority_key: self
                 .optional_accepted(routine, key.as_ref(), accepted::priority_key)?
@@ -171,7 +171,7 @@ impl Machine<'_> {
     }
 }
 
-/// At most as many bytes as the server takes, whole characters.
+/// The longest prefix of whole characters that the server accepts.
 fn shortened(mut text: String) -> String {
     let mut end = text.len().min(SUMMARY_SIZE_BYTES_MAX);
     while !text.is_char_boundary(end) {

@@ -1,5 +1,5 @@
-//! How many operations of a kind are in flight, held under the server's bounds: a step that would begin one too many
-//! waits until another resolves.
+//! The number of operations in flight by kind, within the server's bounds: a step that would start one too many waits
+//! until another resolves.
 
 use super::machine::Machine;
 use super::state::{OperationKind, Routine, RoutineId};
@@ -32,7 +32,7 @@ impl Pending {
             OperationKind::SignalExternal => Some(&mut self.signals),
             OperationKind::CancelExternal => Some(&mut self.cancel_requests),
             OperationKind::Nexus => Some(&mut self.nexus_operations),
-            // There is one for a child at most.
+            // There is at most one for each child.
             OperationKind::CancelRequest { .. }
             | OperationKind::Binding
             | OperationKind::Timer

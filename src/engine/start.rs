@@ -1,4 +1,4 @@
-//! What a definition says to whoever starts its workflow: whether the input is sound, and the defaults under `start`.
+//! What a definition defines for starts of its workflow: whether the input is valid, and the defaults under `start`.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::program::{Program, Schedule};
 use crate::value::{Duration, JsonError, Map, Payload, Timestamp, Value};
 use crate::words::{RetryPolicy, WorkflowIdConflictPolicy, WorkflowIdReusePolicy};
 
-/// The options under `start`, evaluated over the input; what a definition leaves out is the server's to choose.
+/// The options under `start`, evaluated with the input; the server chooses what a definition leaves out.
 #[derive(Debug, Default)]
 pub struct StartDefaults {
     pub workflow_id: Option<String>,

@@ -1,5 +1,5 @@
-//! A run in flight, as plain data: routines with their frames and slots, operations that are awaited, buffers. It can be
-//! written down between two activations and continued from what was written.
+//! A run in flight, as plain data: routines with their frames and slots, awaited operations, buffers. It can be
+//! serialised between two activations and continued from the bytes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -83,18 +83,18 @@ pub enum Phase {
     Closed,
 }
 
-/// How the run is to end, once the handlers that it waits for are done.
+/// How the run ends, once the handlers that it waits for are done.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Ending {
     Completed(Value),
     Failed(Failure),
     Cancelled,
     ContinuedAsNew(Box<ContinueAsNew>),
-    /// The same, with all that runs carried along: nothing is waited for.
+    /// Continue as new with everything that runs carried along: nothing is waited for.
     CarriedOver(Box<ContinueAsNew>),
 }
 
-/// What belongs to one run alone: a continuation begins without it, so it may change its form.
+/// What belongs to one run alone: a continuation begins without it, so its form may change.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Beside {
     flags: Vec<u32>,
@@ -104,8 +104,8 @@ pub struct Beside {
     cancelling: Cancelling,
 }
 
-/// How far the main steps are on their way out. A run that is carried meanwhile has it behind the state's own form, where
-/// older engines do not look. Its form is held like that of [`Run`].
+/// How far the main steps are on their way out. A run that is carried meanwhile has it after the state's own form,
+/// where older engines do not look. Its form is as stable as that of [`Run`].
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Left {
     leaving: Option<Box<Leaving>>,
@@ -113,7 +113,7 @@ pub struct Left {
     frames: Vec<Frame>,
 }
 
-/// A `return` or `continue_as_new` of the main steps: what its values were evaluated from.
+/// A `return` or `continue_as_new` of the main steps, and what its values were evaluated from.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Leaving {
     pub step: StepId,
@@ -167,7 +167,7 @@ pub enum Outcome {
     ContinueAsNew(Box<ContinueAsNew>),
 }
 
-/// What a routine is in the middle of, innermost last.
+/// What a routine is executing, innermost last.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub enum Frame {
     Block {
@@ -184,7 +184,7 @@ pub enum Frame {
     Loop {
         step: StepId,
     },
-    /// `for_each`, one turn after the other.
+    /// `for_each`, one turn at a time.
     Turns {
         step: StepId,
         items: Items,
@@ -225,7 +225,7 @@ pub struct Caller {
 /// What a `for_each` goes over: (index or key, item).
 pub type Items = Vec<(Value, Value)>;
 
-/// Branches that run at the same time: `parallel`, `race`, `for_each` with `concurrency`.
+/// Branches that run concurrently: `parallel`, `race`, `for_each` with `concurrency`.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Fan {
     pub step: StepId,
@@ -261,7 +261,7 @@ pub struct Try {
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub enum TryPhase {
     Body,
-    /// Waits to try again.
+    /// Waits before a retry.
     Backoff,
     Catch {
         failure: Failure,
@@ -296,7 +296,7 @@ pub enum Waiting {
     Operation {
         seq: u32,
     },
-    /// For a child's start only.
+    /// Only for a child's start.
     ChildStart {
         seq: u32,
     },
@@ -314,7 +314,7 @@ pub enum Waiting {
     Branches,
 }
 
-/// Something outside that resolves some time.
+/// Something outside that will resolve.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Operation {
     pub kind: OperationKind,
@@ -333,7 +333,7 @@ pub struct Operation {
 pub enum OperationKind {
     Binding,
     Timer,
-    /// The time is up for the frame of that routine.
+    /// The time limit of that routine's frame.
     Deadline {
         routine: RoutineId,
         frame: u32,
@@ -341,7 +341,7 @@ pub enum OperationKind {
     Breather,
     Activity,
     LocalActivity(Box<ScheduleLocalActivity>),
-    /// A local activity's long backoff; then it is scheduled again under the seq it had.
+    /// A local activity's long backoff; then it is scheduled again under its previous seq.
     LocalBackoff {
         activity: u32,
     },
@@ -351,14 +351,14 @@ pub enum OperationKind {
         run_id: Option<String>,
         cancellation_type: ChildCancellationType,
     },
-    /// The request that the child of this seq cancels itself.
+    /// The request that the child with this seq cancels itself.
     CancelRequest {
         child: u32,
     },
     SignalExternal,
     CancelExternal,
     Nexus,
-    /// An activity that is left alone where it is cancelled.
+    /// An activity that is abandoned if it is cancelled.
     Abandonable {
         activity_type: String,
         activity_id: String,
@@ -508,7 +508,7 @@ impl Routine {
     }
 }
 
-/// How far an activation has got; not part of a run's data.
+/// The progress of an activation; not part of a run's data.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     pub now: Timestamp,

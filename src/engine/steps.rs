@@ -1,5 +1,5 @@
-//! What steps do, phase by phase. Each phase is one match over the kinds of steps, frames or waits, and its arms lead to the
-//! construct's own file in `steps/`: how it begins, goes on, times out, is cancelled and leaves.
+//! What steps do, phase by phase. Each phase is one match over the kinds of steps, frames or waits, and its arms lead
+//! to the construct's own file in `steps/`: how it begins, continues, times out, is cancelled and leaves.
 
 mod activity;
 mod attempt;
@@ -48,7 +48,7 @@ pub struct At<'r> {
 pub enum Flow {
     /// The step is done.
     Next(Value),
-    /// It waits, or frames were pushed that go on.
+    /// It waits, or pushed frames that continue.
     Entered,
     Out(Outcome),
 }
@@ -165,7 +165,7 @@ impl Machine<'_> {
         outcome: Outcome,
     ) -> Option<Outcome> {
         match frame {
-            // A block hands everything but its own step's value on.
+            // A block passes on everything but its own step's value.
             Frame::Block { .. } => Some(outcome),
             Frame::Fan(fan) => Some(leave_fan(*fan, outcome)),
             Frame::Loop { step } => self.leave_loop(routine, step, outcome),
@@ -250,7 +250,7 @@ impl Machine<'_> {
     }
 }
 
-/// Goes on in a block.
+/// Continues in a block.
 fn enter(routine: &mut Routine, block: BlockId) -> Flow {
     routine.frames.push(Frame::block(block));
     Flow::Entered

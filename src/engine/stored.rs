@@ -1,5 +1,5 @@
-//! Reads what is stored in postcard's form, which says nothing of its shape, so that no bytes make it recurse deeper
-//! than a bound: a value in a few bytes of nesting would overflow the stack.
+//! Reads stored bytes in postcard's form, which does not describe its shape, so that no bytes make it recurse deeper
+//! than a bound: otherwise a value in a few bytes of nesting would overflow the stack.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,7 +11,7 @@ use serde::de::{
 
 use crate::limits::STATE_DEPTH_MAX;
 
-/// A length is only claimed until its items are read, so no more than this is allocated for it.
+/// A length is only a claim until its items are read, so no more than this is allocated for it.
 const SIZE_HINT_MAX: usize = 256;
 
 /// Why stored bytes cannot be read.
@@ -47,7 +47,7 @@ pub fn from_beginning<'de, T: Deserialize<'de>>(
     Ok((value, rest))
 }
 
-/// A part of the reader, with the levels that are left below it.
+/// A part of the reader, with the remaining levels below it.
 #[derive(Clone, Copy)]
 struct Bounded<'a, T> {
     inner: T,

@@ -83,14 +83,14 @@ pub enum Kind {
         value: Box<Node>,
         body: Box<Node>,
     },
-    /// `target.optMap(name, body)`, or `optFlatMap` where it is flat.
+    /// `target.optMap(name, body)`, or `optFlatMap` if it is flat.
     OptionalMap {
         target: Box<Node>,
         name: Spanned<Arc<str>>,
         body: Box<Node>,
         flat: bool,
     },
-    /// What could not be understood; a diagnostic says why.
+    /// Unintelligible; a diagnostic explains why.
     Error,
 }
 
@@ -153,7 +153,7 @@ pub enum Operator {
 }
 
 impl Operator {
-    /// Whether it gives true or false of its two operands.
+    /// Whether it computes true or false from its two operands.
     #[inline]
     pub fn is_relation(self) -> bool {
         use Operator::*;

@@ -1,4 +1,4 @@
-//! Text put together on the stack while it is short, so that a short result is allocated once.
+//! Text composed on the stack while it is short, so that a short result is allocated once.
 
 use std::fmt;
 use std::sync::Arc;

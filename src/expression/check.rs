@@ -1,4 +1,4 @@
-//! Types of expressions, and what is wrong with them: unknown names, fields and functions, wrong operands.
+//! Types of expressions, and their mistakes: unknown names, fields and functions, wrong operands.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::limits::DIAGNOSTICS_PER_FILE_MAX;
 use crate::source::{Range, Spanned};
 use crate::value::Value;
 
-/// The expression's type, as far as it can be known, and what is wrong.
+/// The expression's type, as far as it can be known, and its mistakes.
 pub fn check(expression: &Expression, environment: &Environment) -> (Type, Vec<Diagnostic>) {
     let mut checker = Checker::new(environment);
     let found = checker.node(&expression.root);
@@ -27,14 +27,14 @@ pub fn check_condition(expression: &Expression, environment: &Environment) -> Ve
     checker.diagnostics
 }
 
-/// The type of the data that the template gives, and what is wrong.
+/// The type of the template's data, and its mistakes.
 pub fn check_template(template: &Template, environment: &Environment) -> (Type, Vec<Diagnostic>) {
     let mut checker = Checker::new(environment);
     let found = checker.template(&template.root, None);
     (found, checker.diagnostics)
 }
 
-/// Checks a template whose data must fit a type; a part that does not is named at its place.
+/// Checks a template whose data must match a type; each part that does not match is reported at its place.
 pub fn check_template_as(
     template: &Template,
     environment: &Environment,
@@ -68,7 +68,7 @@ impl<'e> Checker<'e> {
 
     pub fn node(&mut self, node: &Node) -> Type {
         match &node.kind {
-            // What the definition declares is as large as its text.
+            // The types that the definition declares are as large as its text.
             Kind::Literal(value) => Type::of(value),
             Kind::Name { .. } => self.path(node, Vec::new()),
             Kind::Select {
@@ -80,7 +80,7 @@ impl<'e> Checker<'e> {
         }
     }
 
-    /// The type that a part of an expression makes of those of its own parts.
+    /// The type that a part of an expression builds from those of its own parts.
     fn built(&mut self, node: &Node) -> Type {
         match &node.kind {
             Kind::Literal(_) | Kind::Name { .. } => self.node(node),
@@ -162,7 +162,7 @@ impl<'e> Checker<'e> {
         }
     }
 
-    /// Nobody reads more, and looking for what was meant takes time.
+    /// Further diagnostics would not be read, and looking for similar names takes time.
     pub(super) fn is_full(&self) -> bool {
         self.environment.is_quiet() || self.diagnostics.len() > DIAGNOSTICS_PER_FILE_MAX
     }
@@ -172,7 +172,7 @@ impl<'e> Checker<'e> {
         here.any(|p| p == path || p.is_empty()) || self.environment.is_present(path)
     }
 
-    /// A chain of selections; `fields` are those outside of `node`, outermost first.
+    /// A chain of selections; `fields` are those outside `node`, outermost first.
     fn path<'n>(&mut self, node: &'n Node, mut fields: Vec<&'n Spanned<Arc<str>>>) -> Type {
         let mut base = node;
         while let Kind::Select {
@@ -260,7 +260,7 @@ impl<'e> Checker<'e> {
         self.report(diagnostic);
     }
 
-    /// The type of a field; `path` is how the whole is written, if it is a plain path.
+    /// The type of a field; `path` is the text of the whole selection, if it is a plain path.
     fn select(&mut self, operand: &Type, field: &Spanned<Arc<str>>, path: &str) -> Type {
         let name = &*field.value;
         match operand {
@@ -286,7 +286,7 @@ impl<'e> Checker<'e> {
                 match selectable[..] {
                     [] => self.not_selectable(operand, field),
                     [only] => self.select(&only.clone(), field, path),
-                    // One of several has the field, or the value would not be used so.
+                    // One of several alternatives has the field, or the value would not be used so.
                     _ => Type::union(selectable.iter().map(|t| self.select_leniently(t, name))),
                 }
             }
@@ -385,7 +385,7 @@ impl<'e> Checker<'e> {
                 let path = path_text(node).unwrap_or_default();
                 self.select(&inner, &field, &path)
             }
-            // Keys of several types are asked for one of any other, which is not among them.
+            // Keys of several types are looked up by one of another type, which is not among them.
             (Type::Map(keys, value), _) if through && super::overload::is_mixed(keys) => {
                 (**value).clone()
             }
@@ -527,8 +527,8 @@ fn is_selectable(operand: &Type) -> bool {
     }
 }
 
-/// Whether one operand is an optional and the other null. A name and a choice between values may stand for null where the
-/// other value is an optional.
+/// Whether one operand is an optional and the other null. A name, and a choice between values, may be null if the other
+/// value is an optional.
 fn is_optional_beside_null(operands: &[Node], a: &Type, b: &Type) -> bool {
     let is_optional = |node: &Node, found: &Type| {
         matches!(found, Type::Optional(_))

@@ -60,7 +60,7 @@ impl Checker<'_> {
     }
 }
 
-/// What the two variables of a loop are, and whether the loop is over a map.
+/// The types of a loop's two variables, and whether the loop is over a map.
 fn turns(over: &Type) -> Option<(Type, Type, bool)> {
     match over {
         Type::List(item) => Some((Type::Int, (**item).clone(), false)),

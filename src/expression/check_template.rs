@@ -1,4 +1,4 @@
-//! Checks the data that a template gives, also against the type that is wanted of it.
+//! Checks the data of a template, also against an expected type.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -9,10 +9,10 @@ use super::signature::KINDS;
 use crate::source::{FileId, Range};
 use crate::value::{Index, Key, Value};
 
-/// Where an operation stands in [`Code`].
+/// The position of an operation in [`Code`].
 pub(super) type Id = u32;
 
-/// An expression ready to be evaluated: shared, immutable, without a name to look up.
+/// An expression ready to be evaluated: shared, immutable, with all names resolved.
 #[derive(Debug)]
 pub struct Code {
     pub(super) operations: Box<[Operation]>,
@@ -139,13 +139,13 @@ pub(super) enum Operation {
     Call(Box<CallOperation>),
     List(Box<[(Id, bool)]>),
     Map(Box<[MapEntry]>),
-    /// A map whose keys are known strings, none twice.
+    /// A map whose keys are known strings, all different.
     Record {
         keys: Box<[Key]>,
         index: Option<Arc<Index>>,
         values: Box<[Id]>,
     },
-    /// Texts and values side by side, as a template has them.
+    /// Texts and values side by side, as in a template.
     Concatenation(Box<[Id]>),
     Comprehension(Box<Loop>),
     Bind {
@@ -158,7 +158,7 @@ pub(super) enum Operation {
         flat: bool,
     },
     Fail(Box<str>),
-    /// The name `dyn`, which is no value. Older engines took it for a type.
+    /// The name `dyn`, which is not a value. Older engines read it as a type.
     DynAlone,
 }
 

@@ -12,13 +12,13 @@ use super::template::{Template, TemplateKind, TemplateNode};
 use crate::source::{Range, Spanned};
 use crate::value::{Index, Key, Value};
 
-/// What folding a constant may cost; what costs more is left to the evaluation, which has a budget of its own.
+/// What folding a constant may cost; a more expensive one is left to the evaluation, which has a budget of its own.
 const FOLDING_COST_MAX: u64 = 1_000;
-/// What folding may cost beside what is written, which costs the same unfolded: a short text that makes much, like
-/// `lists.range(900)`, is evaluated where it is needed, or thousands of them would fill the memory.
+/// What folding may cost beyond the size of the source, which costs the same unfolded: a short text with a large value,
+/// like `lists.range(900)`, is evaluated when it is needed; otherwise thousands of them would fill the memory.
 const FOLDING_COST_FREE: u64 = 16;
 
-/// Compiles an expression. What the checker would refuse compiles to an error at evaluation.
+/// Compiles an expression. A part that the checker would refuse compiles to an error at evaluation.
 pub fn compile(expression: &Expression, environment: &Environment) -> Code {
     let mut compiler = Compiler::new(environment);
     compiler.node(&expression.root);
@@ -38,7 +38,7 @@ struct Compiler<'e> {
     costs: Vec<u32>,
     ranges: Vec<Range>,
     locals: Vec<Arc<str>>,
-    /// What the patterns so far compile to.
+    /// The compiled size of the patterns so far.
     patterns_size_bytes: usize,
 }
 
@@ -82,8 +82,8 @@ impl<'e> Compiler<'e> {
         self.push_costly(operation, range, 1)
     }
 
-    /// `cost`: how many nodes of the syntax tree the operation stands for. Fusing them must not make them cheaper, or
-    /// the cost of an expression would change with the compiler.
+    /// `cost`: the number of nodes of the syntax tree that the operation replaces. Fusing nodes must not make them
+    /// cheaper, or the cost of an expression would change with the compiler.
     fn push_costly(&mut self, operation: Operation, range: Range, cost: u32) -> Id {
         self.operations.push(operation);
         self.costs.push(cost);
@@ -91,7 +91,7 @@ impl<'e> Compiler<'e> {
         self.operations.len() as Id - 1
     }
 
-    /// Where the next operation will stand.
+    /// The position of the next operation.
     fn mark(&self) -> usize {
         self.operations.len()
     }
@@ -108,7 +108,7 @@ impl<'e> Compiler<'e> {
             .sum();
         let most = FOLDING_COST_MAX.min(2 * written + FOLDING_COST_FREE);
         let mut host = NoHost;
-        // What folding costs is charged to runs of any age, so it is what it was for the oldest.
+        // The cost of folding is charged to runs of any age, so it must stay what it was for the oldest.
         let mut context = Context::with_cost_left(&mut host, most)
             .semantics(Semantics::Both)
             .list_costs(ListCosts::Pairwise);
@@ -220,7 +220,7 @@ impl<'e> Compiler<'e> {
         id
     }
 
-    /// A chain of selections down to what it starts from. `fields` are those outside of `node`, outermost first.
+    /// A chain of selections down to its base. `fields` are those outside `node`, outermost first.
     fn path<'n>(
         &mut self,
         node: &'n Node,
@@ -292,7 +292,7 @@ impl<'e> Compiler<'e> {
         self.push_costly(Operation::Path(Box::new(path)), range, cost)
     }
 
-    /// Where a name's value is, and how many of the fields belong to the name.
+    /// The location of a name's value, and how many of the fields belong to the name.
     fn name(
         &self,
         name: &str,
@@ -317,7 +317,7 @@ impl<'e> Compiler<'e> {
         functions::type_named(&full).map(|name| Value::Type(name.into()))
     }
 
-    /// A namespaced function's whole name, where the target is that namespace and no variable.
+    /// A namespaced function's whole name, if the target is that namespace and not a variable.
     fn namespaced(&self, target: &Node, name: &str) -> Option<String> {
         let mut parts = vec![name];
         let mut node = target;
@@ -531,7 +531,7 @@ impl<'e> Compiler<'e> {
     }
 }
 
-/// The keys of a map literal, where all are strings, none twice, and no entry is optional.
+/// The keys of a map literal, if all are different strings and no entry is optional.
 fn constant_keys(entries: &[Entry]) -> Option<Vec<Key>> {
     let mut keys: Vec<Key> = Vec::with_capacity(entries.len());
     let mut seen = std::collections::BTreeSet::new();

@@ -1,4 +1,4 @@
-//! The loops over lists and maps: items are borrowed, one turn costs one and what its body costs.
+//! The loops over lists and maps: items are borrowed, and a turn costs one plus the cost of its body.
 
 use super::ast::{ComprehensionKind as Over, Operator};
 use super::code::{Id, Loop};
@@ -7,7 +7,7 @@ use super::evaluate::{Machine, Result, Scope};
 use super::operators;
 use crate::value::{Key, Map, Value};
 
-/// Room that is made for a result before any item of it is there and paid for.
+/// Items of a result for which room is reserved before they exist and are paid for.
 const ITEMS_EXPECTED_MAX: usize = 64;
 
 pub(super) fn run<'a>(
@@ -49,7 +49,7 @@ pub(super) fn run<'a>(
     fold.finish(machine)
 }
 
-/// What has come of the turns so far.
+/// The result of the turns so far.
 struct Fold<'l> {
     looped: &'l Loop,
     id: Id,
@@ -75,7 +75,7 @@ impl<'l> Fold<'l> {
         }
     }
 
-    /// One turn; false where the result is known. `pair` is for loops with two variables, `single` for those with one.
+    /// One turn; false once the result is known. `pair` is for loops with two variables, `single` for those with one.
     fn turn(
         &mut self,
         machine: &mut Machine,
@@ -168,7 +168,7 @@ impl<'l> Fold<'l> {
         Ok(true)
     }
 
-    /// A turn of `all` or `exists`: an error is kept, a later turn may still decide.
+    /// A turn of `all` or `exists`: an error is kept, since a later turn may still decide.
     fn decide(&mut self, machine: &mut Machine, deciding: bool, scope: &Scope) -> Result<bool> {
         match condition(machine, self.looped.body, scope) {
             Ok(b) if b == deciding => {
@@ -202,7 +202,7 @@ impl<'l> Fold<'l> {
         Ok(())
     }
 
-    /// Groups keep the order in which their keys came first.
+    /// Groups are in the order in which their keys first occurred.
     fn group(&mut self, key: Key, item: &Value) {
         if let Some(Value::Int(position)) = self.map.get_key(&key)
             && let Some(Value::List(group)) = self.list.get_mut(*position as usize)
@@ -265,7 +265,7 @@ pub(super) fn sorted_order(
         if !same && operators::compare_numbers(key, &keys[0]).is_none() {
             return Err(operators::no_overload(Operator::Less, &[&keys[0], key]));
         }
-        // Comparing a key with itself costs what comparing it with another costs at most.
+        // Comparing a key with itself costs at least as much as comparing it with another.
         for _ in 0..rounds {
             budget.charge(1)?;
             operators::compare(Operator::Less, key, key, budget)?;

@@ -1,4 +1,4 @@
-//! What an evaluation is given (variables, time, randomness, a budget) and how it fails.
+//! What an evaluation receives (variables, time, randomness, a budget) and how it fails.
 
 use crate::limits::{EXPRESSION_COST_MAX, WORKFLOW_TASK_COST_MAX};
 use crate::source::Range;
@@ -8,18 +8,19 @@ use crate::value::{Timestamp, Value, bounded_message};
 /// within its bound must be so on every replay.
 pub const COST_MODEL_VERSION: u32 = 1;
 
-/// How `distinct()` and the functions on sets find equal items, and what that costs. A run keeps what it began with, by a flag
-/// of the engine: the costs of a workflow task decide where it takes a breath, which is a timer in the history.
+/// How `distinct()` and the functions on sets find equal items, and what that costs. A run keeps the variant that it
+/// started with, by a flag of the engine: the costs of a workflow task decide when it pauses with a timer, which is in
+/// the history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ListCosts {
-    /// Each item is compared with each.
+    /// Each item is compared with every other.
     Pairwise,
     /// In proportion to the items.
     #[default]
     Linear,
 }
 
-/// Bytes copied or looked at for one unit of cost.
+/// Bytes copied or examined for one unit of cost.
 const BYTES_PER_COST: usize = 32;
 
 /// The values in the slots that an [`super::Environment`] named.
@@ -39,7 +40,7 @@ impl Variables for Vec<Value> {
     }
 }
 
-/// Where time and randomness come from; the same on every replay.
+/// The source of time and randomness; the same on every replay.
 pub trait Host {
     fn now(&self) -> Timestamp;
     fn random_u64(&mut self) -> u64;
@@ -59,15 +60,15 @@ impl Host for NoHost {
     }
 }
 
-/// Which results count where older engines computed others than CEL specifies: the length of time between timestamps that are
-/// far apart, `lastIndexOf` in a text beyond ASCII, IPv4-mapped addresses, and the name `dyn`.
+/// Whether results are those of older engines or those that CEL specifies: the duration between timestamps that are far
+/// apart, `lastIndexOf` in a text beyond ASCII, IPv4-mapped addresses, and the name `dyn`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Semantics {
     #[default]
     Specified,
-    /// Those of the engines before `engine::flag::CEL_AS_SPECIFIED`, for runs that began on one.
+    /// The results of engines before `engine::flag::CEL_AS_SPECIFIED`, for runs that started on one.
     Earlier,
-    /// Only what is the same in both: constants are folded once for all runs of a definition.
+    /// Only results that are the same in both: constants are folded once for all runs of a definition.
     Both,
 }
 
@@ -91,7 +92,7 @@ impl Semantics {
     }
 }
 
-/// What the evaluations of one workflow task share.
+/// The state that the evaluations of one workflow task share.
 pub struct Context<'h> {
     pub(super) host: &'h mut dyn Host,
     semantics: Semantics,
@@ -106,7 +107,7 @@ impl<'h> Context<'h> {
         Context::with_cost_left(host, WORKFLOW_TASK_COST_MAX)
     }
 
-    /// With what earlier evaluations of the workflow task have left.
+    /// With the cost that earlier evaluations of the workflow task have left.
     pub fn with_cost_left(host: &'h mut dyn Host, cost_left: u64) -> Self {
         Context {
             host,
@@ -121,7 +122,7 @@ impl<'h> Context<'h> {
         Context { semantics, ..self }
     }
 
-    /// With another bound on each expression than [`EXPRESSION_COST_MAX`].
+    /// With a bound for each expression other than [`EXPRESSION_COST_MAX`].
     pub fn expression_cost_max(self, expression_cost_max: u64) -> Self {
         Context {
             expression_cost_max,
@@ -152,7 +153,7 @@ impl<'h> Context<'h> {
     }
 }
 
-/// What one evaluation may still cost, and which results count in it.
+/// The remaining cost of one evaluation, and the semantics that apply to it.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
     pub(super) left: u64,
@@ -165,7 +166,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// For work that was charged before.
+    /// For work that was already charged.
     pub(super) const UNLIMITED: Budget = Budget {
         left: u64::MAX,
         semantics: Semantics::Both,
@@ -216,7 +217,7 @@ impl Budget {
     }
 }
 
-/// Why a function or an operator gives no value; where it stands is added by the evaluator.
+/// Why a function or an operator has no value; the evaluator adds the place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure(Box<(String, ErrorKind)>);
 
@@ -256,9 +257,9 @@ impl Failure {
 pub enum ErrorKind {
     /// The expression has no value for this data. `&&` and `||` may absorb it.
     Evaluation,
-    /// A bound was passed; nothing absorbs it.
+    /// A bound was exceeded; nothing absorbs it.
     Bound,
-    /// The result would be larger than a payload may be: a bound too, but the data is at fault, not the expression.
+    /// The result would be larger than a payload may be. Also a bound, but the cause is the data, not the expression.
     ResultSize,
 }
 
@@ -269,7 +270,7 @@ impl ErrorKind {
     }
 }
 
-/// Why an evaluation gave no value, and which part of the expression it was.
+/// Why an evaluation has no value, and in which part of the expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct EvaluationError {
@@ -278,7 +279,7 @@ pub struct EvaluationError {
     pub kind: ErrorKind,
 }
 
-/// A value, or a reference to one that is there anyway.
+/// A value, or a reference to an existing one.
 #[derive(Debug, Clone)]
 pub enum Operand<'a> {
     Borrowed(&'a Value),

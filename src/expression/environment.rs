@@ -10,21 +10,21 @@ use super::signature::Signature;
 use super::types::Type;
 use crate::limits::PATTERNS_PROGRAM_SIZE_BYTES_MAX;
 
-/// Names in force. Extending one shares what is there, so nested scopes cost nothing.
+/// Names in scope. Extending a scope shares what exists, so nested scopes cost nothing.
 #[derive(Debug, Clone)]
 pub struct Environment {
     innermost: Option<Arc<Layer>>,
-    /// The same variables by name, for those in force among thousands.
+    /// The variables by name as well, for scopes with thousands of them.
     by_name: RedBlackTreeMapSync<Arc<str>, Variable>,
     container: Option<Arc<str>>,
     purity: Purity,
-    /// Paths whose fields are known to be there.
+    /// Paths whose fields are known to be present.
     present: RedBlackTreeSetSync<String>,
     /// Functions that only the checker knows.
     declared: Arc<Vec<(Arc<str>, Signature)>>,
-    /// What the patterns of further expressions may compile to.
+    /// The compiled size that remains for the patterns of further expressions.
     patterns_left: usize,
-    /// Enough mistakes are known already.
+    /// Enough mistakes have already been reported.
     is_quiet: bool,
 }
 
@@ -49,7 +49,7 @@ struct Layer {
     outer: Option<Arc<Layer>>,
 }
 
-/// A chain of scopes is dropped one by one: it may be long.
+/// A chain of scopes is dropped iteratively, since it may be long.
 impl Drop for Layer {
     fn drop(&mut self) {
         let mut outer = self.outer.take();
@@ -181,8 +181,8 @@ impl Environment {
             .map(|(_, s)| s)
     }
 
-    /// The variable that a dotted name begins with, and how many of its parts name the variable: the longest match,
-    /// in the container before outside of it.
+    /// The variable that a dotted name begins with, and how many of its parts name the variable: the longest match, in
+    /// the container before outside it.
     pub(super) fn resolve(&self, parts: &[&str], absolute: bool) -> Option<(usize, &Variable)> {
         for length in (1..=parts.len()).rev() {
             let name = parts[..length].join(".");

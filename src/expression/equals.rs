@@ -1,5 +1,5 @@
-//! Finds equal values among many without comparing each with each: by a form that all equal values have in common, kept in
-//! order. No order of a hash shows, and no choice of values makes it slow.
+//! Finds equal values among many without comparing all pairs: by a form that all equal values have in common, kept in
+//! order. Hash order is never visible, and no choice of values makes it slow.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ const FEW_MAX: usize = 8;
 /// Bytes of a form for one unit of cost.
 const FORM_BYTES_PER_COST: usize = 8;
 
-/// Whether looking items up is worth it.
+/// Whether comparing all items is cheaper than looking them up.
 pub(super) fn are_few(items: usize) -> bool {
     items <= FEW_MAX
 }
@@ -62,7 +62,7 @@ impl<'v> Values<'v> {
     }
 }
 
-/// The form of a value; none where NaN is in it, which equals nothing.
+/// The form of a value; `None` if NaN is in it, which equals nothing.
 fn form_of(value: &Value, budget: &mut Budget) -> Result<Option<Vec<u8>>, Failure> {
     let mut form = Vec::new();
     let is_equal_to_itself = write(value, &mut form, budget)?;
@@ -128,7 +128,7 @@ fn write(value: &Value, form: &mut Vec<u8>, budget: &mut Budget) -> Result<bool,
             form.push(13);
             return write(inner, form, budget);
         }
-        // Only whole slots hold one, and functions see what it decodes to.
+        // Only whole slots are encoded, and functions see the decoded value.
         Value::Encoded(encoded) => match encoded.decoded() {
             Ok(value) => return write(value, form, budget),
             Err(_) => return Ok(false),
@@ -137,7 +137,7 @@ fn write(value: &Value, form: &mut Vec<u8>, budget: &mut Budget) -> Result<bool,
     Ok(true)
 }
 
-/// Numbers of all types are compared as doubles, or are equal as such if they are equal.
+/// Numbers of all types are compared as doubles; numbers that are equal are also equal as doubles.
 fn number(d: f64, form: &mut Vec<u8>) {
     form.push(2);
     // The two zeros are equal.

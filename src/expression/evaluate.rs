@@ -1,4 +1,4 @@
-//! Code to value: a walk over the operations that borrows what is there and copies nothing it need not.
+//! Code to value: a walk over the operations that borrows existing values and copies only what it must.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::value::{Key, Map, Value};
 
 pub(super) type Result<T> = std::result::Result<T, Box<EvaluationError>>;
 
-/// Evaluates an expression within the context's budget. A variable that is the whole expression is given back as it
-/// is, also while it is encoded.
+/// Evaluates an expression within the context's budget. A variable that is the whole expression is returned unchanged,
+/// even while it is encoded.
 pub fn evaluate(
     code: &Code,
     variables: &dyn Variables,
@@ -67,7 +67,7 @@ pub(super) fn operations(
     value.map_err(|error| *error)
 }
 
-/// A local variable and those around it.
+/// A local variable and the ones around it.
 #[derive(Clone, Copy)]
 pub(super) struct Scope<'s> {
     pub value: &'s Value,
@@ -92,7 +92,7 @@ impl<'a> Machine<'a> {
         &mut self.call.budget
     }
 
-    /// Gives what an operation computed its place, if it failed.
+    /// Adds an operation's place to its failure.
     #[inline(always)]
     pub fn located<T>(&self, id: Id, result: std::result::Result<T, Failure>) -> Result<T> {
         match result {
@@ -133,7 +133,8 @@ impl<'a> Machine<'a> {
         Ok(Operand::Owned(value))
     }
 
-    /// The operations that build or call something: apart from the others, whose stack frame stays small so.
+    /// The operations that build or call something: a separate function, so that the stack frame of the others stays
+    /// small.
     #[inline(never)]
     fn build<'s>(
         &mut self,
@@ -236,7 +237,7 @@ impl<'a> Machine<'a> {
         Ok(operands)
     }
 
-    /// Computes from all operands at once; a few of them need no list of their own.
+    /// Computes from all operands together; a few of them need no list of their own.
     fn with_all<'s>(
         &mut self,
         id: Id,
@@ -261,7 +262,7 @@ impl<'a> Machine<'a> {
         self.located(id, value)
     }
 
-    /// `+` of several. A number that only becomes a text to be put together with others is not one of its own before.
+    /// `+` of several operands. A number that only becomes part of a text is not turned into a text of its own first.
     fn add<'s>(&mut self, id: Id, ids: &[Id], scope: Option<&'s Scope<'s>>) -> Result<Value>
     where
         'a: 's,

@@ -26,15 +26,15 @@ use crate::value::Value;
 
 pub type Pure = fn(&mut Call, &[Operand]) -> Result<Value, Failure>;
 
-/// How a function computes its value. Only a function of the run is given the host, so a function that is computed at compile
-/// time depends on nothing but its arguments.
+/// How a function computes its value. Only a function of the run receives the host, so a function that is computed at
+/// compile time depends on nothing but its arguments.
 #[derive(Clone, Copy)]
 pub enum Run {
     Pure(Pure),
     /// Takes no arguments.
     OfRun {
         run: fn(&mut dyn Host) -> Value,
-        /// Each call changes what the run draws next, so a query or a validator may not call it.
+        /// Each call advances the run's random state, so a query or a validator may not call it.
         draws: bool,
     },
 }
@@ -42,7 +42,7 @@ pub enum Run {
 /// The result of a function, if its first argument decides it: the second is not evaluated then.
 pub type Decide = fn(&Value) -> Option<Value>;
 
-/// A line of the table: a signature, what it means, and examples that a test holds true.
+/// A row of the table: a signature, its meaning, and examples that a test verifies.
 pub struct Row {
     pub signature: &'static str,
     pub run: Run,
@@ -145,7 +145,7 @@ impl Overload {
         matches!(self.run, Run::OfRun { draws: true, .. })
     }
 
-    /// Whether so many arguments as the overload was chosen for are of its kinds.
+    /// Whether the arguments, as many as the overload was chosen for, are of its kinds.
     fn takes(&self, arguments: &[Operand]) -> bool {
         arguments.iter().enumerate().all(|(i, argument)| {
             let kinds = self.kinds[i.min(self.kinds.len() - 1)];
@@ -158,7 +158,7 @@ static TABLE: LazyLock<Vec<Overload>> = LazyLock::new(|| rows().map(Overload::ne
 
 type Names = BTreeMap<&'static str, Vec<&'static Overload>>;
 
-/// By whether the first parameter stands before the dot, and by name.
+/// By whether the first parameter is before the dot, and by name.
 static BY_NAME: LazyLock<BTreeMap<bool, Names>> = LazyLock::new(|| {
     let mut by_name: BTreeMap<bool, Names> = BTreeMap::new();
     for overload in TABLE.iter() {
@@ -312,7 +312,7 @@ fn no_overload(name: &str, arguments: &[Operand]) -> Failure {
     Failure::new(format!("no such overload: {name}({})", types.join(", ")))
 }
 
-/// Said where an argument is not of the kind that the signature promised; the choice of overloads prevents it.
+/// Reported if an argument is not of the kind that the signature promised; the choice of overloads prevents it.
 #[cold]
 fn unexpected(argument: &Value) -> Failure {
     Failure::new(format!("no such overload for {}", argument.type_name()))

@@ -1,4 +1,4 @@
-//! Numbers, strings and bytes as the grammar found them, to values.
+//! Numbers, strings and bytes as the grammar matched them, to values.
 
 use crate::value::Value;
 
@@ -75,7 +75,7 @@ fn unescape(body: &str, is_bytes: bool) -> Result<Vec<u8>, String> {
     Ok(out)
 }
 
-/// Reads what follows a backslash; gives what follows the escape.
+/// Reads what follows a backslash; returns what follows the escape.
 fn escape<'a>(text: &'a str, is_bytes: bool, out: &mut Vec<u8>) -> Result<&'a str, String> {
     let letter = text.chars().next().unwrap_or('\\');
     let simple = match letter {

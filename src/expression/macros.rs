@@ -1,5 +1,5 @@
-//! Calls that are syntax: comprehensions, `has`, `cel.bind`, `optMap`. A call of the same name but of another shape
-//! stays a call.
+//! Calls that are syntax: comprehensions, `has`, `cel.bind`, `optMap`. A call of the same name but another shape
+//! remains a call.
 
 use std::sync::Arc;
 
@@ -92,7 +92,7 @@ struct Shape {
     filter: bool,
 }
 
-/// The comprehension that a call with this name and number of arguments is.
+/// The comprehension that a call with this name and number of arguments denotes.
 fn shape(name: &str, arguments: usize) -> Option<Shape> {
     let (kind, variables, filter) = match (name, arguments) {
         ("all", 2) => (Over::All, 1, false),

@@ -1,4 +1,4 @@
-//! Whether two texts with expressions in them mean the same, however they are laid out.
+//! Whether two texts with expressions in them have the same meaning, whatever their layout.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ pub fn same_template(old: &str, new: &str) -> bool {
         })
 }
 
-/// Whether an expression holds all of the text: it then keeps its type, whatever white space a block scalar ends with.
+/// The expression, if it is the whole text: it then keeps its type, whatever white space a block scalar ends with.
 fn is_one_expression(text: &str) -> Option<&str> {
     let inner = text.trim_end().strip_prefix("${")?;
     let end = inner.len().checked_sub(1)?;
@@ -58,7 +58,7 @@ enum Part<'t> {
     Expression(&'t str),
 }
 
-/// A `${` without an end is text, as is all after it.
+/// A `${` without an end is text, and so is everything after it.
 fn parts(text: &str) -> Vec<Part<'_>> {
     if let Some(expression) = is_one_expression(text) {
         return vec![Part::Expression(expression)];
@@ -93,7 +93,7 @@ fn bare(text: &str) -> &str {
     is_one_expression(text).unwrap_or(text)
 }
 
-/// Without comments and white space, but for a blank where two words or numbers would grow together.
+/// Without comments and white space, except a blank where two words or numbers would merge.
 fn reduced(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut normal = String::with_capacity(text.len());
@@ -125,7 +125,7 @@ fn reduced(text: &str) -> String {
     normal
 }
 
-/// Whether white space beside the character may mean something.
+/// Whether white space beside the character may be significant.
 fn grows(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '.' | '?' | '"' | '\'' | '-' | '!')
 }
@@ -155,7 +155,7 @@ fn same(old: &Node, new: &Node) -> bool {
     olds.len() == news.len() && olds.iter().zip(news).all(|(old, new)| same(old, new))
 }
 
-/// The two nodes without their children.
+/// Compares the two nodes without their children.
 fn same_head(old: &Kind, new: &Kind) -> bool {
     match (old, new) {
         (Kind::Literal(a), Kind::Literal(b)) => {

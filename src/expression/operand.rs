@@ -1,4 +1,4 @@
-//! Operands and conditions: what an evaluation needs no new value for.
+//! Operands and conditions: evaluation without creating a new value.
 
 use super::ast::Operator;
 use super::code::{Base, Id, Operation, PathField};
@@ -16,7 +16,7 @@ impl<'a> Machine<'a> {
         self.located(id, charged)
     }
 
-    /// As [`Machine::eval`], without its overhead where the value is there anyway.
+    /// Like [`Machine::eval`], without its overhead if the value already exists.
     #[inline(always)]
     pub fn operand<'s>(&mut self, id: Id, scope: Option<&'s Scope<'s>>) -> Result<Operand<'s>>
     where
@@ -28,7 +28,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// A value that is there anyway; none, and nothing charged, where one must be computed.
+    /// A value that already exists; `None`, and nothing charged, if one must be computed.
     fn at_hand<'s>(&mut self, id: Id, scope: Option<&'s Scope<'s>>) -> Result<Option<&'s Value>>
     where
         'a: 's,

@@ -1,4 +1,4 @@
-//! What the operators compute, once their operands are there.
+//! What the operators compute, once their operands are evaluated.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::value::{Key, Map, Value};
 
 type Result<T> = std::result::Result<T, Failure>;
 
-/// What is true or false of two values.
+/// A comparison of two values.
 #[inline]
 pub fn relation(operator: Operator, a: &Value, b: &Value, budget: &mut Budget) -> Result<bool> {
     use Operator::*;
@@ -428,7 +428,7 @@ pub fn index<'a>(
     }
 }
 
-/// Why [`index`] found nothing.
+/// Why [`index`] returned nothing.
 #[cold]
 pub fn missing(operand: &Value, index: &Value) -> Failure {
     match operand {

@@ -1,4 +1,4 @@
-//! Which overload a call means, by the types of its arguments.
+//! Which overload a call denotes, by the types of its arguments.
 
 use std::sync::Arc;
 
@@ -70,7 +70,7 @@ impl Checker<'_> {
         )
     }
 
-    /// A pattern that is a literal is known to be good before a run.
+    /// A literal pattern is validated before a run.
     fn pattern(&mut self, argument: Option<usize>, member: Option<&Node>, call: &Node) {
         let Kind::Call { arguments, .. } = &call.kind else {
             return;
@@ -93,14 +93,14 @@ impl Checker<'_> {
             .message()
             .contains("PATTERNS_PROGRAM_SIZE_BYTES_MAX")
         {
-            // Those after it are not tried.
+            // Patterns after it are not checked.
             self.patterns_size_bytes = self.environment.patterns_left();
             code = PATTERNS_TOO_LARGE;
         }
         self.report(Diagnostic::error(code, node.range, failure.message()));
     }
 
-    /// A namespaced function's whole name, where the target is that namespace and no local variable.
+    /// A namespaced function's whole name, if the target is that namespace and not a local variable.
     fn namespaced(&self, target: &Node, name: &str) -> Option<String> {
         let mut full = name.to_owned();
         let mut node = target;
@@ -153,11 +153,11 @@ impl Checker<'_> {
         operands: &[Typed],
         strict: bool,
     ) -> Type {
-        // Lists of anything go together: JSON's are not of one type.
+        // Lists of any items can be joined: JSON's lists have mixed types.
         if let ("+", [(Type::List(a), _), (Type::List(b), _)]) = (symbol, operands) {
             return Type::list(a.join(b));
         }
-        // Items or keys of several types are asked for a value of any other, which is not among them.
+        // Items or keys of several types are searched for a value of another type, which is not among them.
         if let ("in", [_, (Type::List(items) | Type::Map(items, _), _)]) = (symbol, operands)
             && is_mixed(items)
         {
@@ -271,7 +271,7 @@ impl Checker<'_> {
     }
 }
 
-/// How many arguments there may be, the one before the dot left out.
+/// The possible numbers of arguments, without the one before the dot.
 fn counts(signatures: &[&Signature]) -> String {
     let mut counts: Vec<usize> = signatures
         .iter()
@@ -289,10 +289,10 @@ fn counts(signatures: &[&Signature]) -> String {
     }
 }
 
-/// What the type parameters of a signature stand for in one call.
+/// The types of a signature's type parameters in one call.
 struct Bindings {
     bound: Vec<(Arc<str>, Type)>,
-    /// A parameter's types must agree, rather than be joined.
+    /// The types bound to a parameter must agree, rather than be joined.
     strict: bool,
 }
 
@@ -354,7 +354,7 @@ impl Bindings {
         }
     }
 
-    /// All type parameters within are dynamic where the argument is.
+    /// All type parameters inside it are dynamic if the argument is.
     fn bind_all(&mut self, parameter: &Type) {
         match parameter {
             Type::Parameter(name) => {
@@ -402,7 +402,7 @@ pub(super) fn optional_help(a: &Type, b: &Type) -> Option<&'static str> {
     }
 }
 
-/// Whether the values are of several types. Null and the two types of JSON's numbers do not make a type another one.
+/// Whether the values are of several types. Null and the two types of JSON's numbers do not count as different.
 pub(super) fn is_mixed(items: &Type) -> bool {
     let mut kinds = items.alternatives().iter().map(|t| match t {
         Type::Int => &Type::Double,

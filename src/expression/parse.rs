@@ -22,7 +22,7 @@ use crate::value::Value;
 #[grammar = "../grammar/expression.pest"]
 struct Grammar;
 
-/// Words that CEL keeps for itself; fields may be named so, variables not.
+/// Words that CEL reserves; they may name fields, but not variables.
 const RESERVED: [&str; 17] = [
     "as",
     "break",
@@ -54,7 +54,7 @@ pub fn parse(text: &str, map: &TextMap) -> (Option<Expression>, Vec<Diagnostic>)
     }
 }
 
-/// Parses a stretch of a text, in which [`scan`] found no fault.
+/// Parses a part of a text, in which [`scan`] found no mistake.
 pub(super) fn parse_part(
     text: &str,
     part: std::ops::Range<usize>,
@@ -96,7 +96,7 @@ fn too_long(range: Range, size_bytes: usize) -> Diagnostic {
     .help("split it: `set` parts of it to state, or give a step an `id` and use its result")
 }
 
-/// What is wrong where [`scan`] stopped.
+/// The mistake at which [`scan`] stopped.
 pub(super) fn scan_error(end: End, text: &str, map: &TextMap) -> Diagnostic {
     let one = |at: usize| map.range(at..at + 1);
     let syntax =
@@ -155,7 +155,7 @@ impl Builder<'_> {
         }
     }
 
-    /// A node over its children, unless the tree would become too deep.
+    /// Builds a node from its children, unless the tree would become too deep.
     pub(super) fn node(&mut self, kind: Kind, range: Range) -> Node {
         let mut depth = 0;
         kind.children(&mut |child| depth = depth.max(child.depth));
@@ -197,7 +197,7 @@ impl Builder<'_> {
         last
     }
 
-    /// Precedence climbing with explicit stacks: a chain of any length takes no native stack.
+    /// Precedence climbing with explicit stacks: a long chain uses no native stack.
     fn operation(&mut self, pair: Pairs) -> Node {
         let mut operands: Vec<Node> = Vec::new();
         let mut operators: Vec<(Operator, u8)> = Vec::new();
@@ -272,7 +272,7 @@ impl Builder<'_> {
         } else {
             Operator::Not
         };
-        // Two of a kind cancel out but for the type they ask for, so at most two are kept.
+        // Two of a kind cancel out, except for the type that they require, so at most two are kept.
         for _ in 0..(2 - count % 2).min(count) {
             let kind = Kind::Operator {
                 operator,
@@ -455,7 +455,7 @@ fn is_keyword(word: &str) -> bool {
     matches!(word, "true" | "false" | "null" | "in")
 }
 
-/// A tree has most of its lists with one part or two, where a vector that has grown has room for four.
+/// Most lists of a tree have one or two parts, and a vector that has grown has room for four.
 fn exactly<T>(parts: impl Iterator<Item = T>) -> Vec<T> {
     let mut parts: Vec<T> = parts.collect();
     parts.shrink_to_fit();

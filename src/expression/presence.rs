@@ -1,9 +1,9 @@
-//! Which fields a condition has found to be there, so that an optional one may be used under it.
+//! Which fields a condition tests, so that optional ones may be used under it.
 
 use super::ast::{Kind, Node, Operator};
 use crate::value::Value;
 
-/// How a plain path is written.
+/// The text of a plain path.
 pub(super) fn path_text(node: &Node) -> Option<String> {
     match &node.kind {
         Kind::Name { name, .. } => Some(name.to_string()),
@@ -20,7 +20,7 @@ pub(super) fn path_text(node: &Node) -> Option<String> {
     }
 }
 
-/// The paths that are known to be there where the condition is `truth`.
+/// The paths that are known to be present if the condition is `truth`.
 pub(super) fn facts(condition: &Node, truth: bool, present: &mut Vec<String>) {
     match &condition.kind {
         Kind::Has { operand, field } if truth => {

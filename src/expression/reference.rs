@@ -42,7 +42,7 @@ pub fn reference() -> String {
     out
 }
 
-/// Code within a table's cell: its bars do not end the cell.
+/// Code in a table's cell: its bars must not end the cell.
 fn cell(code: &str) -> String {
     code.replace('|', "\\|")
 }

@@ -1,10 +1,10 @@
-//! The bounds of what an expression may give: no larger than a payload, no deeper than a value may be.
+//! The bounds of an expression's result: no larger than a payload, no deeper than a value may be.
 
 use super::context::Failure;
 use crate::limits::{PAYLOAD_SIZE_BYTES_MAX, VALUE_DEPTH_MAX};
 use crate::value::Value;
 
-/// Walks a value that was built.
+/// Checks a value that was built.
 #[inline]
 pub fn within_bounds(value: &Value) -> Result<(), Failure> {
     if let Value::Null | Value::Bool(_) | Value::Int(_) | Value::Double(_) = value {
@@ -23,7 +23,7 @@ fn walk(value: &Value) -> Result<(), Failure> {
     )))
 }
 
-/// Takes the size of the value, much as its JSON would have it, from what is left; false if that is too little.
+/// Subtracts the size of the value, roughly that of its JSON, from what is left; false if too little is left.
 fn measure(value: &Value, depth: usize, left: &mut usize) -> Result<bool, Failure> {
     if depth > VALUE_DEPTH_MAX {
         return Err(Failure::bound(format!(

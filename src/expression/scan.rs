@@ -1,4 +1,5 @@
-//! Where an expression ends and how deep its brackets nest, found without recursion and aware of strings and comments.
+//! Where an expression ends and how deep its brackets nest, found without recursion, with regard to strings and
+//! comments.
 
 use crate::limits::EXPRESSION_BRACKETS_DEPTH_MAX;
 
@@ -7,13 +8,13 @@ pub enum End {
     /// The offset of the `}` that no `{` of the expression opened.
     Brace(usize),
     Text,
-    /// The offset of the bracket that is one too many.
+    /// The offset of the bracket that exceeds the depth.
     TooDeep(usize),
-    /// The offset of the quote of a string that does not end.
+    /// The offset of the quote of a string that is not closed.
     OpenString(usize),
-    /// The offset of the innermost bracket that is still open where the text ends.
+    /// The offset of the innermost bracket that is not closed.
     OpenBracket(usize),
-    /// The offset of a closing bracket that fits no open one, and the offset of the open one.
+    /// The offset of a closing bracket that does not match, and the offset of the open one.
     Mismatch(usize, Option<usize>),
 }
 
@@ -38,7 +39,7 @@ pub fn scan(text: &str, start: usize) -> End {
                 continue;
             }
             b'`' => {
-                // A quoted name has no brackets in it; an open one is the parser's to report.
+                // A quoted name contains no brackets; the parser reports one that is not closed.
                 let close = bytes[at + 1..].iter().position(|b| *b == b'`');
                 at += close.map_or(0, |n| n + 1);
             }

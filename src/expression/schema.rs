@@ -1,4 +1,4 @@
-//! Types from JSON Schema: as much as a checker can use. What is not understood is dynamic.
+//! Types from JSON Schema, as much as a checker can use. Keywords that it does not know make a type dynamic.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use super::types::{Field, Object, Other, Presence, Type, joined};
 const REFERENCES_DEPTH_MAX: usize = 8;
 
 impl Type {
-    /// The type of the values that a schema allows. `resolve` gives the schema under a `$ref`.
+    /// The type of the values that a schema allows. `resolve` returns the schema of a `$ref`.
     pub fn from_schema<'s>(schema: &Json, resolve: &dyn Fn(&str) -> Option<&'s Json>) -> Type {
         let left = Cell::new(SCHEMA_TYPE_NODES_MAX);
         let reader = Reader {
@@ -30,7 +30,7 @@ impl Type {
 struct Reader<'r, 's> {
     resolve: &'r dyn Fn(&str) -> Option<&'s Json>,
     depth: usize,
-    /// Schemas that may still be read: each reference is read again.
+    /// The remaining number of schemas to read: each reference is read again.
     left: &'r Cell<usize>,
 }
 
@@ -60,7 +60,7 @@ impl Reader<'_, '_> {
                 return Type::union(schemas.iter().map(|s| self.read(s)));
             }
         }
-        // Together they say more than each of them; nothing that one of them allows is refused here.
+        // Together they are stricter than each of them, so nothing that one of them allows is refused here.
         if keywords.contains_key("allOf")
             || keywords.contains_key("if")
             || keywords.contains_key("not")

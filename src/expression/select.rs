@@ -1,4 +1,4 @@
-//! Fields of maps, and of maps within optionals.
+//! Fields of maps, and of maps in optionals.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::context::{Failure, Operand};
 use super::evaluate::Result;
 use crate::value::Value;
 
-/// Follows the fields. Through an optional the rest of the path is optional too.
+/// Follows the fields. After an optional, the rest of the path is optional too.
 pub(super) fn walk<'s>(base: &'s Value, path: &Path) -> Result<Operand<'s>> {
     let mut value = base;
     for (i, field) in path.fields.iter().enumerate() {
@@ -63,7 +63,7 @@ pub(super) fn has(operand: &Value, field: &str) -> std::result::Result<bool, Fai
     }
 }
 
-/// `.?field`: of null there is none, as a workflow's data often has null for what is not there.
+/// `.?field`: none for null, since a workflow's data often has null for missing values.
 pub(super) fn optional_select(operand: &Value, field: &str) -> std::result::Result<Value, Failure> {
     let found = match operand {
         Value::Optional(None) | Value::Null => None,

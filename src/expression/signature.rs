@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::types::Type;
 use crate::value::Value;
 
-/// How something is called.
+/// How something can be called.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Signature {
     /// The function's name, with its namespace, or the operator's symbol.

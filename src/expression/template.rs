@@ -1,4 +1,5 @@
-//! YAML data with `${ }` in it: a scalar that is one expression keeps its type, one with text around becomes a string.
+//! YAML data with `${ }` in it: a scalar that is one expression keeps its type, and one with text around becomes a
+//! string.
 
 use super::ast::Expression;
 use super::parse::{parse_part, scan_error};
@@ -9,7 +10,7 @@ use crate::source::Range;
 use crate::value::{Key, Value};
 use crate::yaml::{Data, Entry, Node, Scalar, Style};
 
-/// YAML data whose scalars may hold expressions.
+/// YAML data whose scalars may contain expressions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Template {
     pub(super) root: TemplateNode,
@@ -25,7 +26,7 @@ pub(super) struct TemplateNode {
 pub(super) enum TemplateKind {
     Literal(Value),
     Expression(Expression),
-    /// Texts and expressions that together are one string.
+    /// Texts and expressions that together form one string.
     Text(Vec<TemplateNode>),
     List(Vec<TemplateNode>),
     Map(Vec<(TemplateNode, TemplateNode)>),
@@ -109,7 +110,7 @@ impl TemplateNode {
         })
     }
 
-    /// Even an empty part is one.
+    /// Even an empty part counts.
     fn size_bytes(&self) -> usize {
         let inside: usize = match &self.kind {
             TemplateKind::Literal(_) | TemplateKind::Expression(_) => {
@@ -159,7 +160,7 @@ fn literal(node: &TemplateNode) -> Option<Value> {
     }
 }
 
-/// Reads YAML data as a template. What cannot be read is null in it, and a diagnostic says why.
+/// Reads YAML data as a template. What cannot be read becomes null, and a diagnostic explains why.
 pub fn template(node: &Node) -> (Template, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
     let root = read(node, &mut diagnostics);
@@ -214,7 +215,7 @@ fn scalar(scalar: &Scalar, range: Range, diagnostics: &mut Vec<Diagnostic>) -> T
     }
     let mut parts = split(scalar, range, diagnostics);
     let block = matches!(scalar.style, Style::Literal | Style::Folded);
-    // A block scalar ends with a line break that nobody means to be part of the data.
+    // A block scalar ends with a line break that is not meant to be part of the data.
     if let [_, last] = &parts[..]
         && block
         && matches!(&last.kind, TemplateKind::Literal(Value::String(t)) if t.trim().is_empty())
@@ -272,7 +273,7 @@ fn split(scalar: &Scalar, whole: Range, diagnostics: &mut Vec<Diagnostic>) -> Ve
     parts
 }
 
-/// Nobody reads more of one file.
+/// Further diagnostics of a file would not be read.
 fn note(diagnostics: &mut Vec<Diagnostic>, found: impl IntoIterator<Item = Diagnostic>) {
     if diagnostics.len() <= DIAGNOSTICS_PER_FILE_MAX {
         diagnostics.extend(found);
@@ -289,7 +290,7 @@ fn push_text(parts: &mut Vec<TemplateNode>, plain: &mut String, range: Range) {
     }
 }
 
-/// Why a `${` has no end.
+/// Why a `${` is not closed.
 fn broken(end: End, scalar: &Scalar, open: usize) -> Diagnostic {
     let text = &*scalar.text;
     if matches!(end, End::TooDeep(_) | End::Mismatch(..)) {

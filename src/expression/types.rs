@@ -1,4 +1,4 @@
-//! Gradual types: what is known about a value before it is there. `Dynamic` agrees with everything.
+//! Gradual types: what is known about a value before it exists. `Dynamic` agrees with everything.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -60,14 +60,14 @@ impl PartialEq for Object {
 
 impl Eq for Object {}
 
-/// What a field that is not listed is.
+/// What the type of an unlisted field is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Other {
     /// The schema does not say: selecting one is a mistake, having one is not.
     Unlisted,
-    /// There is none.
+    /// No other fields are allowed.
     Refused,
-    /// There is none because the value was built without: not a mistake to ask for, as `has()` and tests do.
+    /// The value was built without it: testing for it is not a mistake, as `has()` and tests do.
     Absent,
     Allowed(Type),
 }
@@ -184,7 +184,7 @@ impl Type {
         self.join_within(other).bounded()
     }
 
-    /// Whether the two are one in memory, which tells a large type from another at once.
+    /// Whether the two are one in memory, a quick test for large types.
     fn is_same(&self, other: &Type) -> bool {
         match (self, other) {
             (Type::Object(a), Type::Object(b)) => Arc::ptr_eq(a, b),
@@ -193,7 +193,7 @@ impl Type {
         }
     }
 
-    /// How many types it consists of, counted up to `most`.
+    /// The number of types that it consists of, counted up to `most`.
     fn nodes(&self, most: usize) -> usize {
         let inner = |types: &mut dyn Iterator<Item = &Type>| {
             let mut nodes = 1;
@@ -218,7 +218,7 @@ impl Type {
         self.nodes(TYPE_NODES_MAX + 1) > TYPE_NODES_MAX
     }
 
-    /// A type that an expression builds may double with each of its parts; past the bound it is not followed.
+    /// A type that an expression builds may double with each of its parts; beyond the bound it becomes dynamic.
     pub(super) fn bounded(self) -> Type {
         match self.is_too_large() {
             true => Type::Dynamic,
@@ -231,7 +231,7 @@ impl Type {
             (a, b) if a == b => a.clone(),
             (Type::Dynamic, _) | (_, Type::Dynamic) => Type::Dynamic,
             (Type::Never, t) | (t, Type::Never) => t.clone(),
-            // Null stands for an absent value of these types.
+            // Null represents an absent value of these types.
             (
                 t @ (Type::Optional(_) | Type::Abstract(..) | Type::Timestamp | Type::Duration),
                 Type::Null,
@@ -259,7 +259,7 @@ impl Type {
         }
     }
 
-    /// The type of a value that is there.
+    /// The type of an existing value.
     pub fn of(value: &Value) -> Type {
         match value {
             Value::Null => Type::Null,
@@ -529,7 +529,7 @@ impl fmt::Display for Type {
     }
 }
 
-/// The first few fields, so that a message stays a line.
+/// Shows the first few fields, so that a message stays on one line.
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 4;

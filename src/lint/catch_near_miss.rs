@@ -23,7 +23,7 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
         };
         for error in action.catches.iter().flat_map(|catch| &catch.errors) {
             let name = &*error.value;
-            // Types are written in another way: `Timeout`.
+            // Types are written in another style: `Timeout`.
             let kinds = FailureKind::ALL.into_iter().map(FailureKind::name);
             if kinds.clone().any(|kind| kind == name) || name.contains(char::is_uppercase) {
                 continue;

@@ -24,7 +24,7 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
             let queue = child.options.task_queue.as_ref();
             (Some(&child.child), Some(&child.arguments), queue)
         } else if let Action::ContinueAsNew(next) = &step.action {
-            // Without a type it is the workflow's own, whose input is checked as it is compiled.
+            // Without a type it is the workflow's own, whose input is checked when it is compiled.
             let queue = next.task_queue.as_ref();
             (next.workflow.as_ref(), next.arguments.as_ref(), queue)
         } else {
@@ -51,7 +51,7 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The input, where no expression is in it.
+/// The input, if it contains no expression.
 fn constant(arguments: &Arguments) -> Option<Value> {
     match &*arguments.0 {
         [] => Some(Value::Null),

@@ -65,7 +65,7 @@ const STOPPED: &str = "a cancellation can stop this step after its effect";
 const ADD_STARTED: &str =
     "add `compensate_on: started`, with a compensation that tolerates having nothing to undo";
 
-/// How the effect of one operation can be left, and what to do.
+/// How the effect of one operation can be left behind, and what to do.
 fn left(step: &Step, compiled: &program::Step) -> Option<(&'static str, &'static str)> {
     if let Action::Start(_) = step.action.value {
         let message =
@@ -102,7 +102,7 @@ fn left(step: &Step, compiled: &program::Step) -> Option<(&'static str, &'static
     }
 }
 
-/// An attempt that times out is otherwise followed by another, which finds out what became of it.
+/// An attempt that times out is otherwise followed by another, which detects the effect.
 fn can_end_by_a_timeout(options: &ActivityOptions) -> bool {
     let attempts = options
         .retry_policy
@@ -112,7 +112,7 @@ fn can_end_by_a_timeout(options: &ActivityOptions) -> bool {
     is_only_one || options.schedule_to_close_timeout.is_some()
 }
 
-/// A cancellation reaches a request or a program where it runs locally or sends heartbeats, and ends it.
+/// A cancellation reaches a request or a program if it runs locally or sends heartbeats, and ends it.
 fn is_stopped_in_the_middle(step: &Step, options: &ActivityOptions) -> bool {
     let Action::BuiltIn(call) = &step.action.value else {
         return false;
@@ -126,7 +126,7 @@ struct Effects<'a> {
 }
 
 impl Effects<'_> {
-    /// A block that has several effects can fail between two of them.
+    /// A block with several effects can fail between two of them.
     fn of_block(&self, step: &Step) -> Option<(&'static str, &'static str)> {
         let is_block = matches!(step.action.value, Action::Call { .. }) || step.blocks().len() > 1;
         if !is_block || self.inside(step) < 2 {
@@ -137,7 +137,7 @@ impl Effects<'_> {
         Some((message, help))
     }
 
-    /// How many effects a step may have before it fails, as far as more than one matters.
+    /// The number of effects that a step may have before it fails, counted up to two.
     fn of(&self, step: &Step) -> usize {
         if step.compensate.is_some() {
             return 0;
@@ -203,7 +203,7 @@ impl Effects<'_> {
     }
 }
 
-/// More than one effect is as bad as many; counts of counts would grow without end.
+/// More than one effect is as bad as many; exact counts could grow without bound.
 fn at_most_two(effects: usize) -> usize {
     effects.min(2)
 }

@@ -32,6 +32,6 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
 
 fn may_wait(step: &Step) -> bool {
     let facts = step.action.value.facts();
-    // What a block of `blocks` does is not looked at.
+    // The content of called blocks is not examined.
     facts.waits || facts.calls()
 }

@@ -67,7 +67,7 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
 }
 
 struct Paths<'a> {
-    /// Whether a call of each can come back.
+    /// Whether a call of each can return.
     blocks: Blocks<'a, bool>,
 }
 
@@ -110,7 +110,7 @@ impl Paths<'_> {
         steps.iter().all(|step| self.passes(step))
     }
 
-    /// Whether control can go on behind the step.
+    /// Whether control can continue after the step.
     fn passes(&self, step: &Step) -> bool {
         if step.when.is_some() {
             return true;
@@ -204,7 +204,7 @@ fn has_continue(steps: &[Step]) -> bool {
 fn leaves_the_loop(steps: &[Step], is: &dyn Fn(&Action) -> bool) -> bool {
     steps.iter().any(|step| {
         let mut blocks = step.blocks().into_iter();
-        // A loop within has its own.
+        // A loop inside has its own.
         let is_inner = step.action.value.facts().is_loop();
         is(&step.action.value) || !is_inner && blocks.any(|block| leaves_the_loop(block, is))
     })

@@ -31,7 +31,7 @@ pub(super) fn check(subject: &Subject<'_>, diagnostics: &mut Vec<Diagnostic>) {
             continue;
         }
         let message = format!("no step runs the activity `{name}`");
-        // Past the bound the warning does without.
+        // Beyond the bound, the warning has no suggestion.
         let near = suggestions.near(name).unwrap_or(None);
         let warning = Diagnostic::warning("unused-activity", contract.name.range, message);
         diagnostics.push(match near {

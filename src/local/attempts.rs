@@ -1,4 +1,4 @@
-//! The attempts of activities that are under way in this process.
+//! The running attempts of activities in this process.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -18,7 +18,7 @@ use crate::simulator::{
 };
 use crate::value::{Duration, Value};
 
-/// What the simulation has asked for and nobody has begun yet, and what is to stop.
+/// The attempts that the simulation has requested and that have not begun, and those that should stop.
 #[derive(Default)]
 pub struct Asked {
     pub tasks: BTreeMap<AttemptKey, ActivityTask>,
@@ -60,7 +60,7 @@ impl Outside for Questions {
     }
 }
 
-/// The type of the failure of what a run in one process cannot do.
+/// The failure type of operations that a run in one process cannot perform.
 const NEEDS_CLUSTER: &str = "NeedsCluster";
 
 /// Runs attempts, and tells of their heartbeats and ends.

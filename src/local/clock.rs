@@ -1,4 +1,4 @@
-//! The time of a run in this process: it follows the machine's clock forwards and never goes back.
+//! The time of a run in this process: it follows the machine's clock forwards and never moves back.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -6,13 +6,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::faults::Fault;
 use crate::value::{self, Timestamp};
 
-/// How often the clock is looked at, by a thread of its own.
+/// The interval at which a separate thread reads the clock.
 const PERIOD: Duration = Duration::from_millis(200);
-/// A look that is later than this, or a jump of the machine's clock by more than this, is a time in which the process stood still:
-/// it or the machine was suspended. A busy machine is late by less.
+/// A reading that is late by more than this, or a jump of the machine's clock by more than this, means that the process
+/// or the machine was suspended. A busy machine is late by less.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 
-/// The time, and how much of it the process stood still since it was asked the last time.
+/// The time, and for how much of it the process was suspended since the last reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {
     pub at: Timestamp,
@@ -91,7 +91,7 @@ impl State {
         if elapsed > PERIOD + PAUSE_MIN {
             self.paused += elapsed - PERIOD;
         }
-        // Monotonic time stands still while the machine is suspended. A clock that was set back is not followed.
+        // Monotonic time does not advance while the machine is suspended. A clock that was set back is not followed.
         let ahead = machine.since(self.at).and_then(|ahead| ahead.to_std());
         let ahead = ahead.unwrap_or_default();
         self.at = later(self.at, ahead);

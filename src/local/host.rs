@@ -1,5 +1,5 @@
-//! The simulation on the wall clock: what comes from outside is written down first and applied then, so that applying it again
-//! brings a later process to the same place.
+//! The simulation on the wall clock: what arrives from outside is recorded first and applied then, so that applying it
+//! again leads a later process to the same state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -21,9 +21,10 @@ use crate::timeline::Timeline;
 use crate::value::{Payload, Timestamp};
 use crate::worker::ProgramCache;
 
-/// The clock is compared with what is due at least this often: timers of this process stand still while the machine is suspended.
+/// The clock is compared with what is due at least this often: timers of this process do not advance while the machine
+/// is suspended.
 const SLEEP_MAX: std::time::Duration = std::time::Duration::from_secs(1);
-/// A process that leaves waits so long for its attempts to stop: longer than `exec` lets its program end by itself.
+/// How long a process that ends waits for its attempts to stop: longer than `exec` lets its program end by itself.
 const STOP_MAX: std::time::Duration = std::time::Duration::from_secs(6);
 const NAMESPACE: &str = "local";
 const TASK_QUEUE: &str = "local";
@@ -44,19 +45,19 @@ pub enum LocalError {
     OtherVersion,
 }
 
-/// How it went, as far as it did.
+/// The result so far.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is one of a process")]
 pub enum Ended {
     /// It is kept until [`LocalRun::given`].
     Closed(Outcome),
-    /// Nothing in this process makes it go on: it waits for a signal.
+    /// It waits for a signal: nothing in this process can continue it.
     Waits,
-    /// Whoever watched has left; the same command goes on.
+    /// The process was interrupted; the same command continues the run.
     Left,
 }
 
-/// What a client has to say.
+/// A client's message to the run.
 #[derive(Debug, Clone)]
 pub enum Told {
     Signal(String, Vec<Payload>),
@@ -71,7 +72,7 @@ pub struct LocalRun {
     questions: Questions,
     runner: Runner,
     told: UnboundedReceiver<What>,
-    /// Lines of the run's log that this process and those before it have shown.
+    /// Lines of the run's log that this process and earlier ones have shown.
     logs_shown: usize,
     /// What the definition that the run began with takes.
     pub signals: BTreeSet<String>,
@@ -182,7 +183,7 @@ impl LocalRun {
     ) -> Result<Ended, LocalError> {
         tokio::pin!(leaves);
         loop {
-            // What has ended did so before any timeout that is noticed only now.
+            // Attempts that have ended did so before any timeout that is noticed only now.
             while let Ok(what) = self.told.try_recv() {
                 self.happened(what)?;
             }
@@ -230,7 +231,8 @@ impl LocalRun {
         Ok(self.journal.given(self.begun.id)?)
     }
 
-    /// Applying the journal again writes the same log in every process, so that a count says what was shown before.
+    /// Applying the journal again writes the same log in every process, so a count is enough to know what was shown
+    /// before.
     fn show(&mut self, moved: &mut impl FnMut(&Timeline, &[Logged])) -> Result<(), LocalError> {
         let logs = self.simulator.logs();
         moved(&self.timeline, logs.get(self.logs_shown..).unwrap_or(&[]));
@@ -263,7 +265,8 @@ impl LocalRun {
         runs.map(|run| self.simulator.history(run).len()).sum()
     }
 
-    /// What has ended is not made again by the next process, and nothing begins here that would end at once.
+    /// Attempts that have ended are not repeated by the next process, and no attempt starts here that would be stopped
+    /// immediately.
     async fn leave(&mut self) -> Result<(), LocalError> {
         let mut ended: Vec<What> = std::iter::from_fn(|| self.told.try_recv().ok()).collect();
         for what in &ended {
@@ -279,7 +282,7 @@ impl LocalRun {
                 };
                 if let What::Attempt { attempt, result } = &what {
                     self.runner.ended(attempt);
-                    // Only because it was asked to stop: it is lost, as it is after a kill.
+                    // Only because it was asked to stop: it is lost, as after a kill.
                     if result.as_ref().is_err_and(Failure::is_cancelled) {
                         continue;
                     }
@@ -294,7 +297,7 @@ impl LocalRun {
         Ok(())
     }
 
-    /// Things that come now, one after the other.
+    /// Events at the present time, one after the other.
     fn events(&self, whats: impl Iterator<Item = What>) -> Vec<Event> {
         let Reading { at, mut paused } = self.clock.read();
         let at = at.max(self.simulator.now());
@@ -312,11 +315,11 @@ impl LocalRun {
         events.into_iter().for_each(|event| self.apply(event));
     }
 
-    /// It is on the disk before anything is made of it.
+    /// It is on the disk before it takes effect.
     fn happened(&mut self, what: What) -> Result<(), LocalError> {
         if let What::Attempt { attempt, .. } = &what {
             self.runner.ended(attempt);
-            // It came too late: after a timeout, or after the end of its run.
+            // It arrived after a timeout, or after the end of its run.
             if !self.simulator.is_under_way(attempt) {
                 return Ok(());
             }
@@ -370,7 +373,7 @@ impl LocalRun {
             What::Left => self.has_left = true,
             What::Resumed => {
                 self.has_left = false;
-                // What was asked for before was for the process before.
+                // The earlier requests were for the previous process.
                 self.questions.lock().tasks.clear();
             }
             What::Attempt { attempt, .. } => self.simulator.stop_attempt_clocks(attempt),

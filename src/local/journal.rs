@@ -1,5 +1,5 @@
-//! What came to a run from outside, in an SQLite file: applied again, in the same order at the same times, it brings the
-//! run to where it was. A run that has ended keeps its outcome until it was given to whoever asked for it.
+//! What a run received from outside, in an SQLite file: applied again, in the same order at the same times, it brings
+//! the run to where it was. A run that has ended keeps its outcome until it was printed.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::faults::Fault;
 use crate::simulator::{AttemptKey, Outcome};
 use crate::value::{Duration, Payload, Timestamp, Value};
 
-/// Another process that is about to end lets go of the file within this time.
+/// Another process that is about to end releases the file within this time.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 /// Version of the tables below; a file of another version is refused.
 const SCHEMA_VERSION: i64 = 3;
@@ -53,7 +53,7 @@ pub enum JournalError {
     Malformed(PathBuf, StoredError),
 }
 
-/// How a run began; its number in the file goes with it.
+/// How a run started; its number in the file belongs to it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Begun {
     pub id: i64,
@@ -67,7 +67,7 @@ pub struct Begun {
     pub bundles: Vec<Vec<u8>>,
 }
 
-/// A run that has not ended, or whose outcome nobody was given.
+/// A run that has not ended, or whose outcome has not been printed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Kept {
     pub begun: Begun,
@@ -90,9 +90,9 @@ pub struct Event {
 pub enum What {
     /// Something was due, and the process acted on it now.
     Due,
-    /// Another process took over.
+    /// Another process continued the run.
     Resumed,
-    /// The process ends: it writes down what it knows, and acts on nothing.
+    /// The process ends: it records what it knows, and acts on nothing.
     Left,
     /// An attempt of an activity ended.
     Attempt {
@@ -123,7 +123,7 @@ impl Journal {
         let error = |e| of_database(path, e);
         let connection = Connection::open(path).map_err(error)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(error)?;
-        // Each event is on the disk before anything is made of it.
+        // Each event is on the disk before it takes effect.
         let pragmas = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
                        PRAGMA foreign_keys = ON; BEGIN EXCLUSIVE; COMMIT;";
         connection.execute_batch(pragmas).map_err(error)?;
@@ -255,7 +255,7 @@ impl Journal {
         self.execute(GIVEN, [run])
     }
 
-    /// All that is written takes effect at one moment, or nothing does.
+    /// Everything takes effect together, or nothing does.
     fn at_once<T>(
         &mut self,
         write: impl FnOnce(&Connection) -> rusqlite::Result<T>,

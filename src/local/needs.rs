@@ -1,4 +1,4 @@
-//! What a definition asks for that only a cluster has, and where.
+//! What a definition needs that only a cluster has, and where.
 
 use std::collections::BTreeSet;
 
@@ -39,7 +39,7 @@ fn need(step: &Step, workflow_types: &BTreeSet<String>) -> Option<String> {
     }
 }
 
-/// The type alone says whose it is: `activity: http` is run by what runs a step `http`.
+/// The type alone decides: `activity: http` is run like a step `http`.
 fn of_activity(activity: &Activity) -> Option<String> {
     let name = text(&activity.activity);
     match name.and_then(BuiltIn::named) {

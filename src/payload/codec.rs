@@ -1,4 +1,4 @@
-//! Payload codecs (compression, encryption, a codec server): over whole messages, as they leave and as they arrive.
+//! Payload codecs (compression, encryption, a codec server): over whole messages, when they are sent and received.
 
 mod compression;
 mod encryption;
@@ -24,15 +24,15 @@ use crate::limits::{
     CODEC_METADATA_ENTRIES_MAX, PAYLOAD_SIZE_BYTES_MAX,
 };
 
-/// The name under which a payload says what its data is.
+/// The metadata key under which a payload has the encoding of its data.
 const ENCODING: &str = "encoding";
 
-/// The codecs of a worker or client, in the order in which they encode; none at all changes nothing.
+/// The codecs of a worker or client, in the order in which they encode; without any, payloads are unchanged.
 #[derive(Clone)]
 pub struct Codec {
     stages: Arc<[Stage]>,
     encode_common_attributes: bool,
-    /// For messages that inflate to more than a payload has.
+    /// For messages that inflate to more than one payload's size.
     inflated: Arc<Semaphore>,
 }
 
@@ -141,7 +141,7 @@ impl Codec {
         self.stages.iter().any(|s| matches!(s, Stage::Remote(_)))
     }
 
-    /// As many as before, in the same order.
+    /// Returns as many as before, in the same order.
     pub async fn encode_payloads(
         &self,
         mut payloads: Vec<Payload>,
@@ -152,7 +152,7 @@ impl Codec {
         Ok(payloads)
     }
 
-    /// As many as before, in the same order. What none of the codecs has encoded stays as it is.
+    /// Returns as many as before, in the same order. What none of the codecs has encoded is unchanged.
     pub async fn decode_payloads(
         &self,
         payloads: Vec<Payload>,
@@ -193,7 +193,7 @@ impl Codec {
         Ok(payloads_to_json(decoded)?)
     }
 
-    /// Encodes all of a message but its search attributes, which the server reads.
+    /// Encodes everything in a message but its search attributes, which the server reads.
     pub async fn encode<M: PayloadVisitable>(&self, message: &mut M) -> Result<(), CodecError> {
         if self.is_none() {
             return Ok(());
@@ -212,7 +212,8 @@ impl Codec {
         Ok(())
     }
 
-    /// The same, but what cannot be decoded stays encoded: of many workflows in a list, some may be none of ours.
+    /// Decodes a message, but leaves encoded what cannot be decoded: a list of workflows may include other
+    /// applications'.
     pub async fn decode_what_can_be<M: PayloadVisitable>(&self, message: &mut M) {
         if self.is_none() {
             return;
@@ -220,7 +221,7 @@ impl Codec {
         let payloads = visit::take(message).await;
         let decoded = match self.decode_payloads(payloads.clone()).await {
             Ok(decoded) => decoded,
-            // It would not answer to each of them either.
+            // The server would not answer for each of them either.
             Err(CodecError::Server { .. }) => payloads,
             Err(_) => {
                 let mut inflation = Inflation::of_message();
@@ -282,9 +283,9 @@ impl Codec {
         }
     }
 
-    /// The same, for who must be able to read it all: what is still compressed or encrypted is an error.
-    /// Few messages that inflate to much are in memory at a time: each as long as what is given back is kept. A message with a payload that is
-    /// itself at fault (`CodecError::is_of_payload`) stays as it was.
+    /// Decodes a message for a reader that needs all of it: what is still compressed or encrypted is an error. Few
+    /// messages that inflate to much are in memory at a time: each as long as the returned value is kept. A message
+    /// with a payload that is itself at fault (`CodecError::is_of_payload`) is unchanged.
     pub async fn decode_all<M: PayloadVisitable>(
         &self,
         message: &mut M,
@@ -369,7 +370,7 @@ impl CodecError {
         )
     }
 
-    /// It says nothing about the payload.
+    /// Whether the error is not about the payload, so that a retry may succeed.
     fn may_pass(&self) -> bool {
         match self {
             CodecError::Server { .. } => true,
@@ -462,7 +463,7 @@ pub async fn encoding_of<M: PayloadVisitable>(message: &mut M) -> Option<String>
     found
 }
 
-/// Whether nobody but a codec can read it. Other encodings may be a worker's own, which are passed on as they are.
+/// Whether only a codec can read it. Other encodings may be a worker's own, which are passed on unchanged.
 fn is_encoded(payload: &Payload) -> bool {
     let known = [compression::ENCODING_VALUE, encryption::ENCODING_VALUE];
     known.contains(&encoding(payload))

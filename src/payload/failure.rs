@@ -1,4 +1,4 @@
-//! Temporal's protobuf failures, to Segno's own and back, with nothing lost on the way.
+//! Temporal's protobuf failures to Segno's own, and back, without loss.
 
 use temporalio_protos::temporal::api::common::v1 as common;
 use temporalio_protos::temporal::api::enums::v1 as enums;
@@ -14,11 +14,11 @@ use crate::limits::FAILURE_CAUSES_MAX;
 use crate::value::{Map, Payload, Value};
 use crate::words::{RetryState, TimeoutType};
 
-/// What stands for the message of a failure whose message is in its encoded attributes, in every SDK.
+/// The message, in every SDK, of a failure whose real message is in its encoded attributes.
 const ENCODED_MESSAGE: &str = "Encoded failure";
 
 pub fn failure_from_proto(failure: proto::Failure) -> Failure {
-    // Innermost first, without recursion: the depth comes from outside.
+    // Innermost first, without recursion: the depth is chosen by clients.
     let mut chain = Vec::new();
     let mut next = Some(Box::new(failure));
     while let Some(mut failure) = next {
@@ -231,7 +231,7 @@ fn info_to_proto(info: &FailureInfo, passed_on: PassedOn) -> Info {
     }
 }
 
-/// The kinds that say in what another failure happened.
+/// The kinds that name the operation in which another failure happened.
 fn wrapping_info_to_proto(info: &FailureInfo) -> Info {
     match info {
         FailureInfo::Activity {
@@ -295,7 +295,7 @@ fn values(payloads: Option<common::Payloads>) -> Vec<Value> {
     payloads.into_iter().map(value_from_proto).collect()
 }
 
-/// A detail that has no JSON form says why in its place: the failure matters more.
+/// A detail without a JSON form is replaced by the reason: the failure is more important.
 fn payloads(values: &[Value]) -> Option<common::Payloads> {
     let payload = |value: &Value| {
         value_to_proto(value)

@@ -52,7 +52,8 @@ pub fn payloads_to_json(payloads: Vec<Payload>) -> Result<serde_json::Value, Pro
     message_to_json(PAYLOADS, &Payloads { payloads })
 }
 
-/// At most as many as `CODEC_JSON_PARTS_MAX` allows: an empty payload takes two bytes here, and a thousand times as much in memory.
+/// At most as many as `CODEC_JSON_PARTS_MAX` allows: an empty payload takes two bytes here, and a thousand times as
+/// much in memory.
 pub fn payloads_from_json(text: &[u8]) -> Result<Vec<Payload>, ProtoJsonError> {
     let parts = count_parts(text);
     if parts > CODEC_JSON_PARTS_MAX {
@@ -62,7 +63,7 @@ pub fn payloads_from_json(text: &[u8]) -> Result<Vec<Payload>, ProtoJsonError> {
     Ok(message_from_json::<Payloads>(PAYLOADS, text, true)?.payloads)
 }
 
-/// Lists, objects, and what is in them: no less than what reading the text builds.
+/// The number of lists, objects, and their items: at least as many as reading the text builds.
 fn count_parts(text: &[u8]) -> usize {
     let mut bytes = text.iter();
     let mut count = 0;

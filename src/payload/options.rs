@@ -1,4 +1,4 @@
-//! Options of workflows and activities, as Temporal's messages have them.
+//! Options of workflows and activities in Temporal's messages.
 
 use temporalio_protos::temporal::api::common::v1 as common;
 use temporalio_protos::temporal::api::enums::v1 as enums;
@@ -37,7 +37,7 @@ pub fn id_reuse_policy_to_proto(policy: WorkflowIdReusePolicy) -> enums::Workflo
         WorkflowIdReusePolicy::AllowDuplicate => Proto::AllowDuplicate,
         WorkflowIdReusePolicy::AllowDuplicateFailedOnly => Proto::AllowDuplicateFailedOnly,
         WorkflowIdReusePolicy::RejectDuplicate => Proto::RejectDuplicate,
-        // Temporal has put a conflict policy in its place, but children know no such policy yet.
+        // Temporal has replaced it by a conflict policy, but children have no such policy yet.
         #[allow(deprecated)]
         WorkflowIdReusePolicy::TerminateIfRunning => Proto::TerminateIfRunning,
     }

@@ -1,4 +1,4 @@
-//! The server's rules for retries, which core has too.
+//! The server's rules for retries, which core has copied.
 
 use temporalio_protos::temporal::api::common::v1 as common;
 use temporalio_protos::temporal::api::enums::v1 as enums;

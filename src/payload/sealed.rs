@@ -1,9 +1,9 @@
-//! What only a codec can read, as it is shown to people: a mark in its place, never ciphertext.
+//! How people see what only a codec can read: as a mark, never as ciphertext.
 
 use crate::engine::failure::{Failure, FailureInfo};
 use crate::value::{Payload, Value};
 
-/// Encodings of Temporal's own data converters beside `json/…`: everything else is what a codec makes of a payload.
+/// Encodings of Temporal's own data converters beside `json/…`: every other one is made by a codec.
 const CONVERTED: [&[u8]; 4] = [b"", b"binary/null", b"binary/plain", b"binary/protobuf"];
 
 /// The encoding of a payload that is still encoded by a codec.

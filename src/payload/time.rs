@@ -1,4 +1,4 @@
-//! Protobuf's instants and lengths of time, to Segno's own and back.
+//! Protobuf's timestamps and durations to Segno's own, and back.
 
 use crate::value::{Duration, Timestamp};
 

@@ -1,7 +1,7 @@
 //! A program without what no run of it can reach.
 //!
-//! A library may have thousands of blocks of which a definition calls one. A worker that serves many definitions would keep
-//! all of them once for each.
+//! A library may have thousands of blocks of which a definition calls one. Without this, a worker that serves many
+//! definitions would keep all of them once for each.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::{Action, Function, Program, Step};
 use crate::words::CompensateOn;
 
-/// Where in the program's arenas the parts of a function are.
+/// The places of a function's parts in the program's arenas.
 #[derive(Debug, Clone, Default)]
 pub struct Extent {
     pub steps: Range<u32>,
@@ -73,7 +73,7 @@ impl Program {
         self
     }
 
-    /// By the number of a function of `blocks`, whether something calls it that a run can reach.
+    /// For each function of `blocks`, by its number, whether a reachable step calls it.
     fn called(&self) -> Vec<bool> {
         let mut is_called = vec![false; self.functions.len()];
         let handlers = self.signals.iter().chain(&self.updates);
@@ -86,7 +86,7 @@ impl Program {
                 else {
                     continue;
                 };
-                // A definition with mistakes may call what is not there.
+                // A definition with mistakes may call an undefined block.
                 let Some(is_called) = is_called.get_mut(*function as usize) else {
                     continue;
                 };
@@ -99,7 +99,7 @@ impl Program {
     }
 }
 
-/// A step that nothing runs, for the name of its signal.
+/// A step that never runs, which keeps the name of its signal.
 fn only_awaits(name: Arc<str>) -> Step {
     Step {
         id: None,

@@ -1,4 +1,4 @@
-//! An example of what a schema takes, for commands that a person may try.
+//! An example of a value that a schema accepts, for commands that a user can try.
 
 use jsonschema::error::{TypeKind, ValidationError, ValidationErrorKind};
 use jsonschema::{JsonType, JsonTypeSet};
@@ -32,7 +32,7 @@ impl Schema {
     }
 }
 
-/// Where to put which value in place of the one that is wrong.
+/// The value to put in place of a wrong one, and where.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "the validator's kinds of errors: the others are not repaired"

@@ -1,4 +1,4 @@
-//! What is known of a compiled step by its kind: [`crate::definition::Kind`] has the table.
+//! Facts about a compiled step, by its kind: [`crate::definition::Kind`] has the table.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::{Action, Activity, Child, Nexus};
 use crate::definition::{Facts, InFlight, Kind};
 use crate::expression::Code;
 
-/// What runs outside of the workflow, awaited or only started.
+/// An operation outside the workflow, awaited or only started.
 #[derive(Debug, Clone, Copy)]
 pub enum Operation<'a> {
     Activity(&'a Activity),

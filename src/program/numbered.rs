@@ -2,17 +2,17 @@
 
 use std::ops::Index;
 
-/// Numbers stand in the state of runs, so leaving an item out never moves another.
+/// The state of runs contains the numbers, so leaving an item out never moves another.
 #[derive(Debug)]
 pub struct Numbered<T> {
-    /// Each with the number of its first item, ascending.
+    /// Each stretch with the number of its first item, ascending.
     stretches: Vec<(u32, Vec<T>)>,
-    /// Of all numbers, those left out included.
+    /// Includes the numbers of items that are left out.
     len: u32,
 }
 
 impl<T> Numbered<T> {
-    /// How many numbers there are, those of items left out included.
+    /// The number of numbers, including those of items that are left out.
     pub fn len(&self) -> usize {
         self.len as usize
     }
@@ -31,12 +31,12 @@ impl<T> Numbered<T> {
         items.get((number - first) as usize)
     }
 
-    /// The items that are there, in the order of their numbers.
+    /// The items that are not left out, in the order of their numbers.
     pub fn iter(&self) -> impl Iterator<Item = &T> + Clone {
         self.stretches.iter().flat_map(|(_, items)| items)
     }
 
-    /// With their numbers.
+    /// The items with their numbers.
     pub fn numbered(&self) -> impl Iterator<Item = (u32, &T)> {
         self.stretches
             .iter()

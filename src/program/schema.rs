@@ -1,5 +1,5 @@
-//! A JSON Schema, ready to validate: what one validation may cost is bounded, since schemas that refer to themselves can take
-//! exponentially long over a few bytes.
+//! A JSON Schema, ready to validate. The cost of one validation is bounded, since schemas that refer to themselves can
+//! take exponentially long for a few bytes.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -65,7 +65,7 @@ impl Schema {
         if is_valid {
             return None;
         }
-        // An explanation has one for each branch that was tried, and one within another: what that takes has a bound of its own.
+        // An explanation contains one for each branch that was tried, nested: its cost has a bound of its own.
         let checks = Meter::new(bound.min(SCHEMA_EXPLANATION_CHECKS_MAX));
         let error = self.validator.validate(Metered::of(&json, &checks)).err();
         let Some(error) = error.filter(|_| !checks.is_used_up()) else {
@@ -83,7 +83,7 @@ impl Schema {
     }
 }
 
-/// The value, and all that is in it.
+/// The number of a value's parts, including itself.
 fn parts(data: &Data) -> u64 {
     1 + match data {
         Data::Array(items) => items.iter().map(parts).sum(),
@@ -93,7 +93,7 @@ fn parts(data: &Data) -> u64 {
     }
 }
 
-/// What a validation may still look at.
+/// The remaining checks of a validation.
 pub(super) struct Meter(Cell<u64>);
 
 impl Meter {
@@ -114,15 +114,15 @@ impl Meter {
     }
 }
 
-/// JSON of which each look at a part is counted. Once the meter is used up every part is null, so that the validation ends soon;
-/// its result counts for nothing then.
+/// JSON of which each access to a part is counted. Once the meter is used up, every part is null, so that the
+/// validation ends soon; its result is then discarded.
 #[derive(Debug)]
 pub(super) struct Metered;
 
 #[derive(Clone, Copy)]
 pub(super) struct Part<'a> {
     data: &'a Data,
-    /// None: the name of a property, which was counted with its object.
+    /// `None` for the name of a property, which was counted with its object.
     meter: Option<&'a Meter>,
 }
 
@@ -153,7 +153,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// As many checks as comparing or copying it takes.
+    /// Charges what comparing or copying it costs.
     fn whole(&self) -> &'a Data {
         match self.meter.is_none_or(|meter| count(self.data, meter)) {
             true => self.data,
@@ -172,7 +172,7 @@ fn count(data: &Data, meter: &Meter) -> bool {
         }
 }
 
-/// Reading this much of a text costs about as much as a look at a part.
+/// Reading this much of a text costs about as much as one access to a part.
 const BYTES_PER_CHECK: usize = 64;
 
 impl Json for Metered {
@@ -345,10 +345,11 @@ impl<'a> Array<'a, Metered> for Items<'a> {
     }
 }
 
-/// Clients choose the items, so nobody may be able to compute which ones collide. The validator's own hash has fixed keys for objects.
+/// Clients choose the items, so they must not be able to compute which ones collide. The validator's own hash has fixed
+/// keys for objects.
 static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
-/// An item of a list: those that are equal as JSON Schema has it have one hash.
+/// An item of a list: items that are equal in JSON Schema have one hash.
 struct Item<'a>(&'a Data);
 
 impl Hash for Item<'_> {
@@ -394,7 +395,7 @@ mod tests {
         from_json(&data)
     }
 
-    /// Each level is tried by two branches, which both try the next one.
+    /// Each level is tried by two branches, which both try the next level.
     fn recursive(keyword: &str) -> Schema {
         let branch = |kind: &str| json!({ "properties": { "next": { "$ref": "#/$defs/node" }, "kind": { "const": kind } } });
         let node = json!({ keyword: [branch("a"), branch("b"), { "type": "integer" }] });
@@ -423,7 +424,7 @@ mod tests {
 
     #[test]
     fn what_a_validation_may_look_at_is_bounded() {
-        // Each of the items is compared with each of the others by a hundred branches.
+        // A hundred branches compare each item with each of the others.
         let branches: Vec<_> = (0..100)
             .map(|i| json!({ "contains": { "const": i } }))
             .collect();
@@ -448,7 +449,7 @@ mod tests {
             wrong.contains("is not of type \"integer\", at /nnn"),
             "{wrong}"
         );
-        // What a run in flight has caught once reads the same in each replay.
+        // What a run in flight has caught once must read the same in each replay.
         let long = "v".repeat(1_000_000);
         let whole = schema.violation_unbounded(&from_json(&json!({ "a": long })));
         assert_eq!(

@@ -1,5 +1,5 @@
-//! What a deployment means to a run in flight. It goes on with the definition that it is bound to; what it begins after
-//! that may be bound to what is deployed: its next run, and its children.
+//! What a deployment means for a run in flight. The run continues with the definition that it is bound to; what it
+//! starts afterwards may be bound to what is deployed: its next run, and its children.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::program::{self, Arguments, Program};
 use crate::value::Value;
 use crate::words::ContinuedVersion;
 
-/// A run, as far as its history tells what it may begin.
+/// A run, with what its history shows about what it may start.
 #[derive(Debug, Clone, Default)]
 pub struct InFlight {
     pub workflow_type: String,
@@ -28,7 +28,7 @@ pub struct InFlight {
     pub children: BTreeMap<String, Vec<Vec<Value>>>,
 }
 
-/// Something that a run would begin on what is deployed.
+/// Something that a run would start with what is deployed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Concern {
     pub what: String,
@@ -43,7 +43,7 @@ enum Effect {
     Retired,
     Changed {
         new: Arc<Loaded>,
-        /// The schema of the input is the same.
+        /// Whether the schema of the input is the same.
         takes_the_same: bool,
     },
 }
@@ -68,7 +68,7 @@ impl Effects {
                         takes_the_same: differences.is_some_and(takes_the_same),
                     }
                 }
-                // There was no other that took more.
+                // There was no other one that accepted more.
                 (Action::Add { .. }, Some((entry, _))) if step.is_routed() => Effect::Changed {
                     new: entry.loaded.clone(),
                     takes_the_same: true,
@@ -160,7 +160,7 @@ impl Effects {
         })
     }
 
-    /// The input is known when it is given: those that were given before are like it.
+    /// The input is known only when it is passed: earlier ones are assumed to be similar.
     fn with_unknown_input<'a>(
         &self,
         workflow: &str,
@@ -237,7 +237,7 @@ pub fn on_new_runs(in_force: &[InForce], gone: &BTreeSet<&str>) -> Vec<(String, 
     concerns
 }
 
-/// What a step begins, as far as it is written out.
+/// What a step starts, as far as it is literal.
 struct Begun<'a> {
     verb: &'static str,
     workflow: Option<&'a str>,
@@ -319,7 +319,7 @@ fn steps(program: &Program) -> impl Iterator<Item = (String, &program::Action)> 
         })
 }
 
-/// The workflow type; an error where it is decided at run time.
+/// The workflow type; an error if it is decided at run time.
 fn target<'a>(workflow: Option<&'a Code>, own: &'a str) -> Result<&'a str, ()> {
     match workflow.map(Code::constant) {
         None => Ok(own),

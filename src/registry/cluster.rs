@@ -31,14 +31,14 @@ pub const REGISTRY: &str = "segno-registry";
 /// The type and the task queue of the workflows that hold data, and the beginning of their ids.
 pub const REGISTRY_DATA: &str = "segno-registry-data";
 const CHANGE: &str = "change";
-/// Somebody who ends the registry again and again is let have their way.
+/// Retries against a client that keeps ending the registry.
 const TRIES: usize = 5;
 
 pub struct ClusterStore {
     client: Client,
     workflow_id: String,
     reader: Mutex<Option<Reader>>,
-    /// Where the copy was left by this process.
+    /// The end of the copy as this process wrote it.
     copy: Mutex<Option<CopyEnd>>,
     notices: PlainMutex<Vec<String>>,
 }
@@ -95,7 +95,8 @@ impl ClusterStore {
         }
     }
 
-    /// The registry's latest run and the length of its history. One that was ended goes on as a new run; one that never was is begun.
+    /// The registry's latest run and the length of its history. An ended registry is continued by a new run; one that
+    /// never existed is started.
     async fn latest(&self) -> Result<(String, i64), StoreError> {
         for _ in 0..TRIES {
             match self.look().await? {
@@ -110,7 +111,8 @@ impl ClusterStore {
         )))
     }
 
-    /// Begins a run with this state, unless one runs. Of several who continue the same thing, with the same `request_id`, one does.
+    /// Starts a run with this state, unless one is running. Of several clients that continue the same run, with the
+    /// same `request_id`, one does.
     async fn begin(
         &self,
         state: Option<State>,
@@ -134,7 +136,7 @@ impl ClusterStore {
         Ok(())
     }
 
-    /// Folds what has come since the last time, up to at least this event.
+    /// Folds what has arrived since the last time, up to at least this event.
     async fn catch_up<'a>(
         &self,
         reader: &'a mut Option<Reader>,
@@ -150,8 +152,9 @@ impl ClusterStore {
         Ok(reader)
     }
 
-    /// The log folded as far as it goes. A reader that is new to a run compares it with the copy: a log that is behind its copy has lost
-    /// changes, such as by a reset, and one whose beginning cannot be read is of no use. Either is ended and goes on from what is left.
+    /// The log, folded to its end. A reader that is new to a run compares it with the copy: a log that is behind its
+    /// copy has lost changes, for example by a reset, and one whose beginning cannot be read is useless. Either is
+    /// ended and continued from what is left.
     async fn caught_up<'a>(
         &self,
         reader: &'a mut Option<Reader>,
@@ -167,7 +170,7 @@ impl ClusterStore {
             let (mut run_id, mut length) = self.latest().await?;
             let mut expected = 0;
             if !is_at(reader.as_ref(), &run_id) {
-                // The copy is never ahead of a log that is looked at after it.
+                // The copy is never ahead of a log that is read after it.
                 expected = self.copied_revision().await?;
                 (run_id, length) = self.latest().await?;
             }
@@ -195,7 +198,7 @@ impl ClusterStore {
         })
     }
 
-    /// Ends a run that cannot go on; whoever reads next continues it.
+    /// Ends a run that cannot continue; the next reader continues it.
     async fn end(&self, run_id: &str, why: &str) -> Result<(), StoreError> {
         let run = self.workflow(Some(run_id.to_owned()));
         match self.client.terminate(&run, why, Vec::new()).await {
@@ -204,7 +207,7 @@ impl ClusterStore {
         }
     }
 
-    /// What became of a change, in this run.
+    /// The result of a change, in this run.
     async fn outcome(&self, run_id: &str, id: &str) -> Result<Option<Applied>, StoreError> {
         let mut reader = self.reader.lock().await;
         let reader = self.catch_up(&mut reader, run_id, 1).await?;
@@ -222,7 +225,7 @@ impl ClusterStore {
         }
     }
 
-    /// Lets the registry continue as new with all that the task's history has folded to.
+    /// Lets the registry continue as new with everything that the task's history contains.
     async fn continue_as_new(&self, task: WorkflowTask) -> Result<(), StoreError> {
         let mut reader = None;
         let run_id = task.run_id.clone();
@@ -336,7 +339,7 @@ impl Store for ClusterStore {
             let numbered = found.catalog.numbered(change.clone());
             drop(reader);
             let payload = bytes(numbered.encode_to_vec())?;
-            // To the run that was looked at: one that continues as new meanwhile refuses it.
+            // To the run that was read: it refuses the signal if it continues as new meanwhile.
             match self.client.signal(&workflow, CHANGE, vec![payload]).await {
                 Ok(()) => {}
                 Err(error) if has_ended(&error) => continue,
@@ -363,7 +366,7 @@ impl Store for ClusterStore {
         let workflow = WorkflowRef::new(piece_id(hash), None);
         let events = self.client.first_page(&workflow);
         let events = events.await.map_err(|error| match error {
-            // It concerns what is in it, and nothing else.
+            // The error is about its content, and nothing else.
             ClientError::NoSuchWorkflow(..) => StoreError::Malformed(format!(
                 "the workflow {} does not exist",
                 workflow.workflow_id

@@ -18,12 +18,12 @@ use crate::limits::{
 /// A folder's definitions by workflow type, each with its file.
 pub type Definitions = BTreeMap<String, (Entry, Arc<str>)>;
 
-/// A segment holds bundles of about this size together: a reader fetches it whole.
+/// The approximate total size of the bundles in a segment, which a reader fetches whole.
 const SEGMENT_SIZE_BYTES: usize = BUNDLE_PACKED_SIZE_BYTES_MAX;
-/// Changes of others that come between are looked at this often before somebody else is let have their way.
+/// Retries if other changes interfere.
 const TRIES: usize = 20;
 
-/// What a deployment has done.
+/// The result of a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment {
     pub revision: u64,
@@ -49,7 +49,7 @@ pub enum DeployError {
     Overtaken(u64),
     #[error("the registry did not accept the change: {0}")]
     Invalid(String),
-    /// What was asked for makes no sense as things are.
+    /// The request makes no sense in the current state.
     #[error("{0}")]
     Refused(String),
     #[error(transparent)]
@@ -103,8 +103,8 @@ impl Plan {
         Ok(self)
     }
 
-    /// Puts it in force: whole or not at all. What others deployed meanwhile is respected; where that makes it another plan,
-    /// nothing is done.
+    /// Deploys everything or nothing. Interfering deployments are taken into account; if they change the plan, nothing
+    /// is done.
     pub async fn carry_out(
         &self,
         store: &dyn Store,
@@ -142,7 +142,7 @@ impl Plan {
             if !plan.means_the_same(self) {
                 return Err(DeployError::Overtaken(plan.base));
             }
-            // The id belongs to a change that did not count.
+            // The id belongs to a change that did not take effect.
             change.id.push('\'');
         }
         Err(DeployError::Overtaken(plan.base))
@@ -204,7 +204,7 @@ impl Plan {
         change
     }
 
-    /// Stored before the change that speaks of them: whoever reads it finds them.
+    /// Stored before the change that refers to them, so that its readers find them.
     async fn store_bundles(
         &self,
         store: &dyn Store,
@@ -221,7 +221,7 @@ impl Plan {
     }
 }
 
-/// Stores packed bundles, several in a segment; where each one is then.
+/// Stores packed bundles, several in a segment; returns the place of each.
 pub(super) async fn put_bundles(
     store: &dyn Store,
     bundles: &[&[u8]],

@@ -1,4 +1,4 @@
-//! What a worker serves of a store: the deployed definitions in force, followed as they change.
+//! What a worker serves from a store: the deployed definitions in force, followed as they change.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
@@ -19,12 +19,12 @@ use crate::catalog::{Catalog, Data, Definition, DueSchedules, Segment, Version};
 use crate::engine::job::EncodedBundle;
 use crate::limits::{COMPILATIONS_MAX, DEFINITIONS_MEMORY_BYTES_MAX};
 
-/// Segments are fetched this many at a time.
+/// Segments fetched concurrently.
 const FETCHES: usize = 8;
-/// A store that cannot be reached is asked again after this long, then after twice as long, and so on.
+/// The first wait before a store that cannot be reached is retried; each further wait is twice as long.
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_LONGEST: Duration = Duration::from_secs(10);
-/// A version that cannot be read is read again after this long at the soonest, when the registry changes.
+/// The shortest time after which a version that cannot be read is read again, when the registry changes.
 const RETRY_UNREADABLE: Duration = Duration::from_secs(60);
 
 type Observer = Box<dyn Fn(Change) + Send + Sync>;
@@ -39,7 +39,7 @@ pub struct Deployed {
 struct State {
     catalog: Catalog,
     entries: BTreeMap<(String, u32), Entry>,
-    /// No longer in force, but a run that has just begun may still ask for them; the oldest first.
+    /// No longer in force, but a run that has just started may still need them; the oldest first.
     superseded: VecDeque<Entry>,
     due: watch::Sender<Vec<DueSchedules>>,
     /// Versions in force that could not be read.
@@ -50,9 +50,9 @@ struct State {
 struct Unreadable {
     why: String,
     tried: Instant,
-    /// The revision that had stored its bundle last.
+    /// The revision that last stored its bundle.
     mended: u64,
-    /// The bundle itself is at fault: trying again would only take time.
+    /// The bundle itself is at fault: a retry would be a waste of time.
     is_final: bool,
 }
 
@@ -89,7 +89,7 @@ impl Registry for Deployed {
         let definition = state.catalog.definition(workflow_type)?;
         let number = definition.version_for(workflow_id)?.number;
         let key = |number| (workflow_type.to_owned(), number);
-        // One that this worker cannot read leaves the type to what can be read.
+        // If this worker cannot read it, the type is left to the readable versions.
         let entry = state.entries.get(&key(number));
         let entry = entry.or_else(|| state.entries.get(&key(definition.current)));
         entry
@@ -113,7 +113,7 @@ impl Registry for Deployed {
         let definition = state.catalog.definition(workflow_type)?;
         let version = definition.version_of(digest.as_bytes())?;
         let name = definition.name_of(version.number);
-        // The name that the client gave it is not part of its digest.
+        // The name that the client chose is not part of its digest.
         let bytes = bundle.named(name.clone()).encode().ok()?;
         Some(Arc::new(EncodedBundle {
             digest: digest.to_string(),
@@ -172,7 +172,7 @@ async fn follow(store: &dyn Store, state: &RwLock<State>, observer: &Observer) {
     }
 }
 
-/// Fetches and compiles what is new, then puts the whole catalog in force at once.
+/// Fetches and compiles what is new, then puts the whole catalog in force atomically.
 async fn take_over(
     store: &dyn Store,
     state: &RwLock<State>,
@@ -203,7 +203,7 @@ async fn take_over(
     let kept = read(state).entries.clone();
     let mut budget = Budget::beside(DEFINITIONS_MEMORY_BYTES_MAX, kept.values());
     let mut compiled = Vec::new();
-    // What is fetched is let go as soon as it is compiled: a change may name much.
+    // A fetched segment is dropped as soon as it is compiled: a change may name many.
     let mut segments = pin!(segments(store, &missing));
     while let Some(found) = segments.next().await {
         let (of, segment) = found?;
@@ -246,7 +246,7 @@ async fn take_over(
 type ByVersion<T> = BTreeMap<(String, u32), T>;
 
 impl Unreadable {
-    /// Nothing has been stored since, and it was tried just now.
+    /// Nothing has been stored since, and it was tried recently.
     fn still_holds(&self, version: &Version) -> bool {
         self.mended == version.mended && (self.is_final || self.tried.elapsed() < RETRY_UNREADABLE)
     }
@@ -269,7 +269,7 @@ fn replace(
         let is_in_force = catalog.definition(&key.0).is_some_and(|d| !d.retired);
         let has_other = entries.keys().any(|(name, _)| *name == key.0);
         if is_in_force && !has_other {
-            // What came instead cannot be read: the last good one stays.
+            // The new version cannot be read: the last good one stays.
             entries.insert(key, entry);
             continue;
         }
@@ -331,8 +331,9 @@ fn bundle_of<'s>(
         .ok_or_else(|| NO_BUNDLE.to_owned())
 }
 
-/// The segments of these versions as they are fetched, each with the places of its versions. One that is broken, or cannot be decoded here, concerns its
-/// own definitions only: whoever can write to the registry may have put it there.
+/// The segments of these versions as they are fetched, each with the places of its versions. One that is broken, or
+/// cannot be decoded here, affects only its own definitions: any client that can write to the registry may have stored
+/// it.
 fn segments(
     store: &dyn Store,
     versions: &[(Definition, Version)],
@@ -381,7 +382,7 @@ pub async fn version(
     entry(&packed, &name, version).map_err(refused)
 }
 
-/// A version's bundle, if it is the one that the version's digest names.
+/// A version's bundle, if it matches the version's digest.
 pub(super) fn checked(packed: &[u8], version: &Version) -> Result<Bundle, String> {
     let bundle = Bundle::decode(packed).map_err(|e| e.to_string())?;
     match Digest::from_bytes(&version.digest) == Some(bundle.digest()) {
@@ -393,7 +394,7 @@ pub(super) fn checked(packed: &[u8], version: &Version) -> Result<Bundle, String
 /// Why there is no program of a version.
 struct Refused {
     why: String,
-    /// Its bundle is the one that was deployed, and cannot be compiled by this worker.
+    /// Its bundle is the deployed one, and this worker cannot compile it.
     is_final: bool,
 }
 
@@ -406,8 +407,8 @@ impl From<String> for Refused {
     }
 }
 
-/// Compiles versions on threads of their own, a few at a time: each may take as long as the bounds on definitions allow,
-/// and what serves runs must go on.
+/// Compiles versions on separate threads, a few at a time: each may take as long as the bounds on definitions allow,
+/// and runs must be served meanwhile.
 async fn compile(
     versions: &[(Definition, Version)],
     of: Vec<usize>,

@@ -1,4 +1,5 @@
-//! A registry as one JSON document, and back: every version with its text, what new runs get, and the history of changes.
+//! A registry as one JSON document, and back: every version with its text, what new runs get, and the history of
+//! changes.
 
 mod form;
 
@@ -33,7 +34,7 @@ pub enum ImportError {
     Store(#[from] StoreError),
 }
 
-/// What an import did.
+/// The result of an import.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Imported {
     pub revision: u64,
@@ -122,7 +123,7 @@ impl Export {
         names.collect()
     }
 
-    /// The packed bundles, each held to its digest.
+    /// The packed bundles, each checked against its digest.
     fn texts(&self) -> Result<Texts, ImportError> {
         let mut texts = Texts::new();
         for definition in &self.definitions {
@@ -137,7 +138,7 @@ impl Export {
         Ok(texts)
     }
 
-    /// The registry as the file has it.
+    /// The registry that the file describes.
     fn state(&self, places: &Places) -> Result<State, ImportError> {
         let definitions = self.definitions.iter().map(|d| {
             let versions = d.versions.iter().map(|v| {
@@ -193,7 +194,7 @@ impl Export {
         })
     }
 
-    /// Refuses what would give a number another meaning than it has.
+    /// Refuses a file that would change the meaning of a version number.
     fn refuse_other_meanings(&self, catalog: &Catalog) -> Result<(), ImportError> {
         for own in &self.definitions {
             let Some(there) = catalog.definition(&own.workflow) else {
@@ -257,7 +258,7 @@ impl Export {
             });
         }
         if own.versions.last().map_or(0, |v| v.number) < own.last_number {
-            // The last one was deleted: its number stays given.
+            // The last one was deleted: its number remains used.
             change.puts.push(Put {
                 workflow: workflow(),
                 digest: Sha256::digest(format!("deleted {}@{}", own.workflow, own.last_number))
@@ -279,7 +280,7 @@ impl Export {
                 }
             }
             None => {
-                // All versions up to the last number were deleted there, and stay so.
+                // All versions up to the last number were deleted there, and remain so.
                 let is_there =
                     |number: u32| number > last && own.versions.iter().any(|v| v.number == number);
                 let route = own.route();
@@ -302,7 +303,7 @@ impl Export {
     }
 }
 
-/// Where bundles are stored, by their digests.
+/// The places of stored bundles, by their digests.
 type Places = BTreeMap<Vec<u8>, (Data, u32)>;
 
 /// Brings an export back. An empty or a lost registry becomes what the file has; any other one gets what it lacks, and nothing that it has

@@ -25,9 +25,10 @@ use crate::limits::DEFINITIONS_MEMORY_BYTES_MAX;
 use crate::load::{Loaded, Unread, Unreadable, is_definition};
 use crate::source::{FileId, Sources};
 
-/// Editors write a file in several steps: quiet for this long, it is read.
+/// Editors write a file in several steps: it is read after this much time without a change.
 const QUIET: Duration = Duration::from_millis(100);
-/// Folders on a network, or ones that were moved away and back, send no events: they are looked at this often.
+/// Network folders, and folders that were moved away and back, send no events: this is the interval at which they are
+/// checked.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +39,7 @@ pub enum FolderError {
     Watch(PathBuf, String),
 }
 
-/// What became of a definition, told in the order in which it was found.
+/// Changes of definitions, reported in the order in which they were found.
 #[derive(Debug)]
 pub enum Change {
     Added {
@@ -66,7 +67,7 @@ pub enum Change {
     Deployed {
         name: String,
     },
-    /// What has happened to the registry.
+    /// An event of the registry itself.
     Noticed {
         notice: String,
     },
@@ -96,10 +97,10 @@ struct Inner {
     in_force: BTreeMap<String, InForce>,
     /// No longer in force, but a run that has just begun may still ask for them; the oldest first.
     superseded: VecDeque<Entry>,
-    /// What the broken files held when they were reported.
+    /// The content of the broken files when they were reported.
     broken: BTreeMap<Arc<str>, Vec<u8>>,
     seen: Vec<Seen>,
-    /// Files beside the folder that are used, or would be if they were there; nobody watches them.
+    /// Files outside the folder that are used, or would be if they existed; they are not watched.
     beside: Vec<(PathBuf, Option<Seen>)>,
 }
 
@@ -130,7 +131,7 @@ impl Folder {
             inner: Mutex::default(),
             observer: Box::new(observer),
         });
-        // Watching comes first: a change during the first reading is not missed.
+        // Watching starts first, so that a change during the first reading is not missed.
         let (events, changed) = channel();
         let watcher = watch(&root, events)?;
         state
@@ -182,14 +183,14 @@ pub fn watch(
             let _ = events.send(());
         }
     };
-    // A link may lead to all of the machine, or in circles.
+    // A link may lead to the whole machine, or in circles.
     let config = notify::Config::default().with_follow_symlinks(false);
     let cache = RecommendedCache::new();
     let mut debouncer =
         new_debouncer_opt::<_, RecommendedWatcher, _>(QUIET, None, told, cache, config)
             .map_err(error)?;
     if let Err(all) = debouncer.watch(root, RecursiveMode::Recursive) {
-        // A folder in it that cannot be read: it is looked at all the same, every few seconds.
+        // A folder in it cannot be read: it is checked anyway, every few seconds.
         tracing::warn!("not all of the folder of definitions can be watched: {all}");
         debouncer
             .watch(root, RecursiveMode::NonRecursive)
@@ -212,7 +213,7 @@ impl State {
         let mut reported = String::new();
         loop {
             let told = changed.recv_timeout(LOOK_EVERY);
-            // Whoever holds the folder holds the other end.
+            // The owner of the folder has the other end.
             if stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Disconnected) {
                 break;
             }
@@ -243,7 +244,7 @@ impl State {
         if is_same { Ok(()) } else { self.read() }
     }
 
-    /// Reads everything and puts in force what has changed and is sound, all at once.
+    /// Reads everything, and puts in force atomically what has changed and has no errors.
     fn read(&self) -> io::Result<()> {
         let seen = look(&self.root)?;
         let (loaded, asked, empty, beside) = load_all(&self.root, &seen)?;
@@ -277,7 +278,8 @@ impl State {
     }
 }
 
-/// The files with all that they use, how many of them were asked for, which are empty, and what was looked for beside the folder.
+/// The files with everything that they use, how many of them were requested, which are empty, and what was looked for
+/// outside the folder.
 type All = (Loaded, usize, Vec<Arc<str>>, Vec<(PathBuf, Option<Seen>)>);
 
 fn load_all(root: &Path, seen: &[Seen]) -> io::Result<All> {
@@ -291,7 +293,7 @@ fn load_all(root: &Path, seen: &[Seen]) -> io::Result<All> {
             Some(fault) => Err(io::Error::other(fault.clone())),
         };
         match bytes {
-            // Between an editor's truncating and its writing a file is empty.
+            // Between an editor's truncating and its writing, a file is empty.
             Ok(bytes) if bytes.is_empty() => empty.push(key),
             Ok(bytes) if is_definition(&bytes) => unread.push(Unread {
                 path: file.path.display().to_string().into(),
@@ -299,7 +301,7 @@ fn load_all(root: &Path, seen: &[Seen]) -> io::Result<All> {
                 bytes,
             }),
             Ok(_) => {}
-            // Removed since it was seen, which an event tells next.
+            // Removed since it was found, which another event will report.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => unreadable.push(Unreadable {
                 path: file.path.display().to_string().into(),
@@ -310,7 +312,7 @@ fn load_all(root: &Path, seen: &[Seen]) -> io::Result<All> {
     }
     let mut loaded = Loaded::default();
     loaded.add(unread);
-    // One file that cannot be read keeps no other from being served.
+    // A file that cannot be read does not prevent others from being served.
     unreadable.into_iter().for_each(|file| loaded.refuse(file));
     let asked = loaded.files.len();
     let shown = |path: &Path| path.display().to_string();
@@ -326,7 +328,7 @@ fn load_all(root: &Path, seen: &[Seen]) -> io::Result<All> {
     Ok((loaded, asked, empty, beside))
 }
 
-/// What a folder holds at one moment.
+/// The content of a folder at one moment.
 pub struct Found {
     /// With the file of each, by workflow type.
     pub definitions: BTreeMap<String, (Entry, Arc<str>)>,
@@ -338,18 +340,18 @@ pub struct Found {
 }
 
 impl Found {
-    /// All that is wrong, some of it several times.
+    /// All diagnostics, some of them several times.
     pub fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
         self.broken.values().flatten()
     }
 }
 
-/// Reads a folder once, and compiles of each definition what a run of it can reach.
+/// Reads a folder once, and compiles the reachable part of each definition.
 pub fn read_folder(root: &Path) -> Result<Found, FolderError> {
     read_keeping(root, Keep::Callable)
 }
 
-/// Reads a folder once, and compiles all of each definition and of what it uses: it takes memory for each use of a library.
+/// Reads a folder once, and compiles everything that each definition uses: it takes memory for each use of a library.
 pub fn read_folder_whole(root: &Path) -> Result<Found, FolderError> {
     read_keeping(root, Keep::All)
 }
@@ -371,7 +373,7 @@ fn read_keeping(root: &Path, keep: Keep) -> Result<Found, FolderError> {
     })
 }
 
-/// Packs every definition of the first `asked` files, and says what is wrong with which file.
+/// Packs every definition of the first `asked` files, and reports mistakes by file.
 fn pack_all(
     root: &Path,
     loaded: &Loaded,
@@ -435,7 +437,7 @@ impl Inner {
     }
 
     fn by_digest(&self, digest: &str) -> Option<Entry> {
-        // What was superseded last is asked for most.
+        // The definitions that were superseded last are needed most.
         let mut entries = self.entries().chain(self.superseded.iter().rev());
         entries.find(|entry| entry.bundle.digest == digest).cloned()
     }
@@ -489,7 +491,7 @@ impl Inner {
         changes
     }
 
-    /// A broken file is reported once for each text that it had.
+    /// A broken file is reported once for each content.
     fn report(
         &mut self,
         broken: BTreeMap<Arc<str>, Vec<Diagnostic>>,
@@ -517,7 +519,7 @@ impl Inner {
     }
 }
 
-/// What keeps a file from being read: what is wrong in it, or a folder above it that cannot be read.
+/// The reason why a file cannot be read: an error in it, or a folder above it that cannot be read.
 fn cause<'a>(broken: &'a BTreeMap<Arc<str>, Vec<Diagnostic>>, file: &str) -> Option<&'a Arc<str>> {
     let ends = file.match_indices('/').map(|(at, _)| at);
     let mut paths = ends.chain([file.len()]).map(|end| &file[..end]);

@@ -1,4 +1,4 @@
-//! Whether all that a registry names can be read, and storing again what cannot.
+//! Checks whether everything that a registry names can be read, and stores again what cannot.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,13 +9,13 @@ use super::deployed::{checked, read_bundles};
 use super::store::{Damage, Remedy, Store, StoreError, checked_piece, data};
 use crate::catalog::{Catalog, Data, Definition, Page, Put, Version};
 
-/// Pieces that are fetched at the same time.
+/// Pieces fetched concurrently.
 const FETCHES: usize = 16;
 
 /// Packed bundles by their digests.
 pub type Texts = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Which versions are looked at.
+/// Which versions are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// Those that new runs get.
@@ -73,7 +73,7 @@ async fn unreadable(
     Ok(broken.collect())
 }
 
-/// Older records are in a chain of pages, which ends where one cannot be read.
+/// Older records are in a chain of pages, which ends at one that cannot be read.
 async fn lost_records(store: &dyn Store, catalog: &Catalog) -> Result<Option<Damage>, StoreError> {
     let mut older = catalog.state.older.clone();
     while let Some(next) = older {
@@ -93,7 +93,7 @@ async fn lost_records(store: &dyn Store, catalog: &Catalog) -> Result<Option<Dam
     Ok(None)
 }
 
-/// Pieces that can be read, but will not stay, with what is in them.
+/// Pieces that can be read but will not be kept, with their content.
 async fn endings(
     store: &dyn Store,
     catalog: &Catalog,

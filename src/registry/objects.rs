@@ -26,20 +26,20 @@ use crate::wire::decode_within;
 use place::{bucket, folder};
 use reader::{Entry, Reader, change_of};
 
-/// The folder of the log's entries, and the one with the same entries a second time.
+/// The folder of the log's entries, and the one with copies of them.
 const LOG: &str = "log";
 const COPIES: &str = "copies";
 /// An object store has no call that waits for a change: a reader asks for the next entry of the log this often.
 pub const OBJECT_STORE_POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// After this many polls a reader lists the log anew.
 const POLLS_PER_LOOK: u64 = 120;
-/// A call that fails is made again by the client for this long; then whoever made it hears of it.
+/// The client retries a failed call for this long; then the caller gets the error.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRIES: usize = 3;
-/// Entries are fetched this many at a time by a reader that begins.
+/// Entries that a new reader fetches concurrently.
 const FETCHES: usize = 16;
 
-/// A registry under an URL: `file:///folder`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
+/// A registry at a URL: `file:///folder`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
 #[derive(Debug)]
 pub struct ObjectsStore {
     url: String,
@@ -50,7 +50,7 @@ pub struct ObjectsStore {
 }
 
 impl ObjectsStore {
-    /// Credentials, endpoints and regions come from the environment, under the names that each provider's tools have.
+    /// Credentials, endpoints and regions are read from the environment, under the names of each provider's tools.
     pub fn open(url: &str) -> Result<ObjectsStore, StoreError> {
         let wrong = |why: String| StoreError::Refused(format!("{url}: {why}"));
         let parsed = Url::parse(url).map_err(|e| wrong(e.to_string()))?;
@@ -76,8 +76,8 @@ impl ObjectsStore {
         self.folder(folder).join(format!("{revision:020}"))
     }
 
-    /// None where there is no such object.
-    /// Nothing is in what has more bytes than may be stored there: nobody who deploys has written it.
+    /// `None` if the object does not exist. An object with more bytes than may be stored there counts as empty: no
+    /// deployer has written it.
     async fn get(&self, path: &Path, size_max: usize) -> Result<Option<Vec<u8>>, StoreError> {
         let found = match self.objects.get(path).await {
             Ok(found) => found,
@@ -104,7 +104,7 @@ impl ObjectsStore {
         self.get(&path, REGISTRY_ENTRY_SIZE_BYTES_MAX).await
     }
 
-    /// False where there is such an object already.
+    /// False if the object already exists.
     async fn create(&self, path: &Path, message: &impl Message) -> Result<bool, StoreError> {
         let payload = message.encode_to_vec().into();
         let put = self
@@ -136,7 +136,7 @@ impl ObjectsStore {
     /// The newest snapshot, and all entries after it.
     async fn begin(&self) -> Result<Reader, StoreError> {
         let mut reader = Reader::default();
-        // One that cannot be read leaves it to the one before: the log is all there.
+        // If one cannot be read, the one before is used: the log is complete.
         for revision in self.revisions("snapshots", 0).await?.into_iter().rev() {
             match self.snapshot(revision).await {
                 Ok(catalog) => {
@@ -152,7 +152,7 @@ impl ObjectsStore {
             }
         }
         let entries = self.entries(reader.snapshot).await?;
-        // One that is not there was lost: nobody writes behind a gap. What is far behind one is a stranger's.
+        // A missing one was lost, since nothing is written after a gap. An entry far behind a gap is a stranger's.
         let mut last = reader.snapshot;
         for entry in entries {
             if entry - last > REGISTRY_ENTRIES_LOST_MAX {
@@ -194,12 +194,13 @@ impl ObjectsStore {
         })
     }
 
-    /// After its entry; what a killed deployer has left undone, the next one or `repair` does. A copy that is not there concerns no deployment.
+    /// Written after its entry; the next deployer, or `repair`, completes what a killed one has left undone. A missing
+    /// copy does not affect the deployment.
     async fn copy(&self, revision: u64) {
         let copied = async {
             let path = self.numbered(COPIES, revision);
             match self.get_entry(LOG, revision).await? {
-                // One that was cut off does not take the place of a good copy.
+                // A truncated entry does not replace a good copy.
                 Some(entry) if change_of(&entry).is_some() => {
                     let put = self.objects.put(&path, entry.into()).await;
                     put.map(drop).map_err(unreachable)
@@ -237,15 +238,15 @@ impl ObjectsStore {
         }
     }
 
-    /// Folds what has come since the last time.
+    /// Folds what was added since the last time.
     async fn catch_up<'a>(
         &self,
         reader: &'a mut Option<Reader>,
     ) -> Result<&'a mut Reader, StoreError> {
         let known = match reader.take() {
-            // Records pile up in memory: those that a snapshot has put aside are let go.
+            // Records accumulate in memory: those that a snapshot has stored are dropped.
             Some(known) if known.is_long() && self.next(&known).await?.is_some() => None,
-            // What is begun by an import has no first entry.
+            // A registry that began with an import has no first entry.
             Some(known) if known.catalog.revision() == 0 => None,
             known => known,
         };
@@ -315,7 +316,7 @@ impl Store for ObjectsStore {
                     catalog.revision()
                 )));
             }
-            // An import, and what comes after an entry that was lost, is not found by asking for the next entry.
+            // An import, and what follows a lost entry, is not found by reading the next entry.
             polls += 1;
             if polls % POLLS_PER_LOOK == 0 {
                 *self.reader.lock().await = None;
@@ -330,7 +331,7 @@ impl Store for ObjectsStore {
         reader.refuse_uncertain()?;
         let next = reader.catalog.revision();
         if let Some(beyond) = self.entries(next).await?.last() {
-            // Nothing is written into a gap. Somebody may just have been quicker.
+            // Nothing is written into a gap. Another client may just have been faster.
             if self.next(reader).await?.is_none() {
                 let beyond = *beyond;
                 *reader = self.begin().await?;
@@ -356,7 +357,7 @@ impl Store for ObjectsStore {
         let path = self.numbered(LOG, revision);
         if self.create(&path, &entry).await? {
             reader.catalog = next;
-            // The one before may be of a deployer that was killed before it wrote this.
+            // The previous one may be missing because its deployer was killed before it wrote this.
             for revision in [revision.saturating_sub(1), revision] {
                 if revision > reader.snapshot {
                     self.copy(revision).await;
@@ -364,7 +365,7 @@ impl Store for ObjectsStore {
             }
             return Ok(Applied::Yes(revision));
         }
-        // Somebody was first, or the answer to a first try of this very entry was lost on its way.
+        // Another client was first, or the answer to an earlier attempt to write this entry was lost.
         let there = self.get_entry(LOG, revision).await?.unwrap_or_default();
         let is_own = change_of(&there).is_some_and(|(there, _)| there.id == change.id);
         if is_own {
@@ -412,7 +413,7 @@ impl Store for ObjectsStore {
 }
 
 impl ObjectsStore {
-    /// False where there is one of this revision.
+    /// False if this revision has one.
     async fn add_snapshot(&self, reader: &mut Reader) -> Result<bool, StoreError> {
         let revision = reader.catalog.revision();
         let state = put_aside(self, reader.catalog.clone()).await?;

@@ -15,12 +15,12 @@ use crate::load::{self, Unread};
 use crate::program::Program;
 use crate::source::FileId;
 
-/// Errors of a definition that are told where one line has to do.
+/// A definition's errors that are reported if only one line is available.
 const ERRORS_SHOWN_MAX: usize = 3;
 
-/// The program of a packed bundle: what a run is bound to, wherever it was packed.
+/// The program of a packed bundle, to which a run is bound, wherever the bundle was packed.
 ///
-/// What packed it found no errors. Where this worker's checker is stricter, the run goes on all the same.
+/// Packing it found no errors. If this worker's checker is stricter, the run continues anyway.
 pub fn load(packed: &[u8]) -> Result<Arc<Loaded>, String> {
     let bundle = Bundle::decode(packed).map_err(|e| e.to_string())?;
     if let Some(why) = bundle.versions().unknown() {
@@ -29,7 +29,7 @@ pub fn load(packed: &[u8]) -> Result<Arc<Loaded>, String> {
     let (loaded, entry) = files(&bundle);
     let wanted = bundle.document();
     let unreadable = |diagnostics: Vec<Diagnostic>| {
-        // The help names the bound that was passed, if it was one.
+        // The help names the bound that was exceeded, if there was one.
         let text = |d: &Diagnostic| {
             let place = loaded.sources.location(d.range);
             let help = d.help.first().map(|help| format!(" ({help})"));
@@ -68,7 +68,7 @@ pub fn load(packed: &[u8]) -> Result<Arc<Loaded>, String> {
     }))
 }
 
-/// A bundle's files as they are read, and which of them holds the definition.
+/// A bundle's files, and which of them contains the definition.
 fn files(bundle: &Bundle) -> (load::Loaded, Option<FileId>) {
     let files = bundle.files().iter().map(|file| Unread {
         key: file.path.clone(),
@@ -100,16 +100,16 @@ pub fn differences(old: &[u8], new: &[u8]) -> Result<Differences, BundleError> {
     ))
 }
 
-/// What of a definition's program is kept.
+/// Which parts of a definition's program are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keep {
-    /// What runs can reach.
+    /// Those that runs can reach.
     Callable,
-    /// The blocks that nothing calls too, for reports on them.
+    /// Also the blocks that are never called, for reports on them.
     All,
 }
 
-/// Packs and compiles one definition of a file. `known` has the entry of a digest, if it is compiled already.
+/// Packs and compiles one definition of a file. `known` returns the entry of a digest, if it is already compiled.
 pub(super) fn pack(
     folder: &Path,
     loaded: &load::Loaded,
@@ -136,7 +136,7 @@ pub(super) fn pack(
     });
     let mut files: Vec<BundleFile> = files.collect();
     let entry = files.remove(0);
-    // A file of the folder that is used by a way around the folder is the same file.
+    // A file of the folder that is used by a path through the outside is the same file.
     files.sort_by(|a, b| a.path.cmp(&b.path));
     files.dedup_by(|a, b| a.path == b.path);
     let bundle = Bundle::from_files(
@@ -179,7 +179,7 @@ pub(super) fn pack(
     })
 }
 
-/// Compiles what could be read without errors, with all that was found.
+/// Compiles what could be read without errors, and returns all diagnostics.
 fn program(
     loaded: &load::Loaded,
     file: FileId,

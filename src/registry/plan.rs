@@ -14,9 +14,9 @@ use crate::limits::DEPLOYMENT_DEFINITIONS_MAX;
 pub enum Action {
     /// The type is new, or was retired.
     Add { to: u32 },
-    /// From the current version to one that is not there yet.
+    /// From the current version to a new one.
     Change { from: u32, to: u32 },
-    /// The version is there already and is put in force.
+    /// The version already exists and is put in force.
     Restore { from: u32, to: u32 },
     /// The folder no longer has it.
     Retire { from: u32 },
@@ -34,15 +34,15 @@ impl Action {
     }
 }
 
-/// Which new runs get the versions that a deployment brings.
+/// Which new runs get the versions of a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Routing {
-    /// All of them, but for types with a ramp: there the share that it has.
+    /// All of them; for a type with a ramp, the share of the ramp.
     #[default]
     Usual,
-    /// So many of a hundred; the others stay with the current version.
+    /// This percentage; the others stay with the current version.
     Percent(u32),
-    /// None of them: the versions are stored, and that is all.
+    /// None of them: the versions are only stored.
     None,
 }
 
@@ -50,7 +50,7 @@ pub enum Routing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Share {
     All,
-    /// So many of a hundred.
+    /// This percentage.
     Percent(u32),
     None,
     /// None, whatever is deployed: the type is pinned to another version.
@@ -69,7 +69,7 @@ pub struct Step {
     route: Option<Route>,
 }
 
-/// A type that the deployment leaves alone although new runs do not all get what the folder has.
+/// A type that the deployment does not change, although not all new runs get the version in the folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     pub workflow: String,
@@ -195,7 +195,7 @@ impl Plan {
         });
     }
 
-    /// What the folder no longer has; what is pinned stays whatever is deployed.
+    /// The folder no longer has the type; a pinned type is not affected.
     fn retire(&mut self, catalog: &Catalog, found: &Definitions) {
         let definitions = catalog.state.definitions.iter();
         let own = definitions.filter(|d| d.project == self.project && !d.retired);
@@ -246,7 +246,7 @@ impl Plan {
     pub(super) fn retired(&self) -> Vec<String> {
         let is_retired = |step: &&Step| match step.action {
             Action::Retire { .. } => true,
-            // A type that is new and gets no new runs yet.
+            // A new type that gets no new runs yet.
             Action::Add { .. } => step.share == Share::None,
             Action::Change { .. } | Action::Restore { .. } => false,
         };
@@ -287,7 +287,7 @@ impl Plan {
 }
 
 fn added(workflow: &str, to: u32, before: Option<&Definition>, routing: Routing) -> Step {
-    // A pin that was left on a retired type holds again, if its version is still there.
+    // A pin on a retired type applies again, if its version still exists.
     let is_pinned = before.is_some_and(|d| d.pinned && d.version(d.current).is_some());
     Step {
         workflow: workflow.to_owned(),

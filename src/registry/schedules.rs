@@ -1,7 +1,8 @@
-//! The schedules of deployed definitions: those that the server is to have, those that it has, and the calls in between.
+//! The schedules of deployed definitions: those that the server should have, those that it has, and the calls in
+//! between.
 //!
-//! A schedule's id is `TYPE/NAME`, and its memo says which registry it is of: another one's is never touched. Which ids a type ever had
-//! is in the catalog, so what a deployment that was broken off has left is found by the next.
+//! A schedule's id is `TYPE/NAME`, and its memo names its registry: another registry's schedule is never changed. The
+//! catalog has all ids that a type ever had, so the next deployment finds what an interrupted one has left.
 
 mod due;
 mod facts;
@@ -27,9 +28,9 @@ use crate::value::{Payload, Value};
 
 /// The field of a schedule's memo that names its registry.
 const REGISTRY_MEMO: &str = "segno-registry";
-/// Calls that are made at the same time.
+/// Concurrent calls.
 const CALLS: usize = 16;
-/// Changes of others that come between are looked at this often.
+/// Retries if other changes interfere.
 const TRIES: usize = 20;
 
 /// Whose schedules they are, and where.
@@ -63,7 +64,7 @@ pub struct Step {
     wanted: Option<Wanted>,
 }
 
-/// What the server is to have, and the place that says so.
+/// What the server should have, and the place that defines it.
 #[derive(Debug)]
 struct Wanted {
     schedule: Schedule,
@@ -271,7 +272,7 @@ impl Schedules<'_> {
             _ => self.client.delete_schedule(id).await,
         };
         match made {
-            // Another deployment was as quick: it is looked at once more.
+            // Another deployment was faster: the schedule is read again.
             Err(ClientError::ScheduleExists(_) | ClientError::NoSuchSchedule(..)) => Ok(()),
             Err(error) => Err(match &step.wanted {
                 Some(wanted) => ScheduleDeployError::Refused {
@@ -286,7 +287,7 @@ impl Schedules<'_> {
     }
 }
 
-/// One that cannot be read is like no other.
+/// One that cannot be read equals no other.
 fn server_facts(there: &ScheduleDescription) -> Facts {
     facts(&there.spec, &there.action).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Where deployments are kept, and what every place for them can do: read, wait, change, and hold data.
+//! Where deployments are kept, and what every place for them supports: read, wait, change, and store data.
 
 use std::io::Read;
 
@@ -22,7 +22,7 @@ pub enum StoreError {
     Unreachable(String),
     #[error("the registry contains unreadable data: {0}")]
     Malformed(String),
-    /// It is encoded, and whoever reads it lacks the codecs or keys: nothing is wrong with it.
+    /// It is encoded, and the reader lacks the codecs or keys: the data itself is fine.
     #[error("the registry cannot be read here: {0}")]
     Sealed(String),
     #[error("the registry cannot be changed as requested: {0}")]
@@ -40,7 +40,7 @@ pub struct Piece {
     pub ending: Option<String>,
 }
 
-/// What is wrong with a registry, and what mends it.
+/// A damage of a registry, and its remedy.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Damage {
     /// What it is about: a version as `order@12`, or a part of the registry.
@@ -67,11 +67,11 @@ pub enum Remedy {
     Text,
     /// Importing an export, or `repair --from-nothing`.
     Import,
-    /// Nothing: it is reported, and hurts nothing else.
+    /// None: it is reported, and affects nothing else.
     Nothing,
 }
 
-/// A registry's log as it is found, without anything being mended.
+/// A registry's log as it was found, without repairs.
 #[derive(Debug, Default)]
 pub struct Inspection {
     /// The newest catalog that can be made of what is there.
@@ -81,49 +81,50 @@ pub struct Inspection {
     pub damages: Vec<Damage>,
 }
 
-/// A place for deployments. A change counts whole or not at all, however many send changes at once.
+/// A place for deployments. A change takes effect completely or not at all, however many clients send changes
+/// concurrently.
 #[async_trait::async_trait]
 pub trait Store: Send + Sync {
-    /// What it is called in messages.
+    /// Its name in messages.
     fn name(&self) -> String;
 
-    /// The catalog as it is now. A log that was ended goes on from what is left of it, and `notices` says so.
+    /// The current catalog. A log that was ended is continued from what is left of it, which `notices` reports.
     async fn read(&self) -> Result<Catalog, StoreError>;
 
-    /// The catalog as it is now, for a look: nothing is begun, mended or waited for. `None` where nothing was deployed.
+    /// The current catalog, read only: nothing is started, repaired or waited for. `None` if nothing was deployed.
     async fn look_up(&self) -> Result<Option<Catalog>, StoreError>;
 
-    /// What has happened to the registry that people should hear of, since this was last asked.
+    /// Events of the registry that people should know of, since the last call.
     fn notices(&self) -> Vec<String>;
 
-    /// Looks at the log and changes nothing.
+    /// Inspects the log and changes nothing.
     async fn inspect(&self) -> Result<Inspection, StoreError>;
 
-    /// Makes the log whole, as far as what is left allows, and says what was done.
+    /// Restores the log, as far as the remaining data allows, and returns what was done.
     async fn repair(&self) -> Result<Vec<String>, StoreError>;
 
-    /// Begins with this state where nothing is deployed, or where what was is lost.
+    /// Starts with this state if nothing is deployed, or if what was deployed is lost.
     async fn begin_with(&self, state: State) -> Result<(), StoreError>;
 
     /// The catalog as soon as it is beyond the revision.
     async fn wait(&self, revision: u64) -> Result<Catalog, StoreError>;
 
-    /// Adds a change to the log and says what became of it.
+    /// Adds a change to the log and returns its result.
     async fn send(&self, change: Change) -> Result<Applied, StoreError>;
 
-    /// Stores a piece under the SHA-256 that it has.
+    /// Stores a piece under its SHA-256.
     async fn put_piece(&self, hash: &[u8], piece: Vec<u8>) -> Result<(), StoreError>;
 
-    /// The same in the place of whatever is stored under the hash now.
+    /// Replaces whatever is stored under the hash.
     async fn replace_piece(&self, hash: &[u8], piece: Vec<u8>) -> Result<(), StoreError>;
 
     async fn piece(&self, hash: &[u8]) -> Result<Piece, StoreError>;
 
-    /// Makes the log short, if it has become long. What cannot be done now is done by the next.
+    /// Shortens the log if it has become long. What cannot be done now is done by the next call.
     async fn compact(&self) -> Result<(), StoreError>;
 }
 
-/// What a run of a registry, a snapshot or a copy begins with: the state, with its old records put aside.
+/// The state with which a run of a registry, a snapshot or a copy begins: its old records are stored separately.
 #[cfg(feature = "cluster")]
 pub async fn put_aside(store: &dyn Store, mut catalog: Catalog) -> Result<State, StoreError> {
     if let Some(page) = catalog.take_old_records() {
@@ -132,7 +133,7 @@ pub async fn put_aside(store: &dyn Store, mut catalog: Catalog) -> Result<State,
     Ok(catalog.state)
 }
 
-/// Stores a message, in as many pieces as it takes.
+/// Stores a message, in as many pieces as needed.
 pub async fn put_data(store: &dyn Store, message: &impl Message) -> Result<Data, StoreError> {
     let packed = zstd::bulk::compress(&message.encode_to_vec(), ZSTD_LEVEL)
         .map_err(|e| StoreError::Malformed(e.to_string()))?;
@@ -140,7 +141,7 @@ pub async fn put_data(store: &dyn Store, message: &impl Message) -> Result<Data,
     for piece in packed.chunks(REGISTRY_PIECE_SIZE_BYTES_MAX) {
         let hash = Sha256::digest(piece).to_vec();
         store.put_piece(&hash, piece.to_vec()).await?;
-        // Whoever knows what will be stored can store something else under its hash before.
+        // A client that knows what will be stored can store something else under its hash before.
         match checked_piece(store, &hash).await {
             Err(StoreError::Malformed(_) | StoreError::Sealed(_)) => {
                 store.replace_piece(&hash, piece.to_vec()).await?;
@@ -171,7 +172,7 @@ async fn message<M: Bounded>(
     (name, limit): (&str, usize),
     memory_max: usize,
 ) -> Result<M, StoreError> {
-    // What is packed is no larger than what it unpacks to, or hardly.
+    // Packed data is hardly larger than what it unpacks to.
     let pieces_max = limit / REGISTRY_PIECE_SIZE_BYTES_MAX + 1;
     if data.pieces.len() > pieces_max {
         return Err(StoreError::Malformed(format!(

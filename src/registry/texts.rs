@@ -1,7 +1,7 @@
 //! The texts of definitions and libraries, each in memory once.
 //!
-//! Each bundle has the text of all that its definition uses, and each program keeps it for the places in messages. So a
-//! library would be in memory once for each definition that uses it.
+//! Each bundle has the text of everything that its definition uses, and each program keeps it for the places in
+//! messages. Without this, a library would be in memory once for each definition that uses it.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use crate::source::Sources;
 
-/// Entries of texts that nobody has any more are swept out when there are this many more than the last time.
+/// Entries of texts that are no longer used are removed when there are this many more than the last time.
 const SWEEP_EVERY: usize = 64;
 
 /// Shorter texts take no more memory than an entry.
@@ -17,10 +17,10 @@ const TEXT_SIZE_BYTES_MIN: usize = 1024;
 
 static TEXTS: LazyLock<Mutex<Texts>> = LazyLock::new(Mutex::default);
 
-/// Nothing depends on what is in it but memory.
+/// Only memory use depends on its content.
 #[derive(Default)]
 struct Texts {
-    /// Clients choose the texts, so the key of the hash is random. Of texts with one hash the last is known.
+    /// Clients choose the texts, so the key of the hash is random. If several texts have one hash, the last is known.
     known: HashMap<u64, Known>,
     hashes: RandomState,
     sweep_at: usize,
@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(of(&different).len(), text.len());
         assert!(!Arc::ptr_eq(&of(&one), &of(&different)));
         drop((one, other, different));
-        // What is forgotten leaves entries, up to a bound.
+        // Dropped texts leave entries, up to a bound.
         for number in 0..3 * SWEEP_EVERY {
             read("a.yaml", &format!("{number}{text}"));
         }

@@ -1,4 +1,5 @@
-//! The files that definitions `use`: those of their folder, and those beside it within the git repository that the folder is in.
+//! The files that definitions `use`: those of their folder, and those outside it within the git repository around the
+//! folder.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -18,7 +18,7 @@ fn line(sources: &Sources, diagnostic: &Diagnostic) -> String {
         message += "\nhelp: ";
         message += help;
     }
-    // Columns are shown only where the range is on one line.
+    // Columns are shown only if the range is on one line.
     let columns = if start.line == end.line {
         format!(",col={},endColumn={}", start.column, end.column)
     } else {

@@ -47,7 +47,7 @@ struct Mark<'a> {
     kind: AnnotationKind,
 }
 
-/// One snippet a file; one of a mark's own where its line is too long to be shown whole.
+/// One snippet a file, and a separate one for a mark whose line is too long to be shown whole.
 fn snippets<'a>(
     sources: &'a Sources,
     diagnostic: &'a Diagnostic,

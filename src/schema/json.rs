@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::definition::table::{Action, Choice, Field, Shape, Table};
 use crate::definition::tables;
 
-/// Every text that holds an expression.
+/// Every text that contains an expression.
 const DYNAMIC: &str = r"\$\{";
 const DURATION: &str = r"^([0-9]+(\.[0-9]+)?\s*[a-zµ]+\s*)+$|^P.+$|\$\{";
 const IDENTIFIER: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
@@ -63,7 +63,7 @@ impl Definitions {
         self.0.push((name.to_string(), schema));
     }
 
-    /// What every kind of file has.
+    /// The definitions that every kind of file needs.
     fn common(&mut self) {
         self.insert(
             "expression",
@@ -206,7 +206,7 @@ impl Definitions {
             Shape::List(inner) => json!({ "type": "array", "items": self.shape(inner) }),
             Shape::Either(first, second) => {
                 let first = match self.shape(first) {
-                    // Data of any other kind than a mapping.
+                    // Data of any kind but a mapping.
                     any if any == json!({}) => json!({ "not": { "type": "object" } }),
                     first => first,
                 };

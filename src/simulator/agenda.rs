@@ -1,4 +1,4 @@
-//! What is due and when; what is due at one time is done in the order in which it was put down.
+//! What is due and when; what is due at one time is done in the order in which it was added.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::value::{Duration, Timestamp};
 /// The place of an entry.
 pub(super) type Key = (Timestamp, u64);
 
-/// Events are named by their ids, runs by their numbers.
+/// Events are identified by their ids, runs by their numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Due {
     FirstTask {
@@ -27,7 +27,7 @@ pub(super) enum Due {
         seq: u32,
         what: LocalDue,
     },
-    /// A workflow task that is held open for local activities is completed and begun anew.
+    /// A workflow task that is kept open for local activities is completed and started again.
     TaskHeartbeat {
         run: usize,
     },
@@ -55,26 +55,26 @@ pub(super) enum Due {
     RunTimeout {
         run: usize,
     },
-    /// The parent hears of its child's end.
+    /// The parent is notified of its child's end.
     ChildClosed {
         run: usize,
     },
     ParentClosed {
         child: usize,
     },
-    /// A time of a schedule has come.
+    /// A schedule is due.
     Schedule {
         schedule: usize,
         at: Timestamp,
     },
-    /// A schedule hears of the end of what it started.
+    /// A schedule is notified of the end of a run that it started.
     ScheduledRunClosed {
         schedule: usize,
         run: usize,
     },
 }
 
-/// What something that is due is about, by its number.
+/// The subject of something that is due, by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Subject {
     Run(usize),

@@ -1,17 +1,17 @@
-//! A time in which no worker acted: the server's clocks go on through it, and what they make due waits for a worker.
+//! A time in which no worker acted: the server's clocks continued, and what became due waits for a worker.
 
 use super::Simulator;
 use super::agenda::{Due, Key};
 use super::outside::AttemptKey;
 use crate::value::{Duration, Timestamp};
 
-/// Which process takes up the work.
+/// The process that continues the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkerProcess {
-    /// The one that was there before. It stood still for `paused` of the time since it acted last: attempts under way stood
-    /// still with it, so that this is none of the time that they may take.
+    /// The same process. It was stopped for `paused` of the time since it last acted, and running attempts were stopped
+    /// with it, so that this time does not count for them.
     Same { paused: Duration },
-    /// Another one: the attempts that were under way ended with the one before.
+    /// Another one: the attempts that were running ended with the previous process.
     Another,
 }
 
@@ -24,8 +24,9 @@ pub struct LostAttempt {
 }
 
 impl Simulator {
-    /// Sets the clock to `at`, the first moment since the last call in which a worker acts. What the server does by itself
-    /// (timers, timeouts, starts of children) happens on time; workflow tasks and attempts begin at `at`, whenever they became due.
+    /// Sets the clock to `at`, the first moment since the last call in which a worker acts. What the server does by
+    /// itself (timers, timeouts, starts of children) happens on time; workflow tasks and attempts begin at `at`,
+    /// whenever they became due.
     pub fn worker_acts(&mut self, at: Timestamp, process: WorkerProcess) -> Vec<LostAttempt> {
         match process {
             WorkerProcess::Same { paused } if paused.is_zero() => {}
@@ -33,7 +34,7 @@ impl Simulator {
                 self.worker.delay_locals(paused, &mut self.server.world);
                 self.server.delay_attempts(paused);
             }
-            // Nobody but the worker keeps the time of local activities.
+            // Only the worker knows the time of local activities.
             WorkerProcess::Another => {
                 let length = at.since(self.now()).unwrap_or_default();
                 self.worker.delay_locals(length, &mut self.server.world);
@@ -53,7 +54,7 @@ impl Simulator {
                 self.respond(completion);
             }
         }
-        // A step may have been given up meanwhile: then no attempt of it begins.
+        // A step may have ended meanwhile: then no attempt of it begins.
         self.settle();
         self.server.take_untaken();
         self.run_until(at);

@@ -1,4 +1,4 @@
-//! What clients ask: starts, signals, updates, queries, schedules, and ends of attempts from outside.
+//! Requests of clients: starts, signals, updates, queries, schedules, and ends of attempts from outside.
 
 use super::message::Query;
 use super::outside::AttemptKey;
@@ -67,7 +67,7 @@ impl Simulator {
         }
     }
 
-    /// Two with one id are one: the second gets the first's number.
+    /// Updates with the same id are one: the second gets the first's number.
     pub fn update(
         &mut self,
         workflow_id: &str,
@@ -84,7 +84,7 @@ impl Simulator {
         self.server.update_stage(update)
     }
 
-    /// Its times are those from now on, not put off by its jitter. The server is never down, so that no start is late.
+    /// Its times begin now, without jitter. The server is never down, so no start is late.
     pub fn schedule(
         &mut self,
         id: &str,
@@ -94,7 +94,7 @@ impl Simulator {
         self.server.schedule(id, spec, start)
     }
 
-    /// What it has started: the first run of each workflow, with the time that it was started for.
+    /// The runs that it has started: the first run of each workflow, with its scheduled time.
     pub fn scheduled(&self, schedule: ScheduleNumber) -> &[(Timestamp, RunNumber)] {
         self.server.scheduled(schedule)
     }

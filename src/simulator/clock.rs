@@ -1,4 +1,4 @@
-//! The simulation's clock: what is due is done, in one order or another, and the clock goes there.
+//! The simulation's clock: performs what is due, in one order or another, and moves the clock.
 
 use std::collections::BTreeSet;
 
@@ -12,12 +12,12 @@ impl Simulator {
         self.server.world.agenda.next()
     }
 
-    /// All that is due at that time, in the order in which it would be done.
+    /// Everything that is due at that time, in the usual order.
     pub fn due(&self) -> Vec<DueItem> {
         self.choices().map(|due| self.described(due)).collect()
     }
 
-    /// What is due first; of clocks that come in one go the first.
+    /// What is due first; of clocks that fire together, only the first.
     fn choices(&self) -> impl Iterator<Item = (&Key, &Due)> {
         let mut clocks = BTreeSet::new();
         self.server.world.agenda.first().filter(move |(_, due)| {
@@ -43,12 +43,12 @@ impl Simulator {
         }
     }
 
-    /// The clock goes to the first thing that is due, which is done, and the workflow tasks after it.
+    /// Moves the clock to the first thing that is due, and performs it and the workflow tasks after it.
     pub fn step(&mut self) -> bool {
         self.take(0)
     }
 
-    /// Another of what is due at that time comes first.
+    /// Performs another of the things that are due at that time first.
     pub fn take(&mut self, index: usize) -> bool {
         let taken = self.take_one(index);
         self.settle();
@@ -68,7 +68,7 @@ impl Simulator {
         count > 0
     }
 
-    /// The first of what is wanted comes first, whatever else is due before it: a real server may be late with anything.
+    /// Performs the first wanted thing, whatever else is due before it: a real server may be late with anything.
     pub fn take_where(&mut self, wanted: impl Fn(&DueItem) -> bool) -> bool {
         let is_wanted = |due: &(&Key, &Due)| wanted(&self.described(*due));
         let key = self
@@ -101,7 +101,7 @@ impl Simulator {
         true
     }
 
-    /// The server fires all timers of a run that are due, or all timeouts of its activities, in one go.
+    /// The server fires all timers of a run that are due, or all timeouts of its activities, together.
     fn take_clocks(&mut self, run: usize, key: Key) {
         let kind = self
             .server
@@ -124,7 +124,7 @@ impl Simulator {
         self.take_in_one_go(run, keys);
     }
 
-    /// Fires these timers of a run in one go and no others, though more may be due: a real server is late with some of them.
+    /// Fires only these timers of a run together, though more may be due: a real server is late with some of them.
     pub fn take_timers(&mut self, run: RunNumber, started_by: &[i64]) -> bool {
         let key_of = |started: &i64| {
             let timer = Due::Timer {
@@ -142,14 +142,14 @@ impl Simulator {
         latest.is_some()
     }
 
-    /// What comes in one go makes one workflow task due.
+    /// What fires together makes one workflow task due.
     fn take_in_one_go(&mut self, run: usize, keys: Vec<Key>) {
         let length = self.server.begin_one_go(run);
         keys.into_iter().for_each(|key| self.take_due(key));
         self.server.end_one_go(run, length);
     }
 
-    /// Unless something has made it void.
+    /// Performs it, unless something has made it void.
     fn take_due(&mut self, key: Key) {
         if let Some(due) = self.server.world.agenda.take(key) {
             self.perform(due);

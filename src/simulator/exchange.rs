@@ -1,9 +1,9 @@
-//! Messages carried between the server and the worker: workflow tasks one way, their completions the other.
+//! Carries messages between the server and the worker: workflow tasks one way, their completions the other.
 
 use super::message::{Answer, Completion};
 use super::{RunNumber, Simulator};
 
-/// Workflow tasks that one moment may need before it is clear that they never come to an end.
+/// Workflow tasks at one moment, after which they are assumed never to end.
 const TASKS_AT_ONCE_MAX: usize = 100_000;
 
 impl Simulator {
@@ -18,18 +18,18 @@ impl Simulator {
         }
     }
 
-    /// From now on workflow tasks wait for [`Simulator::take_task`], and something may come between two of them.
+    /// Workflow tasks wait for [`Simulator::take_task`] from now on, so that something can happen between two of them.
     pub fn hold_tasks(&mut self) {
         self.worker.holds_tasks = true;
     }
 
-    /// They wait no longer.
+    /// Workflow tasks no longer wait.
     pub fn release_tasks(&mut self) {
         self.worker.holds_tasks = false;
         self.settle();
     }
 
-    /// Runs the workflow task that was due first.
+    /// Runs the workflow task that became due first.
     pub fn take_task(&mut self) -> bool {
         match self.server.first_ready() {
             Some(run) => self.take_task_of(RunNumber(run)),
@@ -51,7 +51,7 @@ impl Simulator {
         true
     }
 
-    /// Begins it alone: it completes with [`Simulator::end_task_of`], and what comes before has to wait.
+    /// Starts it alone: it is completed by [`Simulator::end_task_of`], and what arrives before must wait.
     pub fn begin_task_of(&mut self, run: RunNumber) -> bool {
         self.worker.hold_open(run.0);
         self.take_task_of(run)
@@ -65,7 +65,7 @@ impl Simulator {
         }
     }
 
-    /// Gives the server what a worker made of a workflow task, and the worker the answer.
+    /// Passes a worker's completion of a workflow task to the server, and the answer to the worker.
     pub(super) fn respond(&mut self, completion: Option<Completion>) {
         let Some(completion) = completion else {
             return;
@@ -90,7 +90,7 @@ impl Simulator {
         }
     }
 
-    /// The server has closed runs whose workflow tasks a worker still had in its hands.
+    /// The server has closed runs whose workflow tasks a worker still had.
     pub(super) fn drop_closed(&mut self) {
         for run in self.worker.busy() {
             if !self.server.executions[run].is_open() {

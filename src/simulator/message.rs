@@ -1,5 +1,5 @@
-//! What passes between the server and the worker: a workflow task one way, its completion the other. A query is
-//! answered at once.
+//! The messages between the server and the worker: a workflow task one way, its completion the other. A query is
+//! answered immediately.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -34,7 +34,7 @@ pub(super) struct WorkflowTask<'a> {
     pub timeout: Duration,
 }
 
-/// An update as a client sent it.
+/// A client's update.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct UpdateRequest {
     pub id: String,
@@ -45,7 +45,7 @@ pub(super) struct UpdateRequest {
     pub sequencing_event_id: i64,
 }
 
-/// Something that a client asks. It is answered at once, and nothing comes of it.
+/// A client's query. It is answered immediately, and leaves no trace.
 pub(super) struct Query<'a> {
     pub run: usize,
     pub names: Names<'a>,
@@ -53,7 +53,7 @@ pub(super) struct Query<'a> {
     pub args: Vec<common::Payload>,
 }
 
-/// What a worker makes of a workflow task.
+/// A worker's answer to a workflow task.
 pub(super) struct Completion {
     pub run: usize,
     pub result: Result<Completed, TaskFailed>,
@@ -73,21 +73,21 @@ pub(super) struct TaskFailed {
     pub message: String,
 }
 
-/// What the server makes of a completion.
+/// The server's answer to a completion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
     Recorded,
-    /// Nothing came of the task: its events were never written, and this many are left.
+    /// The task had no effect: its events were never written, and this many remain.
     Dropped {
         events: i64,
     },
-    /// The task ended as failed. The worker has to begin anew from the history.
+    /// The task ended as failed. The worker must rebuild the run from the history.
     Refused {
         is_tried_again: bool,
     },
 }
 
-/// Something that a worker asks of the server.
+/// A worker's request to the server.
 pub(super) struct Command {
     pub kind: CommandKind,
     /// What Temporal's UI shows of the step behind it.

@@ -1,5 +1,5 @@
-//! What a simulated cluster has no definition of: the activities, children, Nexus operations and other workflows that
-//! somebody has to answer for.
+//! What a simulated cluster has no definition of: activities, children, Nexus operations and other workflows, which a
+//! test must provide.
 
 use std::sync::Arc;
 
@@ -9,24 +9,24 @@ use crate::activity::{ActivityContext, Heartbeats};
 use crate::engine::failure::Failure;
 use crate::value::{Duration, Payload, Timestamp, Value};
 
-/// Asked once for each attempt, at the moment in which a worker could take it. Whatever it answers is part of the
-/// simulation: the same questions must get the same answers.
+/// Called once for each attempt, at the moment in which a worker could start it. The answer is part of the simulation:
+/// the same calls must get the same answers.
 pub trait Outside: Send {
     /// Local activities too.
     fn activity(&mut self, task: &ActivityTask) -> Attempt;
 
-    /// `None`: the child runs its own definition.
+    /// `None` if the child runs its own definition.
     fn child(&mut self, _task: &ChildTask) -> Option<Attempt> {
         None
     }
 
-    /// Where `picked_up_after` is there, the operation is an asynchronous one that starts then.
+    /// With `picked_up_after`, the operation is asynchronous and starts then.
     fn nexus(&mut self, task: &NexusTask) -> Attempt;
 
-    /// An attempt whose end comes from outside is to stop.
+    /// An attempt that ends from outside should stop.
     fn cancelled(&mut self, _attempt: &AttemptKey) {}
 
-    /// Whether a workflow that is not simulated is there to take a signal or a cancellation.
+    /// Whether a workflow that is not simulated exists, to receive a signal or a cancellation.
     fn external(&mut self, _workflow_id: &str) -> bool {
         false
     }
@@ -41,7 +41,7 @@ pub struct ActivityTask {
     pub activity_type: String,
     pub task_queue: String,
     pub input: Vec<Payload>,
-    /// From 1.
+    /// Counted from 1.
     pub attempt: u32,
     pub is_local: bool,
     pub schedule_to_close_timeout: Option<Duration>,
@@ -50,11 +50,11 @@ pub struct ActivityTask {
     /// The details that the attempt before has reported last.
     pub heartbeat_details: Vec<Payload>,
     pub now: Timestamp,
-    /// The event that scheduled it, or a local activity's number: what tells two with one id apart.
+    /// The event that scheduled it, or a local activity's number: distinguishes two with one id.
     pub scheduled: i64,
 }
 
-/// Which attempt it is.
+/// The identity of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct AttemptKey {
     pub run_id: String,
@@ -129,10 +129,10 @@ pub struct NexusTask {
     pub now: Timestamp,
 }
 
-/// How one attempt fares.
+/// The course of one attempt.
 #[derive(Debug, Clone)]
 pub struct Attempt {
-    /// `None`: no worker ever takes it.
+    /// `None` if no worker ever starts it.
     pub picked_up_after: Option<Duration>,
     /// Counted from the beginning of the attempt, in order.
     pub heartbeats: Vec<(Duration, Vec<Value>)>,
@@ -150,7 +150,7 @@ pub enum End {
     FromOutside,
 }
 
-/// What an attempt does when it hears of its cancellation.
+/// What an attempt does when its cancellation is requested.
 #[derive(Debug, Clone)]
 pub enum OnCancel {
     Ignore,
@@ -166,7 +166,7 @@ pub enum OnCancel {
 }
 
 impl Attempt {
-    /// Taken at once, with this end after this time, and cancelled when it is asked to be.
+    /// Started immediately, with this end after this time, and cancelled on request.
     pub fn ends(after: Duration, result: Result<Value, Failure>) -> Self {
         Attempt {
             picked_up_after: Some(Duration::default()),

@@ -16,10 +16,10 @@ const INITIAL_INTERVAL: Duration = Duration {
     nanos: 0,
 };
 const BACKOFF_COEFFICIENT: f64 = 2.0;
-/// Without a maximum interval it is so many times the initial one.
+/// The default maximum interval, as a multiple of the initial one.
 const MAXIMUM_INTERVAL_FACTOR: i64 = 100;
 
-/// With the server's defaults for what it leaves out.
+/// The policy with the server's defaults.
 pub(super) fn retry_policy(policy: Option<RetryPolicy>) -> common::RetryPolicy {
     let mut policy = retry_policy_to_proto(policy.unwrap_or_default());
     let initial = policy.initial_interval.map(duration_from_proto);
@@ -54,7 +54,7 @@ pub(super) fn length(duration: Option<prost_wkt_types::Duration>) -> Duration {
     duration.map(duration_from_proto).unwrap_or_default()
 }
 
-/// No run has more time than all runs together.
+/// The timeout of a run is at most that of the whole workflow.
 pub(super) fn run_timeout(run: Option<Duration>, execution: Option<Duration>) -> Option<Duration> {
     match (run, execution) {
         (Some(run), Some(execution)) => Some(run.min(execution)),
@@ -62,7 +62,7 @@ pub(super) fn run_timeout(run: Option<Duration>, execution: Option<Duration>) ->
     }
 }
 
-/// The server's way to fill in the timeouts that were left out.
+/// The server's rules for timeouts that were left out.
 pub(super) struct Timeouts {
     pub schedule_to_close: Duration,
     pub schedule_to_start: Duration,

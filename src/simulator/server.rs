@@ -1,5 +1,5 @@
-//! The server's half: executions with their histories, what is pending in them, and what is due (temporal server 1.32.0). It hands
-//! out workflow tasks and takes their completions; of the engine and of how a worker works it knows nothing.
+//! The server's half: executions with their histories, pending operations, and what is due (temporal server 1.32.0). It
+//! dispatches workflow tasks and accepts their completions; it knows nothing of the engine or of how a worker works.
 
 mod activity;
 mod attempts;
@@ -44,14 +44,14 @@ pub(super) struct Server {
     pub current: BTreeMap<String, usize>,
     /// Runs whose workflow tasks are due.
     ready: VecDeque<usize>,
-    /// A workflow task is put down after several events, not after each.
+    /// A workflow task is scheduled after several events, not after each.
     in_one_go: bool,
-    /// Activities, as run and event, with an attempt that became due while no worker was there.
+    /// Activities, as run and event, with an attempt that became due while no worker acted.
     untaken: Vec<(usize, i64)>,
     pub schedules: Vec<Schedule>,
     updates: Vec<UpdateStage>,
     update_ids: BTreeMap<(usize, String), UpdateNumber>,
-    /// The number that goes into every run id, and how many ids there are.
+    /// The number in every run id, and a count of ids.
     ids: (u64, u64),
 }
 
@@ -167,7 +167,7 @@ impl Server {
         found.filter(|run| self.executions[*run].is_open())
     }
 
-    /// An invariant of the server's own does not hold: the run's workflow task fails, and stays so.
+    /// An invariant of the server's own is broken: the run's workflow task fails, permanently.
     fn broken(&mut self, run: usize, invariant: impl std::fmt::Display) {
         let execution = &mut self.executions[run];
         execution

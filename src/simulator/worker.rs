@@ -1,5 +1,5 @@
-//! The worker's half: it is given workflow tasks, hosts the engine as Temporal's core library does (sdk-core 0.10.1,
-//! worker/workflow/managed_run.rs), runs local activities, and completes the tasks. Of the server it knows what events say.
+//! The worker's half: it receives workflow tasks, hosts the engine as Temporal's core library does (sdk-core 0.10.1,
+//! worker/workflow/managed_run.rs), runs local activities, and completes the tasks. Of the server it only sees events.
 
 mod away;
 mod cached;
@@ -37,7 +37,7 @@ use replay::{Replay, replay};
 /// gRPC's own bound on what a server receives.
 const MESSAGE_SIZE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// The rows of the state machines that workers keep of operations, and whether this thread has taken them.
+/// The rows of the workers' state machines of operations, and whether this thread has taken them.
 pub fn transitions() -> Vec<Transition> {
     machines::transitions()
 }
@@ -50,9 +50,9 @@ pub(super) struct Worker {
     pub observer: Option<Arc<dyn Observer>>,
     /// The runs that it has in its cache, by their numbers. Nothing evicts one.
     runs: BTreeMap<usize, Run>,
-    /// Runs whose local activities are under way.
+    /// Runs with running local activities.
     busy: BTreeSet<usize>,
-    /// Runs whose workflow task is not to complete yet.
+    /// Runs whose workflow task must not complete yet.
     held_open: BTreeSet<usize>,
     /// Workflow tasks wait until somebody asks for one.
     pub holds_tasks: bool,
@@ -63,13 +63,13 @@ struct Run {
     workflow_id: String,
     workflow_type: String,
     cached: Cached,
-    /// The definition that was the newest when the run began.
+    /// The definition that was the newest when the run started.
     bundle: Option<Arc<EncodedBundle>>,
     locals: BTreeMap<u32, LocalRun>,
     /// Time in which a workflow task must be completed.
     task_timeout: Duration,
     heartbeat_key: Option<Key>,
-    /// The length of the history by which it was made anew the last time.
+    /// The length of the history from which it was last rebuilt.
     rebuilt_at: usize,
 }
 
@@ -130,7 +130,7 @@ impl Worker {
         })
     }
 
-    /// As [`Worker::drive`]; what cannot go on fails the workflow task.
+    /// Like [`Worker::drive`]; an error fails the workflow task.
     fn go_on(&mut self, number: usize, world: &mut World) -> Option<Completion> {
         self.drive(number, world).unwrap_or_else(|divergence| {
             let failed = Completion::failed(number, divergence.problem);
@@ -138,7 +138,7 @@ impl Worker {
         })
     }
 
-    /// The engine goes as far as it can; the task stays open while local activities run.
+    /// Drives the engine as far as possible; the task stays open while local activities run.
     fn drive(
         &mut self,
         number: usize,
@@ -258,7 +258,7 @@ impl Worker {
     /// What the server has made of a completion, if it has not refused it.
     pub fn answered(&mut self, number: usize, answer: Answer) {
         let Some(run) = self.runs.get_mut(&number) else {
-            // It has completed no task.
+            // It has not completed a task.
             return;
         };
         let machines = &mut run.cached.machines;
@@ -275,7 +275,7 @@ impl Worker {
     /// The run has closed, or its task is over: nobody waits for its local activities.
     pub fn drop_task(&mut self, number: usize, world: &mut World) {
         let Some(run) = self.runs.get_mut(&number) else {
-            // It closed before a worker took a task of it.
+            // It closed before a worker got a task of it.
             return;
         };
         for local in std::mem::take(&mut run.locals).into_values() {
@@ -407,7 +407,7 @@ impl Worker {
         self.after_locals(number, done, world)
     }
 
-    /// What local activities came to is for the engine.
+    /// Passes the results of local activities to the engine.
     fn after_locals(
         &mut self,
         number: usize,
@@ -460,7 +460,7 @@ fn known(runs: &mut BTreeMap<usize, Run>, number: usize) -> Result<&mut Run, Div
     run.ok_or_else(|| Divergence::broken(format!("the worker does not have the run {number}")))
 }
 
-/// Whether the server would receive the completion of a workflow task with these commands.
+/// Whether the server would accept the completion of a workflow task with these commands.
 fn is_receivable(machines: &machines::Machines, sent: &[Sent]) -> bool {
     // Workers repeat the updates that they answer.
     let answered = sent
@@ -469,7 +469,7 @@ fn is_receivable(machines: &machines::Machines, sent: &[Sent]) -> bool {
     let answered = answered.filter_map(|id| machines.updates.get(id));
     let updates = answered.flat_map(|request| &request.input);
     let updates: usize = updates.map(Message::encoded_len).sum();
-    // Enough nearly always: it counts more than is sent.
+    // Nearly always sufficient: it counts more than is sent.
     let about: usize = sent.iter().map(|sent| sent.request.size_about()).sum();
     let exactly = || -> usize { sent.iter().map(|s| s.size(&machines.namespace)).sum() };
     updates + about <= MESSAGE_SIZE_BYTES_MAX || updates + exactly() <= MESSAGE_SIZE_BYTES_MAX

@@ -1,4 +1,4 @@
-//! What the server and the worker share: the time, what is due, and who answers for everything outside.
+//! The state that the server and the worker share: the time, what is due, and the provider of everything outside.
 
 use super::agenda::Agenda;
 use super::outside::Outside;

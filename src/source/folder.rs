@@ -1,8 +1,9 @@
-//! Finds the files of a folder, by one rule for all who read folders: `segno lint`, `test`, `replay` and `deploy`, and workers.
+//! Finds the files of a folder, by one rule for all that read folders: `segno lint`, `test`, `replay` and `deploy`, and
+//! workers.
 //!
-//! Folders within it are searched too, `DEFINITION_FOLDERS_DEPTH_MAX` deep, except those whose names begin with a dot. A link to a
-//! file counts as the file: that is how configuration is mounted into containers. A link to a folder is not followed, since it may
-//! lead in a circle, and a link that leads nowhere counts as nothing.
+//! Folders within it are searched too, `DEFINITION_FOLDERS_DEPTH_MAX` deep, except those whose names begin with a dot.
+//! A link to a file counts as the file: that is how configuration is mounted into containers. A link to a folder is not
+//! followed, since it may lead in a circle, and a broken link is ignored.
 
 use std::fmt;
 use std::fs::Metadata;
@@ -26,7 +27,7 @@ pub enum Fault {
     File(io::Error),
     /// A FIFO, a device or a socket.
     Irregular,
-    /// A folder that is in too many others.
+    /// A folder that is nested in too many others.
     TooDeep,
 }
 

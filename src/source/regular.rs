@@ -1,4 +1,5 @@
-//! Opens files that others name, and nothing but files: to open a FIFO waits for its other end, and a device may have no end.
+//! Opens files that others name, and nothing but files: opening a FIFO waits for its other end, and a device may have
+//! no end.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};

@@ -1,4 +1,4 @@
-//! Logs as one JSON object a line: the fields of an event beside those of the run or activity that it is about.
+//! Logs as one JSON object a line: the fields of an event beside those of its run or activity.
 
 use std::fmt;
 
@@ -32,7 +32,7 @@ where
         line.insert("timestamp".to_owned(), time.into());
         line.insert("level".to_owned(), event.metadata().level().as_str().into());
         event.record(&mut Fields(&mut line));
-        // The nearest span first: what is said already stays.
+        // The nearest span first: fields that already exist stay.
         for span in context.event_scope().into_iter().flatten() {
             let extensions = span.extensions();
             let formatted = extensions.get::<FormattedFields<JsonFields>>();
@@ -53,7 +53,7 @@ struct Fields<'a>(&'a mut Map<String, Json>);
 
 impl Fields<'_> {
     fn put(&mut self, field: &Field, value: impl Into<Json>) {
-        // What the crate `log` adds to its events.
+        // Fields that the crate `log` adds to its events.
         if !field.name().starts_with("log.") {
             self.0.insert(field.name().to_owned(), value.into());
         }

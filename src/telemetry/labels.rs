@@ -1,5 +1,5 @@
-//! Labels of metrics have names that are declared somewhere: each value that a label ever had is kept, and clients choose the types of what
-//! they start.
+//! Labels of metrics only have declared names: each value that a label ever had is kept in memory, and clients choose
+//! the types of what they start.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use temporalio_common::telemetry::metrics::{
     MetricAttributes, MetricParameters, MetricValue, NewAttributes, UpDownCounter,
 };
 
-/// What stands for all others.
+/// The label of all others.
 const OTHER: &str = "other";
 
 /// What a worker knows of the types that clients name.

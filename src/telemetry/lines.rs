@@ -1,4 +1,5 @@
-//! Log lines as they are written: one event is one line of a bounded length, whatever names and values of clients are in it.
+//! Log lines as they are written: one event is one line of a bounded length, whatever names and values of clients it
+//! contains.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -45,7 +46,7 @@ impl Lines {
         for c in event.chars() {
             match c {
                 ESCAPE if self.has_colours => line.push(c),
-                // The last two end lines for some who read logs.
+                // Some log readers treat the last two as line ends.
                 c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
                     self.escape(c, &mut line)
                 }
@@ -58,7 +59,7 @@ impl Lines {
 
     fn escape(self, c: char, line: &mut String) {
         match self.format {
-            // Inside of a JSON document only strings can have them.
+            // In a JSON document, only strings can contain them.
             LogFormat::Json => line.push_str(&format!("\\u{:04x}", u32::from(c))),
             LogFormat::Text => line.extend(c.escape_debug()),
         }

@@ -5,7 +5,7 @@ use temporalio_common::telemetry::metrics::{
 };
 use temporalio_sdk_core::CoreRuntime;
 
-/// Counts nothing where nobody asks for metrics.
+/// Counts nothing if metrics are not exported.
 #[derive(Default)]
 pub struct Metrics(Option<Counting>);
 

@@ -1,4 +1,4 @@
-//! Where the standard environment variables of OpenTelemetry send spans and metrics.
+//! The exporters of spans and metrics, configured by OpenTelemetry's standard environment variables.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use super::TelemetryError;
 
 const SERVICE_NAME_DEFAULT: &str = "segno";
 
-/// The standard's, which is also that of its exporters.
+/// The standard's default, which its exporters have too.
 const METRIC_EXPORT_INTERVAL_DEFAULT: Duration = Duration::from_secs(60);
 
-/// A signal: `TRACES` or `METRICS`, as it is in the names of variables.
+/// A signal: `TRACES` or `METRICS`, as in the names of variables.
 #[derive(Debug, Clone, Copy)]
 struct Signal(&'static str);
 
@@ -96,13 +96,13 @@ pub fn metric_exporter() -> Result<Option<Arc<dyn CoreMeter>>, TelemetryError> {
 }
 
 impl Signal {
-    /// A variable of this signal, else the one of all signals.
+    /// The variable for this signal, else the one for all signals.
     fn said(self, name: &str) -> Option<String> {
         said(&format!("OTEL_EXPORTER_OTLP_{}_{name}", self.0))
             .or_else(|| said(&format!("OTEL_EXPORTER_OTLP_{name}")))
     }
 
-    /// Where it goes, if anywhere.
+    /// The endpoint, if there is one.
     fn endpoint(self) -> Result<Option<String>, TelemetryError> {
         if said("OTEL_SDK_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true")) {
             return Ok(None);
@@ -154,7 +154,7 @@ pub fn resource() -> Resource {
     }
 }
 
-/// What core's exporter of metrics does not take from the environment by itself.
+/// The attributes that core's exporter of metrics does not read from the environment.
 fn tags() -> HashMap<String, String> {
     let attributes = resource();
     let attributes = attributes
@@ -173,12 +173,12 @@ fn names_a_service() -> bool {
         })
 }
 
-/// An empty variable is as good as none, says the standard.
+/// The standard treats an empty variable as unset.
 fn said(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
-/// The exporters' HTTP clients take the process's provider. Another is as good.
+/// The exporters' HTTP clients use the process's provider. Another one is as good.
 fn install_tls() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

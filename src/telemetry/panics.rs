@@ -1,4 +1,4 @@
-//! Panics as events of the log: what a panic says may quote anything, so it goes the way of all logs.
+//! Panics as events of the log: the message may quote anything, so it is redacted like all logs.
 
 use std::io::Write;
 use std::panic::PanicHookInfo;
@@ -6,11 +6,11 @@ use std::panic::PanicHookInfo;
 use super::lines::{LineWriter, Lines};
 use crate::activity::redact::logs;
 
-/// From now on a panic is an event of the log, redacted and on one line; before, the standard library prints it as it is.
+/// Logs panics as events from now on, redacted and on one line; before, the standard library prints them unchanged.
 pub(super) fn log_panics(lines: Lines) {
     std::panic::set_hook(Box::new(move |panic| match logs::can_clean() {
         true => log(panic),
-        // The redactor itself is at work in this moment: what it was about cannot be told.
+        // The redactor itself is running at this moment, so the message cannot be redacted.
         false => drop(LineWriter(lines).write(b"ERROR a thread panicked while it redacted a line")),
     }));
 }
@@ -39,7 +39,7 @@ mod tests {
     const SECRET: &str = "s3cret-in-a-panic";
     const CHILD: &str = "SEGNO_TEST_PANICS_WITH";
 
-    /// The process that panics is this test once more.
+    /// The process that panics is this test again.
     #[test]
     fn a_panic_is_one_redacted_line() {
         if let Ok(secret) = std::env::var(CHILD) {

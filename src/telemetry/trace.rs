@@ -1,4 +1,4 @@
-//! Traces for OpenTelemetry: spans, and the context that goes along in Temporal's headers, as the official SDKs have it.
+//! Traces for OpenTelemetry: spans, and the context in Temporal's headers, as in the official SDKs.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -28,30 +28,30 @@ const BAGGAGE: &str = "baggage";
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
 
-/// What a span of its kind is to the spans around it.
+/// The role of a span towards the spans around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// It asks somebody.
     Client,
-    /// It answers.
+    /// It answers a request.
     Server,
     Internal,
 }
 
-/// Makes spans, or none where nothing is to be exported.
+/// Creates spans, or none if nothing is exported.
 #[derive(Clone, Default)]
 pub struct Tracer(Option<Arc<Exporting>>);
 
 struct Exporting {
     tracer: SdkTracer,
-    /// Decides what is sampled as `tracer` does, and exports nothing.
+    /// Samples like `tracer`, and exports nothing.
     silent: SdkTracer,
     provider: SdkTracerProvider,
-    /// What the exporter's connection runs on, for a command's own runtime may wait for the last spans.
+    /// The runtime of the exporter's connection, since a command's own runtime may wait for the last spans.
     runtime: Option<tokio::runtime::Runtime>,
 }
 
-/// Where in which trace one is; also nowhere.
+/// A position in a trace; possibly in none.
 #[derive(Debug, Clone)]
 pub struct TraceContext {
     span: SpanContext,
@@ -64,8 +64,8 @@ pub struct Span {
     context: TraceContext,
 }
 
-/// A span of a workflow. It has no length, and the ids of its trace and itself come from the run, so that every worker
-/// that ever serves the run knows them.
+/// A span of a workflow. It has no length, and the ids of its trace and itself are derived from the run, so that every
+/// worker that serves the run knows them.
 #[derive(Debug, Clone)]
 pub struct Moment<'a> {
     pub name: String,
@@ -124,7 +124,7 @@ impl TraceContext {
         let mut carrier = HashMap::new();
         let context = self.to_context();
         TraceContextPropagator::new().inject_context(&context, &mut carrier);
-        // An empty state says nothing.
+        // An empty state has no meaning.
         carrier.retain(|_, value| !value.is_empty());
         if let Some(baggage) = &self.baggage {
             carrier.insert(BAGGAGE.to_owned(), baggage.clone());
@@ -291,11 +291,11 @@ impl From<Kind> for SpanKind {
 }
 
 thread_local! {
-    /// The ids of the span that this thread is about to begin, if they are given.
+    /// The ids of the next span of this thread, if they are given.
     static NEXT: Cell<Option<(TraceId, SpanId)>> = const { Cell::new(None) };
 }
 
-/// Random ids, where none are given.
+/// Random ids, if none are given.
 #[derive(Debug, Default)]
 struct Ids(RandomIdGenerator);
 

@@ -1,5 +1,5 @@
-//! A test beside the definitions of its folder: what it names has to be there, so that a misspelt name is told as such
-//! and not as a test that fails.
+//! Checks a test against the definitions of its folder: what it names must exist, so that a misspelt name is reported
+//! as such and not as a failing test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
@@ -13,7 +13,7 @@ use crate::program::{self, Operation, Program};
 use crate::registry::Entry;
 use crate::value::Duration;
 
-/// What definitions call; `None`: an expression chooses it, so that it may be anything.
+/// What definitions call; `None` if an expression chooses it, so that it may be anything.
 #[derive(Default)]
 struct Called {
     activities: Names,
@@ -49,7 +49,7 @@ impl Names {
 /// The definitions of a folder, for all test files in it.
 pub struct Definitions {
     entries: Arc<BTreeMap<String, Entry>>,
-    /// What they call, looked up by the first test that asks.
+    /// What they call, looked up by the first test that needs it.
     called: OnceLock<Called>,
 }
 
@@ -91,7 +91,7 @@ pub fn check(file: &TestFile, beside: &Definitions) -> Vec<Diagnostic> {
     for case in &file.cases {
         checker.case(case);
     }
-    // Cases share what the file says.
+    // Cases share what the file sets.
     let mut found: Vec<Diagnostic> = Vec::new();
     for diagnostic in checker.found {
         if !found.contains(&diagnostic) {
@@ -208,7 +208,7 @@ impl Checker<'_> {
             known.iter().map(String::as_str),
         );
         if what == "signal" {
-            // The server takes it all the same, and a test may want to see that.
+            // The server accepts it anyway, and a test may want to see that.
             diagnostic.severity = crate::diagnostic::Severity::Warning;
         }
         self.found.push(diagnostic.help(has(&known)));
@@ -220,7 +220,7 @@ impl Checker<'_> {
             .flat_map(|program| program.steps.iter())
             .filter_map(|step| step.id.as_deref())
             .collect();
-        // `FILE:LINE` is looked for while it runs.
+        // `FILE:LINE` is looked up while it runs.
         if ids.contains(&*step.value) || step.value.contains(':') {
             return;
         }
@@ -282,7 +282,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Checks how the workflow is expected to end, unless another one can continue it.
+    /// Checks the expected end of the workflow, unless another one can continue it.
     fn ends(&mut self, case: &Case) {
         let is_continued = self.program.steps.iter().any(|step| {
             matches!(&step.action, program::Action::ContinueAsNew(next) if next.workflow.is_some())
@@ -349,7 +349,7 @@ fn has(known: &BTreeSet<String>) -> String {
     }
 }
 
-/// As histories name them: `TimerFired`.
+/// In the form of histories: `TimerFired`.
 fn event_types() -> impl Iterator<Item = String> {
     let all = (1..=i32::from(u8::MAX)).filter_map(|number| EventType::try_from(number).ok());
     all.map(|event| {

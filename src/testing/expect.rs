@@ -1,4 +1,4 @@
-//! What a test expects beside what came.
+//! Compares what a test expects with what happened.
 
 use super::check::plain;
 use super::file::{Action, Case, Computed, END_VARIABLES, ExpectedFailure};
@@ -13,7 +13,7 @@ use crate::value::{Map, Payload, Timestamp, Value, to_json_string};
 /// The code of what no order of delivery may bring about, whatever a test expects.
 pub const BROKEN: &str = "run-broken";
 
-/// A value or a list in a line of help is cut there.
+/// The length at which a value or a list in a help line is cut.
 const HELP_CHARS_MAX: usize = 500;
 
 /// All that is not as it was expected.
@@ -26,7 +26,7 @@ pub fn check(case: &Case, ran: &mut Ran) -> Vec<Diagnostic> {
         found.extend(unknown.map(|(message, help)| failed(case.range, message).help(help)));
         found.append(&mut asked.problems);
     }
-    // Without it nothing else says anything.
+    // Without it there is no other report.
     if !found.is_empty() && is_lacking {
         return found;
     }
@@ -83,7 +83,7 @@ pub fn check(case: &Case, ran: &mut Ran) -> Vec<Diagnostic> {
     found
 }
 
-/// Compares when a schedule has started runs.
+/// Compares the times for which a schedule has started runs.
 fn starts(case: &Case, ran: &Ran) -> Option<Diagnostic> {
     let schedule = ran.schedule?;
     let times = ran.simulator.scheduled(schedule).iter();
@@ -119,7 +119,7 @@ fn starts(case: &Case, ran: &Ran) -> Option<Diagnostic> {
     }
 }
 
-/// The status that is expected, said or not.
+/// The expected status, explicit or not.
 fn ending(
     case: &Case,
     ran: &Ran,
@@ -410,7 +410,7 @@ fn same(what: &str, expected: &Computed, came: Option<Value>) -> Option<Diagnost
     )
 }
 
-/// As JSON: the order of keys says nothing, and `1` is `1.0`.
+/// As JSON: the order of keys is irrelevant, and `1` equals `1.0`.
 fn equal(a: &str, b: &str) -> bool {
     let parsed = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
     match (parsed(a), parsed(b)) {
@@ -480,7 +480,7 @@ fn described(failure: &Failure) -> String {
     each.collect::<Vec<_>>().join(", because of ")
 }
 
-/// What a line of help has room for.
+/// Cuts a text to the length of a help line.
 fn cut(text: &str) -> String {
     match text.char_indices().nth(HELP_CHARS_MAX) {
         None => text.to_owned(),

@@ -1,4 +1,4 @@
-//! A test file as it is read: every mistake is reported with its place, and every expression is compiled.
+//! Reads a test file: every mistake is reported with its place, and every expression is compiled.
 
 mod action;
 mod expectation;
@@ -236,7 +236,7 @@ impl Reader {
         Some(TestFile { workflow, cases })
     }
 
-    /// Reports tell cases apart by their names, and what is kept of them by the letters and digits of these.
+    /// Reports distinguish cases by their names, and stored results by the letters and digits of these.
     fn unlike_others(&mut self, name: &Name, cases: &[Case]) {
         let same = |case: &&Case| plain_name(&case.name) == plain_name(&name.value);
         let Some(other) = cases.iter().find(same) else {
@@ -260,7 +260,7 @@ impl Reader {
         }
     }
 
-    /// What the fields say, on top of what is said for all cases.
+    /// The settings of a case, on top of those for all cases.
     fn case(&mut self, fields: &Fields<'_>, mut case: Case) -> Case {
         self.parser
             .exclusive(fields, [key!("input"), key!("schedule")]);
@@ -297,7 +297,7 @@ impl Reader {
         case
     }
 
-    /// Nothing is done after the test has looked at the run.
+    /// Nothing may happen after the test has ended.
     fn within(&mut self, case: &Case) {
         let Some(until) = case.until else {
             return;
@@ -438,7 +438,7 @@ impl Reader {
             .is_some_and(|flag| flag.value)
     }
 
-    /// A length that is known before the test.
+    /// A duration that is known before the test.
     fn length(&mut self, fields: &Fields<'_>, name: Key) -> Option<Spanned<Duration>> {
         let (_, node) = fields.get(name)?;
         match self.parser.duration(fields, name)? {

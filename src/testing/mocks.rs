@@ -1,4 +1,5 @@
-//! What a test says of activities, children and Nexus operations, as the simulation asks for it; and what was asked.
+//! The mocks of a test for activities, children and Nexus operations, as the simulation needs them; and a record of the
+//! calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +13,7 @@ use crate::simulator::{ActivityTask, Attempt, ChildTask, End, NexusTask, OnCance
 use crate::timeline::Timeline;
 use crate::value::{Duration, Payload, Value};
 
-/// A policy that sets no bound would retry for ever.
+/// A policy without a bound would retry for ever.
 const ATTEMPTS_MAX: u32 = 1000;
 
 /// Something that the workflow called.
@@ -23,7 +24,7 @@ pub struct Call {
     pub input: Value,
 }
 
-/// What the test's driver and the simulation both see.
+/// State that the test's driver and the simulation share.
 #[derive(Debug, Default)]
 pub struct Asked {
     pub calls: Vec<Call>,
@@ -135,7 +136,7 @@ impl Mocked {
         }
     }
 
-    /// The first whose condition holds, else the next of those without one.
+    /// The first whose condition is true, else the next of those without one.
     fn chosen<'o>(
         &self,
         asked: &mut Asked,
@@ -167,14 +168,14 @@ impl Mocked {
         let calls = open
             .iter()
             .rfind(|entry| entry.calls.as_deref() == Some(name));
-        // Where an expression chose it, its step is most likely the last.
+        // If an expression chose it, its step is most likely the last.
         let at = calls.or(open.last()).map(|entry| entry.place.clone());
         let at = at.map_or(String::new(), |at| format!(" at {at}"));
         let message = format!(
             "the {kind} `{name}` is called{at}, but the test defines no outcome for it{near}"
         );
         let mut asked = self.asked.lock();
-        // Otherwise it is said already what is wrong with what the test says of it.
+        // Otherwise what is wrong with the test's mocks was already reported.
         if asked.unknown.is_empty() && asked.problems.is_empty() {
             let help = "define it under `activities`, `children` or `nexus`";
             asked.unknown.push((message, help));
@@ -232,7 +233,7 @@ impl Outside for Mocked {
     }
 }
 
-/// Expressions look into it.
+/// Expressions need the decoded value.
 fn decoded(payload: &Payload) -> Value {
     payload.decode().unwrap_or(Value::Null)
 }

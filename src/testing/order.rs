@@ -1,4 +1,4 @@
-//! The order in which what is due at one time is done: at each choice the first, but where it is said otherwise.
+//! The order in which what is due at one time is done: by default the first at each choice.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ pub enum Order {
     Random(u64),
 }
 
-/// Where something could have been done in another order, and what came first.
+/// A choice of the order, and what was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Choice {
     pub options: usize,
     pub taken: usize,
 }
 
-/// Makes the choices, and keeps them.
+/// Makes the choices, and records them.
 #[derive(Debug)]
 pub struct Chooser {
     order: Order,

@@ -1,4 +1,4 @@
-//! A test file's text to its tests, held against the definitions of its folder.
+//! Reads the tests in a test file's text, checked against the definitions of its folder.
 
 use super::{Definitions, TestFile, check, parse};
 use crate::diagnostic::Diagnostic;

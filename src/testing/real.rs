@@ -1,4 +1,4 @@
-//! The worker's own activities, run in earnest for a test: against servers and programs of this machine.
+//! Really runs the worker's own activities for a test: against servers and programs of this machine.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use crate::engine::failure::Failure;
 use crate::simulator::ActivityTask;
 use crate::value::{Duration, Value};
 
-/// Those that a test can run.
+/// The activities that a test can really run.
 const KINDS: [&str; 3] = ["http", "grpc", "exec"];
-/// Where no `start_to_close_timeout` bounds the attempt.
+/// The limit of an attempt without a `start_to_close_timeout`.
 const LONGEST: Duration = Duration {
     seconds: 30,
     nanos: 0,
@@ -72,7 +72,7 @@ impl Real {
     }
 }
 
-/// On the virtual clock no time passes for them.
+/// Heartbeats are ignored: no virtual time passes.
 struct Unheard;
 
 impl Heartbeats for Unheard {

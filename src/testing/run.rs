@@ -1,4 +1,4 @@
-//! One case, run: the workflow is started in a simulation, the actions are done, and what came of it is told.
+//! Runs one case: starts the workflow in a simulation, performs the actions, and reports the result.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::source::Range;
 use crate::timeline::Timeline;
 use crate::value::{Payload, Timestamp, Value};
 
-/// More would be a loop without an end.
+/// More would be an endless loop.
 const STEPS_MAX: usize = 100_000;
 const TASK_QUEUE: &str = "test";
 const NAMESPACE: &str = "test";
@@ -69,7 +69,7 @@ impl Ran {
     }
 }
 
-/// Where the definition's `start` names none.
+/// If the definition's `start` has none.
 const WORKFLOW_ID: &str = "test";
 
 pub fn run(file: &TestFile, case: &Case, subject: &Subject, crash: &Crash) -> Ran {
@@ -157,7 +157,7 @@ pub(super) fn payloads(input: Option<&Value>, range: Range) -> Result<Vec<Payloa
     Ok(payload.into_iter().collect())
 }
 
-/// What is done next.
+/// The next thing to do.
 enum Next {
     One(usize),
     Together,
@@ -165,7 +165,7 @@ enum Next {
 
 pub(super) struct Driver<'a> {
     pub(super) simulator: Simulator,
-    /// The workflow id; of the newest run, if there is a schedule.
+    /// The workflow id; with a schedule, that of the newest run.
     pub(super) workflow_id: String,
     schedule: Option<ScheduleNumber>,
     crash: &'a Crash,
@@ -179,7 +179,7 @@ pub(super) struct Driver<'a> {
     timeline: Arc<Timeline>,
     asked: Shared,
     pub(super) problems: Vec<Diagnostic>,
-    /// Those whose outcome is expected, with their actions.
+    /// The updates with an expected outcome, and their actions.
     updates: Vec<(UpdateNumber, &'a Action)>,
     order: Vec<String>,
     /// Chooses the order, in a run in another order.
@@ -219,7 +219,7 @@ impl<'a> Driver<'a> {
         input
     }
 
-    /// To the end of what the test waits for.
+    /// Continues until what the test waits for is over.
     fn go_on(&mut self) {
         let until = self.case.until;
         let until = until.and_then(|length| self.case.start_time.checked_add(length));
@@ -246,7 +246,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// As `segno start` does it, with the defaults under the definition's `start`; the input.
+    /// Starts like `segno start`, with the defaults under the definition's `start`; returns the input.
     fn start(&mut self, file: &TestFile, subject: &Subject) -> Result<Value, Diagnostic> {
         let input = self.case.input.as_ref().map(|input| input.value(&[]));
         let input = input.transpose()?;
@@ -256,7 +256,7 @@ impl<'a> Driver<'a> {
         let entry = subject.registry.for_new_run(workflow_type, WORKFLOW_ID);
         let program = entry.as_ref().map(|entry| &entry.loaded.program);
         let defaults = match program {
-            // Other clients start it all the same: it fails by itself.
+            // Other clients can start it anyway: it fails by itself.
             Some(program) if refused(program, values.clone()).is_none() => {
                 StartDefaults::of(program, values, self.case.start_time, 0)
             }
@@ -272,7 +272,7 @@ impl<'a> Driver<'a> {
         Ok(input.unwrap_or(Value::Null))
     }
 
-    /// As `segno deploy` makes it; its input.
+    /// Creates the schedule like `segno deploy`; returns its input.
     fn make_schedule(
         &mut self,
         file: &TestFile,
@@ -305,7 +305,7 @@ impl<'a> Driver<'a> {
         Diagnostic::error("test-failed", self.case.range, message)
     }
 
-    /// What the schedule has started last is what is tested.
+    /// The last run that the schedule started is tested.
     fn look_at_newest(&mut self) {
         let started = self
             .schedule
@@ -318,11 +318,11 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Whether what is due can still matter to the test.
+    /// Whether what is due can still affect the test.
     fn is_needed(&self) -> bool {
         let simulator = &self.simulator;
         let is_running = |run: RunNumber| simulator.status(run) == Status::Running;
-        // The newest run first: there may be thousands before it. What the test lacks is said at once.
+        // The newest run first: there may be thousands before it. Missing mocks are reported immediately.
         let newest = simulator.current(&self.workflow_id);
         !self.asked.lock().is_lacking()
             && (self.schedule.is_some()
@@ -362,7 +362,7 @@ impl<'a> Driver<'a> {
         stepped
     }
 
-    /// Which of the things that are due at once comes first; or whether all of them come with one workflow task.
+    /// Which of the things that are due together is first; or whether all of them arrive with one workflow task.
     fn other_order(&mut self) -> Next {
         let Some(chooser) = &mut self.chooser else {
             return Next::One(0);
@@ -393,7 +393,7 @@ impl<'a> Driver<'a> {
             self.current = current;
         }
         let divergences = match self.crash {
-            // One replay in the end goes through all of it.
+            // One replay at the end covers everything.
             Crash::None | Crash::Reordered(_) | Crash::Signalled(_) => return,
             Crash::Restored => self.simulator.restore_all().err().into_iter().collect(),
             Crash::Replayed => {
@@ -419,14 +419,14 @@ impl<'a> Driver<'a> {
         self.simulator.run_until(at);
     }
 
-    /// False where its time never comes.
+    /// False if its time is never reached.
     fn wait_for(&mut self, action: &Action) -> bool {
         match &action.when {
             When::Next => {}
             When::At(length) => {
                 let at = self.case.start_time.checked_add(*length);
                 let at = at.unwrap_or(self.simulator.now());
-                // What is due at the same time may as well come after it.
+                // What is due at the same time may as well follow it.
                 while self.simulator.next_due().is_some_and(|due| due < at) && self.step() {}
                 let is_due = self.simulator.next_due() == Some(at);
                 let chooser = self.chooser.as_mut().filter(|_| is_due);
@@ -528,7 +528,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// One of the workflows that are only there to take it.
+    /// Whether it is one of the workflows that only exist to receive it.
     fn is_elsewhere(&self, id: &str, action: &Action) -> bool {
         let is_taken = matches!(action.deed, Deed::Signal(_) | Deed::Cancel(_));
         is_taken && self.case.workflows.iter().any(|name| *name.value == *id)

@@ -1,5 +1,5 @@
-//! `--crash` sends signals at every point around a continuation: each that was accepted has to be taken, refused or kept by the run
-//! that completes.
+//! `--crash` sends signals at every point around a continuation: each accepted one must be consumed, refused or kept by
+//! the run that completes.
 
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 
@@ -10,7 +10,8 @@ use crate::diagnostic::Diagnostic;
 use crate::simulator::Status;
 use crate::value::Payload;
 
-/// Signals of a name that come at once: more than what takes one at a time takes before it continues.
+/// Signals of a name that are sent together: more than a run that consumes them one by one consumes before it
+/// continues.
 const AT_ONCE: usize = 3;
 
 /// When signals of every name are sent.
@@ -23,7 +24,7 @@ pub struct Point {
 }
 
 impl Driver<'_> {
-    /// Sends signals of every name that the workflow handles or waits for, if this is the point for it.
+    /// Sends signals of every name that the workflow handles or waits for, if this is the point to do so.
     pub(super) fn send_signals(&mut self, point: Point, subject: &Subject) {
         let workflow_id = self.workflow_id.clone();
         let Some(run) = self.simulator.current(&workflow_id) else {
@@ -34,7 +35,7 @@ impl Driver<'_> {
         for name in names(&workflow_type, subject) {
             let input = self.input_of(&name);
             for _ in 0..AT_ONCE {
-                // A closed workflow takes none.
+                // A closed workflow accepts none.
                 let _ = self.simulator.signal(&workflow_id, &name, input.clone());
             }
         }
@@ -44,7 +45,7 @@ impl Driver<'_> {
         self.simulator.release_tasks();
     }
 
-    /// As the case sends it, or none.
+    /// The input that the case sends, or none.
     fn input_of(&self, wanted: &str) -> Vec<Payload> {
         let mut actions = self.case.actions.iter();
         let found = actions
@@ -53,7 +54,7 @@ impl Driver<'_> {
         payloads(input.as_ref(), self.case.range).unwrap_or_default()
     }
 
-    /// Says so if a signal was accepted, and then lost. Of a workflow that has not completed nothing can be said.
+    /// Reports a signal that was accepted and then lost. Only a completed workflow can be checked.
     pub(super) fn check_signals(&mut self) {
         let simulator = &self.simulator;
         let current = simulator.current(&self.workflow_id);
@@ -68,7 +69,7 @@ impl Driver<'_> {
                 Status::Completed | Status::ContinuedAsNew
             )
         };
-        // A run that fails takes its signals with it, as on the server.
+        // A failed run loses its signals, as on the server.
         if !runs.all(is_kept) {
             return;
         }

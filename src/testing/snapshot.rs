@@ -9,7 +9,7 @@ use crate::value::Value;
 
 const FOLDER: &str = "__snapshots__";
 
-/// What is done about snapshots that differ.
+/// What to do with snapshots that differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Snapshots {
     Compare,

@@ -1,4 +1,4 @@
-//! Several that watch a run at once, and how many signals of each workflow met their end.
+//! Several observers of one run, and the number of settled signals of each workflow.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

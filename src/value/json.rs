@@ -1,5 +1,5 @@
 //! Values from JSON and to JSON. Integers become `int` (`uint` beyond its range), other numbers `double`; what JSON
-//! does not have becomes what protobuf's JSON mapping says: RFC 3339, seconds with an `s`, base64.
+//! does not have follows protobuf's JSON mapping: RFC 3339, seconds with an `s`, base64.
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
 }
 
-/// The parser's own bound is the same number, and met first.
+/// The parser's own bound is the same number, and is reached first.
 fn named_bound(error: String) -> String {
     match error.strip_prefix("recursion limit exceeded") {
         Some(place) => {

@@ -93,7 +93,7 @@ impl From<String> for Key {
     }
 }
 
-/// Entries that are found faster one after the other than by their hash. Most maps are this small.
+/// Entries that are found faster by linear search than by their hash. Most maps are this small.
 const FEW_ENTRIES_MAX: usize = 12;
 
 /// Equal maps have equal entries; their order does not count.
@@ -129,8 +129,8 @@ impl fmt::Debug for Index {
     }
 }
 
-/// Clients choose the keys of maps, so the hash is one whose collisions nobody can compute: SipHash under a key that this process drew.
-/// The order of entries does not depend on it, so nothing that a run does shows it.
+/// Clients choose the keys of maps, so the hash is one whose collisions they cannot compute: SipHash under a key that
+/// this process drew. The order of entries does not depend on it, so nothing that a run does reveals it.
 static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 fn hash(key: &Key) -> u64 {
@@ -145,7 +145,7 @@ fn hash_name(name: &str) -> u64 {
     HASHER.hash_one(name)
 }
 
-/// Tests count how many keys are compared: a collision shows in nothing else but time.
+/// Tests count how many keys are compared: a collision is visible only in time.
 fn is_tried(is_found: bool) -> bool {
     #[cfg(test)]
     tests::COMPARED.set(tests::COMPARED.get() + 1);
@@ -331,8 +331,8 @@ mod tests {
         pub static COMPARED: Cell<u64> = const { Cell::new(0) };
     }
 
-    /// Texts of 32 bytes that have one hash by `FxHasher` (rustc-hash 2), whose seeds are the same everywhere: it mixes the first 16 bytes to
-    /// a number and only XORs the last 8 to it, so these can undo what those do.
+    /// Texts of 32 bytes that have one hash by `FxHasher` (rustc-hash 2), whose seeds are the same everywhere: it mixes
+    /// the first 16 bytes to a number and only XORs the last 8 to it, so the last ones can undo the first.
     fn colliding(count: usize) -> Vec<String> {
         let mix = |x: u64, y: u64| {
             let full = u128::from(x).wrapping_mul(u128::from(y));
@@ -366,7 +366,7 @@ mod tests {
                 .iter()
                 .all(|name| FxBuildHasher.hash_one(&**name) == one)
         );
-        // Numbers that have one place in any table by that hash, which multiplies.
+        // Numbers with the same place in any table by that hash, which multiplies.
         let factor = 0xf135_7aea_2e62_a9c5_u64;
         let halve = |x: u64, _| x.wrapping_mul(2_u64.wrapping_sub(factor.wrapping_mul(x)));
         let inverse = (0..6).fold(1, halve);

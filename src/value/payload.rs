@@ -1,4 +1,4 @@
-//! Temporal's payload, and a value that stays one until somebody looks inside.
+//! Temporal's payload, and a value that stays one until it is used.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -18,8 +18,8 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// Null is `binary/null`, bytes are `binary/plain`, all else is `json/plain`, as the SDKs' default converters do.
-    /// A value that is still encoded is the payload it came from.
+    /// Null is `binary/null`, bytes are `binary/plain`, everything else is `json/plain`, as the SDKs' default
+    /// converters do. A value that is still encoded is the payload that it was created from.
     pub fn from_value(value: &Value) -> Result<Payload, JsonError> {
         Ok(match value {
             Value::Encoded(encoded) => encoded.payload.clone(),
@@ -62,7 +62,7 @@ impl Payload {
     }
 }
 
-/// A payload and, once somebody looked, the value in it.
+/// A payload and, once it was needed, the value in it.
 #[derive(Debug)]
 pub struct Encoded {
     payload: Payload,
@@ -90,7 +90,7 @@ impl From<Payload> for Value {
     }
 }
 
-/// Whether it was decoded already does not count: only the payload is kept.
+/// Only the payload is stored, not whether it was already decoded.
 impl serde::Serialize for Encoded {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.payload.serialize(serializer)

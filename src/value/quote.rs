@@ -1,4 +1,4 @@
-//! What messages quote of a text that somebody else chose.
+//! What messages quote of a text from outside.
 
 use crate::limits::{QUOTE_SIZE_BYTES_MAX, REFUSAL_SIZE_BYTES_MAX};
 
@@ -15,7 +15,7 @@ pub fn bounded_message(message: String) -> String {
     }
 }
 
-/// The end says what is wrong as often as the beginning does, so a quarter is left for it.
+/// The end often explains the problem as well as the beginning, so a quarter is left for it.
 fn cut(text: &str, size_max: usize) -> String {
     if text.len() <= size_max {
         return text.to_owned();

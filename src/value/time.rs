@@ -147,7 +147,7 @@ fn offset_seconds(zone: &str) -> Option<i64> {
     (hours < 24 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))
 }
 
-/// RFC 3339 in UTC, with as many digits of the second as there are.
+/// RFC 3339 in UTC, with as many digits of the second as needed.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day) = Self::date_of_day(self.seconds.div_euclid(86_400));

@@ -1,4 +1,4 @@
-//! What Temporal's core tells of a run, as the engine's jobs.
+//! The jobs of Temporal's core, as the engine's jobs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -166,7 +166,7 @@ fn job(variant: Variant) -> Option<Job> {
             resolution: nexus(resolve.result.and_then(|r| r.status)),
         },
         Variant::NotifyHasPatch(patch) => Job::HasPatch(patch.patch_id),
-        // Runs start with the first, and evictions are answered by the host.
+        // Runs start with the first, and the host answers evictions.
         Variant::InitializeWorkflow(_) | Variant::RemoveFromCache(_) => return None,
     })
 }
@@ -286,7 +286,7 @@ fn completed(result: Option<common::Payload>) -> Resolution {
     Resolution::Completed(result.map_or(Value::Null, value_from_proto))
 }
 
-/// Core always sends one; without it there is nothing to say.
+/// Core always sends one; without it there is no message.
 fn failure(failure: Option<ProtoFailure>) -> Failure {
     failure_from_proto(failure.unwrap_or_default())
 }

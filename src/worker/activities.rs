@@ -1,4 +1,4 @@
-//! The loop over activity tasks: the worker's own activities, run, cancelled and reported.
+//! The loop over activity tasks: runs, cancels and reports the worker's own activities.
 
 use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
@@ -49,7 +49,7 @@ pub(super) struct Activities {
     running: Mutex<HashMap<Vec<u8>, Arc<Running>>>,
 }
 
-/// What this worker runs, by its name.
+/// The activities that this worker runs, by name.
 pub(super) struct KnownTypes {
     activities: BTreeSet<String>,
     registry: Arc<dyn Registry>,
@@ -75,14 +75,14 @@ impl Declared for KnownTypes {
     }
 }
 
-/// An attempt under way.
+/// A running attempt.
 #[derive(Default)]
 struct Running {
     cancellation: CancellationToken,
     reason: Mutex<Option<ActivityCancelReason>>,
 }
 
-/// A local activity, by what names it.
+/// The identity of a local activity.
 struct Local {
     run_id: String,
     activity_id: String,
@@ -283,7 +283,7 @@ impl Running {
         self.cancellation.cancel();
     }
 
-    /// Core ended the attempt, and takes nothing from it any more.
+    /// Core has ended the attempt, and accepts nothing from it any more.
     fn has_timed_out(&self) -> bool {
         let reason = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
         *reason == Some(ActivityCancelReason::TimedOut)
@@ -294,7 +294,7 @@ impl Running {
         tokio::time::sleep(CANCELLATION_GRACE).await;
     }
 
-    /// Only who was asked to cancel may say that it did; other reasons to stop are retried.
+    /// Only an attempt whose cancellation was requested may report one; other reasons to stop are retried.
     fn cancelled_status(&self, failure: &Failure) -> Status {
         let reason = *self.reason.lock().unwrap_or_else(PoisonError::into_inner);
         let (error_type, message) = match reason {
@@ -375,7 +375,7 @@ pub(super) fn failed(failure: &Failure) -> Status {
     })
 }
 
-/// The worker's own look-up of definitions is no part of anybody's trace.
+/// The worker's own look-up of definitions is not traced.
 fn span(tracer: &Tracer, start: &Start) -> Span {
     if start.activity_type == RESOLVE_DEFINITION {
         return Tracer::default().span(String::new(), Kind::Server, &TraceContext::default(), &[]);
@@ -406,7 +406,7 @@ fn context(
 ) -> ActivityContext {
     let workflow = start.workflow_execution.unwrap_or_default();
     let to_close = start.schedule_to_close_timeout;
-    // Core fills in both, for local activities: zero, and the bound of all attempts, which core keeps itself.
+    // For local activities core fills in both: zero, and the bound of all attempts, which core itself enforces.
     let fills = start.is_local
         && start.start_to_close_timeout == to_close
         && !Fault::LocalTimeoutIgnored.is_on();
@@ -438,8 +438,8 @@ fn context(
     }
 }
 
-/// The local activity whose marker binds a run to its bundle. Its arguments are the workflow type, the digest and, where
-/// the start brought one, the bundle that it asks for.
+/// The local activity whose marker binds a run to its bundle. Its arguments are the workflow type, the digest and, if
+/// the start had one, the bundle that it requests.
 struct ResolveDefinition {
     registry: Arc<dyn Registry>,
     metrics: Metrics,
@@ -458,7 +458,7 @@ impl Activity for ResolveDefinition {
             Some(Ok(Value::Bytes(wanted))) => self.registry.recognised(workflow_type, wanted),
             _ => None,
         };
-        // A replay of a first task that was never completed knows no digest: any will do.
+        // A replay of a first task that was never completed has no digest: any bundle is accepted.
         let is_asked_for =
             |bundle: &Arc<EncodedBundle>| digest.is_empty() || bundle.digest == digest;
         let found = || match digest {

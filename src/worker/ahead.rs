@@ -1,12 +1,14 @@
-//! Keeps a query from showing a run events that no workflow task has brought yet.
+//! Keeps queries from showing a run events that no workflow task has delivered yet.
 //!
-//! The server hands a query to a worker without a workflow task, with the history as it is by then (temporal server 1.32.0,
-//! service/history/api/queryworkflow/api.go and service/frontend/workflow_handler.go). If events have been added since the query was accepted, core applies
-//! them all the same (sdk-core 0.10.1, history_update.rs, `find_end_index_of_next_wft_seq`), and the next workflow task brings the rest. A replay brings
-//! all of them at once, so the run would do things in another order than its history says.
+//! The server can hand a query to a worker without a workflow task, with the history at that time (temporal server
+//! 1.32.0, service/history/api/queryworkflow/api.go and service/frontend/workflow_handler.go). If events have been
+//! added since the query was accepted, core applies them anyway (sdk-core 0.10.1, history_update.rs,
+//! `find_end_index_of_next_wft_seq`), and the next workflow task delivers the rest. A replay delivers all of them
+//! together, so the run would act in a different order than its history.
 //!
-//! Such an activation does not reach the run: the query is answered by the state as of the last workflow task, and the run leaves the worker, because core
-//! believes that the events were handled. The next workflow task brings all of them again.
+//! Such an activation does not reach the run: the query is answered from the state after the last workflow task, and
+//! the run leaves the worker, because core believes that the events were handled. The next workflow task delivers all
+//! of them again.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -21,11 +23,12 @@ use temporalio_protos::coresdk::workflow_activation::workflow_activation_job::Va
 use super::order::{Histories, Run};
 use crate::faults::Fault;
 
-/// An activation whose workflow task began longer ago than this, compared with the quickest one seen, is looked up in the history.
+/// An activation whose workflow task began longer ago than this, compared with the quickest one seen, is checked
+/// against the history.
 const FRESH_FOR_MS: i64 = 1_000;
 
-/// What the workflow tasks so far tell about the clocks: the shortest time from the beginning of a task, by the server's clock, to its activation, by the
-/// worker's.
+/// What the workflow tasks so far reveal about the clocks: the shortest time from the start of a task, by the server's
+/// clock, to its activation, by the worker's.
 pub(super) struct Delay(AtomicI64);
 
 impl Default for Delay {
@@ -35,14 +38,15 @@ impl Default for Delay {
 }
 
 impl Delay {
-    /// Whether the task began so recently that it is surely the one that the activation comes with.
+    /// Whether the task began so recently that the activation must belong to it.
     fn is_fresh(&self, began_ms: i64) -> bool {
         let delay = since(began_ms);
         let shortest = self.0.fetch_min(delay, Ordering::Relaxed).min(delay);
         delay.saturating_sub(shortest) <= FRESH_FOR_MS
     }
 
-    /// The activation comes with the task that began then. Without this a clock that is set would leave every later task in doubt.
+    /// The activation belongs to the task that began then. Without this, a clock that is set would make every later
+    /// task doubtful.
     fn corrected(&self, began_ms: i64) {
         self.0.store(since(began_ms), Ordering::Relaxed);
     }
@@ -54,7 +58,7 @@ fn since(began_ms: i64) -> i64 {
     now_ms.saturating_sub(began_ms)
 }
 
-/// The last event and the time of the activation before.
+/// The last event and the time of the previous activation.
 #[derive(Debug, Default)]
 pub(super) struct Last(Mutex<Option<Place>>);
 
@@ -67,8 +71,8 @@ fn is_for_the_run(activation: &WorkflowActivation) -> bool {
     !jobs.all(|job| job.variant.as_ref().is_some_and(is_query))
 }
 
-/// Whether an activation is not just another one of the workflow task before. The length alone does not tell: the events of a task that only brought a
-/// rejected update are taken back, and their numbers used again.
+/// Whether an activation is not just another one of the previous workflow task. The length alone is not enough: the
+/// events of a task that only delivered a rejected update are removed, and their numbers used again.
 fn brings_events(activation: &WorkflowActivation, before: Place) -> bool {
     let is_event = |variant: &Variant| {
         matches!(
@@ -81,7 +85,7 @@ fn brings_events(activation: &WorkflowActivation, before: Place) -> bool {
         || jobs.any(|job| job.variant.as_ref().is_some_and(is_event))
 }
 
-/// What is cancelled ends within the workflow task that cancels it; all else ends by an event.
+/// A cancelled operation ends within the workflow task that cancels it; the others end by an event.
 fn has_ended_by_itself(variant: &Variant) -> bool {
     match variant {
         Variant::ResolveActivity(resolve) if !resolve.is_local => {

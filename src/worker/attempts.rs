@@ -1,10 +1,11 @@
 //! Attempts of local activities: what core leaves to the worker.
 //!
-//! Core keeps `schedule_to_close_timeout` while an attempt runs. When the time passes between two attempts, core drops the timeout and retries without a
-//! bound (sdk-core 0.10.1, worker/activities/local_activities.rs, `complete`), so the worker lets no attempt begin that cannot begin in time.
-//! An attempt that core itself ends by its `start_to_close_timeout` would be retried behind the bound in the same way, so the worker ends such an attempt before
-//! core does.
-//! Core also counts from the moment at which a worker took the activity on; a header names the moment at which the run asked for it.
+//! Core enforces `schedule_to_close_timeout` while an attempt runs. If the time passes between two attempts, core drops
+//! the timeout and retries without a bound (sdk-core 0.10.1, worker/activities/local_activities.rs, `complete`), so the
+//! worker refuses an attempt that cannot begin in time. An attempt that core itself ends by its
+//! `start_to_close_timeout` would be retried beyond the bound in the same way, so the worker ends such an attempt
+//! before core does. Core also counts from the moment at which a worker received the activity; a header has the moment
+//! at which the run requested it.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -25,13 +26,13 @@ use crate::payload::{
 use crate::value::{Duration, Timestamp, Value};
 use crate::words::TimeoutType;
 
-/// The header of a local activity that names the time from which its `schedule_to_close_timeout` counts.
+/// The header of a local activity with the time from which its `schedule_to_close_timeout` counts.
 const SCHEDULED_HEADER: &str = "segno-local-scheduled";
 
 /// The header of a local activity with both timeouts that has its `start_to_close_timeout` in nanoseconds; core's own is later by [`LATE`].
 const ATTEMPT_HEADER: &str = "segno-local-attempt";
 
-/// How long after the bound the worker ends an attempt itself: core does so first, unless it lost its timer.
+/// How long after the bound the worker itself ends an attempt: core does so first, unless it lost its timer.
 const LATE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// One attempt of a local activity.
@@ -40,7 +41,7 @@ pub(super) struct LocalAttempt {
     policy: RetryPolicy,
     /// When `schedule_to_close_timeout` has passed.
     ends_at: Option<Timestamp>,
-    /// How long the attempt may take, if the worker is to end it.
+    /// How long the attempt may take, if the worker ends it.
     length: Option<Duration>,
 }
 
@@ -66,7 +67,7 @@ impl LocalAttempt {
             Timestamp::parse(&text)
         });
         let scheduled = named.or(start.scheduled_time.map(timestamp_from_proto));
-        // Core's zero stands for none.
+        // Core's zero means none.
         let bound = start.schedule_to_close_timeout.map(duration_from_proto);
         let bound = bound.filter(|bound| !bound.is_zero() && !Fault::LocalTimeoutIgnored.is_on());
         Some(LocalAttempt {
@@ -137,7 +138,7 @@ impl LocalAttempt {
     }
 }
 
-/// An activation, as far as its local activities need to know it.
+/// What local activities need to know about an activation.
 #[derive(Clone, Copy)]
 pub(super) struct Moment {
     /// By the workflow's clock.
@@ -155,7 +156,7 @@ impl Moment {
     }
 }
 
-/// Tells local activities from when on a run has wanted them.
+/// Sets the time from which local activities count.
 pub(super) fn keep_schedule_times(commands: &mut [WorkflowCommand], moment: Moment) {
     let Moment { now, is_replaying } = moment;
     for command in commands {
@@ -174,8 +175,8 @@ pub(super) fn keep_schedule_times(commands: &mut [WorkflowCommand], moment: Mome
                 local.start_to_close_timeout = Some(duration_to_proto(later));
             }
         }
-        // A bound that begins now counts by this machine's clock alone, as core counts it. Without a bound the time is for readers of the history, who
-        // find there the end by the workflow's clock.
+        // A bound that begins now counts only by this machine's clock, as core counts it. Without a bound the time is
+        // for readers of the history, which has the end by the workflow's clock.
         if local.original_schedule_time.is_none() && (is_replaying || !is_bounded) {
             local.original_schedule_time = Some(timestamp_to_proto(now));
         }
@@ -215,7 +216,8 @@ mod tests {
         }
     }
 
-    /// What an attempt that does not end by itself comes to: a timeout that core tries again, or the end if the wait before the next one is too long.
+    /// The end of an attempt that does not end by itself: a timeout that core retries, or the final one if the wait
+    /// before the next attempt is too long.
     #[tokio::test]
     async fn an_attempt_ends_before_core_ends_it() {
         for (wait, is_end) in [(1, false), (120, true)] {

@@ -1,24 +1,26 @@
 //! Which runs stay in the worker's memory.
 //!
-//! Core's own cache lets go of the run that was used least recently, whatever it is at (sdk-core 0.10.1, workflow_stream.rs, `reconcile_buffered`): one whose
-//! local activities are in flight loses its workflow task, which times out. While its cache is full it keeps tasks back, and if there are two for a run, a
-//! query beside a workflow task, it can lose an activation (`process_post_activation`); then the run's place in the cache is taken for ever.
+//! Core's own cache evicts the run that was used least recently, whatever it is doing (sdk-core 0.10.1,
+//! workflow_stream.rs, `reconcile_buffered`): one whose local activities are in flight loses its workflow task, which
+//! times out. While its cache is full it keeps tasks back, and if there are two for a run, a query beside a workflow
+//! task, it can lose an activation (`process_post_activation`); then the run's place in the cache is never released.
 //!
-//! So core gets a cache that does not fill up, and the worker lets go of idle runs: those without an activation and without local activities in flight.
+//! So core gets a cache that does not fill up, and the worker evicts idle runs: those without an activation and without
+//! local activities in flight.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The runs in memory.
 pub(super) struct Cache<T> {
-    /// How many may be there; `None` leaves them to core.
+    /// The maximum number; `None` leaves evictions to core.
     limit: Option<usize>,
     runs: Mutex<Runs<T>>,
 }
 
 struct Runs<T> {
     by_id: HashMap<String, (Arc<T>, Stage)>,
-    /// By when they were last used.
+    /// By the time of their last use.
     idle: BTreeMap<u64, String>,
     uses: u64,
     leaving: usize,
@@ -27,14 +29,14 @@ struct Runs<T> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Busy,
-    /// Since this use.
+    /// The number of its last use.
     Idle(u64),
-    /// Core was asked to let go of it.
+    /// Core was asked to evict it.
     Leaving,
 }
 
-/// How many runs core's cache holds, so that it does not fill up: besides `limit` idle ones, those that workflow tasks are at work on, and as many that are
-/// leaving.
+/// The size of core's cache, so that it does not fill up: besides `limit` idle runs, those with workflow tasks in
+/// progress, and as many that are leaving.
 pub(super) fn size_of_cores(limit: usize, workflow_task_slots: usize) -> usize {
     match limit {
         0 => 0,
@@ -45,7 +47,7 @@ pub(super) fn size_of_cores(limit: usize, workflow_task_slots: usize) -> usize {
 impl<T: Default> Cache<T> {
     pub fn new(limit: Option<usize>) -> Self {
         Cache {
-            // Without a cache core lets go of each run by itself.
+            // Without a cache, core evicts each run by itself.
             limit: limit.filter(|limit| *limit > 0),
             runs: Mutex::new(Runs {
                 by_id: HashMap::new(),

@@ -1,4 +1,4 @@
-//! What the engine asks for, as Temporal's commands.
+//! The engine's commands as Temporal's commands.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -111,7 +111,7 @@ fn variant(kind: CommandKind, namespace: &str) -> Option<Variant> {
     })
 }
 
-/// What answers somebody, or ends the run.
+/// Answers to messages, and ends of the run.
 fn ending_or_answer(kind: CommandKind) -> Variant {
     match kind {
         CommandKind::RespondToQuery { id, result } => Variant::RespondToQuery(proto::QueryResult {

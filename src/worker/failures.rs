@@ -1,4 +1,4 @@
-//! The failures in what a worker answers, whose messages and stack traces may have to be encoded.
+//! The failures in a worker's answers, whose messages and stack traces may have to be encoded.
 
 use temporalio_protos::coresdk::ActivityTaskCompletion;
 use temporalio_protos::coresdk::activity_result::activity_execution_result::Status as ActivityStatus;

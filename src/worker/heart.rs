@@ -1,4 +1,4 @@
-//! The heartbeats of one attempt, on their way to Temporal's core, which throttles them.
+//! The heartbeats of one attempt, before Temporal's core throttles them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use crate::activity::Heartbeats;
 use crate::payload::value_to_proto;
 use crate::value::Value;
 
-/// How long the last heartbeat of an attempt that has ended may still be under way.
+/// How long the last heartbeat of an ended attempt may still take.
 const LAST_BEAT_TIMEOUT: Duration = Duration::from_secs(5);
 
 struct Heart {
     host: Arc<Host>,
     task_token: Vec<u8>,
-    /// The newest details, for the task that has them encoded; of a codec that computes there is none.
+    /// The newest details, for the task that has them encoded; `None` for a codec that does not call a server.
     newest: Option<watch::Sender<Vec<Payload>>>,
 }
 
@@ -87,7 +87,7 @@ impl Heartbeats for Heart {
         match self.host.codec.encode(&mut heartbeat).now_or_never() {
             Some(Ok(())) => self.host.core.record_activity_heartbeat(heartbeat),
             Some(Err(error)) => tracing::warn!("cannot encode a heartbeat: {error}"),
-            // Codecs that compute are ready at once.
+            // Codecs that call no server are ready immediately.
             None => tracing::warn!("encoding a heartbeat timed out"),
         }
     }

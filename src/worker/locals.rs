@@ -1,16 +1,17 @@
-//! Keeps a query from parting a local activity's marker from what the run did with the result.
+//! Keeps a query from separating a local activity's marker from what the run did with the result.
 //!
 //! Core completes a workflow task as soon as its queries are answered (sdk-core 0.10.1, managed_run.rs,
-//! `prepare_complete_resp`). If a local activity ended while the answer was on its way, its marker goes with that task and
-//! its result reaches the run in the next one, but a replay hands over the result with the marker: at another time, before
-//! other signals. So a query is not answered while a result is on its way into core, and none is given to core while a
-//! query is being answered. The server asks again once the task is completed
-//! (temporal server 1.32.0, respondworkflowtaskcompleted/api.go, `handleBufferedQueries`).
+//! `prepare_complete_resp`). If a local activity ended while the answer was on its way, its marker is sent with that
+//! task and its result reaches the run in the next one, but a replay delivers the result with the marker: at another
+//! time, before other signals. So a query is not answered while a result is on its way into core, and no result is
+//! given to core while a query is being answered. The server repeats the query once the task is completed (temporal
+//! server 1.32.0, respondworkflowtaskcompleted/api.go, `handleBufferedQueries`).
 //!
-//! Knows also which local activities the engine asked to cancel. Core cancels those of a run that is to leave a full cache by itself
-//! (sdk-core 0.10.1, managed_run.rs, `_check_more_activations`), and would hand the run a cancellation that nobody asked for, and record it: at once for
-//! one that waits to be tried again, for one that runs when its attempt ends. Neither gets that far: such an attempt is not reported while the run is in
-//! memory, and a workflow task with such a result is begun again by whoever has the run next.
+//! It also knows which local activities the engine asked to cancel. Core itself cancels those of a run that it evicts
+//! from a full cache (sdk-core 0.10.1, managed_run.rs, `_check_more_activations`), and would deliver to the run a
+//! cancellation that was not requested, and record it: immediately for one that waits for a retry, and at the end of
+//! its attempt for one that runs. Both are prevented: such an attempt is not reported while the run is in memory, and a
+//! workflow task with such a result is retried by the run's next worker.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,32 +27,33 @@ use crate::engine::RESOLVE_DEFINITION;
 use crate::engine::command::{Command, CommandKind};
 use crate::faults::Fault;
 
-/// The id of a query that comes without a workflow task.
+/// The id of a query that arrives without a workflow task.
 const LEGACY_QUERY_ID: &str = "legacy_query";
-/// A failed attempt resolves nothing if core retries it, and core does not say which; it takes well under a millisecond.
+/// A failed attempt resolves nothing if core retries it, and core does not report which; it takes well under a
+/// millisecond.
 const FAILED_ATTEMPT_ON_ITS_WAY: Duration = Duration::from_secs(1);
 
-/// The local activities under way, by run.
+/// The local activities in flight, by run.
 #[derive(Default)]
 pub(super) struct Locals {
     runs: Mutex<HashMap<String, Arc<AsyncMutex<OfRun>>>>,
-    /// No workflow is served any more.
+    /// Workflows are no longer served.
     ended: CancellationToken,
 }
 
 #[derive(Default)]
 pub(super) struct OfRun {
-    /// Not resolved yet, by number: their ids.
+    /// The ids of those not resolved yet, by number.
     scheduled: HashMap<u32, String>,
-    /// Results given to core, by the activity's id; of failed attempts with the time.
+    /// Results given to core, by the activity's id; for failed attempts, with the time.
     given: HashMap<String, Option<Instant>>,
-    /// The engine asked to cancel them, by number.
+    /// Those that the engine asked to cancel, by number.
     cancelled: HashSet<u32>,
-    /// Core lets go of the run.
+    /// Core evicts the run.
     evicted: CancellationToken,
 }
 
-/// Whether an activation brings queries and nothing else, and comes with a workflow task.
+/// Whether an activation has only queries, and belongs to a workflow task.
 pub(super) fn is_of_queries(activation: &WorkflowActivation) -> bool {
     let is_query = |variant: &Variant| match variant {
         Variant::QueryWorkflow(query) => query.query_id != LEGACY_QUERY_ID,

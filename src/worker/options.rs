@@ -1,4 +1,4 @@
-//! A worker's options: what it serves, how much at once, as which version; and what they are for Temporal's core.
+//! A worker's options: what it serves, how many tasks at a time, as which version; and their form for Temporal's core.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,14 +24,14 @@ pub const SLOTS_DEFAULT: usize = 100;
 /// The same where the machine's load decides: the bound that it never passes.
 pub const RESOURCE_BASED_SLOTS_DEFAULT: usize = 500;
 
-/// What official SDKs give out whatever the load, and how slowly they add slots of activities.
+/// What official SDKs grant at any load, and how slowly they add slots of activities.
 const WORKFLOW_TASK_SLOTS_MIN: usize = 5;
-/// Of workflow tasks: the shared one and the sticky one. Core wants a slot for each.
+/// Queues of workflow tasks: the shared one and the sticky one. Core needs a slot for each.
 const QUEUES_POLLED: usize = 2;
 const ACTIVITY_SLOTS_MIN: usize = 1;
 const ACTIVITY_RAMP_THROTTLE: Duration = Duration::from_millis(50);
 
-/// Calls that wait for tasks when an autoscaled worker begins.
+/// Concurrent polls with which an autoscaled worker starts.
 const POLLERS_INITIAL: usize = 5;
 
 #[derive(Debug, Clone)]
@@ -40,32 +40,32 @@ pub struct WorkerOptions {
     /// Runs kept in memory between their workflow tasks; 0 replays a run from its history for every task.
     pub max_cached_workflows: usize,
     pub slots: Slots,
-    /// How many calls wait for workflow tasks at once; `None` lets the server advise.
+    /// Concurrent polls for workflow tasks; `None` lets the server advise.
     pub workflow_task_pollers: Option<Pollers>,
     pub activity_task_pollers: Option<Pollers>,
-    /// Activities that this worker begins a second at most.
+    /// Maximum number of activities that this worker starts per second.
     pub max_activities_per_second: Option<f64>,
-    /// Activities that the server hands out a second from the task queue, to all its workers.
+    /// Maximum number of activities per second that the server dispatches from the task queue, to all its workers.
     pub max_task_queue_activities_per_second: Option<f64>,
     /// How long a workflow task waits for the worker that has the run in its cache.
     pub sticky_queue_schedule_to_start_timeout: Duration,
     pub max_heartbeat_throttle_interval: Duration,
     pub default_heartbeat_throttle_interval: Duration,
-    /// How long activities may go on when the worker is asked to stop, before they are cancelled.
+    /// How long activities may continue when the worker shuts down, before they are cancelled.
     pub graceful_shutdown_period: Duration,
-    /// What a definition may raise the cost of an expression to.
+    /// The highest `expression_cost_max` that a definition may have.
     pub expression_cost_max: u64,
-    /// The version that the worker is of; `None` for a worker without versions.
+    /// The version of the worker; `None` for a worker without versions.
     pub deployment: Option<Deployment>,
     /// Where to serve metrics for Prometheus.
     pub metrics_address: Option<SocketAddr>,
 }
 
-/// How many tasks of each kind are worked on at once.
+/// How many tasks of each kind are processed concurrently.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Slots {
     Fixed(SlotCounts),
-    /// As many as keep the machine below its targets, each a share from 0 to 1, and no more than the counts.
+    /// As many as keep the machine below its targets, each a share from 0 to 1, and at most the counts.
     ResourceBased {
         target_memory_usage: f64,
         target_cpu_usage: f64,
@@ -80,11 +80,11 @@ pub struct SlotCounts {
     pub local_activities: usize,
 }
 
-/// How many calls wait for tasks at once.
+/// How many polls are open concurrently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pollers {
     Fixed(usize),
-    /// As the server asks for, between the two.
+    /// As the server requests, between the two.
     Autoscaled {
         min: usize,
         max: usize,
@@ -146,11 +146,11 @@ impl Pollers {
 }
 
 impl Slots {
-    /// How many workflow tasks are worked on at a time. Of more runs than may stay in memory none are.
+    /// The number of concurrent workflow tasks, at most that of the runs that may stay in memory.
     fn of_workflow_tasks(self, cached_max: usize) -> usize {
         let (Slots::Fixed(most) | Slots::ResourceBased { most, .. }) = self;
         match cached_max {
-            // Core holds one run at a time, and drops its local activities if another run's task waits.
+            // Core keeps one run at a time, and drops its local activities if another run's task waits.
             0 => 1,
             max => most.workflow_tasks.min(max.max(QUEUES_POLLED)),
         }

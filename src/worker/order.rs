@@ -1,10 +1,12 @@
-//! The order of history for what comes with one workflow task. Core hands over signals and updates first and all else after them
-//! (temporalio-sdk-core 0.10, `worker/workflow/mod.rs`, `prepare_to_ship_activation`), and tells only of signals at which event they
-//! stand. If both came, the events in between are read, and each job is put at the place of its event.
+//! Restores the order of history for the jobs of one workflow task. Core delivers signals and updates first and
+//! everything else after them (temporalio-sdk-core 0.10, `worker/workflow/mod.rs`, `prepare_to_ship_activation`), and
+//! has the event's id only for signals. If both arrived, the events in between are read, and each job is moved to the
+//! place of its event.
 //!
-//! Core makes no job of the end of an activity or child that it was told to cancel and not to wait for. Its event must not be taken for that of another,
-//! so ends are told apart: failed activities by the event that scheduled them, children by their workflow ids, and completed activities, if there are more
-//! events than jobs, by their activity ids, for which the events that scheduled them are read.
+//! Core makes no job for the end of an activity or child that it was told to cancel without waiting. Its event must not
+//! be taken for that of another, so ends are distinguished: failed activities by the event that scheduled them,
+//! children by their workflow ids, and completed activities, if there are more events than jobs, by their activity ids,
+//! for which the events that scheduled them are read.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -28,7 +30,7 @@ use crate::engine::command::{Command, CommandKind};
 use crate::history::{self, Commanded, Meaning, Operation, Progress, Stage, TaskStage};
 use crate::limits::ORDER_EVENTS_PER_PAGE_MAX;
 
-/// How many events are read with one that is near the history's end.
+/// How many events are read together with one near the history's end.
 const NEWEST_EVENTS: i64 = 20;
 
 /// Where histories are read from.
@@ -38,7 +40,7 @@ pub(super) enum Histories {
     Recorded(History),
 }
 
-/// An event that core makes a job of, or of which it may.
+/// An event of which core makes, or may make, a job.
 #[derive(Debug, Clone)]
 pub(super) struct News {
     event_id: i64,
@@ -46,7 +48,7 @@ pub(super) struct News {
     of: Of,
 }
 
-/// What an event is the end of, as far as it says so.
+/// The operation that an event ends, as far as the event has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Of {
     Unsaid,
@@ -69,7 +71,8 @@ enum Kind {
     Cancel,
 }
 
-/// Core makes no job of some ends of activities that were cancelled before; how an activity ended tells most of them apart.
+/// Core makes no job for some ends of activities that were cancelled before; the kind of end distinguishes most of
+/// them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Completed,
@@ -77,14 +80,15 @@ enum End {
     Cancelled,
 }
 
-/// What is known of a run's history from the activations before.
+/// What earlier activations revealed about a run's history.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// The event that started the workflow task before.
+    /// The event that started the previous workflow task.
     last: i64,
-    /// Read already: from which event on, and what.
+    /// What was already read, and from which event on.
     read: Option<(i64, Vec<News>)>,
-    /// The ids of activities and children in flight, by number; those of activities only if they are not the number itself.
+    /// The ids of activities and children in flight, by number; those of activities only if they differ from the
+    /// number.
     ids: HashMap<u32, String>,
 }
 
@@ -106,7 +110,7 @@ impl Known {
         }
     }
 
-    /// Those of an activation's jobs, which no later one needs.
+    /// The ids of an activation's jobs, which no later one needs.
     fn take_ids(&mut self, jobs: &[WorkflowActivationJob]) -> HashMap<u32, String> {
         let ended = jobs.iter().filter_map(|job| match &job.variant {
             Some(Variant::ResolveActivity(resolve)) => Some(resolve.seq),
@@ -118,7 +122,7 @@ impl Known {
     }
 }
 
-/// By what ends are told apart.
+/// What distinguishes ends.
 #[derive(Debug, Default)]
 struct Names {
     /// The ids of the jobs, by number.
@@ -128,7 +132,7 @@ struct Names {
 }
 
 impl Names {
-    /// Whether the event may be that of the job, where either says so.
+    /// Whether the event may belong to the job, as far as either has an id.
     fn fit(&self, job: &Variant, of: &Of) -> bool {
         match (job, of) {
             (Variant::ResolveActivity(resolve), Of::Scheduled(by)) => {
@@ -163,7 +167,7 @@ fn scheduled_by(resolve: &ResolveActivity) -> Option<i64> {
     }
 }
 
-/// A run, as the server knows it.
+/// A run's identity on the server.
 pub(super) struct Run<'a> {
     pub namespace: &'a str,
     pub workflow_id: &'a str,
@@ -179,8 +183,8 @@ impl Run<'_> {
     }
 }
 
-/// Puts the jobs of an activation into the order of their events, if there is a run that wants it. To be called for every activation,
-/// in order.
+/// Sorts the jobs of an activation into the order of their events, if the run requires that. Must be called for every
+/// activation, in order.
 pub(super) async fn restore(
     activation: &mut WorkflowActivation,
     known: &Mutex<Known>,
@@ -204,7 +208,7 @@ pub(super) async fn restore(
     let is_signal =
         |job: &WorkflowActivationJob| matches!(job.variant, Some(Variant::SignalWorkflow(_)));
     if !activation.jobs.iter().any(is_signal) {
-        // Updates come last whatever the events are.
+        // Updates are last, whatever the events are.
         sort(&mut activation.jobs, &[], &names);
         return Ok(());
     }
@@ -224,7 +228,7 @@ pub(super) async fn restore(
         None => {
             let news = histories.after(after, until, &run).await?;
             let these = between(&news, after, until);
-            // A run that goes on only looks at its newest events.
+            // A run that is not replayed only reads its newest events.
             lock().read = activation.is_replaying.then_some((after, news));
             these
         }
@@ -243,7 +247,7 @@ fn between(news: &[News], after: i64, until: i64) -> Vec<News> {
     these.cloned().collect()
 }
 
-/// If more activities have completed than the run is told of: the first event that scheduled one of them.
+/// If more activities have completed than the run gets jobs for: the first event that scheduled one of them.
 fn first_that_is_unclear(jobs: &[WorkflowActivationJob], news: &[News]) -> Option<i64> {
     let completed = Kind::Activity(End::Completed);
     let jobs = jobs.iter().filter_map(|job| job.variant.as_ref());
@@ -258,7 +262,7 @@ fn first_that_is_unclear(jobs: &[WorkflowActivationJob], news: &[News]) -> Optio
     first.filter(|_| told > 0 && by.len() > told)
 }
 
-/// Whether there are messages and something else of which the order matters. In a run's first activation nothing can have ended.
+/// Whether there are messages and other jobs whose order matters. In a run's first activation nothing can have ended.
 fn is_mixed(jobs: &[WorkflowActivationJob]) -> bool {
     let variants = || jobs.iter().filter_map(|job| job.variant.as_ref());
     variants().any(|job| matches!(job, Variant::SignalWorkflow(_) | Variant::DoUpdate(_)))
@@ -266,7 +270,7 @@ fn is_mixed(jobs: &[WorkflowActivationJob]) -> bool {
         && !variants().any(|job| matches!(job, Variant::InitializeWorkflow(_)))
 }
 
-/// What core makes the job of: an event, in the order of history.
+/// The kind of event from which core makes the job.
 fn kind(job: &Variant) -> Option<Kind> {
     match job {
         Variant::FireTimer(timer) => Some(Kind::Timer(timer.seq)),
@@ -315,7 +319,7 @@ impl News {
         })
     }
 
-    /// An operation that ends as it starts has one event for both.
+    /// An operation that ends when it starts has one event for both.
     fn is_of(&self, kind: Kind) -> bool {
         self.kind == kind || (self.kind, kind) == (Kind::NexusEnd, Kind::NexusStart)
     }
@@ -324,7 +328,7 @@ impl News {
 fn kind_of(progress: &Progress<'_>) -> Option<Kind> {
     use history::End::{Cancelled, Completed, Failed, Refused, Terminated, TimedOut};
     Some(match (progress.operation, progress.stage) {
-        // Core calls a timer by its number.
+        // Core identifies a timer by its number.
         (Operation::Timer, _) => Kind::Timer(progress.id?.parse().ok()?),
         (Operation::Activity, Stage::Ended(end)) => Kind::Activity(match end {
             Completed(_) => End::Completed,
@@ -351,8 +355,8 @@ impl Of {
     }
 }
 
-/// Jobs other than signals come in the order of their events, so each belongs to the first that fits after the one before it. An
-/// update comes after all events of its workflow task, unless core has it before a signal.
+/// Jobs other than signals are in the order of their events, so each belongs to the first matching event after that of
+/// the job before it. An update follows all events of its workflow task, unless core has it before a signal.
 fn sort(jobs: &mut Vec<WorkflowActivationJob>, news: &[News], names: &Names) {
     let mut places = vec![i64::MAX; jobs.len()];
     let mut signal = i64::MAX;
@@ -388,7 +392,7 @@ fn sort(jobs: &mut Vec<WorkflowActivationJob>, news: &[News], names: &Names) {
 }
 
 impl Histories {
-    /// The news after an event, at least up to another.
+    /// The events after an event, at least up to another one.
     async fn after(&self, after: i64, until: i64, run: &Run<'_>) -> Result<Vec<News>, String> {
         let mut news = self.read(after, until, run, News::of).await?;
         news.sort_by_key(|news: &News| news.event_id);
@@ -493,7 +497,7 @@ fn is_bare(events: &[HistoryEvent]) -> bool {
         let meaning = Meaning::of(event);
         matches!(meaning, Meaning::Commanded(Commanded::UpdateAccepted(_)))
     };
-    // The marker of the definition, and what is of updates and of the next task.
+    // The marker of the definition, and events of updates and of the next task.
     let is_other = |event: &HistoryEvent| {
         accepts(event)
             || matches!(
@@ -506,7 +510,7 @@ fn is_bare(events: &[HistoryEvent]) -> bool {
     is_bare && (first.iter().any(comes) || second.first().is_some_and(accepts))
 }
 
-/// From the history's end backwards: nearly always the events are the last ones.
+/// Reads backwards from the history's end: nearly always, the events are the last ones.
 async fn read<T>(
     connection: &mut Connection,
     after: i64,

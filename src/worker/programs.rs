@@ -1,9 +1,9 @@
 //! The programs of bundles, each compiled once and shared by the runs that are bound to it.
 //!
-//! Compiling takes up to seconds where a definition is as large as its bounds allow. A worker therefore compiles on threads
-//! of its own, a few bundles at a time, before it drives a run (`prepare`), and holds no lock meanwhile: other runs go on.
-//! Whether a bundle can be compiled depends on its bytes alone, so that a refusal is remembered instead of being found again
-//! at each attempt of the workflow task.
+//! Compiling takes up to seconds if a definition is as large as its bounds allow. A worker therefore compiles on
+//! separate threads, a few bundles at a time, before it drives a run (`prepare`), and holds no lock meanwhile: other
+//! runs continue. Whether a bundle can be compiled depends on its bytes alone, so a refusal is remembered instead of
+//! being computed again at each attempt of the workflow task.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -16,10 +16,10 @@ use crate::engine::{Loaded, Programs};
 use crate::limits::{BUNDLES_REFUSED_MAX, COMPILATIONS_MAX, EXPRESSION_COST_RAISED_MAX};
 use crate::registry::{self, Registry};
 
-/// Forgotten programs are swept out when there are this many entries more than the last time.
+/// Entries of dropped programs are removed when there are this many more than the last time.
 const SWEEP_EVERY: usize = 64;
 
-/// What is kept of the reason for which a bundle is refused.
+/// The length of the remembered reason for which a bundle is refused.
 const REASON_CHARACTERS_MAX: usize = 1_000;
 
 type Key = [u8; 32];
@@ -28,7 +28,7 @@ type Outcome = Result<Arc<Loaded>, Arc<str>>;
 /// Keeps a program as long as a run or the registry needs it.
 pub struct ProgramCache {
     registry: Arc<dyn Registry>,
-    /// What a definition may raise the cost of an expression to.
+    /// The highest `expression_cost_max` that a definition may have.
     expression_cost_max: u64,
     known: Mutex<Known>,
     compilations: Semaphore,
@@ -41,7 +41,7 @@ struct Known {
     refused: HashMap<Key, Arc<str>>,
     /// The oldest first.
     refused_in_order: VecDeque<Key>,
-    /// Whoever needs a bundle that is being compiled waits for that.
+    /// A request for a bundle that is being compiled waits for it.
     in_work: HashMap<Key, Arc<OnceCell<Outcome>>>,
 }
 
@@ -112,7 +112,7 @@ impl Known {
         Some(Err(refused.clone()))
     }
 
-    /// Of several who compiled the same, the first one's is kept.
+    /// If several compiled the same bundle, the first result is kept.
     fn remember(&mut self, key: Key, outcome: &Outcome) -> Outcome {
         if let Some(known) = self.outcome(&key) {
             return known;
@@ -166,7 +166,7 @@ fn key(bundle: &[u8]) -> Key {
     Sha256::digest(bundle).into()
 }
 
-/// What the registry has in force is compiled already. Under another name it is another bundle to the run.
+/// What the registry has in force is already compiled. Under another name it is a different bundle for the run.
 fn compile(registry: &dyn Registry, packed: &[u8]) -> Outcome {
     let bundle = Bundle::decode(packed).map_err(|error| reason(&error.to_string()))?;
     if let Some(entry) = registry.by_digest(&bundle.digest().to_string())

@@ -1,5 +1,5 @@
-//! Workflow tasks of the registry's own workflows, which reach a worker whose task queue has the registry's name. Nobody is to run them: a
-//! worker answers that there is nothing to do, so that no task fails and the log goes on.
+//! Workflow tasks of the registry's own workflows, which reach a worker whose task queue has the registry's name. No
+//! worker may run them: it answers that there is nothing to do, so that no task fails and the log continues.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,7 +11,7 @@ use crate::engine::command::Command;
 use crate::engine::failure::Failure;
 use crate::registry::{REGISTRY, REGISTRY_DATA, Registry};
 
-/// Whether a cached run is one of the registry's.
+/// Whether a cached run belongs to the registry.
 #[derive(Default)]
 pub struct IsRegistrys(AtomicBool);
 

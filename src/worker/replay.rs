@@ -35,22 +35,22 @@ use record::{InItsPlace, Record, Recorded};
 /// How a history is replayed.
 #[derive(Default)]
 pub struct Replay {
-    /// A definition in the place of the one that the run is bound to.
+    /// A definition that replaces the one that the run is bound to.
     pub changed: Option<Arc<Loaded>>,
-    /// The run's state goes through bytes before every activation.
+    /// The run's state is serialised and restored before every activation.
     pub through_bytes: bool,
     pub observer: Option<Arc<dyn Observer>>,
 }
 
-/// What came of it.
+/// The result of a replay.
 #[derive(Debug)]
 pub struct Replayed {
-    /// The definition that the run is bound to; `None` before its first workflow task is done.
+    /// The definition that the run is bound to; `None` before its first workflow task has completed.
     pub bound: Option<Arc<Loaded>>,
     pub divergence: Option<Box<Divergence>>,
 }
 
-/// What cannot be replayed at all.
+/// Why a history cannot be replayed at all.
 #[derive(Debug, thiserror::Error)]
 pub enum NoReplay {
     #[error("the history does not begin with the workflow's start")]
@@ -69,7 +69,7 @@ pub enum NoReplay {
     Worker(#[from] WorkerError),
 }
 
-/// Whose history it is.
+/// The run of a history.
 #[derive(Debug, Clone, Default)]
 pub struct RunName {
     pub workflow_id: String,
@@ -104,7 +104,7 @@ impl Replay {
             let text = format!("its event {} has no type", event.event_id);
             return Err(NoReplay::Malformed(text));
         }
-        // Core takes what this says for granted.
+        // Core relies on this.
         HistoryInfo::new_from_history(history, None)
             .map_err(|e| NoReplay::Malformed(e.to_string()))?;
         if !has_begun(history) {
@@ -126,7 +126,7 @@ impl Replay {
         if recorded.by.is_none() && recorded.failure.is_none() {
             return Err(NoReplay::Foreign);
         }
-        // What the run's own definition asked for tells which of its steps are behind the history.
+        // What the run's own definition requested shows which of its steps are already in the history.
         let own = match &self.changed {
             Some(_) => {
                 let by_its_own = Replay::default();
@@ -180,7 +180,7 @@ impl Replay {
                 through_bytes: self.through_bytes,
             }),
             registry,
-            // What is wrong is said by failures, which are to be read.
+            // Mistakes are reported by failures, which must be readable.
             codec: settings.codec.clone().with_encoded_common_attributes(false),
             locals: Locals::default(),
             tracer: Tracer::default(),
@@ -216,14 +216,14 @@ fn is_sound(reason: EvictionReason) -> bool {
     )
 }
 
-/// Core takes it for granted.
+/// Core relies on this.
 fn is_whole(history: &History) -> bool {
     (1..)
         .zip(&history.events)
         .all(|(id, event)| event.event_id == id)
 }
 
-/// Whether a workflow task was done: the first one binds the run.
+/// Whether a workflow task has completed: the first one binds the run.
 fn has_begun(history: &History) -> bool {
     let is_completion =
         |event: &HistoryEvent| matches!(Meaning::of(event), Meaning::Task(TaskStage::Completed(_)));
@@ -237,7 +237,7 @@ fn started(history: &History) -> Option<&WorkflowExecutionStartedEventAttributes
     }
 }
 
-/// A history holds the definition that it was made by.
+/// A history contains the definition that it was made by.
 struct NoRegistry;
 
 impl Registry for NoRegistry {

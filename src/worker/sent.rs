@@ -1,5 +1,6 @@
-//! What each run's workflow task has taken so far on this worker. Results of local activities reach core at any moment, so the engine counts
-//! them only afterwards; the worker hands one over when it fits beside everything else, and never sends a task that the server would end the run for.
+//! What each run's workflow task has sent so far on this worker. Results of local activities reach core at any moment,
+//! so the engine counts them only afterwards; the worker passes one on when it fits beside everything else, and never
+//! sends a task for which the server would end the run.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,11 +16,12 @@ use temporalio_protos::coresdk::workflow_completion::workflow_activation_complet
 use crate::faults::Fault;
 use crate::limits::{GRPC_REQUEST_SIZE_BYTES_MAX, WORKFLOW_TASK_SIZE_BYTES_MAX};
 
-/// How often a result that has to wait looks for room: core completes a workflow task that local activities hold open without a word to the worker.
+/// How often a waiting result checks for room: core completes a workflow task that local activities keep open without
+/// notice to the worker.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
-/// How late core may be: what is handed over before goes with the same task.
+/// How late core may be: a result that is passed on earlier belongs to the same task.
 const COMPLETED_LATE: Duration = Duration::from_secs(1);
-/// The server's own (`history.defaultWorkflowTaskTimeout`), where the run's start is not known.
+/// The server's default (`history.defaultWorkflowTaskTimeout`), if the run's start is not known.
 const TASK_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
@@ -28,13 +30,13 @@ pub(super) struct Sent {
 }
 
 struct Task {
-    /// Grows with every workflow task that has news for the run.
+    /// Grows with every workflow task that has new events for the run.
     history_length: u32,
-    /// Within this time core completes a workflow task that local activities hold open, if only to begin another.
+    /// Core completes a workflow task that local activities keep open within this time, if only to start another.
     timeout: Duration,
-    /// What the task has so far.
+    /// What the task has sent so far.
     taken: Vec<(Instant, usize)>,
-    /// Results that core has, and has not told the run yet: they go with this task or with the next one.
+    /// Results that core has but has not delivered to the run: they belong to this task or to the next one.
     handed_over: Vec<(Instant, usize)>,
 }
 
@@ -53,7 +55,7 @@ impl Task {
         self.taken.push((Instant::now(), size));
     }
 
-    /// The run is told a result: the one that is nearest in size was handed over for it.
+    /// A result is delivered to the run: the one nearest in size was passed on for it.
     fn told(&mut self, size: usize) {
         let sizes = self.handed_over.iter().enumerate();
         let nearest = sizes.min_by_key(|(_, (_, handed))| handed.abs_diff(size));
@@ -140,7 +142,7 @@ impl Sent {
 
     fn takes(&self, run_id: &str, size: usize) -> bool {
         let mut runs = self.runs();
-        // Nobody waits for a result of a run that was evicted.
+        // A result of an evicted run has no waiter.
         let Some(task) = runs.get_mut(run_id) else {
             return true;
         };

@@ -1,4 +1,4 @@
-//! What logs say of the run that they are about.
+//! What logs contain about a run.
 
 use temporalio_protos::coresdk::activity_task::Start;
 use temporalio_protos::coresdk::workflow_activation::WorkflowActivation;
@@ -12,10 +12,10 @@ use crate::value::{Value, to_json_string};
 use crate::words::LogLevel;
 use crate::words::StepId;
 
-/// How many steps one line names.
+/// How many steps a line names.
 const STEPS_NAMED_MAX: usize = 5;
 
-/// Everything that is logged within it names the run, at any level.
+/// Everything that is logged inside it names the run, at any level.
 pub(super) fn span(run_id: &str) -> Span {
     tracing::error_span!(
         "run",
@@ -27,7 +27,7 @@ pub(super) fn span(run_id: &str) -> Span {
     )
 }
 
-/// The same for an attempt of an activity.
+/// A span for an attempt of an activity.
 pub(super) fn attempt_span(start: &Start) -> Span {
     let execution = start.workflow_execution.as_ref();
     tracing::error_span!(
@@ -41,7 +41,7 @@ pub(super) fn attempt_span(start: &Start) -> Span {
     )
 }
 
-/// Adds what an activation says of a run that begins with it.
+/// Adds the fields of a run that starts with an activation.
 pub(super) fn name_start(span: &Span, activation: &WorkflowActivation) {
     let jobs = activation.jobs.iter();
     let start = jobs.into_iter().find_map(|job| match &job.variant {
@@ -54,7 +54,7 @@ pub(super) fn name_start(span: &Span, activation: &WorkflowActivation) {
     }
 }
 
-/// Adds what is known of a run that has begun.
+/// Adds the fields of a run that has started.
 pub(super) fn name_run(span: &Span, instance: &Instance) {
     if let Some((workflow_id, workflow_type)) = instance.names() {
         span.record("workflow_id", workflow_id);
@@ -69,7 +69,7 @@ pub(super) fn name_definition(span: &Span, instance: &Instance) {
     }
 }
 
-/// Adds the steps that a failure is about, in the order in which they are first named.
+/// Adds the steps of a failure, in the order in which they are first named.
 pub(super) fn name_steps(
     span: &Span,
     instance: &Instance,
@@ -92,7 +92,7 @@ pub(super) fn name_steps(
     }
 }
 
-/// Writes the line of a `log` step, and what the engine has to say.
+/// Writes the line of a `log` step, and the engine's own lines.
 pub(super) fn log(instance: &Instance, command: &Command) {
     let CommandKind::Log {
         level,

@@ -1,4 +1,4 @@
-//! The trace of a run: where it is joined, the moments of its workflow, and the context that its commands take along.
+//! The trace of a run: its parent, the moments of its workflow, and the context that its commands carry.
 
 use std::collections::HashMap;
 use std::time::SystemTime;
@@ -25,13 +25,13 @@ pub struct RunTrace {
     workflow_id: String,
     workflow_type: String,
     run_id: String,
-    /// Where whoever started the run was.
+    /// The context of the client that started the run.
     outside: TraceContext,
-    /// Where the run is: in the span that says that it began.
+    /// The context of the run: the span of its start.
     inside: TraceContext,
     is_replaying: bool,
     now: Option<SystemTime>,
-    /// Tells the moments of one activation from those of another.
+    /// Distinguishes the moments of one activation from those of another.
     history_length: u32,
 }
 
@@ -71,7 +71,7 @@ impl RunTrace {
                     format!("update {}", update.id),
                     &update.headers,
                 ),
-                // Who asks a query is answered in their own trace, whether the run is replayed for it or not.
+                // A query is answered in the trace of its client, whether the run is replayed for it or not.
                 Some(Job::QueryWorkflow(query)) => {
                     let asked = context_of(&query.headers);
                     if asked.is_somewhere() {
@@ -87,7 +87,7 @@ impl RunTrace {
         }
     }
 
-    /// A handler begins in the run's trace, with a link to whoever sent for it.
+    /// A handler begins in the run's trace, with a link to the client of the message.
     fn handled(&self, tracer: &Tracer, name: String, key: String, headers: &Headers) {
         let sent = context_of(headers);
         let moment = Moment {
@@ -153,7 +153,7 @@ impl RunTrace {
                 let context = self.asks(tracer, name, key, None);
                 operation.nexus_header.extend(context.to_carrier());
             }
-            // The next run is beside this one, or below it where nobody outside began the trace.
+            // The next run is a sibling of this one, or its child if no client began the trace.
             Command::ContinueAsNewWorkflowExecution(next) => {
                 let context = match self.outside.is_somewhere() {
                     true => &self.outside,
@@ -206,7 +206,7 @@ impl RunTrace {
         }
     }
 
-    /// By the names that the official SDKs give them.
+    /// Under the names of the official SDKs.
     fn attributes(&self) -> [(&'static str, String); 2] {
         [
             ("temporalWorkflowID", self.workflow_id.clone()),

@@ -1,7 +1,8 @@
-//! Payloads that nobody can decode, whatever keys they have: they are broken, or inflate beyond a bound. A run goes on without them.
+//! Payloads that cannot be decoded, whatever the keys: they are broken, or inflate beyond a bound. A run continues
+//! without them.
 //!
-//! What becomes of a job with such a payload follows from the job, and from those before it in the same workflow task, so a replay decides the same. Updates
-//! that were refused are in no history: they count by themselves.
+//! What happens to a job with such a payload depends only on the job, and on those before it in the same workflow task,
+//! so a replay decides the same. Refused updates are not in the history: they are counted separately.
 
 use temporalio_protos::coresdk::activity_result;
 use temporalio_protos::coresdk::activity_result::activity_resolution::Status as ActivityStatus;
@@ -19,13 +20,13 @@ use crate::engine::job::Resolution;
 use crate::payload::{Codec, CodecError, Held, Inflation, failure_to_proto};
 use crate::value::{Value, quoted};
 
-/// The type of the failures that stand for what cannot be decoded.
+/// The type of the failures that replace what cannot be decoded.
 const NOT_DECODED: &str = "PayloadNotDecoded";
 
-/// The source of these failures, as far as the engine: it tells them from those that a client made.
+/// The source of these failures, which distinguishes them from those that a client made.
 const SOURCE: &str = "segno: not decoded";
 
-/// What is left of an activation is decoded.
+/// An activation whose remaining jobs are decoded.
 pub(super) struct Decoded {
     /// To the updates and queries that were taken out.
     pub answers: Vec<Command>,
@@ -34,7 +35,7 @@ pub(super) struct Decoded {
     _inflated: Held,
 }
 
-/// An error is for whoever has other keys or codecs: the workflow task fails.
+/// An error means that other keys or codecs are needed: the workflow task fails.
 pub(super) async fn decode(
     codec: &Codec,
     activation: &mut WorkflowActivation,
@@ -80,7 +81,7 @@ async fn job_by_job(
 }
 
 impl Decoded {
-    /// What the run is told in the place of a job.
+    /// The job that replaces an undecodable one.
     fn without(
         &mut self,
         job: WorkflowActivationJob,
@@ -127,7 +128,7 @@ impl Decoded {
     }
 }
 
-/// A result becomes a failure. Failures stay what they are: their details are null.
+/// A result becomes a failure. Failures remain, with null details.
 fn fail_result(job: &mut Variant, why: &dyn Fn() -> Failure) {
     let failed = |info: Info| proto::Failure {
         message: "the result cannot be decoded".to_owned(),
@@ -162,7 +163,7 @@ fn fail_result(job: &mut Variant, why: &dyn Fn() -> Failure) {
                 *status = NexusStatus::Failed(failed(info));
             }
         }
-        // What else has payloads was taken out, or is a failure.
+        // Other jobs with payloads were removed, or are failures.
         Variant::InitializeWorkflow(_)
         | Variant::FireTimer(_)
         | Variant::UpdateRandomSeed(_)
@@ -191,7 +192,7 @@ pub(super) fn failed(mut failure: Failure) -> Resolution {
     }
 }
 
-/// Answers to all who wait for one, from a run that cannot begin.
+/// Answers to all messages of a run that cannot begin.
 pub(super) fn refusals(activation: &WorkflowActivation, failure: &Failure) -> Vec<Command> {
     let jobs = activation.jobs.iter();
     let answers = jobs.filter_map(|job| match job.variant.as_ref()? {

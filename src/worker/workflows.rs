@@ -1,4 +1,4 @@
-//! The loop over workflow activations: each run's instance, told its jobs, its commands sent back.
+//! The loop over workflow activations: passes jobs to each run's instance, and sends its commands.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -36,10 +36,10 @@ use crate::value::bounded_message;
 use crate::words::StepId;
 use crate::words::VersioningBehavior;
 
-/// The type of the failure that a workflow task is failed with.
+/// The type of the failure with which a workflow task is failed.
 const TASK_FAILURE_TYPE: &str = "WorkflowTaskFailure";
 
-/// A run that the worker has in its memory.
+/// A run in the worker's memory.
 #[derive(Default)]
 pub(super) struct Cached {
     instance: Mutex<Instance>,
@@ -61,7 +61,7 @@ impl Cached {
         self.instance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Its log line names the definition and the steps that the failure is about.
+    /// Its log line names the definition and the steps of the failure.
     fn failed(
         &self,
         run_id: String,
@@ -77,12 +77,12 @@ impl Cached {
     }
 }
 
-/// Polls until the worker is shut down and every run has been let go of. `evicted` hears of each run that is.
+/// Polls until the worker is shut down and every run has been evicted. `evicted` is called for each run.
 pub(super) async fn serve(
     host: Arc<Host>,
     evicted: impl Fn(EvictionReason, &str),
 ) -> Result<(), PollError> {
-    // Completions may wait for the server; none may hold up the next activation.
+    // Completions may wait for the server; none may delay the next activation.
     let mut tasks = JoinSet::new();
     let end = loop {
         let activation = match host.core.poll_workflow_activation().await {
@@ -136,7 +136,7 @@ pub(super) async fn serve(
 }
 
 impl Host {
-    /// An activation of the run is completed: other runs may have to leave the memory.
+    /// An activation of the run is completed: other runs may have to be evicted.
     async fn let_go_of_others(&self, run_id: &str) {
         let has_local_activities = self.locals.are_in_flight(run_id).await;
         for oldest in self.runs.completed(run_id, has_local_activities) {
@@ -144,7 +144,7 @@ impl Host {
         }
     }
 
-    /// There is never more than one activation of a run under way: nobody waits for the locks.
+    /// There is never more than one activation of a run in progress, so the locks are free.
     async fn activate(&self, mut activation: WorkflowActivation, run: &Cached) {
         let run_id = activation.run_id.clone();
         let answers = run.is_registrys.answer(&activation, &*self.registry);
@@ -221,13 +221,14 @@ impl Host {
         } else if !is_replaying && let Err(problem) = self.sent.completes(&completion) {
             completion = run.failed(completion.run_id, &problem, steps);
         }
-        // The context of traces stays plain, as the SDKs have it: it comes after the codecs.
+        // The context of traces stays unencoded, as in the SDKs, since it is added after the codecs.
         trace().completed(&self.tracer, &mut completion);
         self.complete(completion).await;
         drop(held);
     }
 
-    /// The run goes on with what could be decoded; what could not is answered. `decoded` is kept as long as the run is at work on it.
+    /// The run continues with what could be decoded; the rest is answered. `decoded` is kept as long as the run uses
+    /// it.
     async fn go_on(
         &self,
         activation: WorkflowActivation,
@@ -248,7 +249,7 @@ impl Host {
         Ok((commands, behavior))
     }
 
-    /// Whether a query shows the run events that no workflow task has brought; see [`ahead`].
+    /// Whether a query would show the run events that no workflow task has delivered; see [`ahead`].
     async fn is_ahead(
         &self,
         activation: &WorkflowActivation,
@@ -266,7 +267,7 @@ impl Host {
             .await
     }
 
-    /// What happened first comes first, for runs that began so; others may have been bound in their second workflow task.
+    /// Sorts jobs by history, for runs that began with that; others may have been bound in their second workflow task.
     async fn look_into_history(
         &self,
         activation: &mut WorkflowActivation,
@@ -301,8 +302,8 @@ impl Host {
         .await
     }
 
-    /// Drives the run as far as it goes. A panic is a broken invariant of the engine: it fails the workflow task, so
-    /// that a mended worker can go on.
+    /// Drives the run as far as possible. A panic is a broken invariant of the engine: it fails the workflow task, so
+    /// that a fixed worker can continue.
     async fn drive(
         &self,
         activation: WorkflowActivation,
@@ -351,8 +352,8 @@ impl Host {
         activation_from_proto(activation, &around)
     }
 
-    /// Compiles what the run is about to be bound to, which is kept by whoever has the answer. What is wrong with it comes
-    /// out as the run is driven.
+    /// Compiles what the run is about to be bound to; the holder of the answer keeps it. Errors are reported when the
+    /// run is driven.
     async fn prepare(
         &self,
         activation: &Activation,
@@ -372,7 +373,7 @@ impl Host {
         prepared
     }
 
-    /// What a new run is bound to: what its start asks for, if that was deployed, or else what is in force.
+    /// The bundle of a new run: the one that its start requests, if that was deployed, or else the one in force.
     fn bundle_for(&self, info: &Initialize) -> Option<Arc<EncodedBundle>> {
         let workflow_type = &info.workflow_type;
         if let Some(wanted) = wanted_bundle(info) {
@@ -404,7 +405,7 @@ impl Host {
         let commands = commands.filter_map(|command| command_to_proto(command, &self.namespace));
         let mut commands: Vec<_> = commands.collect();
         keep_schedule_times(&mut commands, moment);
-        // The server refuses the word from a worker without a version.
+        // The server refuses a behavior from a worker without a version.
         let behavior = behavior.filter(|_| self.is_versioned);
         let success = Success {
             commands,
@@ -441,8 +442,8 @@ fn failed(run_id: String, message: &str) -> WorkflowActivationCompletion {
     }
 }
 
-/// The run leaves the worker with its workflow task, which the server hands out again at once. Without an answer it would do so when the task has timed
-/// out.
+/// The run is evicted with its workflow task, which the server dispatches again immediately. Without an answer it would
+/// do so only after the task's timeout.
 fn begun_again(run_id: String) -> WorkflowActivationCompletion {
     let message = "run evicted from the full cache while its local activities are in flight: the workflow task starts again";
     tracing::debug!(%run_id, "{message}");
@@ -463,7 +464,7 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_default()
 }
 
-/// Core puts what it means into the printed form of a failure.
+/// Core's message is inside the printed form of a failure.
 pub(super) fn eviction_text(message: &str) -> &str {
     let inner = message.split_once("message: \"").map(|(_, rest)| rest);
     inner
@@ -471,7 +472,7 @@ pub(super) fn eviction_text(message: &str) -> &str {
         .map_or(message, |(text, _)| text)
 }
 
-/// Runs leave the cache for many reasons; these say that something is wrong.
+/// Runs leave the cache for many reasons; these indicate a problem.
 pub(super) fn log_eviction(reason: EvictionReason, message: &str) {
     let message = eviction_text(message);
     match reason {

@@ -1,10 +1,10 @@
-//! Where each character of a decoded scalar stands in the file, found by walking source and decoded text together.
+//! Maps each character of a decoded scalar to its place in the file, by walking source and decoded text together.
 
 use super::Style;
 use crate::source::{FileId, TextMap};
 
-/// `start..end` is the scalar in the source, with its quotes; of a block scalar its content. The last part of the
-/// answer is where the scalar's own text begins and ends.
+/// `start..end` is the scalar in the source, with its quotes; for a block scalar, its content. The last part of the
+/// result is the range of the scalar's own text.
 pub(super) fn align(
     file: FileId,
     source: &str,
@@ -49,7 +49,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// The decoded text at `text` stands at `file`; a segment only where the two stop advancing alike.
+    /// The decoded text at `text` corresponds to `file`; a new segment only if the two stop advancing alike.
     fn mark(&mut self, text: usize, file: usize) {
         let (text, file) = (text as u32, file as u32);
         let alike = self
@@ -91,7 +91,7 @@ impl Walk<'_> {
         }
     }
 
-    /// White space: kept within a line, folded around line ends.
+    /// White space: kept inside a line, folded around line ends.
     fn space(&mut self) {
         let rest = self.rest();
         let length = rest.len() - rest.trim_start_matches([' ', '\t', '\n', '\r']).len();
@@ -112,7 +112,7 @@ impl Walk<'_> {
         self.at = after;
     }
 
-    /// As many decoded line feeds as there are, each at one of the source's line ends.
+    /// As many decoded line feeds as possible, each at one of the source's line ends.
     fn line_feeds(&mut self, ends: &[usize]) {
         let mut ends = ends.iter();
         while self.decoded_char() == Some('\n') {
@@ -142,7 +142,7 @@ impl Walk<'_> {
         self.take(length);
     }
 
-    /// Backslash and line end stand for nothing; empty lines after them for a line feed each.
+    /// A backslash before a line end yields nothing; each empty line after it yields a line feed.
     fn escaped_line_end(&mut self) {
         let rest = &self.rest()[1..];
         let length = rest.len() - rest.trim_start_matches([' ', '\t', '\n', '\r']).len();
@@ -218,7 +218,7 @@ fn next_line(source: &str, start: usize) -> usize {
     (end + length).min(source.len())
 }
 
-/// Where the last so many lines before an offset end.
+/// The ends of the last `count` lines before an offset.
 fn last_line_ends(source: &str, before: usize, count: usize) -> Vec<usize> {
     let bytes = source.as_bytes();
     let at_end = |i: &usize| match bytes[*i] {

@@ -1,4 +1,4 @@
-//! The bytes of a file to text and tree: size, encoding and characters that no YAML may hold.
+//! The bytes of a file to text and tree: size, encoding and characters that YAML does not allow.
 
 use super::{Node, read};
 use crate::diagnostic::Diagnostic;
@@ -76,7 +76,7 @@ fn not_utf8(
     (file, error)
 }
 
-/// A character that YAML allows nowhere, were it even escaped: NUL and the other control characters.
+/// A character that YAML does not allow, not even escaped: NUL and the other control characters.
 pub(super) fn forbidden_character(file: FileId, text: &str) -> Option<Diagnostic> {
     let at = text
         .bytes()

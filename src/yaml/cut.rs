@@ -8,14 +8,14 @@ use crate::source::{FileId, Range};
 
 const QUOTED_SHOWN_BYTES_MAX: usize = 300;
 
-/// A scalar that YAML ends within a `${ }`.
+/// A scalar that YAML ends inside a `${ }`.
 pub(super) struct Cut {
     /// The scalar as it was meant.
     pub range: Offsets<usize>,
     pub diagnostic: Diagnostic,
 }
 
-/// Looks at a plain scalar, `start..end` in the source: does an expression in it go on behind its end?
+/// Whether an expression in a plain scalar, `start..end` in the source, continues after the scalar's end.
 pub(super) fn find(
     file: FileId,
     source: &str,
@@ -55,7 +55,7 @@ pub(super) fn find(
     })
 }
 
-/// A plain value that YAML takes for a tag, since it begins with `!`.
+/// A plain value that YAML reads as a tag, since it begins with `!`.
 pub(super) fn tag(file: FileId, source: &str, start: usize, in_flow: bool) -> Cut {
     let meant = start..value_end(source, start, in_flow);
     let range = Range::new(file, meant.start as u32, meant.end as u32);
@@ -74,7 +74,7 @@ pub(super) fn tag(file: FileId, source: &str, start: usize, in_flow: bool) -> Cu
     }
 }
 
-/// Whether a comment right behind a plain scalar, `start..end` in the source, is probably the rest of its text.
+/// Whether a comment right after a plain scalar, `start..end` in the source, is probably the rest of its text.
 pub(super) fn by_comment(
     file: FileId,
     source: &str,
@@ -112,7 +112,7 @@ pub(super) fn by_comment(
     )
 }
 
-/// Whether a scalar ends within what looks like an expression.
+/// Whether a scalar ends inside what looks like an expression.
 pub(super) fn may_be(source: &str, start: usize, end: usize) -> bool {
     opening(source, start, end).is_some()
 }
@@ -136,7 +136,7 @@ fn why(source: &str, end: usize) -> &'static str {
     }
 }
 
-/// How to quote a value, shown where it is short enough to be read.
+/// How to quote a value, shown if it is short enough to be read.
 pub(super) fn quote_help(text: &str) -> String {
     if text.len() > QUOTED_SHOWN_BYTES_MAX {
         "quote the whole value".to_string()
@@ -179,7 +179,7 @@ fn unclosed(text: &str) -> Option<usize> {
     None
 }
 
-/// The offset behind the `}` that closes the `${` at `opening`, on the same line; what is longer is no expression.
+/// The offset after the `}` that closes the `${` at `opening`, on the same line; longer texts are not considered.
 fn closing(text: &str, opening: usize) -> Option<usize> {
     let mut depth = 0_usize;
     let mut quote = None;
@@ -208,7 +208,7 @@ fn closing(text: &str, opening: usize) -> Option<usize> {
     None
 }
 
-/// The end of the value that goes on behind an expression's end: the end of the line, a comment, or in a flow
+/// The end of the value that continues after an expression's end: the end of the line, a comment, or in a flow
 /// collection the next separator.
 fn value_end(source: &str, mut at: usize, in_flow: bool) -> usize {
     let mut most = (at + EXPRESSION_SIZE_BYTES_MAX).min(source.len());

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use super::{Data, Entry, Node, Style};
 use crate::diagnostic::Diagnostic;
 
-/// A mapping's keys and values as they stand in the file, to a mapping with unique keys.
+/// Turns the keys and values of a mapping, as written in the file, into a mapping with unique keys.
 pub(super) fn mapping(pairs: Vec<(Node, Node)>, diagnostics: &mut Vec<Diagnostic>) -> Data {
     let mut entries = Vec::<Entry>::with_capacity(pairs.len());
-    // In order: keys could be chosen to have one hash.
+    // Ordered: keys could be chosen to have one hash.
     let mut places = BTreeMap::<Arc<str>, usize>::new();
     let mut merges = Vec::new();
     for (key, value) in pairs {
@@ -58,7 +58,7 @@ fn duplicate(key: &Node, first: &Node) -> Diagnostic {
     .help("remove or rename one of the two")
 }
 
-/// `<<: *defaults`, or a list of such: entries that the mapping itself does not have.
+/// `<<: *defaults`, or a list of aliases: entries that the mapping itself does not have.
 fn merge(
     value: Node,
     entries: &mut Vec<Entry>,

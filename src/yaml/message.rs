@@ -73,7 +73,7 @@ pub(super) fn too_deep(range: Range) -> Diagnostic {
     .help("the bound is YAML_DEPTH_MAX")
 }
 
-/// `key: text: more` — to YAML the second colon starts a mapping where none can be.
+/// `key: text: more`: in YAML the second colon starts a mapping, which is not allowed there.
 fn mapping_value(file: FileId, text: &str, at: usize, range: Range) -> Diagnostic {
     let diagnostic = Diagnostic::error("yaml-syntax", range, "a second `: ` in one line");
     match value_around(text, at) {
@@ -95,7 +95,7 @@ fn mapping_value(file: FileId, text: &str, at: usize, range: Range) -> Diagnosti
     }
 }
 
-/// The plain value behind the first `: ` of a line that has a second one at `at`.
+/// The plain value after the first `: ` of a line that has a second one at `at`.
 pub(super) fn value_around(text: &str, at: usize) -> Option<Offsets<usize>> {
     let line_start = text[..at].rfind('\n').map_or(0, |i| i + 1);
     let line_end = text[at..].find('\n').map_or(text.len(), |i| at + i);
@@ -107,7 +107,7 @@ pub(super) fn value_around(text: &str, at: usize) -> Option<Offsets<usize>> {
     (start < at && at < end && is_plain).then_some(start..end)
 }
 
-/// A value that begins with `!` in the line before an offset, as `!(a || b)` does: YAML takes that for a tag.
+/// A value that begins with `!` in the line before an offset, such as `!(a || b)`, which YAML reads as a tag.
 pub(super) fn tag_before(text: &str, at: usize) -> Option<usize> {
     let before = text.get(..at)?;
     let line_start = before.rfind('\n').map_or(0, |i| i + 1);

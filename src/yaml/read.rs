@@ -1,4 +1,4 @@
-//! The parser's events to a tree, within the budgets, going on after mistakes where that is possible.
+//! The parser's events to a tree, within the budgets. It continues after mistakes if that is possible.
 
 use std::borrow::Cow;
 use std::ops::Range as Offsets;
@@ -17,14 +17,14 @@ use crate::limits::{
 use crate::source::{FileId, Range, TextMap};
 use crate::value::Value;
 
-/// Expressions that YAML cuts short are each mended before the text is read on; after this many of them only those
-/// found so far are reported.
+/// Each expression that YAML cuts short is repaired before reading continues; after this many, only those found so far
+/// are reported.
 const MENDED_MAX: usize = 10;
 
-/// Scalars that look cut and are looked at closely: each may go on for as long as an expression may be.
+/// Scalars that look cut and are examined: each may continue for as long as an expression may be.
 const CUTS_LOOKED_FOR_MAX: usize = 1_000;
 
-/// All documents that could be read, and everything that is wrong.
+/// All documents that could be read, and all mistakes.
 pub fn read(file: FileId, text: &str) -> (Vec<Node>, Vec<Diagnostic>) {
     if text.len() > DEFINITION_SIZE_BYTES_MAX {
         let range = Range::new(file, 0, 0);
@@ -61,22 +61,22 @@ pub fn read(file: FileId, text: &str) -> (Vec<Node>, Vec<Diagnostic>) {
     }
 }
 
-/// Puts a plain scalar of the same length in the place of one that YAML cuts short.
+/// Replaces a plain scalar that YAML cuts short by one of the same length.
 fn mask(source: &mut String, range: &Offsets<usize>) {
     source.replace_range(range.clone(), &"x".repeat(range.len()));
 }
 
-/// A collection whose end has not come yet.
+/// A collection whose end has not been reached.
 struct Open {
     children: Children,
     range: Range,
     flow: bool,
     anchor: usize,
-    /// Of what is in it so far.
+    /// The extent of what is in it so far.
     extent: Extent,
 }
 
-/// How much a node is.
+/// The size of a node.
 #[derive(Clone, Copy)]
 struct Extent {
     nodes: usize,
@@ -99,7 +99,7 @@ enum Children {
     Mapping(Vec<(Node, Node)>, Option<Node>),
 }
 
-/// A node that an alias may stand for.
+/// A node that an alias may repeat.
 struct Anchored {
     node: Node,
     extent: Extent,
@@ -107,13 +107,13 @@ struct Anchored {
 
 struct Pass<'a> {
     file: FileId,
-    /// As it stands in the file.
+    /// As written in the file.
     text: &'a str,
     mended: &'a [Offsets<usize>],
     open: Vec<Open>,
     anchors: FxHashMap<usize, Anchored>,
     nodes: usize,
-    /// The text that the aliases so far stand for.
+    /// The text that the aliases so far repeat.
     aliases_size_bytes: usize,
     documents: Vec<Node>,
     diagnostics: Vec<Diagnostic>,
@@ -121,7 +121,7 @@ struct Pass<'a> {
     cuts_looked_for: usize,
 }
 
-/// The document cannot be read on; what is wrong is among the diagnostics.
+/// The document cannot be read any further; the diagnostics explain why.
 struct Abandon;
 
 impl<'a> Pass<'a> {
@@ -163,7 +163,7 @@ impl<'a> Pass<'a> {
     }
 
     fn scan_error(&mut self, error: &ScanError) {
-        // A cut expression explains the parser's error, whatever that is.
+        // A cut expression explains the parser's error, whatever it is.
         if !self.cuts.is_empty() {
             return;
         }
@@ -377,7 +377,7 @@ impl<'a> Pass<'a> {
             {
                 let at = span.tag_span().unwrap_or(*span);
                 let at = self.range(&at).start as usize;
-                // Where the parser gives no place for the tag, the tag is reported with the value.
+                // If the parser gives no place for the tag, the tag is reported with the value.
                 if self.text[at..].starts_with(&*tag.original()) {
                     self.cuts.push(cut::tag(self.file, self.text, at, in_flow));
                     return null(range);
@@ -391,7 +391,7 @@ impl<'a> Pass<'a> {
                 }
                 return null(range);
             }
-            // They are in the order of the text, and none is within another.
+            // They are in the order of the text, and none is inside another.
             let next = self.mended.partition_point(|m| m.end <= start);
             if self.mended.get(next).is_some_and(|m| m.start < end) {
                 return self.mended_scalar(range);
@@ -428,7 +428,7 @@ impl<'a> Pass<'a> {
         Some(self.text.len() - value.len())
     }
 
-    /// As the author meant it, so that what is wrong within the expression is found as well.
+    /// As the author meant it, so that mistakes inside the expression are found as well.
     fn mended_scalar(&self, range: Range) -> Node {
         let text: std::sync::Arc<str> = self.text[range.start as usize..range.end as usize].into();
         Node {
@@ -502,7 +502,7 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// Whether a tag is neither of the core schema nor `!`, which makes a text.
+/// Whether a tag is neither part of the core schema nor `!`, which makes a text.
 fn is_unknown(tag: &Tag) -> bool {
     tag.core_suffix().is_none() && tag.original() != "!"
 }
@@ -523,7 +523,7 @@ fn tagged(kind: &str, text: &std::sync::Arc<str>) -> Option<Result<Value, scalar
     }
 }
 
-/// A block collection begins at its first child and ends behind its last.
+/// A block collection begins at its first child and ends after its last.
 fn extend(range: Range, child: Range) -> Range {
     if child.start >= range.start && child.end > range.end {
         range.to(child)

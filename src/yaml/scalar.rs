@@ -22,7 +22,7 @@ pub(super) fn resolve(text: &Arc<str>) -> Result<Value, TooLarge> {
     Ok(float(text).map_or_else(|| Value::String(text.clone()), Value::Double))
 }
 
-/// `None` where the text is no integer.
+/// `None` if the text is not an integer.
 pub(super) fn int(text: &str) -> Option<Result<Value, TooLarge>> {
     let (digits, radix) = if let Some(octal) = text.strip_prefix("0o") {
         (octal, 8)
@@ -49,7 +49,7 @@ pub(super) fn float(text: &str) -> Option<f64> {
         "-.inf" | "-.Inf" | "-.INF" => return Some(f64::NEG_INFINITY),
         _ => {}
     }
-    // Rust's own grammar is YAML's, but for its words.
+    // Rust's own grammar is YAML's, except for its words.
     let numeric = text
         .bytes()
         .all(|b| matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));

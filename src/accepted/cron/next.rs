@@ -6,7 +6,7 @@ use jiff::{ToSpan, Zoned};
 use super::{FIELDS, Field};
 use crate::value::{Duration, Timestamp};
 
-/// A schedule like the 30th of February is never due: no longer than this is looked for.
+/// A schedule like the 30th of February is never due: the search stops after this many years.
 const YEARS_MAX: i16 = 8;
 
 /// The first time after this one, in the zone that stands before the fields or in UTC; `None`: never.
@@ -39,7 +39,7 @@ struct Times {
     days: Vec<u32>,
     months: Vec<u32>,
     weekdays: Vec<u32>,
-    /// One of the two kinds of days is enough where both are restricted.
+    /// If both kinds of days are restricted, one of them is enough.
     either_day: bool,
 }
 
@@ -72,7 +72,7 @@ impl Times {
                             .at(*hour as i8, *minute as i8, 0, 0)
                             .to_zoned(day.time_zone().clone())
                             .ok()?;
-                        // A time that the clock skips is not one of the schedule's.
+                        // A time that the clock skips does not belong to the schedule.
                         let is_there = time.hour() == *hour as i8 && time.minute() == *minute as i8;
                         if is_there && time > *after {
                             return Some(time);
@@ -112,7 +112,7 @@ impl Field {
                     Some((first, last)) => (self.number(first).ok()?, self.number(last).ok()?),
                     None => {
                         let first = self.number(range).ok()?;
-                        // `5/15`: from there on.
+                        // `5/15`: every 15 from 5 on.
                         let last = step.map_or(first, |_| *self.numbers.end());
                         (first, last)
                     }

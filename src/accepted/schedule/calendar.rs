@@ -8,8 +8,8 @@ use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use super::Interval;
 use crate::accepted::{cron_word, split_cron_zone, written_zone};
 
-/// The times that fit all fields. A field is `*`, a number, a range like `9-17`, each also with a step (`*/15`), a name
-/// where months or days of the week have one, or several of these after commas.
+/// The times that match all fields. A field is `*`, a number, a range like `9-17`, each also with a step (`*/15`), a
+/// name if months or days of the week have one, or several of these separated by commas.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Calendar {
@@ -30,7 +30,7 @@ pub struct Calendar {
     pub comment: Option<String>,
 }
 
-/// From the first to the last by steps, both of them included.
+/// From the first to the last by steps, both inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Range {
     pub start: i32,
@@ -48,7 +48,7 @@ pub struct Field {
     /// What is meant where nothing is said.
     default: &'static str,
     names: &'static [&'static str],
-    /// Letters that a name is known by.
+    /// The fewest letters that identify a name.
     name_letters_min: usize,
 }
 
@@ -78,7 +78,7 @@ const DAYS: [&str; 7] = [
 /// 0 and 7 are both Sunday.
 const SUNDAY_AT_THE_END: i32 = 7;
 
-/// The fields' places.
+/// The fields' positions.
 pub(super) const SECOND: usize = 0;
 pub(super) const MINUTE: usize = 1;
 pub(super) const HOUR: usize = 2;
@@ -97,7 +97,7 @@ pub const FIELDS: [Field; 7] = [
     Field::new("day_of_week", 0, SUNDAY_AT_THE_END, "*").named(&DAYS, 2),
 ];
 
-/// Where the fields of a cron string stand in a calendar, by their number.
+/// The positions of a cron string's fields in a calendar, by the number of fields.
 const CRON_FIELDS: [(usize, &[usize]); 3] = [
     (5, &[1, 2, 3, 4, 6]),
     (6, &[1, 2, 3, 4, 6, 5]),
@@ -168,7 +168,7 @@ impl Calendar {
         is_same.then_some(comment)
     }
 
-    /// With each field in its shortest text, and without those that say what is meant anyway.
+    /// The calendar with each field in its shortest text, and without those that equal the default.
     pub(super) fn normal(&self) -> Result<Calendar, String> {
         let ranges = self.ranges()?;
         let texts = std::array::from_fn(|at| FIELDS[at].text(&ranges[at]));
@@ -187,7 +187,7 @@ impl Calendar {
     }
 }
 
-/// What a cron string stands for.
+/// The schedule that a cron string abbreviates.
 #[derive(Debug, PartialEq)]
 pub(super) struct Cron {
     pub zone: Option<String>,
@@ -203,7 +203,7 @@ pub(super) enum Times {
 impl Cron {
     pub fn parse(cron: &str) -> Result<Cron, String> {
         let (zone, text) = split_cron_zone(cron.trim());
-        // It is sent as it is written.
+        // It is sent exactly as written.
         zone.map_or(Ok(()), written_zone)?;
         if zone.is_some() && text.is_empty() {
             return Err("the fields after the time zone are missing".to_owned());
@@ -230,7 +230,7 @@ impl Cron {
     }
 }
 
-/// Without any field it is at midnight.
+/// A calendar without fields means midnight.
 impl fmt::Display for Calendar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let said: Vec<String> = self
@@ -308,7 +308,7 @@ impl Field {
             (self.number(start)?, self.number(end)?)
         } else {
             let start = self.number(span)?;
-            // With a step one number is where it begins.
+            // With a step, a single number is the start of a range.
             (start, if step.is_some() { self.last } else { start })
         };
         if end < start {
@@ -335,7 +335,7 @@ impl Field {
             .ok_or_else(|| format!("`{text}` is not valid for `{}`", self.key))
     }
 
-    /// Day 7 is day 0, which may take a range of its own.
+    /// Day 7 is day 0, which may need a range of its own.
     fn without_day_7(&self, range: Range) -> Vec<Range> {
         let Range { start, end, step } = range;
         if !self.is_days_of_week() || end != SUNDAY_AT_THE_END {
@@ -383,7 +383,7 @@ impl Field {
     }
 }
 
-/// A field that is said: a number, a text, or a list of them.
+/// A field that is set: a number, a text, or a list of them.
 fn field<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     deserializer.deserialize_any(FieldVisitor).map(Some)
 }
@@ -451,7 +451,7 @@ mod tests {
         ] {
             let field = FIELDS.iter().find(|field| field.key == key).unwrap();
             let again = field.text(&field.ranges(Some(text)).unwrap());
-            // Nothing is said of what is meant anyway.
+            // Defaults are left out.
             assert_eq!(again.unwrap_or_default(), read, "{key} {text}");
         }
         let days = &FIELDS[DAY_OF_WEEK];

@@ -1,4 +1,4 @@
-//! When a schedule's times come, counted as the server counts them.
+//! When a schedule is due, computed as the server computes it.
 
 use jiff::Zoned;
 use jiff::civil::Date;
@@ -45,7 +45,8 @@ impl ScheduleSpec {
 }
 
 impl Times {
-    /// The first after this one. `None`: there is no other, or as many as `SCHEDULE_SKIPPED_TIMES_MAX` before it are skipped.
+    /// The first time after this one. `None` if there is no other, or if `SCHEDULE_SKIPPED_TIMES_MAX` times before it
+    /// are skipped.
     pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
         let first = self.start.filter(|start| after < *start);
         // The start itself may be one of them.
@@ -77,8 +78,8 @@ impl Times {
         calendars.chain(intervals).min()
     }
 
-    /// The first whose fields on the clock of its zone fit. A time that the clock leaves out is no time; of an hour that comes
-    /// twice the server takes some times once and some twice, and so does this.
+    /// The first time whose fields on the clock of its zone match. A time that the clock skips does not count; in an
+    /// hour that occurs twice, the server uses some times once and some twice, and so does this.
     fn next_of_calendar(&self, ranges: &Ranges, after: i64) -> Option<i64> {
         let local = self.local(after)?;
         let mut date = local.date();
@@ -128,7 +129,8 @@ impl Times {
         }
     }
 
-    /// What a clock in the zone shows then; of two that it does, or none, the one that the server takes.
+    /// The instant of a local time in the zone; if the clock shows it twice or never, the instant that the server
+    /// chooses.
     fn instant(&self, date: Date, hour: i64, minute: i64, second: i64) -> Option<i64> {
         let midnight = date.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second();
         let shown = midnight + hour * HOUR_SECONDS + minute * 60 + second;
@@ -150,7 +152,7 @@ fn next_of_interval(interval: Interval, after: i64) -> i64 {
     ((after - offset).div_euclid(every) + 1) * every + offset
 }
 
-/// The largest field that does not fit.
+/// The largest field that does not match.
 fn misfit(ranges: &Ranges, date: Date, [hour, minute, second]: [i64; 3]) -> Option<usize> {
     let weekday = date.weekday().to_sunday_zero_offset();
     let fields = [

@@ -1,10 +1,10 @@
-//! Schedules in one form, for whoever compares two of them.
+//! Schedules in a normal form, to compare them.
 
 use super::calendar::{Cron, Times};
 use super::{OverlapPolicy, ScheduleError, ScheduleSpec, held};
 use crate::value::Duration;
 
-/// The server's, where nothing is said: a year.
+/// The server's default: a year.
 const CATCHUP_WINDOW: Duration = Duration {
     seconds: 365 * 24 * 60 * 60,
     nanos: 0,

@@ -1,4 +1,4 @@
-//! The file in which a program says how far it has come: its last line is the progress, as JSON or else as a text.
+//! The file in which a program reports its progress: the last line, as JSON or else as a text.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -12,12 +12,12 @@ use crate::limits::EXEC_HEARTBEAT_SIZE_BYTES_MAX;
 use crate::source::regular;
 use crate::value::{Value, parse_foreign_json};
 
-/// How often the file is looked at. Temporal's core throttles what comes of it.
+/// How often the file is checked. Temporal's core throttles the heartbeats.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 pub struct HeartbeatFile {
     file: NamedTempFile,
-    /// The size and the time of the last change, as they were at the last look.
+    /// The size and the time of the last change at the last check.
     seen: (u64, Option<SystemTime>),
 }
 
@@ -59,7 +59,7 @@ impl HeartbeatFile {
         }
     }
 
-    /// The last whole line, if the file has changed. It is opened anew, since a program may put another in its place.
+    /// The last complete line, if the file has changed. It is opened again each time, since a program may replace it.
     fn news(&mut self) -> io::Result<Option<Vec<u8>>> {
         let now = stamp(self.path())?;
         if now == self.seen {
@@ -74,7 +74,7 @@ impl HeartbeatFile {
         let Some(end) = tail.iter().rposition(|b| *b == b'\n') else {
             return match start > 0 {
                 true => self.too_long(now),
-                // The line is not yet whole.
+                // The line is incomplete.
                 false => Ok(None),
             };
         };
@@ -98,7 +98,7 @@ impl HeartbeatFile {
     }
 }
 
-/// Only of a file: to open anything else might wait for ever.
+/// Only for a regular file: opening anything else might wait for ever.
 fn stamp(path: &Path) -> io::Result<(u64, Option<SystemTime>)> {
     let metadata = std::fs::metadata(path)?;
     match metadata.is_file() {

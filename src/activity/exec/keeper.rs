@@ -1,7 +1,9 @@
-//! Ends the programs of a worker that is gone, however it went: a process of its own beside the worker, which holds the other end of
-//! a pipe and hears of each program. When the pipe closes, it ends the programs that were running, and all that they began.
+//! Ends the programs of a worker that has ended, for whatever reason: a separate process beside the worker, which holds
+//! the other end of a pipe and is notified of each program. When the pipe closes, it ends the programs that were
+//! running, and everything that they started.
 //!
-//! A parent-death signal would not do: it is bound to a thread of the worker, and reaches the program alone, not what that began.
+//! A parent-death signal would not suffice: it is bound to a thread of the worker, and reaches only the program, not
+//! what that started.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
@@ -15,17 +17,17 @@ use tempfile::TempDir;
 
 use super::process::{kill_group, kill_marked};
 
-/// The word by which the worker's own program is asked to be a keeper.
+/// The argument that makes the worker's own program a keeper.
 const ASKED: &str = "keep-programs";
 const FOLDER_PREFIX: &str = "segno-exec-";
-/// A program that was being started when the worker went may show itself a little later.
+/// A program that was being started when the worker ended may appear a little later.
 const LOOKS: u32 = 10;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The worker's end.
 pub struct Keeper {
     program: PathBuf,
-    /// Where the worker's temporary files are. The keeper removes it.
+    /// The folder of the worker's temporary files, which the keeper removes.
     folder: TempDir,
     state: Mutex<State>,
     marks: AtomicU64,
@@ -34,7 +36,7 @@ pub struct Keeper {
 #[derive(Default)]
 struct State {
     keeper: Option<(Child, ChildStdin)>,
-    /// The programs under way, by their marks; each with its process once it has one.
+    /// The running programs, by their marks; each with its process once it has one.
     programs: BTreeMap<String, Option<u32>>,
 }
 
@@ -80,7 +82,7 @@ impl Keeper {
         }
     }
 
-    /// Sends the keeper what has changed. A keeper that has ended is replaced by another, which gets everything.
+    /// Sends the keeper what has changed. A keeper that has ended is replaced by another, which receives everything.
     fn tell(&self, line: &str, change: impl FnOnce(&mut BTreeMap<String, Option<u32>>)) {
         let mut state = self.state();
         change(&mut state.programs);
@@ -110,7 +112,7 @@ impl Keeper {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        // What a terminal sends to the worker is not meant for it.
+        // It must not receive the signals that a terminal sends to the worker.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut keeper = command.spawn()?;
@@ -154,7 +156,7 @@ impl Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        // Nobody waits for it any more, which is so when the worker ends: it is left to the keeper.
+        // No task waits for it any more, which happens when the worker ends: the keeper ends it.
         if self.is_running {
             return;
         }
@@ -185,7 +187,7 @@ pub fn serve() -> Option<ExitCode> {
         }
     }
     end(&programs);
-    // Nothing but what the worker made.
+    // Only what the worker created.
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     if name.starts_with(FOLDER_PREFIX) {
         let _ = std::fs::remove_dir_all(&folder);

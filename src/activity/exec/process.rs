@@ -1,4 +1,4 @@
-//! A program's process: what goes in, what comes out, and its end, for which it can be asked.
+//! A program's process: its input, its output, and its end, which can be requested.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::keeper::Kept;
 use crate::limits::{EXEC_ERROR_OUTPUT_SIZE_BYTES_MAX, EXEC_OUTPUT_SIZE_BYTES_MAX};
 
-/// From the request to end (SIGTERM) to the end by force (SIGKILL): less than the worker waits for a cancelled activity.
+/// The time between the request to end (SIGTERM) and the forced end (SIGKILL): less than the worker waits for a
+/// cancelled activity.
 const GRACE: Duration = Duration::from_secs(4);
 
 pub struct Program {
@@ -76,7 +77,7 @@ impl Program {
     }
 }
 
-/// Serves the process until it has ended, and says then that nobody needs to end it any more.
+/// Serves the process until it has ended, and reports then that it no longer has to be ended.
 async fn supervise(
     child: Child,
     input: Vec<u8>,
@@ -90,7 +91,7 @@ async fn supervise(
     ended
 }
 
-/// Serves the process until it has ended. While it is asked to end, what it still writes is read, so that it can.
+/// Serves the process until it has ended. After the request to end, its output is still read, so that it can end.
 async fn ended(
     child: Child,
     input: Vec<u8>,
@@ -116,7 +117,8 @@ async fn ended(
         () = stop.cancelled() => signal_group(id, false),
     }
     let in_time = tokio::time::timeout(GRACE, &mut ended).await;
-    // The program may be gone and what it began not: the group has its id as long as one of it is there.
+    // The program may be gone while processes that it started are not: the group keeps its id as long as one of them
+    // exists.
     kill_all();
     match in_time {
         Ok(ended) => ended,
@@ -152,7 +154,7 @@ async fn exchange(mut child: Child, input: Vec<u8>) -> Result<Ended, ProgramErro
         if let Some(stderr) = stderr {
             let mut bounded = stderr.take(EXEC_ERROR_OUTPUT_SIZE_BYTES_MAX as u64);
             let _ = bounded.read_to_end(&mut kept).await;
-            // The rest is read, so that the program does not wait for room.
+            // The rest is read, so that the program does not block.
             let mut rest = bounded.into_inner();
             let read = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await;
             dropped = read.unwrap_or_default();
@@ -191,7 +193,8 @@ pub fn kill_group(id: Option<u32>) {
     signal_group(id, true);
 }
 
-/// Ends every process that has one of the marks in the environment that it was begun with, also those that have left the group.
+/// Ends every process that was started with one of the marks in its environment, including those that have left the
+/// group.
 #[cfg(target_os = "linux")]
 pub fn kill_marked(marks: &[&str]) {
     use rustix::process::{Pid, Signal, kill_process};
@@ -204,7 +207,7 @@ pub fn kill_marked(marks: &[&str]) {
         let Some(id) = id.and_then(Pid::from_raw) else {
             continue;
         };
-        // Those of other users cannot be read, and are none of ours.
+        // Those of other users cannot be read, and are not ours.
         let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
         let mut variables = environment.split(|byte| *byte == 0);
         if variables.any(|variable| marks.iter().any(|mark| mark.as_bytes() == variable)) {

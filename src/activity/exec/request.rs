@@ -1,4 +1,4 @@
-//! What the `exec` activity is asked for: its input, read and made sure of.
+//! The request of the `exec` activity: its input, parsed and validated.
 
 use std::time::Duration;
 

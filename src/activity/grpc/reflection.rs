@@ -1,6 +1,6 @@
 //! A method's types, from the server itself, by gRPC's reflection protocol (`grpc.reflection.v1`, else `v1alpha`).
 //!
-//! They are asked for at each attempt, so that a server's new version is known at once.
+//! They are requested at each attempt, so that a server's new version takes effect immediately.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +30,7 @@ const SERVICES: [&str; 2] = [
 
 pub enum ReflectionError {
     Status(Status),
-    /// What the server says of itself does not fit the request; no attempt more mends that.
+    /// The request does not match the server's types; a retry cannot help.
     Unfit(String),
 }
 
@@ -44,7 +44,7 @@ struct Asked {
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Answer {
-    /// As bytes: they are counted before they are taken apart.
+    /// As bytes, since they are counted before they are parsed.
     #[prost(bytes = "vec", optional, tag = "4")]
     files: Option<Vec<u8>>,
     #[prost(message, optional, tag = "7")]
@@ -66,7 +66,7 @@ struct Files {
     files: Vec<Vec<u8>>,
 }
 
-/// What has to be known of a `FileDescriptorProto` to ask for what it imports.
+/// The fields of a `FileDescriptorProto` that are needed to request its imports.
 #[derive(Clone, PartialEq, prost::Message)]
 struct FileHead {
     #[prost(string, tag = "1")]
@@ -126,7 +126,7 @@ pub struct Method {
     _held: Option<SemaphorePermit<'static>>,
 }
 
-/// Permits are counts of so many bytes.
+/// A permit represents this many bytes.
 const PERMIT_BYTES: usize = 1024;
 static MEMORY: Semaphore =
     Semaphore::const_new(GRPC_DESCRIPTORS_HELD_SIZE_BYTES_MAX / PERMIT_BYTES);
@@ -134,17 +134,17 @@ static MEMORY: Semaphore =
 /// Waits until there is room for descriptors of that size, beside those of other calls.
 async fn hold(size_bytes: usize) -> Option<SemaphorePermit<'static>> {
     let permits = u32::try_from(size_bytes.div_ceil(PERMIT_BYTES));
-    // It is never closed, and one call's bound is less than that of all.
+    // It is never closed, and one call's bound is less than the total.
     MEMORY.acquire_many(permits.unwrap_or(u32::MAX)).await.ok()
 }
 
-/// A service's descriptors as they came.
+/// A service's descriptors as received.
 struct Descriptors {
     files: Vec<Vec<u8>>,
     decoded_size_bytes: usize,
 }
 
-/// Whom to ask, by which version of the protocol.
+/// The server, and the version of the protocol.
 struct Server<'a> {
     channel: &'a Channel,
     reflection: &'static str,
@@ -152,7 +152,7 @@ struct Server<'a> {
 }
 
 impl Server<'_> {
-    /// The files of a service's descriptors with all that they import.
+    /// The files of a service's descriptors with everything that they import.
     async fn files(&self, service: &str) -> Result<Descriptors, ReflectionError> {
         let by_name = |name| Asked {
             file_by_filename: Some(name),
@@ -164,7 +164,7 @@ impl Server<'_> {
         let file_type = DescriptorPool::global().get_message_by_name(FILE_TYPE);
         let file_type =
             file_type.ok_or_else(|| too_large(&"the type of descriptors is missing"))?;
-        // What was asked for is not asked for again, whatever the answers call themselves.
+        // A file is not requested again, whatever names the answers have.
         let mut asked = BTreeSet::new();
         let mut wanted = vec![Asked {
             file_by_filename: None,

@@ -1,4 +1,4 @@
-//! What the `grpc` activity is asked for: its input, read and made sure of.
+//! The request of the `grpc` activity: its input, parsed and validated.
 
 use std::time::Duration;
 

@@ -1,18 +1,18 @@
-//! What a message of protobuf takes in memory once it is decoded, estimated before that: two bytes may become a kilobyte.
+//! The memory of a protobuf message once it is decoded, estimated before: two bytes may become a kilobyte.
 
 use prost_reflect::{Cardinality, Kind, MessageDescriptor};
 
-/// A message with a field or two: its map of fields, and what becomes of it in JSON.
+/// A message with a field or two: its map of fields, and its JSON.
 const MESSAGE_BYTES: usize = 1024;
-/// Any other value, beside the bytes of a text.
+/// Any other value, without the bytes of a text.
 const VALUE_BYTES: usize = 128;
-/// As deep as protobuf's own decoder goes.
+/// The depth limit of protobuf's own decoder.
 const DEPTH_MAX: usize = 100;
 
 /// A message of any type, which is decoded when it is written as JSON.
 const ANY: &str = "google.protobuf.Any";
 
-/// What a field holds, and whether several of it.
+/// The type of a field, and whether it is repeated.
 struct Shape {
     kind: Kind,
     is_list: bool,
@@ -95,7 +95,7 @@ impl Budget {
         Ok(())
     }
 
-    /// What is in it has its type by name.
+    /// Its content has its type by name.
     fn any(
         &mut self,
         kind: &MessageDescriptor,
@@ -179,7 +179,7 @@ pub fn fields(bytes: &[u8]) -> usize {
     count
 }
 
-/// The fields at the top of a message, with the bytes of those that have a length.
+/// The top-level fields of a message, with the bytes of those that have a length.
 fn each<'a>(mut bytes: &'a [u8], mut told: impl FnMut(u64, &'a [u8])) {
     while let Some(tag) = varint(&mut bytes) {
         let inner = match tag & 7 {

@@ -1,5 +1,5 @@
-//! The HTTP client that only goes where the policy lets it: names are judged by what they resolve to, at the moment of
-//! connecting, and no proxy stands between.
+//! The HTTP client, which connects only where the policy allows: names are checked by the addresses that they resolve
+//! to, at the moment of connecting, and there is no proxy in between.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

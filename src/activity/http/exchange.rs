@@ -1,4 +1,4 @@
-//! A request on its way: where it is redirected to, how often it is asked again, and what its answers are taken for.
+//! The sending of a request: its redirects, its polling, and how its answers are interpreted.
 
 use std::error::Error;
 use std::time::SystemTime;
@@ -124,7 +124,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Turns the request to where it is sent on, if it may go there.
+    /// Changes the request to the target of a redirect, if that is allowed.
     fn redirect(
         &self,
         prepared: &mut Prepared,
@@ -205,7 +205,7 @@ fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// Turns the request to where it is sent on. Secrets stay with the origin they were meant for.
+/// Changes the request to the target of a redirect. Secrets stay with the origin that they were meant for.
 fn redirect(
     prepared: &mut Prepared,
     status: StatusCode,
@@ -269,7 +269,7 @@ pub fn shown(url: &url::Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
 }
 
-/// What the client says when there is no response.
+/// The client's error if there is no response.
 fn transport(what: &str, error: &reqwest::Error, redactor: &Redactor) -> Failure {
     let sources = std::iter::successors(error.source(), |e: &&(dyn Error + 'static)| (*e).source());
     let mut reasons: Vec<String> = Vec::new();

@@ -1,4 +1,4 @@
-//! Asking again: which answers only say "not yet", and what is remembered from one attempt to the next.
+//! Polling: which answers mean "not yet", and what the next attempt needs to know.
 
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ fn read_body(value: Option<&Value>) -> Result<Vec<(String, Vec<Json>)>, String> 
         .collect()
 }
 
-/// How far it has come: what a heartbeat says, and the next attempt goes on from.
+/// The progress: what a heartbeat contains, and where the next attempt continues.
 #[derive(Debug, Default)]
 pub struct Polled {
     pub polls: i64,

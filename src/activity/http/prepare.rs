@@ -1,4 +1,4 @@
-//! A request with its secrets put in, as it goes over the wire. From here on it is not shown to anyone.
+//! A request with its secrets inserted, ready to be sent. From here on it is never shown.
 
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
@@ -79,7 +79,7 @@ impl Filler<'_> {
                 reference.name
             ))
         })?;
-        // The part that keeps such a URL secret may come back alone.
+        // The part that keeps such a URL secret may be returned alone.
         let path = &url[url::Position::BeforePath..];
         if path.len() > 1 {
             self.redactor.add(&SecretString::from(path.to_owned()));
@@ -185,7 +185,7 @@ impl Filler<'_> {
     }
 }
 
-/// The value with the text at the path; the last key of a mapping need not be there.
+/// The value with the text at the path; the last key of a mapping may be missing.
 fn put_at(value: &Value, path: &[String], text: &str) -> Option<Value> {
     let Some((token, rest)) = path.split_first() else {
         return Some(Value::from(text));

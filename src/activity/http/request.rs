@@ -1,4 +1,4 @@
-//! What the `http` activity is asked for: its input, read and made sure of.
+//! The request of the `http` activity: its input, parsed and validated.
 
 use std::str::FromStr;
 
@@ -41,7 +41,7 @@ pub struct Request {
 #[derive(Debug, Clone)]
 pub enum Body {
     None,
-    /// Kept as a value until its secrets are in.
+    /// Kept as a value until its secrets are inserted.
     Json(Value),
     Text(String),
     Bytes(Vec<u8>),
@@ -60,7 +60,8 @@ pub enum ResponseKind {
     None,
 }
 
-/// Where secrets go, by name. It is a part of the request of its own, so that data in the other parts cannot name one.
+/// Where secrets are inserted, by name. It is a separate part of the request, so that data in the other parts cannot
+/// name one.
 #[derive(Debug, Default)]
 pub struct SecretPlaces {
     pub url: Option<SecretReference>,

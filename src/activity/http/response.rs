@@ -1,4 +1,4 @@
-//! A response as a value: its status, its headers, and its body within the bound, read as its content type says.
+//! A response as a value: its status, its headers, and its body within the bound, read according to its content type.
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 
@@ -77,7 +77,7 @@ impl Received {
         {
             return value;
         }
-        // Before it is cut: of a secret that is cut in two nothing would be found.
+        // Before it is cut: a secret that is cut in two would not be found.
         let body = match self.is_cut {
             true => redactor.bytes_of_cut(&self.body),
             false => redactor.bytes(&self.body),
@@ -100,7 +100,7 @@ impl Received {
         Value::map(map)
     }
 
-    /// The kind that the content type, or the bytes themselves, stand for.
+    /// The kind that the content type, or the bytes themselves, indicate.
     fn resolve(&self, kind: ResponseKind) -> ResponseKind {
         if kind != ResponseKind::Automatic {
             return kind;
@@ -123,7 +123,7 @@ impl Received {
         value.unwrap_or_default().to_ascii_lowercase()
     }
 
-    /// UTF-8, or Latin-1 where the content type says so.
+    /// UTF-8, or Latin-1 if the content type names it.
     fn text(&self) -> Value {
         let content_type = self.content_type();
         let is_latin = ["iso-8859-1", "latin1", "windows-1252"]

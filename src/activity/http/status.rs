@@ -1,4 +1,4 @@
-//! What a response's status means: success, a failure that may heal, or one that stays; and when to ask again.
+//! What a response's status means: success, a retryable failure, or a non-retryable one; and when to retry.
 
 use std::time::SystemTime;
 
@@ -7,11 +7,11 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use crate::limits::HTTP_RETRY_AFTER_SECONDS_MAX;
 use crate::value::{Duration, Map, Value};
 
-/// Statuses as an author lists them: numbers and ranges.
+/// Statuses as in a definition: numbers and ranges.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statuses(Vec<std::ops::RangeInclusive<u16>>);
 
-/// What the author says of statuses; where nothing is said, the defaults hold.
+/// The meanings that the author gives to statuses; the defaults apply to the others.
 #[derive(Debug, Default)]
 pub struct Verdicts {
     pub success: Option<Statuses>,
@@ -74,7 +74,7 @@ impl Verdicts {
             _ if listed(&self.non_retryable) => Verdict::NonRetryable,
             _ if listed(&self.retryable) => Verdict::Retryable,
             408 | 425 | 429 => Verdict::Retryable,
-            // Not implemented, and a version of HTTP that is not supported, do not heal by asking again.
+            // Retrying does not help if a method or a version of HTTP is not supported.
             501 | 505 => Verdict::NonRetryable,
             500..=599 => Verdict::Retryable,
             _ => Verdict::NonRetryable,

@@ -1,4 +1,4 @@
-//! One normal form of addresses: where one leads to, in whatever form it is written.
+//! One normal form of addresses: the destination, whatever form it is written in.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,7 +10,8 @@ const LOOPBACK: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::LOCALHOST),
 ];
 
-/// Where a NAT64 prefix of RFC 6052 (2.2) puts the bytes of the IPv4 address, by the prefix's length: the ninth byte is left out.
+/// Where a NAT64 prefix of RFC 6052 (2.2) has the bytes of the IPv4 address, by the prefix's length: the ninth byte is
+/// left out.
 const NAT64_PLACES: [[usize; 4]; 6] = [
     [4, 5, 6, 7],
     [5, 6, 7, 9],
@@ -44,7 +45,7 @@ pub fn normal(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The IPv4 addresses that an IPv6 one may stand for.
+/// The IPv4 addresses that an IPv6 address may mean.
 fn inside(address: Ipv6Addr) -> Vec<Ipv4Addr> {
     let bytes = address.octets();
     let at = |places: [usize; 4]| Ipv4Addr::from(places.map(|place| bytes[place]));
@@ -54,12 +55,12 @@ fn inside(address: Ipv6Addr) -> Vec<Ipv4Addr> {
         [0, 0, 0, 0, 0, 0xffff, ..] | [0, 0, 0, 0, 0xffff, 0, ..] => vec![last],
         // Compatible (RFC 4291, 2.5.5.1), but not :: and ::1.
         [0, 0, 0, 0, 0, 0, high, _] if high != 0 => vec![last],
-        // NAT64 (RFC 6052), and the prefix for one's own, of any length (RFC 8215).
+        // NAT64 (RFC 6052), and the prefix for local use, of any length (RFC 8215).
         [0x64, 0xff9b, 0, 0, 0, 0, ..] => vec![last],
         [0x64, 0xff9b, 1, ..] => NAT64_PLACES[2..].iter().map(|places| at(*places)).collect(),
         // 6to4 (RFC 3056).
         [0x2002, ..] => vec![at([2, 3, 4, 5])],
-        // Teredo (RFC 4380): the server, and the client with its bits turned.
+        // Teredo (RFC 4380): the server, and the client with inverted bits.
         [0x2001, 0, ..] => vec![at([4, 5, 6, 7]), Ipv4Addr::from(!u32::from(last))],
         // ISATAP (RFC 5214), below any prefix.
         [_, _, _, _, 0 | 0x200, 0x5efe, ..] => vec![last],
@@ -112,7 +113,7 @@ pub fn is_public(address: IpAddr) -> bool {
     let networks = special();
     let special = |address: &IpAddr| networks.iter().any(|network| network.contains(address));
     let meanings = meanings(address);
-    // A mapped address is what is in it; its own network says nothing more.
+    // A mapped address is the one inside it; its own network is irrelevant.
     let own = normal(address);
     !special(&own) && !meanings[1..].iter().any(special)
 }

@@ -1,20 +1,22 @@
-//! Clouds' metadata services, which hand out a machine's credentials to whoever asks from it: one table, with where each is documented.
+//! Clouds' metadata services, which hand out a machine's credentials to any client on it: one table, with the
+//! documentation of each.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// One service, at all its names and networks.
+/// One service, with all its names and networks.
 pub struct Service {
     pub cloud: &'static str,
     pub names: &'static [&'static str],
     pub networks: &'static [&'static str],
-    /// Who says so.
+    /// The documentation of it.
     pub source: &'static str,
 }
 
-/// All that is link-local counts (RFC 3927, RFC 4291): there most of them are, at 169.254.169.254 alone those of AWS, Google, Azure, Oracle,
-/// DigitalOcean, Hetzner, OpenStack, Exoscale, Vultr and IBM. The others are listed one by one.
+/// All link-local addresses are included (RFC 3927, RFC 4291), where most of them are: at 169.254.169.254 alone those
+/// of AWS, Google, Azure, Oracle, DigitalOcean, Hetzner, OpenStack, Exoscale, Vultr and IBM. The others are listed one
+/// by one.
 pub const SERVICES: [Service; 12] = [
     Service {
         cloud: "link-local",

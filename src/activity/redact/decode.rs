@@ -1,4 +1,5 @@
-//! The ways in which a text can be read: as it is, and with its escapes undone, each byte with its place in the original.
+//! The ways in which a text can be read: unchanged, and with its escapes undone, each byte with its place in the
+//! original.
 
 /// A text as a reader could take it.
 pub struct View {
@@ -7,7 +8,7 @@ pub struct View {
     places: Vec<(u32, u32)>,
 }
 
-/// What an escape stands for, and its length.
+/// The character of an escape, and its length.
 struct Unescaped {
     bytes: [u8; 4],
     count: usize,
@@ -16,9 +17,9 @@ struct Unescaped {
 
 type Read = fn(&[u8]) -> Option<Unescaped>;
 
-/// How often escapes are undone, one within the other.
+/// How many nested layers of escapes are undone.
 const LAYERS: usize = 3;
-/// The longest reference of HTML that is undone.
+/// The longest HTML reference that is undone.
 const HTML_REFERENCE_BYTES_MAX: usize = 10;
 
 /// All readings of a text that differ: the text itself, then with escapes undone.
@@ -30,7 +31,7 @@ pub fn views(text: &[u8]) -> Vec<View> {
     if !text.iter().any(|byte| matches!(byte, b'%' | b'\\' | b'&')) {
         return views;
     }
-    // In the order in which they were written: an escape of one kind may be written in another.
+    // In any order of nesting: an escape of one kind may be inside another.
     let kinds = [percent as Read, backslash, html];
     for outer in kinds {
         let Some(view) = views[0].unescaped(outer) else {
@@ -182,7 +183,7 @@ fn utf16(text: &[u8]) -> Option<Unescaped> {
     character(0x10000 + ((first - 0xD800) << 10) + low, 12)
 }
 
-/// References of HTML and XML: pages of errors quote what they were asked.
+/// References of HTML and XML: error pages quote requests.
 fn html(text: &[u8]) -> Option<Unescaped> {
     let room = text.len().min(HTML_REFERENCE_BYTES_MAX);
     let end = text[..room].iter().position(|byte| *byte == b';')?;

@@ -1,4 +1,4 @@
-//! The forms in which a secret is looked for: itself, what it consists of, and how it looks encoded.
+//! The forms in which a secret is searched for: itself, its parts, and their encodings.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -6,10 +6,10 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use super::decode::layers;
 use crate::limits::{SECRET_PART_SIZE_BYTES_MIN, SECRET_SEGMENT_SIZE_BYTES_MIN};
 
-/// Encoded text shorter than this says nothing of a secret: it is found in any text.
+/// A shorter encoded text does not identify a secret: it occurs in any text.
 const ENCODED_SIZE_BYTES_MIN: usize = 4;
 
-/// Every number with as many digits is read exactly.
+/// Every number with up to this many digits is read exactly.
 const EXACT_DIGITS_MAX: usize = 15;
 
 /// What is looked for in base64. The characters at its edges hold bits of their neighbours, too.
@@ -36,13 +36,13 @@ impl Forms {
             return forms;
         }
         for text in layers(secret) {
-            // Forms write a space so.
+            // Forms encode a space as a plus sign.
             let plus = text
                 .iter()
                 .map(|byte| if *byte == b' ' { b'+' } else { *byte });
             let plus: Vec<u8> = plus.collect();
             for text in [text, plus] {
-                // What is short and only comes of undoing the secret's own escapes is found in any text.
+                // A short text that only results from undoing the secret's own escapes occurs in any text.
                 let is_told = text == secret || text.len() >= SECRET_PART_SIZE_BYTES_MIN;
                 if is_told && !forms.plain.contains(&text) {
                     forms.plain.push(text);
@@ -71,10 +71,10 @@ impl Forms {
         }
     }
 
-    /// As it looks where so many bytes, from 0 to 2, stand before it in its group of three.
+    /// Its encoding if this many bytes, from 0 to 2, precede it in its group of three.
     fn base64(&mut self, text: &[u8], alignment: usize) {
         let padded = [&vec![0; alignment][..], text].concat();
-        // Six bits a character: those that hold bits of the secret alone.
+        // Six bits a character: those that contain only bits of the secret.
         let first = (alignment * 8).div_ceil(6);
         let last = padded.len() * 8 / 6;
         if last < first + ENCODED_SIZE_BYTES_MIN {
@@ -108,7 +108,7 @@ fn collect(text: &str, parts: &mut Vec<String>) {
         && let Ok(json) = serde_json::from_str(text)
     {
         fields(&json, parts);
-        // A number that no type holds is read as one near it.
+        // A number that no type can represent is read as one near it.
         let digits = text.split(|c: char| !c.is_ascii_digit());
         digits
             .filter(|digits| digits.len() > EXACT_DIGITS_MAX)

@@ -1,4 +1,4 @@
-//! Logs without secrets, whoever writes them: all that this process has read is taken out of each line.
+//! Logs without secrets, whichever code writes them: all secrets that this process has read are removed from each line.
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,4 +1,4 @@
-//! Secrets in all their forms, planted and looked for.
+//! Secrets in all their forms, planted and searched for.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -115,7 +115,7 @@ fn what_a_secret_consists_of_is_taken_out_too() {
     ] {
         assert_eq!(redactor.text(text), REDACTED, "{text}");
     }
-    // Too short to be told from other data, and the name of the host.
+    // Too short to be distinguished from other data, and the name of the host.
     for text in ["true", "7", "x.example", "db.example:5432"] {
         assert_eq!(redactor.text(text), text);
     }
@@ -154,7 +154,7 @@ fn long_texts_made_to_hurt_take_linear_time_and_memory() {
     }
 }
 
-/// How a secret may be written, one encoder on top of another.
+/// How a secret may be written, with nested encoders.
 fn encoded(secret: &str, encoders: &[usize]) -> String {
     encoders
         .iter()
@@ -204,7 +204,7 @@ fn encode(text: &str, encoder: usize) -> String {
     }
 }
 
-/// Readings that people and tools have of a text, by code of their own.
+/// Readings of a text by people and tools, by independent code.
 fn readings(text: &str) -> Vec<String> {
     let mut readings = vec![text.to_owned()];
     for _ in 0..3 {

@@ -1,12 +1,12 @@
-//! Task tokens in logs. Temporal's core names those of the attempts that it logs about, and whoever has one may complete its attempt.
+//! Task tokens in logs. Temporal's core logs those of attempts, and whoever has one can complete its attempt.
 
 use std::borrow::Cow;
 
 use super::REDACTED;
 
-/// What stands before a token: the name of a field or of a header, or of core's own type.
+/// The text before a token: the name of a field or of a header, or of core's own type.
 const NAMES: [&[u8]; 3] = [b"task_token", b"task-token", b"TaskToken"];
-/// Quotes, brackets, an equals sign and colours may stand between the name and the token.
+/// Quotes, brackets, an equals sign and colours may be between the name and the token.
 const BETWEEN_SIZE_BYTES_MAX: usize = 40;
 /// A word that is shorter is not a token.
 const TOKEN_SIZE_BYTES_MIN: usize = 16;
@@ -32,7 +32,7 @@ pub fn without_tokens(line: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(clean)
 }
 
-/// Behind the next name.
+/// The place after the next name.
 fn next_name(line: &[u8], from: usize) -> Option<usize> {
     (from..line.len()).find_map(|at| {
         let name = NAMES.iter().find(|name| line[at..].starts_with(name))?;

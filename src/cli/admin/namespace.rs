@@ -13,7 +13,7 @@ use crate::client::{Archival, Client, NamespaceDescription, NamespaceOptions, du
 use crate::value::Duration;
 
 const PAGE_SIZE: i32 = 100;
-/// As Temporal's own command line has it.
+/// Like Temporal's own command line.
 const RETENTION_DEFAULT: Duration = Duration {
     seconds: 3 * 24 * 60 * 60,
     nanos: 0,

@@ -1,4 +1,4 @@
-//! `segno search-attribute`: makes, lists and removes the search attributes of a namespace.
+//! `segno search-attribute`: creates, lists and removes the search attributes of a namespace.
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value as Json, json};
@@ -84,7 +84,7 @@ pub async fn run(command: SearchAttributeCommand, output: Output) -> Result<End,
 async fn create(args: CreateArgs, output: Output) -> Result<End, CliError> {
     let kind = args.kind.kind();
     let client = args.connection.connect().await?;
-    // The server takes an attribute that is there already for done, whatever its type.
+    // The server accepts an existing attribute, whatever its type.
     let there = client.search_attributes().await?;
     for name in &args.name {
         let same = there.custom.get(name).or_else(|| there.system.get(name));

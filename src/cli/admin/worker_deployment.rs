@@ -8,7 +8,7 @@ use crate::cli::error::{CliError, End};
 use crate::cli::print::{Output, Tone, styled, warn};
 use crate::client::{Ramping, RoutingForce, WorkerDeployment, WorkerVersion};
 
-/// What stands for workers without a version, in what is printed.
+/// The name of workers without a version, in output.
 const UNVERSIONED: &str = "(no version)";
 
 #[derive(Debug, Subcommand)]

@@ -1,4 +1,4 @@
-//! The flags that say how payloads are encoded: of the worker, of clients and of the codec server.
+//! The flags for the encoding of payloads: of the worker, of clients and of the codec server.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::values::key_value;
 use crate::client::{CodecKind, CodecSettings, KeySource};
 
-/// Before the name of an environment variable in place of a file's.
+/// The prefix of an environment variable's name, instead of a file's.
 const VARIABLE_PREFIX: &str = "env:";
 
 #[derive(Debug, Clone, Default, Args)]

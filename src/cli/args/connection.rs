@@ -1,4 +1,4 @@
-//! The connection's flags, as the official command line has them.
+//! The connection's flags, as in the official command line.
 
 use clap::Args;
 

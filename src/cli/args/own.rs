@@ -18,7 +18,7 @@ pub async fn refuse(client: &Client, workflow: &WorkflowArgs) -> Result<(), CliE
     match client.describe(&workflow.reference()).await {
         Ok(found) if is_own(&found.workflow.workflow_type) => Err(refusal(&workflow.workflow_id)),
         Ok(_) | Err(ClientError::NoSuchWorkflow(..)) => Ok(()),
-        // Whoever may not look may still be allowed to do what was asked for.
+        // A client that may not read may still be allowed to do what was requested.
         Err(ClientError::Refused { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -40,7 +40,7 @@ pub fn is_own(workflow_type: &str) -> bool {
 /// A list filter that leaves them out, unless it asks for them.
 pub fn without_own(query: &str) -> String {
     let none = format!("WorkflowType NOT IN ('{REGISTRY}', '{REGISTRY_DATA}')");
-    // What comes after the conditions has to stay there: whoever reads the list leaves them out then.
+    // What follows the conditions must stay at the end: the reader of the list then leaves them out.
     let has_order = query.to_ascii_lowercase().contains("order by");
     match query.trim().is_empty() {
         true => none,

@@ -1,4 +1,4 @@
-//! Flags that say what definitions may do on this machine.
+//! Flags for what definitions may do on this machine.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ enum HttpPolicy {
     Strict,
 }
 
-/// What `http` and `grpc` may talk to in a test, unless --http-allow says something else.
+/// The hosts that `http` and `grpc` may connect to in a test, unless --http-allow names others.
 const THIS_MACHINE: [&str; 3] = ["localhost", "127.0.0.0/8", "::1"];
 
 impl PolicyArgs {

@@ -1,4 +1,4 @@
-//! Which registry a command means.
+//! The registry that a command uses.
 
 use std::sync::Arc;
 
@@ -109,7 +109,7 @@ impl OriginArgs {
     }
 }
 
-/// The user, at the machine that the identity names.
+/// The user, on the machine of the identity.
 fn user() -> String {
     let identity = default_identity();
     let host = identity.rsplit_once('@').map_or("", |(_, host)| host);

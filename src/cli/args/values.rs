@@ -1,4 +1,4 @@
-//! Values of flags, read and held to what the server takes.
+//! Values of flags, parsed and checked against what the server accepts.
 
 use crate::accepted;
 use crate::value::{Duration, Timestamp, Value};

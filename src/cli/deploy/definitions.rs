@@ -255,7 +255,7 @@ fn quoted(text: &str) -> String {
 }
 
 impl Common {
-    /// Makes a change that concerns one type, and gives the type the schedules of the version that is in force then.
+    /// Makes a change to one type, and gives the type the schedules of the version that is then in force.
     async fn carry_out(
         &self,
         workflow: &str,
@@ -267,7 +267,7 @@ impl Common {
             .await
     }
 
-    /// The same of several types, where the registry and perhaps the cluster are open.
+    /// Makes a change to several types, with the registry and possibly the cluster already open.
     async fn change(
         &self,
         store: &dyn Store,
@@ -289,7 +289,7 @@ impl Common {
             Ok(change)
         };
         let mut definitions = types.iter().filter_map(|name| catalog.definition(name));
-        // Without schedules no cluster is needed.
+        // Without schedules, no cluster is needed.
         if !definitions.any(Definition::has_schedules) {
             let revision = change(store, origin, unique_id, make).await?;
             return said(revision, &sent.borrow(), &[], output);
@@ -315,7 +315,7 @@ impl Common {
     }
 }
 
-/// What was done, and as which revision.
+/// Prints what was done, and as which revision.
 fn said(revision: u64, words: &[String], steps: &[Step], output: Output) -> Result<End, CliError> {
     match output.is_json() {
         true => {
@@ -338,7 +338,7 @@ fn said(revision: u64, words: &[String], steps: &[Step], output: Output) -> Resu
     Ok(End::Done)
 }
 
-/// A line for each thing that a change to a catalog does.
+/// A line for each effect of a change to a catalog.
 fn words_of(change: &Change, before: &Catalog) -> Vec<String> {
     let retired = change.retired.iter();
     let retired = retired.map(|workflow| format!("{workflow} gets no new runs"));
@@ -370,7 +370,7 @@ fn words_of(change: &Change, before: &Catalog) -> Vec<String> {
     retired.chain(routes).chain(tags).chain(deleted).collect()
 }
 
-/// What the route of a retired type changes: nothing for new runs, which there are none of.
+/// What the route of a retired type changes: nothing for new runs, since there are none.
 fn retired_words(definition: &Definition, route: &Route) -> String {
     let workflow = &route.workflow;
     let changed = match (
@@ -396,7 +396,7 @@ fn find<'a>(
     Ok((definition, version.number))
 }
 
-/// A share of new runs for a version; all of them make it the current one.
+/// Gives a share of new runs to a version; with all of them, it becomes the current one.
 fn ramped(catalog: &Catalog, query: &VersionQuery, percent: u32) -> Result<Change, DeployError> {
     let (definition, number) = find(catalog, query)?;
     let name = definition.name_of(number);
@@ -431,7 +431,7 @@ fn ramped(catalog: &Catalog, query: &VersionQuery, percent: u32) -> Result<Chang
     })
 }
 
-/// Gives all new runs a version; a retired type has new runs again.
+/// Gives all new runs to a version; a retired type has new runs again.
 fn all_to(definition: &Definition, number: u32) -> Change {
     let change = routed(Route {
         current: number,

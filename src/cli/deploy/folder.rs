@@ -62,7 +62,7 @@ pub struct DeployArgs {
 /// What a deployment would do, and has done.
 struct Proposal {
     plan: Plan,
-    /// Once it is in force.
+    /// Set once it is in force.
     done: Option<Deployment>,
     found: Definitions,
     compared: Compared,
@@ -70,16 +70,16 @@ struct Proposal {
     checked: Option<check::Checked>,
     before: Catalog,
     after: Catalog,
-    /// All that the project has, and had.
+    /// All types that the project has, and had.
     types: BTreeSet<String>,
     due: Option<DueSchedules>,
 }
 
-/// What was found out before a deployment ended, however it ended.
+/// What was found before a deployment ended, for whatever reason.
 #[derive(Default)]
 struct Told {
     proposal: Option<Proposal>,
-    /// What is wrong with the folder's files, for whoever reads JSON.
+    /// The diagnostics of the folder's files, for JSON output.
     diagnostics: Option<Json>,
 }
 
@@ -100,7 +100,7 @@ pub async fn run(args: DeployArgs, output: Output) -> Result<End, CliError> {
 }
 
 impl DeployArgs {
-    /// What it finds out is left to the caller, whatever becomes of it.
+    /// The findings are available to the caller, whatever the result.
     async fn deploy(&self, told: &mut Told, output: Output) -> Result<End, CliError> {
         let project = self.project.of_folder(&self.folder)?;
         let Some(found) = read(&self.folder, told, output)? else {
@@ -166,7 +166,7 @@ impl DeployArgs {
         }
     }
 
-    /// What would hurt somebody is refused before anything is changed.
+    /// Refuses harmful changes before anything is changed.
     async fn refuse(
         &self,
         client: &Client,
@@ -202,7 +202,7 @@ impl DeployArgs {
         let deployment = plan
             .carry_out(store, found, origin, unique_id(), due)
             .await?;
-        // The deployment stands, whatever comes of this.
+        // The deployment is complete, whatever happens here.
         if let Err(error) = store.compact().await {
             output.remark(format!(
                 "the registry's log could not be shortened: {error}"
@@ -212,7 +212,7 @@ impl DeployArgs {
         Ok(deployment)
     }
 
-    /// Where the server refuses one, what was in force before is in force again.
+    /// If the server refuses a schedule, what was in force before is restored.
     async fn make_schedules(
         &self,
         schedules: &Schedules<'_>,
@@ -230,7 +230,7 @@ impl DeployArgs {
         })
     }
 
-    /// What is said of it.
+    /// Returns the error to report.
     async fn take_back(
         &self,
         schedules: &Schedules<'_>,
@@ -267,14 +267,14 @@ impl DeployArgs {
     }
 }
 
-/// All that the project has, and had.
+/// All types that the project has, and had.
 fn types(catalog: &Catalog, project: &str) -> BTreeSet<String> {
     let definitions = catalog.state.definitions.iter();
     let own = definitions.filter(|d| d.project == project);
     own.map(|d| d.workflow.clone()).collect()
 }
 
-/// The folder's definitions; none where one of them is wrong, which has been said then.
+/// The folder's definitions; `None` if one of them has errors, which have then been reported.
 fn read(folder: &Path, told: &mut Told, output: Output) -> Result<Option<Definitions>, CliError> {
     let found = read_folder(folder).map_err(CliError::usage)?;
     let diagnostics = found.diagnostics().cloned().collect();
@@ -298,7 +298,7 @@ fn read(folder: &Path, told: &mut Told, output: Output) -> Result<Option<Definit
     Ok(Some(found.definitions))
 }
 
-/// What a deployment changes in meaning, by workflow type.
+/// The differences in meaning of a deployment, by workflow type.
 type Compared = BTreeMap<String, Differences>;
 
 async fn compare(
@@ -320,7 +320,7 @@ async fn compare(
     for ((definition, _), old) in changed.into_iter().zip(bundles) {
         let new = found.get(&definition.workflow);
         if let (Some(old), Some((new, _))) = (old, new) {
-            // A former version that cannot be read has nothing to be compared with.
+            // A previous version that cannot be read cannot be compared.
             if let Ok(differences) = differences(&old, &new.bundle.bytes) {
                 compared.insert(definition.workflow, differences);
             }
@@ -339,7 +339,7 @@ fn confirmed() -> Result<bool, CliError> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// The commit that the folder is at, if it is in a repository.
+/// The commit of the folder, if it is in a repository.
 fn commit(folder: &Path) -> Option<String> {
     let git = std::process::Command::new("git")
         .arg("-C")

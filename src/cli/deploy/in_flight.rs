@@ -1,4 +1,4 @@
-//! Refuses to retire workflow types of which runs are in flight.
+//! Refuses to retire workflow types with runs in flight.
 
 use crate::cli::error::CliError;
 use crate::client::Client;

@@ -1,4 +1,4 @@
-//! Which project's definitions a command works on: a folder says it in `segno.toml`, a command line with `--project`.
+//! The project whose definitions a command changes: a folder has it in `segno.toml`, a command line in `--project`.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -22,7 +22,7 @@ pub struct ProjectArgs {
     project: Option<String>,
 }
 
-/// The same of commands that name workflow types instead of a folder.
+/// The project of commands that name workflow types instead of a folder.
 #[derive(Debug, Clone, Args)]
 pub struct OwnProjectArgs {
     /// Refuse workflow types of other projects [default: as segno.toml in the current folder says, else none are refused]
@@ -30,7 +30,7 @@ pub struct OwnProjectArgs {
     project: Option<String>,
 }
 
-/// Retiring more than a few types has to be asked for.
+/// Retiring more than a few types must be requested.
 #[derive(Debug, Clone, Args)]
 pub struct RetireArgs {
     /// Retire this workflow type, or so many; needed for more than 3, and may be given several times
@@ -74,7 +74,7 @@ impl OwnProjectArgs {
     }
 }
 
-/// What a folder and a command line say; they may not contradict each other.
+/// The project of a folder and of a command line, which may not contradict each other.
 fn said(folder: &Path, flag: Option<&str>) -> Result<Option<String>, CliError> {
     let flag = flag.filter(|project| !project.is_empty());
     let file = match read(folder)? {

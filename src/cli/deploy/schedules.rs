@@ -1,4 +1,4 @@
-//! What a deployment does to schedules, for people and for scripts.
+//! The effects of a deployment on schedules, for people and for scripts.
 
 use serde_json::{Value as Json, json};
 

@@ -1,4 +1,4 @@
-//! Errors of the cluster's client, the registry and the worker, with what to do about them.
+//! Errors of the cluster's client, the registry and the worker, with their remedies.
 
 use super::CliError;
 use crate::catalog::NameError;

@@ -1,4 +1,4 @@
-//! `segno eval`: an expression's value, for trying things out, and for suites of cases.
+//! `segno eval`: an expression's value, for experiments and for suites of cases.
 
 mod batch;
 mod typed;
@@ -141,7 +141,7 @@ fn report(
     Ok(End::Failed)
 }
 
-/// The machine's time, and numbers that differ from call to call; nothing here is replayed.
+/// The machine's time, and numbers that differ between calls; nothing here is replayed.
 struct Clock {
     now: Timestamp,
     state: u64,

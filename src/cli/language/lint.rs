@@ -1,4 +1,4 @@
-//! `segno lint`: everything that can be known to be wrong before a run.
+//! `segno lint`: reports everything that can be known to be wrong before a run.
 
 mod fix;
 mod test_files;
@@ -127,7 +127,7 @@ fn print(report: &Report<'_>, output: Output) -> Result<(), CliError> {
     output.report(report, format)
 }
 
-/// Diagnostics of the files that were asked for, and errors of the files that they use.
+/// Diagnostics of the named files, and errors of the files that they use.
 fn check(loaded: &Loaded, asked: usize) -> Vec<Diagnostic> {
     let mut diagnostics: Vec<_> = loaded
         .files
@@ -149,7 +149,7 @@ fn check(loaded: &Loaded, asked: usize) -> Vec<Diagnostic> {
         .iter()
         .map(|found| (&*found.1.name.value, found))
         .collect();
-    // Each is compiled once, however many begin the workflow.
+    // Each is compiled once, however many steps start the workflow.
     let schemas = Mutex::new(BTreeMap::<String, Option<Arc<Schema>>>::new());
     let input_of = |workflow: &str| {
         let (id, definition) = by_name.get(workflow)?;
@@ -176,7 +176,7 @@ fn check_one(
     let used = loaded.used(id, &definition.uses);
     let mut found = used.diagnostics;
     let compiled = compile::compile(definition, &used.libraries, &loaded.sources);
-    // Where something could not be read, what follows from that says nothing new.
+    // If something could not be read, diagnostics that follow from that are left out.
     let unread: Vec<_> = used
         .files
         .iter()
@@ -200,7 +200,7 @@ fn check_one(
     found
 }
 
-/// Workflow types that several definitions name.
+/// Workflow types of more than one definition.
 fn duplicates<'a>(names: impl Iterator<Item = &'a Name>) -> Vec<Diagnostic> {
     let mut first = BTreeMap::<&str, Range>::new();
     let mut found = Vec::new();
@@ -223,7 +223,7 @@ fn duplicates<'a>(names: impl Iterator<Item = &'a Name>) -> Vec<Diagnostic> {
 }
 
 struct Files {
-    /// The folder that `use` may not leave.
+    /// The folder that a `use` may not leave.
     root: PathBuf,
     unread: Vec<Unread>,
     tests: Vec<Test>,
@@ -238,7 +238,7 @@ struct Files {
 )]
 struct Test {
     path: PathBuf,
-    /// Whose definitions it tests.
+    /// The folder of the definitions that it tests.
     folder: PathBuf,
 }
 
@@ -325,7 +325,7 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, CliError> {
     paths.collect()
 }
 
-/// A single folder itself, or the current folder, or the lowest folder that all paths are in.
+/// A single folder itself, or the current folder, or the lowest folder that contains all paths.
 fn root(paths: &[PathBuf]) -> Result<PathBuf, CliError> {
     let absolute = |path: &Path| std::path::absolute(path).map(|path| normal(&path));
     let current = absolute(Path::new(".")).map_err(CliError::new)?;
@@ -393,7 +393,7 @@ fn read(path: &Path, changed: &Changed) -> Result<Vec<u8>, CliError> {
     }
 }
 
-/// A used file, by the path that messages show.
+/// A used file, with its path for messages.
 fn fetch(root: &Path, key: &str) -> Fetched {
     let current = std::env::current_dir().unwrap_or_default();
     let shown = |path: &Path| {

@@ -1,4 +1,4 @@
-//! `segno replay`: whether this version of Segno, or a changed definition, does what recorded histories say was done.
+//! `segno replay`: whether this version of Segno, or a changed definition, does the same as recorded histories.
 
 mod changed;
 mod source;
@@ -18,7 +18,7 @@ use crate::worker::{Divergence, NoReplay, Replay, RunName, Side};
 use changed::{Changed, changed};
 use source::{Origin, Recorded};
 
-/// Histories in memory at one time.
+/// Histories in memory at a time.
 const AT_ONCE_MAX: usize = 8;
 
 #[derive(Debug, Args)]
@@ -43,13 +43,13 @@ pub struct ReplayArgs {
     connection: ConnectionArgs,
 }
 
-/// A history and what came of it.
+/// A history and its verdict.
 struct Checked {
-    /// The file or the workflow's id.
+    /// The file's name or the workflow's id.
     name: String,
     is_query: bool,
     run: RunName,
-    /// The deployed version that it is bound to, as order@12.
+    /// The deployed version that it is bound to, such as order@12.
     version: String,
     verdict: Verdict,
 }
@@ -57,9 +57,9 @@ struct Checked {
 enum Verdict {
     Replays,
     Diverges(Box<Divergence>),
-    /// Its first workflow task is not done.
+    /// Its first workflow task has not completed.
     NotBegun,
-    /// Not of a worker of Segno's, or of a type that the changed definitions do not have.
+    /// Not from a Segno worker, or of a type that the changed definitions do not have.
     NotConcerned(String),
     Unreadable(String),
 }
@@ -92,7 +92,7 @@ pub async fn run(args: ReplayArgs, output: Output) -> Result<End, CliError> {
     let progress = output.progress("replaying".to_owned());
     let at_once = std::thread::available_parallelism().map_or(1, |n| n.get().min(AT_ONCE_MAX));
     let histories = source::histories(&args, files, client);
-    // Each in a task of its own, for as many cores.
+    // Each in a separate task, to use all cores.
     let checked = histories.map(|recorded| {
         let by = by.clone();
         tokio::spawn(async move { check(recorded?, &by).await })
@@ -117,7 +117,7 @@ pub async fn run(args: ReplayArgs, output: Output) -> Result<End, CliError> {
     counts.end()
 }
 
-/// What histories are replayed by.
+/// How histories are replayed.
 struct By {
     changed: Option<Changed>,
     settings: ResolvedSettings,
@@ -248,7 +248,7 @@ struct Counts {
     diverge: u64,
     not_begun: u64,
     not_concerned: u64,
-    /// Those that were asked for by name, and could not be checked.
+    /// The number of named histories that could not be checked.
     wrong: u64,
 }
 

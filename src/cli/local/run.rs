@@ -109,7 +109,8 @@ pub async fn run(args: RunArgs, output: Output) -> Result<End, CliError> {
     match local.run(leaves, moved).await.map_err(of_local)? {
         Ended::Closed(outcome) => {
             let end = report(&outcome, output)?;
-            // Whoever is killed before this gives the outcome again, and whoever is killed after it has given it.
+            // If the process is killed before this, the next one prints the outcome again; if it is killed afterwards,
+            // it was printed.
             local.given().map_err(of_local)?;
             Ok(end)
         }
@@ -157,7 +158,7 @@ fn beginning(workflow_id: &str, workflow_type: &str, input: Vec<Payload>, found:
     }
 }
 
-/// The run takes it all the same, as on a server.
+/// The run accepts it anyway, as on a server.
 fn warn_of_unknown(signal: &str, known: &BTreeSet<String>) {
     if known.contains(signal) || known.contains("*") {
         return;
@@ -199,7 +200,7 @@ fn name(told: &Told) -> String {
     }
 }
 
-/// Whether the run in the file is the one that is meant.
+/// Whether the run in the file matches the command.
 fn check_same(
     kept: &Kept,
     workflow_type: &str,
@@ -233,7 +234,7 @@ fn check_same(
     Err(CliError::new(message).help(help))
 }
 
-/// It had ended before this process began.
+/// It had ended before this process started.
 fn warn_of_end(begun: &Begun, names: &[String]) {
     for name in names {
         let message = format!("{name} was not sent: `{}` has ended", begun.workflow_id);
@@ -244,7 +245,7 @@ fn warn_of_end(begun: &Begun, names: &[String]) {
     }
 }
 
-/// What is written down by now; whoever is killed before it is shown has to ask the run.
+/// Reports what is recorded by now; a process that is killed before can only find it in the run.
 fn say_what_was_taken(local: &LocalRun, names: &[String], output: Output) {
     for lost in &local.lost {
         output.remark(format!(
@@ -260,7 +261,7 @@ fn say_what_was_taken(local: &LocalRun, names: &[String], output: Output) {
     }
 }
 
-/// Ctrl-C, or the end of the service that the process belongs to. Whoever calls it is not killed by these any more.
+/// Ctrl-C, or the end of the service that the process belongs to. After this call, these no longer kill the process.
 #[cfg(unix)]
 fn leaves() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -286,7 +287,7 @@ async fn leaves() {
     }
 }
 
-/// Prints it; an error says that it could not be printed.
+/// Prints it; an error means that it could not be printed.
 fn report(outcome: &Outcome, output: Output) -> Result<End, CliError> {
     let result = match outcome {
         Outcome::Completed(payload) => result(payload),

@@ -69,7 +69,7 @@ pub struct TestArgs {
     policy: PolicyArgs,
 }
 
-/// A case and how it went.
+/// A case and its result.
 struct Tested<'a> {
     suite: &'a Suite,
     name: &'a str,
@@ -107,7 +107,7 @@ pub fn run(args: &TestArgs, output: Output) -> Result<End, CliError> {
             error.report();
         }
         output.remark("waiting for changes; stop with Ctrl-C");
-        // Reports and snapshots that the run itself has written are no reason to run again.
+        // Reports and snapshots that the run itself has written are not a reason to run again.
         while find::contents(&args.paths) == before {
             if changed.recv().is_err() {
                 return Ok(End::Done);
@@ -203,7 +203,7 @@ fn measured(found: &Found, recorder: &Recorder) -> Coverage {
     coverage
 }
 
-/// Writes the coverage reports that were asked for, and returns whether enough is covered.
+/// Writes the requested coverage reports, and returns whether enough is covered.
 fn is_covered(args: &TestArgs, coverage: &Coverage, output: Output) -> Result<bool, CliError> {
     if let Some(path) = &args.coverage_lcov {
         write(path, &coverage.lcov())?;

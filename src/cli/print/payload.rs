@@ -37,7 +37,7 @@ pub fn payload_json(payload: &Payload) -> Json {
     })
 }
 
-/// What to do about payloads that are still encoded.
+/// The advice for payloads that are still encoded.
 const GIVE_THE_CODEC: &str = "pass the codec that the workers use: --codec-key ID=FILE, --codec compression or --codec-endpoint URL";
 
 /// An error if a codec has encoded one of these and none here could decode it.

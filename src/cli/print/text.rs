@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 use crate::faults::Fault;
 
-/// Stands before the parameters of a colour until the text is printed, with `END` behind them. Noncharacters are reserved for
-/// such use, and the number in it is no other process's, so data cannot imitate it.
+/// Marks the parameters of a colour until the text is printed, with `END` after them. Noncharacters are reserved for
+/// such use, and the number is unique to this process, so data cannot imitate it.
 static COLOUR: LazyLock<String> = LazyLock::new(|| {
     let number = RandomState::new().build_hasher().finish();
     format!("\u{fdd0}{number:x}:")

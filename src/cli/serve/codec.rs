@@ -1,4 +1,4 @@
-//! `segno codec`: payloads decoded for Temporal's UI and command line, and encoded.
+//! `segno codec`: decodes payloads for Temporal's UI and command line, and encodes them.
 
 mod callers;
 mod server;
@@ -20,7 +20,7 @@ use crate::payload::{Codec, CodecError};
 use crate::telemetry::{LogFormat, LogLevel, init_logs};
 use server::Door;
 
-/// What stands for the namespace where nobody asks about one.
+/// The namespace in an endpoint if no client names one.
 const NAMESPACE_DEFAULT: &str = "default";
 
 #[derive(Debug, Subcommand)]

@@ -22,9 +22,9 @@ use crate::registry::Registry;
 use crate::value::Value;
 use crate::worker;
 
-/// The folder that is served if nobody names another.
+/// The folder that is served by default.
 const DEFINITIONS: &str = "workflows";
-/// Where the project keeps tools of its own.
+/// Where a project keeps its own tools.
 const PROJECT_TOOL: &str = ".tools/bin/temporal";
 const SERVER_START_TIMEOUT: Duration = Duration::from_secs(60);
 const SERVER_STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -163,7 +163,7 @@ async fn serve(
     Ok(End::Done)
 }
 
-/// The start of a workflow that the worker serves, with an input that its schema takes.
+/// A command that starts a workflow of the worker, with an input that its schema accepts.
 fn start_to_try(registry: &dyn Registry, types: &[String]) -> Option<String> {
     let mut types = types.iter().filter(|name| !name.starts_with('-'));
     types.find_map(|name| {
@@ -178,7 +178,7 @@ fn start_to_try(registry: &dyn Registry, types: &[String]) -> Option<String> {
     })
 }
 
-/// What the start needs to find this server and worker, beside what the environment and the configuration file say.
+/// The flags that the start needs to find this server and worker, beside the environment and the configuration file.
 fn flags_to_try(settings: &ResolvedSettings, address: &str, task_queue: &str) -> String {
     let mut flags = String::new();
     let usual = ConnectionSettings::default().resolve().ok();
@@ -200,7 +200,7 @@ fn flags_to_try(settings: &ResolvedSettings, address: &str, task_queue: &str) ->
     flags
 }
 
-/// In a shell's quotes.
+/// Quoted for a shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
@@ -213,7 +213,7 @@ fn quoted_if_odd(text: &str) -> String {
     }
 }
 
-/// Until the server answers and has its namespace.
+/// Waits until the server answers and has its namespace.
 async fn ready(settings: &ResolvedSettings) -> Result<(), CliError> {
     let deadline = Instant::now() + SERVER_START_TIMEOUT;
     loop {
@@ -234,7 +234,7 @@ async fn ready(settings: &ResolvedSettings) -> Result<(), CliError> {
     }
 }
 
-/// Asks the server to end, then does not ask.
+/// Asks the server to end, then kills it.
 async fn stop(server: &mut Child) {
     #[cfg(unix)]
     if let Some(id) = server
@@ -301,7 +301,7 @@ impl ServerArgs {
         for attribute in &self.search_attribute {
             command.args(["--search-attribute", attribute]);
         }
-        // Ctrl-C goes to the whole group of a terminal: the worker stops first, then we stop the server.
+        // Ctrl-C is sent to the whole group of a terminal: the worker stops first, then we stop the server.
         #[cfg(unix)]
         command.process_group(0);
         command
@@ -313,7 +313,7 @@ impl ServerArgs {
     }
 }
 
-/// The port, if nothing listens on it; for 0 any such one. Otherwise we would speak to a server that is not ours.
+/// The port, if nothing listens on it; for 0 any free one. Otherwise we would connect to a server that is not ours.
 fn free_port(flag: &str, port: u16) -> Result<u16, CliError> {
     match TcpListener::bind(("127.0.0.1", port)).and_then(|listener| listener.local_addr()) {
         Ok(address) => Ok(address.port()),

@@ -1,4 +1,4 @@
-//! Flags that `segno worker` and `segno dev` have in common.
+//! Flags that `segno worker` and `segno dev` share.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! How a process that serves is asked to stop.
+//! How a serving process is asked to stop.
 
 use tokio_util::sync::CancellationToken;
 

@@ -1,4 +1,4 @@
-//! How much a worker takes on, and which version of a deployment it is.
+//! How many tasks a worker processes, and its version in a deployment.
 
 use clap::{Args, ValueEnum};
 
@@ -11,10 +11,10 @@ use crate::worker::{
     WorkerOptions,
 };
 
-/// What a worker aims at if its load decides, as a share of the machine.
+/// The target of a worker whose load decides, as a share of the machine.
 const TARGET_USAGE_DEFAULT: f64 = 0.8;
 
-/// The most calls that wait for tasks if their number scales by itself.
+/// The maximum number of polls if it scales automatically.
 const POLLERS_AUTOSCALED_MAX: usize = 100;
 
 #[derive(Debug, Args)]

@@ -29,7 +29,7 @@ pub struct WorkerArgs {
 pub async fn run(args: WorkerArgs, _: Output) -> Result<End, CliError> {
     args.serve.init_logs()?;
     let settings = args.connection.resolve()?;
-    // What is wrong with the flags is said before anything is asked of the cluster.
+    // Mistakes in the flags are reported before any request to the cluster.
     let (options, activities) = (args.serve.options()?, args.serve.activities()?);
     let registry = match &args.serve.definitions {
         Some(folder) => folder_registry(folder)?,

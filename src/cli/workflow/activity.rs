@@ -1,4 +1,4 @@
-//! `segno activity`: what completes an activity from outside of a worker does to it.
+//! `segno activity`: completes an activity from outside a worker.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
@@ -181,7 +181,7 @@ async fn report_cancellation(
     said(output, &activity, "was reported as cancelled")
 }
 
-/// Why an activity is to stop, if it is.
+/// Why an activity should stop, if it should.
 fn wanted(answer: HeartbeatAnswer) -> Option<&'static str> {
     if answer.is_cancel_requested {
         Some("stop: its cancellation was requested")

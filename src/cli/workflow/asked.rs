@@ -1,4 +1,5 @@
-//! What the registry says of a start that names no folder: the defaults, whether the input is sound, and whether anybody has the type.
+//! Consults the registry about a start without a folder: the defaults, whether the input is valid, and whether any
+//! worker has the type.
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ pub struct Asked {
 pub enum Starts {
     /// One run, now.
     Once,
-    /// Runs of a schedule, each with an id of its own: any version in force may get them.
+    /// Runs of a schedule, each with an id of its own: they may get any version in force.
     Again,
 }
 
@@ -80,7 +81,7 @@ fn unchecked(error: &StoreError) {
     warn(&format!("the registry was not consulted: {error}"), &[help]);
 }
 
-/// Adds the defaults of the version that a run with this id gets. If no flag gives the id, it is chosen first.
+/// Adds the defaults of the version that a run with this id gets. If no flag has the id, it is chosen first.
 async fn with_defaults(
     store: &dyn Store,
     definition: &Definition,
@@ -106,7 +107,7 @@ async fn with_defaults(
         }
         let id = asked.options.workflow_id.get_or_insert_with(unique_id);
         let again = definition.version_for(id);
-        // The other version may name another id, which belongs to this one again: then the current one decides.
+        // The other version may define another id, for which this one applies again: then the current one decides.
         if again == version || found.number == definition.ramp {
             return Ok(Ok(asked));
         }
@@ -114,7 +115,7 @@ async fn with_defaults(
     }
 }
 
-/// The defaults of the current version. The input must suit each version that new runs get.
+/// The defaults of the current version. The input must match each version that new runs get.
 async fn of_all_versions(
     store: &dyn Store,
     definition: &Definition,
@@ -143,11 +144,11 @@ fn asked_of(entry: &Entry, flags: &StartOptions) -> Result<Asked, CliError> {
     })
 }
 
-/// Whether a worker that is not Segno's asks for workflow tasks there: it may know the type.
+/// Whether a worker that is not Segno's polls for workflow tasks there: it may have the type.
 async fn is_served_otherwise(client: &Client, task_queue: &str) -> bool {
     match client.workflow_pollers(task_queue).await {
         Ok(pollers) => pollers.iter().any(|poller| poller.language.is_none()),
-        // Whoever may not look may still be allowed to start.
+        // A client that may not read may still be allowed to start.
         Err(_) => true,
     }
 }

@@ -30,7 +30,7 @@ pub async fn run(args: DescribeArgs, output: Output) -> Result<End, CliError> {
         true => output.json(&description_json(&description))?,
         false => output.line(description_text(&description))?,
     }
-    // All the rest is said before.
+    // Everything else is printed before.
     let activities = &description.pending_activities;
     let details = activities
         .iter()

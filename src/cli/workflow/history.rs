@@ -28,7 +28,7 @@ pub struct HistoryArgs {
     connection: ConnectionArgs,
 }
 
-/// What may be encoded of what is shown.
+/// The shown parts that may be encoded.
 const SHOWN: &str = "the name of a step or the message of a failure";
 
 pub async fn run(args: HistoryArgs, output: Output) -> Result<End, CliError> {
@@ -46,7 +46,7 @@ pub async fn run(args: HistoryArgs, output: Output) -> Result<End, CliError> {
         return Ok(End::Done);
     }
     if output.is_json() {
-        // As it is stored, for whatever reads histories: what is encoded stays so.
+        // In the stored form, for other tools: what is encoded remains so.
         output.json(&history_to_json(&history).map_err(CliError::new)?)?;
         return Ok(End::Done);
     }
@@ -82,7 +82,7 @@ fn row(event: &EventSummary, first: Option<Timestamp>) -> Vec<(Tone, String)> {
     ]
 }
 
-/// Milliseconds are enough to read a timeline by.
+/// Milliseconds are enough for a timeline.
 fn after_text(after: Duration) -> String {
     let millis = after.as_nanos() / 1_000_000;
     let (seconds, millis) = (millis / 1000, millis % 1000);
@@ -94,7 +94,7 @@ fn after_text(after: Duration) -> String {
     }
 }
 
-/// How wide a timeline's bars are.
+/// The width of a timeline's bars.
 const BAR_WIDTH: i128 = 32;
 
 fn show_timeline(spans: &[Span], output: Output) -> Result<(), CliError> {
@@ -147,7 +147,7 @@ fn show_timeline(spans: &[Span], output: Output) -> Result<(), CliError> {
     )
 }
 
-/// What goes on reaches to the end.
+/// The bar of what is still in progress reaches to the end.
 fn bar(after: Duration, length: Option<Duration>, whole: Duration) -> String {
     let scaled = |part: Duration| match whole.as_nanos() {
         0 => 0,

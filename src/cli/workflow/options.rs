@@ -1,4 +1,4 @@
-//! What one says of a workflow that is started now or later: flags, and the defaults of its definition.
+//! The options of a workflow that is started now or later: flags, and the defaults of its definition.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -187,7 +187,7 @@ pub fn of_version(entry: &Entry, flags: StartOptions) -> Result<StartOptions, Cl
     Ok(options)
 }
 
-/// The defaults of a definition in a folder, and a look at the input with them.
+/// The defaults of a definition in a folder; checks the input with them.
 fn defaults(
     folder: &Path,
     workflow_type: &str,

@@ -1,4 +1,4 @@
-//! `segno query`: asks a workflow something that changes nothing.
+//! `segno query`: sends a query, which changes nothing.
 
 use clap::{Args, ValueEnum};
 use serde_json::json;

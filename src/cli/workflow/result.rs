@@ -1,4 +1,4 @@
-//! `segno result`: waits for a workflow's end and says how it ended.
+//! `segno result`: waits for a workflow's end and prints the result.
 
 use clap::Args;
 use serde_json::json;

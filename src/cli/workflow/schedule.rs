@@ -1,4 +1,4 @@
-//! `segno schedule`: makes, changes, shows and ends schedules.
+//! `segno schedule`: creates, changes, shows and deletes schedules.
 
 mod flags;
 mod show;
@@ -21,7 +21,7 @@ use crate::value::Timestamp;
 use flags::{OverlapPolicyArgs, SpecArgs, usage};
 
 const PAGE_SIZE_MAX: usize = 1000;
-/// The server takes no patch without a note.
+/// The server requires a note for a patch.
 const NOTE_DEFAULT: &str = "no note was given";
 
 #[derive(Debug, Args)]
@@ -124,7 +124,7 @@ struct CheckArgs {
 }
 
 impl CheckArgs {
-    /// What the flags and the definition say: of the folder that the flags name, else of the registry.
+    /// The flags and the definition: that in the folder of the flags, else that of the registry.
     async fn read(
         &self,
         options: &WorkflowOptionArgs,
@@ -205,7 +205,7 @@ pub async fn run(args: ScheduleArgs, output: Output) -> Result<End, CliError> {
 }
 
 async fn create(args: CreateArgs, output: Output) -> Result<End, CliError> {
-    // What is wrong with the flags is said before anything is asked of the cluster.
+    // Mistakes in the flags are reported before any request to the cluster.
     let flags = args.options.flags()?;
     schedulable(args.options.read(&args.workflow_type, flags.clone())?)?;
     let mut schedule = Schedule {
@@ -266,7 +266,7 @@ async fn update(args: UpdateArgs, output: Output) -> Result<End, CliError> {
             change.action = Some(schedulable(action.await?)?);
         }
         Some(said) if !(said.workflow_type.is_empty() && said.input.is_empty()) => {
-            // The rest of what is started stays: only whether it can be started is asked.
+            // The rest of what is started stays: only whether it can be started is checked.
             let mut whole = client.describe_schedule(&id).await?.action;
             if !said.workflow_type.is_empty() {
                 whole.workflow_type.clone_from(&said.workflow_type);
@@ -288,7 +288,7 @@ async fn update(args: UpdateArgs, output: Output) -> Result<End, CliError> {
     done(&id, "was updated", &client, output)
 }
 
-/// A schedule has times of its own.
+/// A schedule defines its own times.
 fn schedulable(options: StartOptions) -> Result<StartOptions, CliError> {
     match &options.cron_schedule {
         Some(cron) if !cron.is_empty() => Err(CliError::usage(format!(

@@ -46,7 +46,7 @@ async fn running(client: &Client, options: &StartOptions) -> Option<WorkflowRef>
         .then_some(workflow)
 }
 
-/// The bundle that a start asks for.
+/// The bundle that a start requests.
 fn requested(options: &StartOptions) -> Option<Vec<u8>> {
     let mut headers = options.headers.iter();
     let (_, payload) = headers.find(|(name, _)| name == DEFINITION_HEADER)?;

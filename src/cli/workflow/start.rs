@@ -218,7 +218,7 @@ fn line(started: &Started) -> String {
 }
 
 impl StartArgs {
-    /// What a start of a deployed version needs.
+    /// The options for starting a deployed version.
     async fn version(
         &self,
         client: &Client,
@@ -234,7 +234,7 @@ impl StartArgs {
         of_version(&entry, flags)
     }
 
-    /// Whether a signal or an update goes plain into a run that is there already.
+    /// Whether a signal or an update is sent unencoded to an existing run.
     async fn goes_plain(
         &self,
         client: &Client,

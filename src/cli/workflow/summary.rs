@@ -1,4 +1,4 @@
-//! A workflow as `segno list` and `segno describe` show it.
+//! A workflow as in `segno list` and `segno describe`.
 
 use serde_json::{Value as Json, json};
 

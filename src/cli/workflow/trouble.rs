@@ -1,4 +1,4 @@
-//! What is said of a run that does not answer, and of plain payloads for one whose payloads are encoded.
+//! Warnings about a run that does not answer, and about unencoded payloads for one whose payloads are encoded.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::cli::print::{Output, warn};
 use crate::client::{Client, ClientError, FailingTask, WorkflowRef};
 use crate::value::Payload;
 
-/// A run that answers does so sooner.
+/// A responsive run answers sooner.
 const LOOK_AFTER: Duration = Duration::from_secs(3);
 
 /// The answer of a run to a query or an update. If the run's workflow task keeps failing, the reason is said while the answer is waited
@@ -53,7 +53,7 @@ pub async fn answer<T>(
     })
 }
 
-/// `None` also if the caller may not read the history.
+/// `None` also if the client may not read the history.
 async fn failing(client: &Client, workflow: &WorkflowRef) -> Option<FailingTask> {
     client.failing_task(workflow).await.ok().flatten()
 }
@@ -70,7 +70,7 @@ pub async fn goes_plain(client: &Client, workflow: &WorkflowRef, input: &[Payloa
     if input.is_empty() || !client.sends_plain() {
         return false;
     }
-    // That there is no such run is for the call itself to find.
+    // A missing run is reported by the call itself.
     let Ok(Some(encoding)) = client.encoding_of_run(workflow).await else {
         return false;
     };

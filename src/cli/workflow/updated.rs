@@ -1,4 +1,4 @@
-//! How long an update is waited for, and its result.
+//! How long to wait for an update, and its result.
 
 use clap::ValueEnum;
 use serde_json::Value as Json;

@@ -1,4 +1,4 @@
-//! The calls that make, change, show and end schedules.
+//! The calls that create, change, show and delete schedules.
 
 use temporalio_client::grpc::WorkflowService;
 use temporalio_protos::temporal::api::common::v1 as common;
@@ -20,7 +20,7 @@ use crate::client::{Client, ClientError, StartOptions, body, request, unique_id}
 use crate::payload::timestamp_to_proto;
 use crate::value::Payload;
 
-/// How often a change is made anew because another came between.
+/// Attempts of a change if other changes interfere.
 const CHANGE_ATTEMPTS_MAX: u32 = 5;
 
 impl Client {
@@ -87,7 +87,7 @@ impl Client {
         .await
     }
 
-    /// Makes the change anew where another comes between.
+    /// Repeats the change if another one interferes.
     async fn change_schedule(
         &self,
         id: &str,
@@ -290,7 +290,7 @@ impl Client {
         Ok(())
     }
 
-    /// The workflow to start, under a name that runs are told apart by, if it is given none.
+    /// The workflow to start, with a generated name for its runs if it has none.
     fn new_workflow(
         &self,
         options: StartOptions,

@@ -1,4 +1,4 @@
-//! What is said of a schedule, put into Temporal's message of it.
+//! The settings of a schedule, written to Temporal's message.
 
 use temporalio_protos::temporal::api::enums::v1::ScheduleOverlapPolicy;
 use temporalio_protos::temporal::api::schedule::v1 as proto;
@@ -10,7 +10,7 @@ use crate::accepted::{
 use crate::client::ClientError;
 use crate::payload::{duration_to_proto, timestamp_from_proto, timestamp_to_proto};
 
-/// What the specification says takes the place of what was there; the rest stays.
+/// What the specification sets replaces the old value; the rest stays.
 pub(super) fn write_spec(
     said: &ScheduleSpec,
     schedule: &mut proto::Schedule,
@@ -21,7 +21,7 @@ pub(super) fn write_spec(
     let start_time = said.start_time.map(timestamp_to_proto);
     replace(&mut spec.start_time, start_time);
     replace(&mut spec.end_time, said.end_time.map(timestamp_to_proto));
-    // One of them may have been there before.
+    // One of them may have existed before.
     check_order(
         spec.start_time.map(timestamp_from_proto),
         spec.end_time.map(timestamp_from_proto),
@@ -50,15 +50,14 @@ pub(super) fn write_spec(
     Ok(())
 }
 
-/// One kind of times is not kept where another is said: a schedule for each hour that becomes one for each day is no
-/// longer one for each hour.
+/// Setting one kind of times removes the others: an hourly schedule that becomes daily is no longer hourly.
 fn write_times(said: &ScheduleSpec, spec: &mut proto::ScheduleSpec) -> Result<(), ScheduleError> {
     if said.has_times() {
         spec.interval = said.intervals.iter().map(interval).collect();
         spec.structured_calendar = calendars("calendars", &said.calendars)?;
         spec.cron_string.clone_from(&said.cron);
         spec.calendar.clear();
-        // A zone that came with a cron string goes with it.
+        // A zone that belongs to a cron string is removed with it.
         spec.timezone_name.clear();
         spec.timezone_data.clear();
     }
@@ -121,7 +120,7 @@ pub(super) fn overlap_to_proto(policy: OverlapPolicy) -> ScheduleOverlapPolicy {
     }
 }
 
-/// What is said of the workflow takes the place of what was there; the rest stays.
+/// What is set for the workflow replaces the old value; the rest stays.
 pub(super) fn write_action(said: NewWorkflowExecutionInfo, action: &mut NewWorkflowExecutionInfo) {
     if !said.workflow_id.is_empty() {
         action.workflow_id = said.workflow_id;

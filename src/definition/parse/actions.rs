@@ -412,7 +412,7 @@ impl Parser {
     }
 }
 
-/// What stands under a branch's name.
+/// The value under a branch's name.
 static BRANCH: Field = Field {
     name: "a branch",
     meaning: "",

@@ -11,7 +11,7 @@ use crate::yaml::{Entry, Node};
 pub(crate) struct Fields<'n> {
     pub range: Range,
     found: Vec<(&'static Field, &'n Entry)>,
-    /// Keys that misspelt ones were meant to be.
+    /// Keys that misspelt ones probably meant.
     meant: Vec<&'static str>,
 }
 
@@ -38,7 +38,7 @@ impl<'n> Fields<'n> {
         self.look_up(&name)
     }
 
-    /// An entry by a name that is data; where the name is known, [`Fields::entry`] takes none that no table has.
+    /// An entry by a name that is data; [`Fields::entry`], for constant names, accepts only those that some table has.
     pub(crate) fn look_up(&self, name: &str) -> Option<(&'static Field, &'n Entry)> {
         self.found
             .iter()
@@ -46,7 +46,7 @@ impl<'n> Fields<'n> {
             .copied()
     }
 
-    /// Where to point for something that is not there: the mapping's first key.
+    /// Where to point for something that is missing: the mapping's first key.
     pub(crate) fn start(&self) -> Range {
         self.found
             .first()
@@ -55,7 +55,7 @@ impl<'n> Fields<'n> {
 }
 
 impl Parser {
-    /// `None` where the node is no mapping, which is reported.
+    /// `None` if the node is not a mapping, which is reported.
     pub(crate) fn fields<'n>(
         &mut self,
         node: &'n Node,
@@ -83,7 +83,7 @@ impl Parser {
         Some(fields)
     }
 
-    /// The keys of a step; the keys of other `actions` in it are reported already.
+    /// The keys of a step; the keys of other `actions` in it have already been reported.
     pub(crate) fn step_fields<'n>(
         &mut self,
         node: &'n Node,
@@ -115,7 +115,7 @@ impl Parser {
         fields
     }
 
-    /// The key that was meant, if that can be guessed.
+    /// The key that was probably meant, if there is one.
     fn unknown_key(
         &mut self,
         entry: &Entry,
@@ -169,7 +169,7 @@ impl Parser {
         }
     }
 
-    /// At most one of some keys.
+    /// At most one of several keys.
     pub(crate) fn exclusive(&mut self, fields: &Fields<'_>, names: [Key; 2]) {
         if let [Some((_, first)), Some((_, second))] = names.map(|name| fields.entry(name)) {
             let message = format!("`{}` and `{}` exclude each other", names[0], names[1]);
@@ -191,7 +191,7 @@ fn keys_help(known: impl Iterator<Item = &'static Field>) -> String {
     format!("its keys are {}", names.join(", "))
 }
 
-/// Where a key would be right that is wrong here.
+/// Where a misplaced key would be right.
 fn elsewhere(name: &str, action: Option<&Field>) -> Option<String> {
     let within = action.and_then(|action| {
         let mut fields = action.shape.table()?.fields();

@@ -1,4 +1,4 @@
-//! The keys of the steps that call what is outside of the run.
+//! The keys of the steps that call something outside the run.
 
 use super::Parser;
 use super::fields::Fields;

@@ -83,7 +83,7 @@ activity_options!(reading);
 child_options!(reading);
 
 impl Parser {
-    /// What a step says itself, which is nothing for most.
+    /// What a step sets itself, which is nothing for most steps.
     pub(super) fn own_options<O: Options>(&mut self, fields: &Fields<'_>) -> Option<Box<O>> {
         O::are_in(fields).then(|| Box::new(O::read(self, fields)))
     }

@@ -8,7 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::yaml::Node;
 
 impl Parser {
-    /// Reports the keys that such a request does not have; what they hold is data.
+    /// Reports the keys that such a request does not have; their values are data.
     pub(super) fn check_request(&mut self, fields: &Fields<'_>, name: Key) {
         let Some((field, node)) = fields.get(name) else {
             return;

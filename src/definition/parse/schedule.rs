@@ -1,4 +1,4 @@
-//! Schedules beside a definition, held to what the server takes.
+//! Schedules beside a definition, checked against what the server accepts.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::source::Range;
 use crate::value::{Duration, Map, Timestamp, Value};
 use crate::yaml::Node;
 
-/// Where each value of a list stands.
+/// The range of each value of a list.
 type Ranges = Vec<Range>;
 
 impl Parser {
@@ -108,7 +108,7 @@ impl Parser {
         }
     }
 
-    /// A list of mappings, and where each stands.
+    /// A list of mappings, and the range of each.
     fn listed<T>(
         &mut self,
         fields: &Fields<'_>,

@@ -62,7 +62,7 @@ impl Parser {
         Some(choice)
     }
 
-    /// The one action key of a step, or of what `start` starts.
+    /// The one action key of a step, or of the step inside `start`.
     pub(super) fn action_key<'n>(
         &mut self,
         node: &'n Node,
@@ -107,14 +107,14 @@ impl Parser {
         Some(first)
     }
 
-    /// So that whoever uses the id is not told that it does not exist.
+    /// So that a use of the id is not reported as undefined.
     fn id_of_broken(&mut self, entries: &[Entry]) -> Option<Name> {
         let entry = entries.iter().find(|entry| &*entry.name() == "id")?;
         let scalar = entry.value.scalar()?;
         Some(Spanned::new(scalar.text.clone(), entry.value.range))
     }
 
-    /// In the place of a step that could not be read: of its result nothing is known.
+    /// Replaces a step that could not be read: its result has an unknown type.
     fn nothing(&mut self, range: Range, id: Option<Name>) -> Step {
         let action = Action::Child(Box::new(ChildStep {
             child: self.any_template(&unknown(range)),

@@ -94,7 +94,7 @@ impl Parser {
             .collect()
     }
 
-    /// Each of a key's named mappings; an empty one stands for one without keys.
+    /// Each of a key's named mappings; an empty one counts as one without keys.
     pub(super) fn each<'n, T>(
         &mut self,
         fields: &Fields<'n>,

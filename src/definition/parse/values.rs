@@ -1,4 +1,4 @@
-//! Values of the kinds that tables know, each with what is wrong about it.
+//! Values of the kinds that tables know, each with its diagnostics.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::value::{self, Duration, Value};
 use crate::words::Word;
 use crate::yaml::{Data, Node, Scalar, Style};
 
-/// Words that are no names in expressions. Those that name something everywhere are left to the compiler.
+/// Words that cannot be names in expressions. Names that are defined everywhere are left to the compiler.
 const RESERVED: &[&str] = &[
     "true",
     "false",
@@ -64,7 +64,7 @@ impl Parser {
         self.report(error);
     }
 
-    /// A text as it stands.
+    /// A text without expressions.
     pub(crate) fn text(&mut self, fields: &Fields<'_>, name: Key) -> Option<Name> {
         let (field, node) = fields.get(name)?;
         self.text_of(field, node)
@@ -209,7 +209,7 @@ impl Parser {
         template
     }
 
-    /// In the place of a value that is missing or could not be read.
+    /// Replaces a value that is missing or could not be read.
     pub(crate) fn absent(&mut self, range: Range) -> Template {
         self.any_template(&unknown(range))
     }
@@ -244,7 +244,7 @@ impl Parser {
         if scalar.style == Style::Plain
             && let Some(first) = diagnostics.first_mut()
         {
-            // An odd quote is what remains of a text with ` #` in it.
+            // An odd quote remains of a text with ` #` in it.
             let quotes = text.matches('"').count();
             if quotes % 2 == 1 {
                 first.help.push(
@@ -260,7 +260,7 @@ impl Parser {
         }
     }
 
-    /// In the place of a condition that is missing or could not be read.
+    /// Replaces a condition that is missing or could not be read.
     pub(crate) fn always(&mut self, range: Range) -> Expression {
         let (expression, _) = expression::parse("true", &TextMap::verbatim(range));
         assert!(expression.is_some(), "`true` is an expression");
@@ -462,7 +462,7 @@ fn bare(scalar: &Scalar) -> (Arc<str>, TextMap) {
     }
 }
 
-/// A text in the place of a value that could not be read.
+/// A text that replaces a value that could not be read.
 pub(crate) fn unknown(range: Range) -> Node {
     let text: Arc<str> = "unknown".into();
     Node {

@@ -1,4 +1,4 @@
-//! The options that only one action has, or a few.
+//! The options that only one action or a few actions have.
 
 use super::options::RETRY_POLICY;
 use crate::definition::table::{Field, Shape, Table, field};

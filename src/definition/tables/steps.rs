@@ -61,7 +61,7 @@ pub static STARTED: &[Kind] = &[
     Kind::Nexus,
 ];
 
-/// They are those of which [`Kind::facts`] says so.
+/// Exactly the kinds whose [`Kind::facts`] allow it.
 const _: () = {
     let (mut place, mut count) = (0, 0);
     while place < ACTIONS.len() {

@@ -34,7 +34,7 @@ static WORKERS: &[Choice] = &[
     choice("restored", "the next worker has the serialised state"),
 ];
 
-/// What a file says for all its cases, and each case for itself.
+/// What a file sets for all its cases, and each case for itself.
 static SURROUNDINGS: &[Field] = &[
     field("input", Shape::Template, "The workflow's argument."),
     field(

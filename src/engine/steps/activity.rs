@@ -1,4 +1,4 @@
-//! `activity`, and the generic worker's own: on a task queue or, local, on the workflow's own worker.
+//! `activity`, and the generic worker's own: on a task queue or, if local, on the workflow's own worker.
 
 use super::{At, Flow};
 use crate::accepted;
@@ -102,7 +102,7 @@ impl Machine<'_> {
         Ok(Flow::Next(Value::map(handle)))
     }
 
-    /// The activity would get what its contract rules out.
+    /// The input does not match the activity's contract.
     fn check_input(
         &self,
         step: StepId,
@@ -151,7 +151,7 @@ impl Machine<'_> {
         backoff: Duration,
         original_schedule_time: Option<Timestamp>,
     ) {
-        // It may have been cancelled as the attempt failed.
+        // It may have been cancelled when the attempt failed.
         let Some(operation) = self.run.operations.get_mut(&seq) else {
             return;
         };
@@ -186,7 +186,7 @@ impl Machine<'_> {
         self.run.operations.insert(new, operation);
     }
 
-    /// What was started is known by its new number, to callers of blocks as well.
+    /// The handle of a started activity gets its new number, in callers of blocks as well.
     fn renumber_handles(&mut self, seq: u32, new: u32) {
         let renumber = |handles: &mut Vec<(u32, u32)>| {
             let same = handles.iter_mut().filter(|(_, s)| *s == seq);
@@ -221,7 +221,7 @@ impl Machine<'_> {
         }
     }
 
-    /// This very activation has scheduled it: core takes it back.
+    /// This activation scheduled it, so core takes it back.
     fn is_just_scheduled(&self, activity: u32) -> bool {
         let is_it = |command: &Command| matches!(&command.kind, CommandKind::ScheduleActivity(s) if s.seq == activity);
         self.commands.iter().any(is_it)
@@ -234,7 +234,7 @@ impl Machine<'_> {
         let backoff = operations.find(|(_, operation)| is_backoff(&operation.kind));
         let backoff = backoff.map(|(timer, _)| *timer);
         let Some(timer) = backoff else {
-            // Core takes one request only: after that the activity may have its result, and is done.
+            // Core accepts only one request: after that the activity may have its result, and be done.
             if self.run.cancelling.requested.insert(seq) {
                 self.command(CommandKind::RequestCancelLocalActivity { seq });
             }

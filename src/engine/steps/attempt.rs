@@ -133,7 +133,7 @@ impl Machine<'_> {
         None
     }
 
-    /// How long to wait before the block of a `try` runs again; `None`: it does not.
+    /// How long to wait before the block of a `try` runs again; `None` if it does not.
     fn backoff(
         &mut self,
         routine: &Routine,

@@ -111,7 +111,7 @@ impl Machine<'_> {
         Some(outcome)
     }
 
-    /// How a function ends: with its result, if its `output` allows that.
+    /// The end of a function: its result, if its `output` allows that.
     fn held_to_output(&self, function: FunctionRef, outcome: Outcome) -> Outcome {
         match outcome {
             Outcome::Return(value) => self.result(function, value, "the result"),
@@ -126,7 +126,7 @@ impl Machine<'_> {
         }
     }
 
-    /// What a function results in: the value, if its `output` allows it.
+    /// The result of a function: the value, if its `output` allows it.
     fn result(&self, function: FunctionRef, value: Value, what: &str) -> Outcome {
         let output = self.function(function).output.as_ref();
         match self.check(output, &value, what) {

@@ -138,7 +138,7 @@ impl Machine<'_> {
         }
     }
 
-    /// The child that was asked to cancel itself, if this is the request.
+    /// The child that was requested to cancel itself, if this is the request.
     fn requested_of(&mut self, seq: u32) -> Option<u32> {
         let OperationKind::CancelRequest { child } = self.run.operations.get(&seq)?.kind else {
             return None;
@@ -155,7 +155,7 @@ impl Machine<'_> {
         }
     }
 
-    /// A child that cannot be asked any more has ended, and its end is about to be told.
+    /// A child that can no longer be requested to cancel has ended, and its end is about to be reported.
     fn cancellation_requested(&mut self, child: u32, failure: Option<Failure>) {
         let kind = self.run.operations.get(&child).map(|o| &o.kind);
         if let (
@@ -179,7 +179,7 @@ impl Machine<'_> {
         self.resolved(seq, resolution);
     }
 
-    /// What waits for the child goes on, whatever the child does.
+    /// The waiters of the child continue, whatever the child does.
     fn child_cancelled(&mut self, child: u32) {
         let operation = self.run.operations.get(&child);
         let Some(OperationKind::Child {

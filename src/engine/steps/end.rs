@@ -1,4 +1,4 @@
-//! `return`, `fail` and `continue_as_new`: how steps end. What their end means for the run is `engine/ending.rs`.
+//! `return`, `fail` and `continue_as_new`: how steps end. `engine/ending.rs` has what their end means for the run.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! `start`, `await` and `cancel`: handles of what was started and is not awaited at once.
+//! `start`, `await` and `cancel`: handles of operations that are started without being awaited.
 
 use super::{At, Flow};
 use crate::engine::failure::Failure;

@@ -1,4 +1,4 @@
-//! `for_each` one turn after the other, `while` and `repeat`; `break` and `continue` leave a turn.
+//! `for_each` one turn at a time, `while` and `repeat`; `break` and `continue` leave a turn.
 
 use super::{At, Flow, enter};
 use crate::accepted;
@@ -93,7 +93,7 @@ impl Machine<'_> {
         self.enter_turn(routine, turns)
     }
 
-    /// Begins the turn `next`, or ends the loop where there is none.
+    /// Begins the turn `next`, or ends the loop if there is none.
     fn enter_turn(&mut self, routine: &mut Routine, turns: Turns) -> Option<Outcome> {
         let Action::ForEach(for_each) = &self.program.step(turns.step).action else {
             self.run.violated("the frame of turns is of a `for_each`");

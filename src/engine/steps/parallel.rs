@@ -1,4 +1,4 @@
-//! `parallel`, `race` and `for_each` with `concurrency`: branches at the same time, each a routine of its own.
+//! `parallel`, `race` and `for_each` with `concurrency`: concurrent branches, each a routine of its own.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -53,7 +53,7 @@ impl Machine<'_> {
         Flow::Entered
     }
 
-    /// The next turn of a `for_each`, with its item in place.
+    /// The next turn of a `for_each`, with its item set.
     fn turn(&self, fan: &mut Fan, parent: RoutineId, routine: &Routine) -> Option<Routine> {
         let (index, item) = fan.pending.pop_front()?;
         let Action::ForEach(for_each) = &self.program.step(fan.step).action else {

@@ -1,5 +1,5 @@
-//! `saga` and `compensate`: steps with `compensate` are known to their saga when they end. One that is cut off while it is in
-//! flight is waited for, and undone if it completed all the same.
+//! `saga` and `compensate`: steps with `compensate` register with their saga when they end. One that is cut off while
+//! it is in flight is waited for, and undone if it completed anyway.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use crate::program::{Action, Step};
 use crate::value::Value;
 use crate::words::{BlockId, CompensateOn, LogLevel, OnCompensationFailure, StepId};
 
-/// Cancellations under way. A run does not continue as new by itself while there is one, so it is not carried.
+/// Cancellations in progress. A run does not continue as new by itself while there is one, so this is not carried.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct Cancelling {
     /// Operations whose cancellation was requested: core refuses a second request for an activity.
@@ -164,7 +164,7 @@ impl Machine<'_> {
         let Some(before) = self.run.cancelling.cut_off.insert(id, from) else {
             return true;
         };
-        // The first one arrives at its own frames; a wider one, behind them.
+        // The first one arrives at its own frames; a wider one, after them.
         self.run.cancelling.cut_off.insert(id, before);
         if from < before
             && let Some(routine) = self.run.routines.get_mut(&id)
@@ -192,14 +192,14 @@ impl Machine<'_> {
             routine.cancel_later(from as usize);
             return None;
         }
-        // The step is done; its block is what is cancelled.
+        // The step is done; its block is cancelled.
         routine.frames.pop();
         let cancelled = Outcome::Failed(Failure::cancelled("cancelled"));
         self.deliver(id, routine, cancelled, true)
     }
 
-    /// Whether a step with `compensate` around the one that was cut off is cut off with it: it may still complete, as far as
-    /// nothing in it waits.
+    /// Whether a step with `compensate` around the one that was cut off is cut off with it: it may still complete, as
+    /// long as nothing in it waits.
     fn may_complete_around(&self, routine: &Routine, from: usize) -> bool {
         let own = routine.frames.len() - 1;
         let deadline = routine.frames.get(from.wrapping_sub(1));

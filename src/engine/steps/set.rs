@@ -1,4 +1,4 @@
-//! `set`, `upsert` and `details`: what a run says of itself.
+//! `set`, `upsert` and `details`: the state and metadata of a run.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ impl Machine<'_> {
         })
     }
 
-    /// False if it has to wait for the next workflow task.
+    /// False if it must wait for the next workflow task.
     fn upsert(
         &mut self,
         routine: &Routine,

@@ -1,4 +1,4 @@
-//! `signal` and `cancel_workflow`: requests to other workflows. They end as the server answers.
+//! `signal` and `cancel_workflow`: requests to other workflows. They end when the server answers.
 
 use super::{At, Flow};
 use crate::accepted;

@@ -1,4 +1,4 @@
-//! `timer`: a length of time, or a time of day.
+//! `timer`: a duration, or a time of day.
 
 use super::{At, Flow};
 use crate::engine::command::CommandKind;

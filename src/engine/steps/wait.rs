@@ -1,4 +1,4 @@
-//! `wait`: for a signal or for a condition, and for how long.
+//! `wait`: for a signal or for a condition, with an optional timeout.
 
 use super::{At, Flow};
 use crate::engine::failure::Failure;
@@ -13,10 +13,10 @@ use crate::words::{BlockId, StepId, TimeoutType};
 
 const OF_A_WAIT: &str = "a wait's step says what it waits for";
 
-/// A routine at a `wait`, as its step has it.
+/// A routine at a `wait`, with the fields of its step.
 struct Watched {
     step: StepId,
-    /// What bounds it, while that has not fired.
+    /// The timer that limits it, until it has fired.
     timer: Option<u32>,
     timed_out: bool,
     on_timeout: Option<BlockId>,
@@ -61,7 +61,7 @@ impl Machine<'_> {
         Ok(Flow::Entered)
     }
 
-    /// The timer that bounds a wait.
+    /// The timer that limits a wait.
     fn wait_timer(
         &mut self,
         at: &At<'_>,
@@ -187,7 +187,7 @@ impl Machine<'_> {
         }
     }
 
-    /// `on_timeout` goes on, or the wait fails with a timeout.
+    /// Continues in `on_timeout`, or fails the wait with a timeout.
     fn wait_timed_out(&mut self, id: RoutineId, watched: &Watched) -> bool {
         let Some(block) = watched.on_timeout else {
             let place = self.program.location(watched.step);

@@ -7,9 +7,9 @@ use super::{Call, list, string};
 use crate::expression::context::{Failure, Operand};
 use crate::value::Value;
 
-/// Digits after the point, unless the clause says how many.
+/// Digits after the point, unless the clause sets a precision.
 const PRECISION_DEFAULT: usize = 6;
-/// As many digits as a clause may ask for.
+/// The highest precision that a clause may set.
 const PRECISION_MAX: usize = 100;
 
 pub fn format(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
@@ -140,7 +140,7 @@ fn write_hex(bytes: &[u8], upper: bool, out: &mut String) -> Option<()> {
     })
 }
 
-/// Writes what is no finite number, if it is none.
+/// Writes infinities and NaN; false if the number is finite.
 fn write_special(d: f64, out: &mut String) -> bool {
     if d.is_nan() {
         out.push_str("NaN");

@@ -1,4 +1,4 @@
-//! The operators' signatures. They are syntax with operations of their own: what runs is `expression::operators`.
+//! The operators' signatures. They are syntax with operations of their own: `expression::operators` computes them.
 
 use super::{Call, Pure, Section, row};
 use crate::expression::context::{Failure, Operand};

@@ -72,7 +72,7 @@ const ROWS: &[Row] = &[
     .decided_by_first(inner),
 ];
 
-/// What `or` gives if its first argument has a value.
+/// The result of `or` if its first argument has a value.
 fn with_value(first: &Value) -> Option<Value> {
     matches!(first, Value::Optional(Some(_))).then(|| first.clone())
 }

@@ -131,9 +131,9 @@ fn compile_within(pattern: &str, size_bytes_max: usize, bound: &str) -> Result<R
         })
 }
 
-/// What compiling a pattern costs, of which the time depends on what it repeats more than on its length.
+/// The cost of compiling a pattern, whose time depends more on its repetitions than on its length.
 const COMPILE_COST: u64 = 5_000;
-/// Patterns that one evaluation keeps compiled, so that a loop pays for its own once.
+/// Patterns that one evaluation keeps compiled, so that a loop pays for its pattern once.
 const COMPILED_MAX: usize = 4;
 
 /// The patterns that an evaluation has compiled so far, the latest last.
@@ -163,7 +163,7 @@ fn pattern(call: &mut Call, arguments: &[Operand]) -> Result<(Regex, Arc<str>), 
         Some(regex) => regex,
         None => call.compiled.get(pattern, &mut call.budget)?,
     };
-    // A matcher looks at each byte once for each place in the pattern that it may be at.
+    // A matcher examines each byte once for each possible position in the pattern.
     let places = (pattern.len() / 16 + 1) as u64;
     call.budget
         .charge((text.len() as u64 / 8).saturating_mul(places))?;

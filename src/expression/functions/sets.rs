@@ -1,4 +1,4 @@
-//! The sets extension library: lists seen as sets.
+//! The sets extension library: lists used as sets.
 
 use super::{Call, Row, Section, list, row};
 use crate::expression::context::{Failure, ListCosts, Operand};
@@ -40,14 +40,14 @@ const ROWS: &[Row] = &[
     ),
 ];
 
-/// A list in which items are looked for.
+/// A list in which items are looked up.
 enum Set<'v> {
     Few(&'v Value),
     Many(Values<'v>),
 }
 
 impl<'v> Set<'v> {
-    /// `wanted`: how many items will be looked for.
+    /// `wanted`: how many items will be looked up.
     fn new(call: &mut Call, of: &'v Value, wanted: usize) -> Result<Self, Failure> {
         let items = list(of)?;
         let is_pairwise = call.budget.list_costs == ListCosts::Pairwise;

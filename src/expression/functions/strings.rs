@@ -133,7 +133,7 @@ const ROWS: &[Row] = &[
     ),
 ];
 
-/// A position within a text of so many characters, its end included.
+/// A position in a text of `length` characters, its end included.
 fn position(at: i64, length: usize) -> Result<usize, Failure> {
     usize::try_from(at)
         .ok()
@@ -141,7 +141,7 @@ fn position(at: i64, length: usize) -> Result<usize, Failure> {
         .ok_or_else(|| Failure::new(format!("index out of range: {at}")))
 }
 
-/// Where in bytes the character at a position begins.
+/// The byte offset of the character at a position.
 fn offset(text: &str, position: usize) -> usize {
     text.char_indices()
         .nth(position)
@@ -185,8 +185,8 @@ fn last_index_of(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failur
         }
         None => text.len(),
     };
-    // What begins at the position or before ends here or before, between two characters. Older engines took in the whole
-    // of a character in the middle of which this is.
+    // A match that begins at the position or before must end here or before, between two characters. Older engines
+    // included all of a character that contains this offset.
     let boundary = |i: &usize| text.is_char_boundary(*i);
     let before = || (0..=end).rev().find(boundary).unwrap_or(0);
     let after = || (end..=text.len()).find(boundary).unwrap_or(text.len());
@@ -231,7 +231,7 @@ fn upper_ascii(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure>
     Ok(Value::string(text.to_ascii_uppercase()))
 }
 
-/// A limit on parts or replacements: negative means none.
+/// A limit on parts or replacements: a negative number means no limit.
 fn limit(argument: Option<&Operand>) -> Result<usize, Failure> {
     argument.map_or(Ok(usize::MAX), |limit| {
         Ok(usize::try_from(int(limit)?).unwrap_or(usize::MAX))
@@ -328,7 +328,7 @@ fn quote(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
     Ok(Value::string(quoted))
 }
 
-/// The text of a value within other text.
+/// The text of a value inside other text.
 pub(super) fn shown(value: &Value, call: &mut Call) -> Result<String, Failure> {
     let mut out = Text::new();
     text::write(value, &mut out, &mut call.budget)?;

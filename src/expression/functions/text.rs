@@ -1,4 +1,4 @@
-//! Values as text: what `string()` gives and what templates put between other text.
+//! Values as text: the result of `string()`, and values between other text in templates.
 
 use std::fmt::Write as _;
 

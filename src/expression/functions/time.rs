@@ -161,7 +161,7 @@ const ROWS: &[Row] = &[
     ),
 ];
 
-/// A timestamp in a time zone, as calendars have it.
+/// A timestamp in a time zone, in calendar fields.
 struct Civil {
     year: i64,
     month: i64,
@@ -210,7 +210,7 @@ fn offset_seconds(zone: &str, at: Timestamp) -> Result<i64, Failure> {
             shown(&Value::from(zone))
         ))
     })?;
-    // The database's library leaves out the first and the last hours of the range; offsets there are those next to them.
+    // The database's library excludes the first and the last hours of the range; they have the offsets next to them.
     let seconds = at.seconds.clamp(
         jiff::Timestamp::MIN.as_second(),
         jiff::Timestamp::MAX.as_second(),
@@ -301,7 +301,7 @@ pub fn parse_duration(text: &str, semantics: Semantics) -> Result<Duration, Fail
     operators::duration(nanos, semantics)
 }
 
-/// `-1h2.5m`: a sign, then numbers each with its unit.
+/// `-1h2.5m`: a sign, then numbers, each with its unit.
 fn parse_units(text: &str) -> Option<i128> {
     let (sign, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),

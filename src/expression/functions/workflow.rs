@@ -1,4 +1,5 @@
-//! What workflows need beyond CEL: data in and out of JSON, maps as data, time and chance that a replay repeats.
+//! What workflows need beyond CEL: conversion from and to JSON, maps as data, time and randomness that a replay
+//! repeats.
 
 use std::sync::Arc;
 
@@ -213,7 +214,7 @@ fn without(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
     ))
 }
 
-/// What `default` gives unless its argument is needed.
+/// The result of `default` if its argument is not needed.
 fn not_null(first: &Value) -> Option<Value> {
     match first {
         Value::Null | Value::Optional(None) => None,

@@ -1,4 +1,4 @@
-//! What a syntax error means to an author: what stands there, what was expected, and what was probably meant.
+//! Explains a syntax error to an author: what was found, what was expected, and what was probably meant.
 
 use pest::error::{Error, ErrorVariant, InputLocation};
 
@@ -33,7 +33,7 @@ pub(super) fn explain(error: &Error<Rule>, source: &str, base: usize, map: &Text
     }
 }
 
-/// The word or the sign that starts at an offset.
+/// The word or symbol that starts at an offset.
 fn word_at(source: &str, at: usize) -> &str {
     let rest = source.get(at..).unwrap_or("");
     let word = rest
@@ -61,7 +61,7 @@ fn expected(error: &Error<Rule>) -> &'static str {
     }
 }
 
-/// What authors who know other languages write.
+/// What authors who know other languages often write.
 fn meant(source: &str, at: usize, found: &str) -> Option<String> {
     let before = source[..at].chars().next_back();
     Some(match found {

@@ -1,4 +1,4 @@
-//! Encryption by AES-256-GCM under keys with names, in the format of Temporal's samples in all languages.
+//! Encryption by AES-256-GCM with named keys, in the format of Temporal's samples in all languages.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,7 +21,7 @@ const KEY_FINGERPRINT: &str = "encryption-key-fingerprint";
 const FINGERPRINT_LABEL: &[u8] = b"segno encryption key fingerprint";
 const FINGERPRINT_SIZE_BYTES: usize = 8;
 const CIPHER: &str = "encryption-cipher";
-/// As the samples in Java name it; those in other languages name none.
+/// The name in the samples in Java; those in other languages have none.
 const CIPHER_VALUE: &[u8] = b"AES/GCM/NoPadding";
 const KEY_SIZE_BYTES: usize = 32;
 
@@ -55,7 +55,7 @@ pub enum KeyError {
 }
 
 impl Key {
-    /// From 32 bytes as they are, or a text of them in hexadecimal or base64; a line's end after them does not count.
+    /// From 32 raw bytes, or a text of them in hexadecimal or base64; a line end after them is ignored.
     pub fn read(id: &str, bytes: &[u8]) -> Result<Key, KeyError> {
         if id.is_empty() {
             return Err(KeyError::Nameless);
@@ -163,7 +163,7 @@ impl Keyring {
             let known = known.join(", ");
             return Err(CodecError::UnknownKey { id, known });
         };
-        // Too short for a nonce and a tag, it is nothing that any key has made.
+        // Too short for a nonce and a tag, so no key has made it.
         let Some((nonce, sealed)) = payload
             .data
             .split_at_checked(NONCE_LEN)
@@ -227,7 +227,7 @@ pub fn key_id(payload: &Payload) -> Option<String> {
     Some(String::from_utf8_lossy(id).into_owned())
 }
 
-/// The names only.
+/// Shows only the names.
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn without_a_fingerprint_a_payload_is_damaged_only_if_the_key_is_known_to_be_the_right_one() {
         let sealed = unmarked(&sealed_by(&keyring("k", 1)));
-        // It may be another key of the name: the payload waits for the right one, however often it is tried.
+        // It may be another key of that name: the payload waits for the right one, however often it is retried.
         let wrong = keyring("k", 2);
         for _ in 0..2 {
             let error = error_of(&wrong, vec![sealed.clone()]);
@@ -310,7 +310,7 @@ mod tests {
         let right = keyring("k", 1);
         let error = error_of(&right, vec![damaged(&sealed)]);
         assert!(!error.is_of_payload(), "{error}");
-        // What comes with it tells, and what came before.
+        // Other payloads, before it or with it, show that.
         for payloads in [
             vec![damaged(&sealed), sealed.clone()],
             vec![damaged(&sealed)],

@@ -11,10 +11,10 @@ use crate::limits::CODEC_BODY_SIZE_BYTES_MAX;
 use crate::payload::json::{payloads_from_json, payloads_to_json};
 
 const NAMESPACE_HEADER: HeaderName = HeaderName::from_static("x-namespace");
-/// Stands for the namespace in an endpoint, as in the official command line's.
+/// The placeholder for the namespace in an endpoint, as in the official command line.
 const NAMESPACE_PLACEHOLDER: &str = "{namespace}";
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// What an error quotes of a server's own words.
+/// What an error quotes of a server's answer.
 const REASON_CHARS_MAX: usize = 300;
 
 #[derive(Debug)]
@@ -59,12 +59,12 @@ impl Remote {
             authorization.set_sensitive(true);
             headers.insert(AUTHORIZATION, authorization);
         }
-        // Someone else in the process may have installed the same one before.
+        // Another part of the process may have installed the same one before.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
             .user_agent(concat!("segno/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
-            // Payloads and the authorization go to the server that was named, and to no other.
+            // Payloads and the authorization are sent only to the server that was named.
             .redirect(redirect::Policy::none())
             .timeout(REQUEST_TIMEOUT)
             .build()
@@ -124,7 +124,7 @@ impl Remote {
     }
 }
 
-/// The outer errors say that a request failed, and to where.
+/// The outer errors only report that a request failed, and its URL.
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {

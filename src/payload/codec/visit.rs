@@ -1,4 +1,4 @@
-//! All payloads of a message at once, so that a codec server is asked once for each message.
+//! All payloads of a message together, so that a codec server gets one request for each message.
 
 use std::mem::take as taken;
 
@@ -10,7 +10,7 @@ use temporalio_common::payload_visitor::{
 };
 use temporalio_protos::temporal::api::common::v1::Payload;
 
-/// The server reads these: they are never encoded.
+/// The server reads these, so they are never encoded.
 const SEARCH_ATTRIBUTES: &str = "SearchAttributes.indexed_fields";
 
 /// Takes the payloads out, in an order that [`put`] knows.

@@ -1,6 +1,7 @@
-//! The registry a second time, in a workflow of its own: whoever ends, deletes or resets the one has not lost the other.
+//! A copy of the registry, in a workflow of its own: if one of the two is ended, deleted or reset, the other is not
+//! lost.
 //!
-//! It is written after the registry itself, by whoever deploys, and so may be behind: never ahead.
+//! The deploying client writes it after the registry itself, so it may be behind, but never ahead.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +40,7 @@ impl ClusterStore {
         format!("{REGISTRY_DATA}/copy/{}", self.workflow_id)
     }
 
-    /// None where there is none. It is `Malformed` where its beginning cannot be read.
+    /// `None` if it does not exist. `Malformed` if its beginning cannot be read.
     pub(super) async fn read_copy(&self) -> Result<Option<FoundCopy>, StoreError> {
         let run_id = match self
             .client
@@ -57,7 +58,8 @@ impl ClusterStore {
             run_id,
             entries: 0,
         };
-        // By the revision that each was made on: two deployers may have added the same ones, one of them later ones first.
+        // By the revision that each was made on: two deployers may have added the same ones, one of them later ones
+        // first.
         let mut pending = BTreeMap::new();
         let mut token = Vec::new();
         loop {
@@ -110,12 +112,12 @@ impl ClusterStore {
         Ok(())
     }
 
-    /// The revision that the copy is at; 0 where there is none that can be read.
+    /// The revision of the copy; 0 if there is no readable one.
     pub(super) async fn copied_revision(&self) -> Result<u64, StoreError> {
         let found = match self.read_copy().await {
             Ok(found) => found,
             Err(StoreError::Malformed(_)) => None,
-            // The log tells whether it is its own: anybody can begin a copy that nobody can decode.
+            // The log shows whether it is its own: any client can start a copy that cannot be decoded.
             Err(StoreError::Sealed(why)) => {
                 self.notice(format!("the registry's copy cannot be read here: {why}"));
                 None
@@ -127,14 +129,15 @@ impl ClusterStore {
         Ok(revision)
     }
 
-    /// A copy that stays behind concerns no deployment: the next one brings it up to date.
+    /// A copy that is behind does not affect the deployment: the next one updates it.
     pub(super) async fn copy_what_is_new(&self, reader: &Reader) {
         if let Err(error) = self.bring_up_to_date(reader).await {
             self.notice(format!("the registry's copy could not be updated: {error}"));
         }
     }
 
-    /// Adds to the copy what the log has and it lacks, or replaces it; what was done, if it was more than adding.
+    /// Adds what the log has and the copy lacks, or replaces the copy; returns what was done, if it was more than
+    /// adding.
     pub(super) async fn bring_up_to_date(
         &self,
         reader: &Reader,
@@ -151,7 +154,7 @@ impl ClusterStore {
         let found = match self.read_copy().await {
             Ok(found) => found,
             Err(StoreError::Malformed(_)) => None,
-            // The log tells whether it is its own: anybody can begin a copy that nobody can decode.
+            // The log shows whether it is its own: any client can start a copy that cannot be decoded.
             Err(StoreError::Sealed(why)) => {
                 self.notice(format!("the registry's copy cannot be read here: {why}"));
                 None
@@ -173,7 +176,7 @@ impl ClusterStore {
         )))
     }
 
-    /// False where it cannot be done by adding.
+    /// False if adding is not possible.
     async fn add(&self, end: &mut CopyEnd, reader: &Reader) -> Result<bool, StoreError> {
         let base = |entry: &LogEntry| entry.change.as_ref().map_or(0, |change| change.base);
         let run = WorkflowRef::new(self.copy_id(), Some(end.run_id.clone()));
@@ -194,7 +197,7 @@ impl ClusterStore {
         Ok(true)
     }
 
-    /// At once for everybody: the one before is ended by the server as the new one begins.
+    /// Atomically: the server ends the old one when the new one starts.
     pub(super) async fn replace_copy(&self, catalog: Catalog) -> Result<(), StoreError> {
         let snapshot = Snapshot {
             registry: Some(put_aside(self, catalog).await?),
@@ -227,7 +230,7 @@ impl CopyEnd {
 }
 
 impl FoundCopy {
-    /// Both tell the same of the last change that the copy has.
+    /// Whether both have the same data about the last change in the copy.
     fn agrees_with(&self, catalog: &Catalog) -> bool {
         let Some(last) = self.catalog.state.log.last() else {
             return true;

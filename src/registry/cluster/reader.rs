@@ -112,7 +112,7 @@ impl Reader {
         let revision = self.catalog.revision();
         let is_beyond = change.base > revision && change.base - revision <= self.skipped;
         let applied = self.catalog.apply_logged(&change, time);
-        // Without a key anybody can send what cannot be read, and a change that claims to be on top of it.
+        // Without a key, any client can send what cannot be read, and a change that claims to be on top of it.
         self.is_ahead |= is_sealed && is_beyond && applied == Applied::Stale;
         self.applied.push((change.id.clone(), applied.clone()));
         if matches!(applied, Applied::Yes(_)) {

@@ -1,7 +1,8 @@
-//! A registry whose workflow was ended, deleted or reset: what is left of it, and how it goes on from there.
+//! A registry whose workflow was ended, deleted or reset: what is left of it, and how it continues from there.
 //!
-//! Numbers never begin anew. What is left is the history of the run that was ended, until the namespace's retention removes it, and the
-//! copy. Where neither can be read, but definitions were deployed, nothing is begun until somebody says with what.
+//! Version numbers never start again. What is left is the history of the ended run, until the namespace's retention
+//! removes it, and the copy. If neither can be read, but definitions were deployed, nothing is started until the
+//! operator chooses with what.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,13 +19,13 @@ use crate::catalog::{Catalog, State};
 use crate::client::{ClientError, WorkflowRef};
 use crate::registry::store::{Damage, Inspection, Remedy, Store, checked_piece};
 
-/// Pieces that are looked at at the same time.
+/// Pieces that are checked concurrently.
 const LOOKS: usize = 16;
 /// A deployer writes the copy right after the log.
 const COPY_PATIENCE: Duration = Duration::from_millis(200);
 
 impl ClusterStore {
-    /// Lets a registry that was ended, or deleted, go on. Where there never was one, it begins.
+    /// Continues a registry that was ended or deleted. If there never was one, it is started.
     pub(super) async fn revive(
         &self,
         ended: Option<(String, &'static str)>,
@@ -36,7 +37,8 @@ impl ClusterStore {
             Ok(None) => self.trace().await?,
             _ => None,
         };
-        // What was found may be of a registry that somebody else has begun since: then nothing is lost, and nothing was deleted.
+        // What was found may belong to a registry that another client has started since: then nothing is lost, and
+        // nothing was deleted.
         if ended.is_none() && !self.is_missing().await? {
             return Ok(());
         }
@@ -47,7 +49,7 @@ impl ClusterStore {
             };
         };
         let revision = catalog.revision();
-        // Of several who do this at once, one begins the run: the server takes the others' starts for the same one.
+        // If several clients do this at once, one starts the run: the server treats the others' starts as the same one.
         let (how, request_id) = match &ended {
             Some((run_id, status)) => (format!("was ended ({status})"), after(run_id)),
             None => (
@@ -55,8 +57,9 @@ impl ClusterStore {
                 format!("segno from the copy at {revision}"),
             ),
         };
-        // Whoever ended the registry may have ended its data as well, which the namespace's retention would remove. This comes first: who
-        // is killed before the new run begins has left all of it to the next.
+        // The client that ended the registry may have ended its data as well, which the namespace's retention would
+        // remove. This is done first, so that a client that is killed before the new run starts has left everything for
+        // the next one.
         let kept = self.keep_pieces(&catalog).await?;
         let state = match revision {
             0 => None,
@@ -77,7 +80,7 @@ impl ClusterStore {
         Ok(())
     }
 
-    /// The newest catalog that can be made of an ended run and of the copy; none where there is neither.
+    /// The newest catalog from an ended run and the copy; `None` if there is neither.
     async fn rescued(&self, run_id: Option<&str>) -> Result<Option<Catalog>, StoreError> {
         let copy = self.read_copy().await;
         let Some(run_id) = run_id else {
@@ -94,7 +97,7 @@ impl ClusterStore {
                 Ok(Some(copy.catalog))
             }
             (Ok(()), _) => Ok(Some(own.catalog)),
-            // What was signalled to the run still counts, on top of what the copy has.
+            // Signals to the run still count, on top of what the copy has.
             (Err(StoreError::Malformed(_)), Ok(Some(copy))) => {
                 let mut own = Reader::on(run, copy.catalog);
                 own.fold_all(self).await?;
@@ -112,7 +115,7 @@ impl ClusterStore {
         Ok(matches!(self.look().await?, Latest::None))
     }
 
-    /// What tells that definitions were deployed, though there is neither the registry nor its copy.
+    /// Evidence that definitions were deployed, though neither the registry nor its copy exists.
     async fn trace(&self) -> Result<Option<String>, StoreError> {
         let count = async |query: String| self.client.count(&query).await.map_err(unreachable);
         let id = self.workflow_id.replace('\'', "''");
@@ -125,7 +128,7 @@ impl ClusterStore {
             )));
         }
         let pieces = count(format!("WorkflowType = '{REGISTRY_DATA}'")).await?;
-        // Where there are other registries, the data is theirs.
+        // If there are other registries, the data is theirs.
         if pieces == 0 || count(format!("WorkflowType = '{REGISTRY}'")).await? > 0 {
             return Ok(None);
         }
@@ -135,7 +138,7 @@ impl ClusterStore {
         )))
     }
 
-    /// Stores again those pieces of a catalog that were ended and can still be read; how many they were.
+    /// Stores those pieces of a catalog again that were ended and can still be read; returns their number.
     pub(super) async fn keep_pieces(&self, catalog: &Catalog) -> Result<usize, StoreError> {
         let segments = catalog.state.definitions.iter().flat_map(|d| &d.versions);
         let data = segments.filter_map(|v| v.segment.as_ref());
@@ -163,7 +166,7 @@ impl ClusterStore {
         Ok(kept.into_iter().filter(|kept| *kept).count())
     }
 
-    /// Begins with a state where nothing is deployed, or where what was cannot be read any more.
+    /// Starts with a state if nothing is deployed, or if what was deployed can no longer be read.
     pub(super) async fn begin_lost_with(&self, state: State) -> Result<(), StoreError> {
         let revision = state.revision;
         let taken = || {
@@ -175,7 +178,7 @@ impl ClusterStore {
         let request_id = match self.look().await? {
             Latest::Open { run_id, .. } => {
                 let run = self.workflow(Some(run_id.clone()));
-                // Looked at again once nobody can change it any more.
+                // Read again once it can no longer be changed.
                 for is_ended in [false, true] {
                     let mut reader = Reader::at(run.clone());
                     match reader.fold_all(self).await {
@@ -218,7 +221,7 @@ impl ClusterStore {
     pub(super) async fn look_for_damage(&self) -> Result<Inspection, StoreError> {
         let copy = match self.read_copy().await {
             Err(StoreError::Malformed(why)) => Err(why),
-            // Anybody can begin a copy that nobody can decode; the log itself tells whether keys are missing here.
+            // Any client can start a copy that cannot be decoded; the log itself shows whether keys are missing here.
             Err(StoreError::Sealed(why)) if !matches!(self.look().await?, Latest::None) => Err(why),
             other => Ok(other?),
         };
@@ -241,7 +244,7 @@ impl ClusterStore {
             Latest::None => {
                 let trace = self.trace().await?;
                 match (&copy, trace) {
-                    // Somebody has begun it since.
+                    // Another client has started it since.
                     _ if !self.is_missing().await? => {}
                     (Ok(Some(_)), _) => damaged("it was deleted".to_owned(), Remedy::Repair),
                     (_, Some(why)) => damaged(why, Remedy::Import),
@@ -264,7 +267,7 @@ impl ClusterStore {
                 damaged(why, Remedy::Nothing);
             }
         }
-        // The notices of a look that changes nothing are among the damages.
+        // The notices of an inspection are among the damages.
         self.notices();
         let own = catalog.as_ref().map(Catalog::revision);
         let revision = own.unwrap_or_default();
@@ -280,7 +283,7 @@ impl ClusterStore {
         Ok(found)
     }
 
-    /// Whether the copy stays behind this revision: it may just be about to be written to.
+    /// Whether the copy stays behind this revision: it may be about to be written.
     async fn stays_behind(&self, revision: u64) -> Result<bool, StoreError> {
         for _ in 0..TRIES {
             tokio::time::sleep(COPY_PATIENCE).await;
@@ -319,14 +322,14 @@ impl ClusterStore {
 }
 
 impl Reader {
-    /// All that there is now.
+    /// Folds everything that exists now.
     pub(super) async fn fold_all(&mut self, store: &ClusterStore) -> Result<(), StoreError> {
         while !self.fold_page(store, false).await? {}
         Ok(())
     }
 }
 
-/// The request id of whoever continues a run that was ended.
+/// The request id for continuing an ended run.
 fn after(run_id: &str) -> String {
     format!("segno after {run_id}")
 }

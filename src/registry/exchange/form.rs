@@ -1,4 +1,4 @@
-//! The exported form: what stands in the file, to and from what is stored.
+//! The exported form: from and to the stored form.
 
 use std::collections::BTreeMap;
 

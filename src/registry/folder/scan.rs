@@ -1,4 +1,5 @@
-//! Reads a folder of definitions; a path that cannot be read is reported and does not keep the others from being read.
+//! Reads a folder of definitions; a path that cannot be read is reported and does not prevent the others from being
+//! read.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,13 +11,13 @@ use crate::registry::used;
 use crate::source::folder::{self, Found};
 use crate::source::regular;
 
-/// A file, by what tells that it has changed; or a file or folder that cannot be read.
+/// A file, with the attributes that reveal a change; or a file or folder that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     pub path: PathBuf,
     size: u64,
     modified: Option<SystemTime>,
-    /// When it or its permissions changed: what could not be read may be readable from then on.
+    /// When it or its permissions changed: an unreadable file may be readable afterwards.
     changed: Option<(i64, i64)>,
     /// Why it cannot be read, as far as that is known without reading.
     pub fault: Option<String>,

@@ -1,4 +1,4 @@
-//! A log of objects that has lost some: what is wrong with it, and what mends it.
+//! A log of objects that has lost some: its damages, and their repair.
 
 use object_store::ObjectStoreExt;
 
@@ -76,7 +76,7 @@ impl ObjectsStore {
         if reader.lost.is_empty() {
             return Ok(done);
         }
-        // From here on nobody has to pass over what is lost.
+        // From here on, readers do not have to skip what is lost.
         let revision = reader.catalog.revision();
         self.add_snapshot(reader).await?;
         done.push(format!(
@@ -90,7 +90,7 @@ impl ObjectsStore {
         let mut reader = self.reader.lock().await;
         let there = self.begin().await?;
         let last = there.catalog.revision();
-        // What is after it in the log still counts.
+        // Later entries in the log still count.
         let last_lost = there.lost.last().copied().unwrap_or_default();
         if last > 0 && !there.is_uncertain {
             return Err(StoreError::Refused(format!(

@@ -1,4 +1,4 @@
-//! The clients of the places that a registry may be at.
+//! The clients of the places where a registry may be.
 
 use std::sync::Arc;
 

@@ -9,7 +9,7 @@ use crate::wire::decode_within;
 #[derive(Debug)]
 pub enum Entry {
     Whole(Vec<u8>),
-    /// It is gone or cannot be read; this is its copy.
+    /// It is missing or unreadable; this is its copy.
     Copied(Vec<u8>),
     Lost,
 }
@@ -23,7 +23,7 @@ impl Entry {
     }
 }
 
-/// What was folded, and the revision of the snapshot that it began with.
+/// The folded state, and the revision of the snapshot that it began with.
 #[derive(Debug, Default)]
 pub struct Reader {
     pub catalog: Catalog,
@@ -48,21 +48,21 @@ impl Reader {
                     let known = self.catalog.definition(&put.workflow);
                     put.number == 0 && known.is_none_or(|d| d.version_of(&put.digest).is_none())
                 };
-                // Once puts name their numbers, one that does not is a stranger's: it must not stop deployments.
+                // Once puts have numbers, one without them is a stranger's: it must not block deployments.
                 let is_numbered = self.catalog.state.numbered;
                 let is_uncertain = !is_numbered && change.puts.iter().any(says_no_number);
                 let applied = self.catalog.apply_logged(&change, time);
                 let has_lost = !self.lost.is_empty();
                 match applied {
                     Applied::Yes(_) => self.is_uncertain |= is_uncertain && has_lost,
-                    // It speaks of what a lost one did.
+                    // It refers to what a lost one did.
                     _ if has_lost => self.lost.push(revision),
                     _ => {}
                 }
             }
             None => self.lost.push(revision),
         }
-        // What is no change counts for nothing, but its place in the log is taken.
+        // An entry that is not a change has no effect, but its place in the log is used.
         self.catalog.state.revision = revision;
     }
 

@@ -1,5 +1,5 @@
-//! Schedules that follow a change of the registry: said with it, made after it, and then said to be there. What a deployer that was
-//! killed in between has left, the workers that follow the registry finish.
+//! Schedules that follow a change of the registry: recorded with it, created after it, and then recorded as created.
+//! Workers that follow the registry complete what a killed deployer has left.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::client::{Client, ClientError, unique_id};
 use crate::registry::Store;
 use crate::registry::deploy::{Definitions, change};
 
-/// A deployer has this long before a worker takes its part.
+/// A deployer has this long before a worker takes over.
 const GRACE: Duration = Duration::from_secs(10);
-/// Workers wait up to this much longer, so that not all of them come at once.
+/// Workers wait up to this much longer, so that they do not all start at once.
 const SPREAD: Duration = Duration::from_secs(5);
-/// After what went wrong.
+/// The wait after an error.
 const RETRY: Duration = Duration::from_secs(60);
 
 impl Schedules<'_> {
@@ -131,7 +131,7 @@ impl Following {
         }
         let namespace_id = namespace_id(&self.client).await?;
         for due in left {
-            // Those of another cluster or namespace are its own workers' business.
+            // Workers of another cluster or namespace create their own.
             if due.namespace_id != namespace_id {
                 continue;
             }

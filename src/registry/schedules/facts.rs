@@ -1,11 +1,11 @@
-//! What can be said of a schedule, key by key in the words of a definition, for whoever compares two of them.
+//! A schedule as facts, key by key with the words of a definition, for comparison.
 
 use crate::accepted::{Calendar, Interval, ScheduleError, ScheduleSpec};
 use crate::client::{StartOptions, duration_units};
 use crate::value::{Duration, Payload, to_json};
 use crate::words::RetryPolicy;
 
-/// A key that has another value on the server.
+/// A key with another value on the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     pub key: &'static str,
@@ -116,7 +116,7 @@ fn payload(payload: &Payload) -> String {
     }
 }
 
-/// As the server has it: what is not said is its default.
+/// With the server's defaults for unset fields.
 fn retries(policy: &RetryPolicy) -> String {
     let said = [
         policy

@@ -1,5 +1,6 @@
-//! Activities as the server runs them: attempts, retries with backoff, the four timeouts, heartbeats and cancellation (temporal
-//! server 1.32.0, service/history/workflow/activity.go, retry.go and service/history/timer_queue_active_task_executor.go).
+//! Activities on the server: attempts, retries with backoff, the four timeouts, heartbeats and cancellation (temporal
+//! server 1.32.0, service/history/workflow/activity.go, retry.go and
+//! service/history/timer_queue_active_task_executor.go).
 
 use temporalio_protos::temporal::api::common::v1 as common;
 use temporalio_protos::temporal::api::enums::v1 as enums;
@@ -23,7 +24,7 @@ use crate::payload::{
 };
 use crate::value::{Duration, Timestamp, Value};
 
-/// What the server says of an activity that was cancelled before anybody took it.
+/// The server's details of an activity that was cancelled before it started.
 const NOT_STARTED: &str = "ACTIVITY_ID_NOT_STARTED";
 
 impl Server {
@@ -126,7 +127,7 @@ impl Server {
             ActivityDue::ScheduleToStart => {
                 self.attempt_timed_out(run, event_id, enums::TimeoutType::ScheduleToStart);
             }
-            // The server looks at the attempt first where both are due at once.
+            // The server checks the attempt first if both are due together.
             ActivityDue::ScheduleToClose if self.attempt_is_over(run, event_id) => {
                 self.attempt_timed_out(run, event_id, enums::TimeoutType::StartToClose);
             }
@@ -152,7 +153,7 @@ impl Server {
         })
     }
 
-    /// An attempt is there to be taken.
+    /// An attempt can start.
     fn attempt(&mut self, run: usize, event_id: i64) {
         if self.world.worker_is_away {
             return self.leave_untaken(run, event_id);
@@ -392,7 +393,7 @@ impl Server {
                 timed_out = timeout_failure(message, enums::TimeoutType::ScheduleToClose);
             }
         }
-        // Of the attempt before.
+        // Belongs to the previous attempt.
         let activity = self.executions[run].activities.get(&event_id);
         let last_failure = activity.and_then(|activity| activity.last_failure.clone());
         timed_out.cause = last_failure.map(Box::new);
@@ -409,7 +410,7 @@ impl Server {
         );
     }
 
-    /// `None`: there is another attempt.
+    /// `None` if there is another attempt.
     fn retry_activity(
         &mut self,
         run: usize,
@@ -442,7 +443,7 @@ impl Server {
         None
     }
 
-    /// What is due for the attempt is due no more.
+    /// Removes what is due for the attempt.
     pub(super) fn forget_attempt(&mut self, run: usize, event_id: i64) {
         if let Some(activity) = self.executions[run].activities.get_mut(&event_id) {
             let keys = std::mem::take(&mut activity.keys);
@@ -453,7 +454,7 @@ impl Server {
         }
     }
 
-    /// It is pending no more; the start of its last attempt comes into history now, with its end.
+    /// It is no longer pending; the start of its last attempt is recorded now, with its end.
     fn close_activity(&mut self, run: usize, event_id: i64, was_started: bool) {
         self.forget_attempt(run, event_id);
         let Some(activity) = self.executions[run].activities.remove(&event_id) else {
@@ -472,7 +473,7 @@ impl Server {
         }
     }
 
-    /// An event that makes no workflow task due by itself.
+    /// An event that does not itself make a workflow task due.
     pub(super) fn arrive_quietly(&mut self, run: usize, attributes: Attributes) {
         let execution = &mut self.executions[run];
         if matches!(execution.task, super::execution::Task::Open { .. }) {
@@ -497,7 +498,7 @@ impl Server {
         let requested = self.append_with(run, attributes, summary);
         let now = self.world.now;
         let Some(activity) = self.executions[run].activities.get_mut(&event_id) else {
-            // It ended while the worker had the task in its hands.
+            // It ended while the worker had the task.
             return;
         };
         activity.cancel_requested_event_id = Some(requested);
@@ -555,7 +556,7 @@ impl Server {
     }
 }
 
-/// None is zero on the wire.
+/// `None` is zero on the wire.
 fn given(timeout: Option<prost_wkt_types::Duration>) -> Option<Duration> {
     Some(length(timeout)).filter(|length| !length.is_zero())
 }

@@ -1,5 +1,5 @@
-//! Attempts of activities that end because somebody outside says so: by an activity's id or by an attempt's key (temporal server
-//! 1.32.0, service/history/api/respondactivitytaskcompleted and its neighbours).
+//! Attempts of activities that end from outside: by an activity's id or by an attempt's key (temporal server 1.32.0,
+//! service/history/api/respondactivitytaskcompleted and its neighbours).
 
 use super::super::outside::AttemptKey;
 use super::{Refused, Server};

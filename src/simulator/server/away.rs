@@ -1,4 +1,4 @@
-//! Activities while no worker acts: their attempts wait to be taken, and those under way may have ended with their process.
+//! Activities while no worker acts: their attempts wait, and running ones may have ended with their process.
 
 use temporalio_protos::temporal::api::enums::v1 as enums;
 
@@ -10,7 +10,7 @@ use super::Server;
 use crate::value::Duration;
 
 impl Server {
-    /// There is an attempt to be taken, and nobody to take it.
+    /// An attempt is due, but no worker acts.
     pub(super) fn leave_untaken(&mut self, run: usize, event_id: i64) {
         self.untaken.push((run, event_id));
         let activity = self.executions[run].activities.get(&event_id);
@@ -27,7 +27,7 @@ impl Server {
     pub fn take_untaken(&mut self) {
         for (run, event_id) in std::mem::take(&mut self.untaken) {
             self.forget_attempt(run, event_id);
-            // Its step may have been given up meanwhile.
+            // Its step may have ended meanwhile.
             if self.executions[run].activities.contains_key(&event_id) {
                 self.activity_is_due(run, event_id, ActivityDue::Attempt);
             }

@@ -1,5 +1,5 @@
-//! Child workflows: begun by their parents, simulated or answered for from outside, and what becomes of one when the other
-//! closes (temporal server 1.32.0, service/history/transfer_queue_active_task_executor.go).
+//! Child workflows: started by their parents, simulated or mocked, and what happens to one when the other closes
+//! (temporal server 1.32.0, service/history/transfer_queue_active_task_executor.go).
 
 use temporalio_protos::temporal::api::common::v1 as common;
 use temporalio_protos::temporal::api::enums::v1 as enums;
@@ -179,7 +179,7 @@ impl Server {
         );
     }
 
-    /// Whether a workflow may be started under this id; one that runs may be terminated for it.
+    /// Whether a workflow may be started under this id; a running one may be terminated for it.
     #[expect(deprecated, reason = "the server still takes the old policy")]
     pub(super) fn frees_id(
         &mut self,
@@ -279,14 +279,14 @@ impl Server {
         );
     }
 
-    /// A mocked child hears that it is to be cancelled.
+    /// Requests the cancellation of a mocked child.
     pub(super) fn cancel_mocked_child(&mut self, run: usize, event_id: i64) {
         let now = self.world.now;
         let Some(child) = self.executions[run].children.get_mut(&event_id) else {
             return self.no_child(run, event_id);
         };
         let Some(plan) = child.mock.as_ref().filter(|_| !child.is_cancelled) else {
-            // It was asked before.
+            // It was already requested.
             return;
         };
         let length = match &plan.on_cancel {

@@ -1,5 +1,5 @@
-//! Runs as they begin and end: retries, cron, continue-as-new, timeouts, and what an end means for others (temporal server 1.32.0,
-//! service/history/workflow/mutable_state_impl.go and retry.go).
+//! How runs start and end: retries, cron, continue-as-new, timeouts, and what an end means for others (temporal server
+//! 1.32.0, service/history/workflow/mutable_state_impl.go and retry.go).
 
 use temporalio_protos::temporal::api::common::v1 as common;
 use temporalio_protos::temporal::api::enums::v1 as enums;
@@ -23,13 +23,13 @@ use crate::payload::{
 };
 use crate::value::{Duration, Payload};
 
-/// Runs that continue as new more often than this wait: the server's own bound.
+/// The shortest time between two continuations as new; earlier ones wait: the server's own bound.
 const CONTINUE_AS_NEW_INTERVAL_MIN: Duration = Duration {
     seconds: 1,
     nanos: 0,
 };
 
-/// Events are large: there is room for those of most runs at once.
+/// Events are large, so there is room for those of most runs from the start.
 const HISTORY_EVENTS: usize = 64;
 
 impl Server {
@@ -62,7 +62,7 @@ impl Server {
         run
     }
 
-    /// It is there before the first workflow task is.
+    /// It is recorded before the first workflow task.
     fn signal_first(&mut self, run: usize, name: &str, input: Option<common::Payloads>) {
         let attributes = history::WorkflowExecutionSignaledEventAttributes {
             signal_name: name.to_owned(),
@@ -167,7 +167,7 @@ impl Server {
         if backoff.is_zero() {
             return self.schedule_task(run);
         }
-        // Nothing wakes it before: not even a signal.
+        // Nothing starts it earlier: not even a signal.
         self.executions[run].task = Task::Waiting;
         let key = self
             .world
@@ -256,7 +256,7 @@ impl Server {
 
     pub(super) fn continue_as_new(&mut self, run: usize, completed: i64, next: ContinueAsNew) {
         let execution = &self.executions[run];
-        // From when its first workflow task could begin.
+        // Counted from when its first workflow task could begin.
         let begun = length(execution.started.first_workflow_task_backoff);
         let begun = after(execution.started_at, begun);
         let lasted = self.world.now.since(begun).unwrap_or_default();
@@ -316,7 +316,7 @@ impl Server {
         );
     }
 
-    /// What a run that comes after this one starts with.
+    /// The start of a run that follows this one.
     fn following(
         &self,
         run: usize,
@@ -343,7 +343,7 @@ impl Server {
         started
     }
 
-    /// The next run of one that failed, by its retry policy or its cron schedule, and why there is none.
+    /// The next run after a failure, by its retry policy or its cron schedule, and why there is none.
     fn again(&mut self, run: usize, failure: &ProtoFailure) -> (Option<usize>, enums::RetryState) {
         let execution = &self.executions[run];
         let policy = execution.started.retry_policy.clone();
@@ -399,7 +399,7 @@ impl Server {
             .unwrap_or_default()
     }
 
-    /// The last event; whatever is pending ends with the run.
+    /// The last event; pending operations end with the run.
     pub(super) fn close(
         &mut self,
         run: usize,

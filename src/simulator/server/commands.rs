@@ -1,4 +1,4 @@
-//! Commands of completed workflow tasks, as events and as what the server then has to do (temporal server 1.32.0,
+//! Commands of completed workflow tasks: their events, and what the server must do (temporal server 1.32.0,
 //! service/history/api/respondworkflowtaskcompleted/workflow_task_completed_handler.go).
 
 use std::collections::{BTreeMap, HashMap};
@@ -139,7 +139,7 @@ impl Server {
         let execution = &mut self.executions[run];
         match execution.timers.remove(&started_event_id) {
             Some(key) => self.world.agenda.remove(key),
-            // It fired during this workflow task: the event is taken back before anybody saw it (temporal server 1.32.0,
+            // It fired during this workflow task: the event is removed before it is recorded (temporal server 1.32.0,
             // service/history/workflow/mutable_state_impl.go, `AddTimerCanceledEvent`).
             None => execution.buffered.retain(|attributes| {
                 !matches!(attributes, Attributes::TimerFiredEventAttributes(a)

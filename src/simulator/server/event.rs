@@ -1,4 +1,4 @@
-//! Events as they come into a history: with their id and time, or after the workflow task that is under way.
+//! How events are added to a history: with their id and time, or after the current workflow task.
 
 use prost::Message;
 use temporalio_protos::temporal::api::common::v1 as common;
@@ -16,7 +16,7 @@ use crate::history::{Meaning, Operation, Stage, attempt_start_mut};
 use crate::payload::{timestamp_to_proto, value_to_proto};
 use crate::value::Value;
 
-/// Stands for the event of an attempt's start until it has an id.
+/// A placeholder for the event of an attempt's start until it has an id.
 pub(super) const ATTEMPT_STARTED: i64 = -1;
 
 impl Server {
@@ -51,7 +51,7 @@ impl Server {
         event_id
     }
 
-    /// What comes from outside the worker: it waits for the end of a workflow task that is under way.
+    /// What arrives from outside the worker waits for the end of the current workflow task.
     pub(super) fn arrive(&mut self, run: usize, attributes: Attributes) {
         let execution = &mut self.executions[run];
         if matches!(execution.task, Task::Open { .. }) {
@@ -118,7 +118,7 @@ impl Server {
     }
 }
 
-/// The worker, and every client.
+/// The identity of the worker and of every client.
 pub(super) const IDENTITY: &str = "simulator";
 
 pub(super) fn task_queue(name: &str) -> Option<TaskQueue> {
@@ -133,7 +133,7 @@ pub(super) fn payloads(payloads: Vec<common::Payload>) -> Option<common::Payload
     (!payloads.is_empty()).then_some(common::Payloads { payloads })
 }
 
-/// Fills in the ids of events that this one goes back to and that were not known before.
+/// Fills in the ids of events that this one refers to and that were not known before.
 fn link(execution: &mut super::execution::Execution, attributes: &mut Attributes, event_id: i64) {
     if let Some((scheduled, started)) = attempt_start_mut(attributes) {
         if *started == ATTEMPT_STARTED {
@@ -150,7 +150,7 @@ fn link(execution: &mut super::execution::Execution, attributes: &mut Attributes
                 execution.activity_started.insert(progress.of, event_id);
             }
             Operation::Child => {
-                // A parent that closed meanwhile has forgotten it.
+                // A parent that closed meanwhile has dropped it.
                 if let Some(child) = execution.children.get_mut(&progress.of) {
                     child.started_event_id = event_id;
                 }

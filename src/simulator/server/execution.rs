@@ -1,4 +1,4 @@
-//! One run, as the server keeps it: its history and what is pending.
+//! One run on the server: its history and what is pending.
 
 use std::collections::BTreeMap;
 
@@ -58,10 +58,10 @@ impl Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
     None,
-    /// The first is due later.
+    /// The first task is due later.
     Waiting,
     Scheduled {
-        /// For updates only: nothing is left of it if it refuses them all.
+        /// Only for updates: it leaves no trace if it refuses them all.
         is_speculative: bool,
     },
     Open {

@@ -1,4 +1,4 @@
-//! What comes to a run from clients and from other workflows: signals, cancellation, termination (temporal server 1.32.0,
+//! What a run receives from clients and other workflows: signals, cancellation, termination (temporal server 1.32.0,
 //! service/history/transfer_queue_active_task_executor.go).
 
 use temporalio_protos::temporal::api::common::v1 as common;
@@ -63,7 +63,7 @@ impl Server {
         );
     }
 
-    /// Only the first request comes into history.
+    /// Only the first request is recorded.
     pub(super) fn request_cancel(
         &mut self,
         run: usize,
@@ -86,7 +86,7 @@ impl Server {
         );
     }
 
-    /// The run that a message to another workflow is for, be it open or closed.
+    /// The run that a message to another workflow is for, open or closed.
     fn target(
         &self,
         from: usize,
@@ -109,7 +109,7 @@ impl Server {
         (is_child || !child_only).then_some(target)
     }
 
-    /// Also one that somebody outside answered for.
+    /// Also a mocked one.
     fn had_child(&self, run: usize, workflow_id: &str) -> bool {
         let mut history = self.executions[run].history.iter();
         history.any(|event| {
@@ -120,7 +120,7 @@ impl Server {
         })
     }
 
-    /// A child that somebody outside answers for.
+    /// A mocked child.
     fn mocked_child(&self, run: usize, workflow_id: &str) -> Option<i64> {
         let children = &self.executions[run].children;
         let found = children
@@ -143,7 +143,8 @@ impl Server {
         let target = self.target(run, &to, sent.child_workflow_only);
         let target = target.filter(|target| self.executions[*target].is_open());
         let own = self.executions[run].execution();
-        // No workflow reaches itself, whichever of its runs is meant: temporal server 1.32.0, transfer_queue_active_task_executor.go.
+        // No workflow can reach itself, by whichever of its runs: temporal server 1.32.0,
+        // transfer_queue_active_task_executor.go.
         let is_itself = to.workflow_id == own.workflow_id;
         use enums::SignalExternalWorkflowExecutionFailedCause as Cause;
         let refused = match target {
@@ -198,7 +199,7 @@ impl Server {
         let to = sent.workflow_execution.clone().unwrap_or_default();
         let target = self.target(run, &to, sent.child_workflow_only);
         let own = self.executions[run].execution();
-        // What has closed already needs nothing more: that is no failure.
+        // A closed workflow needs no cancellation: that is not a failure.
         let is_there = match (target, self.mocked_child(run, &to.workflow_id)) {
             // As with signals.
             _ if to.workflow_id == own.workflow_id => false,
@@ -240,7 +241,7 @@ impl Server {
         self.arrive(run, attributes);
     }
 
-    /// A workflow task that is under way is cut off.
+    /// The current workflow task is cut off.
     pub(super) fn terminate_run(&mut self, run: usize, reason: &str) {
         let execution = &mut self.executions[run];
         if matches!(execution.task, Task::Open { .. }) {

@@ -1,5 +1,5 @@
-//! The server's limits on what clients and workers send, and its own words where one is passed (temporal server 1.32.0,
-//! common/dynamicconfig/constants.go; the names of its settings stand at the constants).
+//! The server's limits on what clients and workers send, and its messages if one is exceeded (temporal server 1.32.0,
+//! common/dynamicconfig/constants.go; the names of its settings are at the constants).
 
 use prost::Message;
 use temporalio_protos::temporal::api::common::v1::Payloads;
@@ -56,7 +56,7 @@ pub(super) fn check_signal_name(name: &str) -> Result<(), Refused> {
     }
 }
 
-/// A worker does not send what the server would not take.
+/// A worker does not send what the server would refuse.
 pub(super) fn check_result(result: Option<Payloads>) -> Result<Option<Payloads>, Failure> {
     match is_too_large(result.as_ref()) {
         true => Err(Failure::application(
@@ -102,7 +102,7 @@ impl Execution {
         reasons.map(|(_, reason)| reason.into()).collect()
     }
 
-    /// All that there were, but for those it has refused.
+    /// All updates so far, without the refused ones.
     fn updates(&self) -> usize {
         self.updates_accepted + self.admitted.len() + self.delivered.len()
     }

@@ -16,7 +16,7 @@ use crate::engine::failure::Failure;
 use crate::payload::{duration_to_proto, failure_to_proto, payload_to_proto, value_to_proto};
 use crate::value::{Duration, Timestamp, Value};
 
-/// An operation that has no more time left times out before a handler hears of it
+/// An operation without enough time left times out before its handler is called
 /// (`component.nexusoperations.limit.request.timeout.min`).
 const REQUEST_TIMEOUT_MIN: Duration = Duration {
     seconds: 1,
@@ -231,7 +231,7 @@ impl Server {
         self.append_with(run, attributes, summary);
         let now = self.world.now;
         let Some(nexus) = self.executions[run].nexus.get_mut(&event_id) else {
-            // It ended while the worker had the task in its hands.
+            // It ended while the worker had the task.
             return;
         };
         if nexus.is_cancelled {
@@ -242,7 +242,7 @@ impl Server {
             OnCancel::Ignore => return,
             OnCancel::Cancels { after, .. } | OnCancel::Ends { after, .. } => *after,
         };
-        // Only what has started can be asked to stop.
+        // Only a started operation can be requested to stop.
         let starts = after(
             nexus.scheduled_at,
             nexus.plan.picked_up_after.unwrap_or(Duration::ZERO),

@@ -1,4 +1,4 @@
-//! Schedules: what they start, and what becomes of a start while the last run still goes on (temporal server 1.32.0,
+//! Schedules: what they start, and what happens to a start while the last run is still running (temporal server 1.32.0,
 //! service/worker/scheduler/workflow.go and buffer.go).
 
 use temporalio_protos::temporal::api::common::v1 as common;
@@ -12,11 +12,11 @@ use crate::limits::SCHEDULE_BUFFER_MAX;
 use crate::payload::failure_to_proto;
 use crate::value::{Payload, Timestamp};
 
-/// Reasons that the server gives.
+/// Reasons in the server's words.
 const CANCELLED: &str = "cancelled by schedule overlap policy";
 const TERMINATED: &str = "terminated by schedule overlap policy";
 
-/// A schedule by its number, in the order in which they were made.
+/// A schedule by its number, in the order in which they were created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ScheduleNumber(pub usize);
 
@@ -29,18 +29,18 @@ pub struct Schedule {
     overlap_policy: OverlapPolicy,
     pause_on_failure: bool,
     is_paused: bool,
-    /// `None`: without bound.
+    /// `None`: unlimited.
     remaining_actions: Option<u32>,
     /// Times whose starts wait for the end of the last run.
     buffer: Vec<Timestamp>,
-    /// The workflow that has to end before another is started.
+    /// The workflow that must end before another is started.
     running: Option<String>,
     last: LastRun,
     /// The first run of each workflow that it started, with its time.
     started: Vec<(Timestamp, RunNumber)>,
 }
 
-/// How the last run ended, for the next one.
+/// How the last run ended, passed to the next one.
 #[derive(Debug, Clone, Default)]
 pub struct LastRun {
     pub result: Option<common::Payloads>,
@@ -98,7 +98,7 @@ impl Server {
         self.start_buffered(number);
     }
 
-    /// A run has closed that no other one continues.
+    /// A run has closed without a run that continues it.
     pub(super) fn tell_schedule(&mut self, run: usize) {
         let workflow_id = Some(&self.executions[run].workflow_id);
         let mut schedules = self.schedules.iter();
@@ -129,7 +129,7 @@ impl Server {
         self.start_buffered(number);
     }
 
-    /// What can be started now is; of the rest the overlap policy says what becomes of it.
+    /// Starts what can be started now; the overlap policy decides about the rest.
     fn start_buffered(&mut self, number: usize) {
         let schedule = &mut self.schedules[number];
         let policy = schedule.overlap_policy;
@@ -196,7 +196,7 @@ impl Server {
             start.search_attributes.insert(name.to_owned(), attribute);
         }
         let workflow_id = start.workflow_id.clone();
-        // Where the id is taken, by what a client has started with it, the server lets the start be.
+        // If a workflow of a client has the id, the server skips the start.
         let Ok(run) = self.start_first(start, self.schedules[number].last.clone()) else {
             return;
         };

@@ -1,4 +1,4 @@
-//! Workflow tasks as the server keeps them: handed out, completed, refused (temporal server 1.32.0,
+//! Workflow tasks on the server: dispatched, completed, refused (temporal server 1.32.0,
 //! service/history/workflow/workflow_task_state_machine.go and
 //! service/history/api/respondworkflowtaskcompleted/api.go).
 
@@ -19,7 +19,7 @@ use crate::engine::failure::Failure;
 use crate::history::{End, Meaning, Operation, Stage};
 use crate::payload::failure_to_proto;
 
-/// The events of a task that nothing came of: scheduled and started.
+/// The events of a task without effect: scheduled and started.
 const TASK_EVENTS: usize = 2;
 
 impl Server {
@@ -38,7 +38,7 @@ impl Server {
         let place = self.ready.iter().position(|ready| *ready == run)?;
         self.ready.remove(place);
         let Task::Scheduled { is_speculative } = self.executions[run].task else {
-            // The run closed before anybody took the task.
+            // The run closed before a worker got the task.
             return None;
         };
         let started = self.append_task_started(run);
@@ -92,7 +92,7 @@ impl Server {
         let execution = &mut self.executions[run];
         let closes = commands.iter().any(|command| command.kind.closes());
         if closes && !execution.buffered.is_empty() {
-            // Something came while the run was about to close: it has to see it first.
+            // Something arrived while the run was about to close: it must see it first.
             let cause = enums::WorkflowTaskFailedCause::UnhandledCommand;
             self.cut_short(run, cause, "UnhandledCommand");
             return Answer::Refused {
@@ -154,7 +154,7 @@ impl Server {
         execution.delivered.clear();
         let mut buffered = std::mem::take(&mut execution.buffered);
         if !execution.is_open() {
-            // What came of its last commands, too late to be told.
+            // The results of its last commands, which are too late to be delivered.
             buffered.clear();
         }
         let has_news = done.goes_on || !buffered.is_empty() || !execution.admitted.is_empty();
@@ -166,7 +166,7 @@ impl Server {
         self.check_history(run);
     }
 
-    /// The worker cannot go on: the run waits until something comes, and then tries again.
+    /// The worker cannot continue: the run waits until something arrives, and then retries.
     fn fail_task(
         &mut self,
         run: usize,
@@ -187,7 +187,7 @@ impl Server {
         }
     }
 
-    /// Ends the task as failed: what came meanwhile is in history then, and the worker has to begin anew.
+    /// Ends the task as failed: what arrived meanwhile is then in history, and the worker must rebuild the run.
     fn cut_short(&mut self, run: usize, cause: enums::WorkflowTaskFailedCause, message: &str) {
         self.append_task_failed(run, cause, message);
         let execution = &mut self.executions[run];
@@ -206,7 +206,7 @@ impl Server {
         }
     }
 
-    /// Writes down what came during a workflow task.
+    /// Records what arrived during a workflow task.
     pub(super) fn flush(&mut self, run: usize) {
         for attributes in in_order(std::mem::take(&mut self.executions[run].buffered)) {
             self.append(run, attributes);
@@ -233,8 +233,8 @@ impl Server {
     }
 }
 
-/// As the server writes down what came during a workflow task: ends of activities, children and operations last (temporal server
-/// 1.32.0, service/history/historybuilder/event_store.go, `reorderBuffer`).
+/// The order in which the server records what arrived during a workflow task: ends of activities, children and
+/// operations last (temporal server 1.32.0, service/history/historybuilder/event_store.go, `reorderBuffer`).
 fn in_order(buffered: Vec<Attributes>) -> impl Iterator<Item = Attributes> {
     let (ends, others): (Vec<_>, Vec<_>) = buffered.into_iter().partition(is_reordered);
     others.into_iter().chain(ends)

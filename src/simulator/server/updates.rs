@@ -1,4 +1,4 @@
-//! Updates: what a client sends, and what the run makes of it (temporal server 1.32.0, service/history/workflow/update).
+//! Updates: what a client sends, and how the run answers (temporal server 1.32.0, service/history/workflow/update).
 
 use temporalio_protos::temporal::api::common::v1 as common;
 use temporalio_protos::temporal::api::history::v1 as history;
@@ -141,7 +141,7 @@ impl Server {
         }
     }
 
-    /// Those who still wait when the run closes are told so.
+    /// Answers the clients that still wait when the run closes.
     pub(super) fn abort_updates(&mut self, run: usize) {
         let execution = &mut self.executions[run];
         let accepted = std::mem::take(&mut execution.accepted);

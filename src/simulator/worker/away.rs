@@ -1,4 +1,4 @@
-//! Local activities while no worker acts, and after another process has taken up the work.
+//! Local activities while no worker acts, and after another process has continued the work.
 
 use super::super::agenda::{Key, after};
 use super::super::away::LostAttempt;
@@ -26,7 +26,7 @@ impl Worker {
         world: &mut World,
     ) -> (Vec<LostAttempt>, Option<Completion>) {
         let mut lost = Vec::new();
-        // A run that is not busy has none.
+        // A run without running local activities has none.
         let Some(run) = self.runs.get(&number) else {
             return (lost, None);
         };

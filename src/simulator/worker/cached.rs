@@ -1,4 +1,4 @@
-//! A run as a worker keeps it in its cache: the engine's instance, and the state machines of its operations.
+//! A run in a worker's cache: the engine's instance, and the state machines of its operations.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Local activities as the worker runs them inside a workflow task, on the simulation's clock (sdk-core 0.10.1,
+//! Local activities inside a workflow task, on the simulation's clock (sdk-core 0.10.1,
 //! worker/activities/local_activities.rs).
 
 use prost::Message;
@@ -31,13 +31,13 @@ const LOCAL_BACKOFF_MAX: Duration = Duration {
     nanos: 0,
 };
 
-/// After how long a result that did not fit into a workflow task is looked at again.
+/// The interval at which a result that did not fit in a workflow task is tried again.
 const ROOM_INTERVAL: Duration = Duration {
     seconds: 1,
     nanos: 0,
 };
 
-/// A local activity that runs.
+/// A running local activity.
 #[derive(Debug)]
 pub(super) struct LocalRun {
     pub attempt: u32,
@@ -121,7 +121,7 @@ impl Worker {
                 on_cancel: OnCancel::Ignore,
             },
         };
-        // The worker that asked runs it: there is nobody else who could take it.
+        // The worker that requested it runs it: there is no other that could.
         let starts = after(world.now, plan.picked_up_after.unwrap_or_default());
         let end = plan.end.clone();
         let mut keys = Vec::new();
@@ -136,7 +136,7 @@ impl Worker {
         let local = self.local_mut(run, seq)?;
         local.plan = Some(plan);
         local.keys = keys;
-        // What takes no time ends within the same moment.
+        // An attempt without a duration ends at the same moment.
         match end {
             End::After(length, _) if length.is_zero() && starts == world.now => {
                 self.local_planned_end(run, seq, world)
@@ -221,7 +221,7 @@ impl Worker {
         let plan = self.local_mut(run, seq)?.plan.as_ref();
         let result = match plan.map(|plan| plan.on_cancel.clone()) {
             Some(OnCancel::Ends { result, .. }) => result,
-            // Between two attempts nobody is asked.
+            // Between two attempts there is none to ask.
             Some(OnCancel::Cancels { .. } | OnCancel::Ignore) | None => Err(Failure::cancelled("")),
         };
         let attempt = self.forget_local(run, seq, world)?;
@@ -243,7 +243,7 @@ impl Worker {
         self.local_ended(run, seq, attempt, Err(failure), None, world)
     }
 
-    /// The process that ran its attempt has gone.
+    /// The process that ran its attempt has ended.
     pub(super) fn lose_local(
         &mut self,
         run: usize,
@@ -291,7 +291,7 @@ impl Worker {
         }
     }
 
-    /// Puts off what does not fit into the workflow task. True if it did.
+    /// Delays a result that does not fit in the workflow task. True if it did.
     fn put_off(
         &mut self,
         run: usize,
@@ -316,7 +316,8 @@ impl Worker {
         Ok(true)
     }
 
-    /// Whether a worker hands over a local activity's result now, or waits until the workflow task has ended: `worker::sent`.
+    /// Whether a worker passes on a local activity's result now, or waits until the workflow task has ended:
+    /// `worker::sent`.
     fn takes_local(&mut self, run: usize, size: usize) -> Result<bool, Divergence> {
         let is_held = self.holds_tasks || self.held_open.contains(&run);
         let asked = &known(&mut self.runs, run)?.cached.machines.asked;
@@ -376,7 +377,7 @@ impl Worker {
         Ok(())
     }
 
-    /// It runs no more. Its attempt, from 1.
+    /// It is no longer running. Returns its attempt, counted from 1.
     fn forget_local(&mut self, run: usize, seq: u32, world: &mut World) -> Result<u32, Divergence> {
         let known = known(&mut self.runs, run)?;
         let missing = || Divergence::broken(format!("the local activity {seq} does not run"));
@@ -440,7 +441,7 @@ impl Worker {
             _ if is_from_outside => return Ok(()),
             Some(OnCancel::Ignore) => return Ok(()),
             Some(OnCancel::Cancels { after, .. } | OnCancel::Ends { after, .. }) => after,
-            // Between two attempts nothing is asked.
+            // Between two attempts there is none to ask.
             None => Duration::default(),
         };
         if length.is_zero() {
@@ -457,7 +458,7 @@ fn put(world: &mut World, run: usize, seq: u32, at: Timestamp, what: LocalDue) -
     world.agenda.put(at, Due::Local { run, seq, what })
 }
 
-/// A worker has the built-in activities and no others.
+/// A worker has only the built-in activities.
 fn unknown(activity_type: &str) -> Failure {
     let names = BuiltIn::ALL.into_iter().map(BuiltIn::name);
     not_found(activity_type, names.collect(), true)

@@ -1,6 +1,6 @@
-//! What a worker knows of a run's operations: which of them each event belongs to, and in which state each is. Events become
-//! jobs and the engine's commands become the server's here, in the order and by the rules of Temporal's core library (sdk-core
-//! 0.10.1, machines/workflow_machines.rs); a live run and a replay go through the same code.
+//! A worker's state of a run's operations: which of them each event belongs to, and the state of each. Events become
+//! jobs and the engine's commands become the server's here, in the order and by the rules of Temporal's core library
+//! (sdk-core 0.10.1, machines/workflow_machines.rs); a live run and a replay use the same code.
 
 mod activity;
 mod child;
@@ -160,13 +160,13 @@ impl Machines {
         });
     }
 
-    /// Asks for something under the operation's own name.
+    /// Requests something under the operation's own name.
     fn ask_for(&mut self, place: usize, request: Request) {
         let summary = self.machines[place].summary.clone();
         self.ask(place, request, summary);
     }
 
-    /// Asks for something that is a command of its own, under the name of the operation that it is about.
+    /// Requests a separate command, under the name of its operation.
     fn ask_about(&mut self, place: usize, request: Request) {
         let summary = self.machines[place].summary.clone();
         let command = self.add_plain();
@@ -178,7 +178,7 @@ impl Machines {
         found.ok_or_else(|| Divergence::broken(format!("nothing has the number {seq}")))
     }
 
-    /// Takes what the engine asked for; some of it makes further jobs at once.
+    /// Takes a command of the engine; some of them cause further jobs immediately.
     fn take(&mut self, command: Command) -> Result<(), Divergence> {
         let Command { kind, summary, .. } = command;
         let machine = match &kind {
@@ -271,7 +271,8 @@ impl Machines {
         Ok(())
     }
 
-    /// A marker and, for the lists, a search attribute with all that were marked (sdk-core 0.10.1, machines/patch_state_machine.rs).
+    /// A marker and, for lists, a search attribute with all marked versions (sdk-core 0.10.1,
+    /// machines/patch_state_machine.rs).
     fn mark_version(&mut self, version: String) -> Result<(), Divergence> {
         use temporalio_protos::coresdk::common::build_has_change_marker_details;
         let details = build_has_change_marker_details(version.as_str(), false)

@@ -1,4 +1,4 @@
-//! A history told to a new instance: what it asks for has to be what history has.
+//! Replays a history with a new instance, whose requests must match the history.
 
 use std::fmt::{self, Display};
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use crate::engine::Programs;
 use crate::engine::observe::Observer;
 use crate::history::{Commanded, Meaning, Progress, TaskStage};
 
-/// Where a run and its history part.
+/// Where a run and its history diverge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Divergence {
-    /// 0: not at an event.
+    /// 0 if not at an event.
     pub event_id: i64,
     /// What history has there.
     pub event: String,
@@ -58,7 +58,7 @@ impl Display for Divergence {
     }
 }
 
-/// What a replay is done with.
+/// What a replay needs.
 pub(super) struct Replay<'a> {
     pub namespace: &'a str,
     pub task_queue: &'a str,
@@ -68,7 +68,7 @@ pub(super) struct Replay<'a> {
     pub observer: Option<Arc<dyn Observer>>,
 }
 
-/// The run as its history leaves it after the last workflow task that was completed.
+/// The run after the last completed workflow task of its history.
 pub(super) fn replay(history: &[HistoryEvent], with: &Replay<'_>) -> Result<Cached, Divergence> {
     let mut run = Cached::new(with);
     run.machines.is_replaying = true;
@@ -90,7 +90,7 @@ pub(super) fn replay(history: &[HistoryEvent], with: &Replay<'_>) -> Result<Cach
         run.machines.prepare();
         from = to + 1;
     }
-    // What was completed last is in the events that follow it.
+    // The last completion is recorded in the events that follow.
     if from > 0 {
         let commanded = &history[from..];
         let end = commanded
@@ -104,7 +104,7 @@ pub(super) fn replay(history: &[HistoryEvent], with: &Replay<'_>) -> Result<Cach
     Ok(run)
 }
 
-/// What a completed workflow task made use of.
+/// The flags that a completed workflow task used.
 fn flags(event: &HistoryEvent) -> Vec<u32> {
     let Meaning::Task(TaskStage::Completed(completed)) = Meaning::of(event) else {
         return Vec::new();
@@ -118,8 +118,8 @@ fn is_of_last_task(event: &HistoryEvent) -> bool {
     matches!(meaning, Meaning::Task(TaskStage::Completed(_))) || meaning.is_of_command()
 }
 
-/// The place of the next workflow task's start that was completed: as core groups events for its activations (sdk-core 0.10.1,
-/// worker/workflow/history_update.rs, `find_end_index_of_next_wft_seq`).
+/// The place of the start of the next completed workflow task: core groups events for its activations so (sdk-core
+/// 0.10.1, worker/workflow/history_update.rs, `find_end_index_of_next_wft_seq`).
 fn sequence_end(history: &[HistoryEvent], from: usize) -> Option<usize> {
     let meaning = |place: usize| history.get(place).map(Meaning::of);
     let mut saw_command = false;
@@ -145,7 +145,7 @@ fn sequence_end(history: &[HistoryEvent], from: usize) -> Option<usize> {
             return Some(before.copied().unwrap_or(place));
         }
         let is_scheduled = matches!(next, Some(Meaning::Task(TaskStage::Scheduled)));
-        // A task that was only held open for local activities.
+        // A task that was only kept open for local activities.
         if saw_command || !is_scheduled {
             return Some(place);
         }

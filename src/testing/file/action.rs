@@ -1,4 +1,4 @@
-//! What a test does, as it is read.
+//! Reads the actions of a test.
 
 use super::{Action, Deed, Reader, When};
 use crate::definition::parse::fields::Fields;
@@ -8,7 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::expression::Environment;
 use crate::yaml::Node;
 
-/// What can be done, and the keys that say more of it.
+/// The actions, and the keys that each of them has.
 const DEEDS: [(Key, &[Key]); 7] = [
     (key!("signal"), &[key!("input"), key!("workflow_id")]),
     (
@@ -96,7 +96,7 @@ impl Reader {
         })
     }
 
-    /// A key that is of something else would say nothing.
+    /// A key of another action would have no meaning.
     fn only(&mut self, fields: &Fields<'_>, deed: Key, keys: &[Key]) {
         let all = DEEDS.iter().flat_map(|(_, keys)| keys.iter());
         let mut others: Vec<Key> = all.filter(|key| !keys.contains(key)).copied().collect();

@@ -1,4 +1,4 @@
-//! What a test file expects, as it is read.
+//! Reads the expectations of a test file.
 
 use super::{Expectation, ExpectedFailure, Reader};
 use crate::definition::parse::fields::Fields;
@@ -109,7 +109,7 @@ impl Reader {
         expect.snapshot |= self.flag(&fields, key!("snapshot"));
     }
 
-    /// How the workflow is to end.
+    /// The expected end of the workflow.
     fn ending(&mut self, fields: &Fields<'_>, expect: &mut Expectation) {
         self.parser
             .exclusive(fields, [key!("result"), key!("failure")]);
@@ -132,7 +132,7 @@ impl Reader {
                     self.parser.report(error);
                 }
             }
-            // What the file says for all cases does not hold for this one.
+            // What the file sets for all cases does not apply to this one.
             if !has_failure {
                 expect.failure = None;
             }

@@ -1,4 +1,4 @@
-//! Jobs as core has them, put into the order of history.
+//! Tests that sort core's jobs into the order of history.
 
 use super::*;
 use temporalio_protos::coresdk::activity_result::{
@@ -52,7 +52,7 @@ fn sorted(jobs: Vec<Variant>, news: &[(i64, Kind)]) -> Vec<Variant> {
     jobs.into_iter().filter_map(|job| job.variant).collect()
 }
 
-/// As core has them, the events in between, and the order of history.
+/// Core's jobs, the events in between, and the order of history.
 #[test]
 fn each_job_is_put_at_the_place_of_its_event() {
     use Kind::{Activity, Timer};
@@ -75,7 +75,7 @@ fn each_job_is_put_at_the_place_of_its_event() {
             vec![(10, Timer(1))],
             vec![signal(9), timer(1), update(), signal(12)],
         ),
-        // The first is of an activity whose cancellation the run knew of: core makes no job of it.
+        // The first is for an activity whose cancellation the run knew of: core makes no job for it.
         (
             vec![signal(21), completed(2)],
             vec![
@@ -128,8 +128,8 @@ fn child(seq: u32) -> Variant {
     Variant::ResolveChildWorkflowExecution(ResolveChildWorkflowExecution { seq, result: None })
 }
 
-/// The first event of each row is the end of something that the run no longer waits for: core makes no job of it, and the job is that of the other
-/// event, which came after the signal.
+/// The first event of each row is the end of something that the run no longer waits for: core makes no job for it, and
+/// the job belongs to the other event, which followed the signal.
 #[test]
 fn an_end_without_a_job_is_not_taken_for_that_of_another() {
     let of_activity = |event_id, end, by| News {

@@ -1,4 +1,4 @@
-//! What runs do, in words: as a history tells it, and as the engine asks for it.
+//! What runs do, in words: effects in a history, and effects that the engine requests.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::history::{Commanded, Marker, Meaning, RunEnd};
 use crate::payload::duration_from_proto;
 use crate::words::{ActivityCancellationType, ChildCancellationType};
 
-/// What is done, as the past and the present have it.
+/// The verb of an effect, in the past and the present.
 type Verb = (&'static str, &'static str);
 
 const START: Verb = ("started", "starts");
@@ -25,11 +25,11 @@ const COMPLETE: Verb = ("completed", "completes");
 const FAIL: Verb = ("failed", "fails");
 const CONTINUE: Verb = ("continued", "continues");
 
-/// Something that a command asks for and an event tells.
+/// An effect of a run: a command requests it and an event records it.
 #[derive(Debug, Clone)]
 pub struct Deed {
     verb: Verb,
-    /// The sort of its object and the object's id: what a replay compares.
+    /// The sort of its object and the object's id, which a replay compares.
     sort: &'static str,
     id: String,
     object: String,
@@ -95,11 +95,11 @@ impl Deed {
     }
 }
 
-/// What was asked for, by its number or the number of its event: cancellations name nothing else.
+/// Requested effects, by their number or the number of their event, which is all that cancellations name.
 #[derive(Debug, Default)]
 pub struct Known(BTreeMap<i64, Deed>);
 
-/// Whether no event tells of its cancellation.
+/// Whether no event records its cancellation.
 fn is_abandoned(command: &CommandKind) -> bool {
     match command {
         CommandKind::ScheduleActivity(a) => {

@@ -1,4 +1,4 @@
-//! Where a replay parts from its history, and what each does there, in steps and lines.
+//! Where a replay diverges from its history, and what each does there, in steps and lines.
 
 use temporalio_protos::temporal::api::history::v1::{History, HistoryEvent};
 
@@ -8,9 +8,10 @@ use crate::engine::Loaded;
 use crate::history::{Commanded, Marker, Meaning, TaskStage};
 use crate::words::StepId;
 
-/// What core calls its own half of a mark, for which the engine asks for nothing (sdk-core 0.10.1, machines/upsert_search_attributes_state_machine.rs).
+/// Core's name for its own half of a mark, for which the engine has no command (sdk-core 0.10.1,
+/// machines/upsert_search_attributes_state_machine.rs).
 const MARK_MACHINE: &str = "UpsertWorkflowSearchAttributesMachine";
-/// Number of steps named of those that a run waits at.
+/// How many of the steps that a run waits at are named.
 const PLACES_MAX: usize = 3;
 
 #[derive(Debug, Clone, Default)]
@@ -25,7 +26,7 @@ pub struct Divergence {
     pub is_changed: bool,
 }
 
-/// What one of both did there.
+/// What the history or the replay did there.
 #[derive(Debug, Clone, Default)]
 pub struct Side {
     pub deed: Option<String>,
@@ -41,13 +42,13 @@ pub struct Place {
     pub place: String,
 }
 
-/// Something done or asked for in a workflow task, which is named by the event that began it.
+/// Something done or requested in a workflow task, which is identified by the event that started it.
 struct Act {
     task: i64,
     deed: Deed,
     event_id: Option<i64>,
     place: Option<Place>,
-    /// Its event is the one behind the mark of a version, where core's own is expected.
+    /// Its event follows the mark of a version, where core's own event is expected.
     is_behind_mark: bool,
 }
 
@@ -68,7 +69,7 @@ impl Divergence {
             ..Divergence::default()
         };
         let found = match &own {
-            // The engine itself could not go on.
+            // The engine itself could not continue.
             _ if recorded.failure.is_some() => None,
             Some(own) => first_that_differs(own.iter(), asked.iter()),
             None => in_place_of_a_mark(&known.reason, &told, &asked)
@@ -166,7 +167,7 @@ impl Side {
 }
 
 impl Act {
-    /// Two that sound the same differ in what they are called.
+    /// Two effects with equal words differ in their names.
     fn words(&self, other: Option<&Act>, words: fn(&Deed) -> String) -> String {
         let text = words(&self.deed);
         match other {
@@ -222,7 +223,7 @@ fn told(history: &History) -> Vec<Act> {
         if let Meaning::Task(TaskStage::Completed(a)) = Meaning::of(event) {
             task = a.started_event_id;
         }
-        // Core sets the search attribute that goes with the mark of a version.
+        // Core sets the search attribute for the mark of a version.
         let was_marked = std::mem::replace(&mut is_marked, is_mark(event));
         let is_search_attribute = matches!(
             Meaning::of(event),
@@ -251,7 +252,7 @@ fn is_mark(event: &HistoryEvent) -> bool {
     }
 }
 
-/// The event that tells of an act that was asked for: among those that are alike, the one at the same place.
+/// The event of a requested act: among equal ones, the one at the same position.
 fn event_of(act: &Act, asked: &[Act], told: &[Act]) -> Option<i64> {
     let alike = asked.iter().take_while(|a| !std::ptr::eq(*a, act));
     let before = alike.filter(|a| a.deed == act.deed).count();
@@ -259,7 +260,7 @@ fn event_of(act: &Act, asked: &[Act], told: &[Act]) -> Option<i64> {
     same.nth(before)?.event_id
 }
 
-/// Those that come in the same order on both sides.
+/// The acts that are in the same order on both sides.
 fn in_order(acts: &[Act]) -> impl Iterator<Item = &Act> {
     acts.chunk_by(|a, b| a.task == b.task).flat_map(|task| {
         task.iter().filter(|act| {
@@ -271,7 +272,8 @@ fn in_order(acts: &[Act]) -> impl Iterator<Item = &Act> {
 
 type Found<'a> = Option<(Option<&'a Act>, Option<&'a Act>)>;
 
-/// What the history has where core sets the search attribute of a version. It may look like the command behind it: one timer is like another.
+/// What the history has where core sets the search attribute of a version. It may resemble the command after it: all
+/// timers look alike.
 fn in_place_of_a_mark<'a>(reason: &str, told: &'a [Act], asked: &'a [Act]) -> Found<'a> {
     if !reason.contains(MARK_MACHINE) {
         return None;
@@ -280,7 +282,7 @@ fn in_place_of_a_mark<'a>(reason: &str, told: &'a [Act], asked: &'a [Act]) -> Fo
     Some((Some(did), asked.iter().find(|act| act.deed.is_mark())))
 }
 
-/// Core holds the next command against the next event, whatever the workflow task.
+/// Core compares the next command with the next event, whatever the workflow task.
 fn first_that_differs<'a>(
     mut told: impl Iterator<Item = &'a Act>,
     mut asked: impl Iterator<Item = &'a Act>,

@@ -1,4 +1,4 @@
-//! What the engine asks for while a history is replayed.
+//! Records what the engine requests while a history is replayed.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -119,7 +119,7 @@ impl Programs for InItsPlace {
             self.record.with(|r| r.by = Some(bound.clone()));
             return Ok(bound);
         };
-        // Its steps are those of the renamed one, and its files' paths lead to them.
+        // Its steps are those of the renamed one, whose files have the right paths.
         self.record.with(|r| r.by = Some(changed.clone()));
         self.renamed(changed, bound.ok().as_deref())
     }
@@ -130,7 +130,8 @@ impl Programs for InItsPlace {
 }
 
 impl InItsPlace {
-    /// The bound one's name is in the history, as a mark. The bound one may be one that this version cannot read.
+    /// The bound definition's name is in the history, as a mark. This version may be unable to read the bound
+    /// definition itself.
     fn renamed(
         &self,
         changed: &Arc<Loaded>,

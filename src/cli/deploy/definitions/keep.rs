@@ -1,4 +1,4 @@
-//! `segno definitions verify`, `repair`, `export` and `import`: that what is deployed stays, and comes back.
+//! `segno definitions verify`, `repair`, `export` and `import`: backup and repair of what is deployed.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -133,7 +133,7 @@ async fn mend(store: &dyn Store) -> Result<Vec<String>, CliError> {
     Ok(done)
 }
 
-/// Only where there is nothing else to begin with.
+/// Only if there is nothing else to start with.
 async fn from_nothing(store: &dyn Store) -> Result<String, CliError> {
     let found = store.inspect().await?;
     if !found.damages.iter().any(|d| d.remedy == Remedy::Import) {
@@ -186,7 +186,7 @@ pub async fn export(args: ExportArgs, output: Output) -> Result<End, CliError> {
     Ok(End::Failed)
 }
 
-/// Whole or not at all: a file that is cut off would be found out when it is needed.
+/// Writes a complete file or none: a truncated one would be noticed only when it is needed.
 fn write(file: &Path, text: &str) -> Result<(), CliError> {
     let failed = |e: std::io::Error| CliError::new(format!("cannot write {}: {e}", file.display()));
     let mut aside = file.as_os_str().to_owned();

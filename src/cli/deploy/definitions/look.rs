@@ -87,7 +87,7 @@ pub async fn list(args: ListArgs, output: Output) -> Result<End, CliError> {
             &[help],
         );
     }
-    // One whose versions were all deleted is kept for its numbers only.
+    // A type whose versions were all deleted is kept only for its numbers.
     let definitions = catalog.state.definitions.iter();
     let definitions = definitions.filter(|d| !d.versions.is_empty());
     if output.is_json() {
@@ -247,7 +247,7 @@ fn concerns(record: &Record, workflow: &str) -> bool {
     all.any(|w| w == workflow)
 }
 
-/// What a change did, in words, with the type first that was asked for; of a large one not all of them.
+/// What a change did, in words, with the requested type first; a large one is abbreviated.
 fn what(record: &Record, asked: Option<&str>) -> String {
     const NAMES_MAX: usize = 8;
     let names = |verb: &str, mut names: Vec<String>| {
@@ -290,7 +290,7 @@ fn what(record: &Record, asked: Option<&str>) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
-/// All of it, as an export has it, and in words.
+/// The whole record, in the exported form and in words.
 fn record_json(record: &Record) -> Json {
     let mut json = json!(ExportedRecord::of(record));
     if let Some(fields) = json.as_object_mut() {

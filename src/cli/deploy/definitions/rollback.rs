@@ -1,4 +1,4 @@
-//! `segno definitions rollback`: new runs of a type, or of all a project's types, get again what they got before.
+//! `segno definitions rollback`: gives new runs of a type, or of all types of a project, what they got before.
 
 use std::collections::BTreeSet;
 
@@ -59,7 +59,7 @@ impl RollbackArgs {
             let to = match before {
                 None => find(catalog, wanted)?.1,
                 Some(to) if seen == (definition.route(), definition.retired) => to,
-                // Whoever asked has not seen what it would take back.
+                // The user has not seen what this would roll back.
                 Some(_) => return Err(DeployError::Overtaken(catalog.revision())),
             };
             Ok(all_to(definition, to))
@@ -108,7 +108,7 @@ impl RollbackArgs {
             let change = back_to(catalog, &pasts, &project)?;
             match change.retired == gone {
                 true => Ok(change),
-                // Whoever asked has not seen these.
+                // The user has not seen these.
                 false => Err(DeployError::Overtaken(catalog.revision())),
             }
         };
@@ -125,8 +125,8 @@ fn not_whole(so: &str) -> CliError {
         .help("roll back a single type with `segno definitions rollback TYPE@VERSION`")
 }
 
-/// The version that new runs of a type all got before what they get now: before its ramp, else before the current version came into force.
-/// For a retired type: the last version that was in force.
+/// The version that all new runs of a type got before the present state: before its ramp, else before the current
+/// version came into force. For a retired type, the last version that was in force.
 async fn before(
     store: &dyn Store,
     catalog: &Catalog,
@@ -168,7 +168,7 @@ fn is_empty(change: &Change) -> bool {
     change.puts.is_empty() && change.routes.is_empty() && change.retired.is_empty()
 }
 
-/// The change after which a project's types are routed as they were. What is pinned now stays.
+/// The change that restores the routing of a project's types. Types that are pinned now stay.
 fn back_to(catalog: &Catalog, pasts: &Pasts, project: &str) -> Result<Change, NameError> {
     let mut change = Change {
         project: project.to_owned(),

@@ -1,4 +1,4 @@
-//! `segno deploy --check-against`: what a deployment means to the runs in flight that a query finds.
+//! `segno deploy --check-against`: the effects of a deployment on the runs in flight that match a query.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,23 +18,23 @@ use crate::registry::{Store, bundles, load};
 use crate::value::{Payload, Value};
 
 const PAGE_SIZE: i32 = 100;
-/// Histories in memory at one time.
+/// Histories in memory at a time.
 const AT_ONCE: usize = 8;
-/// The words of statuses in which a run goes on.
+/// The statuses of open runs.
 const OPEN: [&str; 2] = ["RUNNING", "PAUSED"];
 
-/// What was found out.
+/// The findings.
 #[derive(Default)]
 pub struct Checked {
     runs: Vec<Run>,
-    /// Versions whose new runs would begin something that fails, and what.
+    /// Versions whose new runs would start something that fails, and what.
     definitions: Vec<(String, Concern)>,
 }
 
 struct Run {
     workflow: WorkflowRef,
     workflow_type: String,
-    /// What it is bound to: order@12, or the digest where it was not deployed.
+    /// Its definition: order@12, or the digest if it was not deployed.
     bound: String,
     state: State,
 }
@@ -42,11 +42,11 @@ struct Run {
 enum State {
     Safe,
     Concerned(Vec<Concern>),
-    /// It ended before, or no Segno worker has it.
+    /// It has already ended, or no Segno worker has it.
     Left(&'static str),
 }
 
-/// Bundles that were read already, by their bytes.
+/// Bundles that were already read, by their bytes.
 type Known = Mutex<BTreeMap<Vec<u8>, Arc<Loaded>>>;
 
 pub async fn check(
@@ -67,7 +67,7 @@ pub async fn check(
     let mut token = Some(Vec::new());
     while let Some(next) = token.take() {
         let (page, next) = client.list_page(query, PAGE_SIZE, next).await?;
-        // A filter with an order keeps the registry's own workflows in.
+        // A filter with an order does not exclude the registry's own workflows.
         let page = page
             .into_iter()
             .filter(|run| !own::is_own(&run.workflow_type));
@@ -85,7 +85,7 @@ pub async fn check(
     Ok(checked)
 }
 
-/// The versions that new runs may get after the deployment, of all projects; those that cannot be read are left out.
+/// The versions that new runs may get after the deployment, of all projects; unreadable ones are left out.
 async fn in_force(store: &dyn Store, proposal: &Proposal) -> Result<Vec<InForce>, CliError> {
     let Proposal {
         plan, found, after, ..

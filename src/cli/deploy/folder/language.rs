@@ -1,4 +1,4 @@
-//! Whether the workers that are there know the language of what is to be deployed.
+//! Whether the polling workers support the language version of what is deployed.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,7 +20,7 @@ pub async fn refuse_older_workers(
 ) -> Result<(), CliError> {
     let mut pollers: BTreeMap<String, Vec<Poller>> = BTreeMap::new();
     for step in &plan.steps {
-        // What is retired is not there.
+        // A retired type has none.
         let Some((entry, file)) = found.get(&step.workflow) else {
             continue;
         };
@@ -49,7 +49,7 @@ pub async fn refuse_older_workers(
     Ok(())
 }
 
-/// Where the definition says its version of the language.
+/// The place of the language version in the definition.
 fn place(bundle: &Bundle, path: &Path) -> String {
     let file = bundle.entry();
     let path = path.display().to_string();

@@ -15,13 +15,13 @@ impl Proposal {
         self.plan.is_empty() && self.schedules.is_empty()
     }
 
-    /// Whether the definition of a type stays as it is.
+    /// Whether the definition of a type is unchanged.
     fn is_unchanged(&self, workflow: &str) -> bool {
         !self.plan.steps.iter().any(|step| step.workflow == workflow)
     }
 
-    /// What a step changes, and the version whose schedules stay if those of the new one differ: schedules are made of the
-    /// current version, which a share of new runs, a pin or `--no-route` leaves as it is.
+    /// The differences of a step, and the version whose schedules stay if those of the new one differ: schedules are
+    /// created from the current version, which a share of new runs, a pin or `--no-route` does not change.
     fn differences(&self, step: &Step) -> (Option<Differences>, Option<u32>) {
         let Some(all) = self.compared.get(&step.workflow) else {
             return (None, None);

@@ -8,7 +8,7 @@ use crate::expression::{Context, Environment, NoHost, Type, check, compile, eval
 use crate::source::{Range, Sources, TextMap};
 use crate::value::Value;
 
-/// Answers one line of a batch; what is wrong with the line itself is the error.
+/// Answers one line of a batch; an error is a mistake in the line itself.
 pub fn evaluate_line(line: &str) -> Result<Json, String> {
     let case: Json = serde_json::from_str(line).map_err(|error| error.to_string())?;
     let text = case["expr"].as_str().ok_or("`expr` is missing")?;
@@ -53,7 +53,7 @@ pub fn evaluate_line(line: &str) -> Result<Json, String> {
     }
 }
 
-/// The variables: those with declared types first, then those that only have values.
+/// The variables: those with declared types first, then those with only values.
 fn environment(case: &Json) -> Result<(Environment, Vec<Value>), String> {
     let container = case["container"].as_str().unwrap_or("");
     let mut environment = Environment::new().container(container);

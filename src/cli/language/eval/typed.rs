@@ -1,4 +1,4 @@
-//! The typed JSON form of values and types that suites of cases use: exact, and without ambiguity.
+//! The typed JSON form of values and types in suites of cases: exact and unambiguous.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

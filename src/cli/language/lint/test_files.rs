@@ -1,4 +1,4 @@
-//! `segno lint` on test files: what is wrong with them before they run.
+//! `segno lint` on test files: reports mistakes in them without running them.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use crate::cli::error::CliError;
 use crate::diagnostic::Diagnostic;
 use crate::source::Sources;
 
-/// A build that cannot run tests knows nothing of them.
+/// A build that cannot run tests treats no file as one.
 #[cfg(not(feature = "cluster"))]
 pub fn is_test(_: &Path) -> bool {
     false
@@ -51,7 +51,7 @@ pub fn check(
         let bytes = super::read(&test.path, changed)?;
         let shown = super::shown(&test.path);
         let (_, mut diagnostics) = crate::testing::read(sources, &shown, &bytes, definitions);
-        // What follows from a definition with mistakes says nothing new.
+        // Diagnostics that follow from a definition with mistakes are left out.
         diagnostics
             .retain(|d| *is_sound || !d.code.starts_with("unknown-") || d.code == "unknown-key");
         found.append(&mut diagnostics);

@@ -1,4 +1,4 @@
-//! The definitions that histories are replayed by, in the place of those that their runs are bound to.
+//! The definitions that histories are replayed with instead of those that their runs are bound to.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -35,7 +35,7 @@ pub fn changed(path: &Path) -> Result<Changed, CliError> {
     let definitions: Changed = definitions
         .map(|(workflow, (entry, _))| (workflow, entry.loaded))
         .collect();
-    // What is wrong beside the file is no matter.
+    // Mistakes in other files are irrelevant.
     let is_told = definitions.is_empty() || file.is_none();
     let report = Report::new(&found.sources, diagnostics, found.files);
     if is_told && report.has_errors() {

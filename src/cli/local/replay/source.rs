@@ -1,4 +1,4 @@
-//! Where histories come from: files, workflows by their ids, and all that a query finds, one after the other.
+//! The sources of histories: files, workflows by their ids, and all that match a query, one after the other.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::cli::error::CliError;
 use crate::client::{Client, ClientError, History, WorkflowRef, history_from_json};
 use crate::source::folder::{Fault, walk};
 
-/// Names of runs in memory at one time.
+/// Names of runs in memory at a time.
 const PAGE_SIZE: i32 = 100;
 
 pub enum Origin {
@@ -110,7 +110,7 @@ fn read(path: &Path) -> Result<History, String> {
     })
 }
 
-/// The runs that a query finds, a page at a time.
+/// The runs that match a query, a page at a time.
 fn found(client: Client, query: &str) -> impl Stream<Item = Result<Origin, CliError>> {
     let query = own::without_own(query);
     let pages = stream::try_unfold(Some(Vec::new()), move |token| {

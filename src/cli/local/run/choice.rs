@@ -1,4 +1,4 @@
-//! The definition that `segno run` is to run: read with its folder, chosen in its file, and held against what a run in
+//! The definition that `segno run` runs: read with its folder, chosen in its file, and checked against what a run in
 //! one process can do.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +43,8 @@ fn check_file(file: &Path) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The file's own, and those in what it uses. Those of other files are counted: they are no matter unless the run wants a child of there.
+/// Mistakes in the file and in what it uses. Those of other files are only counted: they are irrelevant unless the run
+/// starts a child of them.
 fn say_mistakes(file: &str, found: &Found, output: Output) {
     let own = found.broken.get(file).into_iter().flatten();
     let own: Vec<_> = own.filter(|d| d.is_error()).cloned().collect();

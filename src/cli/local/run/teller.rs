@@ -1,4 +1,4 @@
-//! What `segno run` says of a run while it goes: its steps as they begin and end, and what it logs.
+//! The progress of `segno run`: steps when they begin and end, and logs.
 
 use crate::cli::print::{Output, Tone, styled};
 use crate::simulator::Logged;
@@ -9,7 +9,7 @@ use crate::words::LogLevel;
 pub struct Teller {
     begun_at: Timestamp,
     output: Output,
-    /// By the entries' places: whether the end was said.
+    /// By the entries' positions: whether the end was reported.
     said: Vec<bool>,
 }
 

@@ -7,17 +7,17 @@ use super::find::Suite;
 use crate::testing::order::{Chosen, Order, chosen};
 use crate::testing::{BROKEN, Case, Crash, Point, Report, Snapshots, Subject, run_case};
 
-/// Orders with few changes that each case is run in, those with fewer first.
+/// Orders with few changes in which each case is run, those with fewer first.
 const ORDERS_MAX: usize = 200;
-/// Orders with any changes, by chance, where there are more than these.
+/// Random orders with any changes, if there are more than these.
 const RANDOM_ORDERS: u64 = 20;
 
-/// Signals come as many steps before and after a continuation.
+/// The number of steps before and after a continuation at which signals are sent.
 const POINTS_AROUND: usize = 2;
-/// More are not tried in one case.
+/// The maximum number of these in one case.
 const POINTS_MAX: usize = 50;
 
-/// What came of it.
+/// The result.
 #[derive(Default)]
 pub struct Crashed {
     /// What is not as it was when nothing died.
@@ -71,7 +71,7 @@ pub fn find(suite: &Suite, case: &Case, subject: &Subject, first: &Report) -> Cr
     }
 }
 
-/// Signals at every point around a continuation: what of them is lost, if anything is.
+/// Sends signals at every point around a continuation, and reports lost ones.
 fn signalled(run: &impl Fn(Crash) -> Report, first: &Report) -> Option<String> {
     let around = |step: &usize| step.saturating_sub(POINTS_AROUND)..=step + POINTS_AROUND;
     let mut steps: Vec<usize> = first.continued.iter().flat_map(around).collect();
@@ -90,15 +90,15 @@ fn signalled(run: &impl Fn(Crash) -> Report, first: &Report) -> Option<String> {
     })
 }
 
-/// An order of delivery in which the case does not end as it should, and why.
+/// An order of delivery in which the case does not end as it should, and the reason.
 struct Broken {
     chosen: Chosen,
     order: Vec<String>,
     problem: String,
 }
 
-/// The order with the fewest changes in which the case does not end as it should: an order may give another
-/// result, but no order may leave the run waiting, or diverge.
+/// The order with the fewest changes in which the case does not end as it should: an order may change the result, but
+/// no order may leave the run waiting, or diverge.
 fn shortest(run: impl Fn(Order) -> Report, first: &Report) -> Option<String> {
     let (broken, how) = match fewest(&run, first) {
         Searched::Found(broken) => (broken, "no other has fewer changes"),
@@ -135,7 +135,7 @@ fn fewest(run: &impl Fn(Order) -> Report, first: &Report) -> Searched {
         if let Some(broken) = broken(&report, first) {
             return Searched::Found(broken);
         }
-        // A change more, after those that there are: each order comes once.
+        // One more change, after the existing ones: each order occurs once.
         let after = chosen.last_key_value().map_or(0, |(at, _)| at + 1);
         let room = (2 * ORDERS_MAX).saturating_sub(open.len());
         let choices = report.choices.iter().enumerate().skip(after);
@@ -149,7 +149,7 @@ fn fewest(run: &impl Fn(Order) -> Report, first: &Report) -> Searched {
     Searched::TooMany
 }
 
-/// Without the changes that it does not take.
+/// Without the unnecessary changes.
 fn reduced(mut found: Broken, run: &impl Fn(Order) -> Report, first: &Report) -> Broken {
     loop {
         let without = |at: &usize| {

@@ -106,7 +106,7 @@ pub fn find(paths: &[PathBuf]) -> Result<Found, CliError> {
         } else {
             files.push(path.clone());
         }
-        // A file that is named twice, or with its folder, is one.
+        // A file that is named twice, or with its folder, counts once.
         files.retain(|file| known.insert(file.canonicalize().unwrap_or_else(|_| file.clone())));
         if files.is_empty() {
             continue;

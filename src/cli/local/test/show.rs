@@ -14,7 +14,7 @@ use crate::diagnostic::Diagnostic;
 use crate::report::{Format, Report};
 use crate::source::Sources;
 
-/// Steps of a failing test that are told; a loop has many.
+/// Steps of a failing test that are shown; a loop has many.
 const STEPS_SHOWN_MAX: usize = 200;
 
 /// What is wrong with files, before anything runs.
@@ -29,7 +29,7 @@ pub fn mistakes(found: &Found, output: Output) -> Result<(), CliError> {
             complain_of(&report, format);
         }
     };
-    // What else lint says of definitions is not of their tests.
+    // Lint's other diagnostics of definitions do not belong to their tests.
     for definitions in &found.definitions {
         let errors = definitions.diagnostics.iter().filter(|d| d.is_error());
         let errors = errors.cloned().collect();
@@ -105,7 +105,7 @@ pub fn results(
     coverage.map_or(Ok(()), |coverage| output.line(coverage.table().trim_end()))
 }
 
-/// What `--crash` went through.
+/// What `--crash` did.
 fn crashed(tested: &[Tested<'_>]) -> Option<String> {
     let crashed = tested.iter().filter_map(|tested| tested.crashed.as_ref());
     let orders = crashed.clone().map(|crashed| crashed.orders).sum::<usize>();
@@ -139,7 +139,7 @@ fn mistake(problem: &Diagnostic, sources: &Sources) -> serde_json::Value {
     })
 }
 
-/// The first and the last, where there are many.
+/// The first and the last, if there are many.
 fn some_steps(timeline: &str) -> String {
     let lines: Vec<&str> = timeline.lines().collect();
     let half = STEPS_SHOWN_MAX / 2;
@@ -155,12 +155,12 @@ fn some_steps(timeline: &str) -> String {
     )
 }
 
-/// What was expected, what came, and the steps with their lines.
+/// What was expected, what happened, and the steps with their lines.
 fn details(tested: &Tested<'_>, sources: &Sources, colours: bool) -> String {
     let mut text = String::new();
     if !tested.report.problems.is_empty() {
         let report = Report::new(sources, tested.report.problems.clone(), 1);
-        // How many there are says nothing of a single test.
+        // The number of errors is irrelevant for a single test.
         let shown = match colours {
             true => decorated(&report.render(Format::Text, true)),
             false => report.render(Format::Text, false),
@@ -264,7 +264,7 @@ fn of_mistakes(mistakes: &[(&Diagnostic, &Sources)]) -> String {
     text + "  </testsuite>\n"
 }
 
-/// XML cannot hold most control characters: they are shown as JSON escapes them.
+/// XML does not allow most control characters: they are shown as JSON escapes.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,4 +1,4 @@
-//! The connections of the codec server: whoever does nothing gives way to whoever comes.
+//! The connections of the codec server: an idle one is closed for a new one.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::limits::CODEC_CONNECTIONS_MAX;
 
-/// How long a caller may take to read a large answer.
+/// How long a client may take to read a large answer.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The connections, the oldest first.
@@ -26,7 +26,7 @@ pub struct Caller {
     pub gone: CancellationToken,
     /// What its large request holds, until the connection ends.
     room: Mutex<Option<OwnedSemaphorePermit>>,
-    /// It was given the answer to that.
+    /// Notified when that was answered.
     answered: Notify,
 }
 

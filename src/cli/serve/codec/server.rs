@@ -1,4 +1,4 @@
-//! The codec server: Temporal's protocol over HTTP, with the headers that browsers ask for.
+//! The codec server: Temporal's protocol over HTTP, with the headers that browsers require.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ const HEADERS_ALLOWED: HeaderValue =
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// There is room for few large requests.
 const LARGE_READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long requests may go on when the server is asked to stop.
+/// How long requests may continue after the server was asked to stop.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Who may ask.
@@ -50,19 +50,19 @@ struct Server {
     codec: Codec,
     door: Door,
     at_work: Semaphore,
-    /// For requests that are large, or become so: from before their body is read until their answer is.
+    /// For requests that are large, or become so: acquired before their body is read, until their answer is read.
     large: Arc<Semaphore>,
 }
 
 #[derive(Clone, Copy)]
 enum Work {
     Encode,
-    /// As long as it does not inflate to more than many at a time may.
+    /// Unless it inflates to more than many requests may at a time.
     DecodeSmall,
     Decode,
 }
 
-/// The response to a request that is refused.
+/// The response to a refused request.
 struct Refusal(StatusCode, String);
 
 type Answer = Response<Full<Bytes>>;
@@ -100,7 +100,7 @@ pub async fn serve(listener: TcpListener, codec: Codec, door: Door, shutdown: Ca
     .await;
 }
 
-/// Answers what comes over a connection.
+/// Answers the requests of a connection.
 async fn converse(
     stream: TcpStream,
     server: Arc<Server>,
@@ -116,7 +116,7 @@ async fn converse(
     http.timer(TokioTimer::new())
         .header_read_timeout(READ_TIMEOUT);
     let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), answer));
-    // A caller that goes away is no error of ours.
+    // A client that disconnects is not an error.
     tokio::select! {
         _ = connection.as_mut() => {}
         () = caller.gone.cancelled() => {}
@@ -164,14 +164,14 @@ impl Server {
         answer
     }
 
-    /// The caller's origin, if pages of that origin may ask.
+    /// The client's origin, if pages of that origin are allowed.
     fn origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         let origin = headers.get(ORIGIN)?;
         let known = |known: &String| known.trim_end_matches('/').as_bytes() == origin.as_bytes();
         self.door.origins.iter().any(known).then(|| origin.clone())
     }
 
-    /// The answer's body, or none to a browser that only asks whether it may ask.
+    /// The answer's body, or `None` for a browser's preflight request.
     async fn work(
         &self,
         request: Request<Incoming>,
@@ -217,7 +217,7 @@ impl Server {
         let worked = match (encodes, is_small) {
             (true, _) => self.worked_on(Work::Encode, text).await,
             (false, true) => match self.worked_on(Work::DecodeSmall, text.clone()).await {
-                // It inflates to more than may be in memory for everybody.
+                // It inflates to more than every request may have in memory.
                 Err(CodecError::MessageTooLarge(..)) => {
                     self.make_room(caller).await;
                     self.worked_on(Work::Decode, text).await
@@ -245,7 +245,7 @@ impl Server {
         }
     }
 
-    /// The answer's text. It is computed beside the runtime's own threads, which have connections to serve.
+    /// The answer's text. It is computed outside the runtime's own threads, which serve connections.
     async fn worked_on(&self, work: Work, text: Bytes) -> Result<String, CodecError> {
         let _at_work = self.at_work.acquire().await;
         let (codec, runtime) = (self.codec.clone(), tokio::runtime::Handle::current());
@@ -323,7 +323,7 @@ fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
         HeaderValue::from_static("POST, OPTIONS"),
     );
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HEADERS_ALLOWED);
-    // The UI can be told to send the cookies of a proxy's login.
+    // The UI can be configured to send the cookies of a proxy's login.
     headers.insert(
         ACCESS_CONTROL_ALLOW_CREDENTIALS,
         HeaderValue::from_static("true"),
@@ -331,7 +331,7 @@ fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
 }
 
-/// How long it takes says nothing of where they differ.
+/// Takes equally long wherever they differ.
 fn is_same(given: &[u8], wanted: &[u8]) -> bool {
     let differing = given
         .iter()

@@ -1,4 +1,4 @@
-//! The flags that say when a schedule starts something, and under which conditions.
+//! The flags for when a schedule starts something, and under which conditions.
 
 use clap::{Args, ValueEnum};
 

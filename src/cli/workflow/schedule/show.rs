@@ -54,7 +54,7 @@ pub fn description_json(id: &str, schedule: &ScheduleDescription) -> Json {
     })
 }
 
-/// Only what is said.
+/// Only fields that are set.
 fn spec_json(spec: &ScheduleSpec) -> Json {
     let mut json = JsonMap::new();
     let mut put = |key: &str, value: Json| {
@@ -75,7 +75,7 @@ fn spec_json(spec: &ScheduleSpec) -> Json {
     Json::Object(json)
 }
 
-/// With Temporal's names, as --calendar takes them.
+/// With Temporal's names, as in --calendar.
 fn calendar_json(calendar: &Calendar) -> Json {
     let said = calendar.texts().map(|(key, text)| {
         let name = match key {

@@ -23,9 +23,9 @@ pub enum State {
     Withdrawn,
     Scheduled,
     Started,
-    /// Asked to stop; its step waits for its end.
+    /// Requested to stop; its step waits for its end.
     Cancelling,
-    /// Asked to stop; its step does not wait, and what the activity does then is nobody's business.
+    /// Requested to stop; its step does not wait, and what the activity then does is ignored.
     Left,
     Ended,
 }
@@ -51,7 +51,7 @@ pub enum Effect {
     SendCancelAndResolve,
 }
 
-/// The worker learns of an attempt's start only together with its end: until then the server keeps it to itself.
+/// The worker learns of an attempt's start only together with its end: until then the server does not record it.
 impl Table for State {
     const NAME: &'static str = "activity";
     type Input = Input;
@@ -120,7 +120,7 @@ pub struct Activity {
     pub state: State,
 }
 
-/// What an event tells of an attempt beside its failure.
+/// What an event contains about an attempt beside its failure.
 #[derive(Debug, Default)]
 pub struct About<'a> {
     pub identity: &'a str,
@@ -239,7 +239,7 @@ impl Machines {
         }))
     }
 
-    /// `None`: it was withdrawn, or its step does not wait for its end.
+    /// `None` if it was withdrawn, or if its step does not wait for its end.
     fn cancelled_status(
         &self,
         place: usize,

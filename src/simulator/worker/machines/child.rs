@@ -25,13 +25,13 @@ pub enum State {
     Withdrawn,
     Initiated,
     Started,
-    /// Asked to stop, or abandoned, before it started: its step does not wait for its end.
+    /// Requested to stop, or abandoned, before it started: its step does not wait for its end.
     Left,
     Refused,
     Ended,
 }
 
-/// A child that has started is cancelled as any other workflow is: by [`super::external`].
+/// A child that has started is cancelled like any other workflow: by [`super::external`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
     Recorded,
@@ -92,7 +92,7 @@ impl Table for State {
     }
 }
 
-/// A child and the run that it has.
+/// A child and its run.
 #[derive(Debug, Clone)]
 pub struct Child {
     pub seq: u32,
@@ -113,7 +113,7 @@ const fn row(from: State, on: &'static [Input], to: State, effect: Effect) -> Ro
     }
 }
 
-/// What the engine hears of a child.
+/// What the engine is told about a child.
 #[derive(Debug)]
 enum News {
     Start(Start),

@@ -1,5 +1,5 @@
-//! Commands whose events tell the engine nothing: cancellations of its own operations, markers of versions, upserts, answers
-//! to updates, and the run's end (sdk-core 0.10.1, machines/update_state_machine.rs and the other short ones).
+//! Commands whose events have no job for the engine: cancellations of its own operations, markers of versions, upserts,
+//! answers to updates, and the run's end (sdk-core 0.10.1, machines/update_state_machine.rs and the other short ones).
 
 use super::table::{Row, Table};
 

@@ -1,4 +1,4 @@
-//! Events as the engine's jobs, and the events of commands beside the commands that they come from.
+//! Events as the engine's jobs, and the events of commands beside their commands.
 
 use siphasher::sip::SipHasher13;
 use std::hash::{Hash, Hasher};
@@ -160,7 +160,7 @@ impl Machines {
         }
     }
 
-    /// The event of a command: of the first that was sent and has not come back.
+    /// The event of a command: of the first that was sent without an event so far.
     fn recorded(&mut self, event: &HistoryEvent, meaning: &Meaning<'_>) -> Result<(), Divergence> {
         let Some(sent) = self.commands.pop_front() else {
             return Err(Divergence::missing(event));
@@ -185,7 +185,7 @@ impl Machines {
         }
     }
 
-    /// An event that goes back to the event of a command.
+    /// An event that refers to the event of a command.
     fn progress(
         &mut self,
         event: &HistoryEvent,
@@ -237,7 +237,7 @@ impl Machines {
     }
 }
 
-/// As core makes it of a run's id (sdk-core 0.10.1, machines/workflow_machines.rs, `str_to_randomness_seed`).
+/// Derived from a run's id, like core does (sdk-core 0.10.1, machines/workflow_machines.rs, `str_to_randomness_seed`).
 fn seed(run_id: &str) -> u64 {
     let mut hasher = SipHasher13::new();
     run_id.hash(&mut hasher);

@@ -145,7 +145,7 @@ impl Machines {
                 let job = Variant::ResolveRequestCancelExternalWorkflow(job(seq));
                 self.jobs.push(job);
             }
-            // The worker itself asked for a child's cancellation: no step waits for it.
+            // The worker itself requested a child's cancellation: no step waits for it.
             (Effect::Nothing, _) | (Effect::Resolve, None) => {}
         }
         Ok(())
@@ -192,7 +192,7 @@ impl Machines {
     }
 }
 
-/// As core words what the server would not do for another workflow.
+/// Core's message for what the server refused to do for another workflow.
 fn external_failure(what: &str, cause: String, reason: &str) -> failure::Failure {
     failure::Failure {
         message: format!("Unable to {what} external workflow because {reason}"),

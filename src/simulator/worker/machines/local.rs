@@ -1,5 +1,5 @@
-//! Local activities: an end is a marker, which a worker writes when it ran the activity, and looks for ahead when it replays
-//! (sdk-core 0.10.1, machines/local_activity_state_machine.rs and machines/workflow_machines/local_acts.rs).
+//! Local activities: an end is a marker, which a worker records when it ran the activity, and looks ahead for when it
+//! replays (sdk-core 0.10.1, machines/local_activity_state_machine.rs and machines/workflow_machines/local_acts.rs).
 
 use temporalio_protos::constants::LOCAL_ACTIVITY_MARKER_NAME;
 use temporalio_protos::coresdk::activity_result::{
@@ -42,7 +42,7 @@ pub enum State {
     /// A replay looks for its marker.
     Awaited,
     Requested,
-    /// Its marker is a command that will come back as an event.
+    /// Its marker is a command whose event will follow.
     Marked,
     /// Resolved by a marker that is still ahead as an event.
     Foreseen,
@@ -85,7 +85,7 @@ impl Table for State {
             row(Awaited, &[Cancel], Awaited, Effect::LookAhead),
             row(Requested, &[Resolved], Marked, Effect::ResolveAndMark),
             row(Requested, &[Cancel], Requested, Effect::Stop),
-            // An attempt that was abandoned reports to nobody.
+            // An abandoned attempt has no waiter.
             row(Marked, &[Resolved], Marked, Effect::Nothing),
             row(Marked, &[Input::Recorded], Recorded, Effect::Nothing),
             row(Foreseen, &[Input::Recorded], Recorded, Effect::Nothing),
@@ -104,7 +104,7 @@ const fn row(from: State, on: &'static [Input], to: State, effect: Effect) -> Ro
     }
 }
 
-/// What a local activity came to.
+/// The end of a local activity.
 #[derive(Debug, Clone)]
 pub struct LocalEnd {
     pub result: Result<Option<common::Payload>, Box<ProtoFailure>>,
@@ -114,7 +114,7 @@ pub struct LocalEnd {
     pub activation_index: Option<u64>,
 }
 
-/// What the worker is to do with a local activity.
+/// What the worker should do with a local activity.
 #[derive(Debug, Clone)]
 pub enum LocalRequest {
     Start(u32),
@@ -153,7 +153,7 @@ impl Machines {
         }
     }
 
-    /// Where history ends, what has no marker runs after all.
+    /// At the end of history, what has no marker runs after all.
     pub(super) fn request_awaited(&mut self) -> Result<(), Divergence> {
         for machine in &mut self.machines {
             if let Kind::Local(local) = &mut machine.kind
@@ -219,7 +219,7 @@ impl Machines {
             return Err(unreadable());
         };
         let is_open = self.local(data.seq);
-        // The worker ran it itself, and wrote this marker.
+        // The worker ran it itself, and recorded this marker.
         if is_open.is_some_and(|local| local.state != State::Awaited) {
             return Ok(());
         }
@@ -237,7 +237,7 @@ impl Machines {
         self.apply_foreseen(false)
     }
 
-    /// Whether a marker's event was resolved when it was still ahead.
+    /// Whether a marker was resolved before its event.
     pub(super) fn is_foreseen(
         &mut self,
         marker: &MarkerRecordedEventAttributes,
@@ -265,7 +265,7 @@ impl Machines {
         }
     }
 
-    /// Markers end the local activities that are scheduled, in the activations in which they did so at first.
+    /// Markers end the scheduled local activities, in the same activations as the first time.
     fn apply_foreseen(&mut self, held_too: bool) -> Result<(), Divergence> {
         while let Some((data, end)) = self.foreseen.front() {
             let is_held = end
@@ -382,7 +382,7 @@ impl Machines {
                 });
                 match place.and_then(|place| self.foreseen.remove(place)) {
                     Some((_, end)) => self.local_input(seq, Input::MarkerAhead, end),
-                    // Its marker tells how it was cancelled, in a later activation.
+                    // Its marker, in a later activation, has how it was cancelled.
                     None => Ok(()),
                 }
             }

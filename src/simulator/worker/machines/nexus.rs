@@ -29,7 +29,7 @@ pub enum State {
     /// Cancelled before its command was sent.
     Withdrawn,
     Scheduled,
-    /// Asked to stop before it started.
+    /// Requested to stop before it started.
     ScheduledCancelling,
     Started,
     StartedCancelling,
@@ -54,9 +54,9 @@ pub enum Effect {
     /// It will never start.
     FailWithdrawn,
     ResolveStart,
-    /// It ends as it starts: a synchronous operation.
+    /// It ends when it starts: a synchronous operation.
     ResolveStartAndEnd,
-    /// It ends unsuccessfully before it started.
+    /// It ends unsuccessfully before it starts.
     FailStart,
     ResolveEnd,
 }

@@ -1,4 +1,4 @@
-//! What a worker asks of the server, as commands of a completion, and beside the events that record them.
+//! A worker's requests to the server, as commands of a completion, and beside the events that record them.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use crate::payload::{payload_to_proto, value_to_proto};
 use crate::value::Value;
 use crate::worker::completion::command_to_proto;
 
-/// What the worker asks of the server, beside what the engine does.
+/// The worker's own requests, beside the engine's.
 #[derive(Debug, Clone)]
 pub enum Request {
     Engine(CommandKind),
@@ -162,7 +162,8 @@ fn engine_command(kind: CommandKind, run_id: &str) -> Result<message::CommandKin
         } => Kind::CancelWorkflow {
             workflow_id,
             run_id: target,
-            // Core says so, but not of children that it cancels by itself (sdk-core 0.10.1, machines/cancel_external_state_machine.rs).
+            // Core adds this, but not for children that it cancels by itself (sdk-core 0.10.1,
+            // machines/cancel_external_state_machine.rs).
             reason: format!(
                 "Cancel requested by workflow with run id {run_id} with reason: {reason}"
             ),

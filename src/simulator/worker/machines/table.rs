@@ -21,7 +21,7 @@ pub trait Table: Copy + Debug + PartialEq + 'static {
 
     fn rows() -> &'static [Row<Self>];
 
-    /// Takes an input: the effect is to be carried out.
+    /// Takes an input: the caller carries out the effect.
     fn take(&mut self, input: Self::Input) -> Result<Self::Effect, Divergence> {
         let accepts = |row: &Row<Self>| row.from == *self && row.on.contains(&input);
         let Some(place) = Self::rows().iter().position(accepts) else {
@@ -42,7 +42,7 @@ pub trait Table: Copy + Debug + PartialEq + 'static {
 pub struct Transition {
     /// `timer: Running --(Fired)--> Fired`.
     pub text: String,
-    /// Whether this thread has taken it. Only builds with debug assertions keep count.
+    /// Whether this thread has taken it. Only builds with debug assertions record this.
     pub is_taken: bool,
 }
 
