@@ -199,7 +199,7 @@ fn a_key_is_32_bytes_in_one_of_three_forms() {
     }
     for text in [&b""[..], b"short", &[0; 16], "00fg".repeat(16).as_bytes()] {
         let error = Key::read("k", text).err().unwrap().to_string();
-        assert!(error.contains("the key `k` is not 32 bytes"), "{error}");
+        assert!(error.contains("the key `k` must have 32 bytes"), "{error}");
     }
 }
 
@@ -335,7 +335,7 @@ fn the_environment_names_codecs_and_keys() {
                 ("SEGNO_CODEC_KEY", "new=env:KEY_OF_TEST"),
                 ("KEY_OF_TEST", "too short"),
             ],
-            "the key `new` is not 32 bytes",
+            "the key `new` must have 32 bytes",
         ),
     ] {
         let output = encode_with(environment);

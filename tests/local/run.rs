@@ -231,7 +231,7 @@ fn a_callback_of_a_child_fails_and_says_why() {
     let arguments = ["parent.yaml", "--workflow-type", "parent"];
     let failed = plainly(folder.path(), &arguments);
     assert_eq!(failed.code, 1, "{failed:#?}");
-    let why = "the activity `callback` is completed by a client, and needs a cluster";
+    let why = "the activity `callback` is completed from outside, and needs a cluster";
     assert!(failed.stderr.contains(why), "{failed:#?}");
 }
 
