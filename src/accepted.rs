@@ -10,15 +10,15 @@ use std::fmt::Display;
 use crate::limits::{FAIRNESS_KEY_SIZE_BYTES_MAX, ID_SIZE_BYTES_MAX};
 use crate::value::{Duration, Value};
 
-pub use cron::{
+pub(crate) use cron::{
     cron_schedule, next_time as next_cron_time, split_zone as split_cron_zone, word as cron_word,
     written_zone, zone,
 };
-pub use request::{grpc_metadata, http_header, http_method};
-pub use schedule::{
-    Calendar, FIELDS as CALENDAR_FIELDS, Interval, OverlapPolicy, Range, ScheduleError,
-    ScheduleSpec, Times as ScheduleTimes, check_order,
+pub(crate) use request::{grpc_metadata, http_header, http_method};
+pub(crate) use schedule::{
+    Calendar, FIELDS as CALENDAR_FIELDS, Range, ScheduleError, Times as ScheduleTimes, check_order,
 };
+pub use schedule::{Interval, OverlapPolicy, ScheduleSpec};
 
 /// Temporal's levels of priority: 1 is the most urgent.
 const PRIORITY_KEYS: std::ops::RangeInclusive<i64> = 1..=5;
@@ -26,7 +26,7 @@ const PRIORITY_KEYS: std::ops::RangeInclusive<i64> = 1..=5;
 const FAIRNESS_WEIGHTS: std::ops::RangeInclusive<f64> = 0.001..=1000.0;
 
 /// How much longer each wait before a retry is than the last.
-pub fn backoff_coefficient(value: &Value) -> Result<f64, String> {
+pub(crate) fn backoff_coefficient(value: &Value) -> Result<f64, String> {
     match number(value)? {
         n if n >= 1.0 && n.is_finite() => Ok(n),
         n => wrong(
@@ -36,7 +36,7 @@ pub fn backoff_coefficient(value: &Value) -> Result<f64, String> {
     }
 }
 
-pub fn maximum_attempts(value: &Value) -> Result<u32, String> {
+pub(crate) fn maximum_attempts(value: &Value) -> Result<u32, String> {
     let n = whole_number(value)?;
     u32::try_from(n)
         .ok()
@@ -52,21 +52,21 @@ pub fn maximum_attempts(value: &Value) -> Result<u32, String> {
         )
 }
 
-pub fn priority_key(value: &Value) -> Result<i32, String> {
+pub(crate) fn priority_key(value: &Value) -> Result<i32, String> {
     match whole_number(value)? {
         n if PRIORITY_KEYS.contains(&n) => Ok(n as i32),
         n => wrong("a priority key is from 1, the most urgent, to 5", n),
     }
 }
 
-pub fn fairness_weight(value: &Value) -> Result<f32, String> {
+pub(crate) fn fairness_weight(value: &Value) -> Result<f32, String> {
     match number(value)? {
         n if FAIRNESS_WEIGHTS.contains(&n) => Ok(n as f32),
         n => wrong("a fairness weight is from 0.001 to 1000", n),
     }
 }
 
-pub fn fairness_key(value: &Value) -> Result<String, String> {
+pub(crate) fn fairness_key(value: &Value) -> Result<String, String> {
     let key = text(value)?;
     if key.len() > FAIRNESS_KEY_SIZE_BYTES_MAX {
         return Err(format!(
@@ -78,7 +78,7 @@ pub fn fairness_key(value: &Value) -> Result<String, String> {
 }
 
 /// How many turns of a loop go at the same time.
-pub fn concurrency(value: &Value) -> Result<usize, String> {
+pub(crate) fn concurrency(value: &Value) -> Result<usize, String> {
     match whole_number(value)? {
         n if n >= 1 => Ok(usize::try_from(n).unwrap_or(usize::MAX)),
         n => wrong("at least 1 goes at a time", n),
@@ -86,7 +86,7 @@ pub fn concurrency(value: &Value) -> Result<usize, String> {
 }
 
 /// A task queue, an id, a type: what the server knows something by.
-pub fn name(value: &Value) -> Result<String, String> {
+pub(crate) fn name(value: &Value) -> Result<String, String> {
     let name = text(value)?;
     if name.is_empty() {
         return Err("a name or an id is expected, and this is empty".to_owned());
@@ -101,7 +101,7 @@ pub fn name(value: &Value) -> Result<String, String> {
 }
 
 /// A length that Temporal would take for nothing said if it were 0.
-pub fn length(duration: Duration) -> Result<Duration, String> {
+pub(crate) fn length(duration: Duration) -> Result<Duration, String> {
     if duration == Duration::default() || duration.is_negative() {
         return Err(format!(
             "a timeout or an interval is longer than 0s, and this is {duration}; leave it out for Temporal's default"
@@ -111,7 +111,7 @@ pub fn length(duration: Duration) -> Result<Duration, String> {
 }
 
 /// A heartbeat timeout of 0s is none: it takes a default away.
-pub fn heartbeat_timeout(duration: Duration) -> Result<Duration, String> {
+pub(crate) fn heartbeat_timeout(duration: Duration) -> Result<Duration, String> {
     if duration.is_negative() {
         return Err(format!("a timeout is not negative, as {duration} is"));
     }
@@ -119,7 +119,10 @@ pub fn heartbeat_timeout(duration: Duration) -> Result<Duration, String> {
 }
 
 /// The two intervals of a retry policy: the first wait, and the longest.
-pub fn intervals(initial: Option<Duration>, maximum: Option<Duration>) -> Result<(), String> {
+pub(crate) fn intervals(
+    initial: Option<Duration>,
+    maximum: Option<Duration>,
+) -> Result<(), String> {
     /// Temporal's default.
     const INITIAL: Duration = Duration {
         seconds: 1,
@@ -134,7 +137,7 @@ pub fn intervals(initial: Option<Duration>, maximum: Option<Duration>) -> Result
     }
 }
 
-pub fn whole_number(value: &Value) -> Result<i64, String> {
+pub(crate) fn whole_number(value: &Value) -> Result<i64, String> {
     match value {
         Value::Int(number) => Ok(*number),
         Value::Uint(number) => i64::try_from(*number).map_err(|_| {
@@ -149,7 +152,7 @@ pub fn whole_number(value: &Value) -> Result<i64, String> {
     }
 }
 
-pub fn number(value: &Value) -> Result<f64, String> {
+pub(crate) fn number(value: &Value) -> Result<f64, String> {
     match value {
         Value::Int(number) => Ok(*number as f64),
         Value::Uint(number) => Ok(*number as f64),
@@ -158,7 +161,7 @@ pub fn number(value: &Value) -> Result<f64, String> {
     }
 }
 
-pub fn text(value: &Value) -> Result<String, String> {
+pub(crate) fn text(value: &Value) -> Result<String, String> {
     match value {
         Value::String(text) => Ok(text.to_string()),
         other => wrong("a string is expected", other.type_name()),

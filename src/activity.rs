@@ -8,7 +8,7 @@ pub mod grpc;
 pub mod http;
 mod input;
 pub mod policy;
-pub mod redact;
+pub(crate) mod redact;
 mod resolve;
 pub mod secret;
 
@@ -74,23 +74,23 @@ pub trait Heartbeats: Send + Sync {
 }
 
 /// What the worker lets its own activities do.
-pub struct Permissions<'a> {
+pub(crate) struct Permissions<'a> {
     /// Hosts that they may talk to; none: all but clouds' metadata services.
-    pub hosts: &'a [String],
+    pub(crate) hosts: &'a [String],
     /// Hosts that they may not talk to.
-    pub hosts_refused: &'a [String],
-    pub profile: policy::Profile,
+    pub(crate) hosts_refused: &'a [String],
+    pub(crate) profile: policy::Profile,
     /// Programs that they may run, as `NAME=PATH`.
-    pub programs: &'a [String],
+    pub(crate) programs: &'a [String],
     /// Environment variables that definitions may set for these.
-    pub variables: &'a [String],
-    pub secrets_folder: Option<PathBuf>,
+    pub(crate) variables: &'a [String],
+    pub(crate) secrets_folder: Option<PathBuf>,
     /// The `segno` program, which ends the programs of a worker that is killed; none: nobody does.
-    pub keeper: Option<PathBuf>,
+    pub(crate) keeper: Option<PathBuf>,
 }
 
 /// The activities that the generic worker brings along.
-pub fn built_in(permissions: Permissions<'_>) -> Result<Vec<Arc<dyn Activity>>, String> {
+pub(crate) fn built_in(permissions: Permissions<'_>) -> Result<Vec<Arc<dyn Activity>>, String> {
     let policy = policy::Policy::new(permissions.hosts, permissions.hosts_refused)?;
     let policy = Arc::new(policy.with_profile(permissions.profile));
     let secrets = secret::Secrets {
@@ -114,7 +114,7 @@ pub fn built_in(permissions: Permissions<'_>) -> Result<Vec<Arc<dyn Activity>>, 
 
 /// What an attempt of a type fails with that the worker does not have. An activity from a task queue waits for a worker that has it; a local one has no
 /// other worker.
-pub fn not_found(activity_type: &str, mut names: Vec<&str>, is_local: bool) -> Failure {
+pub(crate) fn not_found(activity_type: &str, mut names: Vec<&str>, is_local: bool) -> Failure {
     names.sort_unstable();
     let hint = match is_local {
         true => "needs a task queue: it cannot be `local`",
@@ -132,7 +132,7 @@ pub fn not_found(activity_type: &str, mut names: Vec<&str>, is_local: bool) -> F
 }
 
 /// The server would end a run whose marker holds such a result.
-pub fn local_result_too_large(size: usize) -> Failure {
+pub(crate) fn local_result_too_large(size: usize) -> Failure {
     let message = format!(
         "the local activity's result takes {size} bytes; LOCAL_RESULT_SIZE_BYTES_MAX is {LOCAL_RESULT_SIZE_BYTES_MAX}"
     );
@@ -146,7 +146,7 @@ impl ActivityContext {
     }
 
     /// What the attempt before said of its progress: one value, or a list where it said several.
-    pub fn last_heartbeat(&self) -> Option<Value> {
+    pub(crate) fn last_heartbeat(&self) -> Option<Value> {
         match self.heartbeat_details.as_slice() {
             [] => None,
             [one] => Some(one.clone()),

@@ -48,7 +48,7 @@ impl Versions {
     };
 
     /// Why this worker cannot run such a definition, in words that follow its name.
-    pub fn unknown(self) -> Option<String> {
+    pub(crate) fn unknown(self) -> Option<String> {
         let newest = Versions::NEWEST;
         let (what, version, known) = if !(1..=newest.language).contains(&self.language) {
             ("the language", self.language, newest.language)
@@ -138,16 +138,16 @@ impl Bundle {
     }
 
     /// The workflow type.
-    pub fn workflow(&self) -> &Arc<str> {
+    pub(crate) fn workflow(&self) -> &Arc<str> {
         &self.workflow
     }
 
-    pub fn versions(&self) -> Versions {
+    pub(crate) fn versions(&self) -> Versions {
         self.versions
     }
 
     /// Which YAML document of the entry is the definition, counted from 0.
-    pub fn document(&self) -> u32 {
+    pub(crate) fn document(&self) -> u32 {
         self.document
     }
 
@@ -156,7 +156,7 @@ impl Bundle {
         &self.files
     }
 
-    pub fn entry(&self) -> &BundleFile {
+    pub(crate) fn entry(&self) -> &BundleFile {
         &self.files[0]
     }
 
@@ -165,11 +165,11 @@ impl Bundle {
     }
 
     /// As `order@12`, or empty: what the registry that it came from calls it.
-    pub fn version(&self) -> &str {
+    pub(crate) fn version(&self) -> &str {
         &self.version
     }
 
-    pub fn named(self, version: String) -> Self {
+    pub(crate) fn named(self, version: String) -> Self {
         Bundle { version, ..self }
     }
 
@@ -268,7 +268,7 @@ impl Digest {
         &self.0
     }
 
-    pub fn from_bytes(bytes: &[u8]) -> Option<Digest> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Digest> {
         Some(Digest(bytes.try_into().ok()?))
     }
 }

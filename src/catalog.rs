@@ -13,12 +13,13 @@ use crate::limits::{
     DEPLOYMENT_DEFINITIONS_MAX, REGISTRY_CHANGE_PIECES_MAX, REGISTRY_PIECE_SIZE_BYTES_MAX,
     REGISTRY_RECORDS_MAX, REGISTRY_SEGMENT_SIZE_BYTES_MAX,
 };
-pub use crate::wire::{
-    Change, Copy, Data, Definition, DueSchedules, LogEntry, Origin, Page, Put, Record,
-    Registry as State, Route, Segment, Snapshot, Start, Tag, TagChange, Version, VersionName,
+pub use crate::wire::{Change, Data, LogEntry, Origin, Put, Segment};
+pub(crate) use crate::wire::{
+    Copy, Definition, DueSchedules, Page, Record, Registry as State, Route, Snapshot, Start, Tag,
+    TagChange, Version, VersionName,
 };
-pub use name::{NameError, VersionQuery};
-pub use past::{Past, Pasts, past, versions_in_force};
+pub(crate) use name::{NameError, VersionQuery};
+pub(crate) use past::{Pasts, past, versions_in_force};
 
 /// The definitions of a registry at a revision.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -51,14 +52,14 @@ impl Catalog {
     }
 
     /// Schedules are still to be made by the change of this revision.
-    pub fn is_due(&self, revision: u64) -> bool {
+    pub(crate) fn is_due(&self, revision: u64) -> bool {
         let mut due = self.state.due_schedules.iter();
         due.any(|due| due.revision == revision)
     }
 
     /// Takes in a change of a log. A change without numbers was made by a Segno that forgot a type with its last version, so
     /// the type begins at 1 again, as it did then.
-    pub fn apply_logged(&mut self, change: &Change, time: i64) -> Applied {
+    pub(crate) fn apply_logged(&mut self, change: &Change, time: i64) -> Applied {
         let mut folded = self.clone();
         let unnumbered = change.puts.iter().filter(|put| put.number == 0);
         for put in unnumbered {
@@ -73,7 +74,7 @@ impl Catalog {
     }
 
     /// Takes a change in; one that does not count leaves the catalog as it was.
-    pub fn apply(&mut self, change: &Change, time: i64) -> Applied {
+    pub(crate) fn apply(&mut self, change: &Change, time: i64) -> Applied {
         if self.state.log.iter().any(|record| record.id == change.id) {
             return Applied::Twice;
         }
@@ -225,7 +226,7 @@ impl Catalog {
     }
 
     /// The change with the numbers that its puts get, for whoever folds a log that has lost an earlier one.
-    pub fn numbered(&self, mut change: Change) -> Change {
+    pub(crate) fn numbered(&self, mut change: Change) -> Change {
         let mut after = self.clone();
         after.state.log.clear();
         if change.base == self.state.revision && after.take_in(&change, 0).is_ok() {
@@ -247,7 +248,7 @@ impl Catalog {
     }
 
     /// The records that are more than are kept at hand, taken out to be stored as a page.
-    pub fn take_old_records(&mut self) -> Option<Page> {
+    pub(crate) fn take_old_records(&mut self) -> Option<Page> {
         let more = self.state.log.len().checked_sub(REGISTRY_RECORDS_MAX)?;
         (more > 0).then(|| Page {
             log: self.state.log.drain(..more).collect(),
@@ -257,16 +258,16 @@ impl Catalog {
 }
 
 impl Definition {
-    pub fn version(&self, number: u32) -> Option<&Version> {
+    pub(crate) fn version(&self, number: u32) -> Option<&Version> {
         self.versions.iter().find(|v| v.number == number)
     }
 
-    pub fn version_of(&self, digest: &[u8]) -> Option<&Version> {
+    pub(crate) fn version_of(&self, digest: &[u8]) -> Option<&Version> {
         self.versions.iter().find(|v| v.digest == digest)
     }
 
     /// The version of a new run with this workflow id.
-    pub fn version_for(&self, workflow_id: &str) -> Option<&Version> {
+    pub(crate) fn version_for(&self, workflow_id: &str) -> Option<&Version> {
         if self.retired {
             return None;
         }
@@ -281,7 +282,7 @@ impl Definition {
     }
 
     /// The versions that new runs get.
-    pub fn in_force(&self) -> impl Iterator<Item = &Version> {
+    pub(crate) fn in_force(&self) -> impl Iterator<Item = &Version> {
         let numbers: BTreeSet<u32> = match self.retired {
             true => BTreeSet::new(),
             false => [self.current, self.ramp].into(),
@@ -291,7 +292,7 @@ impl Definition {
     }
 
     /// One of its versions has schedules, so the server may have some.
-    pub fn has_schedules(&self) -> bool {
+    pub(crate) fn has_schedules(&self) -> bool {
         self.versions.iter().any(|v| !v.schedules.is_empty())
     }
 
@@ -307,7 +308,7 @@ impl Definition {
     }
 
     /// What puts its current version in force again; none where it has no new runs.
-    pub fn put_of_current(&self) -> Option<Put> {
+    pub(crate) fn put_of_current(&self) -> Option<Put> {
         match self.retired {
             true => None,
             false => self.put_of(self.current),
@@ -315,7 +316,7 @@ impl Definition {
     }
 
     /// What puts a version in force that is there.
-    pub fn put_of(&self, number: u32) -> Option<Put> {
+    pub(crate) fn put_of(&self, number: u32) -> Option<Put> {
         let version = self.version(number)?;
         Some(Put {
             workflow: self.workflow.clone(),
@@ -329,7 +330,7 @@ impl Definition {
     }
 
     /// `order@12`
-    pub fn name_of(&self, number: u32) -> String {
+    pub(crate) fn name_of(&self, number: u32) -> String {
         format!("{}@{number}", self.workflow)
     }
 

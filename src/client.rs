@@ -24,34 +24,36 @@ use temporalio_client::Connection;
 use temporalio_protos::temporal::api::common::v1::WorkflowExecution;
 use tonic::{Code, Request, Response, Status};
 
-pub use activity::{ActivityRef, HeartbeatAnswer};
-pub use beginning::Beginning;
+pub use activity::ActivityRef;
+pub(crate) use activity::HeartbeatAnswer;
+pub(crate) use beginning::Beginning;
 pub use codec::{CodecKind, CodecSettings, KeySource};
-pub use connection::{ConnectionSettings, ResolvedSettings, Source, default_identity};
-pub use deployments::{Ramping, RoutingForce, WorkerDeployment, WorkerVersion};
-pub use events::{EventLook, EventSummary, event_summaries, shown_payloads};
-pub use held::WorkflowTask;
-pub use inspect::{
-    Description, OpenPage, PendingActivity, PendingChild, RunVersion, WorkflowSummary,
-};
+pub use connection::{ConnectionSettings, ResolvedSettings};
+pub(crate) use connection::{Source, default_identity};
+pub(crate) use deployments::{Ramping, RoutingForce, WorkerDeployment, WorkerVersion};
+pub(crate) use events::{EventLook, EventSummary, event_summaries, shown_payloads};
+pub(crate) use held::WorkflowTask;
+pub(crate) use inspect::{Description, PendingActivity, PendingChild, WorkflowSummary};
 pub use json::{history_from_json, history_to_json};
 pub use message::{QueryAnswer, QueryReject};
-pub use namespace::{
-    Archival, NamespaceDescription, NamespaceOptions, SearchAttributeType, SearchAttributes,
+pub(crate) use namespace::{Archival, NamespaceDescription, NamespaceOptions, SearchAttributeType};
+pub(crate) use outcome::{Ended, Outcome};
+pub(crate) use pollers::Poller;
+pub use pollers::announcing;
+pub use schedule::Schedule;
+pub(crate) use schedule::{
+    Backfill, ScheduleChange, ScheduleDescription, ScheduleSummary, TakenAction,
 };
-pub use outcome::{Ended, Outcome};
-pub use pollers::{Poller, announcing};
-pub use schedule::{
-    Backfill, Schedule, ScheduleChange, ScheduleDescription, ScheduleSummary, TakenAction,
-};
-pub use start::{StartOptions, Started};
-pub use temporalio_protos::temporal::api::enums::v1::{
+pub use start::StartOptions;
+pub(crate) use start::Started;
+pub(crate) use temporalio_protos::temporal::api::enums::v1::{
     WorkflowIdConflictPolicy, WorkflowIdReusePolicy,
 };
 pub use temporalio_protos::temporal::api::history::v1::History;
-pub use timeline::{Span, SpanState, duration_units, timeline};
-pub use trouble::FailingTask;
-pub use update::{UpdateOptions, UpdateStage, UpdateStarted};
+pub(crate) use timeline::{Span, SpanState, duration_units, timeline};
+pub(crate) use trouble::FailingTask;
+pub(crate) use update::UpdateStarted;
+pub use update::{UpdateOptions, UpdateStage};
 
 use crate::accepted::ScheduleError;
 use crate::payload::{Codec, CodecError};

@@ -29,23 +29,23 @@ use crate::source::{Range, Sources};
 use crate::value::Value;
 use crate::words::{BlockId, StepId};
 use schemas::Schemas;
-pub use schemas::collect_references;
+pub(crate) use schemas::collect_references;
 use scope::{FunctionKind, Scope};
 
 /// The result of compiling a definition.
 pub struct Compiled {
     pub program: Program,
     pub diagnostics: Vec<Diagnostic>,
-    pub uses: Uses,
+    pub(crate) uses: Uses,
 }
 
 /// What the expressions of a definition read, by resolved names.
 #[derive(Debug, Default)]
-pub struct Uses {
+pub(crate) struct Uses {
     /// The state variables that an expression reads.
-    pub state: BTreeSet<Arc<str>>,
+    pub(crate) state: BTreeSet<Arc<str>>,
     /// An expression reads `state` as a whole.
-    pub whole_state: bool,
+    pub(crate) whole_state: bool,
 }
 
 impl Uses {
@@ -90,7 +90,7 @@ pub fn compile(definition: &Definition, libraries: &[Arc<Library>], sources: &So
 }
 
 /// The schema of a definition's input, by itself; `None` where it has none, or one with mistakes.
-pub fn input_schema(
+pub(crate) fn input_schema(
     definition: &Definition,
     libraries: &[Arc<Library>],
 ) -> Option<program::Schema> {
@@ -228,8 +228,6 @@ impl<'a> Compiler<'a> {
         let schedules = self.schedules();
         Program {
             workflow: definition.name.value.clone(),
-            description: definition.description.as_ref().map(|d| d.value.clone()),
-            task_queue: definition.task_queue.as_ref().map(|q| q.value.clone()),
             history: definition.history,
             versioning_behavior: definition.versioning_behavior,
             expression_cost_max: definition

@@ -50,9 +50,9 @@ pub struct Share {
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Totals {
-    pub steps: Share,
-    pub branches: Share,
-    pub expressions: Share,
+    pub(crate) steps: Share,
+    pub(crate) branches: Share,
+    pub(crate) expressions: Share,
 }
 
 impl Coverage {
@@ -189,7 +189,7 @@ impl Share {
     }
 
     /// Where there is nothing, nothing is missing.
-    pub fn percent(self) -> f64 {
+    pub(crate) fn percent(self) -> f64 {
         match self.all {
             0 => 100.0,
             all => self.covered as f64 * 100.0 / all as f64,

@@ -7,11 +7,12 @@ use std::sync::Arc;
 mod kind;
 pub(crate) mod options;
 pub(crate) mod parse;
-pub mod table;
+pub(crate) mod table;
 pub mod tables;
 
-pub use kind::{Ends, Facts, Gives, InFlight, Kind, Operation, Runs};
-pub use parse::{Document, parse};
+pub(crate) use kind::{Facts, Gives, InFlight, Kind, Operation};
+pub(crate) use parse::Document;
+pub use parse::parse;
 
 use crate::accepted::ScheduleSpec;
 use crate::expression::{Expression, Template};
@@ -23,60 +24,57 @@ use crate::words::{
     ParentClosePolicy, VersioningBehavior, WorkflowIdConflictPolicy, WorkflowIdReusePolicy,
 };
 
-pub type Name = Spanned<Arc<str>>;
-pub type Steps = Vec<Step>;
+pub(crate) type Name = Spanned<Arc<str>>;
+pub(crate) type Steps = Vec<Step>;
 
 /// One YAML document that defines a workflow.
 #[derive(Debug, Clone)]
 pub struct Definition {
-    pub range: Range,
     /// `workflow`: the workflow type.
-    pub name: Name,
-    pub description: Option<Name>,
-    pub task_queue: Option<Name>,
-    pub uses: Vec<Name>,
-    pub input: Option<Schema>,
-    pub output: Option<Schema>,
-    pub types: Vec<(Name, Schema)>,
-    pub activities: Vec<ActivityContract>,
-    pub defaults: Arc<Defaults>,
-    pub state: Vec<(Name, Template)>,
-    pub queries: Vec<Query>,
-    pub signals: Vec<Handler>,
-    pub updates: Vec<Handler>,
-    pub blocks: Vec<Block>,
-    pub steps: Steps,
-    pub start: Arc<StartOptions>,
-    pub schedules: Vec<Schedule>,
-    pub history: History,
-    pub versioning_behavior: Option<VersioningBehavior>,
+    pub(crate) name: Name,
+    pub(crate) task_queue: Option<Name>,
+    pub(crate) uses: Vec<Name>,
+    pub(crate) input: Option<Schema>,
+    pub(crate) output: Option<Schema>,
+    pub(crate) types: Vec<(Name, Schema)>,
+    pub(crate) activities: Vec<ActivityContract>,
+    pub(crate) defaults: Arc<Defaults>,
+    pub(crate) state: Vec<(Name, Template)>,
+    pub(crate) queries: Vec<Query>,
+    pub(crate) signals: Vec<Handler>,
+    pub(crate) updates: Vec<Handler>,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) steps: Steps,
+    pub(crate) start: Arc<StartOptions>,
+    pub(crate) schedules: Vec<Schedule>,
+    pub(crate) history: History,
+    pub(crate) versioning_behavior: Option<VersioningBehavior>,
     /// Raises [`crate::limits::EXPRESSION_COST_MAX`].
-    pub expression_cost_max: Option<u64>,
+    pub(crate) expression_cost_max: Option<u64>,
 }
 
 /// A file that others `use`: shared types, contracts and blocks; it defines no workflow.
 #[derive(Debug, Clone)]
 pub struct Library {
-    pub range: Range,
-    pub uses: Vec<Name>,
-    pub types: Vec<(Name, Schema)>,
-    pub activities: Vec<ActivityContract>,
-    pub blocks: Vec<Block>,
+    pub(crate) uses: Vec<Name>,
+    pub(crate) types: Vec<(Name, Schema)>,
+    pub(crate) activities: Vec<ActivityContract>,
+    pub(crate) blocks: Vec<Block>,
 }
 
 /// A JSON Schema 2020-12, in JSON, with its range.
 #[derive(Debug, Clone)]
-pub struct Schema {
-    pub json: serde_json::Value,
-    pub range: Range,
+pub(crate) struct Schema {
+    pub(crate) json: serde_json::Value,
+    pub(crate) range: Range,
     /// Where its parts stand, each before the parts within it: of a mapping's entry the key, of a list's item all of it. Empty if the schema is a
     /// word alone.
-    pub places: Box<[Range]>,
+    pub(crate) places: Box<[Range]>,
 }
 
 impl Schema {
     /// Where the part with this JSON Pointer stands, or else the nearest part around it that has a place.
-    pub fn place(&self, pointer: &str) -> Range {
+    pub(crate) fn place(&self, pointer: &str) -> Range {
         let mut range = self.range;
         let (mut json, mut at) = (&self.json, 0);
         for segment in pointer.split('/').skip(1) {
@@ -126,96 +124,93 @@ fn parts_of(json: &serde_json::Value) -> usize {
 
 /// What a definition declares about an activity type: option defaults and schemas.
 #[derive(Debug, Clone)]
-pub struct ActivityContract {
-    pub name: Name,
-    pub description: Option<Name>,
-    pub input: Option<Schema>,
-    pub output: Option<Schema>,
-    pub options: ActivityOptions,
+pub(crate) struct ActivityContract {
+    pub(crate) name: Name,
+    pub(crate) input: Option<Schema>,
+    pub(crate) output: Option<Schema>,
+    pub(crate) options: ActivityOptions,
 }
 
 /// Option defaults by kind of step; an activity's contract takes precedence over them, and a step's own options over
 /// both.
 #[derive(Debug, Clone, Default)]
-pub struct Defaults {
-    pub activity: ActivityOptions,
-    pub child: ChildOptions,
+pub(crate) struct Defaults {
+    pub(crate) activity: ActivityOptions,
+    pub(crate) child: ChildOptions,
 }
 
 #[derive(Debug, Clone)]
-pub struct Query {
+pub(crate) struct Query {
     /// `"*"` answers any other name.
-    pub name: Name,
-    pub description: Option<Name>,
-    pub input: Option<Schema>,
-    pub output: Option<Schema>,
-    pub result: Template,
+    pub(crate) name: Name,
+    pub(crate) description: Option<Name>,
+    pub(crate) input: Option<Schema>,
+    pub(crate) output: Option<Schema>,
+    pub(crate) result: Template,
 }
 
 /// A signal or an update.
 #[derive(Debug, Clone)]
-pub struct Handler {
+pub(crate) struct Handler {
     /// `"*"` takes any other name.
-    pub name: Name,
-    pub description: Option<Name>,
-    pub input: Option<Schema>,
-    pub output: Option<Schema>,
+    pub(crate) name: Name,
+    pub(crate) description: Option<Name>,
+    pub(crate) input: Option<Schema>,
+    pub(crate) output: Option<Schema>,
     /// Updates only.
-    pub validate: Option<Expression>,
-    pub steps: Steps,
+    pub(crate) validate: Option<Expression>,
+    pub(crate) steps: Steps,
     /// `finish_before_completion`, true unless said: the run does not complete while the handler runs.
-    pub finish_before_completion: bool,
+    pub(crate) finish_before_completion: bool,
 }
 
 #[derive(Debug, Clone)]
-pub struct Block {
-    pub name: Name,
-    pub description: Option<Name>,
-    pub input: Option<Schema>,
-    pub output: Option<Schema>,
-    pub steps: Steps,
+pub(crate) struct Block {
+    pub(crate) name: Name,
+    pub(crate) input: Option<Schema>,
+    pub(crate) output: Option<Schema>,
+    pub(crate) steps: Steps,
 }
 
 /// `start`: defaults for starting the workflow.
 #[derive(Debug, Clone, Default)]
-pub struct StartOptions {
-    pub workflow_id: Option<Template>,
-    pub task_queue: Option<Name>,
-    pub workflow_execution_timeout: Option<DurationValue>,
-    pub workflow_run_timeout: Option<DurationValue>,
-    pub workflow_task_timeout: Option<DurationValue>,
-    pub retry_policy: Option<RetryPolicy>,
-    pub workflow_id_reuse_policy: Option<Spanned<WorkflowIdReusePolicy>>,
-    pub workflow_id_conflict_policy: Option<Spanned<WorkflowIdConflictPolicy>>,
-    pub cron_schedule: Option<Name>,
-    pub memo: Option<Template>,
-    pub search_attributes: Option<Template>,
+pub(crate) struct StartOptions {
+    pub(crate) workflow_id: Option<Template>,
+    pub(crate) task_queue: Option<Name>,
+    pub(crate) workflow_execution_timeout: Option<DurationValue>,
+    pub(crate) workflow_run_timeout: Option<DurationValue>,
+    pub(crate) workflow_task_timeout: Option<DurationValue>,
+    pub(crate) retry_policy: Option<RetryPolicy>,
+    pub(crate) workflow_id_reuse_policy: Option<Spanned<WorkflowIdReusePolicy>>,
+    pub(crate) workflow_id_conflict_policy: Option<Spanned<WorkflowIdConflictPolicy>>,
+    pub(crate) cron_schedule: Option<Name>,
+    pub(crate) memo: Option<Template>,
+    pub(crate) search_attributes: Option<Template>,
 }
 
 /// One of `schedules`.
 #[derive(Debug, Clone)]
-pub struct Schedule {
-    pub name: Name,
-    pub spec: ScheduleSpec,
+pub(crate) struct Schedule {
+    pub(crate) name: Name,
+    pub(crate) spec: ScheduleSpec,
     /// A literal.
-    pub input: Option<Template>,
-    pub workflow_id: Option<Name>,
-    pub task_queue: Option<Name>,
-    pub memo: Option<Map>,
-    pub search_attributes: Option<Map>,
+    pub(crate) input: Option<Template>,
+    pub(crate) workflow_id: Option<Name>,
+    pub(crate) task_queue: Option<Name>,
+    pub(crate) memo: Option<Map>,
+    pub(crate) search_attributes: Option<Map>,
 }
 
 #[derive(Debug, Clone)]
-pub struct Step {
-    pub range: Range,
-    pub id: Option<Name>,
-    pub description: Option<Template>,
-    pub when: Option<Expression>,
+pub(crate) struct Step {
+    pub(crate) id: Option<Name>,
+    pub(crate) description: Option<Template>,
+    pub(crate) when: Option<Expression>,
     /// Run when the enclosing saga, or the workflow, fails after this step completed.
-    pub compensate: Option<Steps>,
-    pub compensate_on: Option<Spanned<CompensateOn>>,
+    pub(crate) compensate: Option<Steps>,
+    pub(crate) compensate_on: Option<Spanned<CompensateOn>>,
     /// The action key and its range.
-    pub action: Spanned<Action>,
+    pub(crate) action: Spanned<Action>,
 }
 
 /// The largest are boxed: a file of 1 MiB has some 60,000 steps, and each takes as much memory as the largest unboxed
@@ -225,7 +220,7 @@ pub struct Step {
     reason = "a tree that is read once and dropped; further boxes would only clutter it"
 )]
 #[derive(Debug, Clone)]
-pub enum Action {
+pub(crate) enum Action {
     Activity(Box<ActivityStep>),
     /// `http`, `grpc`, `exec`, `callback`: the generic worker's own activities.
     BuiltIn(Box<BuiltInStep>),
@@ -304,7 +299,7 @@ pub enum Action {
 
 /// The arguments of a call.
 #[derive(Debug, Clone)]
-pub enum Input {
+pub(crate) enum Input {
     None,
     /// `input`: one argument.
     One(Template),
@@ -313,19 +308,19 @@ pub enum Input {
 }
 
 #[derive(Debug, Clone)]
-pub enum DurationValue {
+pub(crate) enum DurationValue {
     Constant(Spanned<Duration>),
     /// Evaluates to a duration or a string that is one.
     Expression(Template),
 }
 
 #[derive(Debug, Clone)]
-pub struct ActivityStep {
+pub(crate) struct ActivityStep {
     /// The activity type; an expression makes it dynamic.
-    pub activity: Template,
-    pub input: Input,
+    pub(crate) activity: Template,
+    pub(crate) input: Input,
     /// Its own; most steps have none.
-    pub options: Option<Box<ActivityOptions>>,
+    pub(crate) options: Option<Box<ActivityOptions>>,
 }
 
 /// The type of an option as written, by its kind.
@@ -356,10 +351,10 @@ macro_rules! options {
     ) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Default)]
-        pub struct $options {
+        pub(crate) struct $options {
             $($(
                 #[doc = $meaning]
-                pub $field: Option<written!($($kind)+)>,
+                pub(crate) $field: Option<written!($($kind)+)>,
             )+)+
         }
     };
@@ -369,57 +364,56 @@ options::activity_options!(options);
 options::child_options!(options);
 
 #[derive(Debug, Clone, Default)]
-pub struct PriorityOption {
-    pub priority_key: Option<Template>,
-    pub fairness_key: Option<Template>,
-    pub fairness_weight: Option<Template>,
+pub(crate) struct PriorityOption {
+    pub(crate) priority_key: Option<Template>,
+    pub(crate) fairness_key: Option<Template>,
+    pub(crate) fairness_weight: Option<Template>,
 }
 
 #[derive(Debug, Clone, Default)]
-pub struct RetryPolicy {
-    pub initial_interval: Option<DurationValue>,
-    pub backoff_coefficient: Option<Template>,
-    pub maximum_interval: Option<DurationValue>,
-    pub maximum_attempts: Option<Template>,
-    pub non_retryable_error_types: Vec<Name>,
+pub(crate) struct RetryPolicy {
+    pub(crate) initial_interval: Option<DurationValue>,
+    pub(crate) backoff_coefficient: Option<Template>,
+    pub(crate) maximum_interval: Option<DurationValue>,
+    pub(crate) maximum_attempts: Option<Template>,
+    pub(crate) non_retryable_error_types: Vec<Name>,
 }
 
 #[derive(Debug, Clone)]
-pub struct BuiltInStep {
-    pub kind: BuiltIn,
-    pub request: Template,
-    pub options: Option<Box<ActivityOptions>>,
+pub(crate) struct BuiltInStep {
+    pub(crate) kind: BuiltIn,
+    pub(crate) request: Template,
+    pub(crate) options: Option<Box<ActivityOptions>>,
 }
 
 #[derive(Debug, Clone)]
-pub enum Timer {
+pub(crate) enum Timer {
     For(DurationValue),
     /// Evaluates to a timestamp, or a string that is one.
     Until(Template),
 }
 
 #[derive(Debug, Clone)]
-pub struct Wait {
-    pub awaited: Awaited,
-    pub timeout: Option<DurationValue>,
-    pub on_timeout: Option<Steps>,
+pub(crate) struct Wait {
+    pub(crate) awaited: Awaited,
+    pub(crate) timeout: Option<DurationValue>,
+    pub(crate) on_timeout: Option<Steps>,
 }
 
 #[derive(Debug, Clone)]
-pub enum Awaited {
+pub(crate) enum Awaited {
     Signal(Name),
     Until(Expression),
 }
 
 #[derive(Debug, Clone)]
-pub struct Case {
-    pub range: Range,
-    pub matches: CaseMatch,
-    pub steps: Steps,
+pub(crate) struct Case {
+    pub(crate) matches: CaseMatch,
+    pub(crate) steps: Steps,
 }
 
 #[derive(Debug, Clone)]
-pub enum CaseMatch {
+pub(crate) enum CaseMatch {
     /// `is: value`
     Is(Template),
     /// `in: [values]`
@@ -429,50 +423,50 @@ pub enum CaseMatch {
 }
 
 #[derive(Debug, Clone)]
-pub struct ForEach {
+pub(crate) struct ForEach {
     /// A list or a map.
-    pub items: Template,
+    pub(crate) items: Template,
     /// `as`: the item (of a map: its value); `item` unless said.
-    pub item: Option<Name>,
+    pub(crate) item: Option<Name>,
     /// `index`: the position in a list, the key in a map.
-    pub index: Option<Name>,
+    pub(crate) index: Option<Name>,
     /// Turns at one time; 1 unless said.
-    pub concurrency: Option<Template>,
-    pub steps: Steps,
+    pub(crate) concurrency: Option<Template>,
+    pub(crate) steps: Steps,
 }
 
 #[derive(Debug, Clone)]
-pub struct Branch {
-    pub name: Name,
-    pub steps: Steps,
+pub(crate) struct Branch {
+    pub(crate) name: Name,
+    pub(crate) steps: Steps,
 }
 
 #[derive(Debug, Clone)]
-pub struct Try {
-    pub steps: Steps,
+pub(crate) struct Try {
+    pub(crate) steps: Steps,
     /// Over the whole block.
-    pub retry_policy: Option<RetryPolicy>,
-    pub catches: Vec<Catch>,
-    pub finally: Steps,
+    pub(crate) retry_policy: Option<RetryPolicy>,
+    pub(crate) catches: Vec<Catch>,
+    pub(crate) finally: Steps,
 }
 
 #[derive(Debug, Clone)]
-pub struct Catch {
-    pub range: Range,
+pub(crate) struct Catch {
+    pub(crate) range: Range,
     /// Kinds or types; none means any failure but a cancellation.
-    pub errors: Vec<Name>,
-    pub when: Option<Expression>,
+    pub(crate) errors: Vec<Name>,
+    pub(crate) when: Option<Expression>,
     /// `as`: the name of the failure; `error` unless said.
-    pub name: Option<Name>,
-    pub steps: Steps,
+    pub(crate) name: Option<Name>,
+    pub(crate) steps: Steps,
 }
 
 #[derive(Debug, Clone)]
-pub struct ChildStep {
+pub(crate) struct ChildStep {
     /// The workflow type; an expression makes it dynamic.
-    pub child: Template,
-    pub input: Input,
-    pub options: Option<Box<ChildOptions>>,
+    pub(crate) child: Template,
+    pub(crate) input: Input,
+    pub(crate) options: Option<Box<ChildOptions>>,
 }
 
 /// What `start` can start without awaiting it.
@@ -481,7 +475,7 @@ pub struct ChildStep {
     reason = "a tree that is read once and dropped; boxes would only clutter it"
 )]
 #[derive(Debug, Clone)]
-pub enum Started {
+pub(crate) enum Started {
     Activity(ActivityStep),
     BuiltIn(BuiltInStep),
     Child(ChildStep),
@@ -489,14 +483,14 @@ pub enum Started {
 }
 
 #[derive(Debug, Clone)]
-pub struct SignalStep {
-    pub name: Template,
-    pub target: SignalTarget,
-    pub input: Input,
+pub(crate) struct SignalStep {
+    pub(crate) name: Template,
+    pub(crate) target: SignalTarget,
+    pub(crate) input: Input,
 }
 
 #[derive(Debug, Clone)]
-pub enum SignalTarget {
+pub(crate) enum SignalTarget {
     Workflow {
         workflow_id: Template,
         run_id: Option<Template>,
@@ -506,29 +500,29 @@ pub enum SignalTarget {
 }
 
 #[derive(Debug, Clone)]
-pub struct NexusStep {
-    pub endpoint: Template,
-    pub service: Template,
-    pub operation: Template,
-    pub input: Option<Template>,
-    pub schedule_to_close_timeout: Option<DurationValue>,
-    pub schedule_to_start_timeout: Option<DurationValue>,
-    pub start_to_close_timeout: Option<DurationValue>,
+pub(crate) struct NexusStep {
+    pub(crate) endpoint: Template,
+    pub(crate) service: Template,
+    pub(crate) operation: Template,
+    pub(crate) input: Option<Template>,
+    pub(crate) schedule_to_close_timeout: Option<DurationValue>,
+    pub(crate) schedule_to_start_timeout: Option<DurationValue>,
+    pub(crate) start_to_close_timeout: Option<DurationValue>,
 }
 
 #[derive(Debug, Clone)]
-pub struct ContinueAsNewStep {
-    pub input: Input,
-    pub workflow: Option<Template>,
-    pub task_queue: Option<Template>,
-    pub workflow_run_timeout: Option<DurationValue>,
-    pub workflow_task_timeout: Option<DurationValue>,
-    pub retry_policy: Option<RetryPolicy>,
-    pub memo: Option<Template>,
-    pub search_attributes: Option<Template>,
+pub(crate) struct ContinueAsNewStep {
+    pub(crate) input: Input,
+    pub(crate) workflow: Option<Template>,
+    pub(crate) task_queue: Option<Template>,
+    pub(crate) workflow_run_timeout: Option<DurationValue>,
+    pub(crate) workflow_task_timeout: Option<DurationValue>,
+    pub(crate) retry_policy: Option<RetryPolicy>,
+    pub(crate) memo: Option<Template>,
+    pub(crate) search_attributes: Option<Template>,
     /// `definition`: stay with the run's bundle, or take what is newest then.
-    pub version: ContinuedVersion,
-    pub initial_versioning_behavior: Option<InitialVersioningBehavior>,
+    pub(crate) version: ContinuedVersion,
+    pub(crate) initial_versioning_behavior: Option<InitialVersioningBehavior>,
 }
 
 #[expect(
@@ -536,7 +530,7 @@ pub struct ContinueAsNewStep {
     reason = "a tree that is read once and dropped; boxes would only clutter it"
 )]
 #[derive(Debug, Clone)]
-pub enum FailStep {
+pub(crate) enum FailStep {
     /// `fail:` without a mapping, in a `catch`: the failure that was caught goes on.
     Again,
     With {

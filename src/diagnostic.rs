@@ -5,51 +5,51 @@ use crate::limits::{SUGGESTION_CANDIDATES_MAX, SUGGESTION_SIZE_BYTES_MAX};
 use crate::source::Range;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
+pub(crate) enum Severity {
     Error,
     Warning,
 }
 
-pub const DEFINITION_TOO_LARGE: &str = "definition-too-large";
-pub const SCHEMA_TOO_LARGE: &str = "schema-too-large";
-pub const PATTERNS_TOO_LARGE: &str = "patterns-too-large";
+pub(crate) const DEFINITION_TOO_LARGE: &str = "definition-too-large";
+pub(crate) const SCHEMA_TOO_LARGE: &str = "schema-too-large";
+pub(crate) const PATTERNS_TOO_LARGE: &str = "patterns-too-large";
 
 /// A second place that explains the first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Annotation {
-    pub range: Range,
-    pub label: String,
+pub(crate) struct Annotation {
+    pub(crate) range: Range,
+    pub(crate) label: String,
 }
 
 /// Replacing each range by its text fixes the mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fix {
-    pub title: String,
+    pub(crate) title: String,
     pub edits: Vec<(Range, String)>,
     /// True where the meaning cannot change.
-    pub safe: bool,
+    pub(crate) safe: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    pub severity: Severity,
+    pub(crate) severity: Severity,
     /// Named for what it flags, in kebab case: `unknown-key`.
     pub code: &'static str,
     pub message: String,
     pub range: Range,
     /// Stands under the caret; may be empty.
-    pub label: String,
-    pub annotations: Vec<Annotation>,
+    pub(crate) label: String,
+    pub(crate) annotations: Vec<Annotation>,
     pub help: Vec<String>,
     pub fix: Option<Fix>,
 }
 
 impl Diagnostic {
-    pub fn error(code: &'static str, range: Range, message: impl Into<String>) -> Self {
+    pub(crate) fn error(code: &'static str, range: Range, message: impl Into<String>) -> Self {
         Self::new(Severity::Error, code, range, message.into())
     }
 
-    pub fn warning(code: &'static str, range: Range, message: impl Into<String>) -> Self {
+    pub(crate) fn warning(code: &'static str, range: Range, message: impl Into<String>) -> Self {
         Self::new(Severity::Warning, code, range, message.into())
     }
 
@@ -66,12 +66,12 @@ impl Diagnostic {
         }
     }
 
-    pub fn label(mut self, label: impl Into<String>) -> Self {
+    pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self
     }
 
-    pub fn annotate(mut self, range: Range, label: impl Into<String>) -> Self {
+    pub(crate) fn annotate(mut self, range: Range, label: impl Into<String>) -> Self {
         self.annotations.push(Annotation {
             range,
             label: label.into(),
@@ -79,12 +79,12 @@ impl Diagnostic {
         self
     }
 
-    pub fn help(mut self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help.push(help.into());
         self
     }
 
-    pub fn fix(
+    pub(crate) fn fix(
         mut self,
         title: impl Into<String>,
         edits: Vec<(Range, String)>,
@@ -103,14 +103,14 @@ impl Diagnostic {
     }
 
     /// Whether it says that compiling stopped at a bound: what came of it must not be run.
-    pub fn is_bound(&self) -> bool {
+    pub(crate) fn is_bound(&self) -> bool {
         [DEFINITION_TOO_LARGE, SCHEMA_TOO_LARGE, PATTERNS_TOO_LARGE].contains(&self.code)
     }
 }
 
 /// The candidate most like a misspelt name, if one is near enough to be meant. `startToClose` is near to
 /// `start_to_close_timeout`: neither how words are joined nor a missing end counts.
-pub fn did_you_mean<'a>(
+pub(crate) fn did_you_mean<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {

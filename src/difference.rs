@@ -40,25 +40,25 @@ pub struct Differences {
     /// Whether the files differ in any way, even only in layout or comments.
     pub text_changed: bool,
     /// Whether a file is no YAML, so that nothing in it could be compared.
-    pub unreadable: bool,
-    pub runs: Runs,
+    pub(crate) unreadable: bool,
+    pub(crate) runs: Runs,
 }
 
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Difference {
     pub kind: Kind,
-    pub subject: Subject,
+    pub(crate) subject: Subject,
     /// In words: "step `charge` (activity charge_card)".
-    pub what: String,
+    pub(crate) what: String,
     /// Where in the file, as a JSON Pointer; of what was removed, in the old file.
-    pub path: String,
+    pub(crate) path: String,
     /// In short; of what moved, where it was.
-    pub old: Option<String>,
-    pub new: Option<String>,
-    pub old_place: Option<Place>,
-    pub new_place: Option<Place>,
+    pub(crate) old: Option<String>,
+    pub(crate) new: Option<String>,
+    pub(crate) old_place: Option<Place>,
+    pub(crate) new_place: Option<Place>,
     /// Whether it concerns only what people read, and nothing that runs.
-    pub description_only: bool,
+    pub(crate) description_only: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -73,7 +73,7 @@ pub enum Kind {
 /// What kind of thing a difference is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Subject {
+pub(crate) enum Subject {
     Definition,
     /// A file that is used.
     File,
@@ -102,16 +102,16 @@ pub enum Subject {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Place {
-    pub file: Arc<str>,
-    pub line: u32,
-    pub column: u32,
+pub(crate) struct Place {
+    pub(crate) file: Arc<str>,
+    pub(crate) line: u32,
+    pub(crate) column: u32,
 }
 
 /// The runs that get a new version: one in flight keeps the version that it started with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Runs {
+pub(crate) enum Runs {
     /// The old version never continues as new, or with itself only.
     New,
     /// The old version continues as new with the version that is then the newest.

@@ -26,7 +26,7 @@ pub mod observe;
 mod operations;
 mod options;
 mod pending;
-pub mod start;
+pub(crate) mod start;
 mod state;
 mod steps;
 mod stored;
@@ -34,21 +34,23 @@ mod stored;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub use binding::RESOLVE_DEFINITION;
+pub(crate) use binding::wanted_bundle;
 use binding::{Bound, is_binding};
-pub use binding::{RESOLVE_DEFINITION, wanted_bundle};
 pub use carry::{CHAIN_HEADER, DEFINITION_HEADER, SIGNALS_HEADER, STATE_HEADER};
 use command::Command;
 use evaluate::one_value;
-pub use evaluate::{PAYLOAD_SIZE_EXCEEDED, split_mix};
+pub(crate) use evaluate::{PAYLOAD_SIZE_EXCEEDED, split_mix};
 use failure::Failure;
 pub use handlers::{SignalFate, signal_fate};
 use job::{Activation, EncodedBundle, Job};
-pub use load::size_bytes as command_size_bytes;
+pub(crate) use load::size_bytes as command_size_bytes;
 use machine::Machine;
 use observe::{Observer, Sight};
 use start::invalid_input;
 use state::{Beside, Clock, Ending, FunctionRef, Phase, Routine, RoutineKind, Run, Waiting};
-pub use stored::{StoredError, from_stored};
+pub(crate) use stored::StoredError;
+pub use stored::from_stored;
 
 use crate::faults::Fault;
 use crate::program::Program;
@@ -56,7 +58,7 @@ use crate::value::{Map, Value};
 use crate::words::{StepId, VersioningBehavior};
 
 /// Temporal's own search attribute for versions of code: a list finds a run by the version that it is bound to.
-pub const VERSION_ATTRIBUTE: &str = "TemporalChangeVersion";
+pub(crate) const VERSION_ATTRIBUTE: &str = "TemporalChangeVersion";
 
 /// The workflow task cannot be completed and will be retried, by a fixed worker or after a deployment.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -222,13 +224,13 @@ impl Instance {
     }
 
     /// The workflow's id and its type, once it has begun.
-    pub fn names(&self) -> Option<(&str, &str)> {
+    pub(crate) fn names(&self) -> Option<(&str, &str)> {
         let info = &self.run.as_deref()?.info;
         Some((&info.workflow_id, &info.workflow_type))
     }
 
     /// The definition that it is bound to: as `order@12`, or the digest where it was not deployed.
-    pub fn definition(&self) -> Option<&str> {
+    pub(crate) fn definition(&self) -> Option<&str> {
         let bundle = &self.loaded.as_ref()?.bundle;
         Some(match bundle.version.as_str() {
             "" => &bundle.digest,
@@ -249,12 +251,12 @@ impl Instance {
     }
 
     /// What its definition says, once it is known.
-    pub fn versioning_behavior(&self) -> Option<VersioningBehavior> {
+    pub(crate) fn versioning_behavior(&self) -> Option<VersioningBehavior> {
         self.loaded.as_ref()?.program.versioning_behavior
     }
 
     /// The steps that its routines wait at, in the order of the routines.
-    pub fn waits_at(&self) -> Vec<StepId> {
+    pub(crate) fn waits_at(&self) -> Vec<StepId> {
         let (Some(run), Some(loaded)) = (&self.run, &self.loaded) else {
             return Vec::new();
         };
@@ -267,14 +269,14 @@ impl Instance {
 
     /// The workflow's id, if its jobs are to be in the order of history; those of a run that began with an older engine are as core
     /// has them.
-    pub fn orders_history(&self) -> Option<&str> {
+    pub(crate) fn orders_history(&self) -> Option<&str> {
         let run = self.run.as_deref()?;
         let is_meant = run.keeps_order() && !Fault::OrderIgnored.is_on();
         is_meant.then_some(&*run.info.workflow_id)
     }
 
     /// What the definition keeps in its `state`; `None` before its program is known.
-    pub fn state(&self) -> Option<Value> {
+    pub(crate) fn state(&self) -> Option<Value> {
         self.loaded.as_ref()?;
         Some(self.run.as_deref()?.state.clone())
     }

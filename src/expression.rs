@@ -40,19 +40,22 @@ mod template;
 mod types;
 
 pub use ast::Expression;
-pub use check::{check, check_condition, check_template, check_template_as};
+pub(crate) use check::check_condition;
+pub use check::{check, check_template, check_template_as};
 pub use code::Code;
-pub use compile::{compile, compile_template};
-pub use context::{
-    COST_MODEL_VERSION, Context, ErrorKind, EvaluationError, Host, ListCosts, NoHost, Semantics,
-    Variables,
-};
-pub use environment::{Environment, Purity, Variable};
+pub use compile::compile;
+pub(crate) use compile::compile_template;
+pub(crate) use context::{COST_MODEL_VERSION, Host, Variables};
+pub use context::{Context, ErrorKind, ListCosts, NoHost, Semantics};
+pub use environment::Environment;
+pub(crate) use environment::Purity;
 pub use evaluate::evaluate;
-pub use functions::workflow::uuid_text;
-pub use normal::{normal_expression, normal_template, same_expression, same_template};
+pub(crate) use functions::workflow::uuid_text;
+pub(crate) use normal::{normal_expression, normal_template, same_expression, same_template};
 pub use parse::parse;
 pub use reference::reference;
-pub use signature::Signature;
-pub use template::{Template, template};
-pub use types::{Field, Object, Other, Presence, Type};
+pub(crate) use signature::Signature;
+pub(crate) use template::Template;
+pub use template::template;
+pub use types::Type;
+pub(crate) use types::{Field, Object, Other, Presence};

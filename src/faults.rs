@@ -63,7 +63,7 @@ impl Fault {
 
     /// Whether `SEGNO_FAULT` puts this fault back.
     #[cfg(debug_assertions)]
-    pub fn is_on(self) -> bool {
+    pub(crate) fn is_on(self) -> bool {
         static ON: std::sync::OnceLock<Option<Fault>> = std::sync::OnceLock::new();
         *ON.get_or_init(|| {
             let wanted = std::env::var("SEGNO_FAULT").ok()?;
@@ -74,7 +74,7 @@ impl Fault {
     }
 
     #[cfg(not(debug_assertions))]
-    pub const fn is_on(self) -> bool {
+    pub(crate) const fn is_on(self) -> bool {
         false
     }
 }

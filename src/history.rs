@@ -14,7 +14,7 @@ use temporalio_protos::temporal::api::history::v1::HistoryEvent;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 
 #[derive(Debug, Clone, Copy)]
-pub enum Meaning<'a> {
+pub(crate) enum Meaning<'a> {
     RunStarted(&'a history::WorkflowExecutionStartedEventAttributes),
     RunEnded(RunEnd<'a>),
     Task(TaskStage<'a>),
@@ -29,7 +29,7 @@ pub enum Meaning<'a> {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub enum RunEnd<'a> {
+pub(crate) enum RunEnd<'a> {
     Completed(&'a history::WorkflowExecutionCompletedEventAttributes),
     Failed(&'a history::WorkflowExecutionFailedEventAttributes),
     Cancelled(&'a history::WorkflowExecutionCanceledEventAttributes),
@@ -39,7 +39,7 @@ pub enum RunEnd<'a> {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub enum TaskStage<'a> {
+pub(crate) enum TaskStage<'a> {
     Scheduled,
     Started(&'a history::WorkflowTaskStartedEventAttributes),
     Completed(&'a history::WorkflowTaskCompletedEventAttributes),
@@ -49,7 +49,7 @@ pub enum TaskStage<'a> {
 
 /// The command that an event records. Commands that close the run are [`RunEnd`]s.
 #[derive(Debug, Clone, Copy)]
-pub enum Commanded<'a> {
+pub(crate) enum Commanded<'a> {
     Timer(&'a history::TimerStartedEventAttributes),
     /// `of`: the event of the command that started the cancelled operation.
     CancelTimer {
@@ -77,7 +77,7 @@ pub enum Commanded<'a> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
+pub(crate) enum Operation {
     Timer,
     Activity,
     Child,
@@ -89,17 +89,17 @@ pub enum Operation {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub struct Progress<'a> {
-    pub operation: Operation,
+pub(crate) struct Progress<'a> {
+    pub(crate) operation: Operation,
     /// The event of the command that began the operation.
-    pub of: i64,
+    pub(crate) of: i64,
     /// The timer's id or the child's workflow id, where the event names it.
-    pub id: Option<&'a str>,
-    pub stage: Stage<'a>,
+    pub(crate) id: Option<&'a str>,
+    pub(crate) stage: Stage<'a>,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub enum Stage<'a> {
+pub(crate) enum Stage<'a> {
     /// `id`: the child's run id or the token of the Nexus operation. `attempt` is 0 where there is only one.
     Started {
         attempt: i32,
@@ -109,7 +109,7 @@ pub enum Stage<'a> {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub enum End<'a> {
+pub(crate) enum End<'a> {
     /// Timers, signals and cancellations complete without a result.
     Completed(Option<&'a common::Payload>),
     Failed(Failed<'a>),
@@ -121,26 +121,26 @@ pub enum End<'a> {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub struct Failed<'a> {
-    pub failure: Option<&'a Failure>,
-    pub retry_state: enums::RetryState,
-    pub identity: &'a str,
-    pub started_event_id: i64,
+pub(crate) struct Failed<'a> {
+    pub(crate) failure: Option<&'a Failure>,
+    pub(crate) retry_state: enums::RetryState,
+    pub(crate) identity: &'a str,
+    pub(crate) started_event_id: i64,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub struct Cancelled<'a> {
+pub(crate) struct Cancelled<'a> {
     /// A Nexus operation's.
-    pub failure: Option<&'a Failure>,
+    pub(crate) failure: Option<&'a Failure>,
     /// An activity's, as its last attempt reported them.
-    pub details: Option<&'a common::Payloads>,
-    pub identity: &'a str,
-    pub started_event_id: i64,
+    pub(crate) details: Option<&'a common::Payloads>,
+    pub(crate) identity: &'a str,
+    pub(crate) started_event_id: i64,
 }
 
 /// The server could not do what the command requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     Child(enums::StartChildWorkflowExecutionFailedCause),
     Signal(enums::SignalExternalWorkflowExecutionFailedCause),
     Cancellation(enums::CancelExternalWorkflowExecutionFailedCause),
@@ -148,7 +148,7 @@ pub enum Refusal {
 
 /// What Temporal's core library records with a marker.
 #[derive(Debug, Clone)]
-pub enum Marker {
+pub(crate) enum Marker {
     /// The end of a local activity; `None` if its data cannot be read.
     LocalActivity(Option<Box<LocalActivityMarkerData>>),
     /// The mark of a version, which core calls a patch; `None` if it cannot be read.
@@ -157,7 +157,7 @@ pub enum Marker {
 }
 
 impl Marker {
-    pub fn of(marker: &history::MarkerRecordedEventAttributes) -> Self {
+    pub(crate) fn of(marker: &history::MarkerRecordedEventAttributes) -> Self {
         match marker.marker_name.as_str() {
             LOCAL_ACTIVITY_MARKER_NAME => {
                 let data = extract_local_activity_marker_data(&marker.details);
@@ -173,14 +173,14 @@ impl Marker {
 }
 
 impl<'a> Meaning<'a> {
-    pub fn of(event: &'a HistoryEvent) -> Self {
+    pub(crate) fn of(event: &'a HistoryEvent) -> Self {
         match &event.attributes {
             Some(attributes) => Meaning::of_attributes(attributes),
             None => Meaning::Unobserved,
         }
     }
 
-    pub fn of_attributes(attributes: &'a Attributes) -> Self {
+    pub(crate) fn of_attributes(attributes: &'a Attributes) -> Self {
         use Attributes::*;
         if let Some(commanded) = commanded(attributes) {
             return Meaning::Commanded(commanded);
@@ -213,7 +213,7 @@ impl<'a> Meaning<'a> {
     }
 
     /// Whether the event records a command of a workflow task.
-    pub fn is_of_command(&self) -> bool {
+    pub(crate) fn is_of_command(&self) -> bool {
         match self {
             Meaning::Commanded(_) => true,
             Meaning::RunEnded(end) => end.is_of_command(),
@@ -229,7 +229,7 @@ impl<'a> Meaning<'a> {
 
 impl RunEnd<'_> {
     /// Whether a command of the run closed it, not the server or a client.
-    pub fn is_of_command(&self) -> bool {
+    pub(crate) fn is_of_command(&self) -> bool {
         match self {
             RunEnd::Completed(_)
             | RunEnd::Failed(_)
@@ -487,7 +487,7 @@ fn nexus(attributes: &Attributes) -> Option<Progress<'_>> {
 }
 
 /// The event that scheduled the activity which an event ends, and the event of its last attempt's start.
-pub fn attempt_start_mut(attributes: &mut Attributes) -> Option<(i64, &mut i64)> {
+pub(crate) fn attempt_start_mut(attributes: &mut Attributes) -> Option<(i64, &mut i64)> {
     use Attributes::*;
     Some(match attributes {
         ActivityTaskCompletedEventAttributes(a) => (a.scheduled_event_id, &mut a.started_event_id),

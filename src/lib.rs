@@ -1,5 +1,15 @@
 //! Segno: declarative workflows in YAML on a Temporal cluster. ARCHITECTURE.md is the map.
 
+#![warn(unreachable_pub)]
+#![cfg_attr(
+    not(feature = "cluster"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "most of it is for the cluster's modules"
+    )
+)]
+
 pub mod accepted;
 pub mod activity;
 pub mod bundle;
@@ -10,18 +20,18 @@ pub mod client;
 pub mod compile;
 pub mod coverage;
 pub mod definition;
-pub mod diagnostic;
+pub(crate) mod diagnostic;
 pub mod difference;
 pub mod engine;
 pub mod expression;
 pub mod faults;
 #[cfg(feature = "cluster")]
-pub mod history;
+pub(crate) mod history;
 pub mod limits;
-pub mod lint;
+pub(crate) mod lint;
 pub mod load;
 #[cfg(feature = "cluster")]
-pub mod local;
+pub(crate) mod local;
 #[cfg(feature = "cluster")]
 pub mod payload;
 pub mod program;
@@ -32,9 +42,9 @@ pub mod schema;
 pub mod simulator;
 pub mod source;
 #[cfg(feature = "cluster")]
-pub mod telemetry;
+pub(crate) mod telemetry;
 #[cfg(feature = "cluster")]
-pub mod testing;
+pub(crate) mod testing;
 pub mod timeline;
 pub mod value;
 mod wire;

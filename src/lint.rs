@@ -3,7 +3,7 @@
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
-pub mod allow;
+pub(crate) mod allow;
 mod awaited_signal_has_handler;
 mod catch_near_miss;
 mod child_input;
@@ -36,22 +36,22 @@ use crate::program::{Program, Schema};
 use crate::source::Range;
 
 /// What a rule looks at.
-pub struct Subject<'a> {
-    pub definition: &'a Definition,
-    pub libraries: &'a [Arc<Library>],
+pub(crate) struct Subject<'a> {
+    pub(crate) definition: &'a Definition,
+    pub(crate) libraries: &'a [Arc<Library>],
     /// What the definition compiles to.
-    pub program: &'a Program,
+    pub(crate) program: &'a Program,
     /// What its expressions read.
-    pub uses: &'a Uses,
+    pub(crate) uses: &'a Uses,
     /// The schema of the input of a workflow type that is defined beside this one.
-    pub input_of: &'a InputOf<'a>,
+    pub(crate) input_of: &'a InputOf<'a>,
 }
 
 /// The schema of a workflow type's input, if it is known.
-pub type InputOf<'a> = dyn Fn(&str) -> Option<Arc<Schema>> + Sync + 'a;
+pub(crate) type InputOf<'a> = dyn Fn(&str) -> Option<Arc<Schema>> + Sync + 'a;
 
-pub struct Rule {
-    pub name: &'static str,
+pub(crate) struct Rule {
+    pub(crate) name: &'static str,
     source: &'static str,
     check: fn(&Subject<'_>, &mut Vec<Diagnostic>),
 }
@@ -59,7 +59,7 @@ pub struct Rule {
 macro_rules! rules {
     ($($module:ident = $name:literal),* $(,)?) => {
         /// All rules, by name.
-        pub const RULES: &[Rule] = &[$(Rule {
+        pub(crate) const RULES: &[Rule] = &[$(Rule {
             name: $name,
             source: include_str!(concat!("lint/", stringify!($module), ".rs")),
             check: $module::check,
@@ -91,7 +91,7 @@ rules! {
 
 impl Rule {
     /// The first sentence of the documentation, on one line.
-    pub fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         let documentation = self.documentation();
         let first = documentation.split("\n\n").next().unwrap_or_default();
         let first = first.replace('\n', " ");
@@ -100,7 +100,7 @@ impl Rule {
     }
 
     /// Markdown: what the rule flags, why, and what to do.
-    pub fn documentation(&self) -> String {
+    pub(crate) fn documentation(&self) -> String {
         let lines = self
             .source
             .lines()
@@ -112,7 +112,7 @@ impl Rule {
 }
 
 /// Applies all rules to a definition without errors.
-pub fn check(subject: &Subject<'_>) -> Vec<Diagnostic> {
+pub(crate) fn check(subject: &Subject<'_>) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     for rule in RULES {
         (rule.check)(subject, &mut diagnostics);

@@ -35,9 +35,9 @@ pub enum Fetched {
 #[derive(Debug)]
 pub struct Unreadable {
     /// As of [`Unread`].
-    pub key: Arc<str>,
-    pub path: Arc<str>,
-    pub reason: String,
+    pub(crate) key: Arc<str>,
+    pub(crate) path: Arc<str>,
+    pub(crate) reason: String,
 }
 
 /// The files read so far.
@@ -51,9 +51,9 @@ pub struct Loaded {
 
 #[derive(Debug)]
 pub struct LoadedFile {
-    pub key: Arc<str>,
+    pub(crate) key: Arc<str>,
     /// In the order of the file; `None` for one that holds no definition at all.
-    pub documents: Vec<Option<Document>>,
+    pub(crate) documents: Vec<Option<Document>>,
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -69,11 +69,11 @@ impl LoadedFile {
 
 /// What a definition uses, directly and through others.
 #[derive(Debug, Default)]
-pub struct Used {
-    pub libraries: Vec<Arc<Library>>,
+pub(crate) struct Used {
+    pub(crate) libraries: Vec<Arc<Library>>,
     /// Where the libraries stand, each file once.
-    pub files: Vec<FileId>,
-    pub diagnostics: Vec<Diagnostic>,
+    pub(crate) files: Vec<FileId>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
 impl Loaded {
@@ -103,7 +103,7 @@ impl Loaded {
     }
 
     /// Keeps a file that cannot be read as one that says so.
-    pub fn refuse(&mut self, file: Unreadable) {
+    pub(crate) fn refuse(&mut self, file: Unreadable) {
         if self.by_key.contains_key(&file.key) {
             return;
         }
@@ -175,7 +175,7 @@ impl Loaded {
     }
 
     /// What a definition of a file uses. Everything must be loaded.
-    pub fn used(&self, file: FileId, uses: &[Name]) -> Used {
+    pub(crate) fn used(&self, file: FileId, uses: &[Name]) -> Used {
         let mut used = Used::default();
         let mut path = vec![file];
         self.follow(file, uses, &mut path, &mut used);
@@ -301,7 +301,7 @@ fn read(id: FileId, text: &str) -> (Vec<Option<Document>>, Vec<Diagnostic>) {
 }
 
 /// The first so many of a file's diagnostics.
-pub fn bounded(file: FileId, mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+pub(crate) fn bounded(file: FileId, mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
     if diagnostics.len() <= DIAGNOSTICS_PER_FILE_MAX {
         return diagnostics;
     }
@@ -320,7 +320,7 @@ pub fn bounded(file: FileId, mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic
 }
 
 /// Whether a YAML file among others is meant for Segno: a line of it begins with `segno:` or `workflow:`.
-pub fn is_definition(bytes: &[u8]) -> bool {
+pub(crate) fn is_definition(bytes: &[u8]) -> bool {
     let mut lines = bytes.split(|byte| matches!(byte, b'\n' | b'\r'));
     lines.any(|line| {
         let line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
@@ -366,7 +366,7 @@ pub fn in_parallel<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> R + Sync) ->
 }
 
 /// The same with so many threads.
-pub fn in_threads<T: Sync, R: Send>(
+pub(crate) fn in_threads<T: Sync, R: Send>(
     threads: usize,
     items: &[T],
     f: impl Fn(&T) -> R + Sync,

@@ -9,7 +9,7 @@ mod host;
 mod journal;
 mod needs;
 
-pub use clock::machine_time;
-pub use host::{Ended, LocalError, LocalRun, Told, draw_ids};
-pub use journal::{Begun, Journal, JournalError, Kept};
-pub use needs::{Need, needs};
+pub(crate) use clock::machine_time;
+pub(crate) use host::{Ended, LocalError, LocalRun, Told, draw_ids};
+pub(crate) use journal::{Begun, Journal, JournalError, Kept};
+pub(crate) use needs::{Need, needs};

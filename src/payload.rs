@@ -11,27 +11,26 @@ mod time;
 use prost::Message;
 use temporalio_protos::temporal::api::common::v1 as proto;
 
-pub use codec::{
-    Codec, CodecError, Held, Inflation, Key, KeyError, Keyring, Remote, RemoteError, Stage,
-    encoding_of, is_encrypted,
-};
-pub use failure::{encode_common_attributes, failure_from_proto, failure_to_proto};
-pub use json::{
-    ProtoJsonError, message_from_json, message_to_json, payloads_from_json, payloads_to_json,
-};
-pub use options::{
+pub use codec::{Codec, CodecError, Key, Keyring, Stage};
+pub(crate) use codec::{Held, Inflation, Remote, encoding_of, is_encrypted};
+pub use failure::failure_from_proto;
+pub(crate) use failure::{encode_common_attributes, failure_to_proto};
+pub use json::payloads_from_json;
+pub(crate) use json::{ProtoJsonError, message_from_json, message_to_json};
+pub(crate) use options::{
     id_conflict_policy_to_proto, id_reuse_policy_to_proto, retry_policy_from_proto,
     retry_policy_to_proto,
 };
-pub use retry::backoff;
-pub use sealed::{codec_encoding, parts as failure_parts, sealed_mark, with_marks};
-pub use time::{duration_from_proto, duration_to_proto, timestamp_from_proto, timestamp_to_proto};
+pub(crate) use retry::backoff;
+pub(crate) use sealed::{codec_encoding, parts as failure_parts, sealed_mark, with_marks};
+pub use time::{duration_from_proto, timestamp_from_proto};
+pub(crate) use time::{duration_to_proto, timestamp_to_proto};
 
 use crate::limits::UPDATE_SIZE_BYTES_MAX;
 use crate::value::{JsonError, Map, Payload, Value};
 
 /// The server takes a larger update, but no worker could answer it: it would hold up its run.
-pub fn check_update_size(arguments: Option<&proto::Payloads>) -> Result<(), String> {
+pub(crate) fn check_update_size(arguments: Option<&proto::Payloads>) -> Result<(), String> {
     let size = arguments.map_or(0, Message::encoded_len);
     match size <= UPDATE_SIZE_BYTES_MAX {
         true => Ok(()),
@@ -69,7 +68,7 @@ pub fn payloads_to_proto(payloads: Vec<Payload>) -> Option<proto::Payloads> {
 }
 
 /// A value that stays encoded until somebody looks inside.
-pub fn value_from_proto(payload: proto::Payload) -> Value {
+pub(crate) fn value_from_proto(payload: proto::Payload) -> Value {
     Value::from(payload_from_proto(payload))
 }
 
@@ -78,7 +77,7 @@ pub fn value_to_proto(value: &Value) -> Result<proto::Payload, JsonError> {
 }
 
 /// A map of payloads (a memo, headers), by name.
-pub fn map_from_proto(fields: impl IntoIterator<Item = (String, proto::Payload)>) -> Map {
+pub(crate) fn map_from_proto(fields: impl IntoIterator<Item = (String, proto::Payload)>) -> Map {
     let mut fields: Vec<_> = fields.into_iter().collect();
     // Protobuf's maps have no order.
     fields.sort_by(|a, b| a.0.cmp(&b.0));

@@ -25,39 +25,37 @@ use crate::words::{
     WorkflowIdReusePolicy,
 };
 
-pub use callable::Extent;
-pub use kind::Operation;
-pub use numbered::Numbered;
-pub use schema::Schema;
+pub(crate) use callable::Extent;
+pub(crate) use kind::Operation;
+pub(crate) use numbered::Numbered;
+pub(crate) use schema::Schema;
 
 /// Slots with a meaning of their own; a function's own names follow.
-pub mod slot {
+pub(crate) mod slot {
     /// The workflow's input; in a block of `blocks`, the block's.
-    pub const INPUT: u32 = 0;
+    pub(crate) const INPUT: u32 = 0;
     /// A handler's arguments.
-    pub const ARGS: u32 = 1;
-    pub const STATE: u32 = 2;
-    pub const WORKFLOW: u32 = 3;
-    pub const LOCAL_FIRST: u32 = 4;
+    pub(crate) const ARGS: u32 = 1;
+    pub(crate) const STATE: u32 = 2;
+    pub(crate) const WORKFLOW: u32 = 3;
+    pub(crate) const LOCAL_FIRST: u32 = 4;
 }
 
 #[derive(Debug)]
 pub struct Program {
     pub workflow: Arc<str>,
-    pub description: Option<Arc<str>>,
-    pub task_queue: Option<Arc<str>>,
-    pub history: History,
-    pub versioning_behavior: Option<VersioningBehavior>,
+    pub(crate) history: History,
+    pub(crate) versioning_behavior: Option<VersioningBehavior>,
     /// What evaluating one expression may cost.
-    pub expression_cost_max: u64,
+    pub(crate) expression_cost_max: u64,
     /// Evaluated in order when a run begins; `input` is in scope.
-    pub state: Vec<(Arc<str>, Code)>,
-    pub main: Function,
-    pub queries: Vec<Query>,
+    pub(crate) state: Vec<(Arc<str>, Code)>,
+    pub(crate) main: Function,
+    pub(crate) queries: Vec<Query>,
     pub signals: Vec<Handler>,
     pub updates: Vec<Handler>,
     pub functions: Numbered<Function>,
-    pub start: StartOptions,
+    pub(crate) start: StartOptions,
     pub schedules: Vec<Schedule>,
     pub steps: Numbered<Step>,
     pub blocks: Numbered<Box<[StepId]>>,
@@ -66,13 +64,13 @@ pub struct Program {
     /// The ranges of the expressions that a run may evaluate.
     pub expressions: Vec<Range>,
     /// What it takes in memory without its texts, by an estimate.
-    pub memory_bytes: usize,
+    pub(crate) memory_bytes: usize,
     /// The texts that the ranges point into.
     pub sources: Sources,
 }
 
 impl Program {
-    pub fn step(&self, id: StepId) -> &Step {
+    pub(crate) fn step(&self, id: StepId) -> &Step {
         &self.steps[id.0 as usize]
     }
 
@@ -101,36 +99,36 @@ impl Program {
 #[derive(Debug)]
 pub struct Function {
     pub name: Arc<str>,
-    pub input: Option<Schema>,
-    pub output: Option<Schema>,
+    pub(crate) input: Option<Schema>,
+    pub(crate) output: Option<Schema>,
     pub body: BlockId,
     /// How many slots it needs, those with a meaning of their own included.
-    pub slots: u32,
+    pub(crate) slots: u32,
     /// It has a `compensate` outside any `saga`: the body itself is one.
-    pub is_saga: bool,
-    pub extent: Extent,
+    pub(crate) is_saga: bool,
+    pub(crate) extent: Extent,
 }
 
 #[derive(Debug)]
-pub struct Query {
-    pub name: Arc<str>,
-    pub description: Option<Arc<str>>,
-    pub input: Option<Schema>,
-    pub output: Option<Schema>,
-    pub result: Code,
+pub(crate) struct Query {
+    pub(crate) name: Arc<str>,
+    pub(crate) description: Option<Arc<str>>,
+    pub(crate) input: Option<Schema>,
+    pub(crate) output: Option<Schema>,
+    pub(crate) result: Code,
 }
 
 #[derive(Debug)]
 pub struct Handler {
-    pub name: Arc<str>,
-    pub description: Option<Arc<str>>,
-    pub validate: Option<Code>,
+    pub(crate) name: Arc<str>,
+    pub(crate) description: Option<Arc<str>>,
+    pub(crate) validate: Option<Code>,
     pub function: Function,
-    pub finish_before_completion: bool,
+    pub(crate) finish_before_completion: bool,
 }
 
 /// The handler of that name, or the one for any other.
-pub fn handler<'a>(handlers: &'a [Handler], name: &str) -> Option<(usize, &'a Handler)> {
+pub(crate) fn handler<'a>(handlers: &'a [Handler], name: &str) -> Option<(usize, &'a Handler)> {
     let position = |wanted: &str| handlers.iter().position(|h| &*h.name == wanted);
     position(name)
         .or_else(|| position("*"))
@@ -142,45 +140,45 @@ pub fn handler<'a>(handlers: &'a [Handler], name: &str) -> Option<(usize, &'a Ha
 pub struct Schedule {
     pub name: Arc<str>,
     /// Where its name is defined.
-    pub range: Range,
+    pub(crate) range: Range,
     pub spec: ScheduleSpec,
-    pub input: Option<Value>,
-    pub workflow_id: Option<Arc<str>>,
-    pub task_queue: Option<Arc<str>>,
+    pub(crate) input: Option<Value>,
+    pub(crate) workflow_id: Option<Arc<str>>,
+    pub(crate) task_queue: Option<Arc<str>>,
     pub memo: Map,
     pub search_attributes: Map,
 }
 
 /// The id on the server of a definition's schedule.
-pub fn schedule_id(workflow: &str, name: &str) -> String {
+pub(crate) fn schedule_id(workflow: &str, name: &str) -> String {
     format!("{workflow}/{name}")
 }
 
 #[derive(Debug, Default)]
-pub struct StartOptions {
-    pub workflow_id: Option<Code>,
-    pub task_queue: Option<Arc<str>>,
-    pub workflow_execution_timeout: Option<DurationCode>,
-    pub workflow_run_timeout: Option<DurationCode>,
-    pub workflow_task_timeout: Option<DurationCode>,
-    pub retry_policy: Option<RetryPolicy>,
-    pub workflow_id_reuse_policy: Option<WorkflowIdReusePolicy>,
-    pub workflow_id_conflict_policy: Option<WorkflowIdConflictPolicy>,
-    pub cron_schedule: Option<Arc<str>>,
-    pub memo: Option<Code>,
-    pub search_attributes: Option<Code>,
+pub(crate) struct StartOptions {
+    pub(crate) workflow_id: Option<Code>,
+    pub(crate) task_queue: Option<Arc<str>>,
+    pub(crate) workflow_execution_timeout: Option<DurationCode>,
+    pub(crate) workflow_run_timeout: Option<DurationCode>,
+    pub(crate) workflow_task_timeout: Option<DurationCode>,
+    pub(crate) retry_policy: Option<RetryPolicy>,
+    pub(crate) workflow_id_reuse_policy: Option<WorkflowIdReusePolicy>,
+    pub(crate) workflow_id_conflict_policy: Option<WorkflowIdConflictPolicy>,
+    pub(crate) cron_schedule: Option<Arc<str>>,
+    pub(crate) memo: Option<Code>,
+    pub(crate) search_attributes: Option<Code>,
 }
 
 #[derive(Debug)]
 pub struct Step {
-    pub id: Option<Arc<str>>,
+    pub(crate) id: Option<Arc<str>>,
     /// Where its result goes.
-    pub slot: Option<u32>,
+    pub(crate) slot: Option<u32>,
     /// The description, or what the step says of itself.
-    pub summary: Option<Code>,
-    pub when: Option<Code>,
+    pub(crate) summary: Option<Code>,
+    pub(crate) when: Option<Code>,
     pub compensate: Option<BlockId>,
-    pub compensate_on: CompensateOn,
+    pub(crate) compensate_on: CompensateOn,
     pub action: Action,
 }
 
@@ -278,27 +276,27 @@ pub enum Action {
 
 /// The arguments of a call: none, one, or several.
 #[derive(Debug)]
-pub struct Arguments(pub Vec<Code>);
+pub struct Arguments(pub(crate) Vec<Code>);
 
 #[derive(Debug)]
 pub struct Activity {
-    pub activity: Code,
+    pub(crate) activity: Code,
     /// The generic worker's own: without a task queue it runs where the workflow does.
-    pub built_in: Option<BuiltIn>,
-    pub arguments: Arguments,
-    pub options: ActivityOptions,
+    pub(crate) built_in: Option<BuiltIn>,
+    pub(crate) arguments: Arguments,
+    pub(crate) options: ActivityOptions,
     /// `start`: not awaited.
-    pub is_started: bool,
+    pub(crate) is_started: bool,
     /// An `await` with `compensate` awaits it.
-    pub is_undone: bool,
-    pub contract: Option<Arc<Contract>>,
+    pub(crate) is_undone: bool,
+    pub(crate) contract: Option<Arc<Contract>>,
 }
 
 /// What `activities` declares about the type's input and result.
 #[derive(Debug)]
-pub struct Contract {
-    pub input: Option<Schema>,
-    pub output: Option<Schema>,
+pub(crate) struct Contract {
+    pub(crate) input: Option<Schema>,
+    pub(crate) output: Option<Schema>,
 }
 
 /// The compiled form of an option, by its kind. Every call has room for all of its options, and few set a retry policy
@@ -330,10 +328,10 @@ macro_rules! options {
     ) => {
         $(#[$doc])*
         #[derive(Debug, Default)]
-        pub struct $options {
+        pub(crate) struct $options {
             $($(
                 #[doc = $meaning]
-                pub $field: compiled!($($kind)+),
+                pub(crate) $field: compiled!($($kind)+),
             )+)+
         }
     };
@@ -343,29 +341,29 @@ activity_options!(options);
 child_options!(options);
 
 #[derive(Debug, Default)]
-pub struct Priority {
-    pub priority_key: Option<Code>,
-    pub fairness_key: Option<Code>,
-    pub fairness_weight: Option<Code>,
+pub(crate) struct Priority {
+    pub(crate) priority_key: Option<Code>,
+    pub(crate) fairness_key: Option<Code>,
+    pub(crate) fairness_weight: Option<Code>,
 }
 
 #[derive(Debug, Default)]
-pub struct RetryPolicy {
-    pub initial_interval: Option<DurationCode>,
-    pub backoff_coefficient: Option<Code>,
-    pub maximum_interval: Option<DurationCode>,
-    pub maximum_attempts: Option<Code>,
-    pub non_retryable_error_types: Vec<Arc<str>>,
+pub(crate) struct RetryPolicy {
+    pub(crate) initial_interval: Option<DurationCode>,
+    pub(crate) backoff_coefficient: Option<Code>,
+    pub(crate) maximum_interval: Option<DurationCode>,
+    pub(crate) maximum_attempts: Option<Code>,
+    pub(crate) non_retryable_error_types: Vec<Arc<str>>,
 }
 
 #[derive(Debug)]
 pub struct Case {
-    pub matches: CaseMatch,
-    pub body: BlockId,
+    pub(crate) matches: CaseMatch,
+    pub(crate) body: BlockId,
 }
 
 #[derive(Debug)]
-pub enum CaseMatch {
+pub(crate) enum CaseMatch {
     Is(Code),
     In(Code),
     When(Code),
@@ -373,59 +371,59 @@ pub enum CaseMatch {
 
 #[derive(Debug)]
 pub struct ForEach {
-    pub items: Code,
-    pub item_slot: u32,
-    pub index_slot: Option<u32>,
+    pub(crate) items: Code,
+    pub(crate) item_slot: u32,
+    pub(crate) index_slot: Option<u32>,
     /// `None`: one turn after the other.
-    pub concurrency: Option<Code>,
-    pub body: BlockId,
+    pub(crate) concurrency: Option<Code>,
+    pub(crate) body: BlockId,
 }
 
 #[derive(Debug)]
 pub struct Try {
-    pub body: BlockId,
-    pub retry_policy: Option<RetryPolicy>,
+    pub(crate) body: BlockId,
+    pub(crate) retry_policy: Option<RetryPolicy>,
     pub catches: Vec<Catch>,
     pub finally: Option<BlockId>,
 }
 
 #[derive(Debug)]
 pub struct Catch {
-    pub errors: Vec<Arc<str>>,
-    pub when: Option<Code>,
-    pub slot: u32,
+    pub(crate) errors: Vec<Arc<str>>,
+    pub(crate) when: Option<Code>,
+    pub(crate) slot: u32,
     pub body: BlockId,
 }
 
 #[derive(Debug)]
 pub struct Child {
-    pub child: Code,
-    pub arguments: Arguments,
-    pub options: ChildOptions,
-    pub is_started: bool,
+    pub(crate) child: Code,
+    pub(crate) arguments: Arguments,
+    pub(crate) options: ChildOptions,
+    pub(crate) is_started: bool,
 }
 
 #[derive(Debug)]
 pub struct Nexus {
-    pub endpoint: Code,
-    pub service: Code,
-    pub operation: Code,
-    pub input: Option<Code>,
-    pub schedule_to_close_timeout: Option<DurationCode>,
-    pub schedule_to_start_timeout: Option<DurationCode>,
-    pub start_to_close_timeout: Option<DurationCode>,
-    pub is_started: bool,
+    pub(crate) endpoint: Code,
+    pub(crate) service: Code,
+    pub(crate) operation: Code,
+    pub(crate) input: Option<Code>,
+    pub(crate) schedule_to_close_timeout: Option<DurationCode>,
+    pub(crate) schedule_to_start_timeout: Option<DurationCode>,
+    pub(crate) start_to_close_timeout: Option<DurationCode>,
+    pub(crate) is_started: bool,
 }
 
 #[derive(Debug)]
 pub struct Signal {
-    pub name: Code,
-    pub target: SignalTarget,
-    pub arguments: Arguments,
+    pub(crate) name: Code,
+    pub(crate) target: SignalTarget,
+    pub(crate) arguments: Arguments,
 }
 
 #[derive(Debug)]
-pub enum SignalTarget {
+pub(crate) enum SignalTarget {
     Workflow {
         workflow_id: Code,
         run_id: Option<Code>,
@@ -438,21 +436,21 @@ pub enum SignalTarget {
 pub struct ContinueAsNew {
     /// `None`: the input of this run.
     pub arguments: Option<Arguments>,
-    pub workflow: Option<Code>,
-    pub task_queue: Option<Code>,
-    pub workflow_run_timeout: Option<DurationCode>,
-    pub workflow_task_timeout: Option<DurationCode>,
-    pub retry_policy: Option<RetryPolicy>,
-    pub memo: Option<Code>,
-    pub search_attributes: Option<Code>,
-    pub version: ContinuedVersion,
-    pub initial_versioning_behavior: Option<InitialVersioningBehavior>,
+    pub(crate) workflow: Option<Code>,
+    pub(crate) task_queue: Option<Code>,
+    pub(crate) workflow_run_timeout: Option<DurationCode>,
+    pub(crate) workflow_task_timeout: Option<DurationCode>,
+    pub(crate) retry_policy: Option<RetryPolicy>,
+    pub(crate) memo: Option<Code>,
+    pub(crate) search_attributes: Option<Code>,
+    pub(crate) version: ContinuedVersion,
+    pub(crate) initial_versioning_behavior: Option<InitialVersioningBehavior>,
 }
 
 #[derive(Debug)]
 pub struct Fail {
-    pub error_type: Option<Code>,
-    pub message: Option<Code>,
-    pub details: Option<Code>,
-    pub non_retryable: bool,
+    pub(crate) error_type: Option<Code>,
+    pub(crate) message: Option<Code>,
+    pub(crate) details: Option<Code>,
+    pub(crate) non_retryable: bool,
 }

@@ -1,40 +1,41 @@
 //! Where definitions are read from: the newest of each workflow type, and each that was handed to a run.
 
-pub mod check;
+pub(crate) mod check;
 #[cfg(feature = "cluster")]
 mod cluster;
 pub mod deploy;
 mod deployed;
-pub mod exchange;
+pub(crate) mod exchange;
 mod folder;
-pub mod health;
+pub(crate) mod health;
 mod held;
 #[cfg(feature = "cluster")]
 mod objects;
 mod pack;
 mod plan;
 #[cfg(feature = "cluster")]
-pub mod schedules;
+pub(crate) mod schedules;
 mod store;
 mod texts;
-pub mod used;
+pub(crate) mod used;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[cfg(feature = "cluster")]
-pub use cluster::{ClusterStore, REGISTRY, REGISTRY_DATA};
-pub use deployed::{Deployed, bundles, version};
-pub use exchange::records;
-pub use folder::{
-    Change, Folder, FolderError, Found, fetch, read_folder, read_folder_whole, watch,
-};
+pub(crate) use cluster::REGISTRY;
 #[cfg(feature = "cluster")]
-pub use objects::{OBJECT_STORE_POLL_INTERVAL, ObjectsStore};
-pub use pack::{differences, load};
-pub use store::{
-    Damage, Inspection, Piece, Remedy, Store, StoreError, bundle, data, put_data, segment,
-};
+pub use cluster::{ClusterStore, REGISTRY_DATA};
+pub(crate) use deployed::{Deployed, bundles, version};
+pub(crate) use exchange::records;
+pub use folder::{Change, Folder, Found, read_folder, read_folder_whole};
+pub(crate) use folder::{fetch, watch};
+#[cfg(feature = "cluster")]
+pub use objects::ObjectsStore;
+pub(crate) use pack::differences;
+pub use pack::load;
+pub(crate) use store::{Damage, Remedy, StoreError, bundle, data};
+pub use store::{Store, put_data};
 
 use crate::bundle::Bundle;
 use crate::engine::Loaded;

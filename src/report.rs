@@ -23,7 +23,7 @@ pub enum Format {
 /// The diagnostics of some files.
 #[derive(Debug)]
 pub struct Report<'a> {
-    pub sources: &'a Sources,
+    pub(crate) sources: &'a Sources,
     diagnostics: Vec<Diagnostic>,
     /// The number of files checked.
     files: usize,
@@ -41,11 +41,11 @@ impl<'a> Report<'a> {
         }
     }
 
-    pub fn diagnostics(&self) -> &[Diagnostic] {
+    pub(crate) fn diagnostics(&self) -> &[Diagnostic] {
         &self.diagnostics
     }
 
-    pub fn has_errors(&self) -> bool {
+    pub(crate) fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(Diagnostic::is_error)
     }
 
@@ -65,7 +65,7 @@ impl<'a> Report<'a> {
     }
 
     /// "2 errors, 1 warning in 3 files".
-    pub fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         let (errors, warnings) = (self.count(Severity::Error), self.count(Severity::Warning));
         let found = match (errors, warnings) {
             (0, 0) => "no problems".to_string(),

@@ -6,4 +6,4 @@ mod json;
 mod markdown;
 
 pub use json::{schema, test_schema};
-pub use markdown::{action_section, choices_table, fields_table, rules};
+pub use markdown::{action_section, fields_table, rules};

@@ -22,14 +22,17 @@ use std::sync::Arc;
 use temporalio_protos::temporal::api::history::v1::{History, HistoryEvent};
 
 use agenda::Agenda;
-pub use away::{LostAttempt, WorkerProcess};
+pub(crate) use away::LostAttempt;
+pub use away::WorkerProcess;
 pub use outside::{
     ActivityTask, Attempt, AttemptKey, ChildTask, End, NexusTask, OnCancel, Outside,
 };
 use server::Server;
-pub use server::{Outcome, ScheduleNumber, Status};
+pub use server::Status;
+pub(crate) use server::{Outcome, ScheduleNumber};
+pub(crate) use worker::Divergence;
 use worker::Worker;
-pub use worker::{Divergence, Transition, transitions};
+pub use worker::transitions;
 use world::World;
 
 use crate::engine::Programs;
@@ -95,7 +98,7 @@ pub enum Refused {
 
 /// An update, as its client refers to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct UpdateNumber(pub usize);
+pub struct UpdateNumber(pub(crate) usize);
 
 #[derive(Debug, Clone, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "most updates complete")]
@@ -107,19 +110,19 @@ pub enum UpdateStage {
 
 /// A run in the form that Temporal's tools read.
 #[derive(Debug)]
-pub struct RunHistory {
-    pub workflow_id: String,
-    pub history: History,
+pub(crate) struct RunHistory {
+    pub(crate) workflow_id: String,
+    pub(crate) history: History,
 }
 
 /// A line of a run's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Logged {
-    pub run: RunNumber,
-    pub at: Timestamp,
-    pub level: LogLevel,
-    pub message: String,
-    pub fields: Vec<(String, String)>,
+pub(crate) struct Logged {
+    pub(crate) run: RunNumber,
+    pub(crate) at: Timestamp,
+    pub(crate) level: LogLevel,
+    pub(crate) message: String,
+    pub(crate) fields: Vec<(String, String)>,
 }
 
 /// Something that is due, in words, to choose an order.
@@ -159,16 +162,12 @@ impl Simulator {
     }
 
     /// Observes the instance of every run that begins from now on.
-    pub fn observed_by(&mut self, observer: Arc<dyn Observer>) {
+    pub(crate) fn observed_by(&mut self, observer: Arc<dyn Observer>) {
         self.worker.observer = Some(observer);
     }
 
     pub fn now(&self) -> Timestamp {
         self.server.world.now
-    }
-
-    pub fn outside(&mut self) -> &mut dyn Outside {
-        &mut *self.server.world.outside
     }
 
     pub fn runs(&self) -> impl Iterator<Item = RunNumber> + use<> {
@@ -197,11 +196,6 @@ impl Simulator {
         Some(RunNumber(parent.run))
     }
 
-    /// The run that continues it: as new, by a retry or by cron.
-    pub fn next(&self, run: RunNumber) -> Option<RunNumber> {
-        self.server.executions[run.0].next.map(RunNumber)
-    }
-
     pub fn status(&self, run: RunNumber) -> Status {
         self.server.executions[run.0].status()
     }
@@ -215,7 +209,7 @@ impl Simulator {
     }
 
     /// The histories of all runs, in the order in which they began.
-    pub fn into_histories(self) -> Vec<RunHistory> {
+    pub(crate) fn into_histories(self) -> Vec<RunHistory> {
         let runs = self.server.executions.into_iter();
         runs.map(|run| RunHistory {
             workflow_id: run.workflow_id,
@@ -232,12 +226,12 @@ impl Simulator {
     }
 
     /// What the definition keeps.
-    pub fn state(&self, run: RunNumber) -> Option<Value> {
+    pub(crate) fn state(&self, run: RunNumber) -> Option<Value> {
         self.worker.state(run.0)
     }
 
     /// What steps have logged, and what the engine had to say.
-    pub fn logs(&self) -> &[Logged] {
+    pub(crate) fn logs(&self) -> &[Logged] {
         &self.worker.logs
     }
 
@@ -279,10 +273,5 @@ impl Simulator {
             }
         }
         Ok(())
-    }
-
-    /// The serialised state of a run.
-    pub fn snapshot(&self, run: RunNumber) -> Option<Vec<u8>> {
-        self.worker.snapshot(run.0)
     }
 }

@@ -1,7 +1,7 @@
 //! Files and ranges: every diagnostic points into a text that is kept here.
 
-pub mod folder;
-pub mod regular;
+pub(crate) mod folder;
+pub(crate) mod regular;
 
 use std::sync::Arc;
 
@@ -31,54 +31,40 @@ impl Range {
     }
 
     /// Whether the two have a character in common, or one is an empty place within the other.
-    pub fn touches(self, other: Range) -> bool {
+    pub(crate) fn touches(self, other: Range) -> bool {
         self.file == other.file && self.start <= other.end && other.start <= self.end
     }
 
     /// From the start of this range to the end of the other.
-    pub fn to(self, end: Range) -> Self {
+    pub(crate) fn to(self, end: Range) -> Self {
         Range::new(self.file, self.start, end.end)
     }
 }
 
 /// A value with the range it was read from.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Spanned<T> {
-    pub value: T,
-    pub range: Range,
+pub(crate) struct Spanned<T> {
+    pub(crate) value: T,
+    pub(crate) range: Range,
 }
 
 impl<T> Spanned<T> {
-    pub fn new(value: T, range: Range) -> Self {
+    pub(crate) fn new(value: T, range: Range) -> Self {
         Spanned { value, range }
-    }
-
-    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Spanned<U> {
-        Spanned {
-            value: f(self.value),
-            range: self.range,
-        }
-    }
-
-    pub fn as_ref(&self) -> Spanned<&T> {
-        Spanned {
-            value: &self.value,
-            range: self.range,
-        }
     }
 }
 
 /// A line and a column, both counted from 1, the column in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
-    pub line: u32,
-    pub column: u32,
+pub(crate) struct Position {
+    pub(crate) line: u32,
+    pub(crate) column: u32,
 }
 
 #[derive(Debug, Clone)]
 pub struct File {
     /// As the user named it; relative to the bundle's folder where there is one.
-    pub path: Arc<str>,
+    pub(crate) path: Arc<str>,
     pub text: Arc<str>,
     line_starts: Arc<[u32]>,
 }
@@ -101,7 +87,7 @@ impl File {
         self.text.len() + size_of_val(&*self.line_starts)
     }
 
-    pub fn position(&self, offset: u32) -> Position {
+    pub(crate) fn position(&self, offset: u32) -> Position {
         let line = self.line_starts.partition_point(|start| *start <= offset) - 1;
         let start = self.line_starts[line] as usize;
         let mut end = (offset as usize).min(self.text.len()).max(start);
@@ -130,7 +116,7 @@ impl Sources {
     }
 
     /// Lets `share` put the same text, as another has it in memory, and where its lines begin in the place of each file's.
-    pub fn share(&mut self, mut share: impl FnMut(&mut Arc<str>, &mut Arc<[u32]>)) {
+    pub(crate) fn share(&mut self, mut share: impl FnMut(&mut Arc<str>, &mut Arc<[u32]>)) {
         for file in Arc::make_mut(&mut self.files) {
             share(&mut file.text, &mut file.line_starts);
         }
@@ -145,14 +131,14 @@ impl Sources {
         &self.files[id.0 as usize]
     }
 
-    pub fn files(&self) -> impl Iterator<Item = (FileId, &File)> {
+    pub(crate) fn files(&self) -> impl Iterator<Item = (FileId, &File)> {
         self.files
             .iter()
             .enumerate()
             .map(|(i, file)| (FileId(i as u32), file))
     }
 
-    pub fn text(&self, range: Range) -> &str {
+    pub(crate) fn text(&self, range: Range) -> &str {
         self.file(range.file)
             .text
             .get(range.start as usize..range.end as usize)
@@ -187,7 +173,7 @@ impl TextMap {
         }
     }
 
-    pub fn new(file: FileId, segments: Vec<(u32, u32)>, end: u32) -> Self {
+    pub(crate) fn new(file: FileId, segments: Vec<(u32, u32)>, end: u32) -> Self {
         TextMap {
             file,
             segments: segments.into(),
@@ -208,7 +194,7 @@ impl TextMap {
     }
 
     /// The map of a stretch of the text, its offsets counted from the stretch's start.
-    pub fn slice(&self, text: std::ops::Range<usize>) -> TextMap {
+    pub(crate) fn slice(&self, text: std::ops::Range<usize>) -> TextMap {
         let (start, end) = (text.start as u32, text.end as u32);
         let first = self.segments.partition_point(|(at, _)| *at <= start);
         let last = self.segments.partition_point(|(at, _)| *at < end);

@@ -24,12 +24,12 @@ use lines::{LineWriter, Lines};
 
 use crate::activity::redact::logs::Clean;
 
-pub use labels::Declared;
-pub use metrics::Metrics;
-pub use trace::{Kind, Moment, Span, TRACE_HEADER, TraceContext, Tracer};
+pub(crate) use labels::Declared;
+pub(crate) use metrics::Metrics;
+pub(crate) use trace::{Kind, Moment, Span, TRACE_HEADER, TraceContext, Tracer};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// One line for people.
     #[default]
     Text,
@@ -38,7 +38,7 @@ pub enum LogFormat {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogLevel {
+pub(crate) enum LogLevel {
     Off,
     Error,
     Warn,
@@ -60,7 +60,7 @@ pub enum TelemetryError {
 }
 
 /// Writes logs from now on. `RUST_LOG` has the last word on what is written.
-pub fn init_logs(level: LogLevel, format: LogFormat) -> Result<(), TelemetryError> {
+pub(crate) fn init_logs(level: LogLevel, format: LogFormat) -> Result<(), TelemetryError> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(filter) if !filter.is_empty() => {
             EnvFilter::try_new(&filter).map_err(|e| TelemetryError::Filter(e.to_string()))?
@@ -107,7 +107,7 @@ fn default_filter(level: LogLevel) -> String {
 }
 
 /// The runtime that Temporal's core wants, on the tokio runtime that this is called in. Its logs go where ours go.
-pub fn core_runtime(
+pub(crate) fn core_runtime(
     metrics_address: Option<SocketAddr>,
     declared: Arc<dyn Declared>,
 ) -> Result<CoreRuntime, TelemetryError> {

@@ -4,7 +4,7 @@ mod check;
 mod expect;
 mod file;
 mod mocks;
-pub mod order;
+pub(crate) mod order;
 mod read;
 mod real;
 mod run;
@@ -16,32 +16,32 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use check::{Definitions, check};
-pub use expect::BROKEN;
-pub use file::{Case, TestFile, parse};
+pub(crate) use check::{Definitions, check};
+pub(crate) use expect::BROKEN;
+pub(crate) use file::{Case, TestFile, parse};
 use order::{Choice, Order};
-pub use read::read;
-pub use real::Real;
-pub use signals::Point;
-pub use snapshot::{Snapshots, file_name, snapshot_path};
+pub(crate) use read::read;
+pub(crate) use real::Real;
+pub(crate) use signals::Point;
+pub(crate) use snapshot::{Snapshots, file_name, snapshot_path};
 
 use crate::coverage::Recorder;
 use crate::diagnostic::Diagnostic;
 use crate::engine::Programs;
 use crate::registry::{Entry, Registry};
-pub use crate::simulator::RunHistory;
+pub(crate) use crate::simulator::RunHistory;
 use crate::value::Duration;
 use crate::worker::ProgramCache;
 
 /// By its name: `NAME.test.yaml`.
-pub fn is_test(path: &Path) -> bool {
+pub(crate) fn is_test(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.ends_with(".test.yaml") || name.ends_with(".test.yml")
 }
 
 /// What happens to the worker while a test runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Crash {
+pub(crate) enum Crash {
     None,
     /// It dies after every step; the next one has the histories.
     Replayed,
@@ -55,15 +55,15 @@ pub enum Crash {
 
 /// The definitions that tests run.
 #[derive(Clone)]
-pub struct Subject {
-    pub registry: Arc<dyn Registry>,
-    pub programs: Arc<dyn Programs + Send + Sync>,
-    pub recorder: Option<Arc<Recorder>>,
-    pub real: Option<Arc<Real>>,
+pub(crate) struct Subject {
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) programs: Arc<dyn Programs + Send + Sync>,
+    pub(crate) recorder: Option<Arc<Recorder>>,
+    pub(crate) real: Option<Arc<Real>>,
 }
 
 impl Subject {
-    pub fn new(
+    pub(crate) fn new(
         definitions: Arc<BTreeMap<String, Entry>>,
         recorder: Option<Arc<Recorder>>,
         real: Option<Arc<Real>>,
@@ -80,27 +80,27 @@ impl Subject {
 
 /// The result of a case.
 #[derive(Debug)]
-pub struct Report {
-    pub problems: Vec<Diagnostic>,
+pub(crate) struct Report {
+    pub(crate) problems: Vec<Diagnostic>,
     /// The steps, with times and lines.
-    pub timeline: String,
+    pub(crate) timeline: String,
     /// The virtual time.
-    pub elapsed: Duration,
+    pub(crate) elapsed: Duration,
     /// How it ended: `completed` and so on.
-    pub status: &'static str,
+    pub(crate) status: &'static str,
     /// Where steps have not ended.
-    pub waits: Option<String>,
+    pub(crate) waits: Option<String>,
     /// What came in another order, in words, and all choices that there were.
-    pub order: Vec<String>,
-    pub choices: Vec<Choice>,
+    pub(crate) order: Vec<String>,
+    pub(crate) choices: Vec<Choice>,
     /// The steps of the simulation after which the workflow had another run.
-    pub continued: Vec<usize>,
+    pub(crate) continued: Vec<usize>,
     /// The histories of all runs, in the order in which they began.
-    pub histories: Vec<RunHistory>,
+    pub(crate) histories: Vec<RunHistory>,
 }
 
 /// Runs one case. Snapshots are read from, and written to, the folder beside the test file.
-pub fn run_case(
+pub(crate) fn run_case(
     file: &TestFile,
     case: &Case,
     subject: &Subject,

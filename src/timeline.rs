@@ -32,17 +32,17 @@ struct Seen {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
-    pub began: Timestamp,
-    pub workflow_id: String,
+pub(crate) struct Entry {
+    pub(crate) began: Timestamp,
+    pub(crate) workflow_id: String,
     /// `file:line`.
-    pub place: String,
+    pub(crate) place: String,
     /// The step's id, or the line that it begins in.
-    pub step: String,
+    pub(crate) step: String,
     /// The type of the activity or child, or `SERVICE/OPERATION`, where no expression chooses it.
-    pub calls: Option<String>,
+    pub(crate) calls: Option<String>,
     /// When it ended and how; `None`: it has not.
-    pub ended: Option<(Timestamp, String)>,
+    pub(crate) ended: Option<(Timestamp, String)>,
 }
 
 impl Timeline {
@@ -50,12 +50,12 @@ impl Timeline {
         Timeline::default()
     }
 
-    pub fn entries(&self) -> Vec<Entry> {
+    pub(crate) fn entries(&self) -> Vec<Entry> {
         self.seen().entries.clone()
     }
 
     /// Where it waits, if it does.
-    pub fn waits(&self) -> Option<String> {
+    pub(crate) fn waits(&self) -> Option<String> {
         let entries = self.entries().into_iter();
         let open: Vec<_> = entries.filter(|entry| entry.ended.is_none()).collect();
         let more = open.len().saturating_sub(WAITS_MAX);
@@ -76,7 +76,7 @@ impl Timeline {
     }
 
     /// The same, with places as they are from within a folder.
-    pub fn text_within(&self, folder: &Path, start: Timestamp) -> String {
+    pub(crate) fn text_within(&self, folder: &Path, start: Timestamp) -> String {
         let mut entries = self.entries();
         for entry in &mut entries {
             // Both may begin with `./`, which does not count.

@@ -11,14 +11,13 @@ mod time;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-pub use json::{
-    JsonError, from_json, parse_foreign_json, parse_json, to_json, to_json_string,
-    without_byte_order_mark,
-};
-pub use map::{Index, Key, Map};
-pub use network::Cidr;
-pub use payload::{Encoded, Payload};
-pub use quote::{bounded_message, quoted};
+pub(crate) use json::{JsonError, parse_foreign_json, without_byte_order_mark};
+pub use json::{from_json, parse_json, to_json, to_json_string};
+pub(crate) use map::{Index, Key, Map};
+pub(crate) use network::Cidr;
+pub(crate) use payload::Encoded;
+pub use payload::Payload;
+pub(crate) use quote::{bounded_message, quoted};
 pub use time::{Duration, Timestamp};
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
@@ -68,7 +67,7 @@ impl Value {
     }
 
     /// CEL's name for the value's type.
-    pub fn type_name(&self) -> &str {
+    pub(crate) fn type_name(&self) -> &str {
         match self {
             Value::Null => "null_type",
             Value::Bool(_) => "bool",
@@ -96,14 +95,14 @@ impl Value {
         }
     }
 
-    pub fn as_map(&self) -> Option<&Map> {
+    pub(crate) fn as_map(&self) -> Option<&Map> {
         match self.force() {
             Ok(Value::Map(map)) => Some(map),
             _ => None,
         }
     }
 
-    pub fn as_list(&self) -> Option<&[Value]> {
+    pub(crate) fn as_list(&self) -> Option<&[Value]> {
         match self.force() {
             Ok(Value::List(list)) => Some(list),
             _ => None,

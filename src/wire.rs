@@ -1,12 +1,14 @@
 //! The stored form of bundles and registries, as `proto/` has it.
 
+#![allow(unreachable_pub, reason = "what is generated is public")]
+
 use prost::encoding::{DecodeContext, WireType};
 
 include!(concat!(env!("OUT_DIR"), "/segno.v1.rs"));
 
 /// How often the message in these bytes has the field of this number, counted before anything is
 /// built: an empty message takes two bytes here and many times as much in memory. `None` where the bytes are not a message.
-pub fn count_fields(bytes: &[u8], number: u32) -> Option<usize> {
+pub(crate) fn count_fields(bytes: &[u8], number: u32) -> Option<usize> {
     let mut rest = bytes;
     let mut count = 0;
     while !rest.is_empty() {
@@ -35,13 +37,13 @@ const fn of<M>(nested: &'static [(u32, Shape)]) -> Shape {
 }
 
 /// A message whose parts may be many, and small in these bytes.
-pub trait Bounded: prost::Message + Default {
+pub(crate) trait Bounded: prost::Message + Default {
     #[doc(hidden)]
     const SHAPE: Measured;
 }
 
 /// Known to this module alone.
-pub struct Measured(Shape);
+pub(crate) struct Measured(Shape);
 
 const DUE: Shape = flat::<DueSchedules>();
 const VERSION: Shape = of::<Version>(&[(4, flat::<Data>())]);
@@ -88,7 +90,7 @@ bounded! {
 
 /// Builds a message if it takes no more memory than this, reckoned before anything is built: an empty part takes two bytes here
 /// and a hundred times as much in memory.
-pub fn decode_within<M: Bounded>(bytes: &[u8], memory_max: usize) -> Result<M, DecodeError> {
+pub(crate) fn decode_within<M: Bounded>(bytes: &[u8], memory_max: usize) -> Result<M, DecodeError> {
     match memory(bytes, &M::SHAPE.0) {
         Some(memory) if memory > memory_max => Err(DecodeError::Memory(memory)),
         _ => M::decode(bytes).map_err(DecodeError::Malformed),
@@ -96,7 +98,7 @@ pub fn decode_within<M: Bounded>(bytes: &[u8], memory_max: usize) -> Result<M, D
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum DecodeError {
+pub(crate) enum DecodeError {
     #[error("it would take {0} bytes of memory")]
     Memory(usize),
     #[error("{0}")]

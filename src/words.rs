@@ -15,7 +15,7 @@ pub struct BlockId(pub u32);
 
 /// One of the generic worker's own activities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BuiltIn {
+pub(crate) enum BuiltIn {
     Http,
     Exec,
     Grpc,
@@ -23,7 +23,7 @@ pub enum BuiltIn {
 }
 
 impl BuiltIn {
-    pub const ALL: [BuiltIn; 4] = [
+    pub(crate) const ALL: [BuiltIn; 4] = [
         BuiltIn::Http,
         BuiltIn::Exec,
         BuiltIn::Grpc,
@@ -31,13 +31,13 @@ impl BuiltIn {
     ];
 
     /// The one whose activity type this is.
-    pub fn named(activity_type: &str) -> Option<BuiltIn> {
+    pub(crate) fn named(activity_type: &str) -> Option<BuiltIn> {
         let mut all = BuiltIn::ALL.into_iter();
         all.find(|built_in| built_in.name() == activity_type)
     }
 
     /// Whether the workflow's own worker can run it as a local activity. A callback is completed from outside.
-    pub fn can_be_local(self) -> bool {
+    pub(crate) fn can_be_local(self) -> bool {
         match self {
             BuiltIn::Http | BuiltIn::Exec | BuiltIn::Grpc => true,
             BuiltIn::Callback => false,
@@ -45,7 +45,7 @@ impl BuiltIn {
     }
 
     /// The action key and the activity type.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             BuiltIn::Http => "http",
             BuiltIn::Exec => "exec",
@@ -57,7 +57,7 @@ impl BuiltIn {
 
 /// `history`: whether a run continues as new by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum History {
+pub(crate) enum History {
     Automatic,
     #[default]
     Manual,
@@ -65,7 +65,7 @@ pub enum History {
 
 /// What the cancellation of a step does with its activity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-pub enum ActivityCancellationType {
+pub(crate) enum ActivityCancellationType {
     #[default]
     TryCancel,
     WaitCancellationCompleted,
@@ -74,7 +74,7 @@ pub enum ActivityCancellationType {
 
 /// What the cancellation of a step does with its child workflow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-pub enum ChildCancellationType {
+pub(crate) enum ChildCancellationType {
     Abandon,
     TryCancel,
     #[default]
@@ -84,7 +84,7 @@ pub enum ChildCancellationType {
 
 /// What the server does with a child when its parent closes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-pub enum ParentClosePolicy {
+pub(crate) enum ParentClosePolicy {
     #[default]
     Terminate,
     Abandon,
@@ -103,7 +103,7 @@ pub enum WorkflowIdReusePolicy {
 
 /// What the server does if a start uses the id of a running one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WorkflowIdConflictPolicy {
+pub(crate) enum WorkflowIdConflictPolicy {
     Fail,
     UseExisting,
     TerminateExisting,
@@ -111,7 +111,7 @@ pub enum WorkflowIdConflictPolicy {
 
 /// Which version's workers execute a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VersioningBehavior {
+pub(crate) enum VersioningBehavior {
     /// The version that its first task was for, to the end.
     Pinned,
     /// The version that is current or ramping when its next task is due.
@@ -120,14 +120,14 @@ pub enum VersioningBehavior {
 
 /// On which version's workers a continuation starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum InitialVersioningBehavior {
+pub(crate) enum InitialVersioningBehavior {
     AutoUpgrade,
     UseRampingVersion,
 }
 
 /// `definition` of `continue_as_new`: the run's own bundle, or the newest one at that time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ContinuedVersion {
+pub(crate) enum ContinuedVersion {
     Pinned,
     #[default]
     Latest,
@@ -153,7 +153,7 @@ pub enum OnCompensationFailure {
 
 /// Which steps `compensate` undoes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CompensateOn {
+pub(crate) enum CompensateOn {
     #[default]
     Completed,
     /// However it ended once it was started.
@@ -187,7 +187,7 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    pub const ALL: [FailureKind; 10] = [
+    pub(crate) const ALL: [FailureKind; 10] = [
         FailureKind::Application,
         FailureKind::Timeout,
         FailureKind::Cancelled,
@@ -262,19 +262,17 @@ pub struct RetryPolicy {
 
 /// A word that the language has for one of several values, and what it means in messages and in the reference.
 #[derive(Debug)]
-pub struct Choice {
-    pub name: &'static str,
-    pub meaning: &'static str,
+pub(crate) struct Choice {
+    pub(crate) name: &'static str,
+    pub(crate) meaning: &'static str,
 }
 
 /// Values that an option chooses among by a word.
-pub trait Word: Copy + 'static {
+pub(crate) trait Word: Copy + 'static {
     /// In the order of the reference.
     const CHOICES: &'static [Choice];
     /// In the same order.
     const ALL: &'static [Self];
-
-    fn word(self) -> &'static str;
 
     /// The one of this word.
     fn named(word: &str) -> Option<Self> {
@@ -290,12 +288,6 @@ macro_rules! words {
             const CHOICES: &'static [Choice] =
                 &[$(Choice { name: $word, meaning: $meaning }),+];
             const ALL: &'static [Self] = &[$($name::$variant),+];
-
-            fn word(self) -> &'static str {
-                match self {
-                    $($name::$variant => $word),+
-                }
-            }
         }
     )+};
 }

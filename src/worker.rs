@@ -31,12 +31,13 @@ use crate::engine::Programs;
 use crate::payload::Codec;
 use crate::registry::Registry;
 use crate::telemetry::{self, Metrics, TelemetryError, Tracer};
-pub use options::{
+pub use options::WorkerOptions;
+pub(crate) use options::{
     Deployment, Pollers, RESOURCE_BASED_SLOTS_DEFAULT, SLOTS_DEFAULT, SlotCounts, Slots,
-    WorkerOptions,
 };
 pub use programs::ProgramCache;
-pub use replay::{Divergence, NoReplay, Place, Replay, Replayed, RunName, Side};
+pub(crate) use replay::{Divergence, NoReplay, Side};
+pub use replay::{Replay, RunName};
 pub(crate) use workflows::panic_text;
 
 use activities::Activities;

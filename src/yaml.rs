@@ -14,16 +14,15 @@ use std::sync::Arc;
 use crate::source::{Range, TextMap};
 use crate::value::{Map, Value};
 
-pub use bytes::{decode, read_bytes};
-pub use comments::comments;
-pub use cut::quoted;
+pub(crate) use bytes::decode;
+pub(crate) use comments::comments;
 pub use read::read;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     pub data: Data,
     /// A scalar's range includes its quotes.
-    pub range: Range,
+    pub(crate) range: Range,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -55,7 +54,7 @@ pub struct Scalar {
     pub text: Arc<str>,
     pub style: Style,
     /// By YAML 1.2's core schema: null, bool, int, float or string.
-    pub value: Value,
+    pub(crate) value: Value,
     pub map: TextMap,
 }
 
@@ -67,26 +66,26 @@ impl Node {
         }
     }
 
-    pub fn sequence(&self) -> Option<&[Node]> {
+    pub(crate) fn sequence(&self) -> Option<&[Node]> {
         match &self.data {
             Data::Sequence(items) => Some(items),
             _ => None,
         }
     }
 
-    pub fn mapping(&self) -> Option<&[Entry]> {
+    pub(crate) fn mapping(&self) -> Option<&[Entry]> {
         match &self.data {
             Data::Mapping(entries) => Some(entries),
             _ => None,
         }
     }
 
-    pub fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         matches!(&self.data, Data::Scalar(scalar) if matches!(scalar.value, Value::Null))
     }
 
     /// What the node is, for a message: "a number", "a list".
-    pub fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match &self.data {
             Data::Sequence(_) => "a list",
             Data::Mapping(_) => "a mapping",
@@ -117,7 +116,7 @@ impl Node {
 
 impl Entry {
     /// The key's text; a number or a boolean as it is written, as in JSON.
-    pub fn name(&self) -> Arc<str> {
+    pub(crate) fn name(&self) -> Arc<str> {
         match &self.key.data {
             Data::Scalar(scalar) => scalar.text.clone(),
             _ => "".into(),

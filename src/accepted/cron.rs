@@ -4,7 +4,7 @@ mod next;
 
 use std::ops::RangeInclusive;
 
-pub use next::next_time;
+pub(crate) use next::next_time;
 
 use super::text;
 use crate::value::{Duration, Value};
@@ -40,7 +40,7 @@ const FIELDS: [Field; 5] = [
 ];
 
 /// An empty one is none: it takes a default away.
-pub fn cron_schedule(value: &Value) -> Result<String, String> {
+pub(crate) fn cron_schedule(value: &Value) -> Result<String, String> {
     let cron = text(value)?;
     if !cron.is_empty() {
         check(&cron).map_err(|why| {
@@ -73,7 +73,7 @@ fn check(cron: &str) -> Result<(), String> {
 }
 
 /// The time zone that stands before the fields, and the fields.
-pub fn split_zone(cron: &str) -> (Option<&str>, &str) {
+pub(crate) fn split_zone(cron: &str) -> (Option<&str>, &str) {
     let prefixes = ["CRON_TZ=", "TZ="];
     match prefixes.iter().find_map(|prefix| cron.strip_prefix(prefix)) {
         Some(rest) => {
@@ -85,7 +85,7 @@ pub fn split_zone(cron: &str) -> (Option<&str>, &str) {
 }
 
 /// The fields that a word stands for.
-pub fn word(text: &str) -> Result<&'static str, String> {
+pub(crate) fn word(text: &str) -> Result<&'static str, String> {
     let known = WORDS.iter().find(|(word, _)| *word == text);
     known.map(|(_, fields)| *fields).ok_or_else(|| {
         let words = WORDS.map(|(word, _)| word).join(", ");
@@ -94,7 +94,7 @@ pub fn word(text: &str) -> Result<&'static str, String> {
 }
 
 /// A time zone's name as the database writes it.
-pub fn zone(name: &str) -> Result<String, String> {
+pub(crate) fn zone(name: &str) -> Result<String, String> {
     let zone = jiff::tz::TimeZone::get(name);
     let known = zone.ok().and_then(|z| z.iana_name().map(str::to_owned));
     known.ok_or_else(|| {
@@ -103,7 +103,7 @@ pub fn zone(name: &str) -> Result<String, String> {
 }
 
 /// The server knows a zone in no other letters than the database's.
-pub fn written_zone(name: &str) -> Result<(), String> {
+pub(crate) fn written_zone(name: &str) -> Result<(), String> {
     let written = zone(name)?;
     match written == name {
         true => Ok(()),

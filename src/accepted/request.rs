@@ -27,7 +27,7 @@ const METADATA_REFUSED: [&str; 2] = ["content-type", "user-agent"];
 const METADATA_RESERVED: &str = "grpc-";
 
 /// A method of HTTP, in any case.
-pub fn http_method(name: &str) -> Result<(), String> {
+pub(crate) fn http_method(name: &str) -> Result<(), String> {
     let upper = name.to_ascii_uppercase();
     match METHODS_REFUSED.contains(&&*upper) {
         true => Err(format!("the method {upper} is refused in a definition")),
@@ -36,7 +36,7 @@ pub fn http_method(name: &str) -> Result<(), String> {
 }
 
 /// The name of a header of a request, in any case.
-pub fn http_header(name: &str) -> Result<(), String> {
+pub(crate) fn http_header(name: &str) -> Result<(), String> {
     let lower = name.trim().to_ascii_lowercase();
     match HEADERS_REFUSED.contains(&&*lower) {
         true => Err(format!("the header `{lower}` is the worker's to set")),
@@ -45,7 +45,7 @@ pub fn http_header(name: &str) -> Result<(), String> {
 }
 
 /// The name of a call's metadata, in any case.
-pub fn grpc_metadata(name: &str) -> Result<(), String> {
+pub(crate) fn grpc_metadata(name: &str) -> Result<(), String> {
     let lower = name.trim().to_ascii_lowercase();
     let is_reserved = METADATA_REFUSED.contains(&&*lower) || lower.starts_with(METADATA_RESERVED);
     match is_reserved || http_header(&lower).is_err() {

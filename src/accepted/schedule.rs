@@ -5,8 +5,8 @@ mod next;
 mod normal;
 
 use calendar::Cron;
-pub use calendar::{Calendar, FIELDS, Range};
-pub use next::Times;
+pub(crate) use calendar::{Calendar, FIELDS, Range};
+pub(crate) use next::Times;
 
 use crate::limits::{SCHEDULE_CATCHUP_WINDOW_SECONDS_MIN, SCHEDULE_INTERVAL_SECONDS_MIN};
 use crate::value::{Duration, Timestamp};
@@ -60,14 +60,14 @@ pub enum OverlapPolicy {
 #[error("`{key}`: {message}")]
 pub struct ScheduleError {
     /// The key of [`ScheduleSpec`].
-    pub key: &'static str,
+    pub(crate) key: &'static str,
     /// Which of a list.
-    pub index: usize,
-    pub message: String,
+    pub(crate) index: usize,
+    pub(crate) message: String,
 }
 
 impl ScheduleError {
-    pub fn new(key: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(key: &'static str, message: impl Into<String>) -> Self {
         ScheduleError {
             key,
             index: 0,
@@ -78,17 +78,17 @@ impl ScheduleError {
 
 impl ScheduleSpec {
     /// Whether it says at which times something is started.
-    pub fn has_times(&self) -> bool {
+    pub(crate) fn has_times(&self) -> bool {
         !(self.intervals.is_empty() && self.calendars.is_empty() && self.cron.is_empty())
     }
 
     /// The first value that the server would refuse, or take for something else.
-    pub fn check(&self) -> Result<(), ScheduleError> {
+    pub(crate) fn check(&self) -> Result<(), ScheduleError> {
         self.errors().into_iter().next().map_or(Ok(()), Err)
     }
 
     /// All such values.
-    pub fn errors(&self) -> Vec<ScheduleError> {
+    pub(crate) fn errors(&self) -> Vec<ScheduleError> {
         let mut errors = Vec::new();
         for (at, interval) in self.intervals.iter().enumerate() {
             errors.extend(held("intervals", at, interval.check()).err());
@@ -154,7 +154,10 @@ fn held<T>(key: &'static str, index: usize, read: Result<T, String>) -> Result<T
     })
 }
 
-pub fn check_order(start: Option<Timestamp>, end: Option<Timestamp>) -> Result<(), ScheduleError> {
+pub(crate) fn check_order(
+    start: Option<Timestamp>,
+    end: Option<Timestamp>,
+) -> Result<(), ScheduleError> {
     match (start, end) {
         (Some(start), Some(end)) if start > end => {
             let why = format!("the schedule ends at {end}, before it starts at {start}");
@@ -166,7 +169,7 @@ pub fn check_order(start: Option<Timestamp>, end: Option<Timestamp>) -> Result<(
 
 impl Interval {
     /// `6h`, or with an offset `6h/5h`.
-    pub fn parse(text: &str) -> Result<Interval, String> {
+    pub(crate) fn parse(text: &str) -> Result<Interval, String> {
         let (every, offset) = text.split_once('/').unwrap_or((text, "0s"));
         Ok(Interval {
             every: Duration::parse(every)?,
@@ -216,7 +219,7 @@ impl OverlapPolicy {
     }
 
     /// Temporal's name.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             OverlapPolicy::Skip => "Skip",
             OverlapPolicy::BufferOne => "BufferOne",

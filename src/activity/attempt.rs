@@ -18,7 +18,7 @@ const SLEEP_PART: Duration = Duration::from_secs(1);
 const HEARTBEATS_PER_TIMEOUT: u32 = 3;
 
 /// What an attempt's heartbeats say: how far it has come.
-pub struct Progress {
+pub(crate) struct Progress {
     state: Mutex<Told>,
     changed: Notify,
     /// Heartbeats are sent as long as the attempt lasts; otherwise only when there is progress.
@@ -32,7 +32,7 @@ struct Told {
 
 impl Progress {
     /// It begins with what the attempt before said, so that a heartbeat that only says "alive" does not forget that.
-    pub fn new(context: &ActivityContext, is_steady: bool) -> Progress {
+    pub(crate) fn new(context: &ActivityContext, is_steady: bool) -> Progress {
         Progress {
             state: Mutex::new(Told {
                 details: context.heartbeat_details.clone(),
@@ -43,7 +43,7 @@ impl Progress {
         }
     }
 
-    pub fn tell(&self, detail: Value) {
+    pub(crate) fn tell(&self, detail: Value) {
         *self.state() = Told {
             details: vec![detail],
             is_sent: false,
@@ -58,7 +58,7 @@ impl Progress {
     }
 
     /// What was told last goes out, however the attempt ends: a failure takes it along.
-    pub fn send_last(&self, context: &ActivityContext) {
+    pub(crate) fn send_last(&self, context: &ActivityContext) {
         if !self.state().is_sent {
             self.send(context);
         }
@@ -87,14 +87,14 @@ impl Progress {
 }
 
 /// How long the attempt may take, with a time of the request's own.
-pub fn limit(context: &ActivityContext, timeout: Option<Duration>) -> Option<Duration> {
+pub(crate) fn limit(context: &ActivityContext, timeout: Option<Duration>) -> Option<Duration> {
     let of_attempt = context.start_to_close_timeout.and_then(|d| d.to_std());
     let of_attempt = of_attempt.map(|d| d.saturating_sub(TIMEOUT_MARGIN.min(d / 10)));
     timeout.into_iter().chain(of_attempt).min()
 }
 
 /// Does the work until it ends, its time is up or it is cancelled, and says meanwhile that it is alive.
-pub async fn guarded(
+pub(crate) async fn guarded(
     context: &ActivityContext,
     timeout: Option<Duration>,
     progress: &Progress,
@@ -134,7 +134,7 @@ async fn sleep_awake(length: Duration) {
 }
 
 /// A failure that no further attempt can mend.
-pub fn lasting(error_type: &str, message: impl Into<String>) -> Failure {
+pub(crate) fn lasting(error_type: &str, message: impl Into<String>) -> Failure {
     let mut failure = Failure::application(error_type, message);
     if let FailureInfo::Application { non_retryable, .. } = &mut failure.info {
         *non_retryable = true;

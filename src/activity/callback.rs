@@ -20,9 +20,9 @@ use crate::engine::failure::Failure;
 use crate::value::{Map, Value};
 
 /// The types of its failures, beside those of `http` and `exec`.
-pub mod failure_type {
+pub(crate) mod failure_type {
     /// The input does not say whom to hand the token to. Not retried.
-    pub const REQUEST: &str = "CallbackRequest";
+    pub(crate) const REQUEST: &str = "CallbackRequest";
 }
 
 /// Handing over has a timeout of its own: the attempt's is for the completion.

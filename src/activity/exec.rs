@@ -2,7 +2,7 @@
 //! Reference: docs/steps/exec.md.
 
 mod heartbeat;
-pub mod keeper;
+pub(crate) mod keeper;
 mod process;
 pub(super) mod request;
 
@@ -28,21 +28,21 @@ use crate::limits::{
 use crate::value::{Map, Value, parse_foreign_json, to_json_string};
 
 /// The types of its failures.
-pub mod failure_type {
+pub(crate) mod failure_type {
     /// The input is not a command. Not retried.
-    pub const REQUEST: &str = "ExecRequest";
+    pub(crate) const REQUEST: &str = "ExecRequest";
     /// The worker lacks a secret that the command names.
-    pub const SECRET: &str = "ExecSecret";
+    pub(crate) const SECRET: &str = "ExecSecret";
     /// The worker does not allow the program or a variable. Not retried.
-    pub const POLICY: &str = "ExecPolicy";
+    pub(crate) const POLICY: &str = "ExecPolicy";
     /// The program could not be run.
-    pub const START: &str = "ExecStart";
+    pub(crate) const START: &str = "ExecStart";
     /// The program did not end in time.
-    pub const TIMEOUT: &str = "ExecTimeout";
+    pub(crate) const TIMEOUT: &str = "ExecTimeout";
     /// The program ended without success; `details` say how.
-    pub const EXIT: &str = "ExecExit";
+    pub(crate) const EXIT: &str = "ExecExit";
     /// The output of a success cannot be read. Not retried, since the program had its effect.
-    pub const OUTPUT: &str = "ExecOutput";
+    pub(crate) const OUTPUT: &str = "ExecOutput";
 }
 
 /// The variables of the worker's own environment that a program gets.
@@ -91,7 +91,7 @@ impl Exec {
     }
 
     /// With a process beside this one that ends the programs when this one is killed: `segno`, at this path.
-    pub fn with_keeper(self, segno: PathBuf) -> Result<Exec, String> {
+    pub(crate) fn with_keeper(self, segno: PathBuf) -> Result<Exec, String> {
         if self.programs.is_empty() {
             return Ok(self);
         }
@@ -119,9 +119,9 @@ impl Activity for Exec {
 /// What a program gets beside what its author wrote.
 #[derive(Default)]
 pub(super) struct Handed {
-    pub variables: Vec<(String, String)>,
+    pub(crate) variables: Vec<(String, String)>,
     /// They are in the variables, and taken out of whatever the program writes.
-    pub secrets: Vec<Vec<u8>>,
+    pub(crate) secrets: Vec<Vec<u8>>,
 }
 
 impl Exec {

@@ -28,21 +28,21 @@ use crate::limits::{
 use crate::value::{Map, Value, from_json, to_json};
 
 /// The types of its failures.
-pub mod failure_type {
+pub(crate) mod failure_type {
     /// The input is not a call that the server knows. Not retried.
-    pub const REQUEST: &str = "GrpcRequest";
+    pub(crate) const REQUEST: &str = "GrpcRequest";
     /// The worker lacks a secret that the call names.
-    pub const SECRET: &str = "GrpcSecret";
+    pub(crate) const SECRET: &str = "GrpcSecret";
     /// The worker's policy refuses the host. Not retried.
-    pub const POLICY: &str = "GrpcPolicy";
+    pub(crate) const POLICY: &str = "GrpcPolicy";
     /// The server was not reached.
-    pub const TRANSPORT: &str = "GrpcTransport";
+    pub(crate) const TRANSPORT: &str = "GrpcTransport";
     /// No answer came in time.
-    pub const TIMEOUT: &str = "GrpcTimeout";
+    pub(crate) const TIMEOUT: &str = "GrpcTimeout";
     /// The call ended with another status than OK; `details` are its code and message.
-    pub const STATUS: &str = "GrpcStatus";
+    pub(crate) const STATUS: &str = "GrpcStatus";
     /// The answer cannot be read. Not retried, since the call had its effect.
-    pub const ANSWER: &str = "GrpcAnswer";
+    pub(crate) const ANSWER: &str = "GrpcAnswer";
 }
 
 /// A larger answer waits for its turn to be decoded, since it is many times as large once decoded.

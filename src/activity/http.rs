@@ -5,7 +5,7 @@ mod client;
 mod exchange;
 mod poll;
 mod prepare;
-pub mod request;
+pub(crate) mod request;
 mod response;
 mod status;
 
@@ -26,21 +26,21 @@ use crate::engine::failure::Failure;
 use crate::value::Value;
 
 /// The types of its failures.
-pub mod failure_type {
+pub(crate) mod failure_type {
     /// The input is not a request. Not retried.
-    pub const REQUEST: &str = "HttpRequest";
+    pub(crate) const REQUEST: &str = "HttpRequest";
     /// The worker lacks a secret that the request names.
-    pub const SECRET: &str = "HttpSecret";
+    pub(crate) const SECRET: &str = "HttpSecret";
     /// The worker's policy refuses the host. Not retried.
-    pub const POLICY: &str = "HttpPolicy";
+    pub(crate) const POLICY: &str = "HttpPolicy";
     /// No response came.
-    pub const TRANSPORT: &str = "HttpTransport";
+    pub(crate) const TRANSPORT: &str = "HttpTransport";
     /// No response came in time.
-    pub const TIMEOUT: &str = "HttpTimeout";
+    pub(crate) const TIMEOUT: &str = "HttpTimeout";
     /// The response's status is no success; `details` are the response.
-    pub const STATUS: &str = "HttpStatus";
+    pub(crate) const STATUS: &str = "HttpStatus";
     /// A response of success cannot be read. Not retried, since the request had its effect.
-    pub const RESPONSE: &str = "HttpResponse";
+    pub(crate) const RESPONSE: &str = "HttpResponse";
 }
 
 pub struct Http {
@@ -73,9 +73,9 @@ impl Activity for Http {
 
 /// A task token that is sent with a request. From then on, heartbeats are its receiver's responsibility.
 pub(super) struct Attached {
-    pub headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// The forms of the token in the request, which goes to no other origin. They are taken out of whatever comes back.
-    pub tokens: Vec<Vec<u8>>,
+    pub(crate) tokens: Vec<Vec<u8>>,
 }
 
 impl Http {

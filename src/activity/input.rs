@@ -6,7 +6,7 @@ use crate::engine::failure::Failure;
 use crate::value::{Duration, Key, Map, Value, to_json_string};
 
 /// The request that an activity was given; a wrong one is a failure of that type, which no further attempt mends.
-pub fn request<R>(
+pub(crate) fn request<R>(
     arguments: &[Value],
     read: impl FnOnce(&Value) -> Result<R, String>,
     error_type: &str,
@@ -16,11 +16,11 @@ pub fn request<R>(
     input.and_then(read).map_err(|e| lasting(error_type, e))
 }
 
-pub fn table_keys(table: &'static Table) -> Vec<&'static str> {
+pub(crate) fn table_keys(table: &'static Table) -> Vec<&'static str> {
     table.fields().map(|field| field.name).collect()
 }
 
-pub fn known_keys(map: &Map, known: Vec<&str>, what: &str) -> Result<(), String> {
+pub(crate) fn known_keys(map: &Map, known: Vec<&str>, what: &str) -> Result<(), String> {
     for key in map.keys() {
         let name = key.as_str().unwrap_or_default();
         if !known.contains(&name) {
@@ -39,7 +39,10 @@ pub fn known_keys(map: &Map, known: Vec<&str>, what: &str) -> Result<(), String>
 }
 
 /// Names with their texts: a list gives a name several, null none.
-pub fn read_pairs(value: Option<&Value>, what: &str) -> Result<Vec<(String, String)>, String> {
+pub(crate) fn read_pairs(
+    value: Option<&Value>,
+    what: &str,
+) -> Result<Vec<(String, String)>, String> {
     let mut pairs = Vec::new();
     let wrong = |name: &str| {
         format!("`{what}.{name}` is a text, a number, a boolean, a list of these, or null")
@@ -58,7 +61,7 @@ pub fn read_pairs(value: Option<&Value>, what: &str) -> Result<Vec<(String, Stri
     Ok(pairs)
 }
 
-pub fn entries<'a>(
+pub(crate) fn entries<'a>(
     value: Option<&'a Value>,
     what: &str,
 ) -> Result<Vec<(String, &'a Value)>, String> {
@@ -75,7 +78,7 @@ fn key_text(key: &Key) -> String {
     scalar_text(&key.to_value()).unwrap_or_default()
 }
 
-pub fn scalar_text(value: &Value) -> Option<String> {
+pub(crate) fn scalar_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.to_string()),
         Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Double(_) => {
@@ -87,11 +90,11 @@ pub fn scalar_text(value: &Value) -> Option<String> {
     }
 }
 
-pub fn read_timeout(value: Option<&Value>) -> Result<Option<std::time::Duration>, String> {
+pub(crate) fn read_timeout(value: Option<&Value>) -> Result<Option<std::time::Duration>, String> {
     read_duration(value, "timeout")
 }
 
-pub fn read_duration(
+pub(crate) fn read_duration(
     value: Option<&Value>,
     key: &str,
 ) -> Result<Option<std::time::Duration>, String> {

@@ -44,7 +44,7 @@ pub struct Policy {
 
 /// The verdict on a host's name before its addresses are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NameVerdict {
+pub(crate) enum NameVerdict {
     Allowed,
     /// The name is not allowed, but its address may be.
     AddressDecides,
@@ -68,7 +68,7 @@ impl Policy {
     }
 
     /// Whether a request may be sent on to another origin than its own.
-    pub fn may_leave_origin(&self) -> bool {
+    pub(crate) fn may_leave_origin(&self) -> bool {
         self.profile == Profile::Open
     }
 
@@ -82,7 +82,7 @@ impl Policy {
     }
 
     /// Judges a host name. An error says why it is refused.
-    pub fn check_name(&self, host: &str) -> Result<NameVerdict, String> {
+    pub(crate) fn check_name(&self, host: &str) -> Result<NameVerdict, String> {
         let host = host.trim_end_matches('.').to_ascii_lowercase();
         if self.refuse.iter().any(|p| p.matches_name(&host)) {
             return Err(format!("the worker's policy refuses the host {host}"));
@@ -106,7 +106,11 @@ impl Policy {
     }
 
     /// Judges an address: of the URL itself, or one that a name resolves to.
-    pub fn check_address(&self, address: IpAddr, verdict: NameVerdict) -> Result<(), String> {
+    pub(crate) fn check_address(
+        &self,
+        address: IpAddr,
+        verdict: NameVerdict,
+    ) -> Result<(), String> {
         let meanings = meanings(address);
         let refuses = |p: &Pattern| meanings.iter().any(|meaning| p.refuses(*meaning));
         let address = normal(address);
@@ -146,7 +150,7 @@ impl Policy {
     }
 
     /// Judges the host of a URL as far as it can be known without resolving it.
-    pub fn check_host(&self, host: &Host<&str>) -> Result<(), String> {
+    pub(crate) fn check_host(&self, host: &Host<&str>) -> Result<(), String> {
         match host {
             Host::Domain(name) => self.check_name(name).map(|_| ()),
             Host::Ipv4(address) => self.check_address(IpAddr::V4(*address), self.unlisted()),
@@ -155,7 +159,7 @@ impl Policy {
     }
 
     /// Judges a URL, as far as it can be known without resolving its host.
-    pub fn check_url(&self, url: &Url) -> Result<(), String> {
+    pub(crate) fn check_url(&self, url: &Url) -> Result<(), String> {
         let host = url.host().ok_or("its URL has no host")?;
         self.check_host(&host)?;
         match self.profile == Profile::Strict && url.scheme() != "https" {

@@ -6,7 +6,7 @@
 
 mod decode;
 mod forms;
-pub mod logs;
+pub(crate) mod logs;
 mod tokens;
 
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ use self::forms::{Base64, Forms};
 use crate::engine::failure::{Failure, FailureInfo};
 use crate::value::{Key, Map, Value};
 
-pub use forms::parts;
+pub(crate) use forms::parts;
 
 const REDACTED: &str = "[redacted]";
 /// The longest encoding of one byte of a secret: `\u0000`.
@@ -28,7 +28,7 @@ const ENCODED_BYTES_PER_BYTE_MAX: usize = 6;
 
 /// Removes the secrets that an attempt used from texts and values, in each form in which they may be returned.
 #[derive(Default)]
-pub struct Redactor {
+pub(crate) struct Redactor {
     secrets: BTreeSet<Vec<u8>>,
     /// Built when it is needed, after the last secret was added.
     search: OnceLock<Search>,
@@ -47,7 +47,7 @@ struct Search {
 
 impl Redactor {
     /// From now on the secret and all that it consists of is taken out.
-    pub fn add(&mut self, secret: &SecretString) {
+    pub(crate) fn add(&mut self, secret: &SecretString) {
         let parts = parts(secret.expose_secret());
         self.add_bytes(secret.expose_secret().as_bytes());
         parts
@@ -56,13 +56,13 @@ impl Redactor {
     }
 
     /// From now on these bytes are taken out. Nothing holds nothing: the task token of a run without a server is empty.
-    pub fn add_bytes(&mut self, secret: &[u8]) {
+    pub(crate) fn add_bytes(&mut self, secret: &[u8]) {
         if !secret.is_empty() && self.secrets.insert(secret.to_vec()) {
             self.search = OnceLock::new();
         }
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.secrets.is_empty()
     }
 
@@ -70,7 +70,7 @@ impl Redactor {
         self.search.get_or_init(|| Search::new(&self.secrets))
     }
 
-    pub fn text(&self, text: &str) -> String {
+    pub(crate) fn text(&self, text: &str) -> String {
         let mut found = self.find(text.as_bytes());
         for (start, end) in &mut found {
             *start = (0..=*start)
@@ -92,7 +92,7 @@ impl Redactor {
         clean
     }
 
-    pub fn bytes(&self, bytes: &[u8]) -> Vec<u8> {
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> Vec<u8> {
         let mut clean = Vec::with_capacity(bytes.len());
         let mut at = 0;
         for (start, end) in self.find(bytes) {
@@ -105,7 +105,7 @@ impl Redactor {
     }
 
     /// Redacts a text whose end was cut off: what may be the beginning of a secret is redacted too.
-    pub fn bytes_of_cut(&self, bytes: &[u8]) -> Vec<u8> {
+    pub(crate) fn bytes_of_cut(&self, bytes: &[u8]) -> Vec<u8> {
         if self.is_empty() {
             return bytes.to_vec();
         }
@@ -124,7 +124,7 @@ impl Redactor {
     }
 
     /// The value without them, keys and numbers included.
-    pub fn value(&self, value: &Value) -> Value {
+    pub(crate) fn value(&self, value: &Value) -> Value {
         if self.is_empty() {
             return value.clone();
         }
@@ -183,7 +183,7 @@ impl Redactor {
     }
 
     /// The failure without them, its causes included.
-    pub fn failure(&self, failure: Failure) -> Failure {
+    pub(crate) fn failure(&self, failure: Failure) -> Failure {
         let values = |values: Vec<Value>| values.iter().map(|v| self.value(v)).collect();
         let info = match failure.info {
             FailureInfo::Application {
@@ -227,7 +227,7 @@ impl Redactor {
     }
 
     /// What an attempt ends with, without them: nothing leaves an activity but through here.
-    pub fn end(&self, end: Result<Value, Failure>) -> Result<Value, Failure> {
+    pub(crate) fn end(&self, end: Result<Value, Failure>) -> Result<Value, Failure> {
         if self.is_empty() {
             return end;
         }

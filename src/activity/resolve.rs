@@ -5,12 +5,12 @@ use std::net::IpAddr;
 
 use super::policy::Policy;
 
-pub enum ResolveError {
+pub(crate) enum ResolveError {
     Refused(String),
     Unknown(io::Error),
 }
 
-pub async fn resolve(policy: &Policy, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
+pub(crate) async fn resolve(policy: &Policy, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
     let verdict = policy.check_name(host).map_err(ResolveError::Refused)?;
     let found = tokio::net::lookup_host((host, 0)).await;
     let mut allowed = Vec::new();

@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::input::known_keys;
-pub use super::redact::Redactor;
+pub(crate) use super::redact::Redactor;
 use super::redact::{logs, parts};
 use crate::limits::{SECRET_PARTS_MAX, SECRET_SIZE_BYTES_MAX};
 use crate::source::regular;
 use crate::value::Value;
 
 /// The secret `NAME` is the environment variable `SEGNO_SECRET_NAME`.
-pub const SECRET_VARIABLE_PREFIX: &str = "SEGNO_SECRET_";
+pub(crate) const SECRET_VARIABLE_PREFIX: &str = "SEGNO_SECRET_";
 
 /// Where secrets are looked up. They are read again each time, so a rotated one takes effect immediately.
 #[derive(Debug, Clone, Default)]
@@ -24,7 +24,7 @@ pub struct Secrets {
 
 impl Secrets {
     /// An error says what was looked for, never what was found.
-    pub fn get(&self, name: &str) -> Result<SecretString, String> {
+    pub(crate) fn get(&self, name: &str) -> Result<SecretString, String> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
         if name.is_empty() || name.starts_with('.') || !name.chars().all(is_plain) {
             return Err(format!(
@@ -84,14 +84,14 @@ impl Secrets {
 
 /// A secret by its name, with the text around it.
 #[derive(Debug)]
-pub struct SecretReference {
-    pub name: String,
-    pub prefix: String,
-    pub suffix: String,
+pub(crate) struct SecretReference {
+    pub(crate) name: String,
+    pub(crate) prefix: String,
+    pub(crate) suffix: String,
 }
 
 impl SecretReference {
-    pub fn read(value: &Value, place: &str) -> Result<SecretReference, String> {
+    pub(crate) fn read(value: &Value, place: &str) -> Result<SecretReference, String> {
         if let Some(name) = value.as_str() {
             return Ok(SecretReference {
                 name: name.to_owned(),
@@ -119,7 +119,11 @@ impl SecretReference {
     }
 
     /// The text with the secret in it, which the redactor takes out of everything from now on.
-    pub fn text(&self, secrets: &Secrets, redactor: &mut Redactor) -> Result<String, String> {
+    pub(crate) fn text(
+        &self,
+        secrets: &Secrets,
+        redactor: &mut Redactor,
+    ) -> Result<String, String> {
         let secret = secrets.get(&self.name)?;
         redactor.add(&secret);
         let (prefix, suffix) = (&self.prefix, &self.suffix);

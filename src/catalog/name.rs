@@ -7,10 +7,10 @@ use crate::diagnostic::did_you_mean;
 
 /// A workflow type, and which of its versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VersionQuery {
-    pub workflow: String,
+pub(crate) struct VersionQuery {
+    pub(crate) workflow: String,
     /// A number or a tag; none means the one that new runs get.
-    pub version: Option<String>,
+    pub(crate) version: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +42,7 @@ impl FromStr for VersionQuery {
 }
 
 impl Catalog {
-    pub fn known(&self, workflow: &str) -> Result<&Definition, NameError> {
+    pub(crate) fn known(&self, workflow: &str) -> Result<&Definition, NameError> {
         self.definition(workflow).ok_or_else(|| {
             let names = self.state.definitions.iter().map(|d| d.workflow.as_str());
             let near = did_you_mean(workflow, names).map(|near| format!("; did you mean {near}?"));
@@ -50,7 +50,7 @@ impl Catalog {
         })
     }
 
-    pub fn find(&self, query: &VersionQuery) -> Result<(&Definition, &Version), NameError> {
+    pub(crate) fn find(&self, query: &VersionQuery) -> Result<(&Definition, &Version), NameError> {
         let definition = self.known(&query.workflow)?;
         let number = match &query.version {
             None => Some(definition.current),

@@ -6,17 +6,17 @@ use super::{Catalog, Definition, Record, Route};
 
 /// A workflow type at that time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Past {
-    pub project: String,
-    pub retired: bool,
-    pub current: u32,
-    pub pinned: bool,
-    pub ramp: u32,
-    pub ramp_percent: u32,
+pub(crate) struct Past {
+    pub(crate) project: String,
+    pub(crate) retired: bool,
+    pub(crate) current: u32,
+    pub(crate) pinned: bool,
+    pub(crate) ramp: u32,
+    pub(crate) ramp_percent: u32,
 }
 
 /// By workflow type.
-pub type Pasts = BTreeMap<String, Past>;
+pub(crate) type Pasts = BTreeMap<String, Past>;
 
 impl Past {
     fn of(definition: &Definition) -> Past {
@@ -38,7 +38,7 @@ impl Past {
 }
 
 /// Folds the records up to a revision, all of them, the oldest first. It does what [`Catalog::apply`] does with the changes.
-pub fn past(records: &[Record], revision: u64) -> Pasts {
+pub(crate) fn past(records: &[Record], revision: u64) -> Pasts {
     let mut pasts = Pasts::new();
     let records = records.iter().filter(|r| r.revision <= revision);
     records.for_each(|record| take_in(&mut pasts, record));
@@ -47,7 +47,7 @@ pub fn past(records: &[Record], revision: u64) -> Pasts {
 
 /// The versions of a type that new runs got, the oldest first, as all the records of changes tell it. A version is in it once for each
 /// time that it came into force. What was only stored or ramped is not in it, nor what is deleted by now.
-pub fn versions_in_force(records: &[Record], workflow: &str) -> Vec<u32> {
+pub(crate) fn versions_in_force(records: &[Record], workflow: &str) -> Vec<u32> {
     let (mut pasts, mut versions) = (Pasts::new(), Vec::new());
     for record in records {
         take_in(&mut pasts, record);
@@ -88,14 +88,14 @@ fn take_in(pasts: &mut Pasts, record: &Record) {
 
 impl Definition {
     /// The records tell something else of the type than is so: they are not all there, or what they tell of is lost.
-    pub fn contradicts(&self, pasts: &Pasts) -> bool {
+    pub(crate) fn contradicts(&self, pasts: &Pasts) -> bool {
         !self.retired && pasts.get(&self.workflow) != Some(&Past::of(self))
     }
 }
 
 impl Catalog {
     /// A type that contradicts the records.
-    pub fn contradicts<'a>(&'a self, pasts: &Pasts) -> Option<&'a str> {
+    pub(crate) fn contradicts<'a>(&'a self, pasts: &Pasts) -> Option<&'a str> {
         let mut definitions = self.state.definitions.iter();
         let other = definitions.find(|definition| definition.contradicts(pasts));
         other.map(|definition| definition.workflow.as_str())

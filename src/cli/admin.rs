@@ -1,5 +1,5 @@
 //! Commands for operators: namespaces, search attributes and worker deployments.
 
-pub mod namespace;
-pub mod search_attribute;
-pub mod worker_deployment;
+pub(crate) mod namespace;
+pub(crate) mod search_attribute;
+pub(crate) mod worker_deployment;

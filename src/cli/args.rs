@@ -1,13 +1,13 @@
 //! Flags that several commands have in common.
 
-pub mod codec;
-pub mod connection;
-pub mod input;
-pub mod own;
-pub mod policy;
-pub mod registry;
-pub mod task_queue;
-pub mod values;
+pub(crate) mod codec;
+pub(crate) mod connection;
+pub(crate) mod input;
+pub(crate) mod own;
+pub(crate) mod policy;
+pub(crate) mod registry;
+pub(crate) mod task_queue;
+pub(crate) mod values;
 
 use clap::Args;
 
@@ -15,17 +15,17 @@ use crate::client::WorkflowRef;
 
 /// Which workflow a command is about.
 #[derive(Debug, Clone, Args)]
-pub struct WorkflowArgs {
+pub(crate) struct WorkflowArgs {
     /// The workflow's id
     #[arg(value_name = "WORKFLOW_ID")]
-    pub workflow_id: String,
+    pub(crate) workflow_id: String,
     /// The run; without it the latest is meant
     #[arg(long, short = 'r')]
     run_id: Option<String>,
 }
 
 impl WorkflowArgs {
-    pub fn reference(&self) -> WorkflowRef {
+    pub(crate) fn reference(&self) -> WorkflowRef {
         WorkflowRef::new(&self.workflow_id, self.run_id.clone())
     }
 }

@@ -9,7 +9,7 @@ use super::print::Output;
 use super::{admin, deploy, local, serve, workflow};
 
 #[derive(Debug, Subcommand)]
-pub enum ClusterCommand {
+pub(crate) enum ClusterCommand {
     /// Serve a folder's definitions on a task queue
     Worker(Box<serve::worker::WorkerArgs>),
     /// Start a development server and a worker in one command
@@ -66,7 +66,7 @@ pub enum ClusterCommand {
 }
 
 impl ClusterCommand {
-    pub fn run(self, output: Output) -> Result<End, CliError> {
+    pub(crate) fn run(self, output: Output) -> Result<End, CliError> {
         match self {
             ClusterCommand::Worker(args) => block_on_all(serve::worker::run(*args, output)),
             ClusterCommand::Dev(args) => block_on_all(serve::dev::run(*args, output)),

@@ -10,7 +10,7 @@ use super::print::{self, Tone, styled};
 
 /// The end of a command that ran to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     Done,
     /// The operation failed, and the reason was printed.
     Failed,
@@ -20,7 +20,7 @@ pub enum End {
 
 /// Why a command could not do what was requested.
 #[derive(Debug)]
-pub struct CliError {
+pub(crate) struct CliError {
     message: String,
     help: Vec<String>,
     code: u8,
@@ -29,7 +29,7 @@ pub struct CliError {
 }
 
 impl CliError {
-    pub fn new(message: impl ToString) -> Self {
+    pub(crate) fn new(message: impl ToString) -> Self {
         CliError {
             message: message.to_string(),
             help: Vec::new(),
@@ -39,29 +39,29 @@ impl CliError {
     }
 
     /// The command line itself is wrong.
-    pub fn usage(message: impl ToString) -> Self {
+    pub(crate) fn usage(message: impl ToString) -> Self {
         CliError {
             code: 2,
             ..CliError::new(message)
         }
     }
 
-    pub fn help(mut self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help.push(help.into());
         self
     }
 
     /// For whoever reads JSON.
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::json!({ "message": self.message, "help": self.help })
     }
 
     /// Whether the reader of the output is gone, having seen enough (`| head`): the command ends, and that is not an error.
-    pub fn is_unheard(&self) -> bool {
+    pub(crate) fn is_unheard(&self) -> bool {
         self.is_unheard
     }
 
-    pub fn report(&self) -> ExitCode {
+    pub(crate) fn report(&self) -> ExitCode {
         if self.is_unheard {
             return ExitCode::SUCCESS;
         }
@@ -70,7 +70,7 @@ impl CliError {
         ExitCode::from(self.code)
     }
 
-    pub fn print(&self) -> io::Result<()> {
+    pub(crate) fn print(&self) -> io::Result<()> {
         let mut text = format!("{}: {}\n", styled(Tone::Bad, "error"), self.message);
         self.help
             .iter()

@@ -33,12 +33,12 @@ pub unsafe fn hide_environment() {
 ///
 /// None is needed here.
 #[cfg(not(target_os = "linux"))]
-pub unsafe fn hide_environment() {}
+pub(crate) unsafe fn hide_environment() {}
 
 /// Prevents processes of the same user from reading this one's memory, environment or open files, unless they may trace
 /// all processes (`CAP_SYS_PTRACE`). No core is dumped either.
 #[cfg(target_os = "linux")]
-pub fn keep_memory_private() {
+pub(crate) fn keep_memory_private() {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         tracing::warn!(
@@ -48,4 +48,4 @@ pub fn keep_memory_private() {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub fn keep_memory_private() {}
+pub(crate) fn keep_memory_private() {}

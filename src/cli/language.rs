@@ -1,6 +1,6 @@
 //! Commands about the language itself: `eval`, `lint`, `explain` and `schema`. None of them needs a cluster.
 
-pub mod eval;
-pub mod explain;
-pub mod lint;
-pub mod schema;
+pub(crate) mod eval;
+pub(crate) mod explain;
+pub(crate) mod lint;
+pub(crate) mod schema;

@@ -1,5 +1,5 @@
 //! Commands that execute definitions in this process: `run`, `test` and `replay`.
 
-pub mod replay;
-pub mod run;
-pub mod test;
+pub(crate) mod replay;
+pub(crate) mod run;
+pub(crate) mod test;

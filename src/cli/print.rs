@@ -1,9 +1,9 @@
 //! The output of commands: for people on a terminal, or JSON for scripts. Data is never filtered: see [`text`].
 
 #[cfg(feature = "cluster")]
-pub mod failure;
+pub(crate) mod failure;
 #[cfg(feature = "cluster")]
-pub mod payload;
+pub(crate) mod payload;
 mod text;
 
 use std::io::{self, IsTerminal, Write};
@@ -16,14 +16,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::error::CliError;
 use crate::report::{self, Report};
-pub use text::decorated;
+pub(crate) use text::decorated;
 use text::{escaped, printable};
 
 /// A shorter wait needs no progress indicator.
 const PROGRESS_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     #[default]
     Text,
     Json,
@@ -36,7 +36,7 @@ pub enum Format {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Color {
+pub(crate) enum Color {
     #[default]
     Auto,
     Always,
@@ -45,7 +45,7 @@ pub enum Color {
 
 /// The look of a piece of text on a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tone {
+pub(crate) enum Tone {
     Plain,
     Bold,
     Dim,
@@ -87,7 +87,7 @@ impl Tone {
 }
 
 /// Something is odd, and what was asked for is done all the same.
-pub fn warn(message: &str, help: &[String]) {
+pub(crate) fn warn(message: &str, help: &[String]) {
     let mut text = format!("{}: {message}\n", styled(Tone::Odd, "warning"));
     help.iter().for_each(|help| text += &advice(help));
     complain(&text);
@@ -98,7 +98,7 @@ pub(super) fn advice(help: &str) -> String {
 }
 
 /// Prints to standard error. Nothing is done in another way because nobody reads what is said there.
-pub fn complain(text: &str) {
+pub(crate) fn complain(text: &str) {
     let _ = write_error(text);
 }
 
@@ -109,7 +109,7 @@ pub(super) fn write_error(text: &str) -> io::Result<()> {
 }
 
 /// Prints to standard error what is wrong with files.
-pub fn complain_of(report: &Report<'_>, format: report::Format) {
+pub(crate) fn complain_of(report: &Report<'_>, format: report::Format) {
     complain(&rendered(report, format));
 }
 
@@ -125,33 +125,33 @@ fn has_colours(stream: &impl anstream::stream::RawStream) -> bool {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub struct Output {
-    pub format: Format,
+pub(crate) struct Output {
+    pub(crate) format: Format,
 }
 
 impl Output {
-    pub fn is_json(self) -> bool {
+    pub(crate) fn is_json(self) -> bool {
         self.format != Format::Text
     }
 
     /// Text for people; what it has of data is escaped.
-    pub fn line(self, text: impl AsRef<str>) -> Result<(), CliError> {
+    pub(crate) fn line(self, text: impl AsRef<str>) -> Result<(), CliError> {
         self.write(&format!("{}\n", text.as_ref()))
     }
 
     /// One JSON document, indented.
-    pub fn json(self, value: &serde_json::Value) -> Result<(), CliError> {
+    pub(crate) fn json(self, value: &serde_json::Value) -> Result<(), CliError> {
         let text = serde_json::to_string_pretty(value).map_err(CliError::new)?;
         self.raw(&format!("{}\n", escaped(&text)))
     }
 
     /// One JSON document on one line.
-    pub fn json_line(self, value: &serde_json::Value) -> Result<(), CliError> {
+    pub(crate) fn json_line(self, value: &serde_json::Value) -> Result<(), CliError> {
         self.raw(&format!("{}\n", escaped(&value.to_string())))
     }
 
     /// The text of a file: as it is, but escaped on a terminal.
-    pub fn file(self, text: &str) -> Result<(), CliError> {
+    pub(crate) fn file(self, text: &str) -> Result<(), CliError> {
         match io::stdout().is_terminal() {
             true => self.line(text.replace("\r\n", "\n")),
             false => self.raw(&format!("{text}\n")),
@@ -159,7 +159,11 @@ impl Output {
     }
 
     /// What is wrong with files.
-    pub fn report(self, report: &Report<'_>, format: report::Format) -> Result<(), CliError> {
+    pub(crate) fn report(
+        self,
+        report: &Report<'_>,
+        format: report::Format,
+    ) -> Result<(), CliError> {
         self.write(&rendered(report, format))
     }
 
@@ -174,14 +178,18 @@ impl Output {
     }
 
     /// A remark beside the result: on standard error, so that scripts need not cut it away.
-    pub fn remark(self, text: impl AsRef<str>) {
+    pub(crate) fn remark(self, text: impl AsRef<str>) {
         if !self.is_json() {
             complain(&format!("{}\n", text.as_ref()));
         }
     }
 
     /// Columns for people; without a terminal nothing is wrapped or cut.
-    pub fn table(self, header: &[&str], rows: Vec<Vec<(Tone, String)>>) -> Result<(), CliError> {
+    pub(crate) fn table(
+        self,
+        header: &[&str],
+        rows: Vec<Vec<(Tone, String)>>,
+    ) -> Result<(), CliError> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).enforce_styling();
         table.set_header(header.iter().map(|h| Tone::Dim.cell(&h.to_uppercase())));
@@ -201,7 +209,7 @@ impl Output {
     }
 
     /// A sign of life on a terminal, shown only where the wait is longer than a moment.
-    pub fn progress(self, message: String) -> Progress {
+    pub(crate) fn progress(self, message: String) -> Progress {
         if self.is_json() || !io::stderr().is_terminal() {
             return Progress { task: None };
         }
@@ -225,7 +233,7 @@ impl Output {
 }
 
 /// Shows until it is dropped.
-pub struct Progress {
+pub(crate) struct Progress {
     task: Option<tokio::task::JoinHandle<()>>,
 }
 
@@ -245,13 +253,13 @@ impl Drop for ClearOnDrop {
     }
 }
 
-pub fn styled(tone: Tone, text: impl AsRef<str>) -> String {
+pub(crate) fn styled(tone: Tone, text: impl AsRef<str>) -> String {
     let style = tone.style();
     decorated(&format!("{style}{}{style:#}", escaped(text.as_ref())))
 }
 
 #[cfg(feature = "cluster")]
-pub fn field(name: &str, text: impl AsRef<str>) -> String {
+pub(crate) fn field(name: &str, text: impl AsRef<str>) -> String {
     format!(
         "{} {}",
         styled(Tone::Bold, format!("{name:<18}")),

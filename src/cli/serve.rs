@@ -1,9 +1,9 @@
 //! Commands that serve until they are stopped: the worker, the development server and the codec server.
 
-pub mod codec;
+pub(crate) mod codec;
 mod definitions;
-pub mod dev;
+pub(crate) mod dev;
 mod serving;
 mod stop;
 mod tuning;
-pub mod worker;
+pub(crate) mod worker;

@@ -1,20 +1,20 @@
 //! Commands about workflows on a cluster: start, schedule, message, inspect and end them.
 
-pub mod activity;
+pub(crate) mod activity;
 mod asked;
-pub mod describe;
-pub mod end;
+pub(crate) mod describe;
+pub(crate) mod end;
 mod ended;
-pub mod history;
-pub mod list;
+pub(crate) mod history;
+pub(crate) mod list;
 mod options;
-pub mod query;
-pub mod result;
-pub mod schedule;
-pub mod signal;
+pub(crate) mod query;
+pub(crate) mod result;
+pub(crate) mod schedule;
+pub(crate) mod signal;
 mod signal_check;
-pub mod start;
+pub(crate) mod start;
 mod summary;
 mod trouble;
-pub mod update;
+pub(crate) mod update;
 mod updated;

@@ -23,11 +23,11 @@ pub enum ActivityRef {
 
 /// The server's answer to a heartbeat of an activity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct HeartbeatAnswer {
-    pub is_cancel_requested: bool,
-    pub is_paused: bool,
+pub(crate) struct HeartbeatAnswer {
+    pub(crate) is_cancel_requested: bool,
+    pub(crate) is_paused: bool,
     /// The attempt is to end, so that the activity begins anew.
-    pub is_reset: bool,
+    pub(crate) is_reset: bool,
 }
 
 /// Sends one of two forms of a request, depending on how the activity is named.
@@ -81,7 +81,7 @@ impl Client {
 
     /// Fails the attempt: another one follows by the activity's retry policy. Without details of a heartbeat that attempt
     /// finds those of the last one that was sent.
-    pub async fn fail_activity(
+    pub(crate) async fn fail_activity(
         &self,
         activity: &ActivityRef,
         failure: &Failure,
@@ -107,7 +107,7 @@ impl Client {
     }
 
     /// Says that the activity is alive, and hears whether it is to go on.
-    pub async fn heartbeat_activity(
+    pub(crate) async fn heartbeat_activity(
         &self,
         activity: &ActivityRef,
         details: Vec<Payload>,
@@ -124,7 +124,7 @@ impl Client {
     }
 
     /// Says that the activity has ended because it was asked to; the server takes it only of one that was asked.
-    pub async fn report_activity_cancellation(
+    pub(crate) async fn report_activity_cancellation(
         &self,
         activity: &ActivityRef,
         details: Vec<Payload>,

@@ -14,22 +14,22 @@ use crate::payload::{payload_from_proto, payloads_from_proto};
 use crate::value::{Payload, Value};
 
 #[derive(Debug, Clone, Default)]
-pub struct Beginning {
-    pub workflow_type: String,
-    pub input: Vec<Payload>,
+pub(crate) struct Beginning {
+    pub(crate) workflow_type: String,
+    pub(crate) input: Vec<Payload>,
     /// Its first workflow task is done.
-    pub has_begun: bool,
+    pub(crate) has_begun: bool,
     /// The packed bundle that it is bound to.
-    pub bundle: Option<Vec<u8>>,
+    pub(crate) bundle: Option<Vec<u8>>,
     /// The run before it has handed the bundle on.
-    pub is_carried: bool,
+    pub(crate) is_carried: bool,
     /// The server begins it again by cron, or after a failure.
-    pub begins_again: bool,
+    pub(crate) begins_again: bool,
 }
 
 impl Client {
     /// Reads the history as far as it takes.
-    pub async fn beginning(&self, workflow: &WorkflowRef) -> Result<Beginning, ClientError> {
+    pub(crate) async fn beginning(&self, workflow: &WorkflowRef) -> Result<Beginning, ClientError> {
         let mut beginning = Beginning::default();
         let mut token = Vec::new();
         loop {
@@ -43,7 +43,7 @@ impl Client {
     }
 
     /// The inputs of the children that a run has started, by their types.
-    pub async fn inputs_of_children(
+    pub(crate) async fn inputs_of_children(
         &self,
         workflow: &WorkflowRef,
     ) -> Result<BTreeMap<String, Vec<Vec<Payload>>>, ClientError> {

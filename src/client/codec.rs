@@ -144,7 +144,7 @@ impl KeySource {
 }
 
 impl CodecKind {
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             CodecKind::Compression => "compression",
             CodecKind::Encryption => "encryption",

@@ -56,8 +56,8 @@ pub enum Source {
 /// The settings with the environment and the file applied.
 #[derive(Clone)]
 pub struct ResolvedSettings {
-    pub namespace: String,
-    pub address: String,
+    pub(crate) namespace: String,
+    pub(crate) address: String,
     pub(crate) options: ConnectionOptions,
     pub(crate) codec: Codec,
 }
@@ -203,7 +203,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
 }
 
 /// `process id@host`, as the SDKs have it.
-pub fn default_identity() -> String {
+pub(crate) fn default_identity() -> String {
     let host = gethostname::gethostname();
     format!("{}@{}", std::process::id(), host.to_string_lossy())
 }

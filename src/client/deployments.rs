@@ -24,44 +24,44 @@ const ROUTING_POLL_INTERVAL: Duration = Duration::from_millis(100);
 const ROUTING_WAIT_MAX: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Clone)]
-pub struct WorkerDeployment {
-    pub name: String,
+pub(crate) struct WorkerDeployment {
+    pub(crate) name: String,
     /// The version that new runs begin on and others move to; `None`: workers without a version.
-    pub current: Option<String>,
-    pub ramping: Option<Ramping>,
+    pub(crate) current: Option<String>,
+    pub(crate) ramping: Option<Ramping>,
     /// The newest first; empty in a list.
-    pub versions: Vec<WorkerVersion>,
+    pub(crate) versions: Vec<WorkerVersion>,
     /// Whether a change has still to reach some task queue.
-    pub is_changing: bool,
+    pub(crate) is_changing: bool,
 }
 
 /// The version that gets a share of the runs.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Ramping {
+pub(crate) struct Ramping {
     /// `None`: workers without a version.
-    pub build_id: Option<String>,
-    pub percentage: f32,
+    pub(crate) build_id: Option<String>,
+    pub(crate) percentage: f32,
 }
 
 #[derive(Debug, Clone)]
-pub struct WorkerVersion {
-    pub build_id: String,
+pub(crate) struct WorkerVersion {
+    pub(crate) build_id: String,
     /// Temporal's word: INACTIVE, CURRENT, RAMPING, DRAINING, DRAINED, CREATED.
-    pub status: &'static str,
-    pub create_time: Option<Timestamp>,
+    pub(crate) status: &'static str,
+    pub(crate) create_time: Option<Timestamp>,
 }
 
 /// What a change of a deployment's routing may do despite the server's checks.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct RoutingForce {
+pub(crate) struct RoutingForce {
     /// Though no worker of the version has ever been seen.
-    pub allow_no_pollers: bool,
+    pub(crate) allow_no_pollers: bool,
     /// Though it does not serve task queues that the current version serves.
-    pub ignore_missing_task_queues: bool,
+    pub(crate) ignore_missing_task_queues: bool,
 }
 
 impl Client {
-    pub async fn worker_deployments(&self) -> Result<Vec<WorkerDeployment>, ClientError> {
+    pub(crate) async fn worker_deployments(&self) -> Result<Vec<WorkerDeployment>, ClientError> {
         let mut found = Vec::new();
         let mut service = self.connection.clone();
         let mut next_page_token = Vec::new();
@@ -90,7 +90,10 @@ impl Client {
         }
     }
 
-    pub async fn worker_deployment(&self, name: &str) -> Result<WorkerDeployment, ClientError> {
+    pub(crate) async fn worker_deployment(
+        &self,
+        name: &str,
+    ) -> Result<WorkerDeployment, ClientError> {
         let message = DescribeWorkerDeploymentRequest {
             namespace: self.namespace.clone(),
             deployment_name: name.to_owned(),
@@ -116,7 +119,7 @@ impl Client {
     }
 
     /// Makes a version current, `None` workers without a version, and waits for as long as `ROUTING_WAIT_MAX` until all task queues know it.
-    pub async fn set_current_version(
+    pub(crate) async fn set_current_version(
         &self,
         name: &str,
         build_id: Option<&str>,
@@ -140,7 +143,7 @@ impl Client {
     }
 
     /// Sends a share of the runs to a version, with `None` no longer to any, and waits for as long as `ROUTING_WAIT_MAX` until all task queues know it.
-    pub async fn set_ramping_version(
+    pub(crate) async fn set_ramping_version(
         &self,
         name: &str,
         ramping: Option<Ramping>,

@@ -17,21 +17,21 @@ use crate::payload::{
 use crate::value::{Payload, Timestamp};
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct EventSummary {
-    pub id: i64,
-    pub time: Option<Timestamp>,
+pub(crate) struct EventSummary {
+    pub(crate) id: i64,
+    pub(crate) time: Option<Timestamp>,
     /// Temporal's name: `ActivityTaskScheduled`.
-    pub name: String,
+    pub(crate) name: String,
     /// What it is about: an activity's type, a signal's name, a failure's message; may be empty.
-    pub subject: String,
+    pub(crate) subject: String,
     /// What the workflow's author says about the step; may be empty.
-    pub summary: String,
-    pub look: EventLook,
+    pub(crate) summary: String,
+    pub(crate) look: EventLook,
 }
 
 /// The category of an event, for its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EventLook {
+pub(crate) enum EventLook {
     /// A workflow task's own events: how, not what.
     Bookkeeping,
     Plain,
@@ -39,7 +39,7 @@ pub enum EventLook {
     Failure,
 }
 
-pub fn event_summaries(history: &History) -> Vec<EventSummary> {
+pub(crate) fn event_summaries(history: &History) -> Vec<EventSummary> {
     let summary = |event: &HistoryEvent| EventSummary {
         id: event.event_id,
         time: event.event_time.map(timestamp_from_proto),
@@ -96,7 +96,7 @@ fn shown_text(payload: Payload) -> String {
 
 /// What summaries and timelines show of a history's payloads: the names of steps and why something failed. Workflow tasks
 /// may be left out.
-pub fn shown_payloads(history: &History, with_workflow_tasks: bool) -> Vec<Payload> {
+pub(crate) fn shown_payloads(history: &History, with_workflow_tasks: bool) -> Vec<Payload> {
     let is_shown = |event: &&HistoryEvent| {
         with_workflow_tasks || look(event.event_type()) != EventLook::Bookkeeping
     };

@@ -24,9 +24,9 @@ const TASK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The task of a workflow that no worker answers.
 pub struct WorkflowTask {
-    pub run_id: String,
+    pub(crate) run_id: String,
     /// The last event that the task's answer knows of.
-    pub started_event_id: i64,
+    pub(crate) started_event_id: i64,
     token: Vec<u8>,
 }
 
@@ -58,7 +58,7 @@ impl Client {
     }
 
     /// Ends the run with a new one. Where signals have come since, nothing happens: they would be lost.
-    pub async fn continue_held_as_new(
+    pub(crate) async fn continue_held_as_new(
         &self,
         task: WorkflowTask,
         workflow_type: &str,

@@ -26,27 +26,27 @@ use crate::value::{Map, Payload, Timestamp};
 pub struct WorkflowSummary {
     pub workflow_id: String,
     pub run_id: String,
-    pub workflow_type: String,
+    pub(crate) workflow_type: String,
     /// Temporal's word: RUNNING, COMPLETED, FAILED, CANCELED, TERMINATED, CONTINUED_AS_NEW, TIMED_OUT, PAUSED.
     pub status: &'static str,
-    pub task_queue: String,
-    pub start_time: Option<Timestamp>,
-    pub close_time: Option<Timestamp>,
+    pub(crate) task_queue: String,
+    pub(crate) start_time: Option<Timestamp>,
+    pub(crate) close_time: Option<Timestamp>,
     pub history_length: i64,
     pub history_size_bytes: i64,
-    pub parent: Option<WorkflowRef>,
-    pub memo: Map,
-    pub search_attributes: Map,
+    pub(crate) parent: Option<WorkflowRef>,
+    pub(crate) memo: Map,
+    pub(crate) search_attributes: Map,
     /// The version of a worker deployment that the run is on.
-    pub version: Option<RunVersion>,
+    pub(crate) version: Option<RunVersion>,
 }
 
 #[derive(Debug, Clone)]
-pub struct RunVersion {
-    pub deployment_name: String,
-    pub build_id: String,
+pub(crate) struct RunVersion {
+    pub(crate) deployment_name: String,
+    pub(crate) build_id: String,
     /// Temporal's word: PINNED or AUTO_UPGRADE.
-    pub behavior: &'static str,
+    pub(crate) behavior: &'static str,
 }
 
 /// A run with what it waits for.
@@ -54,40 +54,40 @@ pub struct RunVersion {
 pub struct Description {
     pub workflow: WorkflowSummary,
     pub pending_activities: Vec<PendingActivity>,
-    pub pending_children: Vec<PendingChild>,
+    pub(crate) pending_children: Vec<PendingChild>,
     /// How often the workflow task that is under way was tried; more than once says that something is wrong.
-    pub workflow_task_attempt: Option<i32>,
+    pub(crate) workflow_task_attempt: Option<i32>,
 }
 
 #[derive(Debug, Clone)]
 pub struct PendingActivity {
-    pub activity_id: String,
-    pub activity_type: String,
+    pub(crate) activity_id: String,
+    pub(crate) activity_type: String,
     /// Temporal's word: SCHEDULED, STARTED, CANCEL_REQUESTED, PAUSED, PAUSE_REQUESTED.
-    pub state: &'static str,
+    pub(crate) state: &'static str,
     pub attempt: i32,
     /// 0: without a bound.
-    pub maximum_attempts: i32,
-    pub last_heartbeat_time: Option<Timestamp>,
-    pub heartbeat_details: Vec<Payload>,
-    pub last_failure: Option<Failure>,
-    pub next_attempt_time: Option<Timestamp>,
+    pub(crate) maximum_attempts: i32,
+    pub(crate) last_heartbeat_time: Option<Timestamp>,
+    pub(crate) heartbeat_details: Vec<Payload>,
+    pub(crate) last_failure: Option<Failure>,
+    pub(crate) next_attempt_time: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone)]
-pub struct PendingChild {
-    pub workflow_id: String,
-    pub run_id: String,
-    pub workflow_type: String,
+pub(crate) struct PendingChild {
+    pub(crate) workflow_id: String,
+    pub(crate) run_id: String,
+    pub(crate) workflow_type: String,
 }
 
 /// A page of a history that strangers may add to.
-pub struct OpenPage {
-    pub events: Vec<HistoryEvent>,
+pub(crate) struct OpenPage {
+    pub(crate) events: Vec<HistoryEvent>,
     /// The ids of those events that are signals which came encrypted: one that could be decoded is from a client with a key.
-    pub sealed: BTreeSet<i64>,
+    pub(crate) sealed: BTreeSet<i64>,
     /// The token of the next page.
-    pub next: Option<Vec<u8>>,
+    pub(crate) next: Option<Vec<u8>>,
 }
 
 fn is_sealed_signal(event: &HistoryEvent) -> bool {
@@ -174,7 +174,10 @@ impl Client {
     }
 
     /// The history as the server has it, its payloads encoded.
-    pub async fn encoded_history(&self, workflow: &WorkflowRef) -> Result<History, ClientError> {
+    pub(crate) async fn encoded_history(
+        &self,
+        workflow: &WorkflowRef,
+    ) -> Result<History, ClientError> {
         let mut history = History::default();
         let mut token = Vec::new();
         loop {
@@ -202,7 +205,7 @@ impl Client {
     }
 
     /// The same of a history that strangers may add to: a payload that cannot be decoded stays encoded.
-    pub async fn open_history_page(
+    pub(crate) async fn open_history_page(
         &self,
         workflow: &WorkflowRef,
         token: Vec<u8>,
@@ -222,7 +225,7 @@ impl Client {
     }
 
     /// The first page of a history that strangers may add to: its first event decoded, all others as they are.
-    pub async fn first_page(
+    pub(crate) async fn first_page(
         &self,
         workflow: &WorkflowRef,
     ) -> Result<Vec<HistoryEvent>, ClientError> {
@@ -235,7 +238,7 @@ impl Client {
     }
 
     /// An event that was left encoded since all of its page would have inflated to too much.
-    pub async fn decode_event(&self, event: &mut HistoryEvent) -> Result<(), ClientError> {
+    pub(crate) async fn decode_event(&self, event: &mut HistoryEvent) -> Result<(), ClientError> {
         Ok(self.codec.decode_left(event).await?)
     }
 

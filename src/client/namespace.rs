@@ -21,46 +21,46 @@ use crate::value::Duration;
 
 /// The options of a namespace; what is `None` has the server's default, or stays.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct NamespaceOptions {
+pub(crate) struct NamespaceOptions {
     /// How long closed workflows are kept.
-    pub retention: Option<Duration>,
-    pub description: Option<String>,
-    pub owner_email: Option<String>,
+    pub(crate) retention: Option<Duration>,
+    pub(crate) description: Option<String>,
+    pub(crate) owner_email: Option<String>,
     /// Kept as texts; where a namespace is changed, its other keys stay.
-    pub data: BTreeMap<String, String>,
-    pub history_archival: Archival,
-    pub visibility_archival: Archival,
+    pub(crate) data: BTreeMap<String, String>,
+    pub(crate) history_archival: Archival,
+    pub(crate) visibility_archival: Archival,
 }
 
 /// Whether closed workflows are archived, and where.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Archival {
-    pub enabled: Option<bool>,
+pub(crate) struct Archival {
+    pub(crate) enabled: Option<bool>,
     /// Once it is set the server does not change it.
-    pub uri: Option<String>,
+    pub(crate) uri: Option<String>,
 }
 
 /// A namespace as described by the server.
 #[derive(Debug, Clone)]
-pub struct NamespaceDescription {
-    pub name: String,
-    pub id: String,
+pub(crate) struct NamespaceDescription {
+    pub(crate) name: String,
+    pub(crate) id: String,
     /// Temporal's word: REGISTERED, DEPRECATED, DELETED.
-    pub state: &'static str,
-    pub description: String,
-    pub owner_email: String,
-    pub data: BTreeMap<String, String>,
-    pub retention: Option<Duration>,
-    pub history_archival: Archival,
-    pub visibility_archival: Archival,
-    pub is_global: bool,
-    pub active_cluster: String,
-    pub clusters: Vec<String>,
+    pub(crate) state: &'static str,
+    pub(crate) description: String,
+    pub(crate) owner_email: String,
+    pub(crate) data: BTreeMap<String, String>,
+    pub(crate) retention: Option<Duration>,
+    pub(crate) history_archival: Archival,
+    pub(crate) visibility_archival: Archival,
+    pub(crate) is_global: bool,
+    pub(crate) active_cluster: String,
+    pub(crate) clusters: Vec<String>,
 }
 
 /// The type of a search attribute's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SearchAttributeType {
+pub(crate) enum SearchAttributeType {
     Text,
     Keyword,
     Int,
@@ -72,13 +72,13 @@ pub enum SearchAttributeType {
 
 /// The search attributes of a namespace by their names.
 #[derive(Debug, Clone, Default)]
-pub struct SearchAttributes {
-    pub custom: BTreeMap<String, Option<SearchAttributeType>>,
-    pub system: BTreeMap<String, Option<SearchAttributeType>>,
+pub(crate) struct SearchAttributes {
+    pub(crate) custom: BTreeMap<String, Option<SearchAttributeType>>,
+    pub(crate) system: BTreeMap<String, Option<SearchAttributeType>>,
 }
 
 impl Client {
-    pub async fn register_namespace(
+    pub(crate) async fn register_namespace(
         &self,
         name: &str,
         options: NamespaceOptions,
@@ -104,7 +104,7 @@ impl Client {
         Ok(())
     }
 
-    pub async fn update_namespace(
+    pub(crate) async fn update_namespace(
         &self,
         name: &str,
         options: NamespaceOptions,
@@ -136,7 +136,7 @@ impl Client {
         Ok(())
     }
 
-    pub async fn describe_namespace(
+    pub(crate) async fn describe_namespace(
         &self,
         name: &str,
     ) -> Result<NamespaceDescription, ClientError> {
@@ -151,7 +151,7 @@ impl Client {
     }
 
     /// One page of the namespaces, and the token of the next page if there is one.
-    pub async fn namespaces_page(
+    pub(crate) async fn namespaces_page(
         &self,
         page_size: i32,
         token: Vec<u8>,
@@ -170,7 +170,7 @@ impl Client {
     }
 
     /// Takes the namespace away with all that is in it.
-    pub async fn delete_namespace(&self, name: &str) -> Result<(), ClientError> {
+    pub(crate) async fn delete_namespace(&self, name: &str) -> Result<(), ClientError> {
         let message = DeleteNamespaceRequest {
             namespace: name.to_owned(),
             ..Default::default()
@@ -181,7 +181,7 @@ impl Client {
         Ok(())
     }
 
-    pub async fn create_search_attributes(
+    pub(crate) async fn create_search_attributes(
         &self,
         attributes: &BTreeMap<String, SearchAttributeType>,
     ) -> Result<(), ClientError> {
@@ -200,7 +200,10 @@ impl Client {
         Ok(())
     }
 
-    pub async fn remove_search_attributes(&self, names: &[String]) -> Result<(), ClientError> {
+    pub(crate) async fn remove_search_attributes(
+        &self,
+        names: &[String],
+    ) -> Result<(), ClientError> {
         let message = RemoveSearchAttributesRequest {
             search_attributes: names.to_vec(),
             namespace: self.namespace.clone(),
@@ -211,7 +214,7 @@ impl Client {
         Ok(())
     }
 
-    pub async fn search_attributes(&self) -> Result<SearchAttributes, ClientError> {
+    pub(crate) async fn search_attributes(&self) -> Result<SearchAttributes, ClientError> {
         let message = ListSearchAttributesRequest {
             namespace: self.namespace.clone(),
         };
@@ -232,7 +235,7 @@ impl Client {
 }
 
 impl SearchAttributeType {
-    pub const ALL: [SearchAttributeType; 7] = [
+    pub(crate) const ALL: [SearchAttributeType; 7] = [
         SearchAttributeType::Text,
         SearchAttributeType::Keyword,
         SearchAttributeType::Int,
@@ -243,7 +246,7 @@ impl SearchAttributeType {
     ];
 
     /// Temporal's name.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             SearchAttributeType::Text => "Text",
             SearchAttributeType::Keyword => "Keyword",

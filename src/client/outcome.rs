@@ -15,7 +15,7 @@ use crate::value::Payload;
 /// The end of a workflow, and its last run.
 #[derive(Debug, Clone)]
 pub struct Ended {
-    pub run_id: String,
+    pub(crate) run_id: String,
     pub outcome: Outcome,
 }
 

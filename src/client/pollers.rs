@@ -17,7 +17,7 @@ const POLLED_WITHIN: Duration = Duration::from_secs(90);
 /// A worker that polls a task queue for workflow tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Poller {
-    pub identity: String,
+    pub(crate) identity: String,
     /// The newest version of the language that it knows, if it says so.
     pub language: Option<u32>,
 }

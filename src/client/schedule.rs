@@ -20,68 +20,68 @@ pub struct Schedule {
 
 /// A change of a schedule: what is unset stays.
 #[derive(Debug, Clone, Default)]
-pub struct ScheduleChange {
-    pub spec: ScheduleSpec,
+pub(crate) struct ScheduleChange {
+    pub(crate) spec: ScheduleSpec,
     /// Without a workflow type and a task queue those of the schedule are kept.
-    pub action: Option<StartOptions>,
+    pub(crate) action: Option<StartOptions>,
     /// All of them are replaced where there are any.
-    pub search_attributes: Vec<(String, Payload)>,
+    pub(crate) search_attributes: Vec<(String, Payload)>,
     /// What is not said is reset instead.
-    pub replace: bool,
+    pub(crate) replace: bool,
 }
 
 /// An interval, past or future, whose starts a schedule performs immediately.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Backfill {
-    pub start_time: Timestamp,
-    pub end_time: Timestamp,
-    pub overlap_policy: Option<OverlapPolicy>,
+pub(crate) struct Backfill {
+    pub(crate) start_time: Timestamp,
+    pub(crate) end_time: Timestamp,
+    pub(crate) overlap_policy: Option<OverlapPolicy>,
 }
 
 /// A schedule as described by the server.
 #[derive(Debug, Clone)]
 pub struct ScheduleDescription {
-    pub spec: ScheduleSpec,
-    pub action: StartOptions,
-    pub memo: Map,
-    pub search_attributes: Map,
-    pub actions: u64,
-    pub missed_catchup_window: u64,
-    pub overlap_skipped: u64,
-    pub buffer_dropped: u64,
-    pub buffered: u64,
-    pub running: Vec<WorkflowRef>,
+    pub(crate) spec: ScheduleSpec,
+    pub(crate) action: StartOptions,
+    pub(crate) memo: Map,
+    pub(crate) search_attributes: Map,
+    pub(crate) actions: u64,
+    pub(crate) missed_catchup_window: u64,
+    pub(crate) overlap_skipped: u64,
+    pub(crate) buffer_dropped: u64,
+    pub(crate) buffered: u64,
+    pub(crate) running: Vec<WorkflowRef>,
     pub recent: Vec<TakenAction>,
     pub next: Vec<Timestamp>,
     pub create_time: Option<Timestamp>,
-    pub update_time: Option<Timestamp>,
+    pub(crate) update_time: Option<Timestamp>,
 }
 
 /// A schedule as in lists.
 #[derive(Debug, Clone)]
-pub struct ScheduleSummary {
-    pub schedule_id: String,
-    pub workflow_type: String,
-    pub spec: ScheduleSpec,
-    pub recent: Vec<TakenAction>,
-    pub next: Vec<Timestamp>,
-    pub memo: Map,
-    pub search_attributes: Map,
+pub(crate) struct ScheduleSummary {
+    pub(crate) schedule_id: String,
+    pub(crate) workflow_type: String,
+    pub(crate) spec: ScheduleSpec,
+    pub(crate) recent: Vec<TakenAction>,
+    pub(crate) next: Vec<Timestamp>,
+    pub(crate) memo: Map,
+    pub(crate) search_attributes: Map,
 }
 
 /// A run that a schedule has started.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TakenAction {
-    pub schedule_time: Option<Timestamp>,
-    pub actual_time: Option<Timestamp>,
+    pub(crate) schedule_time: Option<Timestamp>,
+    pub(crate) actual_time: Option<Timestamp>,
     pub workflow: Option<WorkflowRef>,
     /// Temporal's word, as far as the schedule has heard.
-    pub status: &'static str,
+    pub(crate) status: &'static str,
 }
 
 impl ScheduleChange {
     /// Whether it says nothing.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.spec == ScheduleSpec::default()
             && self.action.is_none()
             && self.search_attributes.is_empty()
@@ -90,7 +90,7 @@ impl ScheduleChange {
 }
 
 impl Backfill {
-    pub fn check(&self) -> Result<(), ScheduleError> {
+    pub(crate) fn check(&self) -> Result<(), ScheduleError> {
         if self.start_time < self.end_time {
             return Ok(());
         }

@@ -62,12 +62,12 @@ pub struct Started {
     pub workflow_id: String,
     pub run_id: String,
     /// False where the workflow was running already.
-    pub started: bool,
+    pub(crate) started: bool,
 }
 
 impl StartOptions {
     /// What is said already wins over the definition's `start`.
-    pub fn with_defaults(self, defaults: StartDefaults) -> StartOptions {
+    pub(crate) fn with_defaults(self, defaults: StartDefaults) -> StartOptions {
         let task_queue = match self.task_queue.is_empty() {
             true => defaults.task_queue.unwrap_or_default(),
             false => self.task_queue,

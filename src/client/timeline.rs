@@ -17,23 +17,23 @@ use crate::value::{Duration, Timestamp};
 
 /// Something with a duration, or at one moment.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Span {
+pub(crate) struct Span {
     /// What the author calls it; may be empty.
-    pub step: String,
+    pub(crate) step: String,
     /// What it is: `activity charge_card`, `timer 3d`, `child ship-order`, `signal approve`.
-    pub what: String,
-    pub begin: Option<Timestamp>,
+    pub(crate) what: String,
+    pub(crate) begin: Option<Timestamp>,
     /// `None` while it goes on.
-    pub end: Option<Timestamp>,
-    pub state: SpanState,
+    pub(crate) end: Option<Timestamp>,
+    pub(crate) state: SpanState,
     /// How often it was tried; 0 where that is no question.
-    pub attempts: u32,
+    pub(crate) attempts: u32,
     /// Why it failed; empty otherwise.
-    pub failure: String,
+    pub(crate) failure: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SpanState {
+pub(crate) enum SpanState {
     Running,
     Completed,
     Failed,
@@ -44,7 +44,7 @@ pub enum SpanState {
 }
 
 impl SpanState {
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             SpanState::Running => "running",
             SpanState::Completed => "completed",
@@ -58,7 +58,7 @@ impl SpanState {
 }
 
 /// The workflow itself first, then the rest by its beginning.
-pub fn timeline(history: &History) -> Vec<Span> {
+pub(crate) fn timeline(history: &History) -> Vec<Span> {
     let mut spans = Spans::default();
     history.events.iter().for_each(|event| spans.add(event));
     let mut found = spans.found;
@@ -264,7 +264,7 @@ enum Moment {
 }
 
 /// A length in the largest unit that fits: `3d`, `90s`.
-pub fn duration_units(length: Duration) -> String {
+pub(crate) fn duration_units(length: Duration) -> String {
     let whole = [("d", 86_400), ("h", 3600), ("m", 60)];
     let fits = |(_, seconds): &&(&str, i64)| {
         length.nanos == 0 && length.seconds > 0 && length.seconds % seconds == 0
@@ -305,7 +305,7 @@ fn operation_end(operation: Operation, end: End<'_>) -> (SpanState, String) {
 
 impl Span {
     /// How long it took; `None` while it goes on.
-    pub fn length(&self) -> Option<Duration> {
+    pub(crate) fn length(&self) -> Option<Duration> {
         self.end?.since(self.begin?)
     }
 }

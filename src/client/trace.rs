@@ -17,7 +17,7 @@ impl Client {
 }
 
 /// It stays plain, as the SDKs have it: it comes after the codecs.
-pub fn put_context(header: &mut Option<Header>, span: &Span) {
+pub(crate) fn put_context(header: &mut Option<Header>, span: &Span) {
     if let Some(payload) = span.context().to_header() {
         let fields = &mut header.get_or_insert_default().fields;
         fields.insert(TRACE_HEADER.to_owned(), payload_to_proto(payload));

@@ -15,16 +15,16 @@ const EVENTS_READ: i32 = 32;
 
 /// A workflow task that fails and is retried.
 #[derive(Debug, Clone)]
-pub struct FailingTask {
+pub(crate) struct FailingTask {
     /// The attempt that is under way or due next.
-    pub attempt: i32,
+    pub(crate) attempt: i32,
     /// Message of the first failed attempt; the server keeps no others.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl Client {
     /// Why a run makes no progress, if its workflow task keeps failing.
-    pub async fn failing_task(
+    pub(crate) async fn failing_task(
         &self,
         workflow: &WorkflowRef,
     ) -> Result<Option<FailingTask>, ClientError> {
@@ -51,7 +51,7 @@ impl Client {
     }
 
     /// The encoding of a run's payloads, if a codec made it. `None` also if none of its first events has a payload.
-    pub async fn encoding_of_run(
+    pub(crate) async fn encoding_of_run(
         &self,
         workflow: &WorkflowRef,
     ) -> Result<Option<String>, ClientError> {
@@ -72,7 +72,7 @@ impl Client {
     }
 
     /// Whether payloads leave as they are.
-    pub fn sends_plain(&self) -> bool {
+    pub(crate) fn sends_plain(&self) -> bool {
         self.codec.is_none()
     }
 }

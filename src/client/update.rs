@@ -49,8 +49,8 @@ pub enum UpdateStage {
 
 #[derive(Debug, Clone)]
 pub struct UpdateStarted {
-    pub update_id: String,
-    pub run_id: String,
+    pub(crate) update_id: String,
+    pub(crate) run_id: String,
     /// Nothing while the update is only accepted.
     pub outcome: Option<Result<Vec<Payload>, Failure>>,
 }

@@ -17,7 +17,7 @@ use crate::value::Value;
 use crate::words::BuiltIn;
 
 impl Compiler<'_> {
-    pub fn activity(
+    pub(crate) fn activity(
         &mut self,
         step: &definition::ActivityStep,
         is_started: bool,
@@ -126,7 +126,12 @@ impl Compiler<'_> {
         compiled
     }
 
-    pub fn built_in(&mut self, step: &BuiltInStep, is_started: bool, scope: &mut Scope) -> Action {
+    pub(crate) fn built_in(
+        &mut self,
+        step: &BuiltInStep,
+        is_started: bool,
+        scope: &mut Scope,
+    ) -> Action {
         let mut layers = [step.options.as_deref(), None, None];
         let defaults = self.built_in_defaults.clone();
         layers[2] = Some(&*defaults);
@@ -169,7 +174,7 @@ impl Compiler<'_> {
         }
     }
 
-    pub fn child(
+    pub(crate) fn child(
         &mut self,
         step: &definition::ChildStep,
         is_started: bool,
@@ -183,7 +188,7 @@ impl Compiler<'_> {
         }))
     }
 
-    pub fn nexus(
+    pub(crate) fn nexus(
         &mut self,
         step: &definition::NexusStep,
         is_started: bool,
@@ -201,7 +206,12 @@ impl Compiler<'_> {
         }))
     }
 
-    pub fn started(&mut self, started: &Started, step: &Step, scope: &mut Scope) -> (Action, Type) {
+    pub(crate) fn started(
+        &mut self,
+        started: &Started,
+        step: &Step,
+        scope: &mut Scope,
+    ) -> (Action, Type) {
         if step.id.is_none() {
             let message = "`start` needs an `id`, the handle to await or cancel it";
             self.diagnostics.push(Diagnostic::error(
@@ -227,7 +237,7 @@ impl Compiler<'_> {
         }
     }
 
-    pub fn handle(&mut self, name: &Name, scope: &Scope) -> Option<(u32, bool)> {
+    pub(crate) fn handle(&mut self, name: &Name, scope: &Scope) -> Option<(u32, bool)> {
         let found = scope.handle(&name.value);
         if found.is_none() {
             let known: Vec<_> = scope
@@ -241,7 +251,7 @@ impl Compiler<'_> {
         found
     }
 
-    pub fn signal(&mut self, step: &definition::SignalStep, scope: &mut Scope) -> Action {
+    pub(crate) fn signal(&mut self, step: &definition::SignalStep, scope: &mut Scope) -> Action {
         let target = match &step.target {
             definition::SignalTarget::Workflow {
                 workflow_id,
@@ -268,7 +278,7 @@ impl Compiler<'_> {
         }))
     }
 
-    pub fn continue_as_new(
+    pub(crate) fn continue_as_new(
         &mut self,
         step: &definition::ContinueAsNewStep,
         range: Range,

@@ -91,7 +91,7 @@ activity_options!(compiling);
 child_options!(compiling);
 
 impl Compiler<'_> {
-    pub fn arguments(&mut self, input: &Input, scope: &mut Scope) -> Arguments {
+    pub(crate) fn arguments(&mut self, input: &Input, scope: &mut Scope) -> Arguments {
         Arguments(match input {
             Input::None => Vec::new(),
             Input::One(template) => vec![self.template(template, scope)],
@@ -101,7 +101,7 @@ impl Compiler<'_> {
         })
     }
 
-    pub fn duration(&mut self, duration: &DurationValue, scope: &mut Scope) -> DurationCode {
+    pub(crate) fn duration(&mut self, duration: &DurationValue, scope: &mut Scope) -> DurationCode {
         match duration {
             DurationValue::Constant(duration) => DurationCode::Constant(duration.value),
             DurationValue::Expression(template) => {
@@ -125,7 +125,7 @@ impl Compiler<'_> {
         Some(self.duration(duration, scope))
     }
 
-    pub fn length(
+    pub(crate) fn length(
         &mut self,
         duration: Option<&DurationValue>,
         scope: &mut Scope,
@@ -134,7 +134,7 @@ impl Compiler<'_> {
     }
 
     /// What the server knows something by.
-    pub fn name(&mut self, template: &Template, scope: &mut Scope) -> Code {
+    pub(crate) fn name(&mut self, template: &Template, scope: &mut Scope) -> Code {
         self.accepted(template, &Type::String, accepted::name, scope)
     }
 
@@ -142,7 +142,7 @@ impl Compiler<'_> {
         self.optional_name(first(templates), scope)
     }
 
-    pub fn optional_name(
+    pub(crate) fn optional_name(
         &mut self,
         template: Option<&Template>,
         scope: &mut Scope,
@@ -169,7 +169,7 @@ impl Compiler<'_> {
         code
     }
 
-    pub fn optional_accepted<T>(
+    pub(crate) fn optional_accepted<T>(
         &mut self,
         template: Option<&Template>,
         wanted: &Type,
@@ -180,7 +180,7 @@ impl Compiler<'_> {
     }
 
     /// Defaults are looked at by every step that has them, and reported once.
-    pub fn hold<T>(&mut self, range: Range, accepted: Result<T, String>) {
+    pub(crate) fn hold<T>(&mut self, range: Range, accepted: Result<T, String>) {
         let Err(why) = accepted else { return };
         let diagnostic = Diagnostic::error("invalid-option", range, why);
         if !self.is_full() && !self.diagnostics.contains(&diagnostic) {
@@ -197,7 +197,7 @@ impl Compiler<'_> {
     }
 
     /// `layers`: the step's own options, its contract's, the definition's defaults; the first that says something wins.
-    pub fn activity_options(
+    pub(crate) fn activity_options(
         &mut self,
         layers: [Option<&definition::ActivityOptions>; 3],
         is_built_in: bool,
@@ -213,7 +213,11 @@ impl Compiler<'_> {
         options
     }
 
-    pub fn priority(&mut self, priority: &PriorityOption, scope: &mut Scope) -> program::Priority {
+    pub(crate) fn priority(
+        &mut self,
+        priority: &PriorityOption,
+        scope: &mut Scope,
+    ) -> program::Priority {
         program::Priority {
             priority_key: self.optional_accepted(
                 priority.priority_key.as_ref(),
@@ -236,7 +240,7 @@ impl Compiler<'_> {
         }
     }
 
-    pub fn retry_policy(
+    pub(crate) fn retry_policy(
         &mut self,
         policy: &definition::RetryPolicy,
         scope: &mut Scope,
@@ -276,7 +280,7 @@ impl Compiler<'_> {
         }
     }
 
-    pub fn child_options(
+    pub(crate) fn child_options(
         &mut self,
         own: Option<&definition::ChildOptions>,
         scope: &mut Scope,
@@ -286,7 +290,7 @@ impl Compiler<'_> {
         definition::ChildOptions::compile(self, layers, scope)
     }
 
-    pub fn start_options(&mut self) -> program::StartOptions {
+    pub(crate) fn start_options(&mut self) -> program::StartOptions {
         let definition = self.definition;
         let start = &definition.start;
         let mut scope = self.scope(FunctionKind::InitialState, definition.input.as_ref());
@@ -340,11 +344,11 @@ impl Compiler<'_> {
 }
 
 /// Any number; that it is whole is seen once it is there.
-pub fn number() -> Type {
+pub(crate) fn number() -> Type {
     Type::union([Type::Int, Type::Uint, Type::Double])
 }
 
-pub fn mapping() -> Type {
+pub(crate) fn mapping() -> Type {
     Type::map(Type::String, Type::Dynamic)
 }
 

@@ -10,7 +10,7 @@ use crate::limits::DIAGNOSTICS_PER_FILE_MAX;
 /// Blocks of a cycle that a message names.
 const SHOWN_MAX: usize = 16;
 
-pub fn refuse(blocks: &[&Block]) -> Vec<Diagnostic> {
+pub(crate) fn refuse(blocks: &[&Block]) -> Vec<Diagnostic> {
     let calls = Calls::new(blocks);
     let circles = calls.circles();
     let circular = (0..blocks.len()).filter(|i| circles[*i].is_some());

@@ -9,7 +9,7 @@ use crate::program::{self, schedule_id};
 use crate::value::Value;
 
 impl Compiler<'_> {
-    pub fn schedules(&mut self) -> Vec<program::Schedule> {
+    pub(crate) fn schedules(&mut self) -> Vec<program::Schedule> {
         let definition = self.definition;
         let schedules = &definition.schedules;
         if let (Some(cron), Some(schedule)) = (&definition.start.cron_schedule, schedules.first()) {

@@ -10,13 +10,13 @@ use super::schemas::{collect_references, type_named_by};
 use crate::limits::SCHEMA_DEPTH_MAX;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Size {
-    pub nodes: usize,
-    pub depth: usize,
+pub(crate) struct Size {
+    pub(crate) nodes: usize,
+    pub(crate) depth: usize,
 }
 
 impl Size {
-    pub const ONE: Size = Size { nodes: 1, depth: 1 };
+    pub(crate) const ONE: Size = Size { nodes: 1, depth: 1 };
     const TOO_DEEP: Size = Size {
         nodes: 1,
         depth: usize::MAX,
@@ -32,7 +32,10 @@ impl Size {
 }
 
 /// What each type leads to. One that leads back to itself is counted where it is entered.
-pub fn of_types(types: &[(Arc<str>, Json)], by_name: &BTreeMap<Arc<str>, usize>) -> Vec<Size> {
+pub(crate) fn of_types(
+    types: &[(Arc<str>, Json)],
+    by_name: &BTreeMap<Arc<str>, usize>,
+) -> Vec<Size> {
     #[derive(Clone, Copy)]
     enum Found {
         Nothing,
@@ -78,7 +81,7 @@ pub fn of_types(types: &[(Arc<str>, Json)], by_name: &BTreeMap<Arc<str>, usize>)
 }
 
 /// The size of a schema; `of` has those of the types.
-pub fn of_schema(schema: &Json, of: &dyn Fn(&str) -> Option<Size>) -> Size {
+pub(crate) fn of_schema(schema: &Json, of: &dyn Fn(&str) -> Option<Size>) -> Size {
     let mut unfolding = Unfolding {
         document: schema,
         of,

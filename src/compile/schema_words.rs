@@ -122,7 +122,7 @@ fn keyword(pointer: &str) -> Option<(String, Shape)> {
 }
 
 /// Reported at the key that is wrong, to which `pointer` leads in the schema.
-pub fn invalid(schema: &Schema, pointer: &str, error: &ValidationError<'_>) -> Diagnostic {
+pub(crate) fn invalid(schema: &Schema, pointer: &str, error: &ValidationError<'_>) -> Diagnostic {
     let range = schema.place(pointer);
     let found = schema.json.pointer(pointer);
     let (Some((keyword, shape)), Some(found)) = (keyword(pointer), found) else {

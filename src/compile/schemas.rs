@@ -22,7 +22,7 @@ const TYPES: &str = "#/types/";
 /// The prefix of such references in the validator's document.
 const DEFINITIONS: &str = "#/$defs/";
 
-pub struct Schemas<'a> {
+pub(crate) struct Schemas<'a> {
     /// Name and schema, `$ref`s as the validator wants them.
     types: Vec<(Arc<str>, Json)>,
     /// The same as they are written.
@@ -53,7 +53,7 @@ struct Known {
 }
 
 impl<'a> Schemas<'a> {
-    pub fn new(
+    pub(crate) fn new(
         types: impl Iterator<Item = &'a (Name, Schema)>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Self {
@@ -91,12 +91,12 @@ impl<'a> Schemas<'a> {
     }
 
     /// Parts of the schemas that were asked for, counted at each reference.
-    pub fn nodes(&self) -> usize {
+    pub(crate) fn nodes(&self) -> usize {
         SCHEMA_NODES_MAX - self.nodes_left.get()
     }
 
     /// `patterns_left`: what the patterns of further schemas and expressions may compile to.
-    pub fn compile(
+    pub(crate) fn compile(
         &self,
         schema: &Schema,
         patterns_left: &mut usize,
@@ -213,7 +213,7 @@ impl<'a> Schemas<'a> {
         reached
     }
 
-    pub fn type_of(&self, schema: Option<&Schema>) -> Type {
+    pub(crate) fn type_of(&self, schema: Option<&Schema>) -> Type {
         schema.map_or(Type::Dynamic, |schema| self.known(schema).value)
     }
 
@@ -291,7 +291,7 @@ impl<'a> Schemas<'a> {
 }
 
 /// The type that a rewritten reference names.
-pub fn type_named_by(reference: &str) -> Option<&str> {
+pub(crate) fn type_named_by(reference: &str) -> Option<&str> {
     let name = reference.strip_prefix(DEFINITIONS)?;
     Some(name.split('/').next().unwrap_or(name))
 }
@@ -363,7 +363,7 @@ fn rewrite(schema: &Json) -> Json {
     }
 }
 
-pub fn collect_references<'a>(schema: &'a Json, references: &mut Vec<&'a str>) {
+pub(crate) fn collect_references<'a>(schema: &'a Json, references: &mut Vec<&'a str>) {
     match schema {
         Json::Object(object) => {
             for (key, value) in object {

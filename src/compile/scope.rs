@@ -12,7 +12,7 @@ use crate::program::slot;
 use crate::source::Range;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FunctionKind {
+pub(crate) enum FunctionKind {
     Main,
     Signal,
     Update,
@@ -38,15 +38,15 @@ impl FunctionKind {
 
 /// The state of a function as a whole.
 #[derive(Debug, Clone, Copy)]
-pub struct FunctionScope {
-    pub kind: FunctionKind,
-    pub slots: u32,
-    pub has_compensation: bool,
+pub(crate) struct FunctionScope {
+    pub(crate) kind: FunctionKind,
+    pub(crate) slots: u32,
+    pub(crate) has_compensation: bool,
 }
 
 /// The kind of loop around a place, if there is one in the same routine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loop {
+pub(crate) enum Loop {
     None,
     Inside,
     /// A `parallel` or `race` is between the place and its loop.
@@ -54,35 +54,35 @@ pub enum Loop {
 }
 
 #[derive(Debug, Clone)]
-pub struct Scope {
-    pub environment: Environment,
+pub(crate) struct Scope {
+    pub(crate) environment: Environment,
     /// Where each name in force is defined. Maps share what nested scopes have in common.
-    pub names: RedBlackTreeMap<Arc<str>, Range>,
+    pub(crate) names: RedBlackTreeMap<Arc<str>, Range>,
     /// Handles of `start`: slot, whether it is a child's.
-    pub handles: RedBlackTreeMap<Arc<str>, (u32, bool)>,
-    pub function: FunctionScope,
-    pub around: Loop,
+    pub(crate) handles: RedBlackTreeMap<Arc<str>, (u32, bool)>,
+    pub(crate) function: FunctionScope,
+    pub(crate) around: Loop,
     /// The slot of the failure in the innermost `catch`.
-    pub caught: Option<u32>,
-    pub in_saga: bool,
+    pub(crate) caught: Option<u32>,
+    pub(crate) in_saga: bool,
     /// What the function's `return` must give.
-    pub output: Type,
+    pub(crate) output: Type,
 }
 
 impl Scope {
-    pub fn nested(&self) -> Scope {
+    pub(crate) fn nested(&self) -> Scope {
         self.clone()
     }
 
     /// A new slot under a name that is visible from here on.
-    pub fn define(&mut self, name: &Arc<str>, found: Type) -> u32 {
+    pub(crate) fn define(&mut self, name: &Arc<str>, found: Type) -> u32 {
         let slot = self.function.slots;
         self.function.slots += 1;
         self.environment = self.environment.with(name.clone(), slot, found);
         slot
     }
 
-    pub fn handle(&self, name: &str) -> Option<(u32, bool)> {
+    pub(crate) fn handle(&self, name: &str) -> Option<(u32, bool)> {
         self.handles.get(name).copied()
     }
 }
@@ -92,7 +92,7 @@ const RESERVED: [&str; 4] = ["input", "args", "state", "workflow"];
 
 impl Compiler<'_> {
     /// The scope in which a function begins.
-    pub fn scope(&self, kind: FunctionKind, input: Option<&Schema>) -> Scope {
+    pub(crate) fn scope(&self, kind: FunctionKind, input: Option<&Schema>) -> Scope {
         let mut environment = Environment::new();
         let own = self.schemas.type_of(input);
         let (workflow_input, args) = match kind {
@@ -133,7 +133,7 @@ impl Compiler<'_> {
     }
 
     /// Makes a name visible from here on; one that is visible already is not hidden.
-    pub fn bind(&mut self, name: &Name, found: Type, scope: &mut Scope) -> u32 {
+    pub(crate) fn bind(&mut self, name: &Name, found: Type, scope: &mut Scope) -> u32 {
         if RESERVED.contains(&&*name.value) {
             let message = format!("`{}` is reserved and cannot name a step", name.value);
             self.diagnostics
@@ -178,7 +178,7 @@ fn workflow_type() -> Type {
 }
 
 /// Every name that a `set` assigns, in the order of the text, each once.
-pub fn assigned_names(definition: &Definition) -> Vec<Arc<str>> {
+pub(crate) fn assigned_names(definition: &Definition) -> Vec<Arc<str>> {
     let mut names: Vec<Arc<str>> = Vec::new();
     let handlers = definition
         .signals
@@ -201,7 +201,7 @@ pub fn assigned_names(definition: &Definition) -> Vec<Arc<str>> {
     names
 }
 
-pub fn called_blocks(steps: &[Step]) -> Vec<Arc<str>> {
+pub(crate) fn called_blocks(steps: &[Step]) -> Vec<Arc<str>> {
     let mut names = Vec::new();
     visit(steps, &mut |step| {
         names.extend(step.called().map(|block| block.value.clone()));
@@ -210,7 +210,7 @@ pub fn called_blocks(steps: &[Step]) -> Vec<Arc<str>> {
 }
 
 /// Every step, those inside others included, in the order of the text.
-pub fn visit<'a>(steps: &'a [Step], f: &mut dyn FnMut(&'a Step)) {
+pub(crate) fn visit<'a>(steps: &'a [Step], f: &mut dyn FnMut(&'a Step)) {
     for step in steps {
         f(step);
         for block in step.blocks() {

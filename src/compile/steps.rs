@@ -15,7 +15,7 @@ use crate::source::Range;
 use crate::words::{BlockId, BuiltIn, CompensateOn, StepId};
 
 impl Compiler<'_> {
-    pub fn step(&mut self, step: &Step, scope: &mut Scope) -> StepId {
+    pub(crate) fn step(&mut self, step: &Step, scope: &mut Scope) -> StepId {
         let when = step.when.as_ref().map(|when| self.condition(when, scope));
         let outside = scope.environment.clone();
         if let Some(when) = &step.when {

@@ -6,15 +6,15 @@ use crate::program::{Action, Program, Step};
 use crate::words::{BlockId, StepId};
 
 /// One way on from a step.
-pub struct Arm {
-    pub step: StepId,
-    pub index: u32,
-    pub name: String,
-    pub way: Way,
+pub(crate) struct Arm {
+    pub(crate) step: StepId,
+    pub(crate) index: u32,
+    pub(crate) name: String,
+    pub(crate) way: Way,
 }
 
 /// How it shows that it was taken.
-pub enum Way {
+pub(crate) enum Way {
     Block(BlockId),
     BodyLeftOut,
     Skipped,
@@ -22,7 +22,7 @@ pub enum Way {
     RaceWonBy(u32),
 }
 
-pub fn arms(program: &Program) -> Vec<Arm> {
+pub(crate) fn arms(program: &Program) -> Vec<Arm> {
     let mut arms = Vec::new();
     for (index, step) in program.steps.numbered() {
         let ways = ways(step).into_iter().enumerate();
@@ -110,7 +110,7 @@ fn ways(step: &Step) -> Vec<(String, Way)> {
 }
 
 /// The workflow's body, its handlers and the blocks that steps call.
-pub fn functions(program: &Program) -> Vec<(Arc<str>, BlockId)> {
+pub(crate) fn functions(program: &Program) -> Vec<(Arc<str>, BlockId)> {
     let named = |kind: &str, name: &str| Arc::from(format!("{kind} {name}"));
     let signals = program.signals.iter().map(|h| ("signal", &h.function));
     let updates = program.updates.iter().map(|h| ("update", &h.function));

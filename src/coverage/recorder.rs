@@ -17,10 +17,10 @@ pub struct Recorder {
 
 /// By the numbers of a program's steps and blocks.
 #[derive(Debug, Default)]
-pub struct Counts {
-    pub steps: Vec<u64>,
-    pub blocks: Vec<u64>,
-    pub expressions: BTreeMap<Range, u64>,
+pub(crate) struct Counts {
+    pub(crate) steps: Vec<u64>,
+    pub(crate) blocks: Vec<u64>,
+    pub(crate) expressions: BTreeMap<Range, u64>,
     skipped: Vec<u64>,
     left_out: Vec<u64>,
     won: BTreeMap<(StepId, u32), u64>,
@@ -31,7 +31,7 @@ impl Recorder {
         Recorder::default()
     }
 
-    pub fn each(&self, mut take: impl FnMut(&Program, &Counts)) {
+    pub(crate) fn each(&self, mut take: impl FnMut(&Program, &Counts)) {
         let programs = self.programs.lock();
         let programs = programs.unwrap_or_else(PoisonError::into_inner);
         programs
@@ -68,7 +68,7 @@ impl Counts {
         }
     }
 
-    pub fn arm(&self, step: StepId, way: &Way) -> u64 {
+    pub(crate) fn arm(&self, step: StepId, way: &Way) -> u64 {
         let place = step.0 as usize;
         match way {
             Way::Block(block) => hits(&self.blocks, block.0 as usize),
@@ -88,6 +88,6 @@ fn add(counts: &mut Vec<u64>, number: u32) {
     counts[place] += 1;
 }
 
-pub fn hits(counts: &[u64], place: usize) -> u64 {
+pub(crate) fn hits(counts: &[u64], place: usize) -> u64 {
     counts.get(place).copied().unwrap_or_default()
 }

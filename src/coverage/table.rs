@@ -9,7 +9,7 @@ use super::{Coverage, Share, Totals};
 const ALL: &str = "all";
 
 impl Coverage {
-    pub fn json(&self) -> Json {
+    pub(crate) fn json(&self) -> Json {
         let files = self.files.iter().map(|(path, file)| {
             let mut json = file.totals().json();
             json["file"] = (&**path).into();

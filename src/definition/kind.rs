@@ -2,10 +2,7 @@
 //! every other list of kinds derives.
 
 use super::tables::ACTIONS;
-use super::{
-    Action, ActivityStep, BuiltInStep, ChildStep, Name, NexusStep, Started, Step, Steps, Timer,
-    table,
-};
+use super::{Action, ActivityStep, BuiltInStep, Name, Started, Step, Steps, Timer, table};
 use crate::words::BuiltIn;
 
 /// A kind of step, named by its action key. In the order of [`ACTIONS`].
@@ -49,22 +46,22 @@ pub enum Kind {
 
 /// The facts about a kind of step.
 #[derive(Debug, Clone, Copy)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// Whether the step itself waits for something outside of it. A cancellation arrives at such a step.
-    pub waits: bool,
+    pub(crate) waits: bool,
     /// What cannot continue after the step, beside the step.
-    pub ends: Ends,
-    pub runs: Runs,
+    pub(crate) ends: Ends,
+    pub(crate) runs: Runs,
     /// What is in flight on the server while the step waits.
-    pub in_flight: Option<InFlight>,
-    pub gives: Gives,
+    pub(crate) in_flight: Option<InFlight>,
+    pub(crate) gives: Gives,
     /// Whether `start` can start it without awaiting it.
-    pub can_be_started: bool,
+    pub(crate) can_be_started: bool,
 }
 
 /// What a step ends beside itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ends {
+pub(crate) enum Ends {
     Nothing,
     /// The turn of the loop around it.
     Turn,
@@ -75,7 +72,7 @@ pub enum Ends {
 
 /// The steps that a step runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Runs {
+pub(crate) enum Runs {
     Nothing,
     /// The steps of its own blocks, each at most once per execution of the step.
     Blocks,
@@ -87,7 +84,7 @@ pub enum Runs {
 
 /// What the server or the worker has in flight for a step; the server limits the number of each but the timers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InFlight {
+pub(crate) enum InFlight {
     Activity,
     Child,
     Nexus,
@@ -100,7 +97,7 @@ pub enum InFlight {
 
 /// What a step's id is bound to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gives {
+pub(crate) enum Gives {
     Null,
     /// A value whose type only a run knows.
     Value,
@@ -109,7 +106,7 @@ pub enum Gives {
 }
 
 impl Kind {
-    pub const fn facts(self) -> Facts {
+    pub(crate) const fn facts(self) -> Facts {
         use InFlight::{Activity, CancelRequest, Child, Nexus, Signal, Timer};
         use Kind as K;
         let (nothing, turn, around, function) =
@@ -165,7 +162,7 @@ impl Kind {
     }
 
     /// The row of [`ACTIONS`]: its keys and what they mean.
-    pub fn row(self) -> &'static table::Action {
+    pub(crate) fn row(self) -> &'static table::Action {
         &ACTIONS[self as usize]
     }
 
@@ -174,7 +171,7 @@ impl Kind {
         self.row().key.name
     }
 
-    pub const fn of_built_in(built_in: BuiltIn) -> Kind {
+    pub(crate) const fn of_built_in(built_in: BuiltIn) -> Kind {
         match built_in {
             BuiltIn::Http => Kind::Http,
             BuiltIn::Exec => Kind::Exec,
@@ -195,51 +192,51 @@ const _: () = {
 };
 
 impl Facts {
-    pub const fn is_loop(&self) -> bool {
+    pub(crate) const fn is_loop(&self) -> bool {
         matches!(self.runs, Runs::Loop)
     }
 
-    pub const fn has_blocks(&self) -> bool {
+    pub(crate) const fn has_blocks(&self) -> bool {
         !matches!(self.runs, Runs::Nothing)
     }
 
-    pub const fn calls(&self) -> bool {
+    pub(crate) const fn calls(&self) -> bool {
         matches!(self.runs, Runs::Called)
     }
 
     /// Whether no step after it in its block runs.
-    pub const fn ends_block(&self) -> bool {
+    pub(crate) const fn ends_block(&self) -> bool {
         !matches!(self.ends, Ends::Nothing)
     }
 
     /// Whether it leaves the loop around it.
-    pub const fn leaves_loop(&self) -> bool {
+    pub(crate) const fn leaves_loop(&self) -> bool {
         matches!(self.ends, Ends::Loop | Ends::Function)
     }
 }
 
 /// An operation outside the workflow, as a step of its own or started by `start`.
 #[derive(Debug, Clone, Copy)]
-pub enum Operation<'a> {
+pub(crate) enum Operation<'a> {
     Activity(&'a ActivityStep),
     BuiltIn(&'a BuiltInStep),
-    Child(&'a ChildStep),
-    Nexus(&'a NexusStep),
+    Child,
+    Nexus,
 }
 
 impl Started {
-    pub fn operation(&self) -> Operation<'_> {
+    pub(crate) fn operation(&self) -> Operation<'_> {
         match self {
             Started::Activity(step) => Operation::Activity(step),
             Started::BuiltIn(step) => Operation::BuiltIn(step),
-            Started::Child(step) => Operation::Child(step),
-            Started::Nexus(step) => Operation::Nexus(step),
+            Started::Child(_) => Operation::Child,
+            Started::Nexus(_) => Operation::Nexus,
         }
     }
 }
 
 impl Action {
-    pub fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         match self {
             Action::Activity(_) => Kind::Activity,
             Action::BuiltIn(call) => Kind::of_built_in(call.kind),
@@ -275,17 +272,17 @@ impl Action {
         }
     }
 
-    pub fn facts(&self) -> Facts {
+    pub(crate) fn facts(&self) -> Facts {
         self.kind().facts()
     }
 
     /// What it runs outside of the workflow and awaits.
-    pub fn awaited_operation(&self) -> Option<Operation<'_>> {
+    pub(crate) fn awaited_operation(&self) -> Option<Operation<'_>> {
         let operation = match self {
             Action::Activity(step) => Operation::Activity(step),
             Action::BuiltIn(step) => Operation::BuiltIn(step),
-            Action::Child(step) => Operation::Child(step),
-            Action::Nexus(step) => Operation::Nexus(step),
+            Action::Child(_) => Operation::Child,
+            Action::Nexus(_) => Operation::Nexus,
             Action::Timer(_)
             | Action::Wait(_)
             | Action::Set(_)
@@ -318,7 +315,7 @@ impl Action {
     }
 
     /// What `start` starts in it.
-    pub fn started(&self) -> Option<&Started> {
+    pub(crate) fn started(&self) -> Option<&Started> {
         if let Action::Start(started) = self {
             return Some(started);
         }
@@ -326,13 +323,13 @@ impl Action {
     }
 
     /// What it runs outside of the workflow, awaited or not.
-    pub fn operation(&self) -> Option<Operation<'_>> {
+    pub(crate) fn operation(&self) -> Option<Operation<'_>> {
         let started = self.started().map(Started::operation);
         self.awaited_operation().or(started)
     }
 
     /// The blocks that are written inside it, in the order of the text.
-    pub fn blocks(&self) -> Vec<&Steps> {
+    pub(crate) fn blocks(&self) -> Vec<&Steps> {
         match self {
             Action::Wait(wait) => wait.on_timeout.iter().collect(),
             Action::If {
@@ -380,19 +377,19 @@ impl Action {
 
 impl Step {
     /// The blocks inside a step, its `compensate` last.
-    pub fn blocks(&self) -> Vec<&Steps> {
+    pub(crate) fn blocks(&self) -> Vec<&Steps> {
         let mut blocks = self.action.value.blocks();
         blocks.extend(&self.compensate);
         blocks
     }
 
     /// Whether no step after it in its block runs.
-    pub fn ends_block(&self) -> bool {
+    pub(crate) fn ends_block(&self) -> bool {
         self.when.is_none() && self.action.value.facts().ends_block()
     }
 
     /// The name of the block of `blocks` that it calls.
-    pub fn called(&self) -> Option<&Name> {
+    pub(crate) fn called(&self) -> Option<&Name> {
         if let Action::Call { block, .. } = &self.action.value {
             return Some(block);
         }

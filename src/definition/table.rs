@@ -2,22 +2,22 @@
 //! from them.
 
 use super::{Kind, tables};
-pub use crate::words::Choice;
+pub(crate) use crate::words::Choice;
 
 /// The name of a key that some table has. [`key!`] makes one and does not compile for any other name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key(&'static str);
+pub(crate) struct Key(&'static str);
 
 impl Key {
     /// # Panics
     ///
     /// If no table has the key: in a constant this is a compile error.
-    pub const fn of(name: &'static str) -> Key {
+    pub(crate) const fn of(name: &'static str) -> Key {
         assert!(tables::have(name), "no table has this key");
         Key(name)
     }
 
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         self.0
     }
 }
@@ -50,16 +50,16 @@ pub(crate) use key;
 pub struct Field {
     pub name: &'static str,
     /// A sentence in Markdown.
-    pub meaning: &'static str,
-    pub shape: Shape,
-    pub required: bool,
+    pub(crate) meaning: &'static str,
+    pub(crate) shape: Shape,
+    pub(crate) required: bool,
     /// What holds where the key is absent; empty where nothing does.
-    pub default: &'static str,
+    pub(crate) default: &'static str,
 }
 
 /// What a key's value may be.
 #[derive(Debug)]
-pub enum Shape {
+pub(crate) enum Shape {
     /// The language's version, 1.
     Version,
     /// A text without expressions.
@@ -116,9 +116,9 @@ pub enum Shape {
 #[derive(Debug)]
 pub struct Table {
     /// How messages and the reference call it: "a definition", "a retry policy".
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// In groups that several tables share.
-    pub groups: &'static [&'static [Field]],
+    pub(crate) groups: &'static [&'static [Field]],
 }
 
 impl Table {
@@ -131,17 +131,17 @@ impl Table {
 /// A kind of step.
 #[derive(Debug)]
 pub struct Action {
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// The action key and its value.
     pub key: Field,
     /// Further keys of the step, in groups that several actions share.
-    pub options: &'static [&'static [Field]],
+    pub(crate) options: &'static [&'static [Field]],
     /// What the step's id is bound to.
-    pub result: &'static str,
+    pub(crate) result: &'static str,
 }
 
 impl Action {
-    pub fn fields(&self) -> impl Iterator<Item = &'static Field> + Clone + use<> {
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &'static Field> + Clone + use<> {
         let options: &'static [&'static [Field]] = self.options;
         options.iter().flat_map(|group| group.iter())
     }
@@ -210,7 +210,7 @@ impl Shape {
     }
 
     /// The keys of the mapping that it is, or that it may be.
-    pub fn table(&self) -> Option<&'static Table> {
+    pub(crate) fn table(&self) -> Option<&'static Table> {
         if let Shape::Mapping(table) | Shape::Either(_, Shape::Mapping(table)) = self {
             return Some(table);
         }
@@ -218,7 +218,7 @@ impl Shape {
     }
 
     /// For messages: what stands here.
-    pub fn expected(&self) -> &'static str {
+    pub(crate) fn expected(&self) -> &'static str {
         match self {
             Shape::Version => "the number 1",
             Shape::Text | Shape::TextTemplate => "a text",
@@ -256,7 +256,7 @@ pub(crate) const fn field(name: &'static str, shape: Shape, meaning: &'static st
 }
 
 impl Field {
-    pub const fn key(&self) -> Key {
+    pub(crate) const fn key(&self) -> Key {
         Key(self.name)
     }
 

@@ -11,13 +11,13 @@ mod steps;
 mod test;
 mod top;
 
-pub use callback::CALLBACK;
-pub use exec::EXEC;
-pub use grpc::GRPC;
-pub use http::{HTTP, HTTP_BASIC_AUTH, HTTP_POLL, HTTP_SECRETS};
+pub(crate) use callback::CALLBACK;
+pub(crate) use exec::EXEC;
+pub(crate) use grpc::GRPC;
+pub(crate) use http::{HTTP, HTTP_POLL, HTTP_SECRETS};
 pub use options::{ACTIVITY_OPTIONS, CHILD_OPTIONS, LOCAL, PRIORITY, RETRY_POLICY, START};
 pub use schedule::{CALENDAR, INTERVAL, SCHEDULE};
-pub use step_options::CATCH;
+pub(crate) use step_options::CATCH;
 pub use steps::{ACTIONS, COMMON, STARTED};
 pub use test::{
     EXPECTATION, EXPECTED_FAILURE, HEARTBEAT, MOCKED_FAILURE, OUTCOME, TEST, TEST_ACTION, TEST_CASE,
@@ -33,7 +33,7 @@ pub fn action(key: &str) -> Option<&'static Action> {
 }
 
 /// The keys of a built-in activity's request.
-pub fn request(built_in: BuiltIn) -> &'static Table {
+pub(crate) fn request(built_in: BuiltIn) -> &'static Table {
     match built_in {
         BuiltIn::Http => &HTTP,
         BuiltIn::Exec => &EXEC,

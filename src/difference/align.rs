@@ -10,14 +10,14 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Budget {
             left: DIFFERENCE_COMPARISONS_MAX,
         }
     }
 
     /// Whether so much is left; it is spent then.
-    pub fn take(&mut self, comparisons: usize) -> bool {
+    pub(crate) fn take(&mut self, comparisons: usize) -> bool {
         let is_enough = comparisons <= self.left;
         if is_enough {
             self.left -= comparisons;

@@ -11,8 +11,8 @@ use crate::source::{Range, Sources};
 
 #[derive(Clone, Copy)]
 pub(super) struct Side<'t, 'n> {
-    pub tree: &'t Tree<'n>,
-    pub sources: &'t Sources,
+    pub(crate) tree: &'t Tree<'n>,
+    pub(crate) sources: &'t Sources,
 }
 
 /// The first differences, and how many more there are.

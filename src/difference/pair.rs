@@ -15,11 +15,11 @@ const COMPARISONS_PER_PAIR: usize = 16;
 /// Which nodes correspond to each other.
 pub(super) struct Pairs {
     /// By a node of the old tree.
-    pub of_old: Vec<Option<Id>>,
+    pub(crate) of_old: Vec<Option<Id>>,
     /// By a node of the new tree.
-    pub of_new: Vec<Option<Id>>,
+    pub(crate) of_new: Vec<Option<Id>>,
     /// By a node of the new tree: whether it stands otherwise among its neighbours than before.
-    pub is_out_of_order: Vec<bool>,
+    pub(crate) is_out_of_order: Vec<bool>,
 }
 
 pub(super) fn pair(old: &Tree<'_>, new: &Tree<'_>, contents: &mut Contents) -> Pairs {

@@ -4,7 +4,7 @@ use super::{Difference, Differences, Kind, Runs, Subject};
 
 impl Kind {
     /// As plans of changes are commonly printed.
-    pub fn sign(self) -> char {
+    pub(crate) fn sign(self) -> char {
         match self {
             Kind::Added => '+',
             Kind::Removed => '-',
@@ -16,7 +16,7 @@ impl Kind {
 
 impl Runs {
     /// In words that follow "it is".
-    pub fn words(self) -> &'static str {
+    pub(crate) fn words(self) -> &'static str {
         match self {
             Runs::New => "for new runs; runs in flight keep the version that they started with",
             Runs::NewAndContinued => {
@@ -28,7 +28,7 @@ impl Runs {
 
 impl Difference {
     /// On one line, without its sign.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let is_whole = matches!(
             self.subject,
             Subject::Step | Subject::Branch | Subject::Case | Subject::Catch | Subject::File
@@ -61,7 +61,7 @@ impl Differences {
     }
 
     /// Those that concern what runs do and none of the schedules that start them; `None` if there is nothing else.
-    pub fn without_schedules(&self) -> Option<Differences> {
+    pub(crate) fn without_schedules(&self) -> Option<Differences> {
         let mut others = self.clone();
         others.differences.retain(|d| !d.is_of_schedules());
         (self.is_empty() || !others.is_empty()).then_some(others)
@@ -95,7 +95,7 @@ impl Differences {
     }
 
     /// How much changed, in one line.
-    pub fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         if self.is_unknown() {
             return "the differences are unknown: a file of one version is not valid YAML".into();
         }

@@ -13,10 +13,10 @@ use crate::yaml::{self, Data, Entry};
 /// The place of a value in the tree.
 #[derive(Clone)]
 pub(super) struct At {
-    pub parent: Option<Id>,
-    pub segment: Arc<str>,
-    pub subject: Subject,
-    pub range: Range,
+    pub(crate) parent: Option<Id>,
+    pub(crate) segment: Arc<str>,
+    pub(crate) subject: Subject,
+    pub(crate) range: Range,
 }
 
 impl At {
@@ -26,13 +26,13 @@ impl At {
 }
 
 pub(super) struct Reader<'n, 'c> {
-    pub tree: Tree<'n>,
-    pub contents: &'c mut Contents,
+    pub(crate) tree: Tree<'n>,
+    pub(crate) contents: &'c mut Contents,
 }
 
 impl<'n> Reader<'n, '_> {
     /// A node without children, for now.
-    pub fn add(&mut self, at: At, value: Option<&'n yaml::Node>) -> Id {
+    pub(crate) fn add(&mut self, at: At, value: Option<&'n yaml::Node>) -> Id {
         let id = self.tree.nodes.len();
         if let Some(parent) = at.parent {
             self.tree.nodes[parent].children.push(id);
@@ -55,7 +55,7 @@ impl<'n> Reader<'n, '_> {
     }
 
     /// Numbers a node after its children.
-    pub fn finish(&mut self, id: Id, form: Form) -> Id {
+    pub(crate) fn finish(&mut self, id: Id, form: Form) -> Id {
         let children = self.tree.nodes[id].children.clone();
         let mut parts: Vec<[u32; 2]> = Vec::with_capacity(children.len());
         for child in children {
@@ -75,7 +75,13 @@ impl<'n> Reader<'n, '_> {
         id
     }
 
-    pub fn leaf(&mut self, at: At, value: &'n yaml::Node, normal: &str, reading: Reading) -> Id {
+    pub(crate) fn leaf(
+        &mut self,
+        at: At,
+        value: &'n yaml::Node,
+        normal: &str,
+        reading: Reading,
+    ) -> Id {
         let id = self.add(at, Some(value));
         self.tree.nodes[id].content = self.contents.text(normal);
         self.tree.nodes[id].reading = reading;
@@ -92,7 +98,7 @@ impl<'n> Reader<'n, '_> {
     }
 
     /// The keys of a table; `use` is left out, for the files themselves are compared.
-    pub fn mapping(&mut self, at: At, table: &'static Table, node: &'n yaml::Node) -> Id {
+    pub(crate) fn mapping(&mut self, at: At, table: &'static Table, node: &'n yaml::Node) -> Id {
         let Some(entries) = node.mapping() else {
             return self.data(at, node, Reading::Template);
         };
@@ -234,7 +240,7 @@ impl<'n> Reader<'n, '_> {
         })
     }
 
-    pub fn items(
+    pub(crate) fn items(
         &mut self,
         at: At,
         node: &'n yaml::Node,
@@ -296,7 +302,7 @@ impl<'n> Reader<'n, '_> {
     }
 
     /// Plain data, with `${ }` in it where the reading says so.
-    pub fn data(&mut self, at: At, node: &'n yaml::Node, reading: Reading) -> Id {
+    pub(crate) fn data(&mut self, at: At, node: &'n yaml::Node, reading: Reading) -> Id {
         match &node.data {
             Data::Scalar(scalar) => {
                 let normal = match reading {

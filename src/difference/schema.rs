@@ -42,7 +42,7 @@ const SETS: [&str; 3] = ["enum", "required", "type"];
 const FOR_PEOPLE: [&str; 4] = ["$comment", "description", "examples", "title"];
 
 impl<'n> Reader<'n, '_> {
-    pub fn schema(&mut self, at: At, node: &'n yaml::Node) -> Id {
+    pub(crate) fn schema(&mut self, at: At, node: &'n yaml::Node) -> Id {
         let id = self.add(at, Some(node));
         match &node.data {
             Data::Mapping(entries) => self.keywords(id, entries),

@@ -25,7 +25,7 @@ pub(super) struct Similarity {
 
 impl Similarity {
     /// The similarity of two items in the same place; 0 for items that have nothing in common.
-    pub fn in_place(
+    pub(crate) fn in_place(
         &mut self,
         old_tree: &Tree<'_>,
         old: Id,
@@ -51,7 +51,7 @@ impl Similarity {
     }
 
     /// The similarity of two steps in different lists.
-    pub fn elsewhere(
+    pub(crate) fn elsewhere(
         &mut self,
         old_tree: &Tree<'_>,
         old: Id,

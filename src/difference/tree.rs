@@ -32,45 +32,45 @@ pub(super) enum Reading {
 }
 
 pub(super) struct Node<'n> {
-    pub parent: Option<Id>,
-    pub subject: Subject,
-    pub form: Form,
+    pub(crate) parent: Option<Id>,
+    pub(crate) subject: Subject,
+    pub(crate) form: Form,
     /// Its key, or its place in a list counted from 0.
-    pub segment: Arc<str>,
-    pub children: Vec<Id>,
+    pub(crate) segment: Arc<str>,
+    pub(crate) children: Vec<Id>,
     /// Equal for nodes that mean the same, of the old and of the new tree.
-    pub content: u32,
+    pub(crate) content: u32,
     /// From the key to the end.
-    pub range: Range,
+    pub(crate) range: Range,
     /// As it stands in the file; nothing for what only the normal form has.
-    pub value: Option<&'n yaml::Node>,
-    pub reading: Reading,
+    pub(crate) value: Option<&'n yaml::Node>,
+    pub(crate) reading: Reading,
     /// Nothing runs differently for it.
-    pub for_people: bool,
+    pub(crate) for_people: bool,
     /// A mapping or list that stands only for what is in it.
-    pub is_group: bool,
+    pub(crate) is_group: bool,
     /// The action and its value, if this is a step or what `start` starts.
-    pub action: Option<(&'static Action, &'n yaml::Node)>,
+    pub(crate) action: Option<(&'static Action, &'n yaml::Node)>,
 }
 
 impl Node<'_> {
-    pub fn is_step(&self) -> bool {
+    pub(crate) fn is_step(&self) -> bool {
         self.subject == Subject::Step
     }
 }
 
 /// The root is node 0; a node precedes its children.
 pub(super) struct Tree<'n> {
-    pub nodes: Vec<Node<'n>>,
+    pub(crate) nodes: Vec<Node<'n>>,
 }
 
 impl<'n> Tree<'n> {
-    pub fn node(&self, id: Id) -> &Node<'n> {
+    pub(crate) fn node(&self, id: Id) -> &Node<'n> {
         &self.nodes[id]
     }
 
     /// The child of a key.
-    pub fn child(&self, id: Id, segment: &str) -> Option<Id> {
+    pub(crate) fn child(&self, id: Id, segment: &str) -> Option<Id> {
         let children = &self.node(id).children;
         let found = children
             .iter()
@@ -79,18 +79,18 @@ impl<'n> Tree<'n> {
     }
 
     /// The text of a scalar child: a step's `id`, a step's action key.
-    pub fn text(&self, id: Id, segment: &str) -> Option<&'n str> {
+    pub(crate) fn text(&self, id: Id, segment: &str) -> Option<&'n str> {
         let value = self.node(self.child(id, segment)?).value?;
         value.scalar().map(|scalar| &*scalar.text)
     }
 
     /// The node itself, what it is in, and so on.
-    pub fn ancestors(&self, id: Id) -> impl Iterator<Item = Id> + '_ {
+    pub(crate) fn ancestors(&self, id: Id) -> impl Iterator<Item = Id> + '_ {
         std::iter::successors(Some(id), |id| self.node(*id).parent)
     }
 
     /// Where a node stands in its file, as a JSON Pointer.
-    pub fn pointer(&self, id: Id) -> String {
+    pub(crate) fn pointer(&self, id: Id) -> String {
         let inside = |id: &Id| {
             !matches!(
                 self.node(*id).subject,
@@ -117,7 +117,7 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    pub fn text(&mut self, text: &str) -> u32 {
+    pub(crate) fn text(&mut self, text: &str) -> u32 {
         if let Some(found) = self.texts.get(text) {
             return *found;
         }
@@ -126,7 +126,7 @@ impl Contents {
         self.next
     }
 
-    pub fn whole(&mut self, parts: Vec<u32>) -> u32 {
+    pub(crate) fn whole(&mut self, parts: Vec<u32>) -> u32 {
         if let Some(found) = self.wholes.get(&parts) {
             return *found;
         }

@@ -29,7 +29,7 @@ const RESOLVE_DEFINITION_TIMEOUT: Duration = Duration {
 impl Instance {
     /// The bundles that an activation may bind the run to, for its host to compile beforehand and elsewhere. Those that a
     /// client merely sent are not among them.
-    pub fn awaited_bundles(&self, activation: &Activation) -> Vec<Arc<[u8]>> {
+    pub(crate) fn awaited_bundles(&self, activation: &Activation) -> Vec<Arc<[u8]>> {
         if self.loaded.is_some() {
             return Vec::new();
         }
@@ -230,7 +230,7 @@ impl Instance {
     /// Whether a history may be one of a run without a version that was bound in its second workflow task: older workers, which recorded no flags, parted
     /// the marker from the run's beginning if a query came with the first one.
     /// Its workflow id, if so.
-    pub fn may_be_bound_late(&self) -> Option<&str> {
+    pub(crate) fn may_be_bound_late(&self) -> Option<&str> {
         let is_old = |run: &&Run| run.phase == Phase::Binding && run.flags.is_empty();
         let run = self.run.as_deref().filter(is_old)?;
         Some(&run.info.workflow_id)
@@ -368,7 +368,7 @@ impl Instance {
                 Err(failure) => {
                     let kind = CommandKind::RejectUpdate {
                         protocol_instance_id,
-                        failure: failure.as_refusal(),
+                        failure: failure.into_refusal(),
                     };
                     commands.push(kind.into());
                     return Ok(());
@@ -453,7 +453,7 @@ fn carried_state(info: &Initialize) -> Result<Option<Arc<[u8]>>, TaskFailure> {
 }
 
 /// The bundle that whoever started the run asks for by bringing it along; the registry decides whether it is a deployed one.
-pub fn wanted_bundle(info: &Initialize) -> Option<Arc<[u8]>> {
+pub(crate) fn wanted_bundle(info: &Initialize) -> Option<Arc<[u8]>> {
     let payload = info.headers.get(DEFINITION_HEADER)?;
     match payload.decode() {
         Ok(Value::Bytes(bytes)) if !is_vouched_for(info) => Some(bytes),

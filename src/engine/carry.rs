@@ -29,7 +29,7 @@ pub const STATE_HEADER: &str = "segno-state";
 
 impl Machine<'_> {
     /// Ends the run with its continuation, where it is time for it and possible. True if it did.
-    pub fn carry_over(&mut self) -> bool {
+    pub(crate) fn carry_over(&mut self) -> bool {
         if !self.is_to_move() || !self.is_movable() {
             return false;
         }
@@ -91,7 +91,7 @@ impl Machine<'_> {
     }
 
     /// Whether it is time to continue as new.
-    pub fn is_to_move(&self) -> bool {
+    pub(crate) fn is_to_move(&self) -> bool {
         self.program.history == History::Automatic
             && self.clock.continue_as_new_suggested
             && self.run.phase == Phase::Running
@@ -112,7 +112,7 @@ impl Machine<'_> {
     }
 
     /// Begins where the run before ended: its timers are started again with what is left of them.
-    pub fn take_over(&mut self) {
+    pub(crate) fn take_over(&mut self) {
         let timers: Vec<(u32, _)> = self
             .run
             .operations
@@ -160,7 +160,7 @@ fn read(state: &[u8]) -> Result<(Run, Option<Left>), StoredError> {
 
 /// The state that a continuation was given, under its own identity, and where its main steps were on their way out. That is for runs that begin with
 /// `UNDONE_AFTER_THE_STEPS`: an older engine did not read it.
-pub fn carried(state: &[u8], info: Initialize) -> Result<(Run, Option<Left>), String> {
+pub(crate) fn carried(state: &[u8], info: Initialize) -> Result<(Run, Option<Left>), String> {
     let (mut run, left) = read(state).map_err(|error| {
         format!("the state carried from the run before cannot be read: {error}")
     })?;

@@ -14,9 +14,9 @@ use crate::words::{
 pub struct Command {
     pub kind: CommandKind,
     /// At most [`crate::limits::SUMMARY_SIZE_BYTES_MAX`].
-    pub summary: Option<String>,
+    pub(crate) summary: Option<String>,
     /// The step that the routine was at.
-    pub step: Option<StepId>,
+    pub(crate) step: Option<StepId>,
 }
 
 impl From<CommandKind> for Command {
@@ -104,7 +104,7 @@ pub enum CommandKind {
 impl CommandKind {
     /// Whether the workflow task that asks for it leaves an event of it: a local activity does so when it ends, and what concerns queries and updates
     /// depends on what came from outside.
-    pub fn is_recorded(&self) -> bool {
+    pub(crate) fn is_recorded(&self) -> bool {
         match self {
             CommandKind::StartTimer { .. }
             | CommandKind::ScheduleActivity(_)
@@ -136,46 +136,46 @@ impl CommandKind {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
-pub struct ActivityTimeouts {
-    pub schedule_to_close: Option<Duration>,
-    pub schedule_to_start: Option<Duration>,
-    pub start_to_close: Option<Duration>,
-    pub heartbeat: Option<Duration>,
+pub(crate) struct ActivityTimeouts {
+    pub(crate) schedule_to_close: Option<Duration>,
+    pub(crate) schedule_to_start: Option<Duration>,
+    pub(crate) start_to_close: Option<Duration>,
+    pub(crate) heartbeat: Option<Duration>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
-pub struct Priority {
+pub(crate) struct Priority {
     /// 1 is the most urgent; 0 is the default of the server.
-    pub priority_key: i32,
-    pub fairness_key: String,
-    pub fairness_weight: f32,
+    pub(crate) priority_key: i32,
+    pub(crate) fairness_key: String,
+    pub(crate) fairness_weight: f32,
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ScheduleActivity {
     pub seq: u32,
-    pub activity_id: String,
+    pub(crate) activity_id: String,
     pub activity_type: String,
-    pub task_queue: String,
+    pub(crate) task_queue: String,
     pub arguments: Vec<Payload>,
-    pub timeouts: ActivityTimeouts,
-    pub retry_policy: Option<RetryPolicy>,
-    pub cancellation_type: ActivityCancellationType,
-    pub priority: Option<Priority>,
+    pub(crate) timeouts: ActivityTimeouts,
+    pub(crate) retry_policy: Option<RetryPolicy>,
+    pub(crate) cancellation_type: ActivityCancellationType,
+    pub(crate) priority: Option<Priority>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct ScheduleLocalActivity {
     pub seq: u32,
-    pub activity_id: String,
+    pub(crate) activity_id: String,
     pub activity_type: String,
     pub arguments: Vec<Payload>,
-    pub timeouts: ActivityTimeouts,
-    pub retry_policy: Option<RetryPolicy>,
-    pub cancellation_type: ActivityCancellationType,
+    pub(crate) timeouts: ActivityTimeouts,
+    pub(crate) retry_policy: Option<RetryPolicy>,
+    pub(crate) cancellation_type: ActivityCancellationType,
     /// 0 unless it is scheduled again after a backoff; then these two come from [`super::job::Job::BackOffActivity`].
-    pub attempt: u32,
-    pub original_schedule_time: Option<Timestamp>,
+    pub(crate) attempt: u32,
+    pub(crate) original_schedule_time: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -183,19 +183,19 @@ pub struct StartChild {
     pub seq: u32,
     pub workflow_id: String,
     pub workflow_type: String,
-    pub task_queue: String,
+    pub(crate) task_queue: String,
     pub input: Vec<Payload>,
-    pub execution_timeout: Option<Duration>,
-    pub run_timeout: Option<Duration>,
-    pub task_timeout: Option<Duration>,
-    pub parent_close_policy: ParentClosePolicy,
-    pub workflow_id_reuse_policy: WorkflowIdReusePolicy,
-    pub retry_policy: Option<RetryPolicy>,
-    pub cron_schedule: String,
-    pub memo: BTreeMap<String, Payload>,
-    pub search_attributes: BTreeMap<String, Payload>,
-    pub cancellation_type: ChildCancellationType,
-    pub priority: Option<Priority>,
+    pub(crate) execution_timeout: Option<Duration>,
+    pub(crate) run_timeout: Option<Duration>,
+    pub(crate) task_timeout: Option<Duration>,
+    pub(crate) parent_close_policy: ParentClosePolicy,
+    pub(crate) workflow_id_reuse_policy: WorkflowIdReusePolicy,
+    pub(crate) retry_policy: Option<RetryPolicy>,
+    pub(crate) cron_schedule: String,
+    pub(crate) memo: BTreeMap<String, Payload>,
+    pub(crate) search_attributes: BTreeMap<String, Payload>,
+    pub(crate) cancellation_type: ChildCancellationType,
+    pub(crate) priority: Option<Priority>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -206,26 +206,26 @@ pub enum SignalTarget {
 
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ScheduleNexus {
-    pub seq: u32,
-    pub endpoint: String,
-    pub service: String,
-    pub operation: String,
-    pub input: Payload,
-    pub schedule_to_close_timeout: Option<Duration>,
-    pub schedule_to_start_timeout: Option<Duration>,
-    pub start_to_close_timeout: Option<Duration>,
+    pub(crate) seq: u32,
+    pub(crate) endpoint: String,
+    pub(crate) service: String,
+    pub(crate) operation: String,
+    pub(crate) input: Payload,
+    pub(crate) schedule_to_close_timeout: Option<Duration>,
+    pub(crate) schedule_to_start_timeout: Option<Duration>,
+    pub(crate) start_to_close_timeout: Option<Duration>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct ContinueAsNew {
     pub workflow_type: String,
-    pub task_queue: String,
+    pub(crate) task_queue: String,
     pub arguments: Vec<Payload>,
-    pub run_timeout: Option<Duration>,
-    pub task_timeout: Option<Duration>,
-    pub memo: BTreeMap<String, Payload>,
-    pub search_attributes: BTreeMap<String, Payload>,
+    pub(crate) run_timeout: Option<Duration>,
+    pub(crate) task_timeout: Option<Duration>,
+    pub(crate) memo: BTreeMap<String, Payload>,
+    pub(crate) search_attributes: BTreeMap<String, Payload>,
     pub headers: BTreeMap<String, Payload>,
-    pub retry_policy: Option<RetryPolicy>,
-    pub initial_versioning_behavior: Option<InitialVersioningBehavior>,
+    pub(crate) retry_policy: Option<RetryPolicy>,
+    pub(crate) initial_versioning_behavior: Option<InitialVersioningBehavior>,
 }

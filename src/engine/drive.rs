@@ -19,7 +19,7 @@ use crate::value::{Duration, Value};
 use crate::words::StepId;
 
 impl<'a> Machine<'a> {
-    pub fn drive(&mut self) {
+    pub(crate) fn drive(&mut self) {
         if self.run.breather.is_some() {
             return;
         }
@@ -138,7 +138,7 @@ impl<'a> Machine<'a> {
     }
 
     /// The step that the innermost block is at, unless it is at its end.
-    pub fn next_step(&self, routine: &Routine) -> Option<StepId> {
+    pub(crate) fn next_step(&self, routine: &Routine) -> Option<StepId> {
         routine.frames.last()?.step(self.program)
     }
 
@@ -151,7 +151,7 @@ impl<'a> Machine<'a> {
 
     /// Hands an outcome to the frames, innermost first, until one goes on with it. `Some` is the routine's own outcome.
     /// `has_begun`: whether the innermost step has, so that there may be something to undo.
-    pub fn deliver(
+    pub(crate) fn deliver(
         &mut self,
         id: RoutineId,
         routine: &mut Routine,
@@ -190,7 +190,7 @@ impl<'a> Machine<'a> {
     }
 
     /// The step that it was.
-    pub fn complete_step(
+    pub(crate) fn complete_step(
         &mut self,
         id: RoutineId,
         routine: &mut Routine,
@@ -210,7 +210,7 @@ impl<'a> Machine<'a> {
     }
 
     /// A step that `when` leaves out has the result null, and nothing to compensate.
-    pub fn skip_step(&mut self, routine: &mut Routine) {
+    pub(crate) fn skip_step(&mut self, routine: &mut Routine) {
         if let Some(step) = self.next_step(routine) {
             self.observe(Event::StepSkipped { step });
         }
@@ -257,7 +257,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Stops driving until the next workflow task, which a timer brings.
-    pub fn take_breath(&mut self) {
+    pub(crate) fn take_breath(&mut self) {
         let length = Duration::from_millis(1);
         self.run.breather = Some(self.begin_timer(OperationKind::Breather, length, None));
     }

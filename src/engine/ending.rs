@@ -20,14 +20,14 @@ use crate::value::Value;
 use crate::words::StepId;
 
 impl Run {
-    pub fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         matches!(self.ending, Some(Ending::Failed(_) | Ending::Cancelled))
     }
 }
 
 impl Machine<'_> {
     /// What the end of the main steps means for the run.
-    pub fn ending(&self, outcome: Outcome) -> Ending {
+    pub(crate) fn ending(&self, outcome: Outcome) -> Ending {
         match outcome {
             Outcome::Failed(f) if self.run.cancel_requested && f.is_cancelled() => {
                 Ending::Cancelled
@@ -40,7 +40,7 @@ impl Machine<'_> {
     }
 
     /// How the run is to end. A failure or cancellation is final, and cancels all that is running, so that it is undone.
-    pub fn end_with(&mut self, ending: Ending) {
+    pub(crate) fn end_with(&mut self, ending: Ending) {
         if !self.run.keeps_order() {
             self.run.ending = Some(ending);
             return;
@@ -87,7 +87,7 @@ impl Machine<'_> {
     }
 
     /// An end of the main steps goes through a frame: what the frame would undo is kept, in case that the run fails after all.
-    pub fn keep_left(&mut self, routine: &Routine, frame: Frame, outcome: &Outcome) {
+    pub(crate) fn keep_left(&mut self, routine: &Routine, frame: Frame, outcome: &Outcome) {
         if !self.run.has(UNDONE_AFTER_THE_STEPS) || !self.is_of_main(routine) {
             return;
         }
@@ -111,7 +111,7 @@ impl Machine<'_> {
     }
 
     /// A cancellation after the main steps have ended: no further run begins, and handlers that hold up the end are cancelled.
-    pub fn cancel_end(&mut self) {
+    pub(crate) fn cancel_end(&mut self) {
         let is_to_go_on = match &self.run.ending {
             Some(Ending::ContinuedAsNew(_)) => true,
             Some(Ending::Completed(_)) => {
@@ -126,12 +126,12 @@ impl Machine<'_> {
     }
 
     /// Whether the run is failing or cancelled, and only undoes what it did.
-    pub fn is_failing(&self) -> bool {
+    pub(crate) fn is_failing(&self) -> bool {
         self.run.keeps_order() && self.run.has_failed()
     }
 
     /// Ends the run, unless a handler is still to finish first. True if the end failed and what the steps did is undone now.
-    pub fn close(&mut self) -> bool {
+    pub(crate) fn close(&mut self) -> bool {
         let waits = match &self.run.ending {
             None => return false,
             Some(Ending::CarriedOver(_)) => false,
@@ -223,7 +223,7 @@ impl Machine<'_> {
     }
 
     /// Remembers what the values of a `return` or `continue_as_new` of the main steps were evaluated from.
-    pub fn leaves(&mut self, routine: &Routine, step: StepId, outcome: &Outcome) {
+    pub(crate) fn leaves(&mut self, routine: &Routine, step: StepId, outcome: &Outcome) {
         let is_runs = !self.run.has(UNDONE_AFTER_THE_STEPS)
             || matches!(outcome, Outcome::ContinueAsNew(_))
             || self.function_of(routine) == Some(FunctionRef::Main);
@@ -241,7 +241,7 @@ impl Machine<'_> {
 
     /// Whether another branch left the main steps, so that this one only comes to its end: what it does before it is there is part of
     /// the state that the run ends with. What the leaving routine itself does on its way out, in a `finally`, is not.
-    pub fn is_left_behind(&self, routine: &Routine) -> bool {
+    pub(crate) fn is_left_behind(&self, routine: &Routine) -> bool {
         let Some(leaving) = &self.run.leaving else {
             return false;
         };
@@ -322,7 +322,7 @@ impl Machine<'_> {
     }
 
     /// Whether it runs steps of the workflow's body: its own or those of a block that it calls, not a handler's.
-    pub fn is_of_main(&self, routine: &Routine) -> bool {
+    pub(crate) fn is_of_main(&self, routine: &Routine) -> bool {
         let mut kind = &routine.kind;
         while let RoutineKind::Branch { parent, .. } = kind {
             match self.run.routines.get(parent) {

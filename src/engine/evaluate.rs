@@ -18,13 +18,13 @@ use crate::source::Range;
 use crate::value::{Key, Map, Payload, Timestamp, Value};
 
 /// The type of the failure of a step whose data would be too large for the server; it can be caught.
-pub const PAYLOAD_SIZE_EXCEEDED: &str = "PayloadSizeExceeded";
+pub(crate) const PAYLOAD_SIZE_EXCEEDED: &str = "PayloadSizeExceeded";
 
 /// A routine's names, the run's state and what is known of the run.
-pub struct Scope<'a> {
-    pub locals: &'a [Option<Value>],
-    pub state: &'a Value,
-    pub workflow: Option<&'a Value>,
+pub(crate) struct Scope<'a> {
+    pub(crate) locals: &'a [Option<Value>],
+    pub(crate) state: &'a Value,
+    pub(crate) workflow: Option<&'a Value>,
 }
 
 impl Variables for Scope<'_> {
@@ -54,7 +54,7 @@ impl Host for Replayable<'_> {
 }
 
 /// SplitMix64: its whole state is one number, so that it can be kept with the run.
-pub fn split_mix(state: &mut u64) -> u64 {
+pub(crate) fn split_mix(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut z = *state;
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -63,11 +63,11 @@ pub fn split_mix(state: &mut u64) -> u64 {
 }
 
 impl Machine<'_> {
-    pub fn evaluate(&mut self, routine: &Routine, code: &Code) -> Result<Value, Failure> {
+    pub(crate) fn evaluate(&mut self, routine: &Routine, code: &Code) -> Result<Value, Failure> {
         self.evaluate_with(&routine.locals, code)
     }
 
-    pub fn evaluate_with(
+    pub(crate) fn evaluate_with(
         &mut self,
         locals: &[Option<Value>],
         code: &Code,
@@ -116,12 +116,12 @@ impl Machine<'_> {
     }
 
     /// A mistake of the definition that showed at run time, with its place.
-    pub fn definition_failure(&self, range: Range, message: impl AsRef<str>) -> Failure {
+    pub(crate) fn definition_failure(&self, range: Range, message: impl AsRef<str>) -> Failure {
         let place = self.program.sources.location(range);
         Failure::definition(format!("{place}: {}", message.as_ref()))
     }
 
-    pub fn condition(&mut self, routine: &Routine, code: &Code) -> Result<bool, Failure> {
+    pub(crate) fn condition(&mut self, routine: &Routine, code: &Code) -> Result<bool, Failure> {
         match self.evaluate(routine, code)?.force() {
             Ok(Value::Bool(holds)) => Ok(*holds),
             Ok(other) => {
@@ -136,19 +136,19 @@ impl Machine<'_> {
     }
 
     /// The value itself, decoded: what may stand inside a list, a map or the state.
-    pub fn forced(&self, value: &Value) -> Result<Value, Failure> {
+    pub(crate) fn forced(&self, value: &Value) -> Result<Value, Failure> {
         value
             .force()
             .cloned()
             .map_err(|error| Failure::definition(format!("a payload cannot be read: {error}")))
     }
 
-    pub fn text(&mut self, routine: &Routine, code: &Code) -> Result<String, Failure> {
+    pub(crate) fn text(&mut self, routine: &Routine, code: &Code) -> Result<String, Failure> {
         self.accepted(routine, code, accepted::text)
     }
 
     /// `None` where nothing is said, or null.
-    pub fn optional_text(
+    pub(crate) fn optional_text(
         &mut self,
         routine: &Routine,
         code: Option<&Code>,
@@ -157,7 +157,7 @@ impl Machine<'_> {
     }
 
     /// A value that breaks the rule is the definition's mistake.
-    pub fn accepted<T>(
+    pub(crate) fn accepted<T>(
         &mut self,
         routine: &Routine,
         code: &Code,
@@ -168,7 +168,7 @@ impl Machine<'_> {
     }
 
     /// `None` where nothing is said, or null.
-    pub fn optional_accepted<T>(
+    pub(crate) fn optional_accepted<T>(
         &mut self,
         routine: &Routine,
         code: Option<&Code>,
@@ -184,7 +184,7 @@ impl Machine<'_> {
         accepted.map(Some)
     }
 
-    pub fn payload(&self, value: &Value) -> Result<Payload, Failure> {
+    pub(crate) fn payload(&self, value: &Value) -> Result<Payload, Failure> {
         let payload = Payload::from_value(value).map_err(|error| Failure::definition(error.0))?;
         let size = payload.size_bytes();
         within_bound("a payload", size)?;
@@ -193,7 +193,7 @@ impl Machine<'_> {
         Ok(payload)
     }
 
-    pub fn arguments(
+    pub(crate) fn arguments(
         &mut self,
         routine: &Routine,
         arguments: &Arguments,
@@ -209,7 +209,7 @@ impl Machine<'_> {
     }
 
     /// The entries of a map, each as a payload of its own: memo, search attributes.
-    pub fn payloads(
+    pub(crate) fn payloads(
         &mut self,
         routine: &Routine,
         code: Option<&Code>,
@@ -237,7 +237,12 @@ impl Machine<'_> {
     }
 
     /// Holds a value against a schema.
-    pub fn check(&self, schema: Option<&Schema>, value: &Value, what: &str) -> Result<(), Failure> {
+    pub(crate) fn check(
+        &self,
+        schema: Option<&Schema>,
+        value: &Value,
+        what: &str,
+    ) -> Result<(), Failure> {
         let is_bounded = self.run.has(SCHEMA_CHECKS_BOUNDED);
         violation(schema, value, is_bounded).map_or(Ok(()), |wrong| {
             Err(Failure::definition(format!(
@@ -246,14 +251,14 @@ impl Machine<'_> {
         })
     }
 
-    pub fn uuid(&mut self) -> String {
+    pub(crate) fn uuid(&mut self) -> String {
         let random = &mut self.run.random;
         uuid_text(split_mix(random), split_mix(random))
     }
 }
 
 /// The server takes payloads that belong together only up to a bound, and ends the workflow over a larger one.
-pub fn within_bound(what: &str, size: usize) -> Result<(), Failure> {
+pub(crate) fn within_bound(what: &str, size: usize) -> Result<(), Failure> {
     if size <= PAYLOAD_SIZE_BYTES_MAX {
         return Ok(());
     }
@@ -267,7 +272,11 @@ pub fn within_bound(what: &str, size: usize) -> Result<(), Failure> {
 /// The first way in which a value breaks a schema. Runs that began before `flag::SCHEMA_CHECKS_BOUNDED` are bounded neither in what they check nor in what
 /// the message quotes: a `catch` may have looked at it. Core compares no message of a failure that ends a run or answers an update
 /// (sdk-core 0.10.1, machines/fail_workflow_state_machine.rs and update_state_machine.rs), so those may change.
-pub fn violation(schema: Option<&Schema>, value: &Value, is_bounded: bool) -> Option<String> {
+pub(crate) fn violation(
+    schema: Option<&Schema>,
+    value: &Value,
+    is_bounded: bool,
+) -> Option<String> {
     match is_bounded {
         true => schema?.violation(value),
         false => schema?.violation_unbounded(value),
@@ -275,7 +284,7 @@ pub fn violation(schema: Option<&Schema>, value: &Value, is_bounded: bool) -> Op
 }
 
 /// What arguments are to an expression: nothing is null, one is itself, several are a list.
-pub fn one_value(mut args: Vec<Value>) -> Value {
+pub(crate) fn one_value(mut args: Vec<Value>) -> Value {
     match args.len() {
         0 => Value::Null,
         1 => args.remove(0),

@@ -66,7 +66,7 @@ pub struct Failure {
 
 impl FailureInfo {
     /// What whoever failed, cancelled or sent heartbeats left; not that of the failures inside.
-    pub fn details(&self) -> Option<&[Value]> {
+    pub(crate) fn details(&self) -> Option<&[Value]> {
         match self {
             FailureInfo::Application { details, .. } | FailureInfo::Cancelled { details } => {
                 Some(details)
@@ -90,19 +90,19 @@ impl FailureInfo {
 #[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct PassedOn {
     /// The message and stack trace as a payload: what a codec encrypts. The readable ones then stand in this only.
-    pub encoded_attributes: Option<Payload>,
+    pub(crate) encoded_attributes: Option<Payload>,
     /// Who cancelled or terminated.
-    pub identity: String,
+    pub(crate) identity: String,
     /// The category of an application failure: metrics do not count benign ones as errors.
-    pub category: i32,
+    pub(crate) category: i32,
     /// The details that a reset workflow's activity had last reported.
-    pub last_heartbeat_details: Vec<Value>,
+    pub(crate) last_heartbeat_details: Vec<Value>,
     /// Whether a Nexus handler's failure is retried.
-    pub retry_behavior: i32,
+    pub(crate) retry_behavior: i32,
 }
 
 /// The type of a failure that a mistake in the definition causes at run time.
-pub const DEFINITION_ERROR: &str = "DefinitionError";
+pub(crate) const DEFINITION_ERROR: &str = "DefinitionError";
 
 /// The type of the failure with which a worker reports that `schedule_to_close_timeout` leaves a local activity no
 /// further attempt.
@@ -110,7 +110,7 @@ const LOCAL_BOUND_PASSED: &str = "ScheduleToCloseTimeout";
 
 impl Failure {
     /// With a message that the answer to a client has room for, whatever values of its own it quotes.
-    pub fn as_refusal(mut self) -> Failure {
+    pub(crate) fn into_refusal(mut self) -> Failure {
         self.message = bounded_message(self.message);
         self
     }
@@ -137,7 +137,7 @@ impl Failure {
     }
 
     /// No policy retries it.
-    pub fn non_retryable(mut self) -> Self {
+    pub(crate) fn non_retryable(mut self) -> Self {
         if let FailureInfo::Application { non_retryable, .. } = &mut self.info {
             *non_retryable = true;
         }
@@ -145,7 +145,7 @@ impl Failure {
     }
 
     /// A mistake of the definition: it does not heal by itself, so nothing retries it.
-    pub fn definition(message: impl Into<String>) -> Self {
+    pub(crate) fn definition(message: impl Into<String>) -> Self {
         Failure::application(DEFINITION_ERROR, message).non_retryable()
     }
 
@@ -158,7 +158,7 @@ impl Failure {
         )
     }
 
-    pub fn timeout(message: impl Into<String>, timeout_type: TimeoutType) -> Self {
+    pub(crate) fn timeout(message: impl Into<String>, timeout_type: TimeoutType) -> Self {
         Failure::new(
             message,
             FailureInfo::Timeout {
@@ -170,7 +170,7 @@ impl Failure {
 
     /// The timeout of a local activity that may make no further attempt, inside of the only kind of failure that core does not retry. `last` is
     /// what the last attempt failed with.
-    pub fn local_bound_passed(last: Option<Failure>) -> Self {
+    pub(crate) fn local_bound_passed(last: Option<Failure>) -> Self {
         let message = "no further attempt could begin within schedule_to_close_timeout";
         let timeout = Failure {
             cause: last.map(Box::new),
@@ -183,7 +183,7 @@ impl Failure {
     }
 
     /// The timeout inside of [`Failure::local_bound_passed`]; any other failure as it is.
-    pub fn without_local_bound(self) -> Self {
+    pub(crate) fn without_local_bound(self) -> Self {
         let is_bound = matches!(&self.info, FailureInfo::Application { error_type, non_retryable: true, .. } if error_type == LOCAL_BOUND_PASSED);
         let cause = self.cause.as_ref().map(|cause| cause.kind());
         match self.cause {
@@ -239,7 +239,7 @@ impl Failure {
     }
 
     /// What an author says in `catch: error:`: a kind or a type anywhere that the wrapping failures lead to.
-    pub fn matches(&self, name: &str) -> bool {
+    pub(crate) fn matches(&self, name: &str) -> bool {
         self.chain().any(|f| f.kind().name() == name) || self.error_type() == Some(name)
     }
 

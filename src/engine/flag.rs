@@ -7,44 +7,44 @@ use super::state::{Clock, Run};
 use crate::faults::Fault;
 
 /// An abandoned activity resolves without core: core would not bear that it fails or times out later.
-pub const ABANDONS_ITSELF: u32 = 1;
+pub(crate) const ABANDONS_ITSELF: u32 = 1;
 
 /// Jobs reach the run one by one in the order of history, and it ends when all that arrived was handled: see `inbox`.
-pub const ORDER_OF_HISTORY: u32 = 2;
+pub(crate) const ORDER_OF_HISTORY: u32 = 2;
 
 /// Signals that nothing has taken go along when the run continues as new.
-pub const KEPT_SIGNALS: u32 = 3;
+pub(crate) const KEPT_SIGNALS: u32 = 3;
 
 /// A step with `compensate` that is cancelled in flight is waited for, and undone if it completed all the same.
-pub const SAGA_EFFECTS: u32 = 4;
+pub(crate) const SAGA_EFFECTS: u32 = 4;
 
 /// The null that a run without `return` ends with is held to its `output` like any other result.
-pub const OUTPUT_WITHOUT_RETURN: u32 = 5;
+pub(crate) const OUTPUT_WITHOUT_RETURN: u32 = 5;
 
 /// What the main steps did is undone too if the run fails after they have ended, and what they chose as its end is carried.
-pub const UNDONE_AFTER_THE_STEPS: u32 = 6;
+pub(crate) const UNDONE_AFTER_THE_STEPS: u32 = 6;
 
 /// A workflow task counts the results of its local activities, and everything else that it sends, over all its activations.
-pub const LOCAL_RESULTS_COUNTED: u32 = 7;
+pub(crate) const LOCAL_RESULTS_COUNTED: u32 = 7;
 
 /// A bundle in the start's headers binds the run only if the server vouches that a worker wrote it.
-pub const HEADERS_CHECKED: u32 = 8;
+pub(crate) const HEADERS_CHECKED: u32 = 8;
 
 /// Expressions compute what CEL specifies where older engines did not: see `expression::Semantics`.
-pub const CEL_AS_SPECIFIED: u32 = 9;
+pub(crate) const CEL_AS_SPECIFIED: u32 = 9;
 
 /// `distinct()` and the functions on sets cost in proportion to their lists. What expressions cost decides where a workflow
 /// task takes a breath, which is a timer in the history, and whether an update is refused or a run fails.
-pub const LINEAR_LISTS: u32 = 10;
+pub(crate) const LINEAR_LISTS: u32 = 10;
 
 /// Holding a value against its schema has a bound: a value that would pass it after more checks is refused.
-pub const SCHEMA_CHECKS_BOUNDED: u32 = 11;
+pub(crate) const SCHEMA_CHECKS_BOUNDED: u32 = 11;
 
 /// A step that completed with a result that breaks its schema or cannot be decoded is undone like any other that completed.
-pub const UNUSABLE_RESULTS: u32 = 12;
+pub(crate) const UNUSABLE_RESULTS: u32 = 12;
 
 /// An activity that was started and waits long before a retry can be awaited after a `call` that it outlasted.
-pub const HANDLES_OF_CALLERS: u32 = 13;
+pub(crate) const HANDLES_OF_CALLERS: u32 = 13;
 
 /// Flags of a whole run: its first workflow task records them, and they apply until the run ends. A run that began
 /// without one continues without it. Numbers are never reused.
@@ -63,13 +63,13 @@ const OF_A_RUN: &[u32] = &[
 ];
 
 /// Whether a run whose first activation this is begins with the flag.
-pub fn may_begin_with(flag: u32, clock: &Clock) -> bool {
+pub(crate) fn may_begin_with(flag: u32, clock: &Clock) -> bool {
     !clock.is_replaying || clock.flags.contains(&flag)
 }
 
 impl Run {
     /// Fixes the flags that hold for the whole run, in its first activation.
-    pub fn fix_flags(&mut self, clock: &Clock, commands: &mut Vec<Command>) {
+    pub(crate) fn fix_flags(&mut self, clock: &Clock, commands: &mut Vec<Command>) {
         let may = |flag: &u32| may_begin_with(*flag, clock);
         self.flags = OF_A_RUN.iter().copied().filter(may).collect();
         if Fault::LocalResultsUncounted.is_on() {
@@ -80,14 +80,14 @@ impl Run {
     }
 
     /// Whether the run began with a flag of `OF_A_RUN`.
-    pub fn has(&self, flag: u32) -> bool {
+    pub(crate) fn has(&self, flag: u32) -> bool {
         self.flags.contains(&flag)
     }
 }
 
 impl Machine<'_> {
     /// Whether this workflow task may make use of it; that it did is written down.
-    pub fn may_use(&mut self, flag: u32) -> bool {
+    pub(crate) fn may_use(&mut self, flag: u32) -> bool {
         let may = !self.clock.is_replaying || self.clock.flags.contains(&flag);
         if may {
             self.command(CommandKind::UseFlag(flag));

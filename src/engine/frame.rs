@@ -6,7 +6,7 @@ use crate::value::Value;
 use crate::words::{BlockId, StepId};
 
 impl Frame {
-    pub fn block(block: BlockId) -> Self {
+    pub(crate) fn block(block: BlockId) -> Self {
         Frame::Block {
             block,
             next: 0,
@@ -15,7 +15,7 @@ impl Frame {
     }
 
     /// The step that a block is at, unless it is at its end.
-    pub fn step(&self, program: &Program) -> Option<StepId> {
+    pub(crate) fn step(&self, program: &Program) -> Option<StepId> {
         match self {
             Frame::Block { block, next, .. } => program.block(*block).get(*next as usize).copied(),
             Frame::Function { .. }
@@ -29,7 +29,7 @@ impl Frame {
         }
     }
 
-    pub fn saga(&self) -> Option<&Saga> {
+    pub(crate) fn saga(&self) -> Option<&Saga> {
         match self {
             Frame::Saga { saga, .. } => Some(saga),
             Frame::Function { saga, .. } => saga.as_ref(),
@@ -43,7 +43,7 @@ impl Frame {
         }
     }
 
-    pub fn saga_mut(&mut self) -> Option<&mut Saga> {
+    pub(crate) fn saga_mut(&mut self) -> Option<&mut Saga> {
         match self {
             Frame::Saga { saga, .. } => Some(saga),
             Frame::Function { saga, .. } => saga.as_mut(),
@@ -57,7 +57,7 @@ impl Frame {
         }
     }
 
-    pub fn caller_mut(&mut self) -> Option<&mut Caller> {
+    pub(crate) fn caller_mut(&mut self) -> Option<&mut Caller> {
         match self {
             Frame::Function { caller, .. } => caller.as_deref_mut(),
             Frame::Block { .. }
@@ -71,12 +71,12 @@ impl Frame {
         }
     }
 
-    pub fn is_compensating(&self) -> bool {
+    pub(crate) fn is_compensating(&self) -> bool {
         self.saga().is_some_and(|saga| saga.compensating.is_some())
     }
 
     /// Whether no cancellation reaches what runs inside.
-    pub fn is_shielding(&self) -> bool {
+    pub(crate) fn is_shielding(&self) -> bool {
         matches!(self, Frame::Shield { .. }) || self.is_compensating()
     }
 }

@@ -19,14 +19,14 @@ const METADATA_QUERY: &str = "__temporal_workflow_metadata";
 
 impl Machine<'_> {
     /// Slots of a function, with the run's input and the handler's arguments in place.
-    pub fn locals(&self, function: &Function, args: Value) -> Vec<Option<Value>> {
+    pub(crate) fn locals(&self, function: &Function, args: Value) -> Vec<Option<Value>> {
         let mut locals = vec![None; function.slots as usize];
         locals[slot::INPUT as usize] = Some(one_value(self.run.info.arguments.clone()));
         locals[slot::ARGS as usize] = Some(args);
         locals
     }
 
-    pub fn spawn_function(
+    pub(crate) fn spawn_function(
         &mut self,
         kind: RoutineKind,
         function: FunctionRef,
@@ -46,7 +46,7 @@ impl Machine<'_> {
         self.run.spawn(Routine::new(kind, frames, locals))
     }
 
-    pub fn signalled(&mut self, name: String, input: Vec<Value>) {
+    pub(crate) fn signalled(&mut self, name: String, input: Vec<Value>) {
         let program = self.program;
         let Some((index, handler)) = signal_handler(program, &name) else {
             if !is_awaited(program, &name) && !self.run.signals.contains_key(&name) {
@@ -78,14 +78,14 @@ impl Machine<'_> {
     }
 
     /// Accepts or rejects an update, and begins its handler.
-    pub fn updated(&mut self, update: Update) {
+    pub(crate) fn updated(&mut self, update: Update) {
         if self.answer(&update) {
             self.begin_update(update);
         }
     }
 
     /// Accepts or rejects an update. True if it is accepted.
-    pub fn answer(&mut self, update: &Update) -> bool {
+    pub(crate) fn answer(&mut self, update: &Update) -> bool {
         let protocol_instance_id = update.protocol_instance_id.clone();
         let verdict = match update.run_validator {
             true => self.validate(update),
@@ -101,13 +101,13 @@ impl Machine<'_> {
             },
             Err(failure) => CommandKind::RejectUpdate {
                 protocol_instance_id,
-                failure: failure.as_refusal(),
+                failure: failure.into_refusal(),
             },
         });
         is_accepted
     }
 
-    pub fn validate(&mut self, update: &Update) -> Result<(), Failure> {
+    pub(crate) fn validate(&mut self, update: &Update) -> Result<(), Failure> {
         let program = self.program;
         let Some((_, handler)) = program::handler(&program.updates, &update.name) else {
             let names: Vec<&str> = program.updates.iter().map(|h| &*h.name).collect();
@@ -147,7 +147,7 @@ impl Machine<'_> {
     }
 
     /// The handler of an update that was accepted.
-    pub fn begin_update(&mut self, update: Update) {
+    pub(crate) fn begin_update(&mut self, update: Update) {
         let program = self.program;
         let protocol_instance_id = update.protocol_instance_id;
         let Some((index, handler)) = program::handler(&program.updates, &update.name) else {
@@ -167,7 +167,7 @@ impl Machine<'_> {
         self.spawn_function(kind, FunctionRef::Update(index), args);
     }
 
-    pub fn complete_update(&mut self, protocol_instance_id: String, outcome: Outcome) {
+    pub(crate) fn complete_update(&mut self, protocol_instance_id: String, outcome: Outcome) {
         let result = match outcome {
             Outcome::Failed(failure) => Err(failure),
             Outcome::Value(value) | Outcome::Return(value) => self.payload(&value),
@@ -183,14 +183,14 @@ impl Machine<'_> {
         });
     }
 
-    pub fn queried(&mut self, id: String, name: &str, args: Vec<Value>) {
+    pub(crate) fn queried(&mut self, id: String, name: &str, args: Vec<Value>) {
         let result = match name {
             STACK_TRACE_QUERY => self.payload(&Value::from(self.stack_trace())),
             METADATA_QUERY => self.payload(&self.metadata()),
             name => self.query_result(name, args),
         };
         let result = result.and_then(|answer| self.beside(&id, answer));
-        let result = result.map_err(Failure::as_refusal);
+        let result = result.map_err(Failure::into_refusal);
         self.command(CommandKind::RespondToQuery { id, result });
     }
 
@@ -294,7 +294,7 @@ fn dynamic_args(name: &str, input: Vec<Value>) -> Value {
     ]))
 }
 
-pub fn listed(names: &[&str]) -> String {
+pub(crate) fn listed(names: &[&str]) -> String {
     if names.is_empty() {
         "none".to_owned()
     } else {

@@ -16,25 +16,25 @@ use crate::words::LogLevel;
 
 impl Run {
     /// Whether jobs wait for each other; a run that began with an older engine applies all of them first.
-    pub fn keeps_order(&self) -> bool {
+    pub(crate) fn keeps_order(&self) -> bool {
         self.has(ORDER_OF_HISTORY) && !Fault::StepsBeforeHandlers.is_on()
     }
 
-    pub fn main(&self) -> Option<RoutineId> {
+    pub(crate) fn main(&self) -> Option<RoutineId> {
         let mut routines = self.routines.iter();
         let main = routines.find(|(_, routine)| routine.kind == RoutineKind::Main);
         main.map(|(id, _)| *id)
     }
 
     /// Whether the main steps have not begun. In a run that was carried along they are under way.
-    pub fn is_to_begin(&self) -> bool {
+    pub(crate) fn is_to_begin(&self) -> bool {
         let main = self.main().filter(|id| !self.ready.contains(id));
         let main = main.and_then(|id| self.routines.get(&id));
         main.is_some_and(|main| main.waiting.is_none())
     }
 
     /// An operation whose end has arrived, though the run has not got to it: there is nothing left to cancel.
-    pub fn ends_ahead(&self, wanted: u32) -> bool {
+    pub(crate) fn ends_ahead(&self, wanted: u32) -> bool {
         self.inbox.iter().any(|job| match job {
             Job::FireTimer { seq }
             | Job::ResolveActivity { seq, .. }
@@ -60,7 +60,7 @@ impl Run {
     }
 
     /// The run id of a child whose start has arrived, though the run has not got to it.
-    pub fn started_ahead(&self, wanted: u32) -> bool {
+    pub(crate) fn started_ahead(&self, wanted: u32) -> bool {
         let is_start = |job: &Job| matches!(job, Job::ChildStarted { seq, .. } if *seq == wanted);
         self.inbox.iter().any(is_start)
     }
@@ -68,7 +68,7 @@ impl Run {
 
 impl Machine<'_> {
     /// Keeps a job until the run has done with those before it. The timer that lets a crowded run go on is for now.
-    pub fn receive(&mut self, job: Job) {
+    pub(crate) fn receive(&mut self, job: Job) {
         if let Job::FireTimer { seq } = job
             && self.run.breather == Some(seq)
         {
@@ -79,7 +79,7 @@ impl Machine<'_> {
     }
 
     /// As far as it goes, unless it has ended.
-    pub fn go(&mut self) {
+    pub(crate) fn go(&mut self) {
         if self.run.phase != Phase::Running {
             return;
         }
@@ -137,7 +137,7 @@ impl Machine<'_> {
     }
 
     /// What each kind of job does to the run.
-    pub fn apply(&mut self, job: Job) {
+    pub(crate) fn apply(&mut self, job: Job) {
         match job {
             // Compensations may wait for signals; no further handlers start.
             Job::Signal { name, .. } if self.is_failing() && self.is_handled(&name) => {

@@ -9,7 +9,7 @@ use crate::value::{Map, Value};
 
 impl Machine<'_> {
     /// Where every routine is: step, file, line, column.
-    pub fn stack_trace(&self) -> String {
+    pub(crate) fn stack_trace(&self) -> String {
         let mut lines = Vec::new();
         for (id, routine) in &self.run.routines {
             let kind = match &routine.kind {
@@ -36,7 +36,7 @@ impl Machine<'_> {
     }
 
     /// `temporal.api.sdk.v1.WorkflowMetadata`, in protobuf's JSON form.
-    pub fn metadata(&self) -> Value {
+    pub(crate) fn metadata(&self) -> Value {
         let definition = |name: &Arc<str>, description: &Option<Arc<str>>| {
             let description = description.clone().unwrap_or_else(|| "".into());
             let name = if &**name == "*" {

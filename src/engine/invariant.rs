@@ -7,32 +7,32 @@ use super::TaskFailure;
 use super::state::Run;
 
 /// Whoever an operation, a signal or a condition is for.
-pub const WAITS: &str = "a routine that waits exists";
+pub(crate) const WAITS: &str = "a routine that waits exists";
 
 /// The first invariant that an instance found broken. It remains broken: nothing that the instance does afterwards is
 /// used.
 #[derive(Debug, Clone, Default)]
-pub struct Violation(OnceCell<String>);
+pub(crate) struct Violation(OnceCell<String>);
 
 impl Run {
     /// Notes that what always holds does not. The caller then does whatever ends the activation soonest.
-    pub fn violated(&self, invariant: impl Into<String>) {
+    pub(crate) fn violated(&self, invariant: impl Into<String>) {
         self.violation.0.get_or_init(|| invariant.into());
     }
 
     /// A copy of the run shows what the run itself would come to.
-    pub fn violated_as(&self, copy: &Run) {
+    pub(crate) fn violated_as(&self, copy: &Run) {
         if let Some(invariant) = copy.violation.0.get() {
             self.violated(invariant.as_str());
         }
     }
 
-    pub fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         self.violation.0.get().is_none()
     }
 
     /// The failure of the workflow task, if an invariant was found broken.
-    pub fn soundness(&self) -> Result<(), TaskFailure> {
+    pub(crate) fn soundness(&self) -> Result<(), TaskFailure> {
         match self.violation.0.get() {
             None => Ok(()),
             Some(invariant) => Err(TaskFailure(format!(

@@ -24,7 +24,7 @@ const QUERY_ALONE: &str = "legacy_query";
 
 /// What the run's workflow task has sent so far.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
-pub struct Load {
+pub(crate) struct Load {
     commands: usize,
     size_bytes: usize,
     /// The part of these from activations before this one.
@@ -48,7 +48,7 @@ impl Load {
 
 impl Run {
     /// Begins the count anew if these are the first jobs of a workflow task, and counts the results among them: their markers are in the task already.
-    pub fn count_jobs(&mut self, jobs: &[Job]) {
+    pub(crate) fn count_jobs(&mut self, jobs: &[Job]) {
         if jobs.iter().any(|job| self.is_of_new_task(job)) {
             self.load.commands = 0;
             self.load.size_bytes = 0;
@@ -104,20 +104,20 @@ impl Run {
     }
 
     /// The marker that binds the run, with its bundle.
-    pub fn count_binding(&mut self, bundle: &[u8]) {
+    pub(crate) fn count_binding(&mut self, bundle: &[u8]) {
         self.load.commands += 1;
         self.load.size_bytes += COMMAND_SIZE_BYTES + bundle.len();
     }
 
     /// An update is accepted: the workflow task began with it. Workers repeat it in their answer.
-    pub fn count_update(&mut self, update: &Update) {
+    pub(crate) fn count_update(&mut self, update: &Update) {
         let load = &mut self.load;
         load.commands -= std::mem::take(&mut load.earlier_commands);
         load.size_bytes -= std::mem::take(&mut load.earlier_size_bytes);
         self.load.size_bytes += update_size_bytes(update);
     }
 
-    pub fn count(&mut self, kind: &CommandKind) {
+    pub(crate) fn count(&mut self, kind: &CommandKind) {
         if let Some(size) = size_bytes(kind) {
             self.load.commands += 1;
             self.load.size_bytes += size;
@@ -130,7 +130,11 @@ impl Run {
 
 /// Leaves out updates whose answers do not fit into the workflow task: core repeats the whole update in each. The server
 /// then rejects them (`UnprocessedUpdate`), and nothing of them comes into history.
-pub fn answerable(run: Option<&Run>, jobs: Vec<Job>, commands: &mut Vec<Command>) -> Vec<Job> {
+pub(crate) fn answerable(
+    run: Option<&Run>,
+    jobs: Vec<Job>,
+    commands: &mut Vec<Command>,
+) -> Vec<Job> {
     let initialize = jobs.iter().find_map(|job| {
         let Job::Initialize(info) = job else {
             return None;
@@ -172,7 +176,7 @@ pub fn answerable(run: Option<&Run>, jobs: Vec<Job>, commands: &mut Vec<Command>
 
 impl Machine<'_> {
     /// Whether the workflow task takes no more, as far as commands and their sizes go.
-    pub fn is_loaded(&self) -> bool {
+    pub(crate) fn is_loaded(&self) -> bool {
         let load = &self.run.load;
         load.is_full
             || load.commands >= COMMANDS_PER_WORKFLOW_TASK_MAX
@@ -180,12 +184,12 @@ impl Machine<'_> {
     }
 
     /// An activity has ended: there may be room for what waits.
-    pub fn release_held(&mut self) {
+    pub(crate) fn release_held(&mut self) {
         self.run.ready.append(&mut self.run.held);
     }
 
     /// Whether a local activity has to wait for another to end: the results of those that run already may fill the task.
-    pub fn holds_local(&self, action: &Action) -> bool {
+    pub(crate) fn holds_local(&self, action: &Action) -> bool {
         let is_local = matches!(action, Action::Activity(activity) if activity.options.local);
         let load = &self.run.load;
         if !is_local || load.locals == 0 || !self.run.has(LOCAL_RESULTS_COUNTED) {
@@ -196,7 +200,7 @@ impl Machine<'_> {
     }
 
     /// Whether commands of this size go with the current task; otherwise the step is begun again in the next one. An error if no task takes them.
-    pub fn makes_room(&mut self, size: usize) -> Result<bool, Failure> {
+    pub(crate) fn makes_room(&mut self, size: usize) -> Result<bool, Failure> {
         if !self.run.has(LOCAL_RESULTS_COUNTED) {
             return Ok(true);
         }
@@ -213,12 +217,12 @@ impl Machine<'_> {
     }
 
     /// The same for a continuation, which takes along what was upserted.
-    pub fn continues_in_room(&mut self, next: &ContinueAsNew) -> Result<bool, Failure> {
+    pub(crate) fn continues_in_room(&mut self, next: &ContinueAsNew) -> Result<bool, Failure> {
         self.makes_room(continuation_size_bytes(next) + self.upserted_size_bytes())
     }
 
     /// Whether the run's end has to go with the next workflow task. One that no task takes becomes a failure.
-    pub fn waits_for_room(&mut self) -> bool {
+    pub(crate) fn waits_for_room(&mut self) -> bool {
         let fits = match &self.run.ending {
             Some(Ending::ContinuedAsNew(next)) => {
                 let signals = self
@@ -254,7 +258,7 @@ impl Machine<'_> {
     }
 
     /// An answer to a query, if it fits beside everything else that the task sends. The query leaves no trace, so whoever asked may ask again.
-    pub fn beside(&self, query: &str, answer: Payload) -> Result<Payload, Failure> {
+    pub(crate) fn beside(&self, query: &str, answer: Payload) -> Result<Payload, Failure> {
         let size = self.run.load.size_bytes + answer.size_bytes();
         let is_alone = query == QUERY_ALONE || !self.run.has(LOCAL_RESULTS_COUNTED);
         if is_alone || size <= WORKFLOW_TASK_SIZE_BYTES_MAX {
@@ -270,7 +274,7 @@ impl Machine<'_> {
 
 /// What a command takes in the completion of a workflow task; `None` if it is not sent. Timers and the like take the same as any other, to be on the
 /// safe side.
-pub fn size_bytes(kind: &CommandKind) -> Option<usize> {
+pub(crate) fn size_bytes(kind: &CommandKind) -> Option<usize> {
     let size = match kind {
         CommandKind::UseFlag(_) | CommandKind::Log { .. } | CommandKind::RespondToQuery { .. } => {
             return None;
@@ -335,7 +339,7 @@ pub fn size_bytes(kind: &CommandKind) -> Option<usize> {
     Some(COMMAND_SIZE_BYTES + size)
 }
 
-pub fn child_size_bytes(start: &StartChild) -> usize {
+pub(crate) fn child_size_bytes(start: &StartChild) -> usize {
     let names = [
         &start.workflow_id,
         &start.workflow_type,
@@ -348,7 +352,7 @@ pub fn child_size_bytes(start: &StartChild) -> usize {
         + fields_size_bytes(&start.search_attributes)
 }
 
-pub fn continuation_size_bytes(next: &ContinueAsNew) -> usize {
+pub(crate) fn continuation_size_bytes(next: &ContinueAsNew) -> usize {
     next.workflow_type.len()
         + next.task_queue.len()
         + sum(&next.arguments)
@@ -357,7 +361,7 @@ pub fn continuation_size_bytes(next: &ContinueAsNew) -> usize {
         + fields_size_bytes(&next.headers)
 }
 
-pub fn fields_size_bytes(fields: &std::collections::BTreeMap<String, Payload>) -> usize {
+pub(crate) fn fields_size_bytes(fields: &std::collections::BTreeMap<String, Payload>) -> usize {
     let sizes = fields
         .iter()
         .map(|(name, payload)| name.len() + payload.size_bytes());

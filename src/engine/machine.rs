@@ -11,25 +11,25 @@ use crate::value::Value;
 use crate::words::LogLevel;
 
 /// One activation's work on one run.
-pub struct Machine<'a> {
-    pub run: &'a mut Run,
-    pub program: &'a Program,
+pub(crate) struct Machine<'a> {
+    pub(crate) run: &'a mut Run,
+    pub(crate) program: &'a Program,
     /// The bundle in its stored form, for a continuation that stays with it.
-    pub bundle: &'a [u8],
-    pub clock: &'a Clock,
-    pub commands: &'a mut Vec<Command>,
+    pub(crate) bundle: &'a [u8],
+    pub(crate) clock: &'a Clock,
+    pub(crate) commands: &'a mut Vec<Command>,
     /// `workflow`, made when an expression first reads it.
-    pub workflow: OnceCell<Value>,
-    pub cost_left: u64,
-    pub steps: u64,
+    pub(crate) workflow: OnceCell<Value>,
+    pub(crate) cost_left: u64,
+    pub(crate) steps: u64,
     /// The size of all payloads made in this activation.
-    pub payloads_size_bytes: Cell<usize>,
+    pub(crate) payloads_size_bytes: Cell<usize>,
     /// Who watches, if anybody does.
-    pub sight: Option<Sight<'a>>,
+    pub(crate) sight: Option<Sight<'a>>,
 }
 
 impl<'a> Machine<'a> {
-    pub fn new(
+    pub(crate) fn new(
         run: &'a mut Run,
         program: &'a Program,
         bundle: &'a [u8],
@@ -51,7 +51,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    pub fn command(&mut self, kind: CommandKind) {
+    pub(crate) fn command(&mut self, kind: CommandKind) {
         self.run.count(&kind);
         self.commands.push(Command {
             step: self.run.at,
@@ -59,7 +59,7 @@ impl<'a> Machine<'a> {
         });
     }
 
-    pub fn log(&mut self, level: LogLevel, message: impl Into<String>) {
+    pub(crate) fn log(&mut self, level: LogLevel, message: impl Into<String>) {
         self.command(CommandKind::Log {
             level,
             message: message.into(),
@@ -67,7 +67,7 @@ impl<'a> Machine<'a> {
         });
     }
 
-    pub fn function(&self, function: FunctionRef) -> &'a Function {
+    pub(crate) fn function(&self, function: FunctionRef) -> &'a Function {
         let program = self.program;
         match function {
             FunctionRef::Main => &program.main,

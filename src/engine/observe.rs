@@ -21,10 +21,9 @@ pub trait Observer: Debug + Send + Sync {
 #[derive(Debug)]
 pub struct Moment<'a> {
     pub loaded: &'a Arc<Loaded>,
-    pub workflow_id: &'a str,
-    pub run_id: &'a str,
-    pub now: Timestamp,
-    pub is_replaying: bool,
+    pub(crate) workflow_id: &'a str,
+    pub(crate) now: Timestamp,
+    pub(crate) is_replaying: bool,
 }
 
 /// Routines run concurrently; a step begins and ends in the same one.
@@ -110,18 +109,17 @@ impl Found {
 
 /// An observer with the program that the instance is bound to.
 #[derive(Clone, Copy)]
-pub struct Sight<'a> {
-    pub observer: &'a dyn Observer,
-    pub loaded: &'a Arc<Loaded>,
+pub(crate) struct Sight<'a> {
+    pub(crate) observer: &'a dyn Observer,
+    pub(crate) loaded: &'a Arc<Loaded>,
 }
 
 impl Machine<'_> {
-    pub fn observe(&self, event: Event<'_>) {
+    pub(crate) fn observe(&self, event: Event<'_>) {
         let Some(sight) = self.sight else { return };
         let moment = Moment {
             loaded: sight.loaded,
             workflow_id: &self.run.info.workflow_id,
-            run_id: &self.run.info.run_id,
             now: self.clock.now,
             is_replaying: self.clock.is_replaying,
         };

@@ -12,19 +12,19 @@ use crate::value::Duration;
 use crate::words::StepId;
 
 /// Why a child is cancelled, for those who look at it.
-pub const CANCEL_REASON: &str = "the step that waits for it is cancelled";
+pub(crate) const CANCEL_REASON: &str = "the step that waits for it is cancelled";
 
 /// A routine that waits for an operation that is cancelled.
 #[derive(Clone, Copy)]
-pub struct Waiter {
-    pub id: RoutineId,
+pub(crate) struct Waiter {
+    pub(crate) id: RoutineId,
     /// The first frame of what is cancelled in it.
-    pub from: usize,
+    pub(crate) from: usize,
 }
 
 impl Machine<'_> {
     /// Registers an operation under its `seq`; whoever waits comes later.
-    pub fn begin(&mut self, seq: u32, kind: OperationKind, step: Option<StepId>) {
+    pub(crate) fn begin(&mut self, seq: u32, kind: OperationKind, step: Option<StepId>) {
         if let Some(pending) = self.run.pending.of(&kind) {
             *pending += 1;
         }
@@ -38,7 +38,7 @@ impl Machine<'_> {
     }
 
     /// A timer under a number of its own.
-    pub fn begin_timer(
+    pub(crate) fn begin_timer(
         &mut self,
         kind: OperationKind,
         length: Duration,
@@ -58,7 +58,7 @@ impl Machine<'_> {
         seq
     }
 
-    pub fn wait_for(&mut self, id: RoutineId, seq: u32) {
+    pub(crate) fn wait_for(&mut self, id: RoutineId, seq: u32) {
         match self.run.operations.get_mut(&seq) {
             Some(operation) => operation.waiters.push(id),
             None => self
@@ -67,7 +67,7 @@ impl Machine<'_> {
         }
     }
 
-    pub fn timer_fired(&mut self, seq: u32) {
+    pub(crate) fn timer_fired(&mut self, seq: u32) {
         // One that was withdrawn after it had fired is nobody's any more.
         let Some(operation) = self.run.operations.remove(&seq) else {
             return;
@@ -95,7 +95,7 @@ impl Machine<'_> {
     }
 
     /// An operation has ended: whoever waits for it goes on.
-    pub fn resolved(&mut self, seq: u32, resolution: Resolution) {
+    pub(crate) fn resolved(&mut self, seq: u32, resolution: Resolution) {
         // Whoever waited for one that was cancelled may have gone on before it ended.
         let Some(mut operation) = self.run.operations.remove(&seq) else {
             return;
@@ -148,7 +148,7 @@ impl Machine<'_> {
     }
 
     /// The operation that a routine waits for is cancelled with what is inside the frames from `from` on.
-    pub fn cancel_awaited(&mut self, id: RoutineId, seq: u32, from: usize) {
+    pub(crate) fn cancel_awaited(&mut self, id: RoutineId, seq: u32, from: usize) {
         if self.cut_off(id, from) {
             let waiter = Waiter { id, from };
             if self.run.started_ahead(seq) {
@@ -170,7 +170,7 @@ impl Machine<'_> {
     }
 
     /// Cancels an operation. A timer is gone at once, so that `waiter` goes on at once; the others resolve by a job.
-    pub fn cancel_operation(&mut self, seq: u32, waiter: Option<Waiter>) {
+    pub(crate) fn cancel_operation(&mut self, seq: u32, waiter: Option<Waiter>) {
         // What was started may have ended, and the timer of a wait may have fired.
         let operation = self.run.operations.get(&seq);
         let Some(operation) = operation.filter(|o| o.resolution.is_none()) else {

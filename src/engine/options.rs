@@ -12,7 +12,7 @@ use crate::value::{Duration, Timestamp, Value};
 use crate::words::{self, StepId};
 
 impl Machine<'_> {
-    pub fn duration(
+    pub(crate) fn duration(
         &mut self,
         routine: &Routine,
         duration: &DurationCode,
@@ -38,7 +38,7 @@ impl Machine<'_> {
     }
 
     /// A timeout or an interval.
-    pub fn optional_length(
+    pub(crate) fn optional_length(
         &mut self,
         routine: &Routine,
         duration: Option<&DurationCode>,
@@ -63,7 +63,11 @@ impl Machine<'_> {
         length.map(Some)
     }
 
-    pub fn timestamp(&mut self, routine: &Routine, code: &Code) -> Result<Timestamp, Failure> {
+    pub(crate) fn timestamp(
+        &mut self,
+        routine: &Routine,
+        code: &Code,
+    ) -> Result<Timestamp, Failure> {
         let value = self.evaluate(routine, code)?;
         let value = self.forced(&value)?;
         if let Value::Timestamp(timestamp) = value {
@@ -85,7 +89,7 @@ impl Machine<'_> {
         Err(self.definition_failure(code.range(), wrong))
     }
 
-    pub fn activity_timeouts(
+    pub(crate) fn activity_timeouts(
         &mut self,
         routine: &Routine,
         options: &ActivityOptions,
@@ -105,7 +109,7 @@ impl Machine<'_> {
         })
     }
 
-    pub fn retry_policy(
+    pub(crate) fn retry_policy(
         &mut self,
         routine: &Routine,
         policy: &RetryPolicy,
@@ -136,7 +140,7 @@ impl Machine<'_> {
         })
     }
 
-    pub fn priority(
+    pub(crate) fn priority(
         &mut self,
         routine: &Routine,
         priority: &Priority,
@@ -158,7 +162,7 @@ impl Machine<'_> {
     }
 
     /// Gives the command just made what Temporal's UI shows of its step: the description, or the id.
-    pub fn summarise(&mut self, routine: &Routine, step: StepId) {
+    pub(crate) fn summarise(&mut self, routine: &Routine, step: StepId) {
         let step = self.program.step(step);
         let described = step
             .summary

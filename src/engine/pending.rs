@@ -13,7 +13,7 @@ use crate::program::Action;
 use crate::words::StepId;
 
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
-pub struct Pending {
+pub(crate) struct Pending {
     activities: u32,
     children: u32,
     signals: u32,
@@ -23,7 +23,7 @@ pub struct Pending {
 
 impl Pending {
     /// How many of the kind there are; `None` for what the server does not bound.
-    pub fn of(&mut self, kind: &OperationKind) -> Option<&mut u32> {
+    pub(crate) fn of(&mut self, kind: &OperationKind) -> Option<&mut u32> {
         match kind {
             OperationKind::Activity | OperationKind::Abandonable { .. } => {
                 Some(&mut self.activities)
@@ -57,7 +57,7 @@ impl Pending {
 
 impl Machine<'_> {
     /// Whether a routine's next step has to wait for room; then the routine is kept until there may be some.
-    pub fn is_held(&mut self, id: RoutineId, routine: &Routine, step: StepId) -> bool {
+    pub(crate) fn is_held(&mut self, id: RoutineId, routine: &Routine, step: StepId) -> bool {
         let action = &self.program.step(step).action;
         let is_full = self.run.pending.is_full_for(action) || self.holds_local(action);
         let is_held = !is_to_cancel(routine) && is_full;

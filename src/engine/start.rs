@@ -13,23 +13,23 @@ use crate::words::{RetryPolicy, WorkflowIdConflictPolicy, WorkflowIdReusePolicy}
 
 /// The options under `start`, evaluated with the input; the server chooses what a definition leaves out.
 #[derive(Debug, Default)]
-pub struct StartDefaults {
-    pub workflow_id: Option<String>,
-    pub task_queue: Option<String>,
-    pub execution_timeout: Option<Duration>,
-    pub run_timeout: Option<Duration>,
-    pub task_timeout: Option<Duration>,
-    pub retry_policy: Option<RetryPolicy>,
-    pub id_reuse_policy: Option<WorkflowIdReusePolicy>,
-    pub id_conflict_policy: Option<WorkflowIdConflictPolicy>,
-    pub cron_schedule: Option<String>,
-    pub memo: BTreeMap<String, Payload>,
-    pub search_attributes: BTreeMap<String, Payload>,
+pub(crate) struct StartDefaults {
+    pub(crate) workflow_id: Option<String>,
+    pub(crate) task_queue: Option<String>,
+    pub(crate) execution_timeout: Option<Duration>,
+    pub(crate) run_timeout: Option<Duration>,
+    pub(crate) task_timeout: Option<Duration>,
+    pub(crate) retry_policy: Option<RetryPolicy>,
+    pub(crate) id_reuse_policy: Option<WorkflowIdReusePolicy>,
+    pub(crate) id_conflict_policy: Option<WorkflowIdConflictPolicy>,
+    pub(crate) cron_schedule: Option<String>,
+    pub(crate) memo: BTreeMap<String, Payload>,
+    pub(crate) search_attributes: BTreeMap<String, Payload>,
 }
 
 impl StartDefaults {
     /// `now` and `random_seed` are what the expressions' `now()` and `uuid()` are made from.
-    pub fn of(
+    pub(crate) fn of(
         program: &Program,
         arguments: Vec<Value>,
         now: Timestamp,
@@ -54,7 +54,10 @@ impl StartDefaults {
 
     /// With the schedule's own memo and search attributes. They are computed once for all starts, so they may not change from
     /// one to the next.
-    pub fn of_schedule(program: &Program, schedule: &Schedule) -> Result<StartDefaults, String> {
+    pub(crate) fn of_schedule(
+        program: &Program,
+        schedule: &Schedule,
+    ) -> Result<StartDefaults, String> {
         let computed = |seconds: i64| {
             let now = Timestamp { seconds, nanos: 0 };
             let arguments = schedule.input.iter().cloned().collect();
@@ -83,12 +86,12 @@ fn payloads(map: &Map) -> Result<BTreeMap<String, Payload>, String> {
 }
 
 /// How the arguments of a start break the schema of its workflow.
-pub fn refused(program: &Program, arguments: Vec<Value>) -> Option<Failure> {
+pub(crate) fn refused(program: &Program, arguments: Vec<Value>) -> Option<Failure> {
     invalid_input(program, &one_value(arguments), true)
 }
 
 /// How an input breaks the schema of its workflow.
-pub fn invalid_input(program: &Program, input: &Value, is_bounded: bool) -> Option<Failure> {
+pub(crate) fn invalid_input(program: &Program, input: &Value, is_bounded: bool) -> Option<Failure> {
     let wrong = violation(program.main.input.as_ref(), input, is_bounded)?;
     let workflow = &program.workflow;
     let message = format!("the input of `{workflow}` breaks its schema: {wrong}");

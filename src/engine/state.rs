@@ -15,68 +15,68 @@ use crate::value::{Duration, Map, Payload, Timestamp, Value};
 use crate::words::{BlockId, ChildCancellationType, StepId};
 
 /// Routines are numbered in the order of their creation, which is the order in which they run.
-pub type RoutineId = u32;
+pub(crate) type RoutineId = u32;
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct Run {
-    pub info: Initialize,
-    pub phase: Phase,
+pub(crate) struct Run {
+    pub(crate) info: Initialize,
+    pub(crate) phase: Phase,
     /// What came before the program was known, in order.
-    pub early: Vec<Job>,
+    pub(crate) early: Vec<Job>,
     /// A map; replaced as a whole by `set`.
-    pub state: Value,
+    pub(crate) state: Value,
     /// Grows with every `set`, so that a condition is looked at again only when something changed.
-    pub state_version: u64,
-    pub random: u64,
-    pub next_seq: u32,
-    pub next_routine: RoutineId,
-    pub routines: BTreeMap<RoutineId, Routine>,
-    pub ready: BTreeSet<RoutineId>,
+    pub(crate) state_version: u64,
+    pub(crate) random: u64,
+    pub(crate) next_seq: u32,
+    pub(crate) next_routine: RoutineId,
+    pub(crate) routines: BTreeMap<RoutineId, Routine>,
+    pub(crate) ready: BTreeSet<RoutineId>,
     /// Routines that wait for a signal or a condition.
-    pub watching: BTreeSet<RoutineId>,
+    pub(crate) watching: BTreeSet<RoutineId>,
     /// Routines whose step would be one operation too many for the server.
-    pub held: BTreeSet<RoutineId>,
-    pub operations: BTreeMap<u32, Operation>,
-    pub pending: Pending,
+    pub(crate) held: BTreeSet<RoutineId>,
+    pub(crate) operations: BTreeMap<u32, Operation>,
+    pub(crate) pending: Pending,
     /// Signals that no handler takes, until a `wait` does.
-    pub signals: BTreeMap<String, VecDeque<Value>>,
-    pub memo: BTreeMap<String, Payload>,
-    pub search_attributes: BTreeMap<String, Payload>,
-    pub cancel_requested: bool,
-    pub ending: Option<Ending>,
-    pub details: String,
+    pub(crate) signals: BTreeMap<String, VecDeque<Value>>,
+    pub(crate) memo: BTreeMap<String, Payload>,
+    pub(crate) search_attributes: BTreeMap<String, Payload>,
+    pub(crate) cancel_requested: bool,
+    pub(crate) ending: Option<Ending>,
+    pub(crate) details: String,
     /// The timer that lets a crowded workflow task go on in the next one.
-    pub breather: Option<u32>,
+    pub(crate) breather: Option<u32>,
     /// The flags that the run began with. A continuation has its own, so they are not carried.
     #[serde(skip)]
-    pub flags: Vec<u32>,
+    pub(crate) flags: Vec<u32>,
     /// What has arrived and waits for the run to have done with what came before. It is empty whenever the run is carried.
     #[serde(skip)]
-    pub inbox: VecDeque<Job>,
+    pub(crate) inbox: VecDeque<Job>,
     /// Where the main steps chose how the run ends, if they did. It is carried apart: see [`Left`].
     #[serde(skip)]
-    pub leaving: Option<Box<Leaving>>,
+    pub(crate) leaving: Option<Box<Leaving>>,
     /// What the main steps did is undone by these, if the run fails after they have ended: frames with compensations that an end went
     /// through, outermost first.
     #[serde(skip)]
-    pub left_frames: Vec<Frame>,
+    pub(crate) left_frames: Vec<Frame>,
     /// Grows with every `set` of a handler, and of a branch that another branch ended by leaving the main steps.
     #[serde(skip)]
-    pub handled_version: u64,
+    pub(crate) handled_version: u64,
     /// What the workflow task has come to; only kept where the run has `LOCAL_RESULTS_COUNTED`. A continuation begins with none.
     #[serde(skip)]
-    pub load: Load,
+    pub(crate) load: Load,
     #[serde(skip)]
-    pub cancelling: Cancelling,
+    pub(crate) cancelling: Cancelling,
     /// The step that the engine works on. It outlives a panic, to be named in the log.
     #[serde(skip)]
-    pub at: Option<StepId>,
+    pub(crate) at: Option<StepId>,
     #[serde(skip)]
-    pub violation: Violation,
+    pub(crate) violation: Violation,
 }
 
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Waits for the marker that holds the bundle; what came before it waits too.
     Binding,
     Running,
@@ -85,7 +85,7 @@ pub enum Phase {
 
 /// How the run ends, once the handlers that it waits for are done.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub enum Ending {
+pub(crate) enum Ending {
     Completed(Value),
     Failed(Failure),
     Cancelled,
@@ -96,7 +96,7 @@ pub enum Ending {
 
 /// What belongs to one run alone: a continuation begins without it, so its form may change.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct Beside {
+pub(crate) struct Beside {
     flags: Vec<u32>,
     inbox: VecDeque<Job>,
     left: Left,
@@ -107,7 +107,7 @@ pub struct Beside {
 /// How far the main steps are on their way out. A run that is carried meanwhile has it after the state's own form,
 /// where older engines do not look. Its form is as stable as that of [`Run`].
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct Left {
+pub(crate) struct Left {
     leaving: Option<Box<Leaving>>,
     handled_version: u64,
     frames: Vec<Frame>,
@@ -115,34 +115,34 @@ pub struct Left {
 
 /// A `return` or `continue_as_new` of the main steps, and what its values were evaluated from.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct Leaving {
-    pub step: StepId,
+pub(crate) struct Leaving {
+    pub(crate) step: StepId,
     /// Which of the main steps' routines did so.
-    pub routine: RoutineKind,
-    pub locals: Vec<Option<Value>>,
+    pub(crate) routine: RoutineKind,
+    pub(crate) locals: Vec<Option<Value>>,
     /// [`Run::handled_version`] at that time.
-    pub handled_version: u64,
+    pub(crate) handled_version: u64,
     /// What it came to.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
 }
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct Routine {
-    pub kind: RoutineKind,
-    pub frames: Vec<Frame>,
+pub(crate) struct Routine {
+    pub(crate) kind: RoutineKind,
+    pub(crate) frames: Vec<Frame>,
     /// By slot; see [`crate::program::slot`].
-    pub locals: Vec<Option<Value>>,
+    pub(crate) locals: Vec<Option<Value>>,
     /// (slot, seq) of what `start` started.
-    pub handles: Vec<(u32, u32)>,
-    pub waiting: Option<Waiting>,
+    pub(crate) handles: Vec<(u32, u32)>,
+    pub(crate) waiting: Option<Waiting>,
     /// What the step it waited in came to.
-    pub resume: Option<Outcome>,
+    pub(crate) resume: Option<Outcome>,
     /// A cancellation that arrives at the next step that would wait, inside the frames from this one on.
-    pub cancel_pending: Option<u32>,
+    pub(crate) cancel_pending: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub enum RoutineKind {
+pub(crate) enum RoutineKind {
     Main,
     Signal {
         handler: u32,
@@ -158,7 +158,7 @@ pub enum RoutineKind {
 }
 
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     Value(Value),
     Failed(Failure),
     Return(Value),
@@ -169,7 +169,7 @@ pub enum Outcome {
 
 /// What a routine is executing, innermost last.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub enum Frame {
+pub(crate) enum Frame {
     Block {
         block: BlockId,
         next: u32,
@@ -208,7 +208,7 @@ pub enum Frame {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum FunctionRef {
+pub(crate) enum FunctionRef {
     Main,
     Signal(u32),
     Update(u32),
@@ -217,49 +217,49 @@ pub enum FunctionRef {
 
 /// A caller's names, while the called block has its own.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct Caller {
-    pub locals: Vec<Option<Value>>,
-    pub handles: Vec<(u32, u32)>,
+pub(crate) struct Caller {
+    pub(crate) locals: Vec<Option<Value>>,
+    pub(crate) handles: Vec<(u32, u32)>,
 }
 
 /// What a `for_each` goes over: (index or key, item).
-pub type Items = Vec<(Value, Value)>;
+pub(crate) type Items = Vec<(Value, Value)>;
 
 /// Branches that run concurrently: `parallel`, `race`, `for_each` with `concurrency`.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct Fan {
-    pub step: StepId,
-    pub kind: FanKind,
+pub(crate) struct Fan {
+    pub(crate) step: StepId,
+    pub(crate) kind: FanKind,
     /// Those that have not ended, by index.
-    pub running: BTreeMap<u32, RoutineId>,
-    pub results: Vec<Option<Value>>,
+    pub(crate) running: BTreeMap<u32, RoutineId>,
+    pub(crate) results: Vec<Option<Value>>,
     /// Turns not begun yet, `for_each` only.
-    pub pending: VecDeque<(Value, Value)>,
-    pub next_index: u32,
+    pub(crate) pending: VecDeque<(Value, Value)>,
+    pub(crate) next_index: u32,
     /// What the whole comes to, where one branch decided it.
-    pub decided: Option<Outcome>,
+    pub(crate) decided: Option<Outcome>,
     /// Nothing new begins.
-    pub stopped: bool,
+    pub(crate) stopped: bool,
     /// It has just stopped: those that run are still to be cancelled.
-    pub cancels_others: bool,
+    pub(crate) cancels_others: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum FanKind {
+pub(crate) enum FanKind {
     Parallel,
     Race,
     ForEach,
 }
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct Try {
-    pub step: StepId,
-    pub phase: TryPhase,
-    pub attempt: u32,
+pub(crate) struct Try {
+    pub(crate) step: StepId,
+    pub(crate) phase: TryPhase,
+    pub(crate) attempt: u32,
 }
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub enum TryPhase {
+pub(crate) enum TryPhase {
     Body,
     /// Waits before a retry.
     Backoff,
@@ -272,26 +272,26 @@ pub enum TryPhase {
 }
 
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
-pub struct Saga {
+pub(crate) struct Saga {
     /// What undoes the steps that completed, oldest first.
-    pub compensations: Vec<Compensation>,
-    pub compensating: Option<Box<Compensating>>,
+    pub(crate) compensations: Vec<Compensation>,
+    pub(crate) compensating: Option<Box<Compensating>>,
 }
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct Compensation {
-    pub block: BlockId,
-    pub locals: Vec<Option<Value>>,
+pub(crate) struct Compensation {
+    pub(crate) block: BlockId,
+    pub(crate) locals: Vec<Option<Value>>,
 }
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct Compensating {
-    pub failure: Failure,
-    pub locals: Vec<Option<Value>>,
+pub(crate) struct Compensating {
+    pub(crate) failure: Failure,
+    pub(crate) locals: Vec<Option<Value>>,
 }
 
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub enum Waiting {
+pub(crate) enum Waiting {
     /// For an operation that this routine's step began, or for a handle.
     Operation {
         seq: u32,
@@ -316,21 +316,21 @@ pub enum Waiting {
 
 /// Something outside that will resolve.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct Operation {
-    pub kind: OperationKind,
+pub(crate) struct Operation {
+    pub(crate) kind: OperationKind,
     /// The step that began it.
-    pub step: Option<StepId>,
+    pub(crate) step: Option<StepId>,
     /// Who waits for it; for a handle, nobody or whoever awaits it.
-    pub waiters: Vec<RoutineId>,
+    pub(crate) waiters: Vec<RoutineId>,
     /// A handle outlives its resolution.
-    pub is_handle: bool,
-    pub resolution: Option<Resolution>,
+    pub(crate) is_handle: bool,
+    pub(crate) resolution: Option<Resolution>,
     /// When it resolves by itself: timers.
-    pub fires_at: Option<Timestamp>,
+    pub(crate) fires_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub enum OperationKind {
+pub(crate) enum OperationKind {
     Binding,
     Timer,
     /// The time limit of that routine's frame.
@@ -366,7 +366,7 @@ pub enum OperationKind {
 }
 
 impl Run {
-    pub fn new(info: Initialize) -> Self {
+    pub(crate) fn new(info: Initialize) -> Self {
         Run {
             random: info.random_seed,
             memo: info.memo.clone(),
@@ -402,7 +402,7 @@ impl Run {
     }
 
     /// What a snapshot has beside the fields that are carried.
-    pub fn beside(&self) -> Beside {
+    pub(crate) fn beside(&self) -> Beside {
         Beside {
             flags: self.flags.clone(),
             inbox: self.inbox.clone(),
@@ -412,7 +412,7 @@ impl Run {
         }
     }
 
-    pub fn put_beside(&mut self, beside: Beside) {
+    pub(crate) fn put_beside(&mut self, beside: Beside) {
         self.flags = beside.flags;
         self.inbox = beside.inbox;
         self.put_left(beside.left);
@@ -420,7 +420,7 @@ impl Run {
         self.cancelling = beside.cancelling;
     }
 
-    pub fn left(&self) -> Left {
+    pub(crate) fn left(&self) -> Left {
         Left {
             leaving: self.leaving.clone(),
             handled_version: self.handled_version,
@@ -428,20 +428,20 @@ impl Run {
         }
     }
 
-    pub fn put_left(&mut self, left: Left) {
+    pub(crate) fn put_left(&mut self, left: Left) {
         self.leaving = left.leaving;
         self.handled_version = left.handled_version;
         self.left_frames = left.frames;
     }
 
-    pub fn take_seq(&mut self) -> u32 {
+    pub(crate) fn take_seq(&mut self) -> u32 {
         let seq = self.next_seq;
         self.next_seq += 1;
         seq
     }
 
     /// Adds a routine behind all that there are, ready to run.
-    pub fn spawn(&mut self, routine: Routine) -> RoutineId {
+    pub(crate) fn spawn(&mut self, routine: Routine) -> RoutineId {
         let id = self.next_routine;
         self.next_routine += 1;
         self.routines.insert(id, routine);
@@ -450,7 +450,7 @@ impl Run {
     }
 
     /// A routine goes on with what it waited for.
-    pub fn resume(&mut self, id: RoutineId, outcome: Outcome) {
+    pub(crate) fn resume(&mut self, id: RoutineId, outcome: Outcome) {
         let Some(routine) = self.routines.get_mut(&id) else {
             return self.violated(WAITS);
         };
@@ -462,7 +462,7 @@ impl Run {
 }
 
 impl Operation {
-    pub fn of(kind: OperationKind) -> Self {
+    pub(crate) fn of(kind: OperationKind) -> Self {
         Operation {
             kind,
             step: None,
@@ -475,7 +475,7 @@ impl Operation {
 }
 
 impl Routine {
-    pub fn new(kind: RoutineKind, frames: Vec<Frame>, locals: Vec<Option<Value>>) -> Self {
+    pub(crate) fn new(kind: RoutineKind, frames: Vec<Frame>, locals: Vec<Option<Value>>) -> Self {
         Routine {
             kind,
             frames,
@@ -488,18 +488,18 @@ impl Routine {
     }
 
     /// The innermost step that it is at.
-    pub fn step(&self, program: &Program) -> Option<StepId> {
+    pub(crate) fn step(&self, program: &Program) -> Option<StepId> {
         let blocks = self.frames.iter().rev();
         let mut at = blocks.filter_map(|frame| frame.step(program));
         at.next()
     }
 
-    pub fn cancel_later(&mut self, from: usize) {
+    pub(crate) fn cancel_later(&mut self, from: usize) {
         let from = from as u32;
         self.cancel_pending = Some(self.cancel_pending.map_or(from, |before| before.min(from)));
     }
 
-    pub fn handle(&self, slot: u32) -> Option<u32> {
+    pub(crate) fn handle(&self, slot: u32) -> Option<u32> {
         self.handles
             .iter()
             .rev()
@@ -510,17 +510,17 @@ impl Routine {
 
 /// The progress of an activation; not part of a run's data.
 #[derive(Debug, Clone, Default)]
-pub struct Clock {
-    pub now: Timestamp,
-    pub is_replaying: bool,
-    pub history_length: u32,
-    pub history_size_bytes: u64,
-    pub continue_as_new_suggested: bool,
-    pub flags: Vec<u32>,
+pub(crate) struct Clock {
+    pub(crate) now: Timestamp,
+    pub(crate) is_replaying: bool,
+    pub(crate) history_length: u32,
+    pub(crate) history_size_bytes: u64,
+    pub(crate) continue_as_new_suggested: bool,
+    pub(crate) flags: Vec<u32>,
 }
 
 impl Clock {
-    pub fn of(activation: &Activation) -> Clock {
+    pub(crate) fn of(activation: &Activation) -> Clock {
         Clock {
             now: activation.now,
             is_replaying: activation.is_replaying,
@@ -533,6 +533,6 @@ impl Clock {
 }
 
 /// A length of time that the server takes for a timer.
-pub fn timer_length(duration: Duration) -> Duration {
+pub(crate) fn timer_length(duration: Duration) -> Duration {
     duration.max(Duration::from_millis(1))
 }

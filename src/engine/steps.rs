@@ -26,26 +26,26 @@ use super::state::{FanKind, Frame, Outcome, Routine, RoutineId, Waiting};
 use crate::program::Action;
 use crate::value::Value;
 use crate::words::{BlockId, StepId};
-pub use activity::{abandoned, wrapped};
+pub(crate) use activity::{abandoned, wrapped};
 use attempt::begin_try;
 use call::Called;
 use end::caught;
 use group::{Deadline, leave_shield};
 use loops::{Turns, enter_loop};
 use parallel::leave_fan;
-pub use saga::Cancelling;
+pub(crate) use saga::Cancelling;
 use saga::begin_saga;
-pub use signal::answered;
+pub(crate) use signal::answered;
 
 /// A routine that moves, and the step that it is at. While it moves it is not among the run's routines.
-pub struct At<'r> {
-    pub id: RoutineId,
-    pub routine: &'r mut Routine,
-    pub step: StepId,
+pub(crate) struct At<'r> {
+    pub(crate) id: RoutineId,
+    pub(crate) routine: &'r mut Routine,
+    pub(crate) step: StepId,
 }
 
 /// What beginning a step came to.
-pub enum Flow {
+pub(crate) enum Flow {
     /// The step is done.
     Next(Value),
     /// It waits, or pushed frames that continue.
@@ -61,7 +61,7 @@ impl From<Failure> for Flow {
 
 impl Machine<'_> {
     /// Control reaches a step.
-    pub fn begin_step(&mut self, at: &mut At<'_>) -> Flow {
+    pub(crate) fn begin_step(&mut self, at: &mut At<'_>) -> Flow {
         let program = self.program;
         let step = program.step(at.step);
         if let Some(when) = &step.when {
@@ -157,7 +157,7 @@ impl Machine<'_> {
 
     /// What each frame does with the outcome of what ran inside it. `None`: a frame was pushed and the routine goes on in it.
     /// `Some`: the outcome goes further out.
-    pub fn leave(
+    pub(crate) fn leave(
         &mut self,
         id: RoutineId,
         routine: &mut Routine,
@@ -216,7 +216,7 @@ impl Machine<'_> {
     }
 
     /// Asks a routine to stop: what it waits for, inside the frames from `from` on, is cancelled.
-    pub fn request_cancel(&mut self, id: RoutineId, from: usize) {
+    pub(crate) fn request_cancel(&mut self, id: RoutineId, from: usize) {
         let Some(routine) = self.run.routines.get_mut(&id) else {
             return self.run.violated("a routine that is cancelled exists");
         };
@@ -257,6 +257,6 @@ fn enter(routine: &mut Routine, block: BlockId) -> Flow {
 }
 
 /// Whether the routine's next step that can wait ends it as cancelled.
-pub fn is_to_cancel(routine: &Routine) -> bool {
+pub(crate) fn is_to_cancel(routine: &Routine) -> bool {
     routine.cancel_pending.is_some() && !routine.frames.iter().any(Frame::is_shielding)
 }

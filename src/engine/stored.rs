@@ -29,7 +29,7 @@ pub fn from_stored<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Stor
 }
 
 /// Reads a value from the beginning of bytes, and hands back those behind it.
-pub fn from_beginning<'de, T: Deserialize<'de>>(
+pub(crate) fn from_beginning<'de, T: Deserialize<'de>>(
     bytes: &'de [u8],
 ) -> Result<(T, &'de [u8]), StoredError> {
     let is_too_deep = Cell::new(false);

@@ -12,37 +12,29 @@ pub struct Expression {
 }
 
 impl Expression {
-    pub fn range(&self) -> Range {
+    pub(crate) fn range(&self) -> Range {
         self.root.range
     }
 
     /// The value, if the expression is nothing but `true` or `false`.
-    pub fn as_bool(&self) -> Option<bool> {
+    pub(crate) fn as_bool(&self) -> Option<bool> {
         match &self.root.kind {
             Kind::Literal(Value::Bool(value)) => Some(*value),
             _ => None,
         }
     }
-
-    /// The name, where the expression is nothing but a name.
-    pub fn as_name(&self) -> Option<&str> {
-        match &self.root.kind {
-            Kind::Name { name, .. } => Some(name),
-            _ => None,
-        }
-    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct Node {
-    pub kind: Kind,
-    pub range: Range,
+pub(crate) struct Node {
+    pub(crate) kind: Kind,
+    pub(crate) range: Range,
     /// Levels of nodes, this one included.
-    pub depth: u16,
+    pub(crate) depth: u16,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Literal(Value),
     /// `absolute`: written with a dot before it, so it never means a local variable.
     Name {
@@ -95,31 +87,31 @@ pub enum Kind {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct Item {
-    pub node: Node,
-    pub optional: bool,
+pub(crate) struct Item {
+    pub(crate) node: Node,
+    pub(crate) optional: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
-    pub key: Node,
-    pub value: Node,
-    pub optional: bool,
+pub(crate) struct Entry {
+    pub(crate) key: Node,
+    pub(crate) value: Node,
+    pub(crate) optional: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct Comprehension {
-    pub kind: ComprehensionKind,
-    pub over: Node,
+pub(crate) struct Comprehension {
+    pub(crate) kind: ComprehensionKind,
+    pub(crate) over: Node,
     /// One, or two: index and item of a list, key and value of a map.
-    pub variables: Vec<Spanned<Arc<str>>>,
+    pub(crate) variables: Vec<Spanned<Arc<str>>>,
     /// `map` and `transform…` take a filter before the body.
-    pub filter: Option<Node>,
-    pub body: Node,
+    pub(crate) filter: Option<Node>,
+    pub(crate) body: Node,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ComprehensionKind {
+pub(crate) enum ComprehensionKind {
     All,
     Exists,
     ExistsOne,
@@ -132,7 +124,7 @@ pub enum ComprehensionKind {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operator {
+pub(crate) enum Operator {
     Conditional,
     Or,
     And,
@@ -155,7 +147,7 @@ pub enum Operator {
 impl Operator {
     /// Whether it computes true or false from its two operands.
     #[inline]
-    pub fn is_relation(self) -> bool {
+    pub(crate) fn is_relation(self) -> bool {
         use Operator::*;
         matches!(
             self,
@@ -163,7 +155,7 @@ impl Operator {
         )
     }
 
-    pub fn symbol(self) -> &'static str {
+    pub(crate) fn symbol(self) -> &'static str {
         match self {
             Operator::Conditional => "?:",
             Operator::Or => "||",
@@ -186,7 +178,7 @@ impl Operator {
     }
 
     /// The infix operator written so, and how tightly it binds.
-    pub fn infix(symbol: &str) -> Option<(Operator, u8)> {
+    pub(crate) fn infix(symbol: &str) -> Option<(Operator, u8)> {
         Some(match symbol {
             "||" => (Operator::Or, 1),
             "&&" => (Operator::And, 2),
@@ -209,7 +201,7 @@ impl Operator {
 
 impl Kind {
     /// Calls `visit` with each child.
-    pub fn children<'a>(&'a self, visit: &mut dyn FnMut(&'a Node)) {
+    pub(crate) fn children<'a>(&'a self, visit: &mut dyn FnMut(&'a Node)) {
         match self {
             Kind::Literal(_) | Kind::Name { .. } | Kind::Error => {}
             Kind::Select { operand, .. } | Kind::Has { operand, .. } => visit(operand),

@@ -7,7 +7,7 @@ use crate::value::Value;
 
 const SHORT_SIZE_BYTES_MAX: usize = 128;
 
-pub enum Text {
+pub(crate) enum Text {
     Short {
         bytes: [u8; SHORT_SIZE_BYTES_MAX],
         length: usize,
@@ -16,7 +16,7 @@ pub enum Text {
 }
 
 impl Text {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Text::Short {
             bytes: [0; SHORT_SIZE_BYTES_MAX],
             length: 0,
@@ -24,7 +24,7 @@ impl Text {
     }
 
     #[inline]
-    pub fn push_str(&mut self, text: &str) {
+    pub(crate) fn push_str(&mut self, text: &str) {
         match self {
             Text::Short { bytes, length } if *length + text.len() <= SHORT_SIZE_BYTES_MAX => {
                 bytes[*length..*length + text.len()].copy_from_slice(text.as_bytes());
@@ -40,12 +40,8 @@ impl Text {
         }
     }
 
-    pub fn push(&mut self, character: char) {
-        self.push_str(character.encode_utf8(&mut [0; 4]));
-    }
-
     /// Decimal digits, as `string()` gives them.
-    pub fn push_int(&mut self, value: i64) {
+    pub(crate) fn push_int(&mut self, value: i64) {
         let mut digits = [0; 20];
         let mut start = digits.len();
         let mut left = value.unsigned_abs();
@@ -67,18 +63,18 @@ impl Text {
     }
 
     /// Whether so much more is still put together on the stack.
-    pub fn has_room_for(&self, size: usize) -> bool {
+    pub(crate) fn has_room_for(&self, size: usize) -> bool {
         matches!(self, Text::Short { length, .. } if length + size <= SHORT_SIZE_BYTES_MAX)
     }
 
-    pub fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         match self {
             Text::Short { bytes, length } => &bytes[..*length],
             Text::Long(long) => long.as_bytes(),
         }
     }
 
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         match self {
             Text::Short { bytes, length } => {
                 std::str::from_utf8(&bytes[..*length]).expect("whole strings were put together")
@@ -87,7 +83,7 @@ impl Text {
         }
     }
 
-    pub fn into_value(self) -> Value {
+    pub(crate) fn into_value(self) -> Value {
         Value::String(match self {
             Text::Long(long) => long.into(),
             ref short => Arc::from(short.as_str()),

@@ -21,7 +21,10 @@ pub fn check(expression: &Expression, environment: &Environment) -> (Type, Vec<D
 }
 
 /// Checks an expression that must be true or false.
-pub fn check_condition(expression: &Expression, environment: &Environment) -> Vec<Diagnostic> {
+pub(crate) fn check_condition(
+    expression: &Expression,
+    environment: &Environment,
+) -> Vec<Diagnostic> {
     let mut checker = Checker::new(environment);
     checker.condition(&expression.root);
     checker.diagnostics
@@ -46,13 +49,13 @@ pub fn check_template_as(
 }
 
 pub(super) struct Checker<'e> {
-    pub environment: &'e Environment,
-    pub locals: Vec<(Arc<str>, Type)>,
-    pub diagnostics: Vec<Diagnostic>,
+    pub(crate) environment: &'e Environment,
+    pub(crate) locals: Vec<(Arc<str>, Type)>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
     /// Paths whose fields a condition around has found to be there.
     pub(super) present: Vec<String>,
     /// What the patterns so far compile to.
-    pub patterns_size_bytes: usize,
+    pub(crate) patterns_size_bytes: usize,
 }
 
 impl<'e> Checker<'e> {
@@ -66,7 +69,7 @@ impl<'e> Checker<'e> {
         }
     }
 
-    pub fn node(&mut self, node: &Node) -> Type {
+    pub(crate) fn node(&mut self, node: &Node) -> Type {
         match &node.kind {
             // The types that the definition declares are as large as its text.
             Kind::Literal(value) => Type::of(value),
@@ -156,7 +159,7 @@ impl<'e> Checker<'e> {
         result
     }
 
-    pub fn report(&mut self, diagnostic: Diagnostic) {
+    pub(crate) fn report(&mut self, diagnostic: Diagnostic) {
         if !self.is_full() {
             self.diagnostics.push(diagnostic);
         }
@@ -321,7 +324,7 @@ impl<'e> Checker<'e> {
         );
     }
 
-    pub fn unknown_field<'n>(
+    pub(crate) fn unknown_field<'n>(
         &mut self,
         field: &Spanned<Arc<str>>,
         names: impl Iterator<Item = &'n str> + Clone,
@@ -435,7 +438,7 @@ impl<'e> Checker<'e> {
     }
 
     /// A condition of any kind: true, false or not known to be neither.
-    pub fn condition(&mut self, node: &Node) {
+    pub(crate) fn condition(&mut self, node: &Node) {
         let found = self.node(node);
         if !found.assignable(&Type::Bool) {
             let message = format!("a condition must be true or false; found {found}");

@@ -11,7 +11,7 @@ use crate::source::{Range, Spanned};
 use crate::value::Value;
 
 impl Checker<'_> {
-    pub fn template(&mut self, node: &TemplateNode, wanted: Option<&Type>) -> Type {
+    pub(crate) fn template(&mut self, node: &TemplateNode, wanted: Option<&Type>) -> Type {
         let found = match (&node.kind, wanted) {
             (TemplateKind::Literal(value), _) => Type::of(value),
             (TemplateKind::Expression(expression), _) => self.node(&expression.root),

@@ -24,12 +24,12 @@ pub struct Code {
 }
 
 impl Code {
-    pub fn reads(&self, slot: u32) -> bool {
+    pub(crate) fn reads(&self, slot: u32) -> bool {
         self.reads.binary_search(&slot).is_ok()
     }
 
     /// Code that always gives this value; it stands nowhere.
-    pub fn constant_of(value: Value) -> Code {
+    pub(crate) fn constant_of(value: Value) -> Code {
         Code {
             operations: [Operation::Constant(value)].into(),
             costs: [0].into(),
@@ -40,17 +40,17 @@ impl Code {
     }
 
     /// How many operations it is.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.operations.len()
     }
 
     /// What its patterns compile to, about.
-    pub fn patterns_size_bytes(&self) -> usize {
+    pub(crate) fn patterns_size_bytes(&self) -> usize {
         self.patterns_size_bytes
     }
 
     /// Whether nothing but the values in its slots decides what it gives: neither time nor randomness.
-    pub fn reads_only_slots(&self) -> bool {
+    pub(crate) fn reads_only_slots(&self) -> bool {
         !self.operations.iter().any(|operation| match operation {
             Operation::Call(call) => !call.overloads.iter().all(|o| o.is_pure()),
             _ => false,
@@ -58,7 +58,7 @@ impl Code {
     }
 
     /// The fields that it reads of the value in a slot; `None` if it takes the value as a whole.
-    pub fn fields_read(&self, slot: u32) -> Option<BTreeSet<&Arc<str>>> {
+    pub(crate) fn fields_read(&self, slot: u32) -> Option<BTreeSet<&Arc<str>>> {
         let mut fields = BTreeSet::new();
         let is_slot =
             |id: &Id| matches!(self.operations[*id as usize], Operation::Slot(s) if s == slot);
@@ -91,12 +91,8 @@ impl Code {
         (selected == whole).then_some(fields)
     }
 
-    pub fn slots(&self) -> &[u32] {
-        &self.reads
-    }
-
     /// The value, where it is the same always.
-    pub fn constant(&self) -> Option<&Value> {
+    pub(crate) fn constant(&self) -> Option<&Value> {
         match self.operations.last() {
             Some(Operation::Constant(value)) => Some(value),
             _ => None,
@@ -104,7 +100,7 @@ impl Code {
     }
 
     /// The whole expression's place.
-    pub fn range(&self) -> Range {
+    pub(crate) fn range(&self) -> Range {
         self.ranges[self.ranges.len() - 1]
     }
 }
@@ -165,8 +161,8 @@ pub(super) enum Operation {
 /// `base.a.b.c`, walked without intermediate values.
 #[derive(Debug)]
 pub(super) struct Path {
-    pub base: Base,
-    pub fields: Box<[PathField]>,
+    pub(crate) base: Base,
+    pub(crate) fields: Box<[PathField]>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -178,39 +174,39 @@ pub(super) enum Base {
 
 #[derive(Debug)]
 pub(super) struct PathField {
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// From the path's start to this field.
-    pub range: Range,
+    pub(crate) range: Range,
 }
 
 #[derive(Debug)]
 pub(super) struct MapEntry {
-    pub key: Id,
-    pub value: Id,
-    pub optional: bool,
+    pub(crate) key: Id,
+    pub(crate) value: Id,
+    pub(crate) optional: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct CallOperation {
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// Those that the name, the form and the number of arguments leave; the values decide between them.
-    pub overloads: Box<[&'static Overload]>,
-    pub arguments: Box<[Id]>,
+    pub(crate) overloads: Box<[&'static Overload]>,
+    pub(crate) arguments: Box<[Id]>,
     /// Where among them the search begins, by the first value's kind.
-    pub first: [u8; KINDS],
+    pub(crate) first: [u8; KINDS],
     /// `string(x)`.
-    pub is_string: bool,
+    pub(crate) is_string: bool,
     /// The second argument is evaluated only if the first does not decide.
-    pub decided_by_first: Option<Decide>,
+    pub(crate) decided_by_first: Option<Decide>,
     /// The pattern argument, where it is constant.
-    pub regex: Option<Regex>,
+    pub(crate) regex: Option<Regex>,
 }
 
 #[derive(Debug)]
 pub(super) struct Loop {
-    pub kind: ComprehensionKind,
-    pub over: Id,
-    pub two: bool,
-    pub filter: Option<Id>,
-    pub body: Id,
+    pub(crate) kind: ComprehensionKind,
+    pub(crate) over: Id,
+    pub(crate) two: bool,
+    pub(crate) filter: Option<Id>,
+    pub(crate) body: Id,
 }

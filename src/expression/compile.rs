@@ -26,7 +26,7 @@ pub fn compile(expression: &Expression, environment: &Environment) -> Code {
 }
 
 /// Compiles YAML data with expressions in it.
-pub fn compile_template(template: &Template, environment: &Environment) -> Code {
+pub(crate) fn compile_template(template: &Template, environment: &Environment) -> Code {
     let mut compiler = Compiler::new(environment);
     compiler.template(&template.root);
     compiler.finish()

@@ -6,7 +6,7 @@ use crate::value::{Timestamp, Value, bounded_message};
 
 /// The newest version of the cost model. A run is bound to the one it started with, in its bundle: an expression that was
 /// within its bound must be so on every replay.
-pub const COST_MODEL_VERSION: u32 = 1;
+pub(crate) const COST_MODEL_VERSION: u32 = 1;
 
 /// How `distinct()` and the functions on sets find equal items, and what that costs. A run keeps the variant that it
 /// started with, by a flag of the engine: the costs of a workflow task decide when it pauses with a timer, which is in
@@ -155,7 +155,7 @@ impl<'h> Context<'h> {
 
 /// The remaining cost of one evaluation, and the semantics that apply to it.
 #[derive(Debug, Clone, Copy)]
-pub struct Budget {
+pub(crate) struct Budget {
     pub(super) left: u64,
     pub(super) semantics: Semantics,
     /// The workflow task's bound is nearer than the expression's.
@@ -176,7 +176,7 @@ impl Budget {
     };
 
     #[inline(always)]
-    pub fn charge(&mut self, cost: u64) -> Result<(), Failure> {
+    pub(crate) fn charge(&mut self, cost: u64) -> Result<(), Failure> {
         match self.left.checked_sub(cost) {
             Some(left) => {
                 self.left = left;
@@ -187,12 +187,12 @@ impl Budget {
     }
 
     /// Before bytes are copied or searched.
-    pub fn charge_bytes(&mut self, bytes: usize) -> Result<(), Failure> {
+    pub(crate) fn charge_bytes(&mut self, bytes: usize) -> Result<(), Failure> {
         self.charge((bytes / BYTES_PER_COST) as u64)
     }
 
     /// Before items are copied or compared.
-    pub fn charge_items(&mut self, items: usize) -> Result<(), Failure> {
+    pub(crate) fn charge_items(&mut self, items: usize) -> Result<(), Failure> {
         self.charge(items as u64)
     }
 
@@ -219,26 +219,26 @@ impl Budget {
 
 /// Why a function or an operator has no value; the evaluator adds the place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure(Box<(String, ErrorKind)>);
+pub(crate) struct Failure(Box<(String, ErrorKind)>);
 
 impl Failure {
     #[cold]
-    pub fn new(message: impl Into<String>) -> Self {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
         let message = bounded_message(message.into());
         Failure(Box::new((message, ErrorKind::Evaluation)))
     }
 
     #[cold]
-    pub fn bound(message: impl Into<String>) -> Self {
+    pub(crate) fn bound(message: impl Into<String>) -> Self {
         Failure(Box::new((message.into(), ErrorKind::Bound)))
     }
 
     #[cold]
-    pub fn result_size(message: impl Into<String>) -> Self {
+    pub(crate) fn result_size(message: impl Into<String>) -> Self {
         Failure(Box::new((message.into(), ErrorKind::ResultSize)))
     }
 
-    pub fn message(&self) -> &str {
+    pub(crate) fn message(&self) -> &str {
         &self.0.0
     }
 
@@ -265,7 +265,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Whether nothing absorbs it.
-    pub fn is_bound(self) -> bool {
+    pub(crate) fn is_bound(self) -> bool {
         self != ErrorKind::Evaluation
     }
 }
@@ -275,20 +275,20 @@ impl ErrorKind {
 #[error("{message}")]
 pub struct EvaluationError {
     pub message: String,
-    pub range: Range,
+    pub(crate) range: Range,
     pub kind: ErrorKind,
 }
 
 /// A value, or a reference to an existing one.
 #[derive(Debug, Clone)]
-pub enum Operand<'a> {
+pub(crate) enum Operand<'a> {
     Borrowed(&'a Value),
     Owned(Value),
 }
 
 impl Operand<'_> {
     #[inline]
-    pub fn into_owned(self) -> Value {
+    pub(crate) fn into_owned(self) -> Value {
         match self {
             Operand::Borrowed(value) => value.clone(),
             Operand::Owned(value) => value,

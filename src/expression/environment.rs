@@ -60,16 +60,16 @@ impl Drop for Layer {
 }
 
 #[derive(Debug, Clone)]
-pub struct Variable {
+pub(crate) struct Variable {
     /// May have dots in it.
-    pub name: Arc<str>,
-    pub slot: u32,
-    pub value: Type,
+    pub(crate) name: Arc<str>,
+    pub(crate) slot: u32,
+    pub(crate) value: Type,
 }
 
 /// Which functions may be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Purity {
+pub(crate) enum Purity {
     #[default]
     Workflow,
     /// Queries and validators of updates leave no trace in the run: `uuid()` and `random()` are refused.
@@ -99,7 +99,7 @@ impl Environment {
     }
 
     /// With what holds where a condition is `truth`: the optional fields that it has found to be there may be used.
-    pub fn assuming(&self, condition: &Expression, truth: bool) -> Self {
+    pub(crate) fn assuming(&self, condition: &Expression, truth: bool) -> Self {
         let mut found = Vec::new();
         facts(&condition.root, truth, &mut found);
         let mut environment = self.clone();
@@ -113,7 +113,7 @@ impl Environment {
         self.present.contains(path)
     }
 
-    pub fn purity(&self, purity: Purity) -> Self {
+    pub(crate) fn purity(&self, purity: Purity) -> Self {
         Environment {
             purity,
             ..self.clone()
@@ -121,7 +121,7 @@ impl Environment {
     }
 
     /// The namespace in which names are looked up first, its parts joined by dots.
-    pub fn container(&self, container: impl Into<Arc<str>>) -> Self {
+    pub(crate) fn container(&self, container: impl Into<Arc<str>>) -> Self {
         Environment {
             container: Some(container.into()).filter(|c: &Arc<str>| !c.is_empty()),
             ..self.clone()
@@ -129,7 +129,7 @@ impl Environment {
     }
 
     /// With a function that can be checked but not called.
-    pub fn declare(&self, name: impl Into<Arc<str>>, signature: Signature) -> Self {
+    pub(crate) fn declare(&self, name: impl Into<Arc<str>>, signature: Signature) -> Self {
         let mut declared = (*self.declared).clone();
         declared.push((name.into(), signature));
         Environment {
@@ -139,12 +139,12 @@ impl Environment {
     }
 
     /// Expressions share a bound on the size of their compiled patterns: this is what the expressions before left of it.
-    pub fn set_patterns_left(&mut self, size_bytes: usize) {
+    pub(crate) fn set_patterns_left(&mut self, size_bytes: usize) {
         self.patterns_left = size_bytes;
     }
 
     /// Makes the checker find types only, where so many mistakes are known that nobody reads further ones.
-    pub fn set_quiet(&mut self, is_quiet: bool) {
+    pub(crate) fn set_quiet(&mut self, is_quiet: bool) {
         self.is_quiet = is_quiet;
     }
 
@@ -156,16 +156,16 @@ impl Environment {
         self.patterns_left
     }
 
-    pub fn is_read_only(&self) -> bool {
+    pub(crate) fn is_read_only(&self) -> bool {
         self.purity == Purity::ReadOnly
     }
 
-    pub fn variable(&self, name: &str) -> Option<&Variable> {
+    pub(crate) fn variable(&self, name: &str) -> Option<&Variable> {
         self.by_name.get(name)
     }
 
     /// The variables, innermost first.
-    pub fn variables(&self) -> impl Iterator<Item = &Variable> {
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &Variable> {
         let mut layer = self.innermost.as_deref();
         std::iter::from_fn(move || {
             let current = layer?;

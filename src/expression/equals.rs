@@ -22,7 +22,7 @@ pub(super) fn are_few(items: usize) -> bool {
 pub(super) struct Values<'v>(BTreeMap<Vec<u8>, Vec<&'v Value>>);
 
 impl<'v> Values<'v> {
-    pub fn of(values: &'v [Value], budget: &mut Budget) -> Result<Self, Failure> {
+    pub(crate) fn of(values: &'v [Value], budget: &mut Budget) -> Result<Self, Failure> {
         let mut all = Values::default();
         for value in values {
             all.add(value, budget)?;
@@ -31,7 +31,7 @@ impl<'v> Values<'v> {
     }
 
     /// Whether a value equal to this one is there.
-    pub fn has(&self, value: &Value, budget: &mut Budget) -> Result<bool, Failure> {
+    pub(crate) fn has(&self, value: &Value, budget: &mut Budget) -> Result<bool, Failure> {
         match form_of(value, budget)? {
             Some(form) => self.has_form(&form, value, budget),
             None => Ok(false),
@@ -39,7 +39,7 @@ impl<'v> Values<'v> {
     }
 
     /// Adds a value unless an equal one is there; whether it was added.
-    pub fn add(&mut self, value: &'v Value, budget: &mut Budget) -> Result<bool, Failure> {
+    pub(crate) fn add(&mut self, value: &'v Value, budget: &mut Budget) -> Result<bool, Failure> {
         let Some(form) = form_of(value, budget)? else {
             return Ok(true);
         };

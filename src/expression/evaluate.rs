@@ -70,38 +70,38 @@ pub(super) fn operations(
 /// A local variable and the ones around it.
 #[derive(Clone, Copy)]
 pub(super) struct Scope<'s> {
-    pub value: &'s Value,
-    pub outer: Option<&'s Scope<'s>>,
+    pub(crate) value: &'s Value,
+    pub(crate) outer: Option<&'s Scope<'s>>,
 }
 
 pub(super) struct Machine<'a> {
-    pub operations: &'a [Operation],
-    pub costs: &'a [u32],
+    pub(crate) operations: &'a [Operation],
+    pub(crate) costs: &'a [u32],
     ranges: &'a [Range],
     variables: &'a dyn Variables,
-    pub call: Call<'a>,
+    pub(crate) call: Call<'a>,
 }
 
 impl<'a> Machine<'a> {
     #[cold]
-    pub fn error(&self, id: Id, failure: Failure) -> Box<EvaluationError> {
+    pub(crate) fn error(&self, id: Id, failure: Failure) -> Box<EvaluationError> {
         failure.at(self.ranges[id as usize])
     }
 
-    pub fn budget(&mut self) -> &mut Budget {
+    pub(crate) fn budget(&mut self) -> &mut Budget {
         &mut self.call.budget
     }
 
     /// Adds an operation's place to its failure.
     #[inline(always)]
-    pub fn located<T>(&self, id: Id, result: std::result::Result<T, Failure>) -> Result<T> {
+    pub(crate) fn located<T>(&self, id: Id, result: std::result::Result<T, Failure>) -> Result<T> {
         match result {
             Ok(value) => Ok(value),
             Err(failure) => Err(self.error(id, failure)),
         }
     }
 
-    pub fn eval<'s>(&mut self, id: Id, scope: Option<&'s Scope<'s>>) -> Result<Operand<'s>>
+    pub(crate) fn eval<'s>(&mut self, id: Id, scope: Option<&'s Scope<'s>>) -> Result<Operand<'s>>
     where
         'a: 's,
     {
@@ -211,7 +211,7 @@ impl<'a> Machine<'a> {
     }
 
     #[inline]
-    pub fn slot<'s>(&self, id: Id, slot: u32) -> Result<&'s Value>
+    pub(crate) fn slot<'s>(&self, id: Id, slot: u32) -> Result<&'s Value>
     where
         'a: 's,
     {
@@ -226,7 +226,11 @@ impl<'a> Machine<'a> {
         }
     }
 
-    pub fn all<'s>(&mut self, ids: &[Id], scope: Option<&'s Scope<'s>>) -> Result<Vec<Operand<'s>>>
+    pub(crate) fn all<'s>(
+        &mut self,
+        ids: &[Id],
+        scope: Option<&'s Scope<'s>>,
+    ) -> Result<Vec<Operand<'s>>>
     where
         'a: 's,
     {

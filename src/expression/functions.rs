@@ -1,19 +1,19 @@
 //! The one table of functions and operators: it drives the checker, the choice of overloads, and the reference.
 
-pub mod encoders;
-pub mod format;
-pub mod lists;
-pub mod math;
-pub mod network;
-pub mod operators;
-pub mod optionals;
-pub mod regex;
-pub mod sets;
-pub mod standard;
-pub mod strings;
-pub mod text;
-pub mod time;
-pub mod workflow;
+pub(crate) mod encoders;
+pub(crate) mod format;
+pub(crate) mod lists;
+pub(crate) mod math;
+pub(crate) mod network;
+pub(crate) mod operators;
+pub(crate) mod optionals;
+pub(crate) mod regex;
+pub(crate) mod sets;
+pub(crate) mod standard;
+pub(crate) mod strings;
+pub(crate) mod text;
+pub(crate) mod time;
+pub(crate) mod workflow;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -24,12 +24,12 @@ use super::signature::{KINDS, Kinds, Signature, kind, kinds};
 use crate::diagnostic::did_you_mean;
 use crate::value::Value;
 
-pub type Pure = fn(&mut Call, &[Operand]) -> Result<Value, Failure>;
+pub(crate) type Pure = fn(&mut Call, &[Operand]) -> Result<Value, Failure>;
 
 /// How a function computes its value. Only a function of the run receives the host, so a function that is computed at
 /// compile time depends on nothing but its arguments.
 #[derive(Clone, Copy)]
-pub enum Run {
+pub(crate) enum Run {
     Pure(Pure),
     /// Takes no arguments.
     OfRun {
@@ -40,21 +40,21 @@ pub enum Run {
 }
 
 /// The result of a function, if its first argument decides it: the second is not evaluated then.
-pub type Decide = fn(&Value) -> Option<Value>;
+pub(crate) type Decide = fn(&Value) -> Option<Value>;
 
 /// A row of the table: a signature, its meaning, and examples that a test verifies.
 pub struct Row {
     pub signature: &'static str,
-    pub run: Run,
-    pub meaning: &'static str,
+    pub(crate) run: Run,
+    pub(crate) meaning: &'static str,
     pub examples: &'static [&'static str],
-    pub decided_by_first: Option<Decide>,
+    pub(crate) decided_by_first: Option<Decide>,
     /// Which argument is a regular expression.
-    pub pattern: Option<usize>,
+    pub(crate) pattern: Option<usize>,
 }
 
 /// A pure function.
-pub const fn row(
+pub(crate) const fn row(
     signature: &'static str,
     run: Pure,
     meaning: &'static str,
@@ -72,7 +72,7 @@ pub const fn row(
 
 impl Row {
     /// A function whose first argument may decide.
-    pub const fn decided_by_first(self, decide: Decide) -> Row {
+    pub(crate) const fn decided_by_first(self, decide: Decide) -> Row {
         Row {
             decided_by_first: Some(decide),
             ..self
@@ -80,7 +80,7 @@ impl Row {
     }
 
     /// A function of a text and a regular expression.
-    pub const fn with_pattern(self) -> Row {
+    pub(crate) const fn with_pattern(self) -> Row {
         Row {
             pattern: Some(1),
             ..self
@@ -90,10 +90,10 @@ impl Row {
 
 /// A part of the table under one heading of the reference.
 pub struct Section {
-    pub title: &'static str,
+    pub(crate) title: &'static str,
     /// Whether the rows go beyond CEL and its extension libraries.
-    pub extension: bool,
-    pub about: &'static str,
+    pub(crate) extension: bool,
+    pub(crate) about: &'static str,
     pub rows: &'static [Row],
 }
 
@@ -114,13 +114,13 @@ pub const SECTIONS: [&Section; 13] = [
 ];
 
 /// One way of calling a function.
-pub struct Overload {
-    pub signature: Signature,
+pub(crate) struct Overload {
+    pub(crate) signature: Signature,
     kinds: Box<[Kinds]>,
     run: Run,
-    pub decided_by_first: Option<Decide>,
+    pub(crate) decided_by_first: Option<Decide>,
     /// Which argument is a regular expression.
-    pub pattern: Option<usize>,
+    pub(crate) pattern: Option<usize>,
 }
 
 impl Overload {
@@ -136,12 +136,12 @@ impl Overload {
     }
 
     /// The same arguments always give the same value.
-    pub fn is_pure(&self) -> bool {
+    pub(crate) fn is_pure(&self) -> bool {
         matches!(self.run, Run::Pure(_))
     }
 
     /// Each call changes what the run draws next.
-    pub fn draws(&self) -> bool {
+    pub(crate) fn draws(&self) -> bool {
         matches!(self.run, Run::OfRun { draws: true, .. })
     }
 
@@ -176,19 +176,19 @@ fn rows() -> impl Iterator<Item = &'static Row> {
 }
 
 /// All overloads under a name.
-pub fn overloads(name: &str, member: bool) -> &'static [&'static Overload] {
+pub(crate) fn overloads(name: &str, member: bool) -> &'static [&'static Overload] {
     BY_NAME
         .get(&member)
         .and_then(|names| names.get(name))
         .map_or(&[], |found| found.as_slice())
 }
 
-pub fn exists(name: &str, member: bool) -> bool {
+pub(crate) fn exists(name: &str, member: bool) -> bool {
     !overloads(name, member).is_empty()
 }
 
 /// The overloads that take so many arguments, the one before the dot included.
-pub fn candidates(name: &str, member: bool, arguments: usize) -> Vec<&'static Overload> {
+pub(crate) fn candidates(name: &str, member: bool, arguments: usize) -> Vec<&'static Overload> {
     overloads(name, member)
         .iter()
         .copied()
@@ -197,7 +197,7 @@ pub fn candidates(name: &str, member: bool, arguments: usize) -> Vec<&'static Ov
 }
 
 /// The first of some overloads that takes a first argument of each kind; past the last where none does.
-pub fn first_by_kind(overloads: &[&Overload]) -> [u8; KINDS] {
+pub(crate) fn first_by_kind(overloads: &[&Overload]) -> [u8; KINDS] {
     std::array::from_fn(|bit| {
         let kinds = |o: &Overload| o.kinds.first().copied().unwrap_or(Kinds::MAX);
         let position = overloads.iter().position(|o| kinds(o) & (1 << bit) != 0);
@@ -206,7 +206,7 @@ pub fn first_by_kind(overloads: &[&Overload]) -> [u8; KINDS] {
 }
 
 /// The function that a misspelt name probably means.
-pub fn suggestion(name: &str, member: bool) -> Option<&'static str> {
+pub(crate) fn suggestion(name: &str, member: bool) -> Option<&'static str> {
     let names = BY_NAME
         .get(&member)
         .into_iter()
@@ -219,7 +219,7 @@ pub fn suggestion(name: &str, member: bool) -> Option<&'static str> {
 }
 
 #[cold]
-pub fn unknown(name: &str, member: bool) -> String {
+pub(crate) fn unknown(name: &str, member: bool) -> String {
     if exists(name, !member) {
         let form = if member {
             format!("{name}(x)")
@@ -232,7 +232,7 @@ pub fn unknown(name: &str, member: bool) -> String {
 }
 
 /// The type that stands for itself under a name.
-pub fn type_named(name: &str) -> Option<&'static str> {
+pub(crate) fn type_named(name: &str) -> Option<&'static str> {
     const NAMES: [&str; 15] = [
         "null_type",
         "bool",
@@ -265,12 +265,12 @@ impl std::fmt::Debug for Overload {
 }
 
 /// What a running function may use.
-pub struct Call<'h> {
-    pub budget: Budget,
+pub(crate) struct Call<'h> {
+    pub(crate) budget: Budget,
     host: &'h mut dyn Host,
     /// The call's pattern, where it was compiled beforehand.
-    pub regex: Option<regex::Regex>,
-    pub compiled: regex::Compiled,
+    pub(crate) regex: Option<regex::Regex>,
+    pub(crate) compiled: regex::Compiled,
 }
 
 impl<'h> Call<'h> {

@@ -2,7 +2,7 @@
 
 use crate::value::Value;
 
-pub fn integer(text: &str, negative: bool) -> Result<Value, String> {
+pub(crate) fn integer(text: &str, negative: bool) -> Result<Value, String> {
     let signed = if negative {
         format!("-{}", digits(text).1)
     } else {
@@ -16,7 +16,7 @@ pub fn integer(text: &str, negative: bool) -> Result<Value, String> {
         })
 }
 
-pub fn unsigned(text: &str) -> Result<Value, String> {
+pub(crate) fn unsigned(text: &str) -> Result<Value, String> {
     let (radix, digits) = digits(&text[..text.len() - 1]);
     u64::from_str_radix(digits, radix)
         .map(Value::Uint)
@@ -27,7 +27,7 @@ fn digits(text: &str) -> (u32, &str) {
     text.strip_prefix("0x").map_or((10, text), |hex| (16, hex))
 }
 
-pub fn double(text: &str, negative: bool) -> Result<Value, String> {
+pub(crate) fn double(text: &str, negative: bool) -> Result<Value, String> {
     match text.parse::<f64>() {
         Ok(d) if d.is_finite() => Ok(Value::Double(if negative { -d } else { d })),
         _ => Err(format!("{text} is outside the range of double")),
@@ -35,7 +35,7 @@ pub fn double(text: &str, negative: bool) -> Result<Value, String> {
 }
 
 /// A string or bytes, with prefix and quotes.
-pub fn text(literal: &str) -> Result<Value, String> {
+pub(crate) fn text(literal: &str) -> Result<Value, String> {
     let quote_at = literal
         .find(['"', '\''])
         .expect("the grammar has a quote in every string");

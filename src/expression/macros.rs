@@ -8,7 +8,7 @@ use super::parse::Builder;
 use crate::source::{Range, Spanned};
 
 /// The macros with the number of arguments they take, for the reference and for did-you-mean.
-pub const NAMES: [&str; 17] = [
+pub(crate) const NAMES: [&str; 17] = [
     "all",
     "exists",
     "exists_one",

@@ -9,7 +9,7 @@ use crate::source::{FileId, Range, TextMap};
 
 /// The text with its expressions' white space and comments reduced: the same for most texts that mean the same, and
 /// different for all that do not.
-pub fn normal_template(text: &str) -> String {
+pub(crate) fn normal_template(text: &str) -> String {
     let mut normal = String::with_capacity(text.len());
     for part in parts(text) {
         match part {
@@ -25,18 +25,18 @@ pub fn normal_template(text: &str) -> String {
 }
 
 /// The same for a bare expression; `${ }` around it is allowed.
-pub fn normal_expression(text: &str) -> String {
+pub(crate) fn normal_expression(text: &str) -> String {
     reduced(bare(text))
 }
 
 /// Whether two bare expressions have the same syntax tree.
-pub fn same_expression(old: &str, new: &str) -> bool {
+pub(crate) fn same_expression(old: &str, new: &str) -> bool {
     let (old, new) = (bare(old), bare(new));
     scan(old, 0) == End::Text && scan(new, 0) == End::Text && same_part(old, new)
 }
 
 /// Whether two texts have the same parts, their expressions compared by syntax tree.
-pub fn same_template(old: &str, new: &str) -> bool {
+pub(crate) fn same_template(old: &str, new: &str) -> bool {
     let (old, new) = (parts(old), parts(new));
     old.len() == new.len()
         && old.iter().zip(&new).all(|pair| match pair {

@@ -10,7 +10,7 @@ use crate::value::Value;
 
 impl<'a> Machine<'a> {
     #[inline(always)]
-    pub fn charge_node(&mut self, id: Id) -> Result<()> {
+    pub(crate) fn charge_node(&mut self, id: Id) -> Result<()> {
         let cost = u64::from(self.costs[id as usize]);
         let charged = self.call.budget.charge(cost);
         self.located(id, charged)
@@ -18,7 +18,11 @@ impl<'a> Machine<'a> {
 
     /// Like [`Machine::eval`], without its overhead if the value already exists.
     #[inline(always)]
-    pub fn operand<'s>(&mut self, id: Id, scope: Option<&'s Scope<'s>>) -> Result<Operand<'s>>
+    pub(crate) fn operand<'s>(
+        &mut self,
+        id: Id,
+        scope: Option<&'s Scope<'s>>,
+    ) -> Result<Operand<'s>>
     where
         'a: 's,
     {
@@ -77,7 +81,7 @@ impl<'a> Machine<'a> {
     }
 
     /// A condition.
-    pub fn boolean<'s>(&mut self, id: Id, scope: Option<&'s Scope<'s>>) -> Result<bool>
+    pub(crate) fn boolean<'s>(&mut self, id: Id, scope: Option<&'s Scope<'s>>) -> Result<bool>
     where
         'a: 's,
     {
@@ -113,7 +117,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    pub fn conditional<'s>(
+    pub(crate) fn conditional<'s>(
         &mut self,
         [condition, then, other]: &[Id; 3],
         scope: Option<&'s Scope<'s>>,
@@ -128,7 +132,7 @@ impl<'a> Machine<'a> {
     }
 
     /// `&&` and `||`: the deciding value wins over errors and over values that are not boolean, on either side.
-    pub fn and_or<'s>(
+    pub(crate) fn and_or<'s>(
         &mut self,
         operands: &[Id],
         deciding: bool,

@@ -12,7 +12,12 @@ type Result<T> = std::result::Result<T, Failure>;
 
 /// A comparison of two values.
 #[inline]
-pub fn relation(operator: Operator, a: &Value, b: &Value, budget: &mut Budget) -> Result<bool> {
+pub(crate) fn relation(
+    operator: Operator,
+    a: &Value,
+    b: &Value,
+    budget: &mut Budget,
+) -> Result<bool> {
     use Operator::*;
     if let (Value::Int(a), Value::Int(b)) = (a, b) {
         match operator {
@@ -37,7 +42,12 @@ pub fn relation(operator: Operator, a: &Value, b: &Value, budget: &mut Budget) -
 }
 
 /// Everything but the `+` of strings, bytes and lists.
-pub fn arithmetic(operator: Operator, a: &Value, b: &Value, semantics: Semantics) -> Result<Value> {
+pub(crate) fn arithmetic(
+    operator: Operator,
+    a: &Value,
+    b: &Value,
+    semantics: Semantics,
+) -> Result<Value> {
     use Value::*;
     match (a, b) {
         (Int(a), Int(b)) => int(operator, *a, *b).map(Int),
@@ -122,7 +132,7 @@ fn time(operator: Operator, a: &Value, b: &Value, semantics: Semantics) -> Resul
 
 /// A duration that an expression computes: of as many nanoseconds as an int has room for, some 292 years. Older engines took
 /// ten thousand years.
-pub fn duration(nanos: i128, semantics: Semantics) -> Result<crate::value::Duration> {
+pub(crate) fn duration(nanos: i128, semantics: Semantics) -> Result<crate::value::Duration> {
     let within = |nanos: Option<i128>| {
         nanos
             .and_then(crate::value::Duration::from_nanos)
@@ -135,7 +145,7 @@ pub fn duration(nanos: i128, semantics: Semantics) -> Result<crate::value::Durat
 }
 
 #[cold]
-pub fn no_overload(operator: Operator, operands: &[&Value]) -> Failure {
+pub(crate) fn no_overload(operator: Operator, operands: &[&Value]) -> Failure {
     let name = |v: &Value| v.type_name().to_owned();
     Failure::new(match operands {
         [one] => format!("no such overload: {}{}", operator.symbol(), name(one)),
@@ -149,14 +159,14 @@ pub fn no_overload(operator: Operator, operands: &[&Value]) -> Failure {
     })
 }
 
-pub fn not(value: &Value) -> Result<Value> {
+pub(crate) fn not(value: &Value) -> Result<Value> {
     match value {
         Value::Bool(b) => Ok(Value::Bool(!b)),
         other => Err(no_overload(Operator::Not, &[other])),
     }
 }
 
-pub fn negate(value: &Value) -> Result<Value> {
+pub(crate) fn negate(value: &Value) -> Result<Value> {
     match value {
         Value::Int(i) => i
             .checked_neg()
@@ -168,7 +178,7 @@ pub fn negate(value: &Value) -> Result<Value> {
 }
 
 /// Adds up; strings, bytes and lists are built in one piece.
-pub fn add(operands: &[Operand], budget: &mut Budget) -> Result<Value> {
+pub(crate) fn add(operands: &[Operand], budget: &mut Budget) -> Result<Value> {
     match &*operands[0] {
         Value::String(_) => concatenate_strings(operands, budget),
         Value::Bytes(_) => {
@@ -223,7 +233,11 @@ fn concatenate_strings(operands: &[Operand], budget: &mut Budget) -> Result<Valu
 }
 
 /// Adds up; those marked are ints that stand for their digits.
-pub fn join(operands: &mut [Operand], numbers: &[bool], budget: &mut Budget) -> Result<Value> {
+pub(crate) fn join(
+    operands: &mut [Operand],
+    numbers: &[bool],
+    budget: &mut Budget,
+) -> Result<Value> {
     let mut all = Text::new();
     for (operand, number) in operands.iter().zip(numbers) {
         match &**operand {
@@ -251,7 +265,7 @@ fn add_texts(operands: &mut [Operand], numbers: &[bool], budget: &mut Budget) ->
     add(operands, budget)
 }
 
-pub fn equal(a: &Value, b: &Value, budget: &mut Budget) -> Result<bool> {
+pub(crate) fn equal(a: &Value, b: &Value, budget: &mut Budget) -> Result<bool> {
     use Value::*;
     Ok(match (a, b) {
         (Int(a), Int(b)) => a == b,
@@ -297,7 +311,7 @@ pub fn equal(a: &Value, b: &Value, budget: &mut Budget) -> Result<bool> {
 }
 
 /// The order of two values; none where one is not a number.
-pub fn compare(
+pub(crate) fn compare(
     operator: Operator,
     a: &Value,
     b: &Value,
@@ -325,7 +339,7 @@ pub fn compare(
 }
 
 /// None where one is no number; none inside where one is NaN.
-pub fn compare_numbers(a: &Value, b: &Value) -> Option<Option<Ordering>> {
+pub(crate) fn compare_numbers(a: &Value, b: &Value) -> Option<Option<Ordering>> {
     use Value::*;
     Some(match (a, b) {
         (Int(a), Int(b)) => Some(a.cmp(b)),
@@ -342,7 +356,7 @@ pub fn compare_numbers(a: &Value, b: &Value) -> Option<Option<Ordering>> {
     })
 }
 
-pub fn within(item: &Value, of: &Value, budget: &mut Budget) -> Result<bool> {
+pub(crate) fn within(item: &Value, of: &Value, budget: &mut Budget) -> Result<bool> {
     match of {
         Value::List(items) => {
             for one in items.iter() {
@@ -366,7 +380,7 @@ pub fn within(item: &Value, of: &Value, budget: &mut Budget) -> Result<bool> {
 }
 
 /// Finding a key takes as long as the key is long.
-pub fn charge_key(key: &Value, budget: &mut Budget) -> Result<()> {
+pub(crate) fn charge_key(key: &Value, budget: &mut Budget) -> Result<()> {
     match key {
         Value::String(name) => budget.charge_bytes(name.len()),
         _ => Ok(()),
@@ -374,7 +388,7 @@ pub fn charge_key(key: &Value, budget: &mut Budget) -> Result<()> {
 }
 
 /// The entry under a key, which may be a double that is a whole number.
-pub fn entry<'a>(map: &'a Map, key: &Value) -> Option<&'a Value> {
+pub(crate) fn entry<'a>(map: &'a Map, key: &Value) -> Option<&'a Value> {
     match key {
         Value::String(name) => map.get(name),
         Value::Double(d) => map.get_key(&whole(*d)?),
@@ -396,7 +410,7 @@ fn whole(d: f64) -> Option<Key> {
 }
 
 /// An item of a list or an entry of a map; none where it is not there.
-pub fn index<'a>(
+pub(crate) fn index<'a>(
     operand: &'a Value,
     index: &Value,
     budget: &mut Budget,
@@ -430,7 +444,7 @@ pub fn index<'a>(
 
 /// Why [`index`] returned nothing.
 #[cold]
-pub fn missing(operand: &Value, index: &Value) -> Failure {
+pub(crate) fn missing(operand: &Value, index: &Value) -> Failure {
     match operand {
         Value::List(items) => Failure::new(format!(
             "invalid_argument: index {} is out of range; the list has {} items",
@@ -442,7 +456,7 @@ pub fn missing(operand: &Value, index: &Value) -> Failure {
 }
 
 /// A value in a message, shortened.
-pub fn shown(value: &Value) -> String {
+pub(crate) fn shown(value: &Value) -> String {
     const CHARACTERS_MAX: usize = 40;
     match value {
         Value::Int(i) => i.to_string(),
@@ -458,6 +472,6 @@ pub fn shown(value: &Value) -> String {
     }
 }
 
-pub fn some(value: Value) -> Value {
+pub(crate) fn some(value: Value) -> Value {
     Value::Optional(Some(Arc::new(value)))
 }

@@ -6,7 +6,7 @@ use crate::value::Value;
 
 /// Checks a value that was built.
 #[inline]
-pub fn within_bounds(value: &Value) -> Result<(), Failure> {
+pub(crate) fn within_bounds(value: &Value) -> Result<(), Failure> {
     if let Value::Null | Value::Bool(_) | Value::Int(_) | Value::Double(_) = value {
         return Ok(());
     }

@@ -4,7 +4,7 @@
 use crate::limits::EXPRESSION_BRACKETS_DEPTH_MAX;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// The offset of the `}` that no `{` of the expression opened.
     Brace(usize),
     Text,
@@ -19,7 +19,7 @@ pub enum End {
 }
 
 /// Scans from `start` to the text's end or to the brace that closes the `${` before `start`.
-pub fn scan(text: &str, start: usize) -> End {
+pub(crate) fn scan(text: &str, start: usize) -> End {
     let bytes = text.as_bytes();
     let mut open: Vec<usize> = Vec::new();
     let mut at = start;

@@ -7,21 +7,21 @@ use crate::value::Value;
 
 /// How something can be called.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Signature {
+pub(crate) struct Signature {
     /// The function's name, with its namespace, or the operator's symbol.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// The first parameter stands before the dot.
-    pub member: bool,
-    pub parameters: Vec<Type>,
+    pub(crate) member: bool,
+    pub(crate) parameters: Vec<Type>,
     /// The last parameter may come any number of times.
-    pub variadic: bool,
-    pub result: Type,
+    pub(crate) variadic: bool,
+    pub(crate) result: Type,
 }
 
 impl Signature {
     /// Reads `string.contains(string) -> bool`, `size(list(A)) -> int`, `math.least(number...) -> number`,
     /// `int + int -> int`, `!bool -> bool`, `list(A)[int] -> A`, `bool ? A : A -> A`.
-    pub fn parse(text: &str) -> Signature {
+    pub(crate) fn parse(text: &str) -> Signature {
         let (call, result) = text.rsplit_once(" -> ").expect("a signature has a result");
         let words: Vec<&str> = split(call, ' ');
         let (name, member, parameters) = match words[..] {
@@ -66,12 +66,12 @@ impl Signature {
         }
     }
 
-    pub fn accepts(&self, count: usize) -> bool {
+    pub(crate) fn accepts(&self, count: usize) -> bool {
         count == self.parameters.len() || self.variadic && count >= self.parameters.len()
     }
 
     /// The parameter that an argument is for.
-    pub fn parameter(&self, index: usize) -> &Type {
+    pub(crate) fn parameter(&self, index: usize) -> &Type {
         &self.parameters[index.min(self.parameters.len() - 1)]
     }
 }
@@ -155,12 +155,12 @@ fn parse_type(text: &str) -> Type {
 }
 
 /// The kinds of values a parameter takes, as a set of bits, and the bit of a value.
-pub type Kinds = u16;
+pub(crate) type Kinds = u16;
 /// How many kinds there are.
-pub const KINDS: usize = Kinds::BITS as usize;
+pub(crate) const KINDS: usize = Kinds::BITS as usize;
 
 #[inline]
-pub fn kind(value: &Value) -> Kinds {
+pub(crate) fn kind(value: &Value) -> Kinds {
     1 << match value {
         Value::Null => 0,
         Value::Bool(_) => 1,
@@ -181,7 +181,7 @@ pub fn kind(value: &Value) -> Kinds {
     }
 }
 
-pub fn kinds(parameter: &Type) -> Kinds {
+pub(crate) fn kinds(parameter: &Type) -> Kinds {
     match parameter {
         Type::Null => 1,
         Type::Bool => 1 << 1,

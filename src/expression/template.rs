@@ -18,8 +18,8 @@ pub struct Template {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct TemplateNode {
-    pub kind: TemplateKind,
-    pub range: Range,
+    pub(crate) kind: TemplateKind,
+    pub(crate) range: Range,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -33,30 +33,22 @@ pub(super) enum TemplateKind {
 }
 
 impl Template {
-    pub fn range(&self) -> Range {
+    pub(crate) fn range(&self) -> Range {
         self.root.range
     }
 
     /// How much text it is; what an alias stands for is counted where the alias stands.
-    pub fn size_bytes(&self) -> usize {
+    pub(crate) fn size_bytes(&self) -> usize {
         self.root.size_bytes()
     }
 
     /// The data, where there is no expression in it.
-    pub fn as_literal(&self) -> Option<Value> {
+    pub(crate) fn as_literal(&self) -> Option<Value> {
         literal(&self.root)
     }
 
-    /// The expression, where the template is one as a whole.
-    pub fn as_expression(&self) -> Option<&Expression> {
-        match &self.root.kind {
-            TemplateKind::Expression(expression) => Some(expression),
-            _ => None,
-        }
-    }
-
     /// The text that the value of a key begins with, before any expression; and where the value stands.
-    pub fn beginning_of(&self, key: &str) -> Option<(Range, &str)> {
+    pub(crate) fn beginning_of(&self, key: &str) -> Option<(Range, &str)> {
         let TemplateKind::Map(entries) = &self.root.kind else {
             return None;
         };
@@ -70,13 +62,13 @@ impl Template {
     }
 
     /// The text at a path of keys, where it is written out; and where it stands.
-    pub fn text_at(&self, path: &[&str]) -> Option<(Range, &str)> {
+    pub(crate) fn text_at(&self, path: &[&str]) -> Option<(Range, &str)> {
         let node = self.root.at(path)?;
         Some((node.range, node.as_text()?))
     }
 
     /// The keys of the mapping at a path of keys, those that are written out; and where they stand.
-    pub fn keys_at(&self, path: &[&str]) -> Vec<(Range, &str)> {
+    pub(crate) fn keys_at(&self, path: &[&str]) -> Vec<(Range, &str)> {
         match self.root.at(path).map(|node| &node.kind) {
             Some(TemplateKind::Map(entries)) => {
                 let keys = entries.iter().map(|(key, _)| key);
@@ -88,7 +80,7 @@ impl Template {
     }
 
     /// A template that is an expression as a whole.
-    pub fn from_expression(expression: Expression) -> Self {
+    pub(crate) fn from_expression(expression: Expression) -> Self {
         let range = expression.range();
         Template {
             root: TemplateNode {

@@ -44,8 +44,8 @@ pub enum Type {
 
 #[derive(Debug, Clone)]
 pub struct Object {
-    pub fields: BTreeMap<Arc<str>, Field>,
-    pub other: Other,
+    pub(crate) fields: BTreeMap<Arc<str>, Field>,
+    pub(crate) other: Other,
     /// Types within it, itself included.
     nodes: usize,
     /// The type of any field's value, joined once.
@@ -62,7 +62,7 @@ impl Eq for Object {}
 
 /// What the type of an unlisted field is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Other {
+pub(crate) enum Other {
     /// The schema does not say: selecting one is a mistake, having one is not.
     Unlisted,
     /// No other fields are allowed.
@@ -73,13 +73,13 @@ pub enum Other {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Field {
-    pub value: Type,
-    pub presence: Presence,
+pub(crate) struct Field {
+    pub(crate) value: Type,
+    pub(crate) presence: Presence,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Presence {
+pub(crate) enum Presence {
     Required,
     Optional,
     /// The schema lists no required fields at all.
@@ -87,16 +87,16 @@ pub enum Presence {
 }
 
 impl Type {
-    pub fn list(item: Type) -> Type {
+    pub(crate) fn list(item: Type) -> Type {
         Type::List(Arc::new(item))
     }
 
-    pub fn map(key: Type, value: Type) -> Type {
+    pub(crate) fn map(key: Type, value: Type) -> Type {
         Type::Map(Arc::new(key), Arc::new(value))
     }
 
     /// What a `for_each` over a value of this type goes over: a list's items, a map's values.
-    pub fn items(&self) -> Type {
+    pub(crate) fn items(&self) -> Type {
         match self {
             Type::List(item) => (**item).clone(),
             Type::Map(_, value) => (**value).clone(),
@@ -105,31 +105,31 @@ impl Type {
         }
     }
 
-    pub fn optional(inner: Type) -> Type {
+    pub(crate) fn optional(inner: Type) -> Type {
         Type::Optional(Arc::new(inner))
     }
 
     /// A JSON number.
-    pub fn number() -> Type {
+    pub(crate) fn number() -> Type {
         Type::Union([Type::Int, Type::Double].into())
     }
 
-    pub fn nullable(self) -> Type {
+    pub(crate) fn nullable(self) -> Type {
         Type::union([self, Type::Null])
     }
 
     /// An object with these fields, all present, and no others.
-    pub fn object<N: Into<Arc<str>>>(fields: impl IntoIterator<Item = (N, Type)>) -> Type {
+    pub(crate) fn object<N: Into<Arc<str>>>(fields: impl IntoIterator<Item = (N, Type)>) -> Type {
         Type::with_fields(fields, Other::Refused)
     }
 
     /// The type of a map that was just built with these fields.
-    pub fn built<N: Into<Arc<str>>>(fields: impl IntoIterator<Item = (N, Type)>) -> Type {
+    pub(crate) fn built<N: Into<Arc<str>>>(fields: impl IntoIterator<Item = (N, Type)>) -> Type {
         Type::with_fields(fields, Other::Absent)
     }
 
     /// An object in which each of these fields may be missing, and others may be.
-    pub fn partial<N: Into<Arc<str>>>(fields: impl IntoIterator<Item = (N, Type)>) -> Type {
+    pub(crate) fn partial<N: Into<Arc<str>>>(fields: impl IntoIterator<Item = (N, Type)>) -> Type {
         let fields = fields.into_iter().map(|(name, value)| {
             let presence = Presence::Optional;
             (name.into(), Field { value, presence })
@@ -149,7 +149,7 @@ impl Type {
     }
 
     /// One of several types, simplified.
-    pub fn union(types: impl IntoIterator<Item = Type>) -> Type {
+    pub(crate) fn union(types: impl IntoIterator<Item = Type>) -> Type {
         let mut alternatives: Vec<Type> = Vec::new();
         for one in types {
             match one {
@@ -174,7 +174,7 @@ impl Type {
     }
 
     /// The type of values that are of either type. Lists and maps are joined inside.
-    pub fn join(&self, other: &Type) -> Type {
+    pub(crate) fn join(&self, other: &Type) -> Type {
         if self.is_same(other) {
             return self.clone();
         }
@@ -292,7 +292,7 @@ impl Type {
     }
 
     /// The type of a variable whose first value is of this one: what that says of later values is little.
-    pub fn as_variable(&self) -> Type {
+    pub(crate) fn as_variable(&self) -> Type {
         match self {
             Type::Int | Type::Double => Type::number(),
             Type::List(item) => Type::list(item.as_variable()),
@@ -303,7 +303,7 @@ impl Type {
     }
 
     /// Whether every value of this type is one of `to`. What is not known is not.
-    pub fn always_fits(&self, to: &Type) -> bool {
+    pub(crate) fn always_fits(&self, to: &Type) -> bool {
         match (self, to) {
             (_, Type::Dynamic) | (Type::Never, _) => true,
             (Type::Dynamic | Type::Parameter(_), _) => false,
@@ -319,12 +319,12 @@ impl Type {
     }
 
     /// Whether a value of this type may stand where `to` is asked for. What is not known is allowed.
-    pub fn assignable(&self, to: &Type) -> bool {
+    pub(crate) fn assignable(&self, to: &Type) -> bool {
         self.mismatch(to).is_none()
     }
 
     /// Why no value of this type fits `to`, in words that follow "because".
-    pub fn mismatch(&self, to: &Type) -> Option<String> {
+    pub(crate) fn mismatch(&self, to: &Type) -> Option<String> {
         if self.is_same(to) {
             return None;
         }
@@ -363,7 +363,7 @@ impl Type {
     }
 
     /// The type's alternatives: itself unless it is a union.
-    pub fn alternatives(&self) -> &[Type] {
+    pub(crate) fn alternatives(&self) -> &[Type] {
         match self {
             Type::Union(any) => any,
             one => std::slice::from_ref(one),
@@ -371,7 +371,7 @@ impl Type {
     }
 
     /// Whether the type says nothing that could contradict a use.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         matches!(self, Type::Dynamic | Type::Never | Type::Parameter(_))
     }
 }
@@ -381,7 +381,7 @@ pub(super) fn expected(wanted: &Type, found: &Type) -> String {
 }
 
 /// The join of all types; `Never` of none.
-pub fn joined(types: impl IntoIterator<Item = Type>) -> Type {
+pub(crate) fn joined(types: impl IntoIterator<Item = Type>) -> Type {
     types.into_iter().fold(Type::Never, |all, t| all.join(&t))
 }
 
@@ -392,7 +392,7 @@ fn add(alternatives: &mut Vec<Type>, one: Type) {
 }
 
 impl Object {
-    pub fn new(fields: BTreeMap<Arc<str>, Field>, other: Other) -> Object {
+    pub(crate) fn new(fields: BTreeMap<Arc<str>, Field>, other: Other) -> Object {
         let listed = fields.values().map(|field| &field.value);
         let others = match &other {
             Other::Allowed(other) => Some(other),
@@ -410,7 +410,7 @@ impl Object {
     }
 
     /// The type of any field's value.
-    pub fn values(&self) -> Type {
+    pub(crate) fn values(&self) -> Type {
         let joined = || {
             let listed = joined(self.fields.values().map(|f| f.value.clone()));
             match &self.other {

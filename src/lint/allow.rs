@@ -20,7 +20,7 @@ struct Allow {
 
 /// Removes the warnings that comments allow. In the files that `is_checked`, reports comments that are malformed, and unless there are errors, which hide
 /// warnings, comments that allow nothing.
-pub fn apply(
+pub(crate) fn apply(
     sources: &Sources,
     diagnostics: &mut Vec<Diagnostic>,
     is_checked: impl Fn(FileId) -> bool,

@@ -145,7 +145,7 @@ impl Effects<'_> {
         let action = &step.action.value;
         let is_effect = match action.operation() {
             Some(Operation::BuiltIn(call)) => changes_something(call),
-            Some(Operation::Activity(_) | Operation::Child(_) | Operation::Nexus(_)) => true,
+            Some(Operation::Activity(_) | Operation::Child | Operation::Nexus) => true,
             None => action.facts().in_flight == Some(InFlight::Signal),
         };
         at_most_two(usize::from(is_effect) + self.inside(step))

@@ -40,6 +40,6 @@ fn options(step: &Step) -> Option<&ActivityOptions> {
     match step.action.value.awaited_operation()? {
         Operation::Activity(activity) => activity.options.as_deref(),
         Operation::BuiltIn(built_in) => built_in.options.as_deref(),
-        Operation::Child(_) | Operation::Nexus(_) => None,
+        Operation::Child | Operation::Nexus => None,
     }
 }

@@ -20,16 +20,16 @@ use crate::value::{Duration, Value};
 
 /// The attempts that the simulation has requested and that have not begun, and those that should stop.
 #[derive(Default)]
-pub struct Asked {
-    pub tasks: BTreeMap<AttemptKey, ActivityTask>,
-    pub cancelled: Vec<AttemptKey>,
+pub(crate) struct Asked {
+    pub(crate) tasks: BTreeMap<AttemptKey, ActivityTask>,
+    pub(crate) cancelled: Vec<AttemptKey>,
 }
 
 #[derive(Clone, Default)]
-pub struct Questions(Arc<Mutex<Asked>>);
+pub(crate) struct Questions(Arc<Mutex<Asked>>);
 
 impl Questions {
-    pub fn lock(&self) -> MutexGuard<'_, Asked> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Asked> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -64,14 +64,14 @@ impl Outside for Questions {
 const NEEDS_CLUSTER: &str = "NeedsCluster";
 
 /// Runs attempts, and tells of their heartbeats and ends.
-pub struct Runner {
+pub(crate) struct Runner {
     by_name: BTreeMap<String, Arc<dyn Activity>>,
     told: UnboundedSender<What>,
     running: BTreeMap<AttemptKey, CancellationToken>,
 }
 
 impl Runner {
-    pub fn new(activities: Vec<Arc<dyn Activity>>, told: UnboundedSender<What>) -> Self {
+    pub(crate) fn new(activities: Vec<Arc<dyn Activity>>, told: UnboundedSender<What>) -> Self {
         let named = activities.into_iter();
         Runner {
             by_name: named.map(|a| (a.name().to_owned(), a)).collect(),
@@ -80,16 +80,16 @@ impl Runner {
         }
     }
 
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.running.is_empty()
     }
 
-    pub fn ended(&mut self, key: &AttemptKey) {
+    pub(crate) fn ended(&mut self, key: &AttemptKey) {
         self.running.remove(key);
     }
 
     /// Begins what was asked for, and asks to stop what is cancelled or has timed out.
-    pub fn attend(&mut self, questions: &Questions, simulator: &Simulator) {
+    pub(crate) fn attend(&mut self, questions: &Questions, simulator: &Simulator) {
         let (tasks, mut cancelled) = {
             let mut asked = questions.lock();
             let tasks = std::mem::take(&mut asked.tasks);
@@ -110,7 +110,7 @@ impl Runner {
     }
 
     /// Asks all attempts to stop: the process is about to end, and their programs with it.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.running.values().for_each(CancellationToken::cancel);
     }
 

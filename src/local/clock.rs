@@ -14,13 +14,13 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 
 /// The time, and for how much of it the process was suspended since the last reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reading {
-    pub at: Timestamp,
-    pub paused: value::Duration,
+pub(crate) struct Reading {
+    pub(crate) at: Timestamp,
+    pub(crate) paused: value::Duration,
 }
 
 #[derive(Debug)]
-pub struct Clock {
+pub(crate) struct Clock {
     state: Arc<Mutex<State>>,
 }
 
@@ -33,7 +33,7 @@ struct State {
 
 impl Clock {
     /// It begins at `seen`, or later where the machine's clock is.
-    pub fn beginning(seen: Timestamp) -> Clock {
+    pub(crate) fn beginning(seen: Timestamp) -> Clock {
         let state = Arc::new(Mutex::new(State {
             at: seen.max(machine_time()),
             looked: Instant::now(),
@@ -44,12 +44,12 @@ impl Clock {
         Clock { state }
     }
 
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.look().at
     }
 
     /// Takes what it says of pauses: the next reading says nothing of these.
-    pub fn read(&self) -> Reading {
+    pub(crate) fn read(&self) -> Reading {
         let mut state = self.look();
         Reading {
             at: state.at,
@@ -111,7 +111,7 @@ fn duration(length: Duration) -> value::Duration {
 }
 
 /// The machine's clock, which people and programs set.
-pub fn machine_time() -> Timestamp {
+pub(crate) fn machine_time() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let nanos = i128::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(i128::MAX);
     Timestamp::from_nanos(nanos.saturating_add(set_by_test())).unwrap_or_default()

@@ -30,7 +30,7 @@ const NAMESPACE: &str = "local";
 const TASK_QUEUE: &str = "local";
 
 #[derive(Debug, thiserror::Error)]
-pub enum LocalError {
+pub(crate) enum LocalError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error("{0}")]
@@ -48,7 +48,7 @@ pub enum LocalError {
 /// The result so far.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is one of a process")]
-pub enum Ended {
+pub(crate) enum Ended {
     /// It is kept until [`LocalRun::given`].
     Closed(Outcome),
     /// It waits for a signal: nothing in this process can continue it.
@@ -59,12 +59,12 @@ pub enum Ended {
 
 /// A client's message to the run.
 #[derive(Debug, Clone)]
-pub enum Told {
+pub(crate) enum Told {
     Signal(String, Vec<Payload>),
     Cancel(String),
 }
 
-pub struct LocalRun {
+pub(crate) struct LocalRun {
     journal: Journal,
     begun: Begun,
     clock: Clock,
@@ -75,19 +75,19 @@ pub struct LocalRun {
     /// Lines of the run's log that this process and earlier ones have shown.
     logs_shown: usize,
     /// What the definition that the run began with takes.
-    pub signals: BTreeSet<String>,
-    pub timeline: Arc<Timeline>,
+    pub(crate) signals: BTreeSet<String>,
+    pub(crate) timeline: Arc<Timeline>,
     /// Its process has written down that it ends.
     has_left: bool,
     /// Attempts that were under way when the process before this one ended.
-    pub lost: Vec<LostAttempt>,
+    pub(crate) lost: Vec<LostAttempt>,
     /// What became of each thing that the client said, in the order in which it was said.
-    pub told_now: Vec<Result<(), Refused>>,
+    pub(crate) told_now: Vec<Result<(), Refused>>,
 }
 
 impl LocalRun {
     /// Begins a run, told something at once, in place of the one with the number `instead_of`.
-    pub fn begin(
+    pub(crate) fn begin(
         journal: Journal,
         begun: Begun,
         told: Vec<Told>,
@@ -102,7 +102,7 @@ impl LocalRun {
     }
 
     /// Brings the run to where it was when its last process ended, and tells it something.
-    pub fn resume(
+    pub(crate) fn resume(
         journal: Journal,
         begun: Begun,
         told: Vec<Told>,
@@ -171,12 +171,12 @@ impl LocalRun {
         })
     }
 
-    pub fn begun_at(&self) -> Timestamp {
+    pub(crate) fn begun_at(&self) -> Timestamp {
         self.begun.begun_at
     }
 
     /// Until its end, or until whoever watches leaves; `moved` hears of each change, and of each line of the log once.
-    pub async fn run(
+    pub(crate) async fn run(
         &mut self,
         leaves: impl Future<Output = ()>,
         mut moved: impl FnMut(&Timeline, &[Logged]),
@@ -227,7 +227,7 @@ impl LocalRun {
     }
 
     /// Whoever asked for the outcome has it.
-    pub fn given(self) -> Result<(), LocalError> {
+    pub(crate) fn given(self) -> Result<(), LocalError> {
         Ok(self.journal.given(self.begun.id)?)
     }
 
@@ -409,6 +409,6 @@ fn definitions(begun: &Begun) -> Result<Arc<dyn Registry>, LocalError> {
 }
 
 /// At random, for a run that begins.
-pub fn draw_ids() -> u64 {
+pub(crate) fn draw_ids() -> u64 {
     uuid::Uuid::new_v4().as_u64_pair().0
 }

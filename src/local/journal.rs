@@ -42,7 +42,7 @@ const SCHEMA: &str = "
 ";
 
 #[derive(Debug, thiserror::Error)]
-pub enum JournalError {
+pub(crate) enum JournalError {
     #[error("cannot use {}: {}", .0.display(), .1)]
     Database(PathBuf, rusqlite::Error),
     #[error("another process runs a workflow from {}", .0.display())]
@@ -55,39 +55,39 @@ pub enum JournalError {
 
 /// How a run started; its number in the file belongs to it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Begun {
-    pub id: i64,
-    pub workflow_id: String,
-    pub workflow_type: String,
-    pub input: Vec<Payload>,
-    pub begun_at: Timestamp,
+pub(crate) struct Begun {
+    pub(crate) id: i64,
+    pub(crate) workflow_id: String,
+    pub(crate) workflow_type: String,
+    pub(crate) input: Vec<Payload>,
+    pub(crate) begun_at: Timestamp,
     /// Drawn once: the run's ids are other ones than those of any other run, and the same again in every process.
-    pub ids: u64,
+    pub(crate) ids: u64,
     /// The packed definitions that the run and its children may be bound to.
-    pub bundles: Vec<Vec<u8>>,
+    pub(crate) bundles: Vec<Vec<u8>>,
 }
 
 /// A run that has not ended, or whose outcome has not been printed.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Kept {
-    pub begun: Begun,
-    pub outcome: Option<Outcome>,
+pub(crate) struct Kept {
+    pub(crate) begun: Begun,
+    pub(crate) outcome: Option<Outcome>,
 }
 
 /// Something that came from outside, and when.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Event {
-    pub at: Timestamp,
+pub(crate) struct Event {
+    pub(crate) at: Timestamp,
     /// How much of the time since the event before the process stood still.
-    pub paused: Duration,
+    pub(crate) paused: Duration,
     /// Events in the histories of the run and of its children before it, if it is the first of several that were written at once.
     /// Another number in a later process shows that another version of Segno wrote this.
-    pub history_length: Option<usize>,
-    pub what: What,
+    pub(crate) history_length: Option<usize>,
+    pub(crate) what: What,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum What {
+pub(crate) enum What {
     /// Something was due, and the process acted on it now.
     Due,
     /// Another process continued the run.
@@ -112,14 +112,14 @@ pub enum What {
     },
 }
 
-pub struct Journal {
+pub(crate) struct Journal {
     path: PathBuf,
     connection: Connection,
 }
 
 impl Journal {
     /// The file is this process's alone until the journal is dropped.
-    pub fn open(path: &Path) -> Result<Journal, JournalError> {
+    pub(crate) fn open(path: &Path) -> Result<Journal, JournalError> {
         let error = |e| of_database(path, e);
         let connection = Connection::open(path).map_err(error)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(error)?;
@@ -144,7 +144,7 @@ impl Journal {
     }
 
     /// The run with this id that has not ended, or whose outcome is still to be given.
-    pub fn kept(&self, workflow_id: &str) -> Result<Option<Kept>, JournalError> {
+    pub(crate) fn kept(&self, workflow_id: &str) -> Result<Option<Kept>, JournalError> {
         let query = "SELECT id, workflow_type, input, begun_at, ids, outcome FROM run WHERE workflow_id = ? AND given = 0";
         let row = self.connection.query_row(query, [workflow_id], |row| {
             let begun = Begun {
@@ -175,7 +175,7 @@ impl Journal {
 
     /// Adds a run with what it is told at once, and forgets the one in whose place it begins. The number that it gets takes the
     /// place of the one in `begun`.
-    pub fn begin(
+    pub(crate) fn begin(
         &mut self,
         begun: Begun,
         events: &[Event],
@@ -210,32 +210,32 @@ impl Journal {
     }
 
     /// All of them, or none.
-    pub fn append(&mut self, run: i64, events: &[Event]) -> Result<(), JournalError> {
+    pub(crate) fn append(&mut self, run: i64, events: &[Event]) -> Result<(), JournalError> {
         let bodies = self.bodies(events)?;
         self.at_once(|transaction| append(transaction, run, &bodies))
     }
 
     /// All that came to the run, in the order in which it came.
-    pub fn events(&self, run: i64) -> Result<Vec<Event>, JournalError> {
+    pub(crate) fn events(&self, run: i64) -> Result<Vec<Event>, JournalError> {
         let bodies = self.blobs("SELECT body FROM event WHERE run = ? ORDER BY number", run)?;
         bodies.iter().map(|body| self.read(body)).collect()
     }
 
     /// How many lines of the run's log somebody has seen.
-    pub fn logs_shown(&self, run: i64) -> Result<usize, JournalError> {
+    pub(crate) fn logs_shown(&self, run: i64) -> Result<usize, JournalError> {
         let query = "SELECT logs_shown FROM run WHERE id = ?";
         let shown = self.connection.query_row(query, [run], |row| row.get(0));
         let shown: isize = shown.map_err(|e| of_database(&self.path, e))?;
         Ok(shown.cast_unsigned())
     }
 
-    pub fn set_logs_shown(&self, run: i64, count: usize) -> Result<(), JournalError> {
+    pub(crate) fn set_logs_shown(&self, run: i64, count: usize) -> Result<(), JournalError> {
         let update = "UPDATE run SET logs_shown = ? WHERE id = ?";
         self.execute(update, params![count.cast_signed(), run])
     }
 
     /// The run has ended: what led to its outcome goes, and the outcome is kept until it was given.
-    pub fn close(&mut self, run: i64, outcome: &Outcome) -> Result<(), JournalError> {
+    pub(crate) fn close(&mut self, run: i64, outcome: &Outcome) -> Result<(), JournalError> {
         let outcome = self.write(outcome)?;
         let update = "UPDATE run SET outcome = ? WHERE id = ?";
         if Fault::JournalClosedInParts.is_on() {
@@ -251,7 +251,7 @@ impl Journal {
     }
 
     /// Whoever asked for the outcome has it: all that is kept of the run is that it was.
-    pub fn given(&self, run: i64) -> Result<(), JournalError> {
+    pub(crate) fn given(&self, run: i64) -> Result<(), JournalError> {
         self.execute(GIVEN, [run])
     }
 

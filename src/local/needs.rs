@@ -8,14 +8,14 @@ use crate::words::{BuiltIn, StepId};
 
 /// What a run in one process cannot do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Need {
+pub(crate) struct Need {
     /// `file:line:column` of the step.
-    pub location: String,
-    pub what: String,
+    pub(crate) location: String,
+    pub(crate) what: String,
 }
 
 /// All that the steps say for certain; what is computed shows when it comes to it.
-pub fn needs(program: &Program, workflow_types: &BTreeSet<String>) -> Vec<Need> {
+pub(crate) fn needs(program: &Program, workflow_types: &BTreeSet<String>) -> Vec<Need> {
     let of_step = |(id, step)| {
         Some(Need {
             what: need(step, workflow_types)?,

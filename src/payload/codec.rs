@@ -13,9 +13,9 @@ use temporalio_common::payload_visitor::PayloadVisitable;
 use temporalio_protos::temporal::api::common::v1::Payload;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-pub use compression::Inflation;
-pub use encryption::{Key, KeyError, Keyring};
-pub use remote::{Remote, RemoteError};
+pub(crate) use compression::Inflation;
+pub use encryption::{Key, Keyring};
+pub(crate) use remote::Remote;
 
 use super::json::{ProtoJsonError, payloads_from_json, payloads_to_json};
 use super::{codec_encoding, payload_from_proto};
@@ -123,21 +123,21 @@ impl Codec {
     }
 
     /// With it the messages and stack traces of failures are payloads too, and encoded like all others.
-    pub fn with_encoded_common_attributes(mut self, encode: bool) -> Self {
+    pub(crate) fn with_encoded_common_attributes(mut self, encode: bool) -> Self {
         self.encode_common_attributes = encode;
         self
     }
 
-    pub fn encodes_common_attributes(&self) -> bool {
+    pub(crate) fn encodes_common_attributes(&self) -> bool {
         self.encode_common_attributes
     }
 
-    pub fn is_none(&self) -> bool {
+    pub(crate) fn is_none(&self) -> bool {
         self.stages.is_empty()
     }
 
     /// Whether encoding waits for another process.
-    pub fn asks_a_server(&self) -> bool {
+    pub(crate) fn asks_a_server(&self) -> bool {
         self.stages.iter().any(|s| matches!(s, Stage::Remote(_)))
     }
 
@@ -173,17 +173,17 @@ impl Codec {
     }
 
     /// The same from and to `{"payloads": […]}`, as codec servers are asked and answer.
-    pub async fn encode_json(&self, text: &[u8]) -> Result<Json, CodecError> {
+    pub(crate) async fn encode_json(&self, text: &[u8]) -> Result<Json, CodecError> {
         let encoded = self.encode_payloads(payloads_from_json(text)?).await?;
         Ok(payloads_to_json(encoded)?)
     }
 
-    pub async fn decode_json(&self, text: &[u8]) -> Result<Json, CodecError> {
+    pub(crate) async fn decode_json(&self, text: &[u8]) -> Result<Json, CodecError> {
         self.decode_json_within(text, Inflation::of_message()).await
     }
 
     /// The same, where all that is compressed may inflate to this much.
-    pub async fn decode_json_within(
+    pub(crate) async fn decode_json_within(
         &self,
         text: &[u8],
         mut inflation: Inflation,
@@ -203,7 +203,10 @@ impl Codec {
         Ok(())
     }
 
-    pub async fn decode<M: PayloadVisitable>(&self, message: &mut M) -> Result<(), CodecError> {
+    pub(crate) async fn decode<M: PayloadVisitable>(
+        &self,
+        message: &mut M,
+    ) -> Result<(), CodecError> {
         if self.is_none() {
             return Ok(());
         }
@@ -240,7 +243,7 @@ impl Codec {
     /// Decodes what strangers may have added to: a payload that cannot be decoded stays encoded. So does all of a message that would inflate to
     /// too much: its parts can be decoded by themselves. A codec server that does not answer, or does
     /// not let this caller in, is an error: what it could decode later must not be taken for unreadable.
-    pub async fn decode_each<M: PayloadVisitable>(
+    pub(crate) async fn decode_each<M: PayloadVisitable>(
         &self,
         message: &mut M,
     ) -> Result<(), CodecError> {
@@ -271,7 +274,7 @@ impl Codec {
     }
 
     /// The same of a part of such a message, if it is still encoded.
-    pub async fn decode_left<M: PayloadVisitable>(
+    pub(crate) async fn decode_left<M: PayloadVisitable>(
         &self,
         message: &mut M,
     ) -> Result<(), CodecError> {
@@ -296,7 +299,7 @@ impl Codec {
     }
 
     /// Decodes a part of a message that cannot be decoded as a whole, if it fits into what the other parts have left. After an error its payloads are null.
-    pub async fn decode_part<M: PayloadVisitable>(
+    pub(crate) async fn decode_part<M: PayloadVisitable>(
         &self,
         part: &mut M,
         inflation: &mut Inflation,
@@ -313,7 +316,7 @@ impl Codec {
     }
 
     /// Permission to have a message in memory that inflates to much, for as long as it is kept.
-    pub async fn hold(&self) -> Held {
+    pub(crate) async fn hold(&self) -> Held {
         // It is never closed.
         Held(self.inflated.clone().acquire_owned().await.ok())
     }
@@ -358,7 +361,7 @@ pub struct Held(#[expect(dead_code, reason = "it is dropped")] Option<OwnedSemap
 
 impl CodecError {
     /// The payload itself is at fault: no key and no other codec would make it readable, so every worker and every replay finds the same.
-    pub fn is_of_payload(&self) -> bool {
+    pub(crate) fn is_of_payload(&self) -> bool {
         matches!(
             self,
             CodecError::TooLarge
@@ -447,12 +450,12 @@ fn null() -> Payload {
 }
 
 /// Whether only somebody with a key can have made it, if it can be decoded.
-pub fn is_encrypted(payload: &Payload) -> bool {
+pub(crate) fn is_encrypted(payload: &Payload) -> bool {
     encoding(payload) == encryption::ENCODING_VALUE
 }
 
 /// The encoding of the first payload of a message that a codec has made unreadable; compressed ones are not.
-pub async fn encoding_of<M: PayloadVisitable>(message: &mut M) -> Option<String> {
+pub(crate) async fn encoding_of<M: PayloadVisitable>(message: &mut M) -> Option<String> {
     let mut found = None;
     visit::each(message, |payload| {
         if found.is_none() && encoding(payload) != compression::ENCODING_VALUE {

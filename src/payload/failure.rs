@@ -133,7 +133,7 @@ fn info_from_proto(info: Option<Info>, passed_on: &mut PassedOn) -> FailureInfo 
     }
 }
 
-pub fn failure_to_proto(failure: &Failure) -> proto::Failure {
+pub(crate) fn failure_to_proto(failure: &Failure) -> proto::Failure {
     let chain: Vec<_> = failure.chain().take(FAILURE_CAUSES_MAX).collect();
     let mut cause: Option<proto::Failure> = None;
     for failure in chain.into_iter().rev() {
@@ -166,7 +166,7 @@ fn one_to_proto(failure: &Failure) -> proto::Failure {
 }
 
 /// Moves the message and stack trace of a failure and its causes into payloads, which codecs encode.
-pub fn encode_common_attributes(failure: &mut proto::Failure) {
+pub(crate) fn encode_common_attributes(failure: &mut proto::Failure) {
     let mut next = Some(failure);
     while let Some(failure) = next {
         if failure.encoded_attributes.is_none() {

@@ -21,7 +21,7 @@ pub struct ProtoJsonError {
 }
 
 /// A message by its full name.
-pub fn message_to_json(
+pub(crate) fn message_to_json(
     name: &'static str,
     message: &impl Message,
 ) -> Result<serde_json::Value, ProtoJsonError> {
@@ -34,7 +34,7 @@ pub fn message_to_json(
 }
 
 /// A message by its full name. Fields that are not known are an error, or left out where `lenient`.
-pub fn message_from_json<M: Message + Default>(
+pub(crate) fn message_from_json<M: Message + Default>(
     name: &'static str,
     text: &[u8],
     lenient: bool,
@@ -48,7 +48,9 @@ pub fn message_from_json<M: Message + Default>(
     M::decode(dynamic.encode_to_vec().as_slice()).map_err(|e| error(name, e))
 }
 
-pub fn payloads_to_json(payloads: Vec<Payload>) -> Result<serde_json::Value, ProtoJsonError> {
+pub(crate) fn payloads_to_json(
+    payloads: Vec<Payload>,
+) -> Result<serde_json::Value, ProtoJsonError> {
     message_to_json(PAYLOADS, &Payloads { payloads })
 }
 

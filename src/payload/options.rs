@@ -6,7 +6,7 @@ use temporalio_protos::temporal::api::enums::v1 as enums;
 use super::{duration_from_proto, duration_to_proto};
 use crate::words::{RetryPolicy, WorkflowIdConflictPolicy, WorkflowIdReusePolicy};
 
-pub fn retry_policy_to_proto(policy: RetryPolicy) -> common::RetryPolicy {
+pub(crate) fn retry_policy_to_proto(policy: RetryPolicy) -> common::RetryPolicy {
     let attempts = policy.maximum_attempts.unwrap_or_default();
     common::RetryPolicy {
         initial_interval: policy.initial_interval.map(duration_to_proto),
@@ -18,7 +18,7 @@ pub fn retry_policy_to_proto(policy: RetryPolicy) -> common::RetryPolicy {
 }
 
 /// Temporal's zeros stand for what is not said.
-pub fn retry_policy_from_proto(policy: common::RetryPolicy) -> RetryPolicy {
+pub(crate) fn retry_policy_from_proto(policy: common::RetryPolicy) -> RetryPolicy {
     let coefficient = policy.backoff_coefficient;
     RetryPolicy {
         initial_interval: policy.initial_interval.map(duration_from_proto),
@@ -31,7 +31,9 @@ pub fn retry_policy_from_proto(policy: common::RetryPolicy) -> RetryPolicy {
     }
 }
 
-pub fn id_reuse_policy_to_proto(policy: WorkflowIdReusePolicy) -> enums::WorkflowIdReusePolicy {
+pub(crate) fn id_reuse_policy_to_proto(
+    policy: WorkflowIdReusePolicy,
+) -> enums::WorkflowIdReusePolicy {
     use enums::WorkflowIdReusePolicy as Proto;
     match policy {
         WorkflowIdReusePolicy::AllowDuplicate => Proto::AllowDuplicate,
@@ -43,7 +45,7 @@ pub fn id_reuse_policy_to_proto(policy: WorkflowIdReusePolicy) -> enums::Workflo
     }
 }
 
-pub fn id_conflict_policy_to_proto(
+pub(crate) fn id_conflict_policy_to_proto(
     policy: WorkflowIdConflictPolicy,
 ) -> enums::WorkflowIdConflictPolicy {
     use enums::WorkflowIdConflictPolicy as Proto;

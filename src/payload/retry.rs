@@ -9,7 +9,7 @@ use super::duration_from_proto;
 use crate::value::Duration;
 
 /// How long to wait after this attempt; the same for activities, local ones and workflows.
-pub fn backoff(
+pub(crate) fn backoff(
     policy: &common::RetryPolicy,
     attempt: u32,
     failed: &failure::Failure,

@@ -7,19 +7,19 @@ use crate::value::{Payload, Value};
 const CONVERTED: [&[u8]; 4] = [b"", b"binary/null", b"binary/plain", b"binary/protobuf"];
 
 /// The encoding of a payload that is still encoded by a codec.
-pub fn codec_encoding(payload: &Payload) -> Option<String> {
+pub(crate) fn codec_encoding(payload: &Payload) -> Option<String> {
     let encoding = payload.encoding();
     let is_converted = encoding.starts_with(b"json/") || CONVERTED.contains(&encoding);
     (!is_converted).then(|| String::from_utf8_lossy(encoding).into_owned())
 }
 
 /// What is shown in the place of a payload that is still encoded.
-pub fn sealed_mark(payload: &Payload) -> Option<String> {
+pub(crate) fn sealed_mark(payload: &Payload) -> Option<String> {
     codec_encoding(payload).map(|encoding| format!("<encoded as {encoding}>"))
 }
 
 /// The failure with marks in the place of messages and details that are still encoded.
-pub fn with_marks(failure: &Failure) -> Failure {
+pub(crate) fn with_marks(failure: &Failure) -> Failure {
     let mut marked = failure.clone();
     let mut next = Some(&mut marked);
     while let Some(failure) = next {
@@ -40,7 +40,7 @@ pub fn with_marks(failure: &Failure) -> Failure {
 }
 
 /// What of a failure and its causes may be encoded.
-pub fn parts(failure: &Failure) -> Vec<Payload> {
+pub(crate) fn parts(failure: &Failure) -> Vec<Payload> {
     let mut parts = Vec::new();
     for failure in failure.chain() {
         let passed_on = failure.passed_on.as_deref();

@@ -9,7 +9,7 @@ pub fn timestamp_from_proto(timestamp: prost_wkt_types::Timestamp) -> Timestamp 
     }
 }
 
-pub fn timestamp_to_proto(timestamp: Timestamp) -> prost_wkt_types::Timestamp {
+pub(crate) fn timestamp_to_proto(timestamp: Timestamp) -> prost_wkt_types::Timestamp {
     prost_wkt_types::Timestamp {
         seconds: timestamp.seconds,
         nanos: timestamp.nanos as i32,
@@ -23,7 +23,7 @@ pub fn duration_from_proto(duration: prost_wkt_types::Duration) -> Duration {
     }
 }
 
-pub fn duration_to_proto(duration: Duration) -> prost_wkt_types::Duration {
+pub(crate) fn duration_to_proto(duration: Duration) -> prost_wkt_types::Duration {
     prost_wkt_types::Duration {
         seconds: duration.seconds,
         nanos: duration.nanos,

@@ -12,12 +12,12 @@ use crate::words::CompensateOn;
 
 /// The places of a function's parts in the program's arenas.
 #[derive(Debug, Clone, Default)]
-pub struct Extent {
-    pub steps: Range<u32>,
-    pub blocks: Range<u32>,
-    pub expressions: Range<u32>,
+pub(crate) struct Extent {
+    pub(crate) steps: Range<u32>,
+    pub(crate) blocks: Range<u32>,
+    pub(crate) expressions: Range<u32>,
     /// Of the program's [`memory_bytes`](Program::memory_bytes).
-    pub memory_bytes: usize,
+    pub(crate) memory_bytes: usize,
 }
 
 impl Program {
@@ -25,7 +25,7 @@ impl Program {
     /// has the numbers that it had, so that a state of the one is a state of the other.
     ///
     /// Which signals a block waits for stays known even so: it decides whether a handler of any other signal takes them.
-    pub fn callable(mut self) -> Program {
+    pub(crate) fn callable(mut self) -> Program {
         let is_called = self.called();
         if is_called.iter().all(|called| *called) {
             return self;

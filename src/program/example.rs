@@ -13,7 +13,7 @@ use crate::limits::{
 impl Schema {
     /// A small value that the schema takes, found by repairing what is wrong with null. None if that leads nowhere: a pattern, for
     /// one, does not say how to fulfil it.
-    pub fn example(&self) -> Option<Json> {
+    pub(crate) fn example(&self) -> Option<Json> {
         let mut value = Json::Null;
         for _ in 0..SCHEMA_EXAMPLE_REPAIRS_MAX {
             let checks = Meter::new(SCHEMA_EXPLANATION_CHECKS_MAX);

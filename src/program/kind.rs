@@ -8,7 +8,7 @@ use crate::expression::Code;
 
 /// An operation outside the workflow, awaited or only started.
 #[derive(Debug, Clone, Copy)]
-pub enum Operation<'a> {
+pub(crate) enum Operation<'a> {
     Activity(&'a Activity),
     Child(&'a Child),
     Nexus(&'a Nexus),
@@ -16,7 +16,7 @@ pub enum Operation<'a> {
 
 impl Action {
     /// What was only started has the kind of what it is.
-    pub fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         match self {
             Action::Activity(activity) => match activity.built_in {
                 Some(built_in) => Kind::of_built_in(built_in),
@@ -53,27 +53,27 @@ impl Action {
         }
     }
 
-    pub fn facts(&self) -> Facts {
+    pub(crate) fn facts(&self) -> Facts {
         self.kind().facts()
     }
 
     /// Where a pending cancellation arrives.
-    pub fn can_wait(&self) -> bool {
+    pub(crate) fn can_wait(&self) -> bool {
         self.facts().waits
     }
 
     /// Whether steps run inside it.
-    pub fn has_blocks(&self) -> bool {
+    pub(crate) fn has_blocks(&self) -> bool {
         self.facts().has_blocks()
     }
 
     /// What is in flight on the server for it; a local activity is on the worker only.
-    pub fn in_flight(&self) -> Option<InFlight> {
+    pub(crate) fn in_flight(&self) -> Option<InFlight> {
         let is_local = matches!(self, Action::Activity(activity) if activity.options.local);
         self.facts().in_flight.filter(|_| !is_local)
     }
 
-    pub fn operation(&self) -> Option<Operation<'_>> {
+    pub(crate) fn operation(&self) -> Option<Operation<'_>> {
         let operation = match self {
             Action::Activity(activity) => Operation::Activity(activity),
             Action::Child(child) => Operation::Child(child),
@@ -122,7 +122,7 @@ impl Action {
 
 impl Operation<'_> {
     /// The type of the activity or child, or `SERVICE/OPERATION`, unless an expression chooses it.
-    pub fn name(self) -> Option<String> {
+    pub(crate) fn name(self) -> Option<String> {
         let text = |code: &Code| code.constant()?.as_str().map(str::to_owned);
         match self {
             Operation::Activity(activity) => text(&activity.activity),

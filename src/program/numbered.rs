@@ -17,7 +17,8 @@ impl<T> Numbered<T> {
         self.len as usize
     }
 
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
@@ -44,7 +45,7 @@ impl<T> Numbered<T> {
     }
 
     /// Leaves out the items for which `keep` gives nothing, and their memory with them.
-    pub fn keeping(self, mut keep: impl FnMut(u32, T) -> Option<T>) -> Self {
+    pub(crate) fn keeping(self, mut keep: impl FnMut(u32, T) -> Option<T>) -> Self {
         let mut kept: Vec<(u32, Vec<T>)> = Vec::new();
         for (first, items) in self.stretches {
             for (number, item) in (first..).zip(items) {

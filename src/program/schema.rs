@@ -15,31 +15,31 @@ use crate::limits::{SCHEMA_CHECKS_MAX, SCHEMA_CHECKS_PER_PART_MAX, SCHEMA_EXPLAN
 use crate::value::{Value, quoted, to_json};
 
 #[derive(Debug, Clone)]
-pub struct Schema {
+pub(crate) struct Schema {
     pub(super) validator: Arc<Validator<Metered>>,
 }
 
 impl Schema {
     /// Of a document in JSON Schema 2020-12 that refers to nothing outside itself.
-    pub fn new(document: &Data) -> Result<Schema, ValidationError<'static>> {
+    pub(crate) fn new(document: &Data) -> Result<Schema, ValidationError<'static>> {
         let options = jsonschema::options_for::<Metered>().with_draft(Draft::Draft202012);
         let validator = Arc::new(options.build(document)?);
         Ok(Schema { validator })
     }
 
     /// Whether a document is a schema, wherever its references lead.
-    pub fn check(document: &Data) -> Result<(), ValidationError<'_>> {
+    pub(crate) fn check(document: &Data) -> Result<(), ValidationError<'_>> {
         jsonschema::draft202012::meta::validate(document)
     }
 
     /// The first way in which a value breaks it, with a bounded part of the value.
-    pub fn violation(&self, value: &Value) -> Option<String> {
+    pub(crate) fn violation(&self, value: &Value) -> Option<String> {
         let bound = |json: &Data| SCHEMA_CHECKS_MAX + SCHEMA_CHECKS_PER_PART_MAX * parts(json);
         self.violation_within(value, bound, quoted)
     }
 
     /// The same however long it takes and whatever the message quotes, as it was before validations had a bound.
-    pub fn violation_unbounded(&self, value: &Value) -> Option<String> {
+    pub(crate) fn violation_unbounded(&self, value: &Value) -> Option<String> {
         self.violation_within(value, |_| u64::MAX - 1, str::to_owned)
     }
 
@@ -97,12 +97,12 @@ fn parts(data: &Data) -> u64 {
 pub(super) struct Meter(Cell<u64>);
 
 impl Meter {
-    pub fn new(checks: u64) -> Meter {
+    pub(crate) fn new(checks: u64) -> Meter {
         // One more, to tell what was used up from what was just enough.
         Meter(Cell::new(checks + 1))
     }
 
-    pub fn is_used_up(&self) -> bool {
+    pub(crate) fn is_used_up(&self) -> bool {
         self.0.get() == 0
     }
 

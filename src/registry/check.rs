@@ -15,29 +15,29 @@ use crate::words::ContinuedVersion;
 
 /// A run, with what its history shows about what it may start.
 #[derive(Debug, Clone, Default)]
-pub struct InFlight {
-    pub workflow_type: String,
-    pub arguments: Vec<Value>,
+pub(crate) struct InFlight {
+    pub(crate) workflow_type: String,
+    pub(crate) arguments: Vec<Value>,
     /// None: its first workflow task is not done.
-    pub bound: Option<Arc<Loaded>>,
+    pub(crate) bound: Option<Arc<Loaded>>,
     /// It brought its definition along, and takes it along wherever the server begins it again.
-    pub keeps_its_own: bool,
+    pub(crate) keeps_its_own: bool,
     /// The server begins it again with the same input: by cron, or after a failure.
-    pub begins_again: bool,
+    pub(crate) begins_again: bool,
     /// What children it has started were given, by type.
-    pub children: BTreeMap<String, Vec<Vec<Value>>>,
+    pub(crate) children: BTreeMap<String, Vec<Vec<Value>>>,
 }
 
 /// Something that a run would start with what is deployed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Concern {
-    pub what: String,
+pub(crate) struct Concern {
+    pub(crate) what: String,
     /// Whether it would fail; else it is not known beforehand.
-    pub breaks: bool,
+    pub(crate) breaks: bool,
 }
 
 /// What a deployment does to those workflow types that new runs of get something else.
-pub struct Effects(BTreeMap<String, Effect>);
+pub(crate) struct Effects(BTreeMap<String, Effect>);
 
 enum Effect {
     Retired,
@@ -50,7 +50,7 @@ enum Effect {
 
 impl Effects {
     /// `compared` is what changes in meaning, by workflow type.
-    pub fn of(
+    pub(crate) fn of(
         plan: &Plan,
         found: &Definitions,
         compared: &BTreeMap<String, Differences>,
@@ -81,11 +81,11 @@ impl Effects {
     }
 
     /// Whether the children that a run has started say something of those that it will start.
-    pub fn concern_children_of(&self, bound: &Loaded) -> bool {
+    pub(crate) fn concern_children_of(&self, bound: &Loaded) -> bool {
         !self.0.is_empty() && children(&bound.program).next().is_some()
     }
 
-    pub fn on(&self, run: &InFlight) -> Vec<Concern> {
+    pub(crate) fn on(&self, run: &InFlight) -> Vec<Concern> {
         let Some(bound) = &run.bound else {
             let subject = "it has not started, and";
             let concern = self.with_input(&run.workflow_type, subject, &run.arguments);
@@ -194,18 +194,18 @@ impl Effects {
 }
 
 /// A version that new runs may get once the deployment is made.
-pub struct InForce {
-    pub workflow: String,
+pub(crate) struct InForce {
+    pub(crate) workflow: String,
     /// As `order@12`.
-    pub name: String,
-    pub loaded: Arc<Loaded>,
+    pub(crate) name: String,
+    pub(crate) loaded: Arc<Loaded>,
     /// It is the deployment that gives it to new runs.
-    pub is_new: bool,
+    pub(crate) is_new: bool,
 }
 
 /// What new runs would begin and break, if the deployment is the reason: whom it concerns, and what. Only what is written out is known
 /// beforehand, types and inputs alike.
-pub fn on_new_runs(in_force: &[InForce], gone: &BTreeSet<&str>) -> Vec<(String, Concern)> {
+pub(crate) fn on_new_runs(in_force: &[InForce], gone: &BTreeSet<&str>) -> Vec<(String, Concern)> {
     let mut by_type: BTreeMap<&str, Vec<&InForce>> = BTreeMap::new();
     for version in in_force {
         by_type.entry(&version.workflow).or_default().push(version);

@@ -27,7 +27,7 @@ use copy::CopyEnd;
 use reader::Reader;
 
 /// The workflow's type, its task queue and, unless somebody names another, its id.
-pub const REGISTRY: &str = "segno-registry";
+pub(crate) const REGISTRY: &str = "segno-registry";
 /// The type and the task queue of the workflows that hold data, and the beginning of their ids.
 pub const REGISTRY_DATA: &str = "segno-registry-data";
 const CHANGE: &str = "change";

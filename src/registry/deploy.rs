@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::Entry;
 use super::health::{Texts, mendable, store_again};
 use super::plan::digest_of;
-pub use super::plan::{Action, Held, Mend, Plan, Routing, Share, Step};
+pub(crate) use super::plan::{Action, Held, Mend, Share, Step};
+pub use super::plan::{Plan, Routing};
 use super::store::{Store, StoreError, put_data};
 use crate::catalog::{
     Applied, Catalog, Change, Data, DueSchedules, NameError, Origin, Put, Segment,
@@ -26,9 +27,9 @@ const TRIES: usize = 20;
 /// The result of a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment {
-    pub revision: u64,
+    pub(crate) revision: u64,
     /// The versions that it brought or put in force, as `order@12`.
-    pub versions: Vec<String>,
+    pub(crate) versions: Vec<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +60,7 @@ pub enum DeployError {
 }
 
 /// Makes a change on what is there, anew for each that comes between.
-pub async fn change(
+pub(crate) async fn change(
     store: &dyn Store,
     origin: Origin,
     id: impl Fn() -> String,
@@ -85,7 +86,7 @@ pub async fn change(
 
 impl Plan {
     /// Adds the versions that have to be stored again.
-    pub async fn with_mends(
+    pub(crate) async fn with_mends(
         mut self,
         store: &dyn Store,
         catalog: &Catalog,
@@ -161,7 +162,11 @@ impl Plan {
     }
 
     /// The catalog that it leads to; its new versions are stored nowhere yet.
-    pub fn after(&self, catalog: &Catalog, found: &Definitions) -> Result<Catalog, DeployError> {
+    pub(crate) fn after(
+        &self,
+        catalog: &Catalog,
+        found: &Definitions,
+    ) -> Result<Catalog, DeployError> {
         let change = Change {
             base: self.base,
             project: self.project.clone(),
@@ -179,7 +184,7 @@ impl Plan {
     }
 
     /// The change that puts in force again what was in force before, but for types that others have changed since.
-    pub fn taken_back(&self, before: &Catalog, after: &Catalog, now: &Catalog) -> Change {
+    pub(crate) fn taken_back(&self, before: &Catalog, after: &Catalog, now: &Catalog) -> Change {
         let mut change = Change {
             project: self.project.clone(),
             ..Change::default()

@@ -30,7 +30,7 @@ const RETRY_UNREADABLE: Duration = Duration::from_secs(60);
 type Observer = Box<dyn Fn(Change) + Send + Sync>;
 
 /// Serves what is deployed until it is dropped. What it has it keeps, also while the store cannot be reached.
-pub struct Deployed {
+pub(crate) struct Deployed {
     state: Arc<RwLock<State>>,
     follows: JoinHandle<()>,
 }
@@ -58,7 +58,7 @@ struct Unreadable {
 
 impl Deployed {
     /// Reads all that is in force and follows it from then on.
-    pub async fn open(
+    pub(crate) async fn open(
         store: Arc<dyn Store>,
         observer: impl Fn(Change) + Send + Sync + 'static,
     ) -> Result<Deployed, StoreError> {
@@ -72,7 +72,7 @@ impl Deployed {
     }
 
     /// Schedules that are still to be made, as that changes.
-    pub fn due_schedules(&self) -> watch::Receiver<Vec<DueSchedules>> {
+    pub(crate) fn due_schedules(&self) -> watch::Receiver<Vec<DueSchedules>> {
         read(&self.state).due.subscribe()
     }
 }
@@ -293,7 +293,7 @@ fn replace(
 }
 
 /// The packed bundles of these versions; none where it cannot be read.
-pub async fn bundles(
+pub(crate) async fn bundles(
     store: &dyn Store,
     versions: &[(Definition, Version)],
 ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
@@ -371,7 +371,7 @@ fn segments(
 }
 
 /// A deployed version, fetched and compiled.
-pub async fn version(
+pub(crate) async fn version(
     store: &dyn Store,
     definition: &Definition,
     version: &Version,

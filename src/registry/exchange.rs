@@ -15,13 +15,12 @@ use crate::catalog::{
     Catalog, Change, Data, Definition, DueSchedules, Origin, Page, Put, Record, State, Tag,
     TagChange, Version, VersionName,
 };
-pub use form::{
-    Export, ExportedBundle, ExportedDefinition, ExportedDue, ExportedFile, ExportedName,
-    ExportedRamp, ExportedRecord, ExportedRoute, ExportedTag, ExportedVersion, FORM,
+pub(crate) use form::{
+    Export, ExportedDefinition, ExportedDue, ExportedRamp, ExportedRecord, ExportedVersion, FORM,
 };
 
 #[derive(Debug, thiserror::Error)]
-pub enum ImportError {
+pub(crate) enum ImportError {
     #[error("not an export of a registry: {0}")]
     Form(String),
     #[error("{0}: the text does not match the digest {1}")]
@@ -36,18 +35,18 @@ pub enum ImportError {
 
 /// The result of an import.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Imported {
-    pub revision: u64,
+pub(crate) struct Imported {
+    pub(crate) revision: u64,
     /// The registry was empty or lost, and is now what the file has.
-    pub is_whole: bool,
-    pub added: Vec<String>,
-    pub stored_again: Vec<String>,
+    pub(crate) is_whole: bool,
+    pub(crate) added: Vec<String>,
+    pub(crate) stored_again: Vec<String>,
     /// In the file without their texts, or deleted in the registry.
-    pub left: Vec<String>,
+    pub(crate) left: Vec<String>,
 }
 
 impl Export {
-    pub async fn of(store: &dyn Store, catalog: &Catalog) -> Result<Export, StoreError> {
+    pub(crate) async fn of(store: &dyn Store, catalog: &Catalog) -> Result<Export, StoreError> {
         let state = &catalog.state;
         let mut definitions = Vec::with_capacity(state.definitions.len());
         for definition in &state.definitions {
@@ -92,7 +91,7 @@ impl Export {
         })
     }
 
-    pub fn read(text: &str) -> Result<Export, ImportError> {
+    pub(crate) fn read(text: &str) -> Result<Export, ImportError> {
         let export: Export =
             serde_json::from_str(text).map_err(|e| ImportError::Form(e.to_string()))?;
         if export.form != FORM {
@@ -115,7 +114,7 @@ impl Export {
     }
 
     /// Versions that have no text here.
-    pub fn unreadable(&self) -> Vec<String> {
+    pub(crate) fn unreadable(&self) -> Vec<String> {
         let definitions = self.definitions.iter();
         let versions = definitions.flat_map(|d| d.versions.iter().map(move |v| (d, v)));
         let unreadable = versions.filter(|(_, v)| v.bundle.is_none());
@@ -308,7 +307,7 @@ type Places = BTreeMap<Vec<u8>, (Data, u32)>;
 
 /// Brings an export back. An empty or a lost registry becomes what the file has; any other one gets what it lacks, and nothing that it has
 /// changes its meaning.
-pub async fn import(
+pub(crate) async fn import(
     store: &dyn Store,
     export: &Export,
     origin: Origin,
@@ -425,7 +424,10 @@ async fn put_all<'a>(
 }
 
 /// All records, the oldest first; those that cannot be read are left out.
-pub async fn records(store: &dyn Store, catalog: &Catalog) -> Result<Vec<Record>, StoreError> {
+pub(crate) async fn records(
+    store: &dyn Store,
+    catalog: &Catalog,
+) -> Result<Vec<Record>, StoreError> {
     let mut pages = vec![catalog.state.log.clone()];
     let mut older = catalog.state.older.clone();
     while let Some(next) = older {

@@ -15,7 +15,7 @@ use notify_debouncer_full::{
     DebounceEventResult, Debouncer, RecommendedCache, new_debouncer_opt, notify,
 };
 
-pub use self::scan::fetch;
+pub(crate) use self::scan::fetch;
 use self::scan::{Seen, key, look, read};
 use super::held::{Budget, let_go};
 use super::pack::{Keep, pack};
@@ -163,7 +163,7 @@ impl Registry for Folder {
 }
 
 /// Says when something in the folder has changed, as long as the watcher is kept.
-pub fn watch(
+pub(crate) fn watch(
     root: &Path,
     events: Sender<()>,
 ) -> Result<Debouncer<RecommendedWatcher, RecommendedCache>, FolderError> {
@@ -332,11 +332,11 @@ fn load_all(root: &Path, seen: &[Seen]) -> io::Result<All> {
 pub struct Found {
     /// With the file of each, by workflow type.
     pub definitions: BTreeMap<String, (Entry, Arc<str>)>,
-    pub sources: Sources,
+    pub(crate) sources: Sources,
     /// What is wrong, by the file that it keeps from being in force: what is wrong in a library is so of each file that uses it, too.
     pub broken: BTreeMap<Arc<str>, Vec<Diagnostic>>,
     /// How many files hold definitions.
-    pub files: usize,
+    pub(crate) files: usize,
 }
 
 impl Found {

@@ -13,18 +13,18 @@ use crate::catalog::{Catalog, Data, Definition, Page, Put, Version};
 const FETCHES: usize = 16;
 
 /// Packed bundles by their digests.
-pub type Texts = BTreeMap<Vec<u8>, Vec<u8>>;
+pub(crate) type Texts = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Which versions are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub(crate) enum Scope {
     /// Those that new runs get.
     InForce,
     All,
 }
 
 /// What of a catalog cannot be read, or not for long.
-pub async fn damages(
+pub(crate) async fn damages(
     store: &dyn Store,
     catalog: &Catalog,
     scope: Scope,
@@ -116,7 +116,7 @@ async fn endings(
 }
 
 /// Stores again the pieces that will not stay; how many they were.
-pub async fn keep(store: &dyn Store, catalog: &Catalog) -> Result<usize, StoreError> {
+pub(crate) async fn keep(store: &dyn Store, catalog: &Catalog) -> Result<usize, StoreError> {
     let endings = endings(store, catalog).await?;
     let kept = endings.len();
     for (hash, _, bytes) in endings {
@@ -126,7 +126,7 @@ pub async fn keep(store: &dyn Store, catalog: &Catalog) -> Result<usize, StoreEr
 }
 
 /// Versions whose bundles cannot be read, and whose texts are at hand.
-pub async fn mendable(
+pub(crate) async fn mendable(
     store: &dyn Store,
     catalog: &Catalog,
     texts: &Texts,
@@ -137,7 +137,7 @@ pub async fn mendable(
 }
 
 /// Stores these versions' bundles again; what a change has to say of it.
-pub async fn store_again(
+pub(crate) async fn store_again(
     store: &dyn Store,
     versions: &[(Definition, Version, String)],
     texts: &Texts,

@@ -18,7 +18,7 @@ pub(super) struct Budget {
 
 impl Budget {
     /// What is left of a bound beside definitions that are kept in any case.
-    pub fn beside<'a>(max: usize, kept: impl IntoIterator<Item = &'a Entry>) -> Budget {
+    pub(crate) fn beside<'a>(max: usize, kept: impl IntoIterator<Item = &'a Entry>) -> Budget {
         let mut budget = Budget {
             left: max,
             texts: HashSet::new(),
@@ -31,7 +31,7 @@ impl Budget {
     }
 
     /// Counts one more, if it fits.
-    pub fn takes(&mut self, entry: &Entry) -> bool {
+    pub(crate) fn takes(&mut self, entry: &Entry) -> bool {
         let memory_bytes = self.memory_bytes(entry);
         let left = self.left.checked_sub(memory_bytes);
         self.left = left.unwrap_or(self.left);
@@ -77,17 +77,17 @@ pub(super) mod tests {
     use super::*;
     use crate::bundle::{Bundle, BundleFile, Versions};
 
-    pub const MAX: usize = 200_000;
+    pub(crate) const MAX: usize = 200_000;
 
     /// The second of these sizes is too large for `MAX`.
-    pub const SIZES: [usize; 2] = [1_000, 100_000];
+    pub(crate) const SIZES: [usize; 2] = [1_000, 100_000];
 
     fn definition(workflow: &str, size: usize) -> String {
         let text = "x".repeat(size);
         format!("segno: 1\nworkflow: {workflow}\nsteps:\n  - return: {text}\n")
     }
 
-    pub fn bundle(workflow: &str, size: usize, library: Option<&str>) -> Bundle {
+    pub(crate) fn bundle(workflow: &str, size: usize, library: Option<&str>) -> Bundle {
         let file = |path: &str, text: String| BundleFile {
             path: path.into(),
             text: text.into(),

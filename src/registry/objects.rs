@@ -30,7 +30,7 @@ use reader::{Entry, Reader, change_of};
 const LOG: &str = "log";
 const COPIES: &str = "copies";
 /// An object store has no call that waits for a change: a reader asks for the next entry of the log this often.
-pub const OBJECT_STORE_POLL_INTERVAL: Duration = Duration::from_millis(500);
+pub(crate) const OBJECT_STORE_POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// After this many polls a reader lists the log anew.
 const POLLS_PER_LOOK: u64 = 120;
 /// The client retries a failed call for this long; then the caller gets the error.

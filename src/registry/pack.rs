@@ -83,7 +83,7 @@ fn files(bundle: &Bundle) -> (load::Loaded, Option<FileId>) {
 }
 
 /// What changed in meaning from one packed bundle to another.
-pub fn differences(old: &[u8], new: &[u8]) -> Result<Differences, BundleError> {
+pub(crate) fn differences(old: &[u8], new: &[u8]) -> Result<Differences, BundleError> {
     let (old, new) = (Bundle::decode(old)?, Bundle::decode(new)?);
     let ((old_files, old_entry), (new_files, new_entry)) = (files(&old), files(&new));
     let (Some(old_entry), Some(new_entry)) = (old_entry, new_entry) else {

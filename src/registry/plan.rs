@@ -11,7 +11,7 @@ use crate::limits::DEPLOYMENT_DEFINITIONS_MAX;
 
 /// What a deployment does to one workflow type.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// The type is new, or was retired.
     Add { to: u32 },
     /// From the current version to a new one.
@@ -24,7 +24,7 @@ pub enum Action {
 
 impl Action {
     /// The version that the folder has.
-    pub fn to(&self) -> Option<u32> {
+    pub(crate) fn to(&self) -> Option<u32> {
         match self {
             Action::Add { to } | Action::Change { to, .. } | Action::Restore { to, .. } => {
                 Some(*to)
@@ -48,7 +48,7 @@ pub enum Routing {
 
 /// Which new runs of a type get the folder's version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Share {
+pub(crate) enum Share {
     All,
     /// This percentage.
     Percent(u32),
@@ -58,49 +58,49 @@ pub enum Share {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct Step {
-    pub workflow: String,
-    pub action: Action,
+pub(crate) struct Step {
+    pub(crate) workflow: String,
+    pub(crate) action: Action,
     /// Of what is retired: all of those that there were.
-    pub share: Share,
+    pub(crate) share: Share,
     /// A share of new runs got another version; the deployment ends that.
-    pub ends_ramp: bool,
+    pub(crate) ends_ramp: bool,
     /// What the change has to say of it beside the version itself.
     route: Option<Route>,
 }
 
 /// A type that the deployment does not change, although not all new runs get the version in the folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    pub workflow: String,
-    pub current: u32,
-    pub is_pinned: bool,
+pub(crate) struct Held {
+    pub(crate) workflow: String,
+    pub(crate) current: u32,
+    pub(crate) is_pinned: bool,
     /// A share of new runs gets this version: number and percentage.
-    pub ramp: Option<(u32, u32)>,
+    pub(crate) ramp: Option<(u32, u32)>,
     /// The version that the folder has; `None`: it no longer has the type.
-    pub folder: Option<u32>,
+    pub(crate) folder: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// The revision that it was made on.
-    pub base: u64,
-    pub project: String,
-    pub routing: Routing,
+    pub(crate) base: u64,
+    pub(crate) project: String,
+    pub(crate) routing: Routing,
     /// By workflow type.
-    pub steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
     /// By workflow type.
-    pub held: Vec<Held>,
-    pub unchanged: usize,
+    pub(crate) held: Vec<Held>,
+    pub(crate) unchanged: usize,
     /// Versions that the registry cannot read any more, and the folder has: what is wrong with each. They are stored again.
-    pub mends: Vec<Mend>,
+    pub(crate) mends: Vec<Mend>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct Mend {
-    pub definition: Definition,
-    pub version: Version,
-    pub why: String,
+pub(crate) struct Mend {
+    pub(crate) definition: Definition,
+    pub(crate) version: Version,
+    pub(crate) why: String,
 }
 
 impl Plan {
@@ -214,12 +214,12 @@ impl Plan {
         }
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.steps.is_empty() && self.mends.is_empty()
     }
 
     /// The versions that it brings or puts in force, as `order@12`.
-    pub fn versions(&self) -> Vec<String> {
+    pub(crate) fn versions(&self) -> Vec<String> {
         let steps = self.steps.iter();
         steps
             .filter_map(|step| Some(format!("{}@{}", step.workflow, step.action.to()?)))
@@ -227,7 +227,7 @@ impl Plan {
     }
 
     /// Whether another plan does the same; the numbers of new versions may be others.
-    pub fn means_the_same(&self, other: &Plan) -> bool {
+    pub(crate) fn means_the_same(&self, other: &Plan) -> bool {
         fn meaning(step: &Step) -> (&str, &'static str, u32, u32, Share) {
             let (what, from, to) = match step.action {
                 Action::Add { .. } => ("add", 0, 0),
@@ -279,7 +279,7 @@ impl Plan {
     }
 
     /// What the folder no longer has and new runs get no more.
-    pub fn gone(&self) -> BTreeSet<&str> {
+    pub(crate) fn gone(&self) -> BTreeSet<&str> {
         let is_gone = |step: &&Step| matches!(step.action, Action::Retire { .. });
         let gone = self.steps.iter().filter(is_gone);
         gone.map(|step| step.workflow.as_str()).collect()
@@ -305,7 +305,7 @@ fn added(workflow: &str, to: u32, before: Option<&Definition>, routing: Routing)
 
 impl Step {
     /// Whether new runs may get the folder's version.
-    pub fn is_routed(&self) -> bool {
+    pub(crate) fn is_routed(&self) -> bool {
         matches!(self.share, Share::All | Share::Percent(_))
     }
 }

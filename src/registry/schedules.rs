@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-pub use due::{Following, finish};
-pub use facts::{Difference, Facts};
+pub(crate) use due::{Following, finish};
+pub(crate) use facts::{Difference, Facts};
 use facts::{differences, facts};
 
 use super::deploy::{Definitions, DeployError};
@@ -34,19 +34,19 @@ const CALLS: usize = 16;
 const TRIES: usize = 20;
 
 /// Whose schedules they are, and where.
-pub struct Schedules<'a> {
-    pub client: &'a Client,
-    pub store: &'a dyn Store,
+pub(crate) struct Schedules<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) store: &'a dyn Store,
     /// The registry's name, for the memo.
-    pub registry: &'a str,
+    pub(crate) registry: &'a str,
     /// The task queue of whoever deploys, before that of a definition.
-    pub task_queue: Option<String>,
+    pub(crate) task_queue: Option<String>,
     /// Where neither names one.
-    pub task_queue_default: &'a str,
+    pub(crate) task_queue_default: &'a str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// With what is said of it.
     Create(Facts),
     Update(Vec<Difference>),
@@ -55,12 +55,12 @@ pub enum Action {
 
 /// What is done to one schedule.
 #[derive(Debug)]
-pub struct Step {
-    pub schedule_id: String,
-    pub workflow: String,
-    pub action: Action,
+pub(crate) struct Step {
+    pub(crate) schedule_id: String,
+    pub(crate) workflow: String,
+    pub(crate) action: Action,
     /// It is paused, and stays so.
-    pub is_paused: bool,
+    pub(crate) is_paused: bool,
     wanted: Option<Wanted>,
 }
 
@@ -72,7 +72,7 @@ struct Wanted {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum ScheduleDeployError {
+pub(crate) enum ScheduleDeployError {
     #[error("{place}: a schedule with the id {id:?} is there already, and not by this registry")]
     Anothers { id: String, place: String },
     #[error("{place}: the schedule cannot start {workflow}: {message}")]
@@ -99,7 +99,7 @@ pub enum ScheduleDeployError {
 
 impl Schedules<'_> {
     /// What is to be done so that these types have the schedules of the versions in force, and no others.
-    pub async fn plan(
+    pub(crate) async fn plan(
         &self,
         catalog: &Catalog,
         found: &Definitions,
@@ -128,7 +128,7 @@ impl Schedules<'_> {
     }
 
     /// Makes it so, and again where another deployment comes between; what was done.
-    pub async fn reconcile(
+    pub(crate) async fn reconcile(
         &self,
         found: &Definitions,
         types: &BTreeSet<String>,

@@ -35,22 +35,22 @@ pub enum StoreError {
 /// A piece of data as it is stored.
 #[derive(Debug, Clone)]
 pub struct Piece {
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// Why it will not stay, such as that somebody ended its workflow.
-    pub ending: Option<String>,
+    pub(crate) ending: Option<String>,
 }
 
 /// A damage of a registry, and its remedy.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Damage {
+pub(crate) struct Damage {
     /// What it is about: a version as `order@12`, or a part of the registry.
-    pub subject: String,
-    pub why: String,
-    pub remedy: Remedy,
+    pub(crate) subject: String,
+    pub(crate) why: String,
+    pub(crate) remedy: Remedy,
 }
 
 impl Damage {
-    pub fn new(subject: String, why: String, remedy: Remedy) -> Damage {
+    pub(crate) fn new(subject: String, why: String, remedy: Remedy) -> Damage {
         Damage {
             subject,
             why,
@@ -60,7 +60,7 @@ impl Damage {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Remedy {
+pub(crate) enum Remedy {
     /// `segno definitions repair`, or the next deployment.
     Repair,
     /// Deploying the same text again, or importing an export that has it.
@@ -75,10 +75,10 @@ pub enum Remedy {
 #[derive(Debug, Default)]
 pub struct Inspection {
     /// The newest catalog that can be made of what is there.
-    pub catalog: Option<Catalog>,
+    pub(crate) catalog: Option<Catalog>,
     /// The highest revision that there is a trace of.
-    pub revision: u64,
-    pub damages: Vec<Damage>,
+    pub(crate) revision: u64,
+    pub(crate) damages: Vec<Damage>,
 }
 
 /// A place for deployments. A change takes effect completely or not at all, however many clients send changes
@@ -126,7 +126,10 @@ pub trait Store: Send + Sync {
 
 /// The state with which a run of a registry, a snapshot or a copy begins: its old records are stored separately.
 #[cfg(feature = "cluster")]
-pub async fn put_aside(store: &dyn Store, mut catalog: Catalog) -> Result<State, StoreError> {
+pub(crate) async fn put_aside(
+    store: &dyn Store,
+    mut catalog: Catalog,
+) -> Result<State, StoreError> {
     if let Some(page) = catalog.take_old_records() {
         catalog.state.older = Some(put_data(store, &page).await?);
     }
@@ -153,12 +156,12 @@ pub async fn put_data(store: &dyn Store, message: &impl Message) -> Result<Data,
     Ok(data)
 }
 
-pub async fn data<M: Bounded>(store: &dyn Store, data: &Data) -> Result<M, StoreError> {
+pub(crate) async fn data<M: Bounded>(store: &dyn Store, data: &Data) -> Result<M, StoreError> {
     let limit = ("REGISTRY_DATA_SIZE_BYTES_MAX", REGISTRY_DATA_SIZE_BYTES_MAX);
     message(store, data, limit, REGISTRY_DATA_MEMORY_BYTES_MAX).await
 }
 
-pub async fn segment(store: &dyn Store, data: &Data) -> Result<Segment, StoreError> {
+pub(crate) async fn segment(store: &dyn Store, data: &Data) -> Result<Segment, StoreError> {
     let limit = (
         "REGISTRY_SEGMENT_SIZE_BYTES_MAX",
         REGISTRY_SEGMENT_SIZE_BYTES_MAX,
@@ -201,7 +204,7 @@ async fn message<M: Bounded>(
 }
 
 /// A piece that has the content that its hash says.
-pub async fn checked_piece(store: &dyn Store, hash: &[u8]) -> Result<Piece, StoreError> {
+pub(crate) async fn checked_piece(store: &dyn Store, hash: &[u8]) -> Result<Piece, StoreError> {
     let piece = store.piece(hash).await?;
     if piece.bytes.len() > REGISTRY_PIECE_SIZE_BYTES_MAX {
         return Err(StoreError::Malformed(format!(
@@ -217,7 +220,7 @@ pub async fn checked_piece(store: &dyn Store, hash: &[u8]) -> Result<Piece, Stor
 }
 
 /// The packed bundle of a version.
-pub async fn bundle(store: &dyn Store, version: &Version) -> Result<Vec<u8>, StoreError> {
+pub(crate) async fn bundle(store: &dyn Store, version: &Version) -> Result<Vec<u8>, StoreError> {
     let missing = || StoreError::Malformed("a version without its bundle".to_owned());
     let segment = segment(store, version.segment.as_ref().ok_or_else(missing)?).await?;
     let bundle = segment.bundles.into_iter().nth(version.index as usize);

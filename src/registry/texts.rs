@@ -32,7 +32,7 @@ struct Known {
 }
 
 /// Puts texts that are in memory already in the place of their copies.
-pub fn share(sources: &mut Sources) {
+pub(crate) fn share(sources: &mut Sources) {
     let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
     sources.share(|text, line_starts| texts.shared(text, line_starts));
 }

@@ -5,11 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Leads out of the folder of the definitions.
-pub const OUT: &str = "../";
+pub(crate) const OUT: &str = "../";
 
 /// The folder that a used file has to be in: the repository for one beside the folder, whether its path or a link leads there. A link in the
 /// folder may not even leave the folder.
-pub fn bounds(folder: &Path, key: &str) -> io::Result<PathBuf> {
+pub(crate) fn bounds(folder: &Path, key: &str) -> io::Result<PathBuf> {
     let folder = folder.canonicalize()?;
     if !key.starts_with(OUT) {
         return Ok(folder);
@@ -22,7 +22,7 @@ pub fn bounds(folder: &Path, key: &str) -> io::Result<PathBuf> {
 
 /// The paths of a bundle's files, from their keys. Files beside the folder are in none of it: then all are relative to the lowest folder
 /// that holds them, which older workers read like any other.
-pub fn paths(folder: &Path, keys: &[&str]) -> io::Result<Vec<String>> {
+pub(crate) fn paths(folder: &Path, keys: &[&str]) -> io::Result<Vec<String>> {
     let ups = |key: &&str| key.split('/').take_while(|part| *part == "..").count();
     let up = keys.iter().map(ups).max().unwrap_or_default();
     if up == 0 {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::definition::table::{Action, Choice, Field, Shape};
+use crate::definition::table::{Action, Field, Shape};
 use crate::lint::RULES;
 
 /// A table of keys.
@@ -73,14 +73,6 @@ fn nested(shape: &'static Shape) -> Option<(&'static str, impl Iterator<Item = &
         false => "Its mapping",
     };
     Some((title, shape.table()?.fields()))
-}
-
-pub fn choices_table(choices: &[Choice]) -> String {
-    let mut text = String::from("| word | meaning |\n|---|---|\n");
-    for choice in choices {
-        let _ = writeln!(text, "| `{}` | {} |", choice.name, cell(choice.meaning));
-    }
-    text
 }
 
 /// The page of all lint rules.

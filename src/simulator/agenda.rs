@@ -120,7 +120,7 @@ pub(super) struct Agenda {
 }
 
 impl Agenda {
-    pub fn put(&mut self, at: Timestamp, due: Due) -> Key {
+    pub(crate) fn put(&mut self, at: Timestamp, due: Due) -> Key {
         self.count += 1;
         let key = (at, self.count);
         self.entries.insert(key, due);
@@ -128,44 +128,44 @@ impl Agenda {
     }
 
     /// Moves what is due then, if it is still there.
-    pub fn delay(&mut self, key: Key, by: Duration) -> Key {
+    pub(crate) fn delay(&mut self, key: Key, by: Duration) -> Key {
         match self.entries.remove(&key) {
             Some(due) => self.put(after(key.0, by), due),
             None => key,
         }
     }
 
-    pub fn get(&self, key: Key) -> Option<&Due> {
+    pub(crate) fn get(&self, key: Key) -> Option<&Due> {
         self.entries.get(&key)
     }
 
-    pub fn remove(&mut self, key: Key) {
+    pub(crate) fn remove(&mut self, key: Key) {
         self.entries.remove(&key);
     }
 
-    pub fn remove_all(&mut self, keys: impl IntoIterator<Item = Key>) {
+    pub(crate) fn remove_all(&mut self, keys: impl IntoIterator<Item = Key>) {
         for key in keys {
             self.entries.remove(&key);
         }
     }
 
-    pub fn next(&self) -> Option<Timestamp> {
+    pub(crate) fn next(&self) -> Option<Timestamp> {
         self.entries.keys().next().map(|(at, _)| *at)
     }
 
     /// In the order in which it is due.
-    pub fn all(&self) -> impl Iterator<Item = (&Key, &Due)> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&Key, &Due)> {
         self.entries.iter()
     }
 
     /// All that is due first.
-    pub fn first(&self) -> impl Iterator<Item = (&Key, &Due)> {
+    pub(crate) fn first(&self) -> impl Iterator<Item = (&Key, &Due)> {
         let at = self.next();
         self.all()
             .take_while(move |((other, _), _)| Some(*other) == at)
     }
 
-    pub fn take(&mut self, key: Key) -> Option<Due> {
+    pub(crate) fn take(&mut self, key: Key) -> Option<Due> {
         self.entries.remove(&key)
     }
 }
@@ -184,7 +184,7 @@ pub(super) fn after(at: Timestamp, length: Duration) -> Timestamp {
 
 impl Due {
     /// The run whose timer, or timeout of an activity, it is.
-    pub fn clock(&self) -> Option<usize> {
+    pub(crate) fn clock(&self) -> Option<usize> {
         use ActivityDue::*;
         match self {
             Due::Timer { run, .. } => Some(*run),
@@ -209,7 +209,7 @@ impl Due {
     }
 
     /// What it is about, and what will happen.
-    pub fn described(&self) -> (Subject, String) {
+    pub(crate) fn described(&self) -> (Subject, String) {
         let (run, what) = match self {
             Due::FirstTask { run } => (run, "the first workflow task".to_owned()),
             Due::Timer { run, event_id } => (run, format!("the timer of event {event_id}")),

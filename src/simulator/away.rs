@@ -18,9 +18,9 @@ pub enum WorkerProcess {
 /// An attempt that ended with the process that ran it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LostAttempt {
-    pub workflow_id: String,
-    pub activity_type: String,
-    pub attempt: u32,
+    pub(crate) workflow_id: String,
+    pub(crate) activity_type: String,
+    pub(crate) attempt: u32,
 }
 
 impl Simulator {
@@ -62,7 +62,7 @@ impl Simulator {
     }
 
     /// From now on no worker acts, until [`Simulator::worker_acts`] says otherwise.
-    pub fn worker_leaves(&mut self, at: Timestamp) {
+    pub(crate) fn worker_leaves(&mut self, at: Timestamp) {
         self.server.world.worker_is_away = true;
         while let Some(key) = self.due_without_worker(at) {
             self.take_key(key);
@@ -71,7 +71,7 @@ impl Simulator {
     }
 
     /// The attempt has ended, and its worker is about to report it: it times out no more.
-    pub fn stop_attempt_clocks(&mut self, key: &AttemptKey) {
+    pub(crate) fn stop_attempt_clocks(&mut self, key: &AttemptKey) {
         if !self.is_under_way(key) {
             return;
         }
@@ -86,12 +86,12 @@ impl Simulator {
     }
 
     /// Whether nobody waits for the end of this attempt, though its run goes on.
-    pub fn is_given_up(&self, key: &AttemptKey) -> bool {
+    pub(crate) fn is_given_up(&self, key: &AttemptKey) -> bool {
         self.server.open_run_of(&key.run_id).is_some() && !self.is_under_way(key)
     }
 
     /// Whether this attempt has begun and nothing has ended it.
-    pub fn is_under_way(&self, key: &AttemptKey) -> bool {
+    pub(crate) fn is_under_way(&self, key: &AttemptKey) -> bool {
         let Some(run) = self.server.open_run_of(&key.run_id) else {
             return false;
         };

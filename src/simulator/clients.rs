@@ -100,12 +100,16 @@ impl Simulator {
     }
 
     /// Its first time after this one, whatever its state.
-    pub fn next_time(&self, schedule: ScheduleNumber, after: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn next_time(
+        &self,
+        schedule: ScheduleNumber,
+        after: Timestamp,
+    ) -> Option<Timestamp> {
         self.server.next_time(schedule, after)
     }
 
     /// Ends an activity's attempt by its id, as asynchronous completion does.
-    pub fn complete_activity(
+    pub(crate) fn complete_activity(
         &mut self,
         workflow_id: &str,
         activity_id: &str,
@@ -115,16 +119,6 @@ impl Simulator {
             .complete_activity(workflow_id, activity_id, result)?;
         self.settle();
         Ok(())
-    }
-
-    pub fn heartbeat_activity(
-        &mut self,
-        workflow_id: &str,
-        activity_id: &str,
-        details: &[Value],
-    ) -> Result<(), Refused> {
-        self.server
-            .heartbeat_activity(workflow_id, activity_id, details)
     }
 
     /// Ends an attempt from outside; false if it is over already.
@@ -148,7 +142,7 @@ impl Simulator {
     }
 
     /// A heartbeat of an attempt from outside; false if it is over already. Local activities have none.
-    pub fn heartbeat_attempt(&mut self, key: &AttemptKey, details: &[Value]) -> bool {
+    pub(crate) fn heartbeat_attempt(&mut self, key: &AttemptKey, details: &[Value]) -> bool {
         !key.is_local && self.server.heartbeat_attempt(key, details)
     }
 }

@@ -8,7 +8,7 @@ use crate::value::Timestamp;
 
 impl Simulator {
     /// When the next thing is due; `None`: nothing ever is.
-    pub fn next_due(&self) -> Option<Timestamp> {
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
         self.server.world.agenda.next()
     }
 
@@ -56,7 +56,7 @@ impl Simulator {
     }
 
     /// All that is due at that time comes before a worker takes the workflow task that the first of it has made due.
-    pub fn take_together(&mut self) -> bool {
+    pub(crate) fn take_together(&mut self) -> bool {
         let count = self.server.world.agenda.first().count();
         let at = self.next_due();
         for _ in 0..count {

@@ -38,7 +38,7 @@ impl Simulator {
     }
 
     /// Runs this run's workflow task, if one is due.
-    pub fn take_task_of(&mut self, run: RunNumber) -> bool {
+    pub(crate) fn take_task_of(&mut self, run: RunNumber) -> bool {
         if !self.server.is_ready(run.0) {
             return false;
         }

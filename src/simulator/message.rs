@@ -16,61 +16,61 @@ use crate::value::{Duration, Payload};
 /// A run's names.
 #[derive(Clone, Copy)]
 pub(super) struct Names<'a> {
-    pub workflow_id: &'a str,
-    pub run_id: &'a str,
-    pub workflow_type: &'a str,
+    pub(crate) workflow_id: &'a str,
+    pub(crate) run_id: &'a str,
+    pub(crate) workflow_type: &'a str,
 }
 
 /// A workflow task.
 pub(super) struct WorkflowTask<'a> {
     /// The run's number, which a task of it and the completion name.
-    pub run: usize,
-    pub names: Names<'a>,
+    pub(crate) run: usize,
+    pub(crate) names: Names<'a>,
     /// The events that the worker has not seen; the last one is this task's start.
-    pub events: &'a [history::HistoryEvent],
+    pub(crate) events: &'a [history::HistoryEvent],
     /// Updates that no task has delivered.
-    pub updates: Vec<UpdateRequest>,
+    pub(crate) updates: Vec<UpdateRequest>,
     /// Time in which the task must be completed.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
 }
 
 /// A client's update.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct UpdateRequest {
-    pub id: String,
-    pub protocol_instance_id: String,
-    pub name: String,
-    pub input: Vec<common::Payload>,
+    pub(crate) id: String,
+    pub(crate) protocol_instance_id: String,
+    pub(crate) name: String,
+    pub(crate) input: Vec<common::Payload>,
     /// The event after which it came.
-    pub sequencing_event_id: i64,
+    pub(crate) sequencing_event_id: i64,
 }
 
 /// A client's query. It is answered immediately, and leaves no trace.
 pub(super) struct Query<'a> {
-    pub run: usize,
-    pub names: Names<'a>,
-    pub name: String,
-    pub args: Vec<common::Payload>,
+    pub(crate) run: usize,
+    pub(crate) names: Names<'a>,
+    pub(crate) name: String,
+    pub(crate) args: Vec<common::Payload>,
 }
 
 /// A worker's answer to a workflow task.
 pub(super) struct Completion {
-    pub run: usize,
-    pub result: Result<Completed, TaskFailed>,
+    pub(crate) run: usize,
+    pub(crate) result: Result<Completed, TaskFailed>,
 }
 
 pub(super) struct Completed {
-    pub commands: Vec<Command>,
+    pub(crate) commands: Vec<Command>,
     /// Changes of the engine that this task was the first to make use of.
-    pub flags: Vec<u32>,
+    pub(crate) flags: Vec<u32>,
     /// Local activities go on: another task is to follow at once.
-    pub goes_on: bool,
+    pub(crate) goes_on: bool,
 }
 
 /// The worker could not complete the task.
 pub(super) struct TaskFailed {
-    pub cause: WorkflowTaskFailedCause,
-    pub message: String,
+    pub(crate) cause: WorkflowTaskFailedCause,
+    pub(crate) message: String,
 }
 
 /// The server's answer to a completion.
@@ -89,9 +89,9 @@ pub(super) enum Answer {
 
 /// A worker's request to the server.
 pub(super) struct Command {
-    pub kind: CommandKind,
+    pub(crate) kind: CommandKind,
     /// What Temporal's UI shows of the step behind it.
-    pub summary: Option<String>,
+    pub(crate) summary: Option<String>,
 }
 
 pub(super) enum CommandKind {
@@ -144,7 +144,7 @@ pub(super) enum CommandKind {
 
 impl CommandKind {
     /// Whether it ends the run.
-    pub fn closes(&self) -> bool {
+    pub(crate) fn closes(&self) -> bool {
         match self {
             CommandKind::Complete(_)
             | CommandKind::Fail(_)
@@ -169,13 +169,13 @@ impl CommandKind {
     }
 
     /// No event records the rejection of an update.
-    pub fn is_rejection(&self) -> bool {
+    pub(crate) fn is_rejection(&self) -> bool {
         matches!(self, CommandKind::RejectUpdate { .. })
     }
 }
 
 impl Completion {
-    pub fn failed(run: usize, message: impl Into<String>) -> Self {
+    pub(crate) fn failed(run: usize, message: impl Into<String>) -> Self {
         Completion {
             run,
             result: Err(TaskFailed {

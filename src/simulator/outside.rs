@@ -36,7 +36,7 @@ pub trait Outside: Send {
 pub struct ActivityTask {
     pub workflow_id: String,
     pub run_id: String,
-    pub workflow_type: String,
+    pub(crate) workflow_type: String,
     pub activity_id: String,
     pub activity_type: String,
     pub task_queue: String,
@@ -44,9 +44,9 @@ pub struct ActivityTask {
     /// Counted from 1.
     pub attempt: u32,
     pub is_local: bool,
-    pub schedule_to_close_timeout: Option<Duration>,
+    pub(crate) schedule_to_close_timeout: Option<Duration>,
     pub start_to_close_timeout: Option<Duration>,
-    pub heartbeat_timeout: Option<Duration>,
+    pub(crate) heartbeat_timeout: Option<Duration>,
     /// The details that the attempt before has reported last.
     pub heartbeat_details: Vec<Payload>,
     pub now: Timestamp,
@@ -57,9 +57,9 @@ pub struct ActivityTask {
 /// The identity of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct AttemptKey {
-    pub run_id: String,
-    pub is_local: bool,
-    pub scheduled: i64,
+    pub(crate) run_id: String,
+    pub(crate) is_local: bool,
+    pub(crate) scheduled: i64,
     pub attempt: u32,
 }
 
@@ -81,7 +81,7 @@ impl ActivityTask {
     }
 
     /// For an activity that runs in this process.
-    pub fn context(
+    pub(crate) fn context(
         &self,
         cancellation: CancellationToken,
         heartbeats: Arc<dyn Heartbeats>,
@@ -112,21 +112,15 @@ impl ActivityTask {
 
 #[derive(Debug, Clone)]
 pub struct ChildTask {
-    pub parent_workflow_id: String,
-    pub workflow_id: String,
-    pub workflow_type: String,
-    pub input: Vec<Payload>,
-    pub now: Timestamp,
+    pub(crate) workflow_type: String,
+    pub(crate) input: Vec<Payload>,
 }
 
 #[derive(Debug, Clone)]
 pub struct NexusTask {
-    pub workflow_id: String,
-    pub endpoint: String,
-    pub service: String,
+    pub(crate) service: String,
     pub operation: String,
     pub input: Payload,
-    pub now: Timestamp,
 }
 
 /// The course of one attempt.

@@ -64,14 +64,14 @@ pub(super) fn run_timeout(run: Option<Duration>, execution: Option<Duration>) ->
 
 /// The server's rules for timeouts that were left out.
 pub(super) struct Timeouts {
-    pub schedule_to_close: Duration,
-    pub schedule_to_start: Duration,
-    pub start_to_close: Duration,
-    pub heartbeat: Duration,
+    pub(crate) schedule_to_close: Duration,
+    pub(crate) schedule_to_start: Duration,
+    pub(crate) start_to_close: Duration,
+    pub(crate) heartbeat: Duration,
 }
 
 impl Timeouts {
-    pub fn of(schedule: &ScheduleActivity, run_timeout: Duration) -> Self {
+    pub(crate) fn of(schedule: &ScheduleActivity, run_timeout: Duration) -> Self {
         let given = &schedule.timeouts;
         let least = |a: Duration, b: Duration| match (a.is_zero(), b.is_zero()) {
             (true, _) => b,

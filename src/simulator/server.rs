@@ -27,28 +27,29 @@ use super::{Refused, RunNumber, Start, UpdateNumber, UpdateStage};
 use crate::payload::{duration_to_proto, id_reuse_policy_to_proto};
 use crate::value::Payload;
 use execution::Execution;
-pub use execution::{Outcome, Status};
-pub use schedules::ScheduleNumber;
+pub(crate) use execution::Outcome;
+pub use execution::Status;
+pub(crate) use schedules::ScheduleNumber;
 use schedules::{LastRun, Schedule};
 
 pub(super) struct Server {
-    pub world: World,
+    pub(crate) world: World,
     namespace: String,
     task_queue: String,
     #[expect(
         clippy::vec_box,
         reason = "they are large, and children add to them at any time"
     )]
-    pub executions: Vec<Box<Execution>>,
+    pub(crate) executions: Vec<Box<Execution>>,
     /// The newest run of each workflow.
-    pub current: BTreeMap<String, usize>,
+    pub(crate) current: BTreeMap<String, usize>,
     /// Runs whose workflow tasks are due.
     ready: VecDeque<usize>,
     /// A workflow task is scheduled after several events, not after each.
     in_one_go: bool,
     /// Activities, as run and event, with an attempt that became due while no worker acted.
     untaken: Vec<(usize, i64)>,
-    pub schedules: Vec<Schedule>,
+    pub(crate) schedules: Vec<Schedule>,
     updates: Vec<UpdateStage>,
     update_ids: BTreeMap<(usize, String), UpdateNumber>,
     /// The number in every run id, and a count of ids.
@@ -56,7 +57,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub fn new(world: World, namespace: String, task_queue: String, ids: u64) -> Self {
+    pub(crate) fn new(world: World, namespace: String, task_queue: String, ids: u64) -> Self {
         Server {
             world,
             namespace,
@@ -74,7 +75,7 @@ impl Server {
     }
 
     /// Starts a workflow, or signals the one that runs, if the start has a signal.
-    pub fn start(&mut self, start: Start) -> Result<RunNumber, Refused> {
+    pub(crate) fn start(&mut self, start: Start) -> Result<RunNumber, Refused> {
         limits::check_workflow_id(&start.workflow_id)?;
         if let Some((name, _)) = &start.signal {
             limits::check_signal_name(name)?;
@@ -134,12 +135,12 @@ impl Server {
     }
 
     /// What comes until [`Server::end_one_go`] makes one workflow task due. Gives the length of the history.
-    pub fn begin_one_go(&mut self, run: usize) -> usize {
+    pub(crate) fn begin_one_go(&mut self, run: usize) -> usize {
         self.in_one_go = true;
         self.executions[run].history.len()
     }
 
-    pub fn end_one_go(&mut self, run: usize, length: usize) {
+    pub(crate) fn end_one_go(&mut self, run: usize, length: usize) {
         self.in_one_go = false;
         if self.executions[run].history.len() > length {
             self.schedule_task(run);
@@ -147,12 +148,12 @@ impl Server {
     }
 
     /// Whether the run is open, its last workflow task succeeded, and none is in a worker's hands.
-    pub fn is_at_rest(&self, run: usize) -> bool {
+    pub(crate) fn is_at_rest(&self, run: usize) -> bool {
         let execution = &self.executions[run];
         execution.is_open() && execution.failure().is_none() && !self.has_open_task(run)
     }
 
-    pub fn open_run(&self, workflow_id: &str) -> Result<usize, Refused> {
+    pub(crate) fn open_run(&self, workflow_id: &str) -> Result<usize, Refused> {
         let run = self.current.get(workflow_id).copied();
         let run = run.ok_or_else(|| Refused::NotFound(workflow_id.to_owned()))?;
         match self.executions[run].is_open() {
@@ -162,7 +163,7 @@ impl Server {
     }
 
     /// The run with this id, unless it has closed.
-    pub fn open_run_of(&self, run_id: &str) -> Option<usize> {
+    pub(crate) fn open_run_of(&self, run_id: &str) -> Option<usize> {
         let found = self.executions.iter().position(|e| e.run_id == run_id);
         found.filter(|run| self.executions[*run].is_open())
     }

@@ -29,9 +29,9 @@ use crate::registry::Registry;
 use crate::value::{Duration, Payload, Value, to_json_string};
 use cached::Cached;
 use local::LocalRun;
-pub use machines::Transition;
+pub(crate) use machines::Transition;
 use machines::{LocalRequest, Sent};
-pub use replay::Divergence;
+pub(crate) use replay::Divergence;
 use replay::{Replay, replay};
 
 /// gRPC's own bound on what a server receives.
@@ -47,7 +47,7 @@ pub(super) struct Worker {
     task_queue: String,
     registry: Arc<dyn Registry>,
     programs: Arc<dyn Programs + Send + Sync>,
-    pub observer: Option<Arc<dyn Observer>>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
     /// The runs that it has in its cache, by their numbers. Nothing evicts one.
     runs: BTreeMap<usize, Run>,
     /// Runs with running local activities.
@@ -55,8 +55,8 @@ pub(super) struct Worker {
     /// Runs whose workflow task must not complete yet.
     held_open: BTreeSet<usize>,
     /// Workflow tasks wait until somebody asks for one.
-    pub holds_tasks: bool,
-    pub logs: Vec<Logged>,
+    pub(crate) holds_tasks: bool,
+    pub(crate) logs: Vec<Logged>,
 }
 
 struct Run {
@@ -74,7 +74,7 @@ struct Run {
 }
 
 impl Worker {
-    pub fn new(
+    pub(crate) fn new(
         (namespace, task_queue): (&str, &str),
         registry: Arc<dyn Registry>,
         programs: Arc<dyn Programs + Send + Sync>,
@@ -94,13 +94,17 @@ impl Worker {
     }
 
     /// The last event of the run that it has seen; 0 before there was one.
-    pub fn seen(&self, run: usize) -> i64 {
+    pub(crate) fn seen(&self, run: usize) -> i64 {
         let run = self.runs.get(&run);
         run.map_or(0, |run| run.cached.machines.processed)
     }
 
     /// `None`: the task stays open, for local activities or because somebody holds it.
-    pub fn begin(&mut self, task: WorkflowTask<'_>, world: &mut World) -> Option<Completion> {
+    pub(crate) fn begin(
+        &mut self,
+        task: WorkflowTask<'_>,
+        world: &mut World,
+    ) -> Option<Completion> {
         let number = task.run;
         let run = self.entry(number, task.names);
         run.task_timeout = task.timeout;
@@ -212,7 +216,7 @@ impl Worker {
     }
 
     /// It is held open for local activities: it is completed with what there is and begun anew.
-    pub fn heartbeat_task(&mut self, number: usize, world: &mut World) -> Completion {
+    pub(crate) fn heartbeat_task(&mut self, number: usize, world: &mut World) -> Completion {
         let completion = self.complete(number, true, world);
         completion.unwrap_or_else(|divergence| Completion::failed(number, divergence.problem))
     }
@@ -256,7 +260,7 @@ impl Worker {
     }
 
     /// What the server has made of a completion, if it has not refused it.
-    pub fn answered(&mut self, number: usize, answer: Answer) {
+    pub(crate) fn answered(&mut self, number: usize, answer: Answer) {
         let Some(run) = self.runs.get_mut(&number) else {
             // It has not completed a task.
             return;
@@ -273,7 +277,7 @@ impl Worker {
     }
 
     /// The run has closed, or its task is over: nobody waits for its local activities.
-    pub fn drop_task(&mut self, number: usize, world: &mut World) {
+    pub(crate) fn drop_task(&mut self, number: usize, world: &mut World) {
         let Some(run) = self.runs.get_mut(&number) else {
             // It closed before a worker got a task of it.
             return;
@@ -289,26 +293,26 @@ impl Worker {
     }
 
     /// Runs whose local activities are under way.
-    pub fn busy(&self) -> Vec<usize> {
+    pub(crate) fn busy(&self) -> Vec<usize> {
         self.busy.iter().copied().collect()
     }
 
     /// Keeps the run's workflow task open until [`Worker::release`].
-    pub fn hold_open(&mut self, number: usize) {
+    pub(crate) fn hold_open(&mut self, number: usize) {
         self.held_open.insert(number);
     }
 
-    pub fn release(&mut self, number: usize) {
+    pub(crate) fn release(&mut self, number: usize) {
         self.held_open.remove(&number);
     }
 
     /// Goes on with a task that is open.
-    pub fn resume(&mut self, number: usize, world: &mut World) -> Option<Completion> {
+    pub(crate) fn resume(&mut self, number: usize, world: &mut World) -> Option<Completion> {
         self.go_on(number, world)
     }
 
     /// An answer to a query, which changes nothing.
-    pub fn answer(&mut self, query: Query<'_>) -> Result<Payload, Unanswered> {
+    pub(crate) fn answer(&mut self, query: Query<'_>) -> Result<Payload, Unanswered> {
         let number = query.run;
         let names = query.names;
         self.entry(number, names);
@@ -336,7 +340,7 @@ impl Worker {
     }
 
     /// Makes the run anew from its history, as a worker does that has nothing else.
-    pub fn rebuild(
+    pub(crate) fn rebuild(
         &mut self,
         number: usize,
         names: Names<'_>,
@@ -348,7 +352,7 @@ impl Worker {
     }
 
     /// As [`Worker::rebuild`], unless nothing has come since the last time.
-    pub fn rebuild_if_news(
+    pub(crate) fn rebuild_if_news(
         &mut self,
         number: usize,
         names: Names<'_>,
@@ -362,7 +366,11 @@ impl Worker {
     }
 
     /// Whether the history leads a new worker to the same commands.
-    pub fn replays(&self, names: Names<'_>, history: &[HistoryEvent]) -> Result<(), Divergence> {
+    pub(crate) fn replays(
+        &self,
+        names: Names<'_>,
+        history: &[HistoryEvent],
+    ) -> Result<(), Divergence> {
         self.replayed(names, history).map(|_| ())
     }
 
@@ -373,7 +381,7 @@ impl Worker {
     }
 
     /// Makes the run anew from its serialised state.
-    pub fn restore(&mut self, number: usize) -> Result<(), String> {
+    pub(crate) fn restore(&mut self, number: usize) -> Result<(), String> {
         let Some(run) = self.runs.get_mut(&number) else {
             return Ok(());
         };
@@ -387,16 +395,12 @@ impl Worker {
         Ok(())
     }
 
-    pub fn snapshot(&self, number: usize) -> Option<Vec<u8>> {
-        self.runs.get(&number)?.cached.instance.snapshot()
-    }
-
-    pub fn state(&self, number: usize) -> Option<Value> {
+    pub(crate) fn state(&self, number: usize) -> Option<Value> {
         self.runs.get(&number)?.cached.instance.state()
     }
 
     /// A local activity's timer or attempt is due.
-    pub fn local_is_due(
+    pub(crate) fn local_is_due(
         &mut self,
         number: usize,
         seq: u32,

@@ -5,9 +5,9 @@ use super::outside::Outside;
 use crate::value::Timestamp;
 
 pub(super) struct World {
-    pub now: Timestamp,
-    pub agenda: Agenda,
-    pub outside: Box<dyn Outside>,
+    pub(crate) now: Timestamp,
+    pub(crate) agenda: Agenda,
+    pub(crate) outside: Box<dyn Outside>,
     /// Nobody takes workflow tasks and attempts.
-    pub worker_is_away: bool,
+    pub(crate) worker_is_away: bool,
 }

@@ -14,15 +14,15 @@ use crate::limits::DEFINITION_FOLDERS_DEPTH_MAX;
 
 /// A wanted file, or a path below the folder that cannot be read.
 #[derive(Debug)]
-pub struct Found {
-    pub path: PathBuf,
+pub(crate) struct Found {
+    pub(crate) path: PathBuf,
     /// Metadata of the file itself, links followed.
-    pub metadata: Result<Metadata, Fault>,
+    pub(crate) metadata: Result<Metadata, Fault>,
 }
 
 /// Why a path cannot be read.
 #[derive(Debug)]
-pub enum Fault {
+pub(crate) enum Fault {
     Folder(io::Error),
     File(io::Error),
     /// A FIFO, a device or a socket.
@@ -46,7 +46,7 @@ impl fmt::Display for Fault {
 
 /// The wanted files below a folder, in the order of their paths. One path that cannot be read holds up no other; only if the folder
 /// itself cannot be read, there is an error.
-pub fn walk(root: &Path, is_wanted: &dyn Fn(&Path) -> bool) -> io::Result<Vec<Found>> {
+pub(crate) fn walk(root: &Path, is_wanted: &dyn Fn(&Path) -> bool) -> io::Result<Vec<Found>> {
     let mut found = Vec::new();
     let mut folders = vec![(root.to_owned(), 0)];
     while let Some((folder, depth)) = folders.pop() {
@@ -94,7 +94,7 @@ pub fn walk(root: &Path, is_wanted: &dyn Fn(&Path) -> bool) -> io::Result<Vec<Fo
 }
 
 /// A file, through links. A folder, and what does not exist, are nothing.
-pub fn file(path: PathBuf) -> Option<Found> {
+pub(crate) fn file(path: PathBuf) -> Option<Found> {
     let metadata = match std::fs::metadata(&path) {
         Ok(data) if data.is_file() => Ok(data),
         Ok(data) if data.is_dir() => return None,
@@ -106,7 +106,7 @@ pub fn file(path: PathBuf) -> Option<Found> {
 }
 
 /// Whether a file's name is that of a definition, a library or a test.
-pub fn is_yaml(path: &Path) -> bool {
+pub(crate) fn is_yaml(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.ends_with(".yaml") || name.ends_with(".yml")
 }

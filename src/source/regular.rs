@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 /// Opens a file for reading. A FIFO, a device, a socket or a folder is an error at once.
-pub fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
@@ -25,7 +25,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 }
 
 /// The file's first bytes, up to one more than a bound: enough to tell that it is larger.
-pub fn read(path: &Path, size_bytes_max: usize) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path, size_bytes_max: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path)?
         .take(size_bytes_max as u64 + 1)

@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::{FmtContext, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
 /// An event's field that holds JSON: what a `log` step has under `fields`.
-pub const FIELDS: &str = "fields";
+pub(crate) const FIELDS: &str = "fields";
 
 pub(super) struct JsonLines;
 

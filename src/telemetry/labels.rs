@@ -13,15 +13,15 @@ use temporalio_common::telemetry::metrics::{
 const OTHER: &str = "other";
 
 /// What a worker knows of the types that clients name.
-pub trait Declared: Send + Sync {
+pub(crate) trait Declared: Send + Sync {
     fn has_workflow(&self, workflow_type: &str) -> bool;
     fn has_activity(&self, activity_type: &str) -> bool;
 }
 
 /// A meter whose labels name what is declared, and [`OTHER`] in the place of all else.
-pub struct DeclaredLabels {
-    pub meter: Arc<dyn CoreMeter>,
-    pub declared: Arc<dyn Declared>,
+pub(crate) struct DeclaredLabels {
+    pub(crate) meter: Arc<dyn CoreMeter>,
+    pub(crate) declared: Arc<dyn Declared>,
 }
 
 impl DeclaredLabels {

@@ -14,14 +14,14 @@ const ESCAPE: char = '\u{1b}';
 
 /// Writes to standard error.
 #[derive(Clone, Copy)]
-pub struct Lines {
-    pub format: LogFormat,
+pub(crate) struct Lines {
+    pub(crate) format: LogFormat,
     /// The formatter colours lines, and escapes what is in values by itself.
-    pub has_colours: bool,
+    pub(crate) has_colours: bool,
 }
 
 /// Gets each event whole, with one call.
-pub struct LineWriter(pub Lines);
+pub(crate) struct LineWriter(pub(crate) Lines);
 
 impl Write for LineWriter {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {

@@ -7,7 +7,7 @@ use temporalio_sdk_core::CoreRuntime;
 
 /// Counts nothing if metrics are not exported.
 #[derive(Default)]
-pub struct Metrics(Option<Counting>);
+pub(crate) struct Metrics(Option<Counting>);
 
 struct Counting {
     meter: TemporalMeter,
@@ -15,7 +15,7 @@ struct Counting {
 }
 
 impl Metrics {
-    pub fn new(runtime: &CoreRuntime, namespace: &str, task_queue: &str) -> Self {
+    pub(crate) fn new(runtime: &CoreRuntime, namespace: &str, task_queue: &str) -> Self {
         Metrics(runtime.telemetry().get_metric_meter().map(|mut meter| {
             meter.merge_attributes(labels(&[
                 ("namespace", namespace),
@@ -33,7 +33,7 @@ impl Metrics {
     }
 
     /// A run has been given the definition that it keeps.
-    pub fn run_bound(&self, workflow_type: &str, definition: &str) {
+    pub(crate) fn run_bound(&self, workflow_type: &str, definition: &str) {
         let Some(counting) = &self.0 else {
             return;
         };

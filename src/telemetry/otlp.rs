@@ -27,7 +27,7 @@ const TRACES: Signal = Signal("TRACES");
 const METRICS: Signal = Signal("METRICS");
 
 /// Spans' way out, and what its connection runs on; `None` where nothing asks for spans.
-pub fn span_exporter()
+pub(crate) fn span_exporter()
 -> Result<Option<(SpanExporter, Option<tokio::runtime::Runtime>)>, TelemetryError> {
     let Some(endpoint) = TRACES.endpoint()? else {
         return Ok(None);
@@ -54,7 +54,7 @@ pub fn span_exporter()
 }
 
 /// Metrics' way out; `None` where nothing asks for it.
-pub fn metric_exporter() -> Result<Option<Arc<dyn CoreMeter>>, TelemetryError> {
+pub(crate) fn metric_exporter() -> Result<Option<Arc<dyn CoreMeter>>, TelemetryError> {
     let Some(endpoint) = METRICS.endpoint()? else {
         return Ok(None);
     };
@@ -146,7 +146,7 @@ impl Signal {
 }
 
 /// Who speaks: `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, else `segno`.
-pub fn resource() -> Resource {
+pub(crate) fn resource() -> Resource {
     let builder = Resource::builder();
     match names_a_service() {
         true => builder.build(),

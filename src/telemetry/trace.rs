@@ -22,7 +22,7 @@ use super::otlp;
 use crate::value::Payload;
 
 /// The header in which the official SDKs' interceptors for OpenTelemetry send a context.
-pub const TRACE_HEADER: &str = "_tracer-data";
+pub(crate) const TRACE_HEADER: &str = "_tracer-data";
 
 const BAGGAGE: &str = "baggage";
 const TRACEPARENT: &str = "traceparent";
@@ -30,7 +30,7 @@ const TRACESTATE: &str = "tracestate";
 
 /// The role of a span towards the spans around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// It asks somebody.
     Client,
     /// It answers a request.
@@ -40,7 +40,7 @@ pub enum Kind {
 
 /// Creates spans, or none if nothing is exported.
 #[derive(Clone, Default)]
-pub struct Tracer(Option<Arc<Exporting>>);
+pub(crate) struct Tracer(Option<Arc<Exporting>>);
 
 struct Exporting {
     tracer: SdkTracer,
@@ -53,13 +53,13 @@ struct Exporting {
 
 /// A position in a trace; possibly in none.
 #[derive(Debug, Clone)]
-pub struct TraceContext {
+pub(crate) struct TraceContext {
     span: SpanContext,
     baggage: Option<String>,
 }
 
 /// A span that ends when it is dropped.
-pub struct Span {
+pub(crate) struct Span {
     span: Option<SdkSpan>,
     context: TraceContext,
 }
@@ -67,17 +67,17 @@ pub struct Span {
 /// A span of a workflow. It has no length, and the ids of its trace and itself are derived from the run, so that every
 /// worker that serves the run knows them.
 #[derive(Debug, Clone)]
-pub struct Moment<'a> {
-    pub name: String,
-    pub kind: Kind,
-    pub run_id: &'a str,
+pub(crate) struct Moment<'a> {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) run_id: &'a str,
     /// What tells the span from others of its run.
-    pub key: String,
-    pub at: Option<SystemTime>,
-    pub attributes: Vec<(&'static str, String)>,
+    pub(crate) key: String,
+    pub(crate) at: Option<SystemTime>,
+    pub(crate) attributes: Vec<(&'static str, String)>,
     /// A span elsewhere that caused this one.
-    pub link: Option<&'a TraceContext>,
-    pub error: Option<String>,
+    pub(crate) link: Option<&'a TraceContext>,
+    pub(crate) error: Option<String>,
 }
 
 impl Default for TraceContext {
@@ -90,12 +90,12 @@ impl Default for TraceContext {
 }
 
 impl TraceContext {
-    pub fn is_somewhere(&self) -> bool {
+    pub(crate) fn is_somewhere(&self) -> bool {
         self.span.is_valid()
     }
 
     /// What `TRACEPARENT`, `TRACESTATE` and `BAGGAGE` say to a command that another program runs.
-    pub fn from_environment() -> Self {
+    pub(crate) fn from_environment() -> Self {
         let names = [TRACEPARENT, TRACESTATE, BAGGAGE];
         let said = names.map(|name| (name.to_owned(), std::env::var(name.to_uppercase()).ok()));
         TraceContext::from_carrier(
@@ -106,7 +106,7 @@ impl TraceContext {
     }
 
     /// What no one can read is as if it were not there: a trace never disturbs a run.
-    pub fn from_header(payload: Option<&Payload>) -> Self {
+    pub(crate) fn from_header(payload: Option<&Payload>) -> Self {
         let carrier = payload.and_then(|payload| serde_json::from_slice(&payload.data).ok());
         TraceContext::from_carrier(carrier.unwrap_or_default())
     }
@@ -120,7 +120,7 @@ impl TraceContext {
         }
     }
 
-    pub fn to_carrier(&self) -> HashMap<String, String> {
+    pub(crate) fn to_carrier(&self) -> HashMap<String, String> {
         let mut carrier = HashMap::new();
         let context = self.to_context();
         TraceContextPropagator::new().inject_context(&context, &mut carrier);
@@ -133,7 +133,7 @@ impl TraceContext {
     }
 
     /// `None` where there is nothing to tell.
-    pub fn to_header(&self) -> Option<Payload> {
+    pub(crate) fn to_header(&self) -> Option<Payload> {
         if !self.is_somewhere() && self.baggage.is_none() {
             return None;
         }
@@ -156,7 +156,7 @@ impl TraceContext {
 
 impl Tracer {
     /// As the standard environment variables say: without an endpoint there are no spans.
-    pub fn from_environment() -> Result<Tracer, TelemetryError> {
+    pub(crate) fn from_environment() -> Result<Tracer, TelemetryError> {
         let Some((exporter, runtime)) = otlp::span_exporter()? else {
             return Ok(Tracer::default());
         };
@@ -176,7 +176,7 @@ impl Tracer {
     }
 
     /// Begins a span.
-    pub fn span(
+    pub(crate) fn span(
         &self,
         name: String,
         kind: Kind,
@@ -210,7 +210,7 @@ impl Tracer {
     }
 
     /// The context of a moment of a workflow; in a replay nothing is exported.
-    pub fn moment(
+    pub(crate) fn moment(
         &self,
         moment: Moment<'_>,
         parent: &TraceContext,
@@ -269,11 +269,11 @@ impl Drop for Exporting {
 }
 
 impl Span {
-    pub fn context(&self) -> &TraceContext {
+    pub(crate) fn context(&self) -> &TraceContext {
         &self.context
     }
 
-    pub fn fail(&mut self, message: impl std::fmt::Display) {
+    pub(crate) fn fail(&mut self, message: impl std::fmt::Display) {
         if let Some(span) = &mut self.span {
             span.set_status(Status::error(message.to_string()));
         }

@@ -47,21 +47,21 @@ impl Names {
 }
 
 /// The definitions of a folder, for all test files in it.
-pub struct Definitions {
+pub(crate) struct Definitions {
     entries: Arc<BTreeMap<String, Entry>>,
     /// What they call, looked up by the first test that needs it.
     called: OnceLock<Called>,
 }
 
 impl Definitions {
-    pub fn new(entries: BTreeMap<String, Entry>) -> Self {
+    pub(crate) fn new(entries: BTreeMap<String, Entry>) -> Self {
         Definitions {
             entries: Arc::new(entries),
             called: OnceLock::new(),
         }
     }
 
-    pub fn entries(&self) -> &Arc<BTreeMap<String, Entry>> {
+    pub(crate) fn entries(&self) -> &Arc<BTreeMap<String, Entry>> {
         &self.entries
     }
 
@@ -77,7 +77,7 @@ impl Definitions {
 }
 
 /// Mistakes that are known before the test runs.
-pub fn check(file: &TestFile, beside: &Definitions) -> Vec<Diagnostic> {
+pub(crate) fn check(file: &TestFile, beside: &Definitions) -> Vec<Diagnostic> {
     let definitions = &**beside.entries();
     let Some(entry) = definitions.get(&*file.workflow.value) else {
         return vec![unknown_workflow(&file.workflow, definitions)];
@@ -362,6 +362,6 @@ fn event_types() -> impl Iterator<Item = String> {
 }
 
 /// `TIMER_FIRED` and `TimerFired` are one.
-pub fn plain(name: &str) -> String {
+pub(crate) fn plain(name: &str) -> String {
     name.replace('_', "").to_lowercase()
 }

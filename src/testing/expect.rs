@@ -11,13 +11,13 @@ use crate::source::Range;
 use crate::value::{Map, Payload, Timestamp, Value, to_json_string};
 
 /// The code of what no order of delivery may bring about, whatever a test expects.
-pub const BROKEN: &str = "run-broken";
+pub(crate) const BROKEN: &str = "run-broken";
 
 /// The length at which a value or a list in a help line is cut.
 const HELP_CHARS_MAX: usize = 500;
 
 /// All that is not as it was expected.
-pub fn check(case: &Case, ran: &mut Ran) -> Vec<Diagnostic> {
+pub(crate) fn check(case: &Case, ran: &mut Ran) -> Vec<Diagnostic> {
     let mut found = std::mem::take(&mut ran.problems);
     let is_lacking = ran.asked.lock().is_lacking();
     {
@@ -196,7 +196,7 @@ fn participle(status: &str) -> &str {
     }
 }
 
-pub fn name(status: Status) -> &'static str {
+pub(crate) fn name(status: Status) -> &'static str {
     match status {
         Status::Running => "running",
         Status::Completed => "completed",
@@ -357,7 +357,7 @@ fn conditions(
 }
 
 /// Compares the answer of a query or an update with what the action expects.
-pub fn answer(
+pub(crate) fn answer(
     kind: &str,
     name: &Name,
     action: &Action,
@@ -488,7 +488,7 @@ fn cut(text: &str) -> String {
     }
 }
 
-pub fn shown(value: &Value) -> String {
+pub(crate) fn shown(value: &Value) -> String {
     to_json_string(value).unwrap_or_else(|error| format!("({error})"))
 }
 

@@ -24,20 +24,20 @@ use crate::yaml::Node;
 /// The variables of a mocked outcome, in the order of their slots.
 const MOCK_VARIABLES: &[&str] = &["input", "args", "attempt", "call"];
 /// Those of conditions on the end.
-pub const END_VARIABLES: &[&str] = &[
+pub(crate) const END_VARIABLES: &[&str] = &[
     "result", "state", "input", "calls", "attempts", "elapsed", "runs",
 ];
 const START_TIME: &str = "2026-01-01T00:00:00Z";
 
 /// A value that may depend on variables.
 #[derive(Debug, Clone)]
-pub struct Computed {
+pub(crate) struct Computed {
     code: Arc<Code>,
-    pub range: Range,
+    pub(crate) range: Range,
 }
 
 impl Computed {
-    pub fn value(&self, variables: &[Value]) -> Result<Value, Diagnostic> {
+    pub(crate) fn value(&self, variables: &[Value]) -> Result<Value, Diagnostic> {
         let mut host = NoHost;
         let mut context = Context::new(&mut host);
         let value = evaluate(&self.code, &variables.to_vec(), &mut context);
@@ -46,15 +46,15 @@ impl Computed {
 }
 
 #[derive(Debug, Clone)]
-pub struct MockedFailure {
-    pub error_type: Arc<str>,
-    pub message: Option<Computed>,
-    pub details: Vec<Computed>,
-    pub non_retryable: bool,
+pub(crate) struct MockedFailure {
+    pub(crate) error_type: Arc<str>,
+    pub(crate) message: Option<Computed>,
+    pub(crate) details: Vec<Computed>,
+    pub(crate) non_retryable: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Cancelled {
+pub(crate) enum Cancelled {
     #[default]
     Cancels,
     Ignores,
@@ -62,25 +62,25 @@ pub enum Cancelled {
 }
 
 #[derive(Debug, Clone)]
-pub struct Outcome {
-    pub when: Option<Computed>,
-    pub result: Option<Computed>,
-    pub fail: Option<MockedFailure>,
-    pub never: bool,
+pub(crate) struct Outcome {
+    pub(crate) when: Option<Computed>,
+    pub(crate) result: Option<Computed>,
+    pub(crate) fail: Option<MockedFailure>,
+    pub(crate) never: bool,
     /// The worker's own activity is run.
-    pub real: Option<Range>,
-    pub after: Duration,
-    pub picked_up_after: Option<Duration>,
-    pub no_worker: bool,
-    pub heartbeats: Vec<(Duration, Vec<Computed>)>,
-    pub on_cancel: Cancelled,
+    pub(crate) real: Option<Range>,
+    pub(crate) after: Duration,
+    pub(crate) picked_up_after: Option<Duration>,
+    pub(crate) no_worker: bool,
+    pub(crate) heartbeats: Vec<(Duration, Vec<Computed>)>,
+    pub(crate) on_cancel: Cancelled,
 }
 
 /// What is mocked, by its name.
-pub type Mocks = Vec<(Name, Vec<Outcome>)>;
+pub(crate) type Mocks = Vec<(Name, Vec<Outcome>)>;
 
 #[derive(Debug, Clone)]
-pub enum When {
+pub(crate) enum When {
     Next,
     At(Duration),
     /// A step's id or place.
@@ -88,7 +88,7 @@ pub enum When {
 }
 
 #[derive(Debug, Clone)]
-pub enum Deed {
+pub(crate) enum Deed {
     Signal(Name),
     Update(Name),
     Query(Name),
@@ -100,68 +100,68 @@ pub enum Deed {
 }
 
 #[derive(Debug, Clone)]
-pub struct Action {
-    pub range: Range,
-    pub when: When,
-    pub deed: Deed,
-    pub input: Option<Computed>,
-    pub workflow_id: Option<Name>,
-    pub result: Option<Computed>,
-    pub fail: Option<MockedFailure>,
-    pub expect: Option<Computed>,
-    pub expect_failure: Option<ExpectedFailure>,
+pub(crate) struct Action {
+    pub(crate) range: Range,
+    pub(crate) when: When,
+    pub(crate) deed: Deed,
+    pub(crate) input: Option<Computed>,
+    pub(crate) workflow_id: Option<Name>,
+    pub(crate) result: Option<Computed>,
+    pub(crate) fail: Option<MockedFailure>,
+    pub(crate) expect: Option<Computed>,
+    pub(crate) expect_failure: Option<ExpectedFailure>,
 }
 
 #[derive(Debug, Clone)]
-pub struct ExpectedFailure {
-    pub range: Range,
-    pub error: Option<Name>,
-    pub message: Option<Name>,
-    pub details: Option<Vec<Computed>>,
+pub(crate) struct ExpectedFailure {
+    pub(crate) range: Range,
+    pub(crate) error: Option<Name>,
+    pub(crate) message: Option<Name>,
+    pub(crate) details: Option<Vec<Computed>>,
 }
 
 #[derive(Debug, Clone, Default)]
-pub struct Expectation {
-    pub result: Option<Computed>,
-    pub failure: Option<ExpectedFailure>,
-    pub status: Option<Spanned<&'static str>>,
-    pub state: Vec<(Name, Computed)>,
-    pub queries: Vec<(Name, Computed)>,
-    pub calls: Option<(Range, Vec<(Name, Computed)>)>,
-    pub called: Vec<(Name, u64)>,
-    pub that: Vec<Computed>,
-    pub elapsed: Option<Spanned<Duration>>,
+pub(crate) struct Expectation {
+    pub(crate) result: Option<Computed>,
+    pub(crate) failure: Option<ExpectedFailure>,
+    pub(crate) status: Option<Spanned<&'static str>>,
+    pub(crate) state: Vec<(Name, Computed)>,
+    pub(crate) queries: Vec<(Name, Computed)>,
+    pub(crate) calls: Option<(Range, Vec<(Name, Computed)>)>,
+    pub(crate) called: Vec<(Name, u64)>,
+    pub(crate) that: Vec<Computed>,
+    pub(crate) elapsed: Option<Spanned<Duration>>,
     /// Times of the schedule for which it has started something.
-    pub starts: Option<(Range, Vec<Timestamp>)>,
-    pub history: Vec<Name>,
-    pub snapshot: bool,
+    pub(crate) starts: Option<(Range, Vec<Timestamp>)>,
+    pub(crate) history: Vec<Name>,
+    pub(crate) snapshot: bool,
 }
 
 #[derive(Debug, Clone)]
-pub struct Case {
-    pub name: Arc<str>,
-    pub range: Range,
-    pub input: Option<Computed>,
+pub(crate) struct Case {
+    pub(crate) name: Arc<str>,
+    pub(crate) range: Range,
+    pub(crate) input: Option<Computed>,
     /// The definition's schedule that starts the runs.
-    pub schedule: Option<Name>,
-    pub start_time: Timestamp,
-    pub activities: Mocks,
-    pub children: Mocks,
-    pub nexus: Mocks,
-    pub workflows: Vec<Name>,
-    pub actions: Vec<Action>,
-    pub until: Option<Duration>,
-    pub expect: Expectation,
+    pub(crate) schedule: Option<Name>,
+    pub(crate) start_time: Timestamp,
+    pub(crate) activities: Mocks,
+    pub(crate) children: Mocks,
+    pub(crate) nexus: Mocks,
+    pub(crate) workflows: Vec<Name>,
+    pub(crate) actions: Vec<Action>,
+    pub(crate) until: Option<Duration>,
+    pub(crate) expect: Expectation,
 }
 
 #[derive(Debug, Clone)]
-pub struct TestFile {
-    pub workflow: Name,
-    pub cases: Vec<Case>,
+pub(crate) struct TestFile {
+    pub(crate) workflow: Name,
+    pub(crate) cases: Vec<Case>,
 }
 
 /// Where there are errors there is no file: a test that is not understood is not run.
-pub fn parse(document: &Node) -> (Option<TestFile>, Vec<Diagnostic>) {
+pub(crate) fn parse(document: &Node) -> (Option<TestFile>, Vec<Diagnostic>) {
     let mut reader = Reader {
         parser: Parser::default(),
         mock: environment(MOCK_VARIABLES),

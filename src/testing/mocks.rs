@@ -18,42 +18,42 @@ const ATTEMPTS_MAX: u32 = 1000;
 
 /// Something that the workflow called.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Call {
-    pub name: String,
+pub(crate) struct Call {
+    pub(crate) name: String,
     /// The one argument, or a list of all.
-    pub input: Value,
+    pub(crate) input: Value,
 }
 
 /// State that the test's driver and the simulation share.
 #[derive(Debug, Default)]
-pub struct Asked {
-    pub calls: Vec<Call>,
+pub(crate) struct Asked {
+    pub(crate) calls: Vec<Call>,
     /// By type.
-    pub attempts: BTreeMap<String, u64>,
+    pub(crate) attempts: BTreeMap<String, u64>,
     /// What was called that the test says nothing of, and where; with what to do.
-    pub unknown: Vec<(String, &'static str)>,
-    pub problems: Vec<Diagnostic>,
+    pub(crate) unknown: Vec<(String, &'static str)>,
+    pub(crate) problems: Vec<Diagnostic>,
     taken: BTreeMap<String, usize>,
     scheduled: BTreeSet<(String, bool, i64)>,
 }
 
 impl Asked {
     /// What the test says does not suffice to go on.
-    pub fn is_lacking(&self) -> bool {
+    pub(crate) fn is_lacking(&self) -> bool {
         !self.unknown.is_empty() || !self.problems.is_empty()
     }
 }
 
 #[derive(Debug, Clone, Default)]
-pub struct Shared(Arc<Mutex<Asked>>);
+pub(crate) struct Shared(Arc<Mutex<Asked>>);
 
 impl Shared {
-    pub fn lock(&self) -> MutexGuard<'_, Asked> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Asked> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-pub struct Mocked {
+pub(crate) struct Mocked {
     activities: Mocks,
     children: Mocks,
     nexus: Mocks,
@@ -64,7 +64,7 @@ pub struct Mocked {
 }
 
 impl Mocked {
-    pub fn new(
+    pub(crate) fn new(
         case: &Case,
         asked: Shared,
         timeline: Arc<Timeline>,
@@ -272,7 +272,7 @@ fn planned(outcome: &Outcome, variables: &[Value]) -> Result<Attempt, Diagnostic
     })
 }
 
-pub fn failure(mocked: &MockedFailure, variables: &[Value]) -> Result<Failure, Diagnostic> {
+pub(crate) fn failure(mocked: &MockedFailure, variables: &[Value]) -> Result<Failure, Diagnostic> {
     let message = match &mocked.message {
         Some(message) => message.value(variables)?,
         None => Value::from(""),

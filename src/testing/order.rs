@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use crate::engine::split_mix;
 
 /// Which of several comes first, at choices counted from 0; at all others it is the first.
-pub type Chosen = BTreeMap<usize, usize>;
+pub(crate) type Chosen = BTreeMap<usize, usize>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Order {
+pub(crate) enum Order {
     Chosen(Chosen),
     /// By a seed.
     Random(u64),
@@ -16,20 +16,20 @@ pub enum Order {
 
 /// A choice of the order, and what was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Choice {
-    pub options: usize,
-    pub taken: usize,
+pub(crate) struct Choice {
+    pub(crate) options: usize,
+    pub(crate) taken: usize,
 }
 
 /// Makes the choices, and records them.
 #[derive(Debug)]
-pub struct Chooser {
+pub(crate) struct Chooser {
     order: Order,
-    pub choices: Vec<Choice>,
+    pub(crate) choices: Vec<Choice>,
 }
 
 impl Chooser {
-    pub fn new(order: Order) -> Self {
+    pub(crate) fn new(order: Order) -> Self {
         Chooser {
             order,
             choices: Vec::new(),
@@ -37,7 +37,7 @@ impl Chooser {
     }
 
     /// One of so many, at least one.
-    pub fn choose(&mut self, options: usize) -> usize {
+    pub(crate) fn choose(&mut self, options: usize) -> usize {
         let number = self.choices.len();
         let taken = match &mut self.order {
             Order::Chosen(chosen) => chosen.get(&number).copied().unwrap_or(0),
@@ -50,7 +50,7 @@ impl Chooser {
 }
 
 /// What was not the usual order.
-pub fn chosen(choices: &[Choice]) -> Chosen {
+pub(crate) fn chosen(choices: &[Choice]) -> Chosen {
     let taken = choices.iter().map(|choice| choice.taken).enumerate();
     taken.filter(|(_, taken)| *taken > 0).collect()
 }

@@ -6,7 +6,7 @@ use crate::source::{Range, Sources};
 use crate::yaml;
 
 /// The tests that are sound, and what is wrong with the others.
-pub fn read(
+pub(crate) fn read(
     sources: &mut Sources,
     shown: &str,
     bytes: &[u8],

@@ -22,7 +22,7 @@ const LONGEST: Duration = Duration {
 };
 
 /// What is wrong with outcomes that are to be in earnest.
-pub fn refused(kind: &str, name: &str, outcomes: &[Outcome]) -> Vec<Diagnostic> {
+pub(crate) fn refused(kind: &str, name: &str, outcomes: &[Outcome]) -> Vec<Diagnostic> {
     if kind == "activities" && KINDS.contains(&name) {
         return Vec::new();
     }
@@ -37,13 +37,13 @@ pub fn refused(kind: &str, name: &str, outcomes: &[Outcome]) -> Vec<Diagnostic> 
     refused.collect()
 }
 
-pub struct Real {
+pub(crate) struct Real {
     runtime: Runtime,
     by_name: BTreeMap<String, Arc<dyn Activity>>,
 }
 
 impl Real {
-    pub fn new(activities: Vec<Arc<dyn Activity>>) -> std::io::Result<Real> {
+    pub(crate) fn new(activities: Vec<Arc<dyn Activity>>) -> std::io::Result<Real> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -56,7 +56,7 @@ impl Real {
     }
 
     /// Runs an attempt to its end; none where it goes on for longer than it may.
-    pub fn run(&self, task: &ActivityTask) -> Option<Result<Value, Failure>> {
+    pub(crate) fn run(&self, task: &ActivityTask) -> Option<Result<Value, Failure>> {
         let activity = self.by_name.get(&task.activity_type)?;
         let cancellation = CancellationToken::new();
         let context = task.context(cancellation.clone(), Arc::new(Unheard));

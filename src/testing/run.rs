@@ -27,34 +27,34 @@ const TASK_QUEUE: &str = "test";
 const NAMESPACE: &str = "test";
 
 /// What a case came to.
-pub struct Ran {
-    pub simulator: Simulator,
-    pub workflow_id: String,
+pub(crate) struct Ran {
+    pub(crate) simulator: Simulator,
+    pub(crate) workflow_id: String,
     /// That starts what is tested.
-    pub schedule: Option<ScheduleNumber>,
-    pub asked: Shared,
-    pub timeline: Arc<Timeline>,
-    pub started: Timestamp,
-    pub ended: Timestamp,
-    pub input: Value,
+    pub(crate) schedule: Option<ScheduleNumber>,
+    pub(crate) asked: Shared,
+    pub(crate) timeline: Arc<Timeline>,
+    pub(crate) started: Timestamp,
+    pub(crate) ended: Timestamp,
+    pub(crate) input: Value,
     /// What is wrong, whatever was expected.
-    pub problems: Vec<Diagnostic>,
+    pub(crate) problems: Vec<Diagnostic>,
     /// The order in which what was due at one time was done, where it was not the first.
-    pub order: Vec<String>,
+    pub(crate) order: Vec<String>,
     /// All choices of an order that there were.
-    pub choices: Vec<Choice>,
+    pub(crate) choices: Vec<Choice>,
     /// The steps of the simulation after which the workflow had another run.
-    pub continued: Vec<usize>,
+    pub(crate) continued: Vec<usize>,
 }
 
 impl Ran {
     /// The last run of the workflow.
-    pub fn run(&self) -> Option<RunNumber> {
+    pub(crate) fn run(&self) -> Option<RunNumber> {
         self.simulator.current(&self.workflow_id)
     }
 
     /// How many runs there were of the workflow, or of all that the schedule started.
-    pub fn runs(&self) -> usize {
+    pub(crate) fn runs(&self) -> usize {
         let started = match self.schedule {
             Some(schedule) => self.simulator.scheduled(schedule),
             None => &[],
@@ -72,7 +72,7 @@ impl Ran {
 /// If the definition's `start` has none.
 const WORKFLOW_ID: &str = "test";
 
-pub fn run(file: &TestFile, case: &Case, subject: &Subject, crash: &Crash) -> Ran {
+pub(crate) fn run(file: &TestFile, case: &Case, subject: &Subject, crash: &Crash) -> Ran {
     let asked = Shared::default();
     let timeline = Arc::new(Timeline::new());
     let mocked = Mocked::new(case, asked.clone(), timeline.clone(), subject.real.clone());

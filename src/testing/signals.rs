@@ -16,11 +16,11 @@ const AT_ONCE: usize = 3;
 
 /// When signals of every name are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Point {
+pub(crate) struct Point {
     /// Before this step of the simulation.
-    pub step: usize,
+    pub(crate) step: usize,
     /// With one workflow task: this step and the signals.
-    pub together: bool,
+    pub(crate) together: bool,
 }
 
 impl Driver<'_> {

@@ -11,30 +11,30 @@ const FOLDER: &str = "__snapshots__";
 
 /// What to do with snapshots that differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Snapshots {
+pub(crate) enum Snapshots {
     Compare,
     Update,
 }
 
 /// Beside the test file, named for it and for the case.
-pub fn snapshot_path(test: &Path, case: &str) -> PathBuf {
+pub(crate) fn snapshot_path(test: &Path, case: &str) -> PathBuf {
     test.with_file_name(FOLDER)
         .join(format!("{}.txt", file_name(test, case)))
 }
 
 /// For what is kept of a case, in letters that every file system takes.
-pub fn file_name(test: &Path, case: &str) -> String {
+pub(crate) fn file_name(test: &Path, case: &str) -> String {
     let file = test.file_name().unwrap_or_default().to_string_lossy();
     let file = file.split(".test.").next().unwrap_or_default();
     format!("{file}.{}", plain_name(case))
 }
 
-pub fn plain_name(case: &str) -> String {
+pub(crate) fn plain_name(case: &str) -> String {
     let plain = |c: char| if c.is_alphanumeric() { c } else { '-' };
     case.chars().map(plain).collect()
 }
 
-pub fn text(timeline: &str, outcome: Option<&Outcome>) -> String {
+pub(crate) fn text(timeline: &str, outcome: Option<&Outcome>) -> String {
     let end = match outcome {
         None => "running".to_owned(),
         Some(Outcome::Completed(payload)) => {
@@ -72,7 +72,7 @@ fn is_same(known: &str, text: &str) -> bool {
 }
 
 impl Snapshots {
-    pub fn check(self, path: &Path, text: &str, range: Range) -> Option<Diagnostic> {
+    pub(crate) fn check(self, path: &Path, text: &str, range: Range) -> Option<Diagnostic> {
         let known = std::fs::read_to_string(path).ok();
         if known.as_deref().is_some_and(|known| is_same(known, text)) {
             return None;

@@ -8,14 +8,14 @@ use crate::engine::observe::{Event, Moment, Observer};
 use crate::timeline::Timeline;
 
 #[derive(Debug)]
-pub struct Watchers {
+pub(crate) struct Watchers {
     timeline: Arc<Timeline>,
     recorder: Option<Arc<Recorder>>,
     settled: Mutex<BTreeMap<String, usize>>,
 }
 
 impl Watchers {
-    pub fn new(timeline: Arc<Timeline>, recorder: Option<Arc<Recorder>>) -> Self {
+    pub(crate) fn new(timeline: Arc<Timeline>, recorder: Option<Arc<Recorder>>) -> Self {
         Watchers {
             timeline,
             recorder,
@@ -24,7 +24,7 @@ impl Watchers {
     }
 
     /// How many signals of a workflow, of all its runs, met their end.
-    pub fn settled(&self, workflow_id: &str) -> usize {
+    pub(crate) fn settled(&self, workflow_id: &str) -> usize {
         let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
         settled.get(workflow_id).copied().unwrap_or_default()
     }

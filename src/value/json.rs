@@ -14,7 +14,7 @@ use crate::limits::VALUE_DEPTH_MAX;
 /// Why a text is not JSON, or a value has no JSON form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct JsonError(pub String);
+pub struct JsonError(pub(crate) String);
 
 pub fn parse_json(bytes: &[u8]) -> Result<Value, JsonError> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
@@ -26,11 +26,11 @@ pub fn parse_json(bytes: &[u8]) -> Result<Value, JsonError> {
 }
 
 /// JSON from a file, a program or another service. A byte order mark before it is skipped, as RFC 8259 (8.1) allows.
-pub fn parse_foreign_json(bytes: &[u8]) -> Result<Value, JsonError> {
+pub(crate) fn parse_foreign_json(bytes: &[u8]) -> Result<Value, JsonError> {
     parse_json(without_byte_order_mark(bytes))
 }
 
-pub fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
+pub(crate) fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
 }
 

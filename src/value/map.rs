@@ -18,7 +18,7 @@ pub enum Key {
 }
 
 impl Key {
-    pub fn from_value(value: &Value) -> Option<Key> {
+    pub(crate) fn from_value(value: &Value) -> Option<Key> {
         match value {
             Value::Bool(b) => Some(Key::Bool(*b)),
             Value::Int(i) => Some(Key::Int(*i)),
@@ -28,7 +28,7 @@ impl Key {
         }
     }
 
-    pub fn to_value(&self) -> Value {
+    pub(crate) fn to_value(&self) -> Value {
         match self {
             Key::Bool(b) => Value::Bool(*b),
             Key::Int(i) => Value::Int(*i),
@@ -37,7 +37,7 @@ impl Key {
         }
     }
 
-    pub fn as_str(&self) -> Option<&str> {
+    pub(crate) fn as_str(&self) -> Option<&str> {
         match self {
             Key::String(s) => Some(s),
             _ => None,
@@ -106,11 +106,11 @@ pub struct Map {
 
 /// The positions of many keys by their hashes.
 #[derive(Clone)]
-pub struct Index(HashTable<u32>);
+pub(crate) struct Index(HashTable<u32>);
 
 impl Index {
     /// The index of keys that are all different, if they are many enough to need one.
-    pub fn of<'k>(keys: impl ExactSizeIterator<Item = &'k Key>) -> Option<Arc<Index>> {
+    pub(crate) fn of<'k>(keys: impl ExactSizeIterator<Item = &'k Key>) -> Option<Arc<Index>> {
         if keys.len() <= FEW_ENTRIES_MAX {
             return None;
         }
@@ -153,11 +153,11 @@ fn is_tried(is_found: bool) -> bool {
 }
 
 impl Map {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Map::default()
     }
 
-    pub fn with_capacity(capacity: usize) -> Self {
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
         Map {
             entries: Vec::with_capacity(capacity),
             index: None,
@@ -165,7 +165,7 @@ impl Map {
     }
 
     /// A map of entries whose keys are all different, and the index of just these keys.
-    pub fn from_indexed(entries: Vec<(Key, Value)>, index: Option<Arc<Index>>) -> Self {
+    pub(crate) fn from_indexed(entries: Vec<(Key, Value)>, index: Option<Arc<Index>>) -> Self {
         debug_assert_eq!(index.is_some(), entries.len() > FEW_ENTRIES_MAX);
         Map { entries, index }
     }
@@ -193,20 +193,21 @@ impl Map {
         }
     }
 
-    pub fn get(&self, name: &str) -> Option<&Value> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         self.position_of_name(name).map(|i| &self.entries[i].1)
     }
 
-    pub fn get_key(&self, key: &Key) -> Option<&Value> {
+    pub(crate) fn get_key(&self, key: &Key) -> Option<&Value> {
         self.position(key).map(|i| &self.entries[i].1)
     }
 
-    pub fn contains(&self, name: &str) -> bool {
+    #[cfg(test)]
+    pub(crate) fn contains(&self, name: &str) -> bool {
         self.position_of_name(name).is_some()
     }
 
     /// Puts an entry in; one that is there keeps its place and gets the new value.
-    pub fn insert(&mut self, key: impl Into<Key>, value: impl Into<Value>) -> Option<Value> {
+    pub(crate) fn insert(&mut self, key: impl Into<Key>, value: impl Into<Value>) -> Option<Value> {
         let (key, value) = (key.into(), value.into());
         if let Some(i) = self.position(&key) {
             return Some(std::mem::replace(&mut self.entries[i].1, value));
@@ -227,36 +228,37 @@ impl Map {
         None
     }
 
-    pub fn remove(&mut self, name: &str) -> Option<Value> {
+    #[cfg(test)]
+    pub(crate) fn remove(&mut self, name: &str) -> Option<Value> {
         let position = self.position_of_name(name)?;
         let (_, value) = self.entries.remove(position);
         self.index = Index::of(self.entries.iter().map(|(key, _)| key));
         Some(value)
     }
 
-    pub fn iter(&self) -> Iter<'_> {
+    pub(crate) fn iter(&self) -> Iter<'_> {
         self.entries.iter().map(|(key, value)| (key, value))
     }
 
-    pub fn keys(&self) -> impl ExactSizeIterator<Item = &Key> {
+    pub(crate) fn keys(&self) -> impl ExactSizeIterator<Item = &Key> {
         self.iter().map(|(key, _)| key)
     }
 
-    pub fn values(&self) -> impl ExactSizeIterator<Item = &Value> {
+    pub(crate) fn values(&self) -> impl ExactSizeIterator<Item = &Value> {
         self.iter().map(|(_, value)| value)
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 }
 
 /// The entries in their order.
-pub type Iter<'m> = std::iter::Map<
+pub(crate) type Iter<'m> = std::iter::Map<
     std::slice::Iter<'m, (Key, Value)>,
     fn(&'m (Key, Value)) -> (&'m Key, &'m Value),
 >;
@@ -328,7 +330,7 @@ mod tests {
     use crate::value::parse_json;
 
     thread_local! {
-        pub static COMPARED: Cell<u64> = const { Cell::new(0) };
+        pub(crate) static COMPARED: Cell<u64> = const { Cell::new(0) };
     }
 
     /// Texts of 32 bytes that have one hash by `FxHasher` (rustc-hash 2), whose seeds are the same everywhere: it mixes

@@ -12,23 +12,23 @@ pub struct Cidr {
 
 impl Cidr {
     /// None where the address has fewer bits.
-    pub fn new(address: IpAddr, prefix_length: u8) -> Option<Self> {
+    pub(crate) fn new(address: IpAddr, prefix_length: u8) -> Option<Self> {
         (prefix_length <= width(address)).then_some(Cidr {
             address,
             prefix_length,
         })
     }
 
-    pub fn address(self) -> IpAddr {
+    pub(crate) fn address(self) -> IpAddr {
         self.address
     }
 
-    pub fn prefix_length(self) -> u8 {
+    pub(crate) fn prefix_length(self) -> u8 {
         self.prefix_length
     }
 
     /// A range of IPv4-mapped addresses as the range of the IPv4 addresses that they stand for.
-    pub fn canonical(self) -> Self {
+    pub(crate) fn canonical(self) -> Self {
         const MAPPED_PREFIX_LENGTH: u8 = 96;
         match self.prefix_length.checked_sub(MAPPED_PREFIX_LENGTH) {
             Some(prefix_length) if self.address.to_canonical() != self.address => Cidr {
@@ -40,7 +40,7 @@ impl Cidr {
     }
 
     /// Written with the first address of the range.
-    pub fn masked(self) -> Self {
+    pub(crate) fn masked(self) -> Self {
         let address = match self.address {
             IpAddr::V4(v4) => IpAddr::V4((v4.to_bits() & self.mask() as u32).into()),
             IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & self.mask()).into()),
@@ -48,7 +48,7 @@ impl Cidr {
         Cidr { address, ..self }
     }
 
-    pub fn contains(self, address: IpAddr) -> bool {
+    pub(crate) fn contains(self, address: IpAddr) -> bool {
         let same_family = address.is_ipv4() == self.address.is_ipv4();
         same_family && Cidr { address, ..self }.masked() == self.masked()
     }

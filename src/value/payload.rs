@@ -52,7 +52,7 @@ impl Payload {
         }
     }
 
-    pub fn size_bytes(&self) -> usize {
+    pub(crate) fn size_bytes(&self) -> usize {
         self.data.len()
             + self
                 .metadata
@@ -70,7 +70,7 @@ pub struct Encoded {
 }
 
 impl Encoded {
-    pub fn decoded(&self) -> Result<&Value, JsonError> {
+    pub(crate) fn decoded(&self) -> Result<&Value, JsonError> {
         self.decoded
             .get_or_init(|| self.payload.decode())
             .as_ref()

@@ -3,12 +3,12 @@
 use crate::limits::{QUOTE_SIZE_BYTES_MAX, REFUSAL_SIZE_BYTES_MAX};
 
 /// The text, or its beginning and end if it is longer than `QUOTE_SIZE_BYTES_MAX`.
-pub fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     cut(text, QUOTE_SIZE_BYTES_MAX)
 }
 
 /// A whole message, or its beginning and end if it is longer than `REFUSAL_SIZE_BYTES_MAX`.
-pub fn bounded_message(message: String) -> String {
+pub(crate) fn bounded_message(message: String) -> String {
     match message.len() <= REFUSAL_SIZE_BYTES_MAX {
         true => message,
         false => cut(&message, REFUSAL_SIZE_BYTES_MAX),

@@ -44,9 +44,9 @@ const NANOS_PER_SECOND: i128 = 1_000_000_000;
 
 impl Timestamp {
     /// 0001-01-01T00:00:00Z.
-    pub const SECONDS_MIN: i64 = -62_135_596_800;
+    pub(crate) const SECONDS_MIN: i64 = -62_135_596_800;
     /// 9999-12-31T23:59:59Z.
-    pub const SECONDS_MAX: i64 = 253_402_300_799;
+    pub(crate) const SECONDS_MAX: i64 = 253_402_300_799;
 
     pub fn from_nanos(nanos: i128) -> Option<Self> {
         let seconds = i64::try_from(nanos.div_euclid(NANOS_PER_SECOND)).ok()?;
@@ -105,7 +105,7 @@ impl Timestamp {
 
     /// Days since 1970-01-01 of a date of the Gregorian calendar. Years run from March here, so that the leap day is
     /// a year's last.
-    pub fn day_of_date(year: i64, month: i64, day: i64) -> i64 {
+    pub(crate) fn day_of_date(year: i64, month: i64, day: i64) -> i64 {
         let year = if month <= 2 { year - 1 } else { year };
         let era = year.div_euclid(400);
         let year_of_era = year.rem_euclid(400);
@@ -115,7 +115,7 @@ impl Timestamp {
     }
 
     /// Year, month and day of a day counted from 1970-01-01.
-    pub fn date_of_day(day: i64) -> (i64, i64, i64) {
+    pub(crate) fn date_of_day(day: i64) -> (i64, i64, i64) {
         let shifted = day + 719_468;
         let era = shifted.div_euclid(146_097);
         let day_of_era = shifted.rem_euclid(146_097);
@@ -169,7 +169,7 @@ impl fmt::Display for Timestamp {
 
 impl Duration {
     /// Ten thousand years, protobuf's bound.
-    pub const SECONDS_MAX: i64 = 315_576_000_000;
+    pub(crate) const SECONDS_MAX: i64 = 315_576_000_000;
     pub const ZERO: Duration = Duration {
         seconds: 0,
         nanos: 0,
@@ -197,11 +197,11 @@ impl Duration {
         i128::from(self.seconds) * NANOS_PER_SECOND + i128::from(self.nanos)
     }
 
-    pub fn is_zero(self) -> bool {
+    pub(crate) fn is_zero(self) -> bool {
         self == Duration::ZERO
     }
 
-    pub fn is_negative(self) -> bool {
+    pub(crate) fn is_negative(self) -> bool {
         self.seconds < 0 || self.nanos < 0
     }
 

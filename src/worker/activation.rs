@@ -27,22 +27,22 @@ use crate::value::{Payload, Timestamp, Value};
 use crate::words::RetryState;
 
 /// What a run's start does not say of itself.
-pub struct Surroundings<'a> {
-    pub namespace: &'a str,
-    pub task_queue: &'a str,
+pub(crate) struct Surroundings<'a> {
+    pub(crate) namespace: &'a str,
+    pub(crate) task_queue: &'a str,
     /// The bundle that a run which starts like this is to be bound to.
-    pub newest: &'a dyn Fn(&Initialize) -> Option<Arc<EncodedBundle>>,
+    pub(crate) newest: &'a dyn Fn(&Initialize) -> Option<Arc<EncodedBundle>>,
 }
 
 /// The reason for which the run is to be forgotten, if this is what the activation asks.
-pub fn eviction(activation: &proto::WorkflowActivation) -> Option<&proto::RemoveFromCache> {
+pub(crate) fn eviction(activation: &proto::WorkflowActivation) -> Option<&proto::RemoveFromCache> {
     activation.jobs.iter().find_map(|job| match &job.variant {
         Some(Variant::RemoveFromCache(eviction)) => Some(eviction),
         _ => None,
     })
 }
 
-pub fn activation_from_proto(
+pub(crate) fn activation_from_proto(
     activation: proto::WorkflowActivation,
     around: &Surroundings<'_>,
 ) -> Activation {

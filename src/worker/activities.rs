@@ -56,7 +56,7 @@ pub(super) struct KnownTypes {
 }
 
 impl KnownTypes {
-    pub fn new(activities: &[Arc<dyn Activity>], registry: Arc<dyn Registry>) -> Self {
+    pub(crate) fn new(activities: &[Arc<dyn Activity>], registry: Arc<dyn Registry>) -> Self {
         let own = activities.iter().map(|activity| activity.name());
         KnownTypes {
             activities: own.chain([RESOLVE_DEFINITION]).map(str::to_owned).collect(),
@@ -99,7 +99,7 @@ impl Local {
 }
 
 impl Activities {
-    pub fn new(
+    pub(crate) fn new(
         activities: Vec<Arc<dyn Activity>>,
         registry: Arc<dyn Registry>,
         metrics: Metrics,
@@ -115,7 +115,7 @@ impl Activities {
     }
 
     /// Polls until the worker is shut down and every activity has come to its end.
-    pub async fn serve(self: Arc<Self>, host: Arc<Host>) -> Result<(), PollError> {
+    pub(crate) async fn serve(self: Arc<Self>, host: Arc<Host>) -> Result<(), PollError> {
         let mut tasks = JoinSet::new();
         let end = loop {
             let task = match host.core.poll_activity_task().await {

@@ -47,7 +47,7 @@ pub(super) struct LocalAttempt {
 
 impl LocalAttempt {
     /// `None` for an activity from a task queue. The start is put right where core was told of another timeout.
-    pub fn of(start: &mut Start) -> Option<Self> {
+    pub(crate) fn of(start: &mut Start) -> Option<Self> {
         if !start.is_local {
             return None;
         }
@@ -81,13 +81,13 @@ impl LocalAttempt {
     }
 
     /// What an attempt that cannot begin in time ends with.
-    pub fn refused(&self) -> Option<Status> {
+    pub(crate) fn refused(&self) -> Option<Status> {
         let is_late = self.ends_at.is_some_and(|at| at <= now());
         is_late.then(|| failed(&Failure::local_bound_passed(None)))
     }
 
     /// Passes when the attempt has taken as long as it may. Its failure is core's.
-    pub async fn timed_out(&self) -> Status {
+    pub(crate) async fn timed_out(&self) -> Status {
         match self.length {
             Some(length) => tokio::time::sleep(length.to_std().unwrap_or_default()).await,
             None => std::future::pending().await,
@@ -97,7 +97,7 @@ impl LocalAttempt {
     }
 
     /// Passes when core should have ended the attempt long ago.
-    pub async fn overdue(&self) -> Status {
+    pub(crate) async fn overdue(&self) -> Status {
         let left = self.ends_at.map(|at| at.since(now()).unwrap_or_default());
         match left {
             Some(left) => tokio::time::sleep(left.to_std().unwrap_or_default() + LATE).await,
@@ -107,7 +107,7 @@ impl LocalAttempt {
     }
 
     /// A failure that core would retry too late becomes the timeout.
-    pub fn judged(&self, status: Status) -> Status {
+    pub(crate) fn judged(&self, status: Status) -> Status {
         let (Status::Failed(failure), Some(ends_at)) = (&status, self.ends_at) else {
             return status;
         };
@@ -122,12 +122,12 @@ impl LocalAttempt {
         }
     }
 
-    pub fn log_timeout(&self) {
+    pub(crate) fn log_timeout(&self) {
         tracing::warn!("local activity attempt timed out");
     }
 
     /// Core keeps what a local attempt failed with to itself until it gives up.
-    pub fn log(&self, status: &Status) {
+    pub(crate) fn log(&self, status: &Status) {
         if let Status::Failed(failure) = status {
             let failure = failure.failure.as_ref();
             tracing::warn!(
@@ -147,7 +147,7 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    pub fn of(activation: &WorkflowActivation) -> Self {
+    pub(crate) fn of(activation: &WorkflowActivation) -> Self {
         let now = activation.timestamp.map(timestamp_from_proto);
         Moment {
             now: now.unwrap_or_default(),

@@ -45,7 +45,7 @@ pub(super) fn size_of_cores(limit: usize, workflow_task_slots: usize) -> usize {
 }
 
 impl<T: Default> Cache<T> {
-    pub fn new(limit: Option<usize>) -> Self {
+    pub(crate) fn new(limit: Option<usize>) -> Self {
         Cache {
             // Without a cache, core evicts each run by itself.
             limit: limit.filter(|limit| *limit > 0),
@@ -62,12 +62,12 @@ impl<T: Default> Cache<T> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn get(&self, run_id: &str) -> Option<Arc<T>> {
+    pub(crate) fn get(&self, run_id: &str) -> Option<Arc<T>> {
         self.lock().by_id.get(run_id).map(|(run, _)| run.clone())
     }
 
     /// An activation of the run begins.
-    pub fn activated(&self, run_id: &str) -> Arc<T> {
+    pub(crate) fn activated(&self, run_id: &str) -> Arc<T> {
         let runs = &mut *self.lock();
         let fresh = || (Arc::default(), Stage::Busy);
         let entry = runs.by_id.entry(run_id.to_owned()).or_insert_with(fresh);
@@ -81,7 +81,7 @@ impl<T: Default> Cache<T> {
     }
 
     /// The activation is completed. Gives the runs that have to leave for it.
-    pub fn completed(&self, run_id: &str, has_local_activities: bool) -> Vec<String> {
+    pub(crate) fn completed(&self, run_id: &str, has_local_activities: bool) -> Vec<String> {
         let runs = &mut *self.lock();
         runs.uses += 1;
         if let Some((_, stage @ Stage::Busy)) = runs.by_id.get_mut(run_id)
@@ -108,7 +108,7 @@ impl<T: Default> Cache<T> {
     }
 
     /// The run has left core.
-    pub fn forget(&self, run_id: &str) {
+    pub(crate) fn forget(&self, run_id: &str) {
         let runs = &mut *self.lock();
         match runs.by_id.remove(run_id) {
             Some((_, Stage::Idle(since))) => drop(runs.idle.remove(&since)),

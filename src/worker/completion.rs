@@ -27,7 +27,10 @@ use crate::words::{
 };
 
 /// `None` where the engine asks for nothing of Temporal: a log line or a flag.
-pub fn command_to_proto(command: Command, namespace: &str) -> Option<proto::WorkflowCommand> {
+pub(crate) fn command_to_proto(
+    command: Command,
+    namespace: &str,
+) -> Option<proto::WorkflowCommand> {
     let variant = variant(command.kind, namespace)?;
     let summary = command
         .summary
@@ -283,7 +286,7 @@ fn nexus(schedule: ScheduleNexus) -> proto::ScheduleNexusOperation {
     }
 }
 
-pub fn behavior_to_proto(behavior: VersioningBehavior) -> enums::VersioningBehavior {
+pub(crate) fn behavior_to_proto(behavior: VersioningBehavior) -> enums::VersioningBehavior {
     match behavior {
         VersioningBehavior::Pinned => enums::VersioningBehavior::Pinned,
         VersioningBehavior::AutoUpgrade => enums::VersioningBehavior::AutoUpgrade,

@@ -10,7 +10,7 @@ use temporalio_protos::temporal::api::failure::v1::Failure;
 
 use crate::payload::encode_common_attributes;
 
-pub fn encode_in_workflow_task(completion: &mut WorkflowActivationCompletion) {
+pub(crate) fn encode_in_workflow_task(completion: &mut WorkflowActivationCompletion) {
     match &mut completion.status {
         Some(Status::Successful(success)) => {
             let variants = success
@@ -43,7 +43,7 @@ fn of_command(command: &mut Variant) -> Option<&mut Failure> {
     }
 }
 
-pub fn encode_in_activity(completion: &mut ActivityTaskCompletion) {
+pub(crate) fn encode_in_activity(completion: &mut ActivityTaskCompletion) {
     let status = completion.result.as_mut().and_then(|r| r.status.as_mut());
     let failure = match status {
         Some(ActivityStatus::Failed(failed)) => failed.failure.as_mut(),

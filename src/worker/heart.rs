@@ -25,9 +25,13 @@ struct Heart {
 }
 
 /// Encodes heartbeats by asking a codec server, until the attempt has ended.
-pub struct Beats(Option<JoinHandle<()>>);
+pub(crate) struct Beats(Option<JoinHandle<()>>);
 
-pub fn heart(host: &Arc<Host>, task_token: &[u8], is_local: bool) -> (Arc<dyn Heartbeats>, Beats) {
+pub(crate) fn heart(
+    host: &Arc<Host>,
+    task_token: &[u8],
+    is_local: bool,
+) -> (Arc<dyn Heartbeats>, Beats) {
     if is_local {
         return (Arc::new(Still), Beats(None));
     }
@@ -47,7 +51,7 @@ pub fn heart(host: &Arc<Host>, task_token: &[u8], is_local: bool) -> (Arc<dyn He
 
 impl Beats {
     /// What the attempt said last is to be known before the attempt's end: the next attempt goes on from it.
-    pub async fn end(self) {
+    pub(crate) async fn end(self) {
         let Some(mut task) = self.0 else { return };
         let ended = tokio::time::timeout(LAST_BEAT_TIMEOUT, &mut task).await;
         if ended.is_err() {

@@ -70,17 +70,17 @@ impl Locals {
     }
 
     /// While this is held nobody else is at work on the run's local activities.
-    pub async fn hold(&self, run_id: &str) -> Option<OwnedMutexGuard<OfRun>> {
+    pub(crate) async fn hold(&self, run_id: &str) -> Option<OwnedMutexGuard<OfRun>> {
         Some(self.run(run_id)?.lock_owned().await)
     }
 
-    pub async fn are_in_flight(&self, run_id: &str) -> bool {
+    pub(crate) async fn are_in_flight(&self, run_id: &str) -> bool {
         let run = self.hold(run_id).await;
         run.is_some_and(|run| !run.scheduled.is_empty())
     }
 
     /// Core lets go of the run. Whether some were in flight, so that a workflow task was.
-    pub async fn forget(&self, run_id: &str) -> bool {
+    pub(crate) async fn forget(&self, run_id: &str) -> bool {
         let run = {
             let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
             runs.remove(run_id)
@@ -94,13 +94,13 @@ impl Locals {
     }
 
     /// No workflow is served any more: nothing that a local activity comes to reaches a run.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         self.ended.cancel();
     }
 
     /// An attempt was cancelled. If the engine did not ask for it, waits until the run has left the worker, so that the run never hears of it. False if core
     /// has dropped the attempt with the run.
-    pub async fn is_cancellation_reported(&self, run_id: &str, activity_id: &str) -> bool {
+    pub(crate) async fn is_cancellation_reported(&self, run_id: &str, activity_id: &str) -> bool {
         let Some(run) = self.hold(run_id).await else {
             return true;
         };
@@ -116,7 +116,7 @@ impl Locals {
     }
 
     /// Whether core resolves a local activity as cancelled that the engine did not ask to cancel. What a replay resolves was recorded.
-    pub async fn has_cancelled_by_nobody(&self, activation: &WorkflowActivation) -> bool {
+    pub(crate) async fn has_cancelled_by_nobody(&self, activation: &WorkflowActivation) -> bool {
         if activation.is_replaying {
             return false;
         }
@@ -135,7 +135,7 @@ impl Locals {
     }
 
     /// An activation resolves some.
-    pub async fn activated(&self, activation: &WorkflowActivation) {
+    pub(crate) async fn activated(&self, activation: &WorkflowActivation) {
         let Some(mut run) = self.hold(&activation.run_id).await else {
             return;
         };
@@ -150,7 +150,7 @@ impl Locals {
     }
 
     /// The engine schedules some, or asks to cancel some.
-    pub async fn commanded(&self, run_id: &str, commands: &[Command]) {
+    pub(crate) async fn commanded(&self, run_id: &str, commands: &[Command]) {
         for command in commands {
             match &command.kind {
                 CommandKind::ScheduleLocalActivity(schedule) => {
@@ -172,7 +172,7 @@ impl Locals {
     }
 
     /// An attempt begins, so what came of the one before resolved nothing.
-    pub async fn attempted(&self, run_id: &str, activity_id: &str) {
+    pub(crate) async fn attempted(&self, run_id: &str, activity_id: &str) {
         if let Some(mut run) = self.hold(run_id).await {
             run.given.remove(activity_id);
         }
@@ -181,7 +181,7 @@ impl Locals {
 
 impl OfRun {
     /// Core is about to be given the end of an attempt.
-    pub fn give(&mut self, activity_id: &str, is_failed: bool) {
+    pub(crate) fn give(&mut self, activity_id: &str, is_failed: bool) {
         // The engine may have done with it: then it resolves nothing.
         if !self.scheduled.values().any(|id| id == activity_id) {
             return;
@@ -196,7 +196,7 @@ impl OfRun {
     }
 
     /// Whether a query has to wait: a result is on its way, or the run is not bound to its definition yet.
-    pub fn holds_up_queries(&self) -> bool {
+    pub(crate) fn holds_up_queries(&self) -> bool {
         if Fault::VersionMarkedLate.is_on() {
             return false;
         }

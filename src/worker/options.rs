@@ -19,10 +19,10 @@ use crate::limits::{LANGUAGE_VERSION_MAX, WORKER_EXPRESSION_COST_MAX};
 use crate::words::VersioningBehavior;
 
 /// Slots that each kind of task has if nobody says how many.
-pub const SLOTS_DEFAULT: usize = 100;
+pub(crate) const SLOTS_DEFAULT: usize = 100;
 
 /// The same where the machine's load decides: the bound that it never passes.
-pub const RESOURCE_BASED_SLOTS_DEFAULT: usize = 500;
+pub(crate) const RESOURCE_BASED_SLOTS_DEFAULT: usize = 500;
 
 /// What official SDKs grant at any load, and how slowly they add slots of activities.
 const WORKFLOW_TASK_SLOTS_MIN: usize = 5;
@@ -75,9 +75,9 @@ pub enum Slots {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlotCounts {
-    pub workflow_tasks: usize,
-    pub activities: usize,
-    pub local_activities: usize,
+    pub(crate) workflow_tasks: usize,
+    pub(crate) activities: usize,
+    pub(crate) local_activities: usize,
 }
 
 /// How many polls are open concurrently.
@@ -94,10 +94,10 @@ pub enum Pollers {
 /// A version of a worker deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment {
-    pub name: String,
-    pub build_id: String,
+    pub(crate) name: String,
+    pub(crate) build_id: String,
     /// The behavior of runs whose definition does not set one.
-    pub versioning_behavior: VersioningBehavior,
+    pub(crate) versioning_behavior: VersioningBehavior,
 }
 
 impl WorkerOptions {
@@ -123,7 +123,7 @@ impl WorkerOptions {
 
 impl SlotCounts {
     /// The same number of each kind.
-    pub fn all(count: usize) -> Self {
+    pub(crate) fn all(count: usize) -> Self {
         SlotCounts {
             workflow_tasks: count,
             activities: count,

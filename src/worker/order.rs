@@ -94,7 +94,7 @@ pub(super) struct Known {
 
 impl Known {
     /// What the engine asks for.
-    pub fn commanded(&mut self, commands: &[Command]) {
+    pub(crate) fn commanded(&mut self, commands: &[Command]) {
         for command in commands {
             match &command.kind {
                 CommandKind::ScheduleActivity(schedule)
@@ -169,9 +169,9 @@ fn scheduled_by(resolve: &ResolveActivity) -> Option<i64> {
 
 /// A run's identity on the server.
 pub(super) struct Run<'a> {
-    pub namespace: &'a str,
-    pub workflow_id: &'a str,
-    pub run_id: &'a str,
+    pub(crate) namespace: &'a str,
+    pub(crate) workflow_id: &'a str,
+    pub(crate) run_id: &'a str,
 }
 
 impl Run<'_> {
@@ -418,7 +418,7 @@ impl Histories {
 
     /// Whether the first workflow task that completed recorded nothing that a run's steps ask for, and the second one brought a message. Without a message
     /// a replay has nothing to tell the run in the second task: a run that was bound there begins in the first one, which is the same but for the time.
-    pub async fn first_task_is_bare(&self, run: &Run<'_>) -> Result<bool, String> {
+    pub(crate) async fn first_task_is_bare(&self, run: &Run<'_>) -> Result<bool, String> {
         match self {
             Histories::Recorded(history) => Ok(is_bare(&history.events)),
             Histories::Server(connection) => {
@@ -444,7 +444,11 @@ impl Histories {
     }
 
     /// Whether an event is not the beginning of a workflow task. That of a task which is tried again is in no history yet.
-    pub async fn is_behind_tasks(&self, event_id: i64, run: &Run<'_>) -> Result<bool, String> {
+    pub(crate) async fn is_behind_tasks(
+        &self,
+        event_id: i64,
+        run: &Run<'_>,
+    ) -> Result<bool, String> {
         if let Histories::Recorded(_) = self {
             return Ok(false);
         }

@@ -56,7 +56,7 @@ impl ProgramCache {
     }
 
     /// With a bound on what definitions may raise the cost of an expression to.
-    pub fn with_expression_cost_max(self, expression_cost_max: u64) -> Self {
+    pub(crate) fn with_expression_cost_max(self, expression_cost_max: u64) -> Self {
         ProgramCache {
             expression_cost_max,
             ..self
@@ -64,7 +64,7 @@ impl ProgramCache {
     }
 
     /// Compiles a bundle aside, so that [`Programs::load`] finds it as long as the answer is kept.
-    pub async fn prepare(&self, bundle: Arc<[u8]>) -> Outcome {
+    pub(crate) async fn prepare(&self, bundle: Arc<[u8]>) -> Outcome {
         let key = key(&bundle);
         let work = {
             let mut known = self.known();

@@ -13,11 +13,11 @@ use crate::registry::{REGISTRY, REGISTRY_DATA, Registry};
 
 /// Whether a cached run belongs to the registry.
 #[derive(Default)]
-pub struct IsRegistrys(AtomicBool);
+pub(crate) struct IsRegistrys(AtomicBool);
 
 impl IsRegistrys {
     /// What to answer to an activation of such a run.
-    pub fn answer(
+    pub(crate) fn answer(
         &self,
         activation: &WorkflowActivation,
         registry: &dyn Registry,

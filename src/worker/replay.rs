@@ -28,7 +28,7 @@ use crate::engine::{Loaded, STATE_HEADER};
 use crate::history::{Meaning, TaskStage};
 use crate::registry::{Entry, Registry};
 use crate::telemetry::Tracer;
-pub use divergence::{Divergence, Place, Side};
+pub(crate) use divergence::{Divergence, Side};
 pub(super) use record::Watch;
 use record::{InItsPlace, Record, Recorded};
 
@@ -72,8 +72,8 @@ pub enum NoReplay {
 /// The run of a history.
 #[derive(Debug, Clone, Default)]
 pub struct RunName {
-    pub workflow_id: String,
-    pub run_id: String,
+    pub(crate) workflow_id: String,
+    pub(crate) run_id: String,
     pub workflow_type: String,
 }
 

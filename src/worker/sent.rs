@@ -73,7 +73,7 @@ fn until_completed(timeout: Duration) -> Duration {
 
 impl Sent {
     /// Before the activation is decoded: sizes are those on the wire.
-    pub fn activated(&self, activation: &WorkflowActivation) {
+    pub(crate) fn activated(&self, activation: &WorkflowActivation) {
         let mut runs = self.runs();
         let task = runs.entry(activation.run_id.clone()).or_insert(Task {
             history_length: 0,
@@ -101,12 +101,15 @@ impl Sent {
         }
     }
 
-    pub fn evicted(&self, run_id: &str) {
+    pub(crate) fn evicted(&self, run_id: &str) {
         self.runs().remove(run_id);
     }
 
     /// Counts what a completion adds to the task. An error if the server would refuse the task, and end the run.
-    pub fn completes(&self, completion: &WorkflowActivationCompletion) -> Result<(), String> {
+    pub(crate) fn completes(
+        &self,
+        completion: &WorkflowActivationCompletion,
+    ) -> Result<(), String> {
         let Some(Status::Successful(success)) = &completion.status else {
             return Ok(());
         };
@@ -134,7 +137,7 @@ impl Sent {
     }
 
     /// Waits until the result of a local activity fits into the run's workflow task.
-    pub async fn make_room(&self, run_id: &str, size: usize) {
+    pub(crate) async fn make_room(&self, run_id: &str, size: usize) {
         while !self.takes(run_id, size) {
             tokio::time::sleep(LOOK_INTERVAL).await;
         }

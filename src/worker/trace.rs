@@ -21,7 +21,7 @@ type Headers = HashMap<String, Payload>;
 
 /// What a host keeps of a run's trace between two activations.
 #[derive(Default)]
-pub struct RunTrace {
+pub(crate) struct RunTrace {
     workflow_id: String,
     workflow_type: String,
     run_id: String,
@@ -36,14 +36,14 @@ pub struct RunTrace {
 }
 
 /// The context that came with headers.
-pub fn context_of(headers: &Headers) -> TraceContext {
+pub(crate) fn context_of(headers: &Headers) -> TraceContext {
     let payload = headers.get(TRACE_HEADER).cloned().map(payload_from_proto);
     TraceContext::from_header(payload.as_ref())
 }
 
 impl RunTrace {
     /// Before an activation is handed on.
-    pub fn activated(&mut self, tracer: &Tracer, activation: &WorkflowActivation) {
+    pub(crate) fn activated(&mut self, tracer: &Tracer, activation: &WorkflowActivation) {
         self.is_replaying = activation.is_replaying;
         self.history_length = activation.history_length;
         let now = activation.timestamp.and_then(|t| t.try_into().ok());
@@ -98,7 +98,7 @@ impl RunTrace {
     }
 
     /// Before the commands go to the server. What a replay asks for is in history already.
-    pub fn completed(&self, tracer: &Tracer, completion: &mut WorkflowActivationCompletion) {
+    pub(crate) fn completed(&self, tracer: &Tracer, completion: &mut WorkflowActivationCompletion) {
         let Some(Status::Successful(success)) = &mut completion.status else {
             return;
         };

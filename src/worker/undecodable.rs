@@ -29,9 +29,9 @@ const SOURCE: &str = "segno: not decoded";
 /// An activation whose remaining jobs are decoded.
 pub(super) struct Decoded {
     /// To the updates and queries that were taken out.
-    pub answers: Vec<Command>,
+    pub(crate) answers: Vec<Command>,
     /// Why the run cannot begin.
-    pub refused_start: Option<Failure>,
+    pub(crate) refused_start: Option<Failure>,
     _inflated: Held,
 }
 

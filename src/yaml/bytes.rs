@@ -1,28 +1,11 @@
 //! The bytes of a file to text and tree: size, encoding and characters that YAML does not allow.
 
-use super::{Node, read};
 use crate::diagnostic::Diagnostic;
 use crate::limits::DEFINITION_SIZE_BYTES_MAX;
 use crate::source::{FileId, Range, Sources};
 
-/// Adds the file to the sources and reads it. Whoever reads it from a disk need not read further than
-/// [`DEFINITION_SIZE_BYTES_MAX`] and one byte.
-pub fn read_bytes(
-    sources: &mut Sources,
-    path: &str,
-    bytes: &[u8],
-) -> (FileId, Vec<Node>, Vec<Diagnostic>) {
-    match decode(sources, path, bytes) {
-        Ok(file) => {
-            let (documents, diagnostics) = read(file, &sources.file(file).text);
-            (file, documents, diagnostics)
-        }
-        Err((file, error)) => (file, Vec::new(), vec![error]),
-    }
-}
-
 /// Adds the file to the sources, if it is a text of a size that is read.
-pub fn decode(
+pub(crate) fn decode(
     sources: &mut Sources,
     path: &str,
     bytes: &[u8],

@@ -5,7 +5,7 @@ use granit_parser::{Event, Options, Parser};
 use crate::source::{FileId, Range};
 
 /// Each comment with its range, which begins at `#`; those behind a syntax error are missing.
-pub fn comments(file: FileId, text: &str) -> Vec<(Range, String)> {
+pub(crate) fn comments(file: FileId, text: &str) -> Vec<(Range, String)> {
     let mut options = Options::default();
     options.emit_unresolved_aliases = true;
     options.emit_comments = true;

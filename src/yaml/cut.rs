@@ -11,8 +11,8 @@ const QUOTED_SHOWN_BYTES_MAX: usize = 300;
 /// A scalar that YAML ends inside a `${ }`.
 pub(super) struct Cut {
     /// The scalar as it was meant.
-    pub range: Offsets<usize>,
-    pub diagnostic: Diagnostic,
+    pub(crate) range: Offsets<usize>,
+    pub(crate) diagnostic: Diagnostic,
 }
 
 /// Whether an expression in a plain scalar, `start..end` in the source, continues after the scalar's end.
@@ -146,7 +146,7 @@ pub(super) fn quote_help(text: &str) -> String {
 }
 
 /// The text as a quoted YAML scalar, by the quotes that need the fewest escapes.
-pub fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     if !text.contains(['"', '\\', '\n', '\r', '\t']) {
         format!("\"{text}\"")
     } else if !text.contains(['\n', '\r', '\t']) {

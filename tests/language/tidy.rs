@@ -323,7 +323,7 @@ fn one_place_writes_to_the_terminal() {
     }
 }
 
-/// The folders of `src/cli` that hold commands. A command is a `pub mod` of its subject; a `mod` is what its commands share.
+/// The folders of `src/cli` that hold commands. A command is a `pub(crate) mod` of its subject; a `mod` is what its commands share.
 const SUBJECTS: [&str; 6] = ["admin", "deploy", "language", "local", "serve", "workflow"];
 
 /// The only files that name commands.
@@ -396,7 +396,7 @@ fn no_command_imports_another_command() {
         let source = source.unwrap_or_else(|| panic!("there is no {}", path.display()));
         for (_, line) in code_lines(&source.text) {
             let name = line
-                .strip_prefix("pub mod ")
+                .strip_prefix("pub(crate) mod ")
                 .and_then(|l| l.strip_suffix(';'));
             commands.extend(name.map(|name| (subject.to_owned(), name.to_owned())));
         }

@@ -10,7 +10,7 @@ use crate::value::{Duration, Timestamp};
 const YEARS_MAX: i16 = 8;
 
 /// The first time after this one, in the zone that stands before the fields or in UTC; `None`: never.
-pub fn next_time(cron: &str, after: Timestamp) -> Option<Timestamp> {
+pub(crate) fn next_time(cron: &str, after: Timestamp) -> Option<Timestamp> {
     let (zone, fields) = super::split_zone(cron);
     let zone = zone.map_or(Some(TimeZone::UTC), |name| TimeZone::get(name).ok())?;
     if let Some(every) = fields.strip_prefix("@every ") {

@@ -14,37 +14,37 @@ use crate::accepted::{cron_word, split_cron_zone, written_zone};
 #[serde(deny_unknown_fields, default)]
 pub struct Calendar {
     #[serde(deserialize_with = "field")]
-    pub second: Option<String>,
+    pub(crate) second: Option<String>,
     #[serde(deserialize_with = "field")]
-    pub minute: Option<String>,
+    pub(crate) minute: Option<String>,
     #[serde(deserialize_with = "field")]
-    pub hour: Option<String>,
+    pub(crate) hour: Option<String>,
     #[serde(deserialize_with = "field", alias = "dayOfMonth")]
-    pub day_of_month: Option<String>,
+    pub(crate) day_of_month: Option<String>,
     #[serde(deserialize_with = "field")]
-    pub month: Option<String>,
+    pub(crate) month: Option<String>,
     #[serde(deserialize_with = "field")]
-    pub year: Option<String>,
+    pub(crate) year: Option<String>,
     #[serde(deserialize_with = "field", alias = "dayOfWeek")]
-    pub day_of_week: Option<String>,
-    pub comment: Option<String>,
+    pub(crate) day_of_week: Option<String>,
+    pub(crate) comment: Option<String>,
 }
 
 /// From the first to the last by steps, both inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Range {
-    pub start: i32,
-    pub end: i32,
-    pub step: i32,
+pub(crate) struct Range {
+    pub(crate) start: i32,
+    pub(crate) end: i32,
+    pub(crate) step: i32,
 }
 
 /// A calendar's fields in numbers, in the order of [`FIELDS`].
-pub type Ranges = [Vec<Range>; FIELDS.len()];
+pub(crate) type Ranges = [Vec<Range>; FIELDS.len()];
 
-pub struct Field {
-    pub key: &'static str,
-    pub first: i32,
-    pub last: i32,
+pub(crate) struct Field {
+    pub(crate) key: &'static str,
+    pub(crate) first: i32,
+    pub(crate) last: i32,
     /// What is meant where nothing is said.
     default: &'static str,
     names: &'static [&'static str],
@@ -87,7 +87,7 @@ pub(super) const MONTH: usize = 4;
 pub(super) const YEAR: usize = 5;
 pub(super) const DAY_OF_WEEK: usize = 6;
 
-pub const FIELDS: [Field; 7] = [
+pub(crate) const FIELDS: [Field; 7] = [
     Field::new("second", 0, 59, "0"),
     Field::new("minute", 0, 59, "0"),
     Field::new("hour", 0, 23, "0"),
@@ -137,7 +137,7 @@ impl Calendar {
     }
 
     /// In the order of [`FIELDS`].
-    pub fn of_texts(texts: [Option<String>; FIELDS.len()]) -> Calendar {
+    pub(crate) fn of_texts(texts: [Option<String>; FIELDS.len()]) -> Calendar {
         let [second, minute, hour, day_of_month, month, year, day_of_week] = texts;
         Calendar {
             second,
@@ -152,7 +152,7 @@ impl Calendar {
     }
 
     /// The fields that are said, by their keys.
-    pub fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let fields = FIELDS.iter().zip(self.fields());
         let comment = self.comment.as_deref().map(|text| ("comment", text));
         fields
@@ -161,7 +161,7 @@ impl Calendar {
     }
 
     /// The cron string that it came from, which is its comment then.
-    pub fn as_cron(&self) -> Option<&str> {
+    pub(crate) fn as_cron(&self) -> Option<&str> {
         let comment = self.comment.as_deref()?;
         let read = Cron::parse(comment).ok()?;
         let is_same = matches!(&read.times, Times::Calendar(c) if c.normal().as_ref() == Ok(self));
@@ -178,7 +178,7 @@ impl Calendar {
         })
     }
 
-    pub fn ranges(&self) -> Result<Ranges, String> {
+    pub(crate) fn ranges(&self) -> Result<Ranges, String> {
         let mut ranges = Ranges::default();
         for (at, text) in self.fields().into_iter().enumerate() {
             ranges[at] = FIELDS[at].ranges(text)?;
@@ -190,8 +190,8 @@ impl Calendar {
 /// The schedule that a cron string abbreviates.
 #[derive(Debug, PartialEq)]
 pub(super) struct Cron {
-    pub zone: Option<String>,
-    pub times: Times,
+    pub(crate) zone: Option<String>,
+    pub(crate) times: Times,
 }
 
 #[derive(Debug, PartialEq)]
@@ -201,7 +201,7 @@ pub(super) enum Times {
 }
 
 impl Cron {
-    pub fn parse(cron: &str) -> Result<Cron, String> {
+    pub(crate) fn parse(cron: &str) -> Result<Cron, String> {
         let (zone, text) = split_cron_zone(cron.trim());
         // It is sent exactly as written.
         zone.map_or(Ok(()), written_zone)?;
@@ -362,7 +362,7 @@ impl Field {
     }
 
     /// The text of ranges that the server has, or nothing where it is what is meant anyway.
-    pub fn text(&self, ranges: &[Range]) -> Option<String> {
+    pub(crate) fn text(&self, ranges: &[Range]) -> Option<String> {
         let last = match self.is_days_of_week() {
             true => self.last - 1,
             false => self.last,

@@ -13,7 +13,7 @@ const CATCHUP_WINDOW: Duration = Duration {
 impl ScheduleSpec {
     /// Cron strings are the calendars and intervals that they stand for, calendars have their shortest texts, and defaults are
     /// written out. What changes while a schedule runs (its pause, its notes, the actions that remain) is left out.
-    pub fn normal(&self) -> Result<ScheduleSpec, ScheduleError> {
+    pub(crate) fn normal(&self) -> Result<ScheduleSpec, ScheduleError> {
         let mut normal = ScheduleSpec {
             calendars: Vec::new(),
             cron: Vec::new(),

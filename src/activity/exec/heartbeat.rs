@@ -15,7 +15,7 @@ use crate::value::{Value, parse_foreign_json};
 /// How often the file is checked. Temporal's core throttles the heartbeats.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-pub struct HeartbeatFile {
+pub(crate) struct HeartbeatFile {
     file: NamedTempFile,
     /// The size and the time of the last change at the last check.
     seen: (u64, Option<SystemTime>),
@@ -23,7 +23,7 @@ pub struct HeartbeatFile {
 
 impl HeartbeatFile {
     /// It is readable by the worker's user only, and gone with the attempt.
-    pub fn new(folder: Option<&Path>) -> io::Result<HeartbeatFile> {
+    pub(crate) fn new(folder: Option<&Path>) -> io::Result<HeartbeatFile> {
         let mut builder = Builder::new();
         let file = builder.prefix("segno-heartbeat-");
         let file = match folder {
@@ -34,12 +34,12 @@ impl HeartbeatFile {
         Ok(HeartbeatFile { file, seen })
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.file.path()
     }
 
     /// Tells of what the program writes, until it is dropped.
-    pub async fn follow(&mut self, progress: &Progress, redactor: &Redactor) {
+    pub(crate) async fn follow(&mut self, progress: &Progress, redactor: &Redactor) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             self.look(progress, redactor);
@@ -47,7 +47,7 @@ impl HeartbeatFile {
     }
 
     /// Tells of what the program has written since the last look.
-    pub fn look(&mut self, progress: &Progress, redactor: &Redactor) {
+    pub(crate) fn look(&mut self, progress: &Progress, redactor: &Redactor) {
         match self.news() {
             Ok(Some(line)) => {
                 let text = || Value::from(String::from_utf8_lossy(&line).trim());

@@ -25,7 +25,7 @@ const LOOKS: u32 = 10;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The worker's end.
-pub struct Keeper {
+pub(crate) struct Keeper {
     program: PathBuf,
     /// The folder of the worker's temporary files, which the keeper removes.
     folder: TempDir,
@@ -41,7 +41,7 @@ struct State {
 }
 
 /// A program that is ended with the worker, until it has ended.
-pub struct Kept {
+pub(crate) struct Kept {
     keeper: Arc<Keeper>,
     mark: String,
     is_running: bool,
@@ -49,7 +49,7 @@ pub struct Kept {
 
 impl Keeper {
     /// `program` is the `segno` program.
-    pub fn new(program: PathBuf) -> io::Result<Keeper> {
+    pub(crate) fn new(program: PathBuf) -> io::Result<Keeper> {
         let folder = tempfile::Builder::new().prefix(FOLDER_PREFIX).tempdir()?;
         Ok(Keeper {
             program,
@@ -59,12 +59,12 @@ impl Keeper {
         })
     }
 
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// To be called before the program is begun.
-    pub fn keep(self: &Arc<Self>) -> Kept {
+    pub(crate) fn keep(self: &Arc<Self>) -> Kept {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let mark = format!(
             "{}-{}-{}",
@@ -134,11 +134,11 @@ impl Keeper {
 
 impl Kept {
     /// Stands in the environment of the program and of all that it begins.
-    pub fn mark(&self) -> &str {
+    pub(crate) fn mark(&self) -> &str {
         &self.mark
     }
 
-    pub fn began(&mut self, process: Option<u32>) {
+    pub(crate) fn began(&mut self, process: Option<u32>) {
         self.is_running = true;
         let Some(process) = process else { return };
         let mark = &self.mark;
@@ -149,7 +149,7 @@ impl Kept {
     }
 
     /// The program has ended, or was ended.
-    pub fn ended(&mut self) {
+    pub(crate) fn ended(&mut self) {
         self.is_running = false;
     }
 }
@@ -168,7 +168,7 @@ impl Drop for Kept {
 }
 
 /// The keeper's end, where this process was asked to be one.
-pub fn serve() -> Option<ExitCode> {
+pub(crate) fn serve() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next()? != ASKED {
         return None;

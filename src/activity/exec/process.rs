@@ -18,28 +18,28 @@ use crate::limits::{EXEC_ERROR_OUTPUT_SIZE_BYTES_MAX, EXEC_OUTPUT_SIZE_BYTES_MAX
 /// cancelled activity.
 const GRACE: Duration = Duration::from_secs(4);
 
-pub struct Program {
-    pub path: PathBuf,
-    pub arguments: Vec<String>,
-    pub environment: BTreeMap<String, String>,
-    pub input: Vec<u8>,
+pub(crate) struct Program {
+    pub(crate) path: PathBuf,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) input: Vec<u8>,
     /// It ends with the worker.
-    pub kept: Option<Kept>,
+    pub(crate) kept: Option<Kept>,
 }
 
 /// The variable by which a program, and all that it begins, is found again.
-pub const MARK: &str = "SEGNO_EXEC";
+pub(crate) const MARK: &str = "SEGNO_EXEC";
 
-pub struct Ended {
-    pub code: Option<i32>,
-    pub signal: Option<i32>,
-    pub stdout: Vec<u8>,
-    pub stderr: Vec<u8>,
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
     /// There was more of it.
-    pub is_stderr_cut: bool,
+    pub(crate) is_stderr_cut: bool,
 }
 
-pub enum ProgramError {
+pub(crate) enum ProgramError {
     Start(io::Error),
     /// More on its standard output than EXEC_OUTPUT_SIZE_BYTES_MAX.
     TooMuch,
@@ -47,7 +47,7 @@ pub enum ProgramError {
 
 impl Program {
     /// Begins it. What comes back ends with the process, which is asked to end once `stop` fires.
-    pub fn start(
+    pub(crate) fn start(
         mut self,
         stop: CancellationToken,
     ) -> Result<JoinHandle<Result<Ended, ProgramError>>, ProgramError> {
@@ -189,14 +189,14 @@ fn signal_group(id: Option<u32>, by_force: bool) {
 #[cfg(not(unix))]
 fn signal_group(_: Option<u32>, _: bool) {}
 
-pub fn kill_group(id: Option<u32>) {
+pub(crate) fn kill_group(id: Option<u32>) {
     signal_group(id, true);
 }
 
 /// Ends every process that was started with one of the marks in its environment, including those that have left the
 /// group.
 #[cfg(target_os = "linux")]
-pub fn kill_marked(marks: &[&str]) {
+pub(crate) fn kill_marked(marks: &[&str]) {
     use rustix::process::{Pid, Signal, kill_process};
     let marks: Vec<String> = marks.iter().map(|mark| format!("{MARK}={mark}")).collect();
     let Ok(processes) = std::fs::read_dir("/proc") else {
@@ -217,7 +217,7 @@ pub fn kill_marked(marks: &[&str]) {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub fn kill_marked(_: &[&str]) {}
+pub(crate) fn kill_marked(_: &[&str]) {}
 
 #[cfg(unix)]
 fn signal_of(status: std::process::ExitStatus) -> Option<i32> {

@@ -10,25 +10,25 @@ use crate::definition::tables;
 use crate::value::{Map, Value, to_json_string};
 
 #[derive(Debug)]
-pub struct Request {
+pub(crate) struct Request {
     /// The name under which the worker allows a program.
-    pub command: String,
-    pub arguments: Vec<String>,
-    pub input: Vec<u8>,
-    pub environment: Vec<(String, String)>,
+    pub(crate) command: String,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) input: Vec<u8>,
+    pub(crate) environment: Vec<(String, String)>,
     /// Variables that are secrets.
-    pub secrets: Vec<(String, SecretReference)>,
-    pub output: OutputKind,
+    pub(crate) secrets: Vec<(String, SecretReference)>,
+    pub(crate) output: OutputKind,
     /// The exit codes of success.
-    pub success: Vec<i32>,
-    pub timeout: Option<Duration>,
+    pub(crate) success: Vec<i32>,
+    pub(crate) timeout: Option<Duration>,
     /// Heartbeats are sent as long as it runs; else only when it says how far it has come.
-    pub is_alive_while_it_runs: bool,
+    pub(crate) is_alive_while_it_runs: bool,
 }
 
 /// How the standard output is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutputKind {
+pub(crate) enum OutputKind {
     Text,
     Json,
     Bytes,
@@ -36,7 +36,7 @@ pub enum OutputKind {
 
 impl Request {
     /// An error says which key is wrong and what it should be.
-    pub fn read(input: &Value) -> Result<Request, String> {
+    pub(crate) fn read(input: &Value) -> Result<Request, String> {
         let map = input
             .as_map()
             .ok_or("a command is a mapping with at least `command`")?;

@@ -19,7 +19,7 @@ use crate::engine::failure::Failure;
 use crate::limits::GRPC_MESSAGE_SIZE_BYTES_MAX;
 
 /// The name stands in the request and in the certificate; what is connected to is the address that was judged.
-pub async fn connect(policy: &Policy, url: &Url, what: &str) -> Result<Channel, Failure> {
+pub(crate) async fn connect(policy: &Policy, url: &Url, what: &str) -> Result<Channel, Failure> {
     let refused =
         |reason: String| lasting(failure_type::POLICY, format!("{what} is refused: {reason}"));
     let unreached = |e: &dyn Error| {
@@ -81,7 +81,7 @@ fn endpoint(url: &Url, address: std::net::SocketAddr) -> Result<Endpoint, tonic:
     }
 }
 
-pub async fn unary(
+pub(crate) async fn unary(
     channel: &Channel,
     path: String,
     message: Vec<u8>,
@@ -97,7 +97,7 @@ pub async fn unary(
     Ok(answer.into_inner())
 }
 
-pub async fn client(channel: &Channel) -> Result<tonic::client::Grpc<Channel>, Status> {
+pub(crate) async fn client(channel: &Channel) -> Result<tonic::client::Grpc<Channel>, Status> {
     let client = tonic::client::Grpc::new(channel.clone());
     let mut client = client.max_decoding_message_size(GRPC_MESSAGE_SIZE_BYTES_MAX);
     let ready = client.ready().await;
@@ -105,14 +105,14 @@ pub async fn client(channel: &Channel) -> Result<tonic::client::Grpc<Channel>, S
     Ok(client)
 }
 
-pub fn path_of(path: String) -> Result<PathAndQuery, Status> {
+pub(crate) fn path_of(path: String) -> Result<PathAndQuery, Status> {
     let path = PathAndQuery::try_from(path);
     path.map_err(|e| Status::invalid_argument(e.to_string()))
 }
 
 /// Messages as bytes: their types are known at run time only.
 #[derive(Clone, Copy)]
-pub struct Bytes;
+pub(crate) struct Bytes;
 
 impl Codec for Bytes {
     type Encode = Vec<u8>;

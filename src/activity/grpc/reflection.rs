@@ -28,7 +28,7 @@ const SERVICES: [&str; 2] = [
     "grpc.reflection.v1alpha.ServerReflection",
 ];
 
-pub enum ReflectionError {
+pub(crate) enum ReflectionError {
     Status(Status),
     /// The request does not match the server's types; a retry cannot help.
     Unfit(String),
@@ -76,7 +76,7 @@ struct FileHead {
 }
 
 /// A server that asks every caller who it is asks here too: the call's own metadata goes along.
-pub async fn method(
+pub(crate) async fn method(
     channel: &Channel,
     request: &Request,
     metadata: &MetadataMap,
@@ -121,8 +121,8 @@ pub async fn method(
 }
 
 /// A method, and the memory that its types take, which is given back with it.
-pub struct Method {
-    pub descriptor: MethodDescriptor,
+pub(crate) struct Method {
+    pub(crate) descriptor: MethodDescriptor,
     _held: Option<SemaphorePermit<'static>>,
 }
 
@@ -250,7 +250,7 @@ fn too_large(bound: &dyn std::fmt::Display) -> ReflectionError {
 }
 
 impl ReflectionError {
-    pub fn into_failure(self, what: &str, redactor: &Redactor) -> Failure {
+    pub(crate) fn into_failure(self, what: &str, redactor: &Redactor) -> Failure {
         match self {
             ReflectionError::Status(status) if status.code() == Code::Unimplemented => lasting(
                 failure_type::REQUEST,

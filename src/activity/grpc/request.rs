@@ -16,20 +16,20 @@ use crate::engine::failure::Failure;
 use crate::value::{Map, Value};
 
 #[derive(Debug)]
-pub struct Request {
-    pub url: Url,
+pub(crate) struct Request {
+    pub(crate) url: Url,
     /// With its package.
-    pub service: String,
-    pub method: String,
-    pub message: Value,
-    pub timeout: Option<Duration>,
+    pub(crate) service: String,
+    pub(crate) method: String,
+    pub(crate) message: Value,
+    pub(crate) timeout: Option<Duration>,
     metadata: Vec<(String, String)>,
     secrets: Vec<(String, SecretReference)>,
 }
 
 impl Request {
     /// An error says which key is wrong and what it should be.
-    pub fn read(input: &Value) -> Result<Request, String> {
+    pub(crate) fn read(input: &Value) -> Result<Request, String> {
         let map = input
             .as_map()
             .ok_or("a call is a mapping with at least `url`, `service` and `method`")?;
@@ -64,12 +64,12 @@ impl Request {
     }
 
     /// How messages call it.
-    pub fn what(&self) -> String {
+    pub(crate) fn what(&self) -> String {
         let host = self.url.origin().ascii_serialization();
         format!("{}/{} at {host}", self.service, self.method)
     }
 
-    pub fn metadata(
+    pub(crate) fn metadata(
         &self,
         secrets: &Secrets,
         redactor: &mut Redactor,

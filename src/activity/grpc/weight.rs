@@ -19,21 +19,21 @@ struct Shape {
 }
 
 /// What is left of a bound.
-pub struct Budget {
+pub(crate) struct Budget {
     left: usize,
 }
 
 /// The message is malformed, too deep, or larger than what is left.
-pub struct TooLarge;
+pub(crate) struct TooLarge;
 
 impl Budget {
-    pub fn new(size_bytes_max: usize) -> Budget {
+    pub(crate) fn new(size_bytes_max: usize) -> Budget {
         Budget {
             left: size_bytes_max,
         }
     }
 
-    pub fn left(&self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         self.left
     }
 
@@ -43,7 +43,11 @@ impl Budget {
     }
 
     /// Takes what the message needs. One that cannot be read takes what comes before its fault: its decoder stops there, too.
-    pub fn message(&mut self, kind: &MessageDescriptor, bytes: &[u8]) -> Result<(), TooLarge> {
+    pub(crate) fn message(
+        &mut self,
+        kind: &MessageDescriptor,
+        bytes: &[u8],
+    ) -> Result<(), TooLarge> {
         self.nested(Some(kind.clone()), bytes, 0)
     }
 
@@ -173,7 +177,7 @@ fn shape(message: &MessageDescriptor, number: u32) -> Option<Shape> {
 }
 
 /// How many fields stand at the top of a message.
-pub fn fields(bytes: &[u8]) -> usize {
+pub(crate) fn fields(bytes: &[u8]) -> usize {
     let mut count = 0;
     each(bytes, |_, _| count += 1);
     count

@@ -13,10 +13,10 @@ use crate::activity::resolve::{ResolveError, resolve};
 /// A policy's refusal, on its way through the client's errors.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Refused(pub String);
+pub(crate) struct Refused(pub(crate) String);
 
 /// Redirects are followed by whoever asks, so that each is judged.
-pub fn client(policy: Arc<Policy>) -> Result<reqwest::Client, String> {
+pub(crate) fn client(policy: Arc<Policy>) -> Result<reqwest::Client, String> {
     // Someone else in the process may have installed the same one before.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = || {

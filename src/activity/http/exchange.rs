@@ -19,24 +19,24 @@ use crate::engine::failure::{Failure, FailureInfo};
 use crate::limits::{HTTP_REDIRECTS_MAX, HTTP_RESPONSE_SIZE_BYTES_MAX};
 use crate::value::Value;
 
-pub struct Exchange<'a> {
-    pub http: &'a Http,
-    pub request: &'a Request,
-    pub redactor: &'a Redactor,
+pub(crate) struct Exchange<'a> {
+    pub(crate) http: &'a Http,
+    pub(crate) request: &'a Request,
+    pub(crate) redactor: &'a Redactor,
     /// How messages call it.
-    pub what: &'a str,
+    pub(crate) what: &'a str,
 }
 
 impl Exchange<'_> {
     /// The answer to one request.
-    pub async fn once(&self, prepared: Prepared) -> Result<Value, Failure> {
+    pub(crate) async fn once(&self, prepared: Prepared) -> Result<Value, Failure> {
         let received = self.receive(prepared).await?;
         self.conclude(&received)
     }
 
     /// The first answer that is more than "not yet". The progress is where the attempt before got to, and tells how far this
     /// one has come.
-    pub async fn poll(
+    pub(crate) async fn poll(
         &self,
         poll: &Poll,
         mut prepared: Prepared,
@@ -265,7 +265,7 @@ fn redirect(
 }
 
 /// A URL without what may be confidential in it.
-pub fn shown(url: &url::Url) -> String {
+pub(crate) fn shown(url: &url::Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
 }
 

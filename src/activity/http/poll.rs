@@ -13,16 +13,16 @@ use crate::value::{Map, Value, to_json};
 const EVERY_DEFAULT: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
-pub struct Poll {
-    pub every: Duration,
+pub(crate) struct Poll {
+    pub(crate) every: Duration,
     /// Statuses that say "not yet".
-    pub statuses: Statuses,
+    pub(crate) statuses: Statuses,
     /// What says so at places in the body, by JSON Pointer.
     body: Vec<(String, Vec<Json>)>,
 }
 
 impl Poll {
-    pub fn read(value: Option<&Value>) -> Result<Option<Poll>, String> {
+    pub(crate) fn read(value: Option<&Value>) -> Result<Option<Poll>, String> {
         let Some(value) = value.filter(|v| !matches!(v, Value::Null)) else {
             return Ok(None);
         };
@@ -40,7 +40,7 @@ impl Poll {
     }
 
     /// Whether the body of the answer says "not yet".
-    pub fn is_pending(&self, answer: &Value) -> bool {
+    pub(crate) fn is_pending(&self, answer: &Value) -> bool {
         let body = answer.get("body").and_then(|body| to_json(body).ok());
         let body = body.unwrap_or_default();
         let says = |(place, values): &(String, Vec<Json>)| {
@@ -72,14 +72,14 @@ fn read_body(value: Option<&Value>) -> Result<Vec<(String, Vec<Json>)>, String> 
 
 /// The progress: what a heartbeat contains, and where the next attempt continues.
 #[derive(Debug, Default)]
-pub struct Polled {
-    pub polls: i64,
+pub(crate) struct Polled {
+    pub(crate) polls: i64,
     /// Where an answer said to ask from then on.
-    pub url: Option<String>,
+    pub(crate) url: Option<String>,
 }
 
 impl Polled {
-    pub fn resume(last_heartbeat: Option<&Value>) -> Polled {
+    pub(crate) fn resume(last_heartbeat: Option<&Value>) -> Polled {
         let last = last_heartbeat.and_then(|last| last.force().ok());
         let get = |name| last.and_then(|last| last.get(name));
         Polled {
@@ -92,7 +92,7 @@ impl Polled {
     }
 
     /// A URL with a secret in it is left out: it would be of no use without that.
-    pub fn to_value(&self, redactor: &Redactor) -> Value {
+    pub(crate) fn to_value(&self, redactor: &Redactor) -> Value {
         let mut map = Map::from_iter([("polls", Value::from(self.polls))]);
         if let Some(url) = self.url.as_ref().filter(|url| redactor.text(url) == **url) {
             map.insert("url", url.as_str());

@@ -10,22 +10,22 @@ use crate::activity::secret::{Redactor, SecretReference, Secrets};
 use crate::value::{Map, Value, to_json_string};
 
 #[derive(Clone)]
-pub struct Prepared {
-    pub method: Method,
-    pub url: Url,
-    pub headers: HeaderMap,
-    pub body: Option<Vec<u8>>,
+pub(crate) struct Prepared {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Option<Vec<u8>>,
     /// Headers that do not follow a redirect to another origin.
-    pub secret_headers: Vec<HeaderName>,
-    pub is_body_secret: bool,
+    pub(crate) secret_headers: Vec<HeaderName>,
+    pub(crate) is_body_secret: bool,
     /// It would be useless without what does not go elsewhere.
-    pub is_bound_to_origin: bool,
-    pub is_url_secret: bool,
+    pub(crate) is_bound_to_origin: bool,
+    pub(crate) is_url_secret: bool,
 }
 
 /// Why a request cannot be sent.
 #[derive(Debug)]
-pub enum PrepareError {
+pub(crate) enum PrepareError {
     /// The worker has no such secret: it may have one later.
     Secret(String),
     Request(String),
@@ -37,7 +37,7 @@ struct Filler<'a> {
 }
 
 impl Prepared {
-    pub fn new(
+    pub(crate) fn new(
         request: &Request,
         secrets: &Secrets,
         redactor: &mut Redactor,

@@ -21,25 +21,25 @@ const REDIRECTS_DEFAULT: u32 = 10;
 const POLL_TIMEOUT_DEFAULT: std::time::Duration = std::time::Duration::from_secs(30);
 
 #[derive(Debug)]
-pub struct Request {
-    pub method: Method,
+pub(crate) struct Request {
+    pub(crate) method: Method,
     /// `None`: a secret.
-    pub url: Option<Url>,
-    pub query: Vec<(String, String)>,
-    pub headers: HeaderMap,
-    pub body: Body,
-    pub secrets: SecretPlaces,
-    pub verdicts: Verdicts,
+    pub(crate) url: Option<Url>,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Body,
+    pub(crate) secrets: SecretPlaces,
+    pub(crate) verdicts: Verdicts,
     /// The timeout of the attempt; with `poll`, of each request.
-    pub timeout: Option<std::time::Duration>,
-    pub poll: Option<Poll>,
-    pub redirects: u32,
-    pub response: ResponseKind,
-    pub response_size_bytes_max: usize,
+    pub(crate) timeout: Option<std::time::Duration>,
+    pub(crate) poll: Option<Poll>,
+    pub(crate) redirects: u32,
+    pub(crate) response: ResponseKind,
+    pub(crate) response_size_bytes_max: usize,
 }
 
 #[derive(Debug, Clone)]
-pub enum Body {
+pub(crate) enum Body {
     None,
     /// Kept as a value until its secrets are inserted.
     Json(Value),
@@ -50,7 +50,7 @@ pub enum Body {
 
 /// How the response's body is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResponseKind {
+pub(crate) enum ResponseKind {
     /// By its content type.
     Automatic,
     Json,
@@ -63,18 +63,18 @@ pub enum ResponseKind {
 /// Where secrets are inserted, by name. It is a separate part of the request, so that data in the other parts cannot
 /// name one.
 #[derive(Debug, Default)]
-pub struct SecretPlaces {
-    pub url: Option<SecretReference>,
-    pub headers: Vec<(HeaderName, SecretReference)>,
-    pub query: Vec<(String, SecretReference)>,
+pub(crate) struct SecretPlaces {
+    pub(crate) url: Option<SecretReference>,
+    pub(crate) headers: Vec<(HeaderName, SecretReference)>,
+    pub(crate) query: Vec<(String, SecretReference)>,
     /// By JSON Pointer; of a form, by the field's name.
-    pub body: Vec<(String, SecretReference)>,
-    pub basic_auth: Option<(String, SecretReference)>,
+    pub(crate) body: Vec<(String, SecretReference)>,
+    pub(crate) basic_auth: Option<(String, SecretReference)>,
 }
 
 impl Request {
     /// An error says which key is wrong and what it should be.
-    pub fn read(input: &Value) -> Result<Request, String> {
+    pub(crate) fn read(input: &Value) -> Result<Request, String> {
         let map = input
             .as_map()
             .ok_or("a request is a mapping with at least `url`")?;
@@ -109,7 +109,7 @@ impl Request {
     }
 
     /// The timeout of each request of a step that polls.
-    pub fn poll_timeout(&self) -> std::time::Duration {
+    pub(crate) fn poll_timeout(&self) -> std::time::Duration {
         self.timeout.unwrap_or(POLL_TIMEOUT_DEFAULT)
     }
 }
@@ -218,7 +218,7 @@ fn read_url(value: Option<&Value>, secrets: &SecretPlaces) -> Result<Option<Url>
 }
 
 /// An absolute http or https URL without credentials.
-pub fn parse_url(text: &str) -> Result<Url, String> {
+pub(crate) fn parse_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|e| format!("`url` is not an absolute URL: {e}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!(

@@ -8,18 +8,18 @@ use crate::limits::HTTP_FAILURE_BODY_SIZE_BYTES_MAX;
 use crate::value::{Map, Value, parse_foreign_json, without_byte_order_mark};
 
 /// A response read to its end, as it came: secrets are taken out of what is made of it.
-pub struct Received {
-    pub status: u16,
-    pub headers: HeaderMap,
+pub(crate) struct Received {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
     /// The body goes on beyond what was read.
-    pub is_cut: bool,
+    pub(crate) is_cut: bool,
     body: Vec<u8>,
     header_texts: Vec<(String, String)>,
 }
 
 impl Received {
     /// Reads the body up to the bound.
-    pub async fn read(
+    pub(crate) async fn read(
         mut response: reqwest::Response,
         size_bytes_max: usize,
     ) -> reqwest::Result<Received> {
@@ -55,7 +55,7 @@ impl Received {
     }
 
     /// `{ status, headers, body }`; an error says why the body cannot be read as asked.
-    pub fn value(&self, kind: ResponseKind) -> Result<Value, String> {
+    pub(crate) fn value(&self, kind: ResponseKind) -> Result<Value, String> {
         let body = match self.resolve(kind) {
             ResponseKind::None => Value::Null,
             ResponseKind::Json if without_byte_order_mark(&self.body).trim_ascii().is_empty() => {
@@ -70,7 +70,7 @@ impl Received {
     }
 
     /// What a failure keeps: no more of the body than its bound, and never an error.
-    pub fn failure_value(&self, redactor: &Redactor) -> Value {
+    pub(crate) fn failure_value(&self, redactor: &Redactor) -> Value {
         if self.body.len() <= HTTP_FAILURE_BODY_SIZE_BYTES_MAX
             && !self.is_cut
             && let Ok(value) = self.value(ResponseKind::Automatic)

@@ -9,18 +9,18 @@ use crate::value::{Duration, Map, Value};
 
 /// Statuses as in a definition: numbers and ranges.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Statuses(Vec<std::ops::RangeInclusive<u16>>);
+pub(crate) struct Statuses(Vec<std::ops::RangeInclusive<u16>>);
 
 /// The meanings that the author gives to statuses; the defaults apply to the others.
 #[derive(Debug, Default)]
-pub struct Verdicts {
-    pub success: Option<Statuses>,
-    pub retryable: Option<Statuses>,
-    pub non_retryable: Option<Statuses>,
+pub(crate) struct Verdicts {
+    pub(crate) success: Option<Statuses>,
+    pub(crate) retryable: Option<Statuses>,
+    pub(crate) non_retryable: Option<Statuses>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     Success,
     Retryable,
     NonRetryable,
@@ -28,7 +28,7 @@ pub enum Verdict {
 
 impl Statuses {
     /// `200`, `"200-299"`, or a list of these under the key.
-    pub fn read(map: &Map, key: &str) -> Result<Option<Statuses>, String> {
+    pub(crate) fn read(map: &Map, key: &str) -> Result<Option<Statuses>, String> {
         let ranges = match map.get(key) {
             None | Some(Value::Null) => return Ok(None),
             Some(Value::List(items)) => items.iter().map(range).collect(),
@@ -40,11 +40,11 @@ impl Statuses {
         Ok(Some(Statuses(ranges)))
     }
 
-    pub fn one(status: u16) -> Statuses {
+    pub(crate) fn one(status: u16) -> Statuses {
         Statuses(vec![status..=status])
     }
 
-    pub fn contains(&self, status: u16) -> bool {
+    pub(crate) fn contains(&self, status: u16) -> bool {
         self.0.iter().any(|r| r.contains(&status))
     }
 }
@@ -63,7 +63,7 @@ fn range(value: &Value) -> Option<std::ops::RangeInclusive<u16>> {
 }
 
 impl Verdicts {
-    pub fn of(&self, status: u16) -> Verdict {
+    pub(crate) fn of(&self, status: u16) -> Verdict {
         let listed = |list: &Option<Statuses>| list.as_ref().is_some_and(|s| s.contains(status));
         let success = match &self.success {
             Some(statuses) => statuses.contains(status),
@@ -84,7 +84,7 @@ impl Verdicts {
 
 /// What `Retry-After` asks for, in seconds or as a date, within the bound. "At once" is no wait: the server would take a wait of
 /// nothing for no further attempt at all.
-pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let seconds = match text.parse::<i64>() {
         Ok(seconds) => seconds,

@@ -23,7 +23,7 @@ const NAT64_PLACES: [[usize; 4]; 6] = [
 
 /// All addresses that one leads to, itself first: those that are inside it, by mapping, translation or a tunnel, and loopback for
 /// "any address". Whoever refuses one of them refuses it, too.
-pub fn meanings(address: IpAddr) -> Vec<IpAddr> {
+pub(crate) fn meanings(address: IpAddr) -> Vec<IpAddr> {
     let mut meanings = vec![address];
     if let IpAddr::V6(v6) = address {
         meanings.extend(inside(v6).into_iter().map(IpAddr::V4));
@@ -35,7 +35,7 @@ pub fn meanings(address: IpAddr) -> Vec<IpAddr> {
 }
 
 /// The form in which an address is shown, and compared with what is allowed: the IPv4 address that it surely stands for, else itself.
-pub fn normal(address: IpAddr) -> IpAddr {
+pub(crate) fn normal(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else {
         return address;
     };
@@ -104,12 +104,12 @@ const NOT_PUBLIC: [&str; 30] = [
 ];
 
 /// The networks that are not the public internet.
-pub fn special() -> Vec<IpNet> {
+pub(crate) fn special() -> Vec<IpNet> {
     NOT_PUBLIC.iter().filter_map(|n| n.parse().ok()).collect()
 }
 
 /// Whether everything that the address leads to is on the public internet.
-pub fn is_public(address: IpAddr) -> bool {
+pub(crate) fn is_public(address: IpAddr) -> bool {
     let networks = special();
     let special = |address: &IpAddr| networks.iter().any(|network| network.contains(address));
     let meanings = meanings(address);

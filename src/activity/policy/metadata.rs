@@ -92,13 +92,13 @@ pub const SERVICES: [Service; 12] = [
     },
 ];
 
-pub fn by_name(host: &str) -> Option<&'static Service> {
+pub(crate) fn by_name(host: &str) -> Option<&'static Service> {
     SERVICES
         .iter()
         .find(|service| service.names.contains(&host))
 }
 
-pub fn by_address(address: IpAddr) -> Option<&'static Service> {
+pub(crate) fn by_address(address: IpAddr) -> Option<&'static Service> {
     let holds = |network: &str| {
         network
             .parse::<IpNet>()
@@ -110,7 +110,7 @@ pub fn by_address(address: IpAddr) -> Option<&'static Service> {
 }
 
 /// The networks of all of them.
-pub fn networks() -> Vec<IpNet> {
+pub(crate) fn networks() -> Vec<IpNet> {
     let all = SERVICES.iter().flat_map(|service| service.networks);
     all.filter_map(|network| network.parse().ok()).collect()
 }

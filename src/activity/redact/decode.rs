@@ -2,8 +2,8 @@
 //! original.
 
 /// A text as a reader could take it.
-pub struct View {
-    pub bytes: Vec<u8>,
+pub(crate) struct View {
+    pub(crate) bytes: Vec<u8>,
     /// Where each byte's origin begins and ends.
     places: Vec<(u32, u32)>,
 }
@@ -23,7 +23,7 @@ const LAYERS: usize = 3;
 const HTML_REFERENCE_BYTES_MAX: usize = 10;
 
 /// All readings of a text that differ: the text itself, then with escapes undone.
-pub fn views(text: &[u8]) -> Vec<View> {
+pub(crate) fn views(text: &[u8]) -> Vec<View> {
     let mut views = vec![View {
         bytes: text.to_vec(),
         places: (0..text.len() as u32).map(|at| (at, at + 1)).collect(),
@@ -52,7 +52,7 @@ pub fn views(text: &[u8]) -> Vec<View> {
 }
 
 /// The text with all escapes undone, up to so many layers: each is one more way in which a secret may be read.
-pub fn layers(text: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn layers(text: &[u8]) -> Vec<Vec<u8>> {
     views(text).into_iter().map(|view| view.bytes).collect()
 }
 
@@ -66,7 +66,7 @@ fn add(views: &mut Vec<View>, view: Option<View>) {
 
 impl View {
     /// The part of the original that became these bytes, which are not none.
-    pub fn origin(&self, start: usize, end: usize) -> (usize, usize) {
+    pub(crate) fn origin(&self, start: usize, end: usize) -> (usize, usize) {
         (
             self.places[start].0 as usize,
             self.places[end - 1].1 as usize,
@@ -74,7 +74,7 @@ impl View {
     }
 
     /// Without white space, as encoders break lines.
-    pub fn squeezed(&self) -> Option<View> {
+    pub(crate) fn squeezed(&self) -> Option<View> {
         let is_left = |byte: u8| !byte.is_ascii_whitespace();
         if self.bytes.iter().all(|byte| is_left(*byte)) {
             return None;

@@ -13,24 +13,24 @@ const ENCODED_SIZE_BYTES_MIN: usize = 4;
 const EXACT_DIGITS_MAX: usize = 15;
 
 /// What is looked for in base64. The characters at its edges hold bits of their neighbours, too.
-pub struct Base64 {
-    pub text: Vec<u8>,
+pub(crate) struct Base64 {
+    pub(crate) text: Vec<u8>,
     /// The character before holds bits of the secret.
-    pub begins_inside: bool,
+    pub(crate) begins_inside: bool,
     /// The character behind holds bits of the secret.
-    pub ends_inside: bool,
+    pub(crate) ends_inside: bool,
 }
 
 /// All forms of one secret, or of a part of one.
 #[derive(Default)]
-pub struct Forms {
-    pub plain: Vec<Vec<u8>>,
-    pub base64: Vec<Base64>,
-    pub hex: Vec<Vec<u8>>,
+pub(crate) struct Forms {
+    pub(crate) plain: Vec<Vec<u8>>,
+    pub(crate) base64: Vec<Base64>,
+    pub(crate) hex: Vec<Vec<u8>>,
 }
 
 impl Forms {
-    pub fn of(secret: &[u8]) -> Forms {
+    pub(crate) fn of(secret: &[u8]) -> Forms {
         let mut forms = Forms::default();
         if secret.is_empty() {
             return forms;
@@ -95,7 +95,7 @@ impl Forms {
 
 /// What a secret consists of, each of which is a secret, too: the texts and numbers of JSON, the lines of a text, and of a URL the user
 /// information, the values of the query, and long segments of the path.
-pub fn parts(secret: &str) -> Vec<String> {
+pub(crate) fn parts(secret: &str) -> Vec<String> {
     let mut parts = Vec::new();
     collect(secret, &mut parts);
     parts.sort_unstable();

@@ -20,7 +20,7 @@ struct Known {
 static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
 
 /// From now on no log of this process holds the secret.
-pub fn keep_out(secret: &SecretString) {
+pub(crate) fn keep_out(secret: &SecretString) {
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let is_known = |one: &SecretString| one.expose_secret() == secret.expose_secret();
     if known.secrets.iter().any(is_known) {
@@ -36,12 +36,12 @@ pub fn keep_out(secret: &SecretString) {
 }
 
 /// A text for the logs, without what was kept out.
-pub fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     known().text(text)
 }
 
 /// False while somebody takes in a secret: whoever waits for that might wait for themselves.
-pub fn can_clean() -> bool {
+pub(crate) fn can_clean() -> bool {
     KNOWN.try_lock().is_ok()
 }
 
@@ -51,7 +51,7 @@ fn known() -> Arc<Redactor> {
 }
 
 /// Writes whole lines, without secrets and task tokens.
-pub struct Clean<W>(pub W);
+pub(crate) struct Clean<W>(pub(crate) W);
 
 impl<W: io::Write> io::Write for Clean<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {

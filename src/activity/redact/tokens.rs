@@ -13,7 +13,7 @@ const TOKEN_SIZE_BYTES_MIN: usize = 16;
 const ESCAPE: u8 = 0x1b;
 
 /// The line without the tokens that stand behind their names, in base64 or as lists of bytes.
-pub fn without_tokens(line: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn without_tokens(line: &[u8]) -> Cow<'_, [u8]> {
     let mut clean = Vec::new();
     let mut copied = 0;
     let mut at = 0;

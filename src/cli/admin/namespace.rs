@@ -20,7 +20,7 @@ const RETENTION_DEFAULT: Duration = Duration {
 };
 
 #[derive(Debug, Subcommand)]
-pub enum NamespaceCommand {
+pub(crate) enum NamespaceCommand {
     /// Make a namespace
     #[command(alias = "create")]
     Register(ChangeArgs),
@@ -35,7 +35,7 @@ pub enum NamespaceCommand {
 }
 
 #[derive(Debug, Args)]
-pub struct ChangeArgs {
+pub(crate) struct ChangeArgs {
     /// The namespace's name
     #[arg(value_name = "NAME", value_parser = name)]
     name: String,
@@ -74,7 +74,7 @@ enum ArchivalWord {
 }
 
 #[derive(Debug, Args)]
-pub struct OneArgs {
+pub(crate) struct OneArgs {
     /// The namespace's name [default: the connection's]
     #[arg(value_name = "NAME", value_parser = name)]
     name: Option<String>,
@@ -83,13 +83,13 @@ pub struct OneArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct ListArgs {
+pub(crate) struct ListArgs {
     #[command(flatten)]
     connection: ConnectionArgs,
 }
 
 #[derive(Debug, Args)]
-pub struct DeleteArgs {
+pub(crate) struct DeleteArgs {
     /// The namespace's name
     #[arg(value_name = "NAME", value_parser = name)]
     name: String,
@@ -100,7 +100,7 @@ pub struct DeleteArgs {
     connection: ConnectionArgs,
 }
 
-pub async fn run(command: NamespaceCommand, output: Output) -> Result<End, CliError> {
+pub(crate) async fn run(command: NamespaceCommand, output: Output) -> Result<End, CliError> {
     match command {
         NamespaceCommand::Register(args) => register(args, output).await,
         NamespaceCommand::Describe(args) => describe(args, output).await,

@@ -10,7 +10,7 @@ use crate::cli::print::{Output, Tone};
 use crate::client::SearchAttributeType;
 
 #[derive(Debug, Subcommand)]
-pub enum SearchAttributeCommand {
+pub(crate) enum SearchAttributeCommand {
     /// Make search attributes of one type
     Create(CreateArgs),
     /// List the search attributes
@@ -20,7 +20,7 @@ pub enum SearchAttributeCommand {
 }
 
 #[derive(Debug, Args)]
-pub struct CreateArgs {
+pub(crate) struct CreateArgs {
     /// The attribute's name; may be given several times
     #[arg(long, value_name = "NAME", required = true, value_parser = name)]
     name: Vec<String>,
@@ -32,13 +32,13 @@ pub struct CreateArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct ListArgs {
+pub(crate) struct ListArgs {
     #[command(flatten)]
     connection: ConnectionArgs,
 }
 
 #[derive(Debug, Args)]
-pub struct RemoveArgs {
+pub(crate) struct RemoveArgs {
     /// The attribute's name; may be given several times
     #[arg(long, value_name = "NAME", required = true, value_parser = name)]
     name: Vec<String>,
@@ -73,7 +73,7 @@ impl TypeWord {
     }
 }
 
-pub async fn run(command: SearchAttributeCommand, output: Output) -> Result<End, CliError> {
+pub(crate) async fn run(command: SearchAttributeCommand, output: Output) -> Result<End, CliError> {
     match command {
         SearchAttributeCommand::Create(args) => create(args, output).await,
         SearchAttributeCommand::List(args) => list(args, output).await,

@@ -12,7 +12,7 @@ use crate::client::{Ramping, RoutingForce, WorkerDeployment, WorkerVersion};
 const UNVERSIONED: &str = "(no version)";
 
 #[derive(Debug, Subcommand)]
-pub enum DeploymentCommand {
+pub(crate) enum DeploymentCommand {
     /// List the deployments with their current and ramping versions
     List(Box<ListArgs>),
     /// Show a deployment with its versions
@@ -24,13 +24,13 @@ pub enum DeploymentCommand {
 }
 
 #[derive(Debug, Args)]
-pub struct ListArgs {
+pub(crate) struct ListArgs {
     #[command(flatten)]
     connection: ConnectionArgs,
 }
 
 #[derive(Debug, Args)]
-pub struct DescribeArgs {
+pub(crate) struct DescribeArgs {
     /// The deployment
     #[arg(value_name = "DEPLOYMENT_NAME")]
     name: String,
@@ -39,7 +39,7 @@ pub struct DescribeArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct CurrentArgs {
+pub(crate) struct CurrentArgs {
     /// The deployment
     #[arg(value_name = "DEPLOYMENT_NAME")]
     name: String,
@@ -56,7 +56,7 @@ pub struct CurrentArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct RampingArgs {
+pub(crate) struct RampingArgs {
     /// The deployment
     #[arg(value_name = "DEPLOYMENT_NAME")]
     name: String,
@@ -88,7 +88,7 @@ struct ForceArgs {
     ignore_missing_task_queues: bool,
 }
 
-pub async fn run(command: DeploymentCommand, output: Output) -> Result<End, CliError> {
+pub(crate) async fn run(command: DeploymentCommand, output: Output) -> Result<End, CliError> {
     match command {
         DeploymentCommand::List(args) => list(*args, output).await,
         DeploymentCommand::Describe(args) => {

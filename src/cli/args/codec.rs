@@ -12,7 +12,7 @@ const VARIABLE_PREFIX: &str = "env:";
 
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Payload codecs")]
-pub struct CodecArgs {
+pub(crate) struct CodecArgs {
     /// What is done to payloads before they leave, in this order: compression, encryption, remote; may be given several times
     /// [default: what --codec-key or --codec-endpoint speaks of]
     #[arg(
@@ -54,7 +54,7 @@ enum CodecName {
 }
 
 impl CodecArgs {
-    pub fn settings(&self) -> CodecSettings {
+    pub(crate) fn settings(&self) -> CodecSettings {
         let kind = |name: &CodecName| match name {
             CodecName::Compression => CodecKind::Compression,
             CodecName::Encryption => CodecKind::Encryption,

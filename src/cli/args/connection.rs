@@ -11,7 +11,7 @@ use crate::value::Duration;
 /// Flags win over the environment (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, …), and that over temporal.toml.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connection")]
-pub struct ConnectionArgs {
+pub(crate) struct ConnectionArgs {
     /// The server's gRPC endpoint [env: TEMPORAL_ADDRESS] [default: localhost:7233]
     #[arg(long, value_name = "HOST:PORT")]
     address: Option<String>,
@@ -77,7 +77,7 @@ pub struct ConnectionArgs {
 }
 
 impl ConnectionArgs {
-    pub fn settings(&self) -> ConnectionSettings {
+    pub(crate) fn settings(&self) -> ConnectionSettings {
         let source = |path: &Option<String>, data: &Option<String>| {
             let path = path.clone().map(Source::Path);
             path.or_else(|| data.clone().map(Source::Data))
@@ -104,11 +104,11 @@ impl ConnectionArgs {
         }
     }
 
-    pub fn resolve(&self) -> Result<ResolvedSettings, CliError> {
+    pub(crate) fn resolve(&self) -> Result<ResolvedSettings, CliError> {
         self.settings().resolve().map_err(CliError::usage)
     }
 
-    pub async fn connect(&self) -> Result<Client, CliError> {
+    pub(crate) async fn connect(&self) -> Result<Client, CliError> {
         Ok(Client::connect(&self.resolve()?).await?)
     }
 }

@@ -15,7 +15,7 @@ const JSON_PLAIN: &[u8] = b"json/plain";
 const BINARY_PLAIN: &[u8] = b"binary/plain";
 
 #[derive(Debug, Clone, Args)]
-pub struct InputArgs {
+pub(crate) struct InputArgs {
     /// An argument, in JSON; given several times there are several arguments
     #[arg(
         long,
@@ -34,13 +34,13 @@ pub struct InputArgs {
 }
 
 impl InputArgs {
-    pub fn payloads(&self) -> Result<Vec<Payload>, CliError> {
+    pub(crate) fn payloads(&self) -> Result<Vec<Payload>, CliError> {
         payloads("--input", &self.input, &self.input_file, self.input_base64)
     }
 }
 
 /// What was given with a flag and in files, one payload each: JSON, or bytes in base64.
-pub fn payloads(
+pub(crate) fn payloads(
     flag: &str,
     texts: &[String],
     files: &[String],
@@ -55,7 +55,7 @@ pub fn payloads(
     from_flags.chain(from_files).collect()
 }
 
-pub fn base64_bytes(place: &str, text: &str) -> Result<Vec<u8>, CliError> {
+pub(crate) fn base64_bytes(place: &str, text: &str) -> Result<Vec<u8>, CliError> {
     let bytes = BASE64.decode(text.trim());
     bytes.map_err(|e| CliError::usage(format!("{place} is not base64: {e}")))
 }
@@ -70,7 +70,7 @@ fn read(path: &str) -> Result<String, CliError> {
 }
 
 /// The user's text as it is, made sure of: big numbers and the order of keys stay.
-pub fn json_payload(place: &str, text: &str) -> Result<Payload, CliError> {
+pub(crate) fn json_payload(place: &str, text: &str) -> Result<Payload, CliError> {
     // Some editors begin a file with a byte order mark, which is not JSON.
     let text = text.trim_start_matches('\u{feff}');
     match serde_json::from_str::<serde::de::IgnoredAny>(text) {
@@ -87,7 +87,7 @@ pub fn json_payload(place: &str, text: &str) -> Result<Payload, CliError> {
 }
 
 /// `NAME=JSON`, of memos and search attributes.
-pub fn json_fields(
+pub(crate) fn json_fields(
     flag: &str,
     fields: &[(String, String)],
 ) -> Result<Vec<(String, Payload)>, CliError> {

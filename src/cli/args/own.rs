@@ -6,7 +6,7 @@ use crate::client::{Client, ClientError};
 use crate::registry::{REGISTRY, REGISTRY_DATA};
 
 /// Before anything is asked of the cluster: by the id that they have unless somebody names another registry.
-pub fn refuse_id(workflow_id: &str) -> Result<(), CliError> {
+pub(crate) fn refuse_id(workflow_id: &str) -> Result<(), CliError> {
     match workflow_id.starts_with(REGISTRY) {
         true => Err(refusal(workflow_id)),
         false => Ok(()),
@@ -14,7 +14,7 @@ pub fn refuse_id(workflow_id: &str) -> Result<(), CliError> {
 }
 
 /// The same for whatever ends a workflow: registries may have other ids.
-pub async fn refuse(client: &Client, workflow: &WorkflowArgs) -> Result<(), CliError> {
+pub(crate) async fn refuse(client: &Client, workflow: &WorkflowArgs) -> Result<(), CliError> {
     match client.describe(&workflow.reference()).await {
         Ok(found) if is_own(&found.workflow.workflow_type) => Err(refusal(&workflow.workflow_id)),
         Ok(_) | Err(ClientError::NoSuchWorkflow(..)) => Ok(()),
@@ -33,12 +33,12 @@ fn refusal(workflow_id: &str) -> CliError {
     )
 }
 
-pub fn is_own(workflow_type: &str) -> bool {
+pub(crate) fn is_own(workflow_type: &str) -> bool {
     [REGISTRY, REGISTRY_DATA].contains(&workflow_type)
 }
 
 /// A list filter that leaves them out, unless it asks for them.
-pub fn without_own(query: &str) -> String {
+pub(crate) fn without_own(query: &str) -> String {
     let none = format!("WorkflowType NOT IN ('{REGISTRY}', '{REGISTRY_DATA}')");
     // What follows the conditions must stay at the end: the reader of the list then leaves them out.
     let has_order = query.to_ascii_lowercase().contains("order by");
@@ -49,19 +49,19 @@ pub fn without_own(query: &str) -> String {
     }
 }
 
-pub fn asks_for_own(query: &str) -> bool {
+pub(crate) fn asks_for_own(query: &str) -> bool {
     query.contains(REGISTRY)
 }
 
 /// For the task queue that a worker is to serve.
-pub fn refuse_queue(task_queue: &str) -> Result<(), CliError> {
+pub(crate) fn refuse_queue(task_queue: &str) -> Result<(), CliError> {
     match task_queue.starts_with(REGISTRY) {
         true => Err(queue_refusal(task_queue)),
         false => Ok(()),
     }
 }
 
-pub fn queue_refusal(task_queue: &str) -> CliError {
+pub(crate) fn queue_refusal(task_queue: &str) -> CliError {
     CliError::usage(format!("the task queue {task_queue} is the registry's own"))
         .help("use another task queue; no worker runs the registry's workflows")
 }

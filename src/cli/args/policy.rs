@@ -12,7 +12,7 @@ use crate::cli::hidden;
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "What definitions may do")]
-pub struct PolicyArgs {
+pub(crate) struct PolicyArgs {
     /// Hosts that `http` and `grpc` may talk to: a name with * for anything, an address or a network; may be given several times
     /// [default: all but clouds' metadata services]
     #[arg(long, value_name = "PATTERN")]
@@ -47,7 +47,7 @@ const THIS_MACHINE: [&str; 3] = ["localhost", "127.0.0.0/8", "::1"];
 
 impl PolicyArgs {
     /// Where nothing else is said, only what is on this machine is talked to.
-    pub fn on_this_machine(&self) -> PolicyArgs {
+    pub(crate) fn on_this_machine(&self) -> PolicyArgs {
         let mut policy = self.clone();
         if policy.http_allow.is_empty() {
             policy.http_allow = THIS_MACHINE.map(str::to_owned).to_vec();
@@ -55,7 +55,7 @@ impl PolicyArgs {
         policy
     }
 
-    pub fn activities(&self) -> Result<Vec<Arc<dyn Activity>>, CliError> {
+    pub(crate) fn activities(&self) -> Result<Vec<Arc<dyn Activity>>, CliError> {
         let PolicyArgs {
             http_allow,
             http_refuse,

@@ -16,14 +16,18 @@ use crate::registry::{ClusterStore, ObjectsStore, REGISTRY, Store};
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Registry")]
-pub struct RegistryArgs {
+pub(crate) struct RegistryArgs {
     /// The registry: the id of the workflow that holds it, or a folder or an object store, as s3://bucket/prefix
     #[arg(long, value_name = "WORKFLOW_ID|URL", env = "SEGNO_REGISTRY", default_value = REGISTRY)]
     registry: String,
 }
 
 impl RegistryArgs {
-    pub fn schedules<'a>(&'a self, client: &'a Client, store: &'a dyn Store) -> Schedules<'a> {
+    pub(crate) fn schedules<'a>(
+        &'a self,
+        client: &'a Client,
+        store: &'a dyn Store,
+    ) -> Schedules<'a> {
         Schedules {
             client,
             store,
@@ -34,7 +38,7 @@ impl RegistryArgs {
     }
 
     /// For a worker that finishes what deployers leave: with a store of its own, since the one that is followed is held by a long poll.
-    pub fn following(&self, client: &Client) -> Result<Following, CliError> {
+    pub(crate) fn following(&self, client: &Client) -> Result<Following, CliError> {
         Ok(Following {
             client: client.clone(),
             store: self.of(client)?,
@@ -44,14 +48,14 @@ impl RegistryArgs {
     }
 
     /// The registry's workflow is on a task queue of the same name, which nobody is to serve.
-    pub fn refuse_queue(&self, task_queue: &str) -> Result<(), CliError> {
+    pub(crate) fn refuse_queue(&self, task_queue: &str) -> Result<(), CliError> {
         match self.registry == task_queue {
             true => Err(own::queue_refusal(task_queue)),
             false => Ok(()),
         }
     }
 
-    pub fn of(&self, client: &Client) -> Result<Arc<dyn Store>, CliError> {
+    pub(crate) fn of(&self, client: &Client) -> Result<Arc<dyn Store>, CliError> {
         Ok(match self.objects()? {
             Some(store) => store,
             None => Arc::new(ClusterStore::new(client.clone(), self.registry.clone())),
@@ -59,7 +63,10 @@ impl RegistryArgs {
     }
 
     /// The registry alone: one that is elsewhere needs no cluster.
-    pub async fn store(&self, connection: &ConnectionArgs) -> Result<Arc<dyn Store>, CliError> {
+    pub(crate) async fn store(
+        &self,
+        connection: &ConnectionArgs,
+    ) -> Result<Arc<dyn Store>, CliError> {
         match self.objects()? {
             Some(store) => Ok(store),
             None => Ok(self.open(connection).await?.1),
@@ -74,7 +81,7 @@ impl RegistryArgs {
         Ok(Some(Arc::new(store)))
     }
 
-    pub async fn open(
+    pub(crate) async fn open(
         &self,
         connection: &ConnectionArgs,
     ) -> Result<(Client, Arc<dyn Store>), CliError> {
@@ -87,7 +94,7 @@ impl RegistryArgs {
 /// What a change says of whoever makes it.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Who and why")]
-pub struct OriginArgs {
+pub(crate) struct OriginArgs {
     /// Who makes the change [default: user@host]
     #[arg(long, env = "SEGNO_DEPLOYED_BY", value_name = "NAME")]
     by: Option<String>,
@@ -100,7 +107,7 @@ pub struct OriginArgs {
 }
 
 impl OriginArgs {
-    pub fn origin(&self, commit: Option<String>) -> Origin {
+    pub(crate) fn origin(&self, commit: Option<String>) -> Origin {
         Origin {
             who: self.by.clone().unwrap_or_else(user),
             commit: self.commit.clone().or(commit).unwrap_or_default(),
@@ -120,14 +127,14 @@ fn user() -> String {
 }
 
 /// What has happened to the registry, said on standard error.
-pub fn warn_of(store: &dyn Store) {
+pub(crate) fn warn_of(store: &dyn Store) {
     for notice in store.notices() {
         warn(&notice, &[]);
     }
 }
 
 /// The definitions are in force; what their schedules lack, workers make good, or the next deployment.
-pub fn schedules_missed(error: CliError, revision: u64) -> CliError {
+pub(crate) fn schedules_missed(error: CliError, revision: u64) -> CliError {
     error.help(format!(
         "revision {revision} is in force; workers that serve the registry create its remaining schedules, or run `segno deploy` again"
     ))

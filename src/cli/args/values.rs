@@ -3,40 +3,40 @@
 use crate::accepted;
 use crate::value::{Duration, Timestamp, Value};
 
-pub fn length(text: &str) -> Result<Duration, String> {
+pub(crate) fn length(text: &str) -> Result<Duration, String> {
     accepted::length(Duration::parse(text)?)
 }
 
-pub fn timestamp(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn timestamp(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse(text)
         .ok_or_else(|| "not a timestamp; expected e.g. 2030-01-31T09:00:00Z".to_owned())
 }
 
-pub fn name(text: &str) -> Result<String, String> {
+pub(crate) fn name(text: &str) -> Result<String, String> {
     accepted::name(&Value::from(text))
 }
 
-pub fn cron_schedule(text: &str) -> Result<String, String> {
+pub(crate) fn cron_schedule(text: &str) -> Result<String, String> {
     accepted::cron_schedule(&Value::from(text))
 }
 
-pub fn backoff_coefficient(text: &str) -> Result<f64, String> {
+pub(crate) fn backoff_coefficient(text: &str) -> Result<f64, String> {
     accepted::backoff_coefficient(&number(text)?)
 }
 
-pub fn maximum_attempts(text: &str) -> Result<u32, String> {
+pub(crate) fn maximum_attempts(text: &str) -> Result<u32, String> {
     accepted::maximum_attempts(&number(text)?)
 }
 
-pub fn priority_key(text: &str) -> Result<i32, String> {
+pub(crate) fn priority_key(text: &str) -> Result<i32, String> {
     accepted::priority_key(&number(text)?)
 }
 
-pub fn fairness_key(text: &str) -> Result<String, String> {
+pub(crate) fn fairness_key(text: &str) -> Result<String, String> {
     accepted::fairness_key(&Value::from(text))
 }
 
-pub fn fairness_weight(text: &str) -> Result<f32, String> {
+pub(crate) fn fairness_weight(text: &str) -> Result<f32, String> {
     accepted::fairness_weight(&number(text)?)
 }
 
@@ -49,7 +49,7 @@ fn number(text: &str) -> Result<Value, String> {
 }
 
 /// `KEY=VALUE`; the value may hold more equals signs.
-pub fn key_value(text: &str) -> Result<(String, String), String> {
+pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("expected KEY=VALUE".to_owned()),

@@ -26,7 +26,7 @@ use crate::registry::deploy::{Definitions, DeployError, change};
 use crate::registry::schedules::Step;
 
 #[derive(Debug, Subcommand)]
-pub enum DefinitionsCommand {
+pub(crate) enum DefinitionsCommand {
     /// List the deployed definitions
     List(look::ListArgs),
     /// Show a version's text
@@ -58,7 +58,7 @@ pub enum DefinitionsCommand {
 }
 
 #[derive(Debug, Args)]
-pub struct Common {
+pub(crate) struct Common {
     #[command(flatten)]
     project: OwnProjectArgs,
     #[command(flatten)]
@@ -70,7 +70,7 @@ pub struct Common {
 }
 
 #[derive(Debug, Args)]
-pub struct VersionArgs {
+pub(crate) struct VersionArgs {
     /// By number or tag, as order@12; a type alone is its current version
     #[arg(value_name = "TYPE[@VERSION]")]
     name: VersionQuery,
@@ -79,7 +79,7 @@ pub struct VersionArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct TypeArgs {
+pub(crate) struct TypeArgs {
     #[arg(value_name = "TYPE")]
     workflow: String,
     #[command(flatten)]
@@ -87,7 +87,7 @@ pub struct TypeArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct RampArgs {
+pub(crate) struct RampArgs {
     /// The version to ramp up, as order@13
     #[arg(value_name = "TYPE@VERSION")]
     name: VersionQuery,
@@ -99,7 +99,7 @@ pub struct RampArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct TagArgs {
+pub(crate) struct TagArgs {
     #[arg(value_name = "TYPE@VERSION")]
     name: VersionQuery,
     /// The tag: letters, digits, `-`, `_` and `.`, not a number
@@ -113,7 +113,7 @@ pub struct TagArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct DeleteArgs {
+pub(crate) struct DeleteArgs {
     /// TYPE@VERSION removes a version; TYPE retires the type, whose versions stay for runs in flight
     #[arg(value_name = "TYPE[@VERSION]")]
     name: VersionQuery,
@@ -124,7 +124,7 @@ pub struct DeleteArgs {
     common: Common,
 }
 
-pub async fn run(command: DefinitionsCommand, output: Output) -> Result<End, CliError> {
+pub(crate) async fn run(command: DefinitionsCommand, output: Output) -> Result<End, CliError> {
     match command {
         DefinitionsCommand::List(args) => look::list(args, output).await,
         DefinitionsCommand::Show(args) => look::show(args, output).await,

@@ -25,7 +25,7 @@ use clap::Args;
 use serde_json::Value as Json;
 
 #[derive(Debug, Args)]
-pub struct DeployArgs {
+pub(crate) struct DeployArgs {
     /// The folder of definitions: all that is in force of the project is what it holds
     #[arg(value_name = "FOLDER")]
     folder: PathBuf,
@@ -83,7 +83,7 @@ struct Told {
     diagnostics: Option<Json>,
 }
 
-pub async fn run(args: DeployArgs, output: Output) -> Result<End, CliError> {
+pub(crate) async fn run(args: DeployArgs, output: Output) -> Result<End, CliError> {
     let mut told = Told::default();
     let end = args.deploy(&mut told, output).await;
     if !output.is_json() {

@@ -4,7 +4,7 @@ use crate::cli::error::CliError;
 use crate::client::Client;
 
 /// Types that get no new runs any more while runs of them go on.
-pub async fn refuse_runs_in_flight(client: &Client, gone: &[&str]) -> Result<(), CliError> {
+pub(crate) async fn refuse_runs_in_flight(client: &Client, gone: &[&str]) -> Result<(), CliError> {
     for workflow in gone {
         let quoted = workflow.replace('\'', "''");
         let query = format!("WorkflowType = '{quoted}' AND ExecutionStatus = 'Running'");

@@ -13,10 +13,10 @@ use crate::limits::{PROJECT_FILE_SIZE_BYTES_MAX, RETIRED_UNASKED_MAX};
 
 const FILE: &str = "segno.toml";
 /// The project of a folder without a `segno.toml`.
-pub const PROJECT_DEFAULT: &str = "default";
+pub(crate) const PROJECT_DEFAULT: &str = "default";
 
 #[derive(Debug, Clone, Args)]
-pub struct ProjectArgs {
+pub(crate) struct ProjectArgs {
     /// Whose definitions these are [default: as segno.toml in the folder says, else "default"]
     #[arg(long, env = "SEGNO_PROJECT", value_name = "NAME")]
     project: Option<String>,
@@ -24,7 +24,7 @@ pub struct ProjectArgs {
 
 /// The project of commands that name workflow types instead of a folder.
 #[derive(Debug, Clone, Args)]
-pub struct OwnProjectArgs {
+pub(crate) struct OwnProjectArgs {
     /// Refuse workflow types of other projects [default: as segno.toml in the current folder says, else none are refused]
     #[arg(long, env = "SEGNO_PROJECT", value_name = "NAME")]
     project: Option<String>,
@@ -32,7 +32,7 @@ pub struct OwnProjectArgs {
 
 /// Retiring more than a few types must be requested.
 #[derive(Debug, Clone, Args)]
-pub struct RetireArgs {
+pub(crate) struct RetireArgs {
     /// Retire this workflow type, or so many; needed for more than 3, and may be given several times
     #[arg(long, value_name = "TYPE|COUNT")]
     retire: Vec<String>,
@@ -48,18 +48,18 @@ struct ProjectFile {
 }
 
 impl ProjectArgs {
-    pub fn of_folder(&self, folder: &Path) -> Result<String, CliError> {
+    pub(crate) fn of_folder(&self, folder: &Path) -> Result<String, CliError> {
         let project = said(folder, self.project.as_deref())?;
         Ok(project.unwrap_or_else(|| PROJECT_DEFAULT.to_owned()))
     }
 }
 
 impl OwnProjectArgs {
-    pub fn name(&self) -> Result<Option<String>, CliError> {
+    pub(crate) fn name(&self) -> Result<Option<String>, CliError> {
         said(Path::new("."), self.project.as_deref())
     }
 
-    pub fn refuse_anothers(&self, definition: &Definition) -> Result<(), CliError> {
+    pub(crate) fn refuse_anothers(&self, definition: &Definition) -> Result<(), CliError> {
         match self.name()? {
             Some(project) if project != definition.project => Err(CliError::new(format!(
                 "{} belongs to the project {:?}, not to {project:?}",
@@ -123,12 +123,12 @@ fn read(folder: &Path) -> Result<Option<String>, CliError> {
 }
 
 impl RetireArgs {
-    pub fn with_runs(&self) -> bool {
+    pub(crate) fn with_runs(&self) -> bool {
         self.retire_with_runs
     }
 
     /// Refuses to retire what nobody has asked for.
-    pub fn refuse(&self, retired: &[&str], project: &str) -> Result<(), CliError> {
+    pub(crate) fn refuse(&self, retired: &[&str], project: &str) -> Result<(), CliError> {
         let count = retired.len();
         let is_count = |text: &&String| text.parse::<usize>().is_ok();
         let (counts, names): (Vec<&String>, Vec<&String>) = self.retire.iter().partition(is_count);

@@ -7,7 +7,7 @@ use crate::cli::print::{Output, Tone, styled};
 use crate::registry::schedules::{Action, Difference, Step};
 
 /// `is_drift`: whether the definition of the type stays as it is, so that the server alone is different.
-pub fn print(
+pub(crate) fn print(
     steps: &[Step],
     is_drift: impl Fn(&str) -> bool,
     output: Output,
@@ -51,7 +51,7 @@ fn lines(action: &Action) -> Vec<String> {
 }
 
 /// `2 schedules to make, 0 to change, 1 to remove`; nothing where there are none.
-pub fn summary(steps: &[Step]) -> Option<String> {
+pub(crate) fn summary(steps: &[Step]) -> Option<String> {
     let count = |is: fn(&Action) -> bool| steps.iter().filter(|s| is(&s.action)).count();
     (!steps.is_empty()).then(|| {
         format!(
@@ -63,7 +63,7 @@ pub fn summary(steps: &[Step]) -> Option<String> {
     })
 }
 
-pub fn json(steps: &[Step], is_drift: impl Fn(&str) -> bool) -> Json {
+pub(crate) fn json(steps: &[Step], is_drift: impl Fn(&str) -> bool) -> Json {
     let step = |step: &Step| {
         let (action, differences): (_, Vec<Json>) = match &step.action {
             Action::Create(facts) => {

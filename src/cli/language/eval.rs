@@ -26,7 +26,7 @@ pub use batch::evaluate_line;
 #[command(
     after_help = "Examples:\n  segno eval '1 + 2'\n  segno eval 'items.map(i, i.price).sum()' --bindings '{\"items\": [{\"price\": 2}]}'"
 )]
-pub struct EvalArgs {
+pub(crate) struct EvalArgs {
     /// The expression, without `${ }`
     #[arg(required_unless_present = "batch", conflicts_with = "batch")]
     expression: Option<String>,
@@ -38,7 +38,7 @@ pub struct EvalArgs {
     batch: Option<PathBuf>,
 }
 
-pub fn run(args: EvalArgs, output: Output) -> Result<End, CliError> {
+pub(crate) fn run(args: EvalArgs, output: Output) -> Result<End, CliError> {
     match (args.batch, args.expression) {
         (Some(file), _) => run_batch(&file, output),
         (None, Some(expression)) => run_one(&expression, args.bindings.as_deref(), output),

@@ -9,13 +9,13 @@ use crate::lint::{RULES, Rule};
 
 /// Explain a lint rule, or list all rules
 #[derive(Debug, clap::Args)]
-pub struct Explain {
+pub(crate) struct Explain {
     /// Name of the rule, as `segno lint` prints it
     rule: Option<String>,
 }
 
 impl Explain {
-    pub fn run(self, output: Output) -> Result<End, CliError> {
+    pub(crate) fn run(self, output: Output) -> Result<End, CliError> {
         match self.rule {
             None => list(output)?,
             Some(name) => match RULES.iter().find(|rule| rule.name == name) {

@@ -31,7 +31,7 @@ const STDIN: &str = "<stdin>";
 ///
 /// Exit codes: 0 without errors, 1 with errors, 2 where the command line is wrong.
 #[derive(Debug, Args)]
-pub struct Lint {
+pub(crate) struct Lint {
     /// Definitions, or folders of them; `-` is standard input. In a folder all *.yaml and *.yml files that hold a
     /// definition are taken, and their tests, *.test.yaml
     #[arg(default_value = ".")]
@@ -48,7 +48,7 @@ pub struct Lint {
 }
 
 impl Lint {
-    pub fn run(self, output: Output) -> Result<End, CliError> {
+    pub(crate) fn run(self, output: Output) -> Result<End, CliError> {
         let which = self.fix.or(self.diff.then_some(Which::Safe));
         let checked = match which {
             None => Checked::of(&self.paths, &Changed::new())?,

@@ -6,14 +6,14 @@ use crate::schema;
 
 /// Print the JSON Schema of the language, with which editors complete and check definitions
 #[derive(Debug, clap::Args)]
-pub struct Schema {
+pub(crate) struct Schema {
     /// That of test files, *.test.yaml
     #[arg(long)]
     tests: bool,
 }
 
 impl Schema {
-    pub fn run(self, output: Output) -> Result<End, CliError> {
+    pub(crate) fn run(self, output: Output) -> Result<End, CliError> {
         output.json(&match self.tests {
             true => schema::test_schema(),
             false => schema::schema(),

@@ -22,7 +22,7 @@ use source::{Origin, Recorded};
 const AT_ONCE_MAX: usize = 8;
 
 #[derive(Debug, Args)]
-pub struct ReplayArgs {
+pub(crate) struct ReplayArgs {
     /// Workflows whose histories to read from the server
     #[arg(value_name = "WORKFLOW_ID")]
     workflows: Vec<String>,
@@ -64,7 +64,7 @@ enum Verdict {
     Unreadable(String),
 }
 
-pub async fn run(args: ReplayArgs, output: Output) -> Result<End, CliError> {
+pub(crate) async fn run(args: ReplayArgs, output: Output) -> Result<End, CliError> {
     if args.workflows.is_empty() && args.file.is_empty() && args.query.is_none() {
         return Err(CliError::usage("nothing to replay")
             .help("name workflows by their ids, --file with recorded histories, or a --query"));

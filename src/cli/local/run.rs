@@ -36,7 +36,7 @@ const STATE_DEFAULT: &str = ".segno/run.db";
 #[command(
     after_help = "Examples:\n  segno run workflows/poll-endpoint.yaml --input '{\"url\": \"http://localhost:8000/job\"}'\n  segno run approval.yaml --signal 'approve={\"by\": \"ada\"}'"
 )]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     /// The file with the definition
     file: PathBuf,
     #[command(flatten)]
@@ -63,7 +63,7 @@ pub struct RunArgs {
     policy: PolicyArgs,
 }
 
-pub async fn run(args: RunArgs, output: Output) -> Result<End, CliError> {
+pub(crate) async fn run(args: RunArgs, output: Output) -> Result<End, CliError> {
     let found = choice::read(&args.file, output)?;
     let (workflow_type, entry) = choice::choose(&args.file, args.workflow_type.as_deref(), &found)?;
     choice::check_needs(entry, &found)?;

@@ -28,7 +28,7 @@ use find::{Found, Suite};
 #[command(
     after_help = "Examples:\n  segno test workflows\n  segno test workflows/order.test.yaml --filter refund\n  segno test --crash --junit report.xml"
 )]
-pub struct TestArgs {
+pub(crate) struct TestArgs {
     /// Test files, or folders of definitions with their *.test.yaml files
     #[arg(default_value = ".")]
     paths: Vec<PathBuf>,
@@ -88,7 +88,7 @@ impl Tested<'_> {
     }
 }
 
-pub fn run(args: &TestArgs, output: Output) -> Result<End, CliError> {
+pub(crate) fn run(args: &TestArgs, output: Output) -> Result<End, CliError> {
     if !args.watch {
         return once(args, output);
     }

@@ -8,7 +8,7 @@ use crate::engine::failure::{Failure, FailureInfo};
 use crate::payload::with_marks;
 
 /// The failure and its causes, outermost first, one a line and the details below. What is still encoded is marked.
-pub fn failure_text(failure: &Failure) -> String {
+pub(crate) fn failure_text(failure: &Failure) -> String {
     let failure = &with_marks(failure);
     let mut text = String::new();
     for (depth, failure) in failure.chain().enumerate() {
@@ -52,6 +52,6 @@ fn heading(failure: &Failure) -> String {
     }
 }
 
-pub fn failed(what: &str) -> String {
+pub(crate) fn failed(what: &str) -> String {
     format!("{}: {what}", styled(Tone::Bad, "error"))
 }

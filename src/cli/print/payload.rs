@@ -11,7 +11,7 @@ use crate::payload::{codec_encoding, failure_parts, sealed_mark, with_marks};
 use crate::value::{Map, Payload, to_json};
 
 /// One payload as it is, none as null, several as a list.
-pub fn result_json(payloads: &[Payload]) -> Json {
+pub(crate) fn result_json(payloads: &[Payload]) -> Json {
     match payloads {
         [] => Json::Null,
         [one] => payload_json(one),
@@ -20,7 +20,7 @@ pub fn result_json(payloads: &[Payload]) -> Json {
 }
 
 /// The data, or for an encoding that cannot be read the payload itself in protobuf's JSON.
-pub fn payload_json(payload: &Payload) -> Json {
+pub(crate) fn payload_json(payload: &Payload) -> Json {
     if payload.encoding().starts_with(b"json/")
         && let Ok(json) = serde_json::from_slice(&payload.data)
     {
@@ -41,7 +41,7 @@ pub fn payload_json(payload: &Payload) -> Json {
 const GIVE_THE_CODEC: &str = "pass the codec that the workers use: --codec-key ID=FILE, --codec compression or --codec-endpoint URL";
 
 /// An error if a codec has encoded one of these and none here could decode it.
-pub fn refuse_encoded<'p>(
+pub(crate) fn refuse_encoded<'p>(
     what: &str,
     payloads: impl IntoIterator<Item = &'p Payload>,
 ) -> Result<(), CliError> {
@@ -57,7 +57,7 @@ pub fn refuse_encoded<'p>(
 }
 
 /// The same of a failure, as advice: that it failed is said in any case.
-pub fn advise_on_encoded(failure: &Failure) {
+pub(crate) fn advise_on_encoded(failure: &Failure) {
     if failure_parts(failure)
         .iter()
         .any(|part| codec_encoding(part).is_some())
@@ -70,7 +70,7 @@ pub fn advise_on_encoded(failure: &Failure) {
 }
 
 /// The same of memos and search attributes.
-pub fn refuse_encoded_fields<'m>(
+pub(crate) fn refuse_encoded_fields<'m>(
     what: &str,
     maps: impl IntoIterator<Item = &'m Map>,
 ) -> Result<(), CliError> {
@@ -82,7 +82,7 @@ pub fn refuse_encoded_fields<'m>(
 }
 
 /// For people: what is still encoded is marked.
-pub fn map_text(map: &Map) -> String {
+pub(crate) fn map_text(map: &Map) -> String {
     let entries = map.iter().filter_map(|(key, value)| {
         let payload = Payload::from_value(value).ok()?;
         let json = match sealed_mark(&payload) {
@@ -94,7 +94,7 @@ pub fn map_text(map: &Map) -> String {
     Json::Object(entries.collect()).to_string()
 }
 
-pub fn map_json(map: &Map) -> Json {
+pub(crate) fn map_json(map: &Map) -> Json {
     let entries = map.iter().filter_map(|(key, value)| {
         let json = match Payload::from_value(value) {
             Ok(payload) => payload_json(&payload),
@@ -106,7 +106,7 @@ pub fn map_json(map: &Map) -> Json {
 }
 
 /// What is still encoded is marked.
-pub fn failure_json(failure: &Failure) -> Json {
+pub(crate) fn failure_json(failure: &Failure) -> Json {
     to_json(&with_marks(failure).to_value())
         .unwrap_or_else(|_| json!({ "message": failure.message }))
 }

@@ -17,14 +17,14 @@ const END: char = '\u{fdd1}';
 
 /// Replaces every character that a terminal would act on, or that would hide or reorder text, by its `\uXXXX` escape. Line
 /// feeds and tabs stay. A JSON text keeps its meaning, since it has such characters in strings only.
-pub fn escaped(data: &str) -> String {
+pub(crate) fn escaped(data: &str) -> String {
     let mut text = String::with_capacity(data.len());
     data.chars().for_each(|c| push(&mut text, c));
     text
 }
 
 /// Keeps the colours of a text that has ANSI escapes for decoration only.
-pub fn decorated(ansi: &str) -> String {
+pub(crate) fn decorated(ansi: &str) -> String {
     let mut text = String::with_capacity(ansi.len());
     let mut rest = ansi;
     while let Some((before, after)) = rest.split_once("\u{1b}[") {
@@ -45,7 +45,7 @@ pub fn decorated(ansi: &str) -> String {
 }
 
 /// What is printed: decoration as ANSI escapes, or left out; everything else escaped.
-pub fn printable(text: &str, colours: bool) -> String {
+pub(crate) fn printable(text: &str, colours: bool) -> String {
     let mut pieces = text.split(COLOUR.as_str());
     let mut printed = escaped(pieces.next().unwrap_or_default());
     for piece in pieces {

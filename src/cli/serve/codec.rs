@@ -24,7 +24,7 @@ use server::Door;
 const NAMESPACE_DEFAULT: &str = "default";
 
 #[derive(Debug, Subcommand)]
-pub enum CodecCommand {
+pub(crate) enum CodecCommand {
     /// Serve the codecs over HTTP, for Temporal's UI and the temporal command line
     Serve(Box<CodecServeArgs>),
     /// Decode payloads: protobuf's JSON, {"payloads": […]}, from standard input to standard output
@@ -34,7 +34,7 @@ pub enum CodecCommand {
 }
 
 #[derive(Debug, Args)]
-pub struct CodecServeArgs {
+pub(crate) struct CodecServeArgs {
     /// Where to listen; 0 takes a free port
     #[arg(long, env = "SEGNO_CODEC_PORT", default_value_t = 8081)]
     port: u16,
@@ -54,7 +54,7 @@ pub struct CodecServeArgs {
     codec: CodecArgs,
 }
 
-pub async fn run(command: CodecCommand, output: Output) -> Result<End, CliError> {
+pub(crate) async fn run(command: CodecCommand, output: Output) -> Result<End, CliError> {
     match command {
         CodecCommand::Serve(args) => serve(*args, output).await,
         CodecCommand::Decode(args) => {

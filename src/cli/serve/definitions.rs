@@ -8,7 +8,7 @@ use crate::registry::{Change, Folder, Registry};
 use crate::report::{Format, Report};
 
 /// Reads the definitions and watches them; what is wrong with them is logged.
-pub fn folder_registry(folder: &Path) -> Result<Arc<dyn Registry>, CliError> {
+pub(crate) fn folder_registry(folder: &Path) -> Result<Arc<dyn Registry>, CliError> {
     let registry = Folder::open(folder, log_change).map_err(|error| {
         CliError::usage(error).help("name the folder of the definitions with --definitions")
     })?;
@@ -19,7 +19,7 @@ pub fn folder_registry(folder: &Path) -> Result<Arc<dyn Registry>, CliError> {
     Ok(Arc::new(registry))
 }
 
-pub fn log_change(change: Change) {
+pub(crate) fn log_change(change: Change) {
     match change {
         Change::Added {
             workflow_type,

@@ -30,7 +30,7 @@ const SERVER_START_TIMEOUT: Duration = Duration::from_secs(60);
 const SERVER_STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
-pub struct DevArgs {
+pub(crate) struct DevArgs {
     #[command(flatten)]
     serve: ServeArgs,
     #[command(flatten)]
@@ -65,7 +65,7 @@ struct ServerArgs {
     search_attribute: Vec<String>,
 }
 
-pub async fn run(args: DevArgs, output: Output) -> Result<End, CliError> {
+pub(crate) async fn run(args: DevArgs, output: Output) -> Result<End, CliError> {
     args.serve.init_logs()?;
     let binary = args.server.binary()?;
     let registry = folder_registry(

@@ -17,13 +17,13 @@ use crate::worker::WorkerOptions;
 
 /// What `worker` and `dev` have in common.
 #[derive(Debug, Args)]
-pub struct ServeArgs {
+pub(crate) struct ServeArgs {
     /// A folder of definitions to serve; it is watched [default: what is deployed to the cluster; of dev: workflows]
     #[arg(long, short = 'd', value_name = "FOLDER", env = "SEGNO_DEFINITIONS")]
-    pub definitions: Option<PathBuf>,
+    pub(crate) definitions: Option<PathBuf>,
     /// The task queue to serve
     #[arg(long, short = 't', env = "SEGNO_TASK_QUEUE", default_value = TASK_QUEUE_DEFAULT)]
-    pub task_queue: String,
+    pub(crate) task_queue: String,
     #[command(flatten)]
     policy: PolicyArgs,
     #[command(flatten)]
@@ -65,7 +65,7 @@ enum LogFormatArg {
 }
 
 impl ServeArgs {
-    pub fn init_logs(&self) -> Result<(), CliError> {
+    pub(crate) fn init_logs(&self) -> Result<(), CliError> {
         let level = match self.logs.log_level {
             Level::Off => LogLevel::Off,
             Level::Error => LogLevel::Error,
@@ -81,11 +81,11 @@ impl ServeArgs {
         init_logs(level, format).map_err(CliError::usage)
     }
 
-    pub fn activities(&self) -> Result<Vec<Arc<dyn Activity>>, CliError> {
+    pub(crate) fn activities(&self) -> Result<Vec<Arc<dyn Activity>>, CliError> {
         self.policy.activities()
     }
 
-    pub fn options(&self) -> Result<WorkerOptions, CliError> {
+    pub(crate) fn options(&self) -> Result<WorkerOptions, CliError> {
         own::refuse_queue(&self.task_queue)?;
         let mut options = WorkerOptions::new(self.task_queue.clone());
         self.tuning.apply(&mut options)?;

@@ -3,7 +3,7 @@
 use tokio_util::sync::CancellationToken;
 
 /// The first signal asks the worker to stop, the second one does not wait.
-pub async fn cancel_on_signal(shutdown: CancellationToken) {
+pub(crate) async fn cancel_on_signal(shutdown: CancellationToken) {
     if let Err(error) = signal().await {
         tracing::error!("signals cannot be received: {error}");
         return;

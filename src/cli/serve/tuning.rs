@@ -19,7 +19,7 @@ const POLLERS_AUTOSCALED_MAX: usize = 100;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Tuning")]
-pub struct TuningArgs {
+pub(crate) struct TuningArgs {
     /// Runs kept in memory between their workflow tasks; 0 replays a run for each task
     #[arg(long, value_name = "COUNT", default_value_t = 2000)]
     max_cached_workflows: usize,
@@ -83,7 +83,7 @@ enum Tuner {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Version")]
-pub struct VersionArgs {
+pub(crate) struct VersionArgs {
     /// The worker deployment that this worker is a part of; its versions get workflow tasks as the deployment says
     #[arg(long, value_name = "NAME", env = "TEMPORAL_DEPLOYMENT_NAME")]
     deployment_name: Option<String>,
@@ -107,7 +107,7 @@ enum Behavior {
 }
 
 impl TuningArgs {
-    pub fn apply(&self, options: &mut WorkerOptions) -> Result<(), CliError> {
+    pub(crate) fn apply(&self, options: &mut WorkerOptions) -> Result<(), CliError> {
         options.max_cached_workflows = self.max_cached_workflows;
         options.slots = self.slots()?;
         options.expression_cost_max = self.expression_cost_max;
@@ -201,7 +201,7 @@ impl TuningArgs {
 }
 
 impl VersionArgs {
-    pub fn deployment(&self) -> Result<Option<Deployment>, CliError> {
+    pub(crate) fn deployment(&self) -> Result<Option<Deployment>, CliError> {
         let said = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         match (said(&self.deployment_name), said(&self.build_id)) {
             (None, None) => Ok(None),

@@ -17,7 +17,7 @@ use crate::registry::{Deployed, Registry, schedules};
 use crate::worker;
 
 #[derive(Debug, Args)]
-pub struct WorkerArgs {
+pub(crate) struct WorkerArgs {
     #[command(flatten)]
     serve: ServeArgs,
     #[command(flatten)]
@@ -26,7 +26,7 @@ pub struct WorkerArgs {
     connection: ConnectionArgs,
 }
 
-pub async fn run(args: WorkerArgs, _: Output) -> Result<End, CliError> {
+pub(crate) async fn run(args: WorkerArgs, _: Output) -> Result<End, CliError> {
     args.serve.init_logs()?;
     let settings = args.connection.resolve()?;
     // Mistakes in the flags are reported before any request to the cluster.

@@ -12,7 +12,7 @@ use crate::engine::failure::{Failure, FailureInfo};
 use crate::value::{Payload, Value};
 
 #[derive(Debug, Subcommand)]
-pub enum ActivityCommand {
+pub(crate) enum ActivityCommand {
     /// Complete an activity with a result
     Complete(Box<CompleteArgs>),
     /// Fail an activity's attempt: its retry policy says whether another one follows
@@ -42,7 +42,7 @@ struct TargetArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct CompleteArgs {
+pub(crate) struct CompleteArgs {
     #[command(flatten)]
     target: TargetArgs,
     /// The result, in JSON [default: none, which reads as null]
@@ -59,7 +59,7 @@ pub struct CompleteArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct FailArgs {
+pub(crate) struct FailArgs {
     #[command(flatten)]
     target: TargetArgs,
     /// The failure's message
@@ -81,7 +81,7 @@ pub struct FailArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct HeartbeatArgs {
+pub(crate) struct HeartbeatArgs {
     #[command(flatten)]
     target: TargetArgs,
     #[command(flatten)]
@@ -91,7 +91,7 @@ pub struct HeartbeatArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct ReportCancellationArgs {
+pub(crate) struct ReportCancellationArgs {
     #[command(flatten)]
     target: TargetArgs,
     #[command(flatten)]
@@ -110,7 +110,7 @@ struct DetailArgs {
     detail_file: Vec<String>,
 }
 
-pub async fn run(command: ActivityCommand, output: Output) -> Result<End, CliError> {
+pub(crate) async fn run(command: ActivityCommand, output: Output) -> Result<End, CliError> {
     match command {
         ActivityCommand::Complete(args) => complete(*args, output).await,
         ActivityCommand::Fail(args) => fail(*args, output).await,

@@ -13,14 +13,14 @@ use crate::engine::Loaded;
 use crate::registry::{self, Entry, Store, StoreError};
 
 /// What a start comes to, and the definition that says so, if it is known.
-pub struct Asked {
-    pub options: StartOptions,
-    pub definition: Option<Arc<Loaded>>,
+pub(crate) struct Asked {
+    pub(crate) options: StartOptions,
+    pub(crate) definition: Option<Arc<Loaded>>,
 }
 
 /// What is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Starts {
+pub(crate) enum Starts {
     /// One run, now.
     Once,
     /// Runs of a schedule, each with an id of its own: they may get any version in force.
@@ -28,7 +28,7 @@ pub enum Starts {
 }
 
 /// `plain` is what the flags and the environment say. Where nothing is deployed, or the registry cannot be read, it stays so.
-pub async fn of_registry(
+pub(crate) async fn of_registry(
     registry: &RegistryArgs,
     client: &Client,
     starts: Starts,

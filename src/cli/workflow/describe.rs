@@ -16,14 +16,14 @@ use crate::client::{Description, PendingActivity};
 use crate::payload::failure_parts;
 
 #[derive(Debug, Args)]
-pub struct DescribeArgs {
+pub(crate) struct DescribeArgs {
     #[command(flatten)]
     workflow: WorkflowArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
 
-pub async fn run(args: DescribeArgs, output: Output) -> Result<End, CliError> {
+pub(crate) async fn run(args: DescribeArgs, output: Output) -> Result<End, CliError> {
     let client = args.connection.connect().await?;
     let description = client.describe(&args.workflow.reference()).await?;
     match output.is_json() {

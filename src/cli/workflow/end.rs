@@ -9,7 +9,7 @@ use crate::cli::error::{CliError, End};
 use crate::cli::print::Output;
 
 #[derive(Debug, Args)]
-pub struct CancelArgs {
+pub(crate) struct CancelArgs {
     #[command(flatten)]
     workflow: WorkflowArgs,
     /// Why, for the workflow's history
@@ -20,7 +20,7 @@ pub struct CancelArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct TerminateArgs {
+pub(crate) struct TerminateArgs {
     #[command(flatten)]
     workflow: WorkflowArgs,
     /// Why, for the workflow's history
@@ -30,7 +30,7 @@ pub struct TerminateArgs {
     connection: ConnectionArgs,
 }
 
-pub async fn cancel(args: CancelArgs, output: Output) -> Result<End, CliError> {
+pub(crate) async fn cancel(args: CancelArgs, output: Output) -> Result<End, CliError> {
     own::refuse_id(&args.workflow.workflow_id)?;
     let workflow = args.workflow.reference();
     let client = args.connection.connect().await?;
@@ -39,7 +39,7 @@ pub async fn cancel(args: CancelArgs, output: Output) -> Result<End, CliError> {
     said(output, &workflow.workflow_id, "was requested to cancel")
 }
 
-pub async fn terminate(args: TerminateArgs, output: Output) -> Result<End, CliError> {
+pub(crate) async fn terminate(args: TerminateArgs, output: Output) -> Result<End, CliError> {
     own::refuse_id(&args.workflow.workflow_id)?;
     let workflow = args.workflow.reference();
     let client = args.connection.connect().await?;

@@ -9,7 +9,7 @@ use crate::cli::print::payload::{advise_on_encoded, failure_json, refuse_encoded
 use crate::client::{Ended, Outcome, WorkflowRef};
 
 /// Prints the result, or says on standard error why there is none.
-pub fn report(
+pub(crate) fn report(
     json: &mut Json,
     workflow: &WorkflowRef,
     ended: &Ended,

@@ -15,7 +15,7 @@ use crate::client::{
 use crate::value::{Duration, Timestamp};
 
 #[derive(Debug, Args)]
-pub struct HistoryArgs {
+pub(crate) struct HistoryArgs {
     #[command(flatten)]
     workflow: WorkflowArgs,
     /// Leave out the workflow tasks: what happened, not how it was computed
@@ -31,7 +31,7 @@ pub struct HistoryArgs {
 /// The shown parts that may be encoded.
 const SHOWN: &str = "the name of a step or the message of a failure";
 
-pub async fn run(args: HistoryArgs, output: Output) -> Result<End, CliError> {
+pub(crate) async fn run(args: HistoryArgs, output: Output) -> Result<End, CliError> {
     let client = args.connection.connect().await?;
     let progress = output.progress("reading the history".to_owned());
     let history = client.history(&args.workflow.reference()).await?;

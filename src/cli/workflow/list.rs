@@ -15,7 +15,7 @@ use crate::engine::VERSION_ATTRIBUTE;
 const PAGE_SIZE_MAX: usize = 1000;
 
 #[derive(Debug, Args)]
-pub struct ListArgs {
+pub(crate) struct ListArgs {
     /// Temporal's list filter, for instance "WorkflowType = 'hello' AND ExecutionStatus = 'Running'"
     #[arg(long, short = 'q', default_value = "")]
     query: String,
@@ -32,7 +32,7 @@ pub struct ListArgs {
     connection: ConnectionArgs,
 }
 
-pub async fn run(args: ListArgs, output: Output) -> Result<End, CliError> {
+pub(crate) async fn run(args: ListArgs, output: Output) -> Result<End, CliError> {
     let client = args.connection.connect().await?;
     let query = args.filter()?;
     let is_all = args.all || own::asks_for_own(&query);

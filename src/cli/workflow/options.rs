@@ -24,7 +24,7 @@ use crate::value::{Duration, Payload, Timestamp, Value};
 use crate::words::RetryPolicy;
 
 #[derive(Debug, Args)]
-pub struct WorkflowOptionArgs {
+pub(crate) struct WorkflowOptionArgs {
     /// Take the defaults under the definition's `start` from this folder, and hold the input against its schema
     #[arg(long, short = 'd', value_name = "FOLDER", env = "SEGNO_DEFINITIONS")]
     definitions: Option<PathBuf>,
@@ -108,12 +108,16 @@ struct AboutArgs {
 }
 
 impl WorkflowOptionArgs {
-    pub fn has_folder(&self) -> bool {
+    pub(crate) fn has_folder(&self) -> bool {
         self.definitions.is_some()
     }
 
     /// What the flags say, then the environment, then the definition.
-    pub fn read(&self, workflow_type: &str, flags: StartOptions) -> Result<StartOptions, CliError> {
+    pub(crate) fn read(
+        &self,
+        workflow_type: &str,
+        flags: StartOptions,
+    ) -> Result<StartOptions, CliError> {
         let defaults = match &self.definitions {
             Some(folder) => Some(defaults(folder, workflow_type, &flags.input)?),
             None => None,
@@ -122,7 +126,7 @@ impl WorkflowOptionArgs {
     }
 
     /// The definition in the folder that the flags name.
-    pub fn definition(&self, workflow_type: &str) -> Result<Option<Arc<Loaded>>, CliError> {
+    pub(crate) fn definition(&self, workflow_type: &str) -> Result<Option<Arc<Loaded>>, CliError> {
         let folder = self.definitions.as_deref();
         folder
             .map(|folder| definition(folder, workflow_type))
@@ -130,7 +134,7 @@ impl WorkflowOptionArgs {
     }
 
     /// What the flags alone say. An input from standard input can be read once only.
-    pub fn flags(&self) -> Result<StartOptions, CliError> {
+    pub(crate) fn flags(&self) -> Result<StartOptions, CliError> {
         if let Some(id) = &self.workflow_id {
             own::refuse_id(id)?;
         }
@@ -172,14 +176,14 @@ fn with(flags: StartOptions, workflow_type: &str, defaults: Option<StartDefaults
 }
 
 /// The same, of a deployed version.
-pub fn of_type(entry: &Entry, flags: StartOptions) -> Result<StartOptions, CliError> {
+pub(crate) fn of_type(entry: &Entry, flags: StartOptions) -> Result<StartOptions, CliError> {
     let program = &entry.loaded.program;
     let defaults = start_defaults(program, &flags.input)?;
     Ok(with(flags, &program.workflow, Some(defaults)))
 }
 
 /// The same, of a deployed version that goes along with the start.
-pub fn of_version(entry: &Entry, flags: StartOptions) -> Result<StartOptions, CliError> {
+pub(crate) fn of_version(entry: &Entry, flags: StartOptions) -> Result<StartOptions, CliError> {
     let mut options = of_type(entry, flags)?;
     let bundle = Value::Bytes(entry.bundle.bytes.as_slice().into());
     let bundle = Payload::from_value(&bundle).map_err(|e| CliError::new(e.0))?;

@@ -14,7 +14,7 @@ use crate::cli::print::payload::{advise_on_encoded, failure_json, refuse_encoded
 use crate::client::{QueryAnswer, QueryReject};
 
 #[derive(Debug, Args)]
-pub struct QueryArgs {
+pub(crate) struct QueryArgs {
     #[command(flatten)]
     workflow: WorkflowArgs,
     /// The query's name
@@ -38,7 +38,7 @@ enum RejectCondition {
     NotCompletedCleanly,
 }
 
-pub async fn run(args: QueryArgs, output: Output) -> Result<End, CliError> {
+pub(crate) async fn run(args: QueryArgs, output: Output) -> Result<End, CliError> {
     let input = args.input.payloads()?;
     let reject = match args.reject_condition {
         None => QueryReject::Never,

@@ -10,7 +10,7 @@ use crate::cli::error::{CliError, End};
 use crate::cli::print::Output;
 
 #[derive(Debug, Args)]
-pub struct ResultArgs {
+pub(crate) struct ResultArgs {
     #[command(flatten)]
     workflow: WorkflowArgs,
     /// Take the end of this run, also where the workflow goes on in another
@@ -20,7 +20,7 @@ pub struct ResultArgs {
     connection: ConnectionArgs,
 }
 
-pub async fn run(args: ResultArgs, output: Output) -> Result<End, CliError> {
+pub(crate) async fn run(args: ResultArgs, output: Output) -> Result<End, CliError> {
     let workflow = args.workflow.reference();
     let client = args.connection.connect().await?;
     let progress = output.progress(format!("waiting for {}", workflow.workflow_id));

@@ -25,7 +25,7 @@ const PAGE_SIZE_MAX: usize = 1000;
 const NOTE_DEFAULT: &str = "no note was given";
 
 #[derive(Debug, Args)]
-pub struct ScheduleArgs {
+pub(crate) struct ScheduleArgs {
     #[command(subcommand)]
     command: ScheduleCommand,
 }
@@ -190,7 +190,7 @@ struct BackfillArgs {
     connection: ConnectionArgs,
 }
 
-pub async fn run(args: ScheduleArgs, output: Output) -> Result<End, CliError> {
+pub(crate) async fn run(args: ScheduleArgs, output: Output) -> Result<End, CliError> {
     match args.command {
         ScheduleCommand::Create(args) => create(*args, output).await,
         ScheduleCommand::Update(args) => update(*args, output).await,

@@ -12,7 +12,7 @@ use crate::cli::error::{CliError, End};
 use crate::cli::print::Output;
 
 #[derive(Debug, Args)]
-pub struct SignalArgs {
+pub(crate) struct SignalArgs {
     #[command(flatten)]
     workflow: WorkflowArgs,
     /// The signal's name
@@ -24,7 +24,7 @@ pub struct SignalArgs {
     connection: ConnectionArgs,
 }
 
-pub async fn run(args: SignalArgs, output: Output) -> Result<End, CliError> {
+pub(crate) async fn run(args: SignalArgs, output: Output) -> Result<End, CliError> {
     own::refuse_id(&args.workflow.workflow_id)?;
     let input = args.input.payloads()?;
     let workflow = args.workflow.reference();

@@ -9,7 +9,7 @@ use crate::registry::load;
 use crate::value::{Payload, Value};
 
 /// A signal that goes along with a start: for the run with this id if one is running, else for the one that is started.
-pub async fn check_with_start(
+pub(crate) async fn check_with_start(
     client: &Client,
     options: &StartOptions,
     known: Option<&Program>,
@@ -57,7 +57,7 @@ fn requested(options: &StartOptions) -> Option<Vec<u8>> {
 }
 
 /// The bundle that a run is bound to, or why it is not known. That there is no such run is for the signal itself to find.
-pub async fn bound_to(client: &Client, workflow: &WorkflowRef) -> Result<Vec<u8>, String> {
+pub(crate) async fn bound_to(client: &Client, workflow: &WorkflowRef) -> Result<Vec<u8>, String> {
     let beginning = match client.beginning(workflow).await {
         Ok(beginning) => beginning,
         Err(ClientError::NoSuchWorkflow(..)) => return Err("the run does not exist".to_owned()),
@@ -73,7 +73,7 @@ pub async fn bound_to(client: &Client, workflow: &WorkflowRef) -> Result<Vec<u8>
 }
 
 /// Refuses what the bundle's definition refuses; the answer says why it could not be read.
-pub fn of_bundle(
+pub(crate) fn of_bundle(
     bundle: &[u8],
     name: &str,
     input: &[Payload],
@@ -107,6 +107,6 @@ fn judge(program: &Program, name: &str, input: &[Payload], output: Output) -> Re
     }
 }
 
-pub fn not_checked(why: &str) -> String {
+pub(crate) fn not_checked(why: &str) -> String {
     format!("the signal was not checked against the run's definition: {why}")
 }

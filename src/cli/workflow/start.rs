@@ -24,7 +24,7 @@ use crate::registry;
 use crate::value::{Duration, Payload};
 
 #[derive(Debug, Args)]
-pub struct StartArgs {
+pub(crate) struct StartArgs {
     /// The workflow type, as the definition's key `workflow` names it
     #[arg(value_name = "TYPE", required_unless_present = "definition")]
     workflow_type: Option<String>,
@@ -132,7 +132,7 @@ enum IdConflictPolicy {
     TerminateExisting,
 }
 
-pub async fn run(args: StartArgs, output: Output) -> Result<End, CliError> {
+pub(crate) async fn run(args: StartArgs, output: Output) -> Result<End, CliError> {
     // What is wrong with the flags is said before anything is asked of the cluster.
     let flags = args.options.flags()?;
     let read = args.workflow_type.as_deref();

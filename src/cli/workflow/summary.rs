@@ -7,7 +7,7 @@ use crate::cli::print::payload::map_json;
 use crate::client::WorkflowSummary;
 use crate::value::Timestamp;
 
-pub fn status_tone(status: &str) -> Tone {
+pub(crate) fn status_tone(status: &str) -> Tone {
     match status {
         "RUNNING" => Tone::Bold,
         "COMPLETED" => Tone::Good,
@@ -17,7 +17,7 @@ pub fn status_tone(status: &str) -> Tone {
     }
 }
 
-pub fn summary_json(workflow: &WorkflowSummary) -> Json {
+pub(crate) fn summary_json(workflow: &WorkflowSummary) -> Json {
     json!({
         "workflowId": workflow.workflow_id,
         "runId": workflow.run_id,
@@ -41,6 +41,6 @@ pub fn summary_json(workflow: &WorkflowSummary) -> Json {
     })
 }
 
-pub fn time(time: Option<Timestamp>) -> Json {
+pub(crate) fn time(time: Option<Timestamp>) -> Json {
     time.map_or(Json::Null, |t| t.to_string().into())
 }

@@ -15,7 +15,7 @@ const LOOK_AFTER: Duration = Duration::from_secs(3);
 
 /// The answer of a run to a query or an update. If the run's workflow task keeps failing, the reason is said while the answer is waited
 /// for, and with the error if there is none.
-pub async fn answer<T>(
+pub(crate) async fn answer<T>(
     client: &Client,
     workflow: &WorkflowRef,
     call: impl Future<Output = Result<T, ClientError>>,
@@ -66,7 +66,7 @@ fn words(failing: &FailingTask) -> String {
 }
 
 /// Whether payloads go as they are into the history of a run whose payloads are encoded; it is said.
-pub async fn goes_plain(client: &Client, workflow: &WorkflowRef, input: &[Payload]) -> bool {
+pub(crate) async fn goes_plain(client: &Client, workflow: &WorkflowRef, input: &[Payload]) -> bool {
     if input.is_empty() || !client.sends_plain() {
         return false;
     }

@@ -13,7 +13,7 @@ use crate::cli::print::Output;
 use crate::client::UpdateOptions;
 
 #[derive(Debug, Args)]
-pub struct UpdateArgs {
+pub(crate) struct UpdateArgs {
     #[command(flatten)]
     workflow: WorkflowArgs,
     /// The update's name
@@ -34,7 +34,7 @@ pub struct UpdateArgs {
     connection: ConnectionArgs,
 }
 
-pub async fn run(args: UpdateArgs, output: Output) -> Result<End, CliError> {
+pub(crate) async fn run(args: UpdateArgs, output: Output) -> Result<End, CliError> {
     own::refuse_id(&args.workflow.workflow_id)?;
     let options = UpdateOptions {
         name: args.name.clone(),

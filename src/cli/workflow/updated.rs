@@ -11,13 +11,13 @@ use crate::client::{UpdateStage, UpdateStarted};
 
 /// How far an update is waited for.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum WaitFor {
+pub(crate) enum WaitFor {
     Accepted,
     Completed,
 }
 
 impl WaitFor {
-    pub fn stage(self) -> UpdateStage {
+    pub(crate) fn stage(self) -> UpdateStage {
         match self {
             WaitFor::Accepted => UpdateStage::Accepted,
             WaitFor::Completed => UpdateStage::Completed,
@@ -26,7 +26,7 @@ impl WaitFor {
 }
 
 /// Prints the update's result, or says on standard error why there is none.
-pub fn report(
+pub(crate) fn report(
     mut json: Json,
     name: &str,
     update: &UpdateStarted,

@@ -54,7 +54,7 @@ impl Client {
     }
 
     /// Changes what is said and keeps the rest; a change by another at the same time is not lost.
-    pub async fn update_schedule(
+    pub(crate) async fn update_schedule(
         &self,
         id: &str,
         change: ScheduleChange,
@@ -67,7 +67,7 @@ impl Client {
     }
 
     /// Gives it other times and another workflow, and keeps what changes while it runs: its pause, notes and actions that remain.
-    pub async fn replace_schedule(&self, id: &str, by: Schedule) -> Result<(), ClientError> {
+    pub(crate) async fn replace_schedule(&self, id: &str, by: Schedule) -> Result<(), ClientError> {
         let spec = ScheduleSpec {
             paused: None,
             notes: None,
@@ -178,7 +178,7 @@ impl Client {
     }
 
     /// One page of the schedules that match, and the token of the next page if there is one.
-    pub async fn schedules_page(
+    pub(crate) async fn schedules_page(
         &self,
         query: &str,
         page_size: i32,
@@ -202,7 +202,7 @@ impl Client {
         Ok((schedules, (!next.is_empty()).then_some(next)))
     }
 
-    pub async fn pause_schedule(&self, id: &str, note: &str) -> Result<(), ClientError> {
+    pub(crate) async fn pause_schedule(&self, id: &str, note: &str) -> Result<(), ClientError> {
         let patch = proto::SchedulePatch {
             pause: note.to_owned(),
             ..Default::default()
@@ -210,7 +210,7 @@ impl Client {
         self.patch_schedule("pause the schedule", id, patch).await
     }
 
-    pub async fn unpause_schedule(&self, id: &str, note: &str) -> Result<(), ClientError> {
+    pub(crate) async fn unpause_schedule(&self, id: &str, note: &str) -> Result<(), ClientError> {
         let patch = proto::SchedulePatch {
             unpause: note.to_owned(),
             ..Default::default()
@@ -219,7 +219,7 @@ impl Client {
     }
 
     /// Starts what the schedule starts at once.
-    pub async fn trigger_schedule(
+    pub(crate) async fn trigger_schedule(
         &self,
         id: &str,
         overlap_policy: Option<OverlapPolicy>,
@@ -234,7 +234,7 @@ impl Client {
         self.patch_schedule("trigger the schedule", id, patch).await
     }
 
-    pub async fn backfill_schedule(
+    pub(crate) async fn backfill_schedule(
         &self,
         id: &str,
         backfills: &[Backfill],

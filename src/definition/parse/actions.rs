@@ -263,11 +263,7 @@ impl Parser {
             self.report(error);
         }
         let steps = self.required_steps(&fields, key!("do"));
-        Some(Case {
-            range: item.range,
-            matches,
-            steps,
-        })
+        Some(Case { matches, steps })
     }
 
     fn for_each(&mut self, fields: &Fields<'_>, value: &Node) -> ForEach {

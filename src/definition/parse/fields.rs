@@ -9,7 +9,7 @@ use crate::yaml::{Entry, Node};
 
 /// The known keys that a mapping has.
 pub(crate) struct Fields<'n> {
-    pub range: Range,
+    pub(crate) range: Range,
     found: Vec<(&'static Field, &'n Entry)>,
     /// Keys that misspelt ones probably meant.
     meant: Vec<&'static str>,

@@ -37,7 +37,6 @@ impl Parser {
         let compensate_on = self.compensate_on(&fields, compensate.is_some());
         let done = self.action(action, &fields, entry);
         Step {
-            range: node.range,
             id,
             description,
             when,
@@ -122,7 +121,6 @@ impl Parser {
             options: None,
         }));
         Step {
-            range,
             id,
             description: None,
             when: None,

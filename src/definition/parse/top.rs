@@ -21,11 +21,10 @@ impl Parser {
         let name = self
             .text(&fields, key!("workflow"))
             .unwrap_or_else(|| Spanned::new("".into(), fields.start()));
+        self.text(&fields, key!("description"));
         let state = self.named(&fields, key!("state"));
         Some(Definition {
-            range: document.range,
             name,
-            description: self.text(&fields, key!("description")),
             task_queue: self.text(&fields, key!("task_queue")),
             uses: self.texts(&fields, key!("use")),
             input: self.schema(&fields, key!("input")),
@@ -56,7 +55,6 @@ impl Parser {
         let fields = self.fields(document, &tables::LIBRARY)?;
         self.version(&fields);
         Some(Library {
-            range: document.range,
             uses: self.texts(&fields, key!("use")),
             types: self.types(&fields),
             activities: self.contracts(&fields),
@@ -122,12 +120,14 @@ impl Parser {
             fields,
             key!("activities"),
             &tables::CONTRACT,
-            |parser, name, fields| ActivityContract {
-                name,
-                description: parser.text(fields, key!("description")),
-                input: parser.schema(fields, key!("input")),
-                output: parser.schema(fields, key!("output")),
-                options: parser.activity_options(fields),
+            |parser, name, fields| {
+                parser.text(fields, key!("description"));
+                ActivityContract {
+                    name,
+                    input: parser.schema(fields, key!("input")),
+                    output: parser.schema(fields, key!("output")),
+                    options: parser.activity_options(fields),
+                }
             },
         )
     }
@@ -200,12 +200,14 @@ impl Parser {
             fields,
             key!("blocks"),
             &tables::BLOCK,
-            |parser, name, fields| Block {
-                name,
-                description: parser.text(fields, key!("description")),
-                input: parser.schema(fields, key!("input")),
-                output: parser.schema(fields, key!("output")),
-                steps: parser.required_steps(fields, key!("do")),
+            |parser, name, fields| {
+                parser.text(fields, key!("description"));
+                Block {
+                    name,
+                    input: parser.schema(fields, key!("input")),
+                    output: parser.schema(fields, key!("output")),
+                    steps: parser.required_steps(fields, key!("do")),
+                }
             },
         )
     }

@@ -4,7 +4,7 @@ use super::exec::EXEC;
 use super::http::HTTP;
 use crate::definition::table::{Shape, Table, field};
 
-pub static CALLBACK: Table = Table {
+pub(crate) static CALLBACK: Table = Table {
     name: "a callback",
     groups: &[&[
         field(

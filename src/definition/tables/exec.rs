@@ -2,7 +2,7 @@
 
 use crate::definition::table::{Choice, Shape, Table, choice, field};
 
-pub static EXEC: Table = Table {
+pub(crate) static EXEC: Table = Table {
     name: "a command",
     groups: &[&[
         field(

@@ -2,7 +2,7 @@
 
 use crate::definition::table::{Shape, Table, field};
 
-pub static GRPC: Table = Table {
+pub(crate) static GRPC: Table = Table {
     name: "a call",
     groups: &[&[
         field(

@@ -2,7 +2,7 @@
 
 use crate::definition::table::{Choice, Shape, Table, choice, field};
 
-pub static HTTP: Table = Table {
+pub(crate) static HTTP: Table = Table {
     name: "a request",
     groups: &[&[
         field(
@@ -88,7 +88,7 @@ pub static HTTP: Table = Table {
     ]],
 };
 
-pub static HTTP_POLL: Table = Table {
+pub(crate) static HTTP_POLL: Table = Table {
     name: "a way of polling",
     groups: &[&[
         field(
@@ -119,7 +119,7 @@ static RESPONSES: &[Choice] = &[
     choice("none", "not at all"),
 ];
 
-pub static HTTP_SECRETS: Table = Table {
+pub(crate) static HTTP_SECRETS: Table = Table {
     name: "a map of secrets",
     groups: &[&[
         field("headers", Shape::MappingTemplate, "Headers from secrets."),
@@ -142,7 +142,7 @@ pub static HTTP_SECRETS: Table = Table {
     ]],
 };
 
-pub static HTTP_BASIC_AUTH: Table = Table {
+pub(crate) static HTTP_BASIC_AUTH: Table = Table {
     name: "basic authentication",
     groups: &[&[
         field("username", Shape::TextTemplate, "The user's name.").required(),

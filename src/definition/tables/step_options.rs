@@ -4,7 +4,7 @@ use super::options::RETRY_POLICY;
 use crate::definition::table::{Field, Shape, Table, field};
 use crate::words::{ContinuedVersion, InitialVersioningBehavior, LogLevel, Word};
 
-pub static ARGUMENTS: &[Field] = &[
+pub(crate) static ARGUMENTS: &[Field] = &[
     field("input", Shape::Template, "The argument."),
     field(
         "args",
@@ -13,9 +13,9 @@ pub static ARGUMENTS: &[Field] = &[
     ),
 ];
 
-pub static INPUT: &[Field] = &[field("input", Shape::Template, "The argument.")];
+pub(crate) static INPUT: &[Field] = &[field("input", Shape::Template, "The argument.")];
 
-pub static UNTIL: Table = Table {
+pub(crate) static UNTIL: Table = Table {
     name: "a timer",
     groups: &[&[field(
         "until",
@@ -25,10 +25,10 @@ pub static UNTIL: Table = Table {
     .required()]],
 };
 
-pub const TIMEOUT: Field =
+pub(crate) const TIMEOUT: Field =
     field("timeout", Shape::Duration, "The longest to wait.").default("without bound");
 
-pub static WAIT: Table = Table {
+pub(crate) static WAIT: Table = Table {
     name: "a wait",
     groups: &[&[
         field(
@@ -45,7 +45,7 @@ pub static WAIT: Table = Table {
     ]],
 };
 
-pub static CASE: Table = Table {
+pub(crate) static CASE: Table = Table {
     name: "a case",
     groups: &[&[
         field(
@@ -63,7 +63,7 @@ pub static CASE: Table = Table {
     ]],
 };
 
-pub static CATCH: Table = Table {
+pub(crate) static CATCH: Table = Table {
     name: "a catch",
     groups: &[&[
         field("error", Shape::TextOrTexts, "Kinds (`application`, `timeout`, `cancelled`, `terminated`, `child_workflow`, `activity`, `nexus`) or types of failures.").default("any failure except a cancellation"),
@@ -73,7 +73,7 @@ pub static CATCH: Table = Table {
     ]],
 };
 
-pub static CANCEL_WORKFLOW: Table = Table {
+pub(crate) static CANCEL_WORKFLOW: Table = Table {
     name: "the workflow to cancel",
     groups: &[&[
         field("workflow_id", Shape::TextTemplate, "Its workflow id.").required(),
@@ -82,7 +82,7 @@ pub static CANCEL_WORKFLOW: Table = Table {
     ]],
 };
 
-pub static NEXUS: Table = Table {
+pub(crate) static NEXUS: Table = Table {
     name: "a Nexus operation",
     groups: &[&[
         field(
@@ -117,7 +117,7 @@ pub static NEXUS: Table = Table {
     ]],
 };
 
-pub static CONTINUE_AS_NEW: Table = Table {
+pub(crate) static CONTINUE_AS_NEW: Table = Table {
     name: "continue_as_new",
     groups: &[
         ARGUMENTS,
@@ -170,7 +170,7 @@ pub static CONTINUE_AS_NEW: Table = Table {
     ],
 };
 
-pub static UPSERT: Table = Table {
+pub(crate) static UPSERT: Table = Table {
     name: "an upsert",
     groups: &[&[
         field(
@@ -186,7 +186,7 @@ pub static UPSERT: Table = Table {
     ]],
 };
 
-pub static LOG: Table = Table {
+pub(crate) static LOG: Table = Table {
     name: "a log line",
     groups: &[&[
         field(
@@ -200,7 +200,7 @@ pub static LOG: Table = Table {
     ]],
 };
 
-pub static FAIL: Table = Table {
+pub(crate) static FAIL: Table = Table {
     name: "a failure",
     groups: &[&[
         field(

@@ -15,7 +15,7 @@ use crate::value::{Duration, Map, Payload, Timestamp, Value};
 use crate::words::{ActivityCancellationType, FailureKind, RetryState, StepId};
 
 impl Machine<'_> {
-    pub fn begin_activity(
+    pub(crate) fn begin_activity(
         &mut self,
         at: &mut At<'_>,
         activity: &program::Activity,
@@ -119,7 +119,7 @@ impl Machine<'_> {
     }
 
     /// A result is held against what the activity's contract says of it.
-    pub fn checked(&self, step: Option<StepId>, resolution: Resolution) -> Resolution {
+    pub(crate) fn checked(&self, step: Option<StepId>, resolution: Resolution) -> Resolution {
         let Resolution::Completed(value) = resolution else {
             return resolution;
         };
@@ -144,7 +144,7 @@ impl Machine<'_> {
     }
 
     /// The backoff of a local activity is longer than a workflow task: a timer waits for it.
-    pub fn back_off_local(
+    pub(crate) fn back_off_local(
         &mut self,
         seq: u32,
         attempt: u32,
@@ -164,7 +164,7 @@ impl Machine<'_> {
     }
 
     /// The same command under a new number: core has done with the old one.
-    pub fn schedule_local_again(&mut self, seq: u32) {
+    pub(crate) fn schedule_local_again(&mut self, seq: u32) {
         // It may have been reported as cancelled although its backoff had begun.
         let Some(mut operation) = self.run.operations.remove(&seq) else {
             return;
@@ -207,14 +207,14 @@ impl Machine<'_> {
     }
 
     /// Core takes one request for an activity only.
-    pub fn cancel_activity(&mut self, seq: u32) {
+    pub(crate) fn cancel_activity(&mut self, seq: u32) {
         if self.run.cancelling.requested.insert(seq) {
             self.command(CommandKind::RequestCancelActivity { seq });
         }
     }
 
     /// An activity that is left alone ends for whoever waits for it, whatever it does.
-    pub fn abandon_activity(&mut self, seq: u32, failure: Failure) {
+    pub(crate) fn abandon_activity(&mut self, seq: u32, failure: Failure) {
         match self.is_just_scheduled(seq) {
             true => self.cancel_activity(seq),
             false => self.resolved(seq, Resolution::Cancelled(failure)),
@@ -228,7 +228,7 @@ impl Machine<'_> {
     }
 
     /// During a long backoff there is nothing to cancel but its timer.
-    pub fn cancel_local(&mut self, seq: u32) {
+    pub(crate) fn cancel_local(&mut self, seq: u32) {
         let is_backoff = |kind: &OperationKind| matches!(kind, OperationKind::LocalBackoff { activity } if *activity == seq);
         let mut operations = self.run.operations.iter();
         let backoff = operations.find(|(_, operation)| is_backoff(&operation.kind));
@@ -246,7 +246,7 @@ impl Machine<'_> {
 }
 
 /// Core tells a local activity's own failure; an author meets it as that of any other activity.
-pub fn wrapped(activity: &ScheduleLocalActivity, resolution: Resolution) -> Resolution {
+pub(crate) fn wrapped(activity: &ScheduleLocalActivity, resolution: Resolution) -> Resolution {
     let wrap = |cause: Failure| {
         let cause = cause.without_local_bound();
         let info = FailureInfo::Activity {
@@ -277,7 +277,7 @@ pub fn wrapped(activity: &ScheduleLocalActivity, resolution: Resolution) -> Reso
 }
 
 /// As core has it.
-pub fn abandoned(activity_type: String, activity_id: String) -> Failure {
+pub(crate) fn abandoned(activity_type: String, activity_id: String) -> Failure {
     let info = FailureInfo::Activity {
         activity_type,
         activity_id,

@@ -7,7 +7,7 @@ use crate::engine::state::{Frame, Outcome, Routine, RoutineId, Try, TryPhase, Wa
 use crate::program::{self, Action};
 use crate::value::Duration;
 
-pub fn begin_try(at: &mut At<'_>, action: &program::Try) -> Flow {
+pub(crate) fn begin_try(at: &mut At<'_>, action: &program::Try) -> Flow {
     let frame = Try {
         step: at.step,
         phase: TryPhase::Body,
@@ -18,7 +18,7 @@ pub fn begin_try(at: &mut At<'_>, action: &program::Try) -> Flow {
 }
 
 impl Machine<'_> {
-    pub fn leave_try(
+    pub(crate) fn leave_try(
         &mut self,
         id: RoutineId,
         routine: &mut Routine,

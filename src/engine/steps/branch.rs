@@ -10,7 +10,7 @@ use crate::value::Value;
 use crate::words::BlockId;
 
 impl Machine<'_> {
-    pub fn begin_if(
+    pub(crate) fn begin_if(
         &mut self,
         routine: &mut Routine,
         condition: &Code,
@@ -24,7 +24,7 @@ impl Machine<'_> {
         Ok(enter(routine, block))
     }
 
-    pub fn begin_switch(
+    pub(crate) fn begin_switch(
         &mut self,
         routine: &mut Routine,
         subject: Option<&Code>,

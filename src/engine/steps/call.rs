@@ -13,14 +13,14 @@ use crate::value::Value;
 use crate::words::OnCompensationFailure;
 
 /// A function under way: a [`Frame::Function`].
-pub struct Called {
-    pub function: FunctionRef,
-    pub saga: Option<Saga>,
-    pub caller: Option<Box<Caller>>,
+pub(crate) struct Called {
+    pub(crate) function: FunctionRef,
+    pub(crate) saga: Option<Saga>,
+    pub(crate) caller: Option<Box<Caller>>,
 }
 
 impl Machine<'_> {
-    pub fn begin_call(
+    pub(crate) fn begin_call(
         &mut self,
         routine: &mut Routine,
         function: u32,
@@ -62,7 +62,7 @@ impl Machine<'_> {
         Ok(enter(routine, callee.body))
     }
 
-    pub fn leave_function(
+    pub(crate) fn leave_function(
         &mut self,
         routine: &mut Routine,
         called: Called,

@@ -15,7 +15,7 @@ use crate::value::{Map, Value};
 use crate::words::{ChildCancellationType, RetryState};
 
 impl Machine<'_> {
-    pub fn begin_child(
+    pub(crate) fn begin_child(
         &mut self,
         at: &mut At<'_>,
         child: &program::Child,
@@ -85,7 +85,7 @@ impl Machine<'_> {
         Ok(Flow::Entered)
     }
 
-    pub fn child_started(&mut self, seq: u32, started: String) {
+    pub(crate) fn child_started(&mut self, seq: u32, started: String) {
         // It may have been abandoned before the run got to its start.
         let Some(operation) = self.run.operations.get_mut(&seq) else {
             return;
@@ -119,7 +119,12 @@ impl Machine<'_> {
 
     /// Core would ask the child's first run, which does nothing once the child has continued as new; so the workflow is
     /// asked, whatever run it is at.
-    pub fn cancel_child(&mut self, child: u32, workflow_id: String, how: ChildCancellationType) {
+    pub(crate) fn cancel_child(
+        &mut self,
+        child: u32,
+        workflow_id: String,
+        how: ChildCancellationType,
+    ) {
         use ChildCancellationType::{Abandon, TryCancel};
         let is_request = |o: &Operation| matches!(o.kind, OperationKind::CancelRequest { child: c } if c == child);
         let is_requested = self.run.operations.values().any(is_request);
@@ -148,7 +153,7 @@ impl Machine<'_> {
     }
 
     /// The request of a step, or of a child's cancellation, was answered.
-    pub fn cancel_external_resolved(&mut self, seq: u32, failure: Option<Failure>) {
+    pub(crate) fn cancel_external_resolved(&mut self, seq: u32, failure: Option<Failure>) {
         match self.requested_of(seq) {
             Some(child) => self.cancellation_requested(child, failure),
             None => self.resolved(seq, answered(failure)),
@@ -171,7 +176,7 @@ impl Machine<'_> {
     }
 
     /// The server would not start it, or it was cancelled before.
-    pub fn not_started(&mut self, seq: u32, failure: Failure) {
+    pub(crate) fn not_started(&mut self, seq: u32, failure: Failure) {
         let resolution = match failure.is_cancelled() {
             true => Resolution::Cancelled(failure),
             false => Resolution::Failed(failure),

@@ -16,14 +16,18 @@ use crate::value::Value;
 use crate::words::ContinuedVersion;
 
 impl Machine<'_> {
-    pub fn begin_return(&mut self, at: &mut At<'_>, value: Option<&Code>) -> Result<Flow, Failure> {
+    pub(crate) fn begin_return(
+        &mut self,
+        at: &mut At<'_>,
+        value: Option<&Code>,
+    ) -> Result<Flow, Failure> {
         let value = value.map(|v| self.evaluate(at.routine, v)).transpose()?;
         let outcome = Outcome::Return(value.unwrap_or(Value::Null));
         self.leaves(at.routine, at.step, &outcome);
         Ok(Flow::Out(outcome))
     }
 
-    pub fn begin_continue_as_new(
+    pub(crate) fn begin_continue_as_new(
         &mut self,
         at: &mut At<'_>,
         next: &program::ContinueAsNew,
@@ -37,7 +41,7 @@ impl Machine<'_> {
         Ok(Flow::Out(outcome))
     }
 
-    pub fn continue_as_new(
+    pub(crate) fn continue_as_new(
         &mut self,
         routine: &Routine,
         next: &program::ContinueAsNew,
@@ -78,7 +82,11 @@ impl Machine<'_> {
         })
     }
 
-    pub fn failure(&mut self, routine: &Routine, fail: &program::Fail) -> Result<Failure, Failure> {
+    pub(crate) fn failure(
+        &mut self,
+        routine: &Routine,
+        fail: &program::Fail,
+    ) -> Result<Failure, Failure> {
         let text = |machine: &mut Self, code: &Option<Code>| {
             code.as_ref()
                 .map(|code| machine.text(routine, code))
@@ -106,7 +114,7 @@ impl Machine<'_> {
 }
 
 /// The failure that the innermost `catch` caught.
-pub fn caught(routine: &Routine) -> Failure {
+pub(crate) fn caught(routine: &Routine) -> Failure {
     let caught = routine.frames.iter().rev().find_map(|frame| {
         let Frame::Try(frame) = frame else {
             return None;

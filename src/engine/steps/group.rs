@@ -8,14 +8,14 @@ use crate::program::DurationCode;
 use crate::words::{BlockId, StepId, TimeoutType};
 
 /// The bound of what runs inside: a [`Frame::Deadline`].
-pub struct Deadline {
-    pub step: StepId,
-    pub timer: u32,
-    pub expired: bool,
+pub(crate) struct Deadline {
+    pub(crate) step: StepId,
+    pub(crate) timer: u32,
+    pub(crate) expired: bool,
 }
 
 impl Machine<'_> {
-    pub fn begin_do(
+    pub(crate) fn begin_do(
         &mut self,
         at: &mut At<'_>,
         body: BlockId,
@@ -53,7 +53,7 @@ impl Machine<'_> {
         Ok(enter(at.routine, body))
     }
 
-    pub fn leave_deadline(
+    pub(crate) fn leave_deadline(
         &mut self,
         routine: &mut Routine,
         deadline: &Deadline,
@@ -95,7 +95,7 @@ impl Machine<'_> {
     }
 
     /// The deadline's timer fired: what runs inside the frame is cancelled.
-    pub fn deadline_passed(&mut self, id: RoutineId, frame: u32) {
+    pub(crate) fn deadline_passed(&mut self, id: RoutineId, frame: u32) {
         let routine = self.run.routines.get_mut(&id);
         let frame = frame as usize;
         let Some(Frame::Deadline { expired, .. }) = routine.and_then(|r| r.frames.get_mut(frame))
@@ -108,7 +108,11 @@ impl Machine<'_> {
 }
 
 /// A cancellation that was asked for meanwhile arrives as the shield ends.
-pub fn leave_shield(routine: &mut Routine, cancel_pending: bool, outcome: Outcome) -> Outcome {
+pub(crate) fn leave_shield(
+    routine: &mut Routine,
+    cancel_pending: bool,
+    outcome: Outcome,
+) -> Outcome {
     match (cancel_pending, outcome) {
         (false, outcome) => outcome,
         (true, Outcome::Value(_)) => Outcome::Failed(Failure::cancelled("cancelled")),

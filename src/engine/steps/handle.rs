@@ -9,14 +9,14 @@ use crate::value::Value;
 
 impl Machine<'_> {
     /// The step waits for the operation that it has begun.
-    pub fn wait_operation(&mut self, at: &mut At<'_>, seq: u32) -> Flow {
+    pub(crate) fn wait_operation(&mut self, at: &mut At<'_>, seq: u32) -> Flow {
         self.wait_for(at.id, seq);
         at.routine.waiting = Some(Waiting::Operation { seq });
         Flow::Entered
     }
 
     /// The operation goes on beside the steps that follow, under the step's id.
-    pub fn keep_handle(&mut self, at: &mut At<'_>, seq: u32) {
+    pub(crate) fn keep_handle(&mut self, at: &mut At<'_>, seq: u32) {
         match self.run.operations.get_mut(&seq) {
             Some(operation) => operation.is_handle = true,
             None => self
@@ -29,7 +29,7 @@ impl Machine<'_> {
         }
     }
 
-    pub fn begin_await(&mut self, at: &mut At<'_>, slot: u32) -> Result<Flow, Failure> {
+    pub(crate) fn begin_await(&mut self, at: &mut At<'_>, slot: u32) -> Result<Flow, Failure> {
         let operation = at
             .routine
             .handle(slot)
@@ -51,7 +51,7 @@ impl Machine<'_> {
     }
 
     /// What was started is cancelled, if it is still in flight.
-    pub fn cancel_handle(&mut self, routine: &Routine, slot: u32) -> Flow {
+    pub(crate) fn cancel_handle(&mut self, routine: &Routine, slot: u32) -> Flow {
         if let Some(seq) = routine.handle(slot) {
             self.cancel_operation(seq, None);
         }

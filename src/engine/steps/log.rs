@@ -10,7 +10,7 @@ use crate::value::Value;
 use crate::words::LogLevel;
 
 impl Machine<'_> {
-    pub fn begin_log(
+    pub(crate) fn begin_log(
         &mut self,
         routine: &Routine,
         level: LogLevel,

@@ -12,11 +12,11 @@ use crate::value::Value;
 use crate::words::{BlockId, StepId};
 
 /// How far a `for_each` is: a [`Frame::Turns`].
-pub struct Turns {
-    pub step: StepId,
-    pub items: Items,
-    pub next: u32,
-    pub results: Vec<Value>,
+pub(crate) struct Turns {
+    pub(crate) step: StepId,
+    pub(crate) items: Items,
+    pub(crate) next: u32,
+    pub(crate) results: Vec<Value>,
 }
 
 impl Turns {
@@ -31,7 +31,7 @@ impl Turns {
 }
 
 impl Machine<'_> {
-    pub fn begin_for_each(
+    pub(crate) fn begin_for_each(
         &mut self,
         at: &mut At<'_>,
         for_each: &program::ForEach,
@@ -72,7 +72,7 @@ impl Machine<'_> {
         Err(self.definition_failure(for_each.items.range(), message))
     }
 
-    pub fn leave_turn(
+    pub(crate) fn leave_turn(
         &mut self,
         routine: &mut Routine,
         mut turns: Turns,
@@ -116,7 +116,7 @@ impl Machine<'_> {
         None
     }
 
-    pub fn begin_while(
+    pub(crate) fn begin_while(
         &mut self,
         at: &mut At<'_>,
         condition: &Code,
@@ -129,7 +129,7 @@ impl Machine<'_> {
         Ok(enter_loop(at, body))
     }
 
-    pub fn leave_loop(
+    pub(crate) fn leave_loop(
         &mut self,
         routine: &mut Routine,
         step: StepId,
@@ -167,7 +167,7 @@ impl Machine<'_> {
 }
 
 /// Begins the first turn of a `while` or `repeat`.
-pub fn enter_loop(at: &mut At<'_>, body: BlockId) -> Flow {
+pub(crate) fn enter_loop(at: &mut At<'_>, body: BlockId) -> Flow {
     at.routine.frames.push(Frame::Loop { step: at.step });
     enter(at.routine, body)
 }

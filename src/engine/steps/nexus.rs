@@ -9,7 +9,7 @@ use crate::program;
 use crate::value::{Map, Value};
 
 impl Machine<'_> {
-    pub fn begin_nexus(
+    pub(crate) fn begin_nexus(
         &mut self,
         at: &mut At<'_>,
         nexus: &program::Nexus,

@@ -14,12 +14,12 @@ use crate::program::Action;
 use crate::value::{Map, Value};
 use crate::words::{BlockId, OnFailure, StepId};
 
-pub const PARENT: &str = "a routine outlives its branches";
+pub(crate) const PARENT: &str = "a routine outlives its branches";
 const FAN: &str = "the innermost frame of a routine with branches is that of the branches";
 
 impl Machine<'_> {
     /// Begins the branches of a `parallel` or `race`.
-    pub fn begin_branches(
+    pub(crate) fn begin_branches(
         &mut self,
         at: &mut At<'_>,
         kind: FanKind,
@@ -34,7 +34,12 @@ impl Machine<'_> {
     }
 
     /// Begins the first turns of a `for_each`, as many at a time as it says.
-    pub fn begin_turns(&mut self, at: &mut At<'_>, items: Items, concurrency: usize) -> Flow {
+    pub(crate) fn begin_turns(
+        &mut self,
+        at: &mut At<'_>,
+        items: Items,
+        concurrency: usize,
+    ) -> Flow {
         let mut fan = Fan::new(at.step, FanKind::ForEach, items.into());
         while fan.running.len() < concurrency
             && let Some(turn) = self.turn(&mut fan, at.id, at.routine)
@@ -69,7 +74,7 @@ impl Machine<'_> {
         Some(turn)
     }
 
-    pub fn branch_ended(&mut self, parent: RoutineId, index: u32, outcome: Outcome) {
+    pub(crate) fn branch_ended(&mut self, parent: RoutineId, index: u32, outcome: Outcome) {
         let Some(mut routine) = self.run.routines.remove(&parent) else {
             return self.run.violated(PARENT);
         };
@@ -163,7 +168,7 @@ impl Machine<'_> {
         )
     }
 
-    pub fn branch_name(&self, step: StepId, index: u32) -> Value {
+    pub(crate) fn branch_name(&self, step: StepId, index: u32) -> Value {
         let (Action::Parallel { branches, .. } | Action::Race { branches }) =
             &self.program.step(step).action
         else {
@@ -193,7 +198,7 @@ impl Machine<'_> {
     }
 
     /// A cancellation from outside reaches every branch; then the whole ends cancelled.
-    pub fn cancel_branches(&mut self, id: RoutineId) {
+    pub(crate) fn cancel_branches(&mut self, id: RoutineId) {
         let routine = self.run.routines.get_mut(&id);
         let Some(Frame::Fan(fan)) = routine.and_then(|routine| routine.frames.last_mut()) else {
             return self.run.violated(FAN);
@@ -208,7 +213,7 @@ impl Machine<'_> {
 }
 
 /// A fan ends by its branches, not by an outcome from inside.
-pub fn leave_fan(fan: Fan, outcome: Outcome) -> Outcome {
+pub(crate) fn leave_fan(fan: Fan, outcome: Outcome) -> Outcome {
     fan.decided.unwrap_or(outcome)
 }
 

@@ -19,19 +19,19 @@ use crate::words::{BlockId, CompensateOn, LogLevel, OnCompensationFailure, StepI
 
 /// Cancellations in progress. A run does not continue as new by itself while there is one, so this is not carried.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
-pub struct Cancelling {
+pub(crate) struct Cancelling {
     /// Operations whose cancellation was requested: core refuses a second request for an activity.
-    pub requested: BTreeSet<u32>,
+    pub(crate) requested: BTreeSet<u32>,
     /// Routines that wait for an operation that was cut off, with the first frame of what is cancelled.
     cut_off: BTreeMap<RoutineId, u32>,
 }
 
 impl Cancelling {
-    pub fn is_cut_off(&self, id: RoutineId) -> bool {
+    pub(crate) fn is_cut_off(&self, id: RoutineId) -> bool {
         self.cut_off.contains_key(&id)
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.cut_off.is_empty()
     }
 }
@@ -42,7 +42,7 @@ impl Run {
     }
 }
 
-pub fn begin_saga(at: &mut At<'_>, body: BlockId) -> Flow {
+pub(crate) fn begin_saga(at: &mut At<'_>, body: BlockId) -> Flow {
     at.routine.frames.push(Frame::Saga {
         step: at.step,
         saga: Saga::default(),
@@ -51,7 +51,7 @@ pub fn begin_saga(at: &mut At<'_>, body: BlockId) -> Flow {
 }
 
 impl Machine<'_> {
-    pub fn leave_saga_step(
+    pub(crate) fn leave_saga_step(
         &mut self,
         routine: &mut Routine,
         step: StepId,
@@ -72,7 +72,7 @@ impl Machine<'_> {
     }
 
     /// Ends or goes on with a saga's compensations; `frame` puts it back.
-    pub fn leave_saga(
+    pub(crate) fn leave_saga(
         &mut self,
         routine: &mut Routine,
         mut saga: Saga,
@@ -114,7 +114,7 @@ impl Machine<'_> {
     }
 
     /// Whether a step with `compensate` is under way in the routine, or around it in another.
-    pub fn is_undone(&self, routine: &Routine) -> bool {
+    pub(crate) fn is_undone(&self, routine: &Routine) -> bool {
         if !self.run.keeps_effects() {
             return false;
         }
@@ -148,7 +148,7 @@ impl Machine<'_> {
 
     /// Notes that the operation that the routine waits for is cancelled with what is inside the frames from `from` on. False
     /// if it was before.
-    pub fn cut_off(&mut self, id: RoutineId, from: usize) -> bool {
+    pub(crate) fn cut_off(&mut self, id: RoutineId, from: usize) -> bool {
         let Some(routine) = self.run.routines.get(&id) else {
             self.run.violated("a routine that is cancelled exists");
             return true;
@@ -176,7 +176,7 @@ impl Machine<'_> {
 
     /// Hands what a routine waited for to its frames. If it was cut off and has completed all the same, the cancellation
     /// arrives behind it.
-    pub fn resume_with(
+    pub(crate) fn resume_with(
         &mut self,
         id: RoutineId,
         routine: &mut Routine,
@@ -213,7 +213,7 @@ impl Machine<'_> {
 
     /// Whether a cancellation that is still to arrive arrives at the end of the step that has just completed: what is in it
     /// was cut off.
-    pub fn is_cut_off_at_end_of(&self, routine: &Routine, step: &Step) -> bool {
+    pub(crate) fn is_cut_off_at_end_of(&self, routine: &Routine, step: &Step) -> bool {
         let inside = routine.frames.len() as u32 - 1;
         step.compensate.is_some()
             && step.action.has_blocks()
@@ -223,7 +223,7 @@ impl Machine<'_> {
     }
 
     /// A block has completed although its deadline has passed. If it has a `compensate` it counts as timed out, and is undone.
-    pub fn undo_late(&mut self, routine: &mut Routine, step: StepId, result: Value) -> bool {
+    pub(crate) fn undo_late(&mut self, routine: &mut Routine, step: StepId, result: Value) -> bool {
         let step = self.program.step(step);
         let is_undone = step.compensate.is_some() && self.run.keeps_effects();
         // The other kind is registered as the step fails.
@@ -234,14 +234,14 @@ impl Machine<'_> {
     }
 
     /// A step that has begun has failed: what it did may be undone by choice.
-    pub fn undo_begun(&mut self, routine: &mut Routine, step: &Step) {
+    pub(crate) fn undo_begun(&mut self, routine: &mut Routine, step: &Step) {
         if step.compensate_on == CompensateOn::Started {
             self.register_compensation(routine, step, Value::Null);
         }
     }
 
     /// The step that a routine waits at has completed, and its result cannot be used.
-    pub fn undo_unusable_for(&mut self, id: RoutineId, result: &Value) {
+    pub(crate) fn undo_unusable_for(&mut self, id: RoutineId, result: &Value) {
         let Some(mut routine) = self.run.routines.remove(&id) else {
             return self.run.violated(WAITS);
         };
@@ -249,7 +249,7 @@ impl Machine<'_> {
         self.run.routines.insert(id, routine);
     }
 
-    pub fn undo_unusable(&mut self, routine: &mut Routine, result: &Value) {
+    pub(crate) fn undo_unusable(&mut self, routine: &mut Routine, result: &Value) {
         let Some(step) = self.next_step(routine) else {
             return self.run.violated("a routine waits at a step");
         };
@@ -261,7 +261,12 @@ impl Machine<'_> {
     }
 
     /// What a step's `compensate` says is kept by the nearest saga around it, be it in a routine further out.
-    pub fn register_compensation(&mut self, routine: &mut Routine, step: &Step, result: Value) {
+    pub(crate) fn register_compensation(
+        &mut self,
+        routine: &mut Routine,
+        step: &Step,
+        result: Value,
+    ) {
         let Some(block) = step.compensate else {
             return;
         };

@@ -13,7 +13,7 @@ use crate::expression::Code;
 use crate::value::{Payload, Value};
 
 impl Machine<'_> {
-    pub fn begin_set(
+    pub(crate) fn begin_set(
         &mut self,
         routine: &Routine,
         assignments: &[(Arc<str>, Code)],
@@ -42,7 +42,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    pub fn begin_upsert(
+    pub(crate) fn begin_upsert(
         &mut self,
         routine: &Routine,
         search_attributes: Option<&Code>,
@@ -78,7 +78,11 @@ impl Machine<'_> {
         Ok(true)
     }
 
-    pub fn begin_details(&mut self, routine: &Routine, details: &Code) -> Result<Flow, Failure> {
+    pub(crate) fn begin_details(
+        &mut self,
+        routine: &Routine,
+        details: &Code,
+    ) -> Result<Flow, Failure> {
         self.run.details = self.text(routine, details)?;
         Ok(Flow::Next(Value::Null))
     }

@@ -12,7 +12,7 @@ use crate::program;
 use crate::value::Value;
 
 impl Machine<'_> {
-    pub fn begin_signal(
+    pub(crate) fn begin_signal(
         &mut self,
         at: &mut At<'_>,
         signal: &program::Signal,
@@ -55,7 +55,7 @@ impl Machine<'_> {
         Ok(self.wait_operation(at, seq))
     }
 
-    pub fn begin_cancel_workflow(
+    pub(crate) fn begin_cancel_workflow(
         &mut self,
         at: &mut At<'_>,
         workflow_id: &Code,
@@ -79,6 +79,6 @@ impl Machine<'_> {
 }
 
 /// Nothing but its failure comes of a request.
-pub fn answered(failure: Option<Failure>) -> Resolution {
+pub(crate) fn answered(failure: Option<Failure>) -> Resolution {
     failure.map_or(Resolution::Completed(Value::Null), Resolution::Failed)
 }

@@ -13,7 +13,7 @@ use crate::value::{Duration, Value};
 use crate::words::StepId;
 
 impl Machine<'_> {
-    pub fn begin_timer_for(
+    pub(crate) fn begin_timer_for(
         &mut self,
         at: &mut At<'_>,
         duration: &DurationCode,
@@ -22,7 +22,11 @@ impl Machine<'_> {
         Ok(self.enter_timer(at, duration))
     }
 
-    pub fn begin_timer_until(&mut self, at: &mut At<'_>, until: &Code) -> Result<Flow, Failure> {
+    pub(crate) fn begin_timer_until(
+        &mut self,
+        at: &mut At<'_>,
+        until: &Code,
+    ) -> Result<Flow, Failure> {
         let until = self.timestamp(at.routine, until)?;
         let duration = until.since(self.clock.now).unwrap_or_default();
         Ok(self.enter_timer(at, duration))
@@ -38,14 +42,19 @@ impl Machine<'_> {
         Flow::Entered
     }
 
-    pub fn start_timer(&mut self, id: RoutineId, length: Duration, step: Option<StepId>) -> u32 {
+    pub(crate) fn start_timer(
+        &mut self,
+        id: RoutineId,
+        length: Duration,
+        step: Option<StepId>,
+    ) -> u32 {
         let seq = self.begin_timer(OperationKind::Timer, length, step);
         self.wait_for(id, seq);
         seq
     }
 
     /// A timer is all that a step waits for, or the bound of its wait.
-    pub fn timer_fired_for(&mut self, id: RoutineId) {
+    pub(crate) fn timer_fired_for(&mut self, id: RoutineId) {
         let Some(routine) = self.run.routines.get_mut(&id) else {
             return self.run.violated(WAITS);
         };
@@ -61,7 +70,7 @@ impl Machine<'_> {
     }
 
     /// A timer is gone at once, so that whoever waits for it goes on at once.
-    pub fn cancel_timer(&mut self, seq: u32, waiter: Option<Waiter>) {
+    pub(crate) fn cancel_timer(&mut self, seq: u32, waiter: Option<Waiter>) {
         self.withdraw_timer(seq);
         if let Some(waiter) = waiter {
             self.run
@@ -70,7 +79,7 @@ impl Machine<'_> {
     }
 
     /// Withdraws a timer; if it has fired already, nobody hears of it.
-    pub fn withdraw_timer(&mut self, seq: u32) {
+    pub(crate) fn withdraw_timer(&mut self, seq: u32) {
         let is_fired = self.run.ends_ahead(seq);
         self.run.operations.remove(&seq);
         if !is_fired {

@@ -23,7 +23,7 @@ struct Watched {
 }
 
 impl Machine<'_> {
-    pub fn begin_wait_signal(
+    pub(crate) fn begin_wait_signal(
         &mut self,
         at: &mut At<'_>,
         name: &str,
@@ -41,7 +41,7 @@ impl Machine<'_> {
         Ok(Flow::Entered)
     }
 
-    pub fn begin_wait_until(
+    pub(crate) fn begin_wait_until(
         &mut self,
         at: &mut At<'_>,
         condition: &Code,
@@ -88,7 +88,7 @@ impl Machine<'_> {
     }
 
     /// Looks whether what routines wait for has come: a signal, a condition, the end of its time. True if one goes on.
-    pub fn look_at_watchers(&mut self) -> bool {
+    pub(crate) fn look_at_watchers(&mut self) -> bool {
         let watching: Vec<RoutineId> = self.run.watching.iter().copied().collect();
         let mut moved = false;
         for id in watching {
@@ -207,7 +207,7 @@ impl Machine<'_> {
         true
     }
 
-    pub fn cancel_wait(&mut self, id: RoutineId, timer: Option<u32>) {
+    pub(crate) fn cancel_wait(&mut self, id: RoutineId, timer: Option<u32>) {
         timer
             .into_iter()
             .for_each(|seq| self.cancel_operation(seq, None));
@@ -216,7 +216,7 @@ impl Machine<'_> {
     }
 
     /// A block's result is its last step's, but a condition that was not met in time is false.
-    pub fn block_result(&self, routine: &Routine, block: BlockId, last: Value) -> Value {
+    pub(crate) fn block_result(&self, routine: &Routine, block: BlockId, last: Value) -> Value {
         let around = self.next_step(routine);
         if let Some(step) = around
             && let Action::WaitUntil { on_timeout, .. } = &self.program.step(step).action

@@ -7,7 +7,7 @@ use super::{Call, Row, Section, row, string, unexpected};
 use crate::expression::context::{Failure, Operand};
 use crate::value::Value;
 
-pub const SECTION: Section = Section {
+pub(crate) const SECTION: Section = Section {
     title: "Encoders",
     extension: false,
     about: "",

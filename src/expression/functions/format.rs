@@ -12,7 +12,7 @@ const PRECISION_DEFAULT: usize = 6;
 /// The highest precision that a clause may set.
 const PRECISION_MAX: usize = 100;
 
-pub fn format(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
+pub(crate) fn format(call: &mut Call, arguments: &[Operand]) -> Result<Value, Failure> {
     let text = string(&arguments[0])?;
     let mut items = list(&arguments[1])?.iter().enumerate();
     let count = items.len();

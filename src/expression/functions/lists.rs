@@ -10,7 +10,7 @@ use crate::expression::equals::{Values, are_few};
 use crate::expression::operators::{self, some};
 use crate::value::Value;
 
-pub const SECTION: Section = Section {
+pub(crate) const SECTION: Section = Section {
     title: "Lists",
     extension: false,
     about: "`sum`, `min` and `max` are extensions. The macros `list.sortBy(x, key)` and `list.groupBy(x, key)` order and group by a computed key.",

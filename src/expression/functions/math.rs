@@ -7,7 +7,7 @@ use crate::expression::context::{Failure, Operand};
 use crate::expression::operators::compare_numbers;
 use crate::value::Value;
 
-pub const SECTION: Section = Section {
+pub(crate) const SECTION: Section = Section {
     title: "Math",
     extension: false,
     about: "",

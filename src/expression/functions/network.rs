@@ -7,7 +7,7 @@ use crate::expression::context::{Failure, Operand};
 use crate::expression::operators::shown;
 use crate::value::{Cidr, Value};
 
-pub const SECTION: Section = Section {
+pub(crate) const SECTION: Section = Section {
     title: "Network",
     extension: false,
     about: "Addresses with a zone and dotted IPv4 addresses within IPv6 are refused. An IPv4-mapped address such as `::ffff:c0a8:1` is the IPv4 address that it stands for, and a range of them the range of those.",

@@ -4,7 +4,7 @@ use super::{Call, Pure, Section, row};
 use crate::expression::context::{Failure, Operand};
 use crate::value::Value;
 
-pub const SECTION: Section = Section {
+pub(crate) const SECTION: Section = Section {
     title: "Operators",
     extension: false,
     about: "From the weakest binding to the strongest: `?:`, `||`, `&&`, the comparisons and `in`, `+` and `-`, `*` `/` `%`, `!` and unary `-`. \

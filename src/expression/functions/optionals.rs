@@ -5,7 +5,7 @@ use crate::expression::context::{Failure, Operand};
 use crate::expression::operators::some;
 use crate::value::Value;
 
-pub const SECTION: Section = Section {
+pub(crate) const SECTION: Section = Section {
     title: "Optionals",
     extension: false,
     about: "`a.?b` and `a[?i]` give an optional, and every selection after them stays optional. An optional entry, `{?'k': o}` or `[?o]`, is omitted if it has no value. \

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-pub use regex::Regex;
+pub(crate) use regex::Regex;
 use regex::RegexBuilder;
 use regex_automata::nfa::thompson;
 
 use super::{Call, Row, Section, int, row, string};
-pub use crate::expression::context::Failure;
+pub(crate) use crate::expression::context::Failure;
 use crate::expression::context::{Budget, Operand};
 use crate::expression::operators::{shown, some};
 use crate::limits::{
@@ -16,7 +16,7 @@ use crate::limits::{
 };
 use crate::value::Value;
 
-pub const SECTION: Section = Section {
+pub(crate) const SECTION: Section = Section {
     title: "Regular expressions",
     extension: false,
     about: "RE2's syntax as the crate `regex` has it. A literal pattern is compiled once, with the definition. A computed pattern is compiled at each evaluation, which costs more.",
@@ -72,14 +72,14 @@ const ROWS: &[Row] = &[
 ];
 
 /// Compiles a pattern that stands in a definition.
-pub fn compile(pattern: &str) -> Result<Regex, Failure> {
+pub(crate) fn compile(pattern: &str) -> Result<Regex, Failure> {
     let name = "REGEX_PROGRAM_SIZE_BYTES_MAX";
     compile_within(pattern, REGEX_PROGRAM_SIZE_BYTES_MAX, name)
 }
 
 /// What a pattern compiles to, or `None` where only another kind of engine can read it. All that a definition has share
 /// a bound: a pattern of twenty bytes can take megabytes.
-pub fn program_size_bytes(pattern: &str, left: usize) -> Result<Option<usize>, Failure> {
+pub(crate) fn program_size_bytes(pattern: &str, left: usize) -> Result<Option<usize>, Failure> {
     let exceeded = || {
         Failure::bound(format!(
             "the patterns of the definition up to this one compile to more than PATTERNS_PROGRAM_SIZE_BYTES_MAX ({PATTERNS_PROGRAM_SIZE_BYTES_MAX} bytes)"
@@ -97,7 +97,7 @@ pub fn program_size_bytes(pattern: &str, left: usize) -> Result<Option<usize>, F
 }
 
 /// Whether a pattern that stands in a definition is good, and what it compiles to. It takes less than compiling it.
-pub fn check(pattern: &str, left: usize) -> Result<usize, Failure> {
+pub(crate) fn check(pattern: &str, left: usize) -> Result<usize, Failure> {
     match program_size_bytes(pattern, left)? {
         Some(size)
             if size <= REGEX_PROGRAM_SIZE_BYTES_MAX / 4
@@ -138,7 +138,7 @@ const COMPILED_MAX: usize = 4;
 
 /// The patterns that an evaluation has compiled so far, the latest last.
 #[derive(Default)]
-pub struct Compiled(Vec<(Arc<str>, Regex)>);
+pub(crate) struct Compiled(Vec<(Arc<str>, Regex)>);
 
 impl Compiled {
     fn get(&mut self, pattern: &Arc<str>, budget: &mut Budget) -> Result<Regex, Failure> {

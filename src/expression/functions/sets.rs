@@ -6,7 +6,7 @@ use crate::expression::equals::{Values, are_few};
 use crate::expression::operators::within;
 use crate::value::Value;
 
-pub const SECTION: Section = Section {
+pub(crate) const SECTION: Section = Section {
     title: "Sets",
     extension: false,
     about: "Lists as sets: repetitions and the order of items do not matter.",

@@ -8,7 +8,7 @@ use crate::expression::context::{Failure, Operand};
 use crate::expression::operators::{self, shown};
 use crate::value::{Timestamp, Value};
 
-pub const SECTION: Section = Section {
+pub(crate) const SECTION: Section = Section {
     title: "Standard functions",
     extension: false,
     about: "A conversion of a value that the target type cannot hold is an error.",

@@ -5,7 +5,7 @@ use crate::expression::builder::Text;
 use crate::expression::context::{Failure, Operand};
 use crate::value::Value;
 
-pub const SECTION: Section = Section {
+pub(crate) const SECTION: Section = Section {
     title: "Strings",
     extension: false,
     about: "Positions are counted in characters from 0. A position before the string or beyond its end is an error.",

@@ -7,7 +7,7 @@ use crate::expression::context::{Budget, Failure, Operand};
 use crate::value::{Value, to_json_string};
 
 /// One value after the other, as a template has them.
-pub fn concatenate(parts: &[Operand], budget: &mut Budget) -> Result<Value, Failure> {
+pub(crate) fn concatenate(parts: &[Operand], budget: &mut Budget) -> Result<Value, Failure> {
     let mut out = Text::new();
     for part in parts {
         write(part, &mut out, budget)?;
@@ -16,7 +16,7 @@ pub fn concatenate(parts: &[Operand], budget: &mut Budget) -> Result<Value, Fail
 }
 
 /// Appends what `string()` of the value is.
-pub fn write(value: &Value, out: &mut Text, budget: &mut Budget) -> Result<(), Failure> {
+pub(crate) fn write(value: &Value, out: &mut Text, budget: &mut Budget) -> Result<(), Failure> {
     match value {
         Value::String(text) | Value::Type(text) => {
             budget.charge_bytes(text.len())?;
@@ -46,13 +46,13 @@ pub fn write(value: &Value, out: &mut Text, budget: &mut Budget) -> Result<(), F
 }
 
 /// A value as JSON, paid for before it is built.
-pub fn json(value: &Value, budget: &mut Budget) -> Result<String, Failure> {
+pub(crate) fn json(value: &Value, budget: &mut Budget) -> Result<String, Failure> {
     charge_whole(value, budget)?;
     to_json_string(value).map_err(|error| Failure::new(error.0))
 }
 
 /// Charges for every part of a value, because all will be copied.
-pub fn charge_whole(value: &Value, budget: &mut Budget) -> Result<(), Failure> {
+pub(crate) fn charge_whole(value: &Value, budget: &mut Budget) -> Result<(), Failure> {
     budget.charge(1)?;
     match value {
         Value::String(text) => budget.charge_bytes(text.len()),
@@ -73,7 +73,7 @@ fn display(value: &impl std::fmt::Display, out: &mut Text) {
 }
 
 /// The shortest digits that read back the same; an exponent below 1e-4 and from 1e21 on.
-pub fn double(d: f64, out: &mut Text) {
+pub(crate) fn double(d: f64, out: &mut Text) {
     if d.is_nan() {
         out.push_str("NaN");
     } else if d.is_infinite() {

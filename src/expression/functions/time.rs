@@ -7,7 +7,7 @@ use crate::expression::context::{Failure, Operand, Semantics};
 use crate::expression::operators::{self, shown};
 use crate::value::{Duration, Timestamp, Value};
 
-pub const SECTION: Section = Section {
+pub(crate) const SECTION: Section = Section {
     title: "Time",
     extension: false,
     about: "Parts of a timestamp are those in UTC, or in the time zone given: a name of the IANA database, which is compiled in, or an offset such as `+02:00`.",
@@ -293,7 +293,7 @@ fn get_milliseconds(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failur
 }
 
 /// Numbers with units, as CEL has them; otherwise what the fields of a step take.
-pub fn parse_duration(text: &str, semantics: Semantics) -> Result<Duration, Failure> {
+pub(crate) fn parse_duration(text: &str, semantics: Semantics) -> Result<Duration, Failure> {
     let nanos = match parse_units(text) {
         Some(nanos) => nanos,
         None => Duration::parse(text).map_err(Failure::new)?.as_nanos(),

@@ -9,14 +9,14 @@ use crate::expression::context::{Failure, Host, Operand};
 use crate::expression::operators::charge_key;
 use crate::value::{Key, Map, Value, parse_json};
 
-pub const DATA: Section = Section {
+pub(crate) const DATA: Section = Section {
     title: "Data",
     extension: true,
     about: "Lists also have `sum`, `min`, `max`, `first`, `last` and `groupBy`: see Lists and Macros.",
     rows: DATA_ROWS,
 };
 
-pub const RUN: Section = Section {
+pub(crate) const RUN: Section = Section {
     title: "The run",
     extension: true,
     about: "These use the workflow task's time and the run's seed, so a replay gives the same values. Queries and validators of updates may not call `uuid` and `random`.",
@@ -259,7 +259,7 @@ fn uuid(host: &mut dyn Host) -> Value {
 }
 
 /// A UUID of RFC 9562's version 4, of random bits.
-pub fn uuid_text(high: u64, low: u64) -> String {
+pub(crate) fn uuid_text(high: u64, low: u64) -> String {
     const VERSION: u128 = 0x4000 << 64;
     const VERSION_MASK: u128 = 0xf000 << 64;
     const VARIANT: u128 = 0x8000 << 48;

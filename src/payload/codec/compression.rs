@@ -16,12 +16,12 @@ use crate::limits::{
 };
 use crate::wire::count_fields;
 
-pub const ENCODING_VALUE: &[u8] = b"binary/zlib";
+pub(crate) const ENCODING_VALUE: &[u8] = b"binary/zlib";
 /// The number of `Payload.metadata`.
 const METADATA_FIELD: u32 = 1;
 
 /// The payload itself where compressing it would not make it smaller.
-pub fn encode(payload: Payload) -> Payload {
+pub(crate) fn encode(payload: Payload) -> Payload {
     let plain = payload.encode_to_vec();
     let mut compressor = ZlibEncoder::new(Vec::new(), Compression::default());
     let written = compressor.write_all(&plain);
@@ -36,14 +36,14 @@ pub fn encode(payload: Payload) -> Payload {
 }
 
 /// What the payloads of one message may still inflate to.
-pub struct Inflation {
+pub(crate) struct Inflation {
     left: usize,
     limit: (&'static str, usize),
 }
 
 impl Inflation {
     /// By the name of the limit and its bytes.
-    pub fn new(name: &'static str, size_max: usize) -> Self {
+    pub(crate) fn new(name: &'static str, size_max: usize) -> Self {
         Inflation {
             left: size_max,
             limit: (name, size_max),
@@ -51,20 +51,16 @@ impl Inflation {
     }
 
     /// What a worker or client reads.
-    pub fn of_message() -> Self {
+    pub(crate) fn of_message() -> Self {
         Inflation::new(
             "CODEC_MESSAGE_DECOMPRESSED_SIZE_BYTES_MAX",
             CODEC_MESSAGE_DECOMPRESSED_SIZE_BYTES_MAX,
         )
     }
-
-    pub fn used(&self) -> usize {
-        self.limit.1 - self.left
-    }
 }
 
 /// Leaves a payload that is not compressed as it is.
-pub fn decode(payload: Payload, inflation: &mut Inflation) -> Result<Payload, CodecError> {
+pub(crate) fn decode(payload: Payload, inflation: &mut Inflation) -> Result<Payload, CodecError> {
     if encoding(&payload) != ENCODING_VALUE {
         return Ok(payload);
     }

@@ -14,7 +14,7 @@ use temporalio_protos::temporal::api::common::v1::Payload;
 
 use super::{CodecError, ENCODING, encoding};
 
-pub const ENCODING_VALUE: &[u8] = b"binary/encrypted";
+pub(crate) const ENCODING_VALUE: &[u8] = b"binary/encrypted";
 const KEY_ID: &str = "encryption-key-id";
 const KEY_FINGERPRINT: &str = "encryption-key-fingerprint";
 /// The message whose HMAC-SHA256 under a key begins with the key's fingerprint.
@@ -115,7 +115,7 @@ impl Keyring {
         })
     }
 
-    pub fn encode(&self, payload: &Payload) -> Result<Payload, CodecError> {
+    pub(crate) fn encode(&self, payload: &Payload) -> Result<Payload, CodecError> {
         let key = self.keys.first().ok_or(CodecError::NotEncrypted)?;
         let mut nonce = [0; NONCE_LEN];
         let random = self.random.fill(&mut nonce);
@@ -140,7 +140,7 @@ impl Keyring {
     }
 
     /// As many as before, in the same order.
-    pub fn decode_all(&self, payloads: Vec<Payload>) -> Result<Vec<Payload>, CodecError> {
+    pub(crate) fn decode_all(&self, payloads: Vec<Payload>) -> Result<Vec<Payload>, CodecError> {
         // What comes after a payload that cannot be decrypted may show that the key is the right one.
         let decoded: Vec<_> = payloads.into_iter().map(|p| self.decode(p)).collect();
         let decoded: Result<_, _> = decoded.into_iter().collect();
@@ -222,7 +222,7 @@ fn fingerprint_of(payload: &Payload) -> Option<String> {
 }
 
 /// The name of the key that a payload was encrypted with.
-pub fn key_id(payload: &Payload) -> Option<String> {
+pub(crate) fn key_id(payload: &Payload) -> Option<String> {
     let id = payload.metadata.get(KEY_ID)?;
     Some(String::from_utf8_lossy(id).into_owned())
 }

@@ -25,7 +25,7 @@ pub struct Remote {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum RemoteError {
+pub(crate) enum RemoteError {
     #[error("the codec server's endpoint {0:?} is not an http or https URL")]
     Endpoint(String),
     #[error("the codec server's {0} contains a character that an HTTP header cannot have")]
@@ -36,7 +36,7 @@ pub enum RemoteError {
 
 impl Remote {
     /// `authorization` is the whole value of the header, for instance `Bearer …`.
-    pub fn new(
+    pub(crate) fn new(
         endpoint: &str,
         namespace: &str,
         authorization: Option<&str>,
@@ -76,11 +76,11 @@ impl Remote {
         })
     }
 
-    pub async fn encode(&self, payloads: Vec<Payload>) -> Result<Vec<Payload>, CodecError> {
+    pub(crate) async fn encode(&self, payloads: Vec<Payload>) -> Result<Vec<Payload>, CodecError> {
         self.ask(&self.encode, payloads).await
     }
 
-    pub async fn decode(&self, payloads: Vec<Payload>) -> Result<Vec<Payload>, CodecError> {
+    pub(crate) async fn decode(&self, payloads: Vec<Payload>) -> Result<Vec<Payload>, CodecError> {
         self.ask(&self.decode, payloads).await
     }
 

@@ -14,14 +14,14 @@ use temporalio_protos::temporal::api::common::v1::Payload;
 const SEARCH_ATTRIBUTES: &str = "SearchAttributes.indexed_fields";
 
 /// Takes the payloads out, in an order that [`put`] knows.
-pub async fn take<M: PayloadVisitable>(message: &mut M) -> Vec<Payload> {
+pub(crate) async fn take<M: PayloadVisitable>(message: &mut M) -> Vec<Payload> {
     let mut payloads = Vec::new();
     each(message, |payload| payloads.push(taken(payload))).await;
     payloads
 }
 
 /// Puts as many payloads back as were taken out.
-pub async fn put<M: PayloadVisitable>(message: &mut M, payloads: Vec<Payload>) {
+pub(crate) async fn put<M: PayloadVisitable>(message: &mut M, payloads: Vec<Payload>) {
     let mut payloads = payloads.into_iter();
     each(message, |payload| {
         *payload = payloads.next().unwrap_or_default();
@@ -29,7 +29,10 @@ pub async fn put<M: PayloadVisitable>(message: &mut M, payloads: Vec<Payload>) {
     .await;
 }
 
-pub async fn each<M: PayloadVisitable>(message: &mut M, does: impl FnMut(&mut Payload) + Send) {
+pub(crate) async fn each<M: PayloadVisitable>(
+    message: &mut M,
+    does: impl FnMut(&mut Payload) + Send,
+) {
     let mut visitor = Each(does);
     // The visitor itself never fails.
     let _ = message.visit_payloads_mut(&mut visitor).await;

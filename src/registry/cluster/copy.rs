@@ -21,15 +21,15 @@ use crate::limits::REGISTRY_COPY_ENTRIES_MAX;
 const ENTRY: &str = "entry";
 
 /// The copy as it was found.
-pub struct FoundCopy {
-    pub catalog: Catalog,
-    pub is_open: bool,
+pub(crate) struct FoundCopy {
+    pub(crate) catalog: Catalog,
+    pub(crate) is_open: bool,
     run_id: String,
     entries: usize,
 }
 
 /// The end of the copy, as this process knows it.
-pub struct CopyEnd {
+pub(crate) struct CopyEnd {
     run_id: String,
     revision: u64,
     entries: usize,

@@ -8,26 +8,26 @@ use crate::catalog::{Applied, Catalog, Change, LogEntry, Start};
 use crate::client::WorkflowRef;
 
 /// A place in the log, and what was folded up to it.
-pub struct Reader {
-    pub run: WorkflowRef,
+pub(crate) struct Reader {
+    pub(crate) run: WorkflowRef,
     /// The token of the next page.
     token: Vec<u8>,
-    pub last_event_id: i64,
-    pub catalog: Catalog,
+    pub(crate) last_event_id: i64,
+    pub(crate) catalog: Catalog,
     /// What became of the changes of this run.
-    pub applied: Vec<(String, Applied)>,
+    pub(crate) applied: Vec<(String, Applied)>,
     /// Those of them that took effect.
-    pub entries: Vec<LogEntry>,
+    pub(crate) entries: Vec<LogEntry>,
     /// Signals that are no change that can be read here.
-    pub skipped: u64,
+    pub(crate) skipped: u64,
     /// A change by somebody with a key was made on top of some that cannot be read.
-    pub is_ahead: bool,
+    pub(crate) is_ahead: bool,
     /// What the run begins with where its own beginning cannot be read.
     base: Option<Catalog>,
 }
 
 impl Reader {
-    pub fn at(run: WorkflowRef) -> Self {
+    pub(crate) fn at(run: WorkflowRef) -> Self {
         Reader {
             run,
             token: Vec::new(),
@@ -41,7 +41,7 @@ impl Reader {
         }
     }
 
-    pub fn on(run: WorkflowRef, base: Catalog) -> Self {
+    pub(crate) fn on(run: WorkflowRef, base: Catalog) -> Self {
         Reader {
             base: Some(base),
             ..Reader::at(run)
@@ -49,7 +49,7 @@ impl Reader {
     }
 
     /// Folds what comes next, and with `wait` waits for it if need be: for as long as the server lets it. True where that was the end.
-    pub async fn fold_page(
+    pub(crate) async fn fold_page(
         &mut self,
         store: &ClusterStore,
         wait: bool,

@@ -10,128 +10,128 @@ use crate::catalog::{Origin, Record, Route, TagChange, Version, VersionName};
 use crate::value::Timestamp;
 
 /// The form's name, with its version.
-pub const FORM: &str = "segno-registry/1";
+pub(crate) const FORM: &str = "segno-registry/1";
 
 /// An exported registry.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Export {
-    pub form: String,
-    pub revision: u64,
-    pub definitions: Vec<ExportedDefinition>,
+pub(crate) struct Export {
+    pub(crate) form: String,
+    pub(crate) revision: u64,
+    pub(crate) definitions: Vec<ExportedDefinition>,
     /// The oldest change first.
-    pub history: Vec<ExportedRecord>,
+    pub(crate) history: Vec<ExportedRecord>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub due_schedules: Vec<ExportedDue>,
+    pub(crate) due_schedules: Vec<ExportedDue>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ExportedDefinition {
-    pub workflow: String,
-    pub project: String,
-    pub retired: bool,
-    pub current: u32,
-    pub pinned: bool,
-    pub ramp: Option<ExportedRamp>,
-    pub tags: BTreeMap<String, u32>,
+pub(crate) struct ExportedDefinition {
+    pub(crate) workflow: String,
+    pub(crate) project: String,
+    pub(crate) retired: bool,
+    pub(crate) current: u32,
+    pub(crate) pinned: bool,
+    pub(crate) ramp: Option<ExportedRamp>,
+    pub(crate) tags: BTreeMap<String, u32>,
     /// The highest number that was ever given; that version may have been deleted.
-    pub last_number: u32,
-    pub versions: Vec<ExportedVersion>,
+    pub(crate) last_number: u32,
+    pub(crate) versions: Vec<ExportedVersion>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ExportedRamp {
-    pub version: u32,
-    pub percent: u32,
+pub(crate) struct ExportedRamp {
+    pub(crate) version: u32,
+    pub(crate) percent: u32,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ExportedVersion {
-    pub number: u32,
-    pub digest: String,
-    pub revision: u64,
-    pub language_version: u32,
-    pub schedules: Vec<String>,
+pub(crate) struct ExportedVersion {
+    pub(crate) number: u32,
+    pub(crate) digest: String,
+    pub(crate) revision: u64,
+    pub(crate) language_version: u32,
+    pub(crate) schedules: Vec<String>,
     /// None where it could not be read.
-    pub bundle: Option<ExportedBundle>,
+    pub(crate) bundle: Option<ExportedBundle>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ExportedBundle {
-    pub language_version: u32,
-    pub cost_model_version: u32,
+pub(crate) struct ExportedBundle {
+    pub(crate) language_version: u32,
+    pub(crate) cost_model_version: u32,
     /// Which YAML document of the first file is the definition, counted from 0.
-    pub document: u32,
-    pub files: Vec<ExportedFile>,
+    pub(crate) document: u32,
+    pub(crate) files: Vec<ExportedFile>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ExportedFile {
-    pub path: String,
-    pub text: String,
+pub(crate) struct ExportedFile {
+    pub(crate) path: String,
+    pub(crate) text: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ExportedRecord {
-    pub revision: u64,
-    pub id: String,
-    pub time: String,
-    pub by: String,
-    pub commit: String,
-    pub message: String,
-    pub project: String,
+pub(crate) struct ExportedRecord {
+    pub(crate) revision: u64,
+    pub(crate) id: String,
+    pub(crate) time: String,
+    pub(crate) by: String,
+    pub(crate) commit: String,
+    pub(crate) message: String,
+    pub(crate) project: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub put: Vec<ExportedName>,
+    pub(crate) put: Vec<ExportedName>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub retired: Vec<String>,
+    pub(crate) retired: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub routes: Vec<ExportedRoute>,
+    pub(crate) routes: Vec<ExportedRoute>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tags: Vec<ExportedTag>,
+    pub(crate) tags: Vec<ExportedTag>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub deleted: Vec<ExportedName>,
+    pub(crate) deleted: Vec<ExportedName>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub stored_again: Vec<ExportedName>,
+    pub(crate) stored_again: Vec<ExportedName>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ExportedName {
-    pub workflow: String,
-    pub number: u32,
+pub(crate) struct ExportedName {
+    pub(crate) workflow: String,
+    pub(crate) number: u32,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ExportedRoute {
-    pub workflow: String,
-    pub current: u32,
-    pub pinned: bool,
-    pub ramp: Option<ExportedRamp>,
+pub(crate) struct ExportedRoute {
+    pub(crate) workflow: String,
+    pub(crate) current: u32,
+    pub(crate) pinned: bool,
+    pub(crate) ramp: Option<ExportedRamp>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ExportedTag {
-    pub workflow: String,
-    pub name: String,
+pub(crate) struct ExportedTag {
+    pub(crate) workflow: String,
+    pub(crate) name: String,
     /// 0 takes the tag away.
-    pub number: u32,
+    pub(crate) number: u32,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ExportedDue {
-    pub revision: u64,
-    pub workflows: Vec<String>,
-    pub namespace_id: String,
-    pub task_queue: String,
+pub(crate) struct ExportedDue {
+    pub(crate) revision: u64,
+    pub(crate) workflows: Vec<String>,
+    pub(crate) namespace_id: String,
+    pub(crate) task_queue: String,
 }
 
 impl ExportedDefinition {
@@ -220,7 +220,7 @@ impl ExportedBundle {
 }
 
 impl ExportedRecord {
-    pub fn of(record: &Record) -> ExportedRecord {
+    pub(crate) fn of(record: &Record) -> ExportedRecord {
         let origin = record.origin.clone().unwrap_or_default();
         let names = |names: &[VersionName]| {
             let names = names.iter().map(|name| ExportedName {

@@ -13,14 +13,14 @@ use crate::source::regular;
 
 /// A file, with the attributes that reveal a change; or a file or folder that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    pub path: PathBuf,
+pub(crate) struct Seen {
+    pub(crate) path: PathBuf,
     size: u64,
     modified: Option<SystemTime>,
     /// When it or its permissions changed: an unreadable file may be readable afterwards.
     changed: Option<(i64, i64)>,
     /// Why it cannot be read, as far as that is known without reading.
-    pub fault: Option<String>,
+    pub(crate) fault: Option<String>,
 }
 
 impl Seen {
@@ -45,7 +45,7 @@ impl Seen {
 }
 
 /// The folder's YAML files, in order, but for tests.
-pub fn look(root: &Path) -> io::Result<Vec<Seen>> {
+pub(crate) fn look(root: &Path) -> io::Result<Vec<Seen>> {
     let is_wanted = |path: &Path| {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         folder::is_yaml(path) && !stem.ends_with(".test")
@@ -54,7 +54,7 @@ pub fn look(root: &Path) -> io::Result<Vec<Seen>> {
     Ok(found.into_iter().map(Seen::of).collect())
 }
 
-pub fn seen(path: PathBuf) -> Option<Seen> {
+pub(crate) fn seen(path: PathBuf) -> Option<Seen> {
     folder::file(path).map(Seen::of)
 }
 
@@ -69,7 +69,7 @@ fn changed(_: &std::fs::Metadata) -> Option<(i64, i64)> {
     None
 }
 
-pub fn key(root: &Path, path: &Path) -> String {
+pub(crate) fn key(root: &Path, path: &Path) -> String {
     let inside = path.strip_prefix(root).unwrap_or(path);
     let parts = inside
         .components()
@@ -78,12 +78,12 @@ pub fn key(root: &Path, path: &Path) -> String {
 }
 
 /// Reads one byte past the limit, enough to detect an oversized file.
-pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     regular::read(path, DEFINITION_SIZE_BYTES_MAX)
 }
 
 /// A file that a definition uses; one that a link leads out of bounds to is not there.
-pub fn fetch(root: &Path, key: &str, shown: &dyn Fn(&Path) -> String) -> Fetched {
+pub(crate) fn fetch(root: &Path, key: &str, shown: &dyn Fn(&Path) -> String) -> Fetched {
     let path = root.join(key);
     let unreadable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Fetched::Missing,

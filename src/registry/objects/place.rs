@@ -11,7 +11,7 @@ use url::Url;
 
 use super::{RETRIES, RETRY_TIMEOUT};
 
-pub fn folder(url: &Url) -> Result<Arc<dyn ObjectStore>, String> {
+pub(crate) fn folder(url: &Url) -> Result<Arc<dyn ObjectStore>, String> {
     let path = url
         .to_file_path()
         .map_err(|()| "a file URL has three slashes and no host: file:///folder".to_owned())?;
@@ -20,7 +20,7 @@ pub fn folder(url: &Url) -> Result<Arc<dyn ObjectStore>, String> {
     Ok(Arc::new(objects))
 }
 
-pub fn bucket(scheme: &str, url: &str) -> Result<Arc<dyn ObjectStore>, String> {
+pub(crate) fn bucket(scheme: &str, url: &str) -> Result<Arc<dyn ObjectStore>, String> {
     // The client wants to be told which cryptography it uses; that somebody has told it is as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let retry = RetryConfig {

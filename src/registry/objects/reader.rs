@@ -7,7 +7,7 @@ use crate::wire::decode_within;
 
 /// An entry of the log as it was found.
 #[derive(Debug)]
-pub enum Entry {
+pub(crate) enum Entry {
     Whole(Vec<u8>),
     /// It is missing or unreadable; this is its copy.
     Copied(Vec<u8>),
@@ -25,19 +25,19 @@ impl Entry {
 
 /// The folded state, and the revision of the snapshot that it began with.
 #[derive(Debug, Default)]
-pub struct Reader {
-    pub catalog: Catalog,
-    pub snapshot: u64,
+pub(crate) struct Reader {
+    pub(crate) catalog: Catalog,
+    pub(crate) snapshot: u64,
     /// Revisions whose entries are gone or cannot be read: what they did is not in force.
-    pub lost: Vec<u64>,
+    pub(crate) lost: Vec<u64>,
     /// Revisions whose entries are gone or cannot be read, and whose copies count.
-    pub copied: Vec<u64>,
+    pub(crate) copied: Vec<u64>,
     /// A change that came after a lost one does not say which numbers it gives, so they may have been others.
-    pub is_uncertain: bool,
+    pub(crate) is_uncertain: bool,
 }
 
 impl Reader {
-    pub fn fold(&mut self, entry: &Entry) {
+    pub(crate) fn fold(&mut self, entry: &Entry) {
         let revision = self.catalog.revision() + 1;
         if matches!(entry, Entry::Copied(_)) {
             self.copied.push(revision);
@@ -66,7 +66,7 @@ impl Reader {
         self.catalog.state.revision = revision;
     }
 
-    pub fn notice(&self) -> Option<String> {
+    pub(crate) fn notice(&self) -> Option<String> {
         let what = lost(&self.lost);
         if self.lost.is_empty() && !self.copied.is_empty() {
             return Some(format!("{}: its copy is used", lost(&self.copied)));
@@ -81,7 +81,7 @@ impl Reader {
     }
 
     /// A deployment on top would make wrong numbers lasting ones.
-    pub fn refuse_uncertain(&self) -> Result<(), StoreError> {
+    pub(crate) fn refuse_uncertain(&self) -> Result<(), StoreError> {
         match self.is_uncertain {
             true => Err(StoreError::Lost(format!(
                 "{}, and later ones depend on it",
@@ -91,12 +91,12 @@ impl Reader {
         }
     }
 
-    pub fn is_long(&self) -> bool {
+    pub(crate) fn is_long(&self) -> bool {
         self.catalog.revision() - self.snapshot >= REGISTRY_CHANGES_PER_RUN_MAX
     }
 }
 
-pub fn lost(revisions: &[u64]) -> String {
+pub(crate) fn lost(revisions: &[u64]) -> String {
     const SHOWN: usize = 5;
     let shown: Vec<_> = revisions.iter().take(SHOWN).map(u64::to_string).collect();
     let more = match revisions.len().saturating_sub(SHOWN) {
@@ -106,7 +106,7 @@ pub fn lost(revisions: &[u64]) -> String {
     format!("the log has lost its entry {}{more}", shown.join(", "))
 }
 
-pub fn change_of(entry: &[u8]) -> Option<(Change, i64)> {
+pub(crate) fn change_of(entry: &[u8]) -> Option<(Change, i64)> {
     let entry: LogEntry = decode_within(entry, REGISTRY_ENTRY_MEMORY_BYTES_MAX).ok()?;
     Some((entry.change?, entry.time))
 }

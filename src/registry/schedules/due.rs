@@ -22,7 +22,7 @@ const RETRY: Duration = Duration::from_secs(60);
 
 impl Schedules<'_> {
     /// What a change that leads to this catalog has to say of these types; none where they have no schedules.
-    pub async fn due(
+    pub(crate) async fn due(
         &self,
         after: &Catalog,
         types: &BTreeSet<String>,
@@ -44,7 +44,7 @@ impl Schedules<'_> {
     }
 
     /// Makes what is due by the change of this revision, and says so; what was done.
-    pub async fn make(
+    pub(crate) async fn make(
         &self,
         found: &Definitions,
         types: &BTreeSet<String>,
@@ -67,7 +67,7 @@ impl Schedules<'_> {
 
 impl ScheduleDeployError {
     /// Nobody who tries again has more luck.
-    pub fn is_final(&self) -> bool {
+    pub(crate) fn is_final(&self) -> bool {
         use tonic::Code::{AlreadyExists, FailedPrecondition, InvalidArgument};
         use tonic::Code::{PermissionDenied, Unauthenticated, Unimplemented};
         let (Self::Client(error) | Self::Refused { error, .. }) = self else {
@@ -95,15 +95,15 @@ async fn namespace_id(client: &Client) -> Result<String, ClientError> {
 }
 
 /// What a worker that follows a registry needs to make its schedules.
-pub struct Following {
-    pub client: Client,
-    pub store: Arc<dyn Store>,
-    pub registry: String,
-    pub task_queue_default: &'static str,
+pub(crate) struct Following {
+    pub(crate) client: Client,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) registry: String,
+    pub(crate) task_queue_default: &'static str,
 }
 
 /// Finishes what deployers leave, for as long as somebody says what is due.
-pub async fn finish(following: Following, mut due: watch::Receiver<Vec<DueSchedules>>) {
+pub(crate) async fn finish(following: Following, mut due: watch::Receiver<Vec<DueSchedules>>) {
     // Workers are started one after the other: their process ids lie apart.
     let spread = SPREAD * (std::process::id() % 16) / 16;
     loop {

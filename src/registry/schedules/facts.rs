@@ -7,17 +7,17 @@ use crate::words::RetryPolicy;
 
 /// A key with another value on the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
-    pub key: &'static str,
+pub(crate) struct Difference {
+    pub(crate) key: &'static str,
     /// The server's; none where it has none.
-    pub from: Option<String>,
-    pub to: Option<String>,
+    pub(crate) from: Option<String>,
+    pub(crate) to: Option<String>,
 }
 
 /// Keys and values; a value that is not there is not listed.
-pub type Facts = Vec<(&'static str, String)>;
+pub(crate) type Facts = Vec<(&'static str, String)>;
 
-pub fn differences(from: &Facts, to: &Facts) -> Vec<Difference> {
+pub(crate) fn differences(from: &Facts, to: &Facts) -> Vec<Difference> {
     let value = |facts: &Facts, key| {
         let found = facts.iter().find(|(k, _)| *k == key);
         found.map(|(_, value)| value.clone())
@@ -37,7 +37,7 @@ pub fn differences(from: &Facts, to: &Facts) -> Vec<Difference> {
 }
 
 /// The facts of a specification in its normal form, and of what it starts.
-pub fn facts(spec: &ScheduleSpec, action: &StartOptions) -> Result<Facts, ScheduleError> {
+pub(crate) fn facts(spec: &ScheduleSpec, action: &StartOptions) -> Result<Facts, ScheduleError> {
     let spec = spec.normal()?;
     let (cron, calendars): (Vec<_>, Vec<_>) =
         spec.calendars.iter().partition(|c| c.as_cron().is_some());

@@ -114,7 +114,7 @@ impl Server {
         self.broken(run, format!("no activity of event {event_id} is pending"));
     }
 
-    pub fn activity_is_due(&mut self, run: usize, event_id: i64, what: ActivityDue) {
+    pub(crate) fn activity_is_due(&mut self, run: usize, event_id: i64, what: ActivityDue) {
         if !self.executions[run].activities.contains_key(&event_id) {
             return self.no_activity(run, event_id);
         }

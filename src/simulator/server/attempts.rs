@@ -8,7 +8,7 @@ use crate::value::Value;
 
 impl Server {
     /// Ends an activity's attempt by its id, as asynchronous completion does.
-    pub fn complete_activity(
+    pub(crate) fn complete_activity(
         &mut self,
         workflow_id: &str,
         activity_id: &str,
@@ -24,19 +24,8 @@ impl Server {
         Ok(())
     }
 
-    pub fn heartbeat_activity(
-        &mut self,
-        workflow_id: &str,
-        activity_id: &str,
-        details: &[Value],
-    ) -> Result<(), Refused> {
-        let (run, event_id) = self.pending_activity(workflow_id, activity_id)?;
-        self.heartbeat(run, event_id, details);
-        Ok(())
-    }
-
     /// Ends an attempt of an activity that is not local; false if it is over already.
-    pub fn end_attempt(&mut self, key: &AttemptKey, result: Result<Value, Failure>) -> bool {
+    pub(crate) fn end_attempt(&mut self, key: &AttemptKey, result: Result<Value, Failure>) -> bool {
         let Some(run) = self.open_run_of(&key.run_id) else {
             return false;
         };
@@ -57,7 +46,7 @@ impl Server {
     }
 
     /// A heartbeat of an attempt from outside; false if it is over already.
-    pub fn heartbeat_attempt(&mut self, key: &AttemptKey, details: &[Value]) -> bool {
+    pub(crate) fn heartbeat_attempt(&mut self, key: &AttemptKey, details: &[Value]) -> bool {
         let Some(run) = self.open_run_of(&key.run_id) else {
             return false;
         };

@@ -24,7 +24,7 @@ impl Server {
     }
 
     /// A worker takes the attempts that waited for one.
-    pub fn take_untaken(&mut self) {
+    pub(crate) fn take_untaken(&mut self) {
         for (run, event_id) in std::mem::take(&mut self.untaken) {
             self.forget_attempt(run, event_id);
             // Its step may have ended meanwhile.
@@ -35,7 +35,7 @@ impl Server {
     }
 
     /// The attempts that are under way stood still for this long.
-    pub fn delay_attempts(&mut self, paused: Duration) {
+    pub(crate) fn delay_attempts(&mut self, paused: Duration) {
         let agenda = &mut self.world.agenda;
         for execution in &mut self.executions {
             for activity in execution.activities.values_mut() {
@@ -52,7 +52,7 @@ impl Server {
     }
 
     /// A server finds out by a timeout; whoever takes over in its place knows at once. The attempt counts all the same.
-    pub fn lose_activities(&mut self) -> Vec<LostAttempt> {
+    pub(crate) fn lose_activities(&mut self) -> Vec<LostAttempt> {
         let mut lost = Vec::new();
         for run in 0..self.executions.len() {
             let execution = &self.executions[run];
@@ -80,14 +80,14 @@ impl Server {
     }
 
     /// The attempt has ended, and is about to be reported: it times out no more.
-    pub fn stop_attempt_clocks(&mut self, key: &AttemptKey) {
+    pub(crate) fn stop_attempt_clocks(&mut self, key: &AttemptKey) {
         if let Some(run) = self.open_run_of(&key.run_id) {
             self.forget_attempt(run, key.scheduled);
         }
     }
 
     /// Whether this attempt has begun and nothing has ended it.
-    pub fn is_under_way(&self, run: usize, key: &AttemptKey) -> bool {
+    pub(crate) fn is_under_way(&self, run: usize, key: &AttemptKey) -> bool {
         let activity = self.executions[run].activities.get(&key.scheduled);
         activity.is_some_and(|a| a.attempt == key.attempt && a.started_at.is_some())
     }

@@ -98,7 +98,7 @@ impl Server {
             .put(self.world.now, Due::StartChild { run, event_id });
     }
 
-    pub fn start_child(&mut self, run: usize, event_id: i64) {
+    pub(crate) fn start_child(&mut self, run: usize, event_id: i64) {
         let execution = &self.executions[run];
         let Some(child) = execution.children.get(&event_id) else {
             // Its parent closed in the same workflow task.
@@ -108,11 +108,8 @@ impl Server {
         let workflow_type = initiated.workflow_type.clone().unwrap_or_default().name;
         let input = initiated.input.clone().unwrap_or_default().payloads;
         let task = ChildTask {
-            parent_workflow_id: execution.workflow_id.clone(),
-            workflow_id: initiated.workflow_id.clone(),
             workflow_type,
             input: input.into_iter().map(payload_from_proto).collect(),
-            now: self.world.now,
         };
         let is_free = self.frees_id(&initiated.workflow_id, initiated.workflow_id_reuse_policy());
         if !is_free {
@@ -251,7 +248,7 @@ impl Server {
         self.begin_first(started, Some(parent), summary, None)
     }
 
-    pub fn mocked_child_ended(&mut self, run: usize, event_id: i64) {
+    pub(crate) fn mocked_child_ended(&mut self, run: usize, event_id: i64) {
         let child = self.executions[run].children.get(&event_id);
         let plan = child.and_then(|child| child.mock.as_ref());
         let is_cancelled = child.is_some_and(|child| child.is_cancelled);
@@ -304,7 +301,7 @@ impl Server {
     }
 
     /// The parent of a run that closed for good hears of it.
-    pub fn child_closed(&mut self, run: usize) {
+    pub(crate) fn child_closed(&mut self, run: usize) {
         let execution = &self.executions[run];
         let (Some(parent), Some(outcome)) = (execution.parent.clone(), execution.outcome.clone())
         else {
@@ -384,7 +381,7 @@ impl Server {
     }
 
     /// What its parent's end means for a child.
-    pub fn parent_closed(&mut self, child: usize) {
+    pub(crate) fn parent_closed(&mut self, child: usize) {
         let policy = self.executions[child]
             .parent
             .as_ref()

@@ -176,7 +176,7 @@ impl Server {
         self.executions[run].keys.push(key);
     }
 
-    pub fn first_task(&mut self, run: usize) {
+    pub(crate) fn first_task(&mut self, run: usize) {
         if self.executions[run].is_open() && self.executions[run].task == Task::Waiting {
             self.executions[run].task = Task::None;
             self.schedule_task(run);
@@ -230,7 +230,7 @@ impl Server {
         );
     }
 
-    pub fn run_timed_out(&mut self, run: usize) {
+    pub(crate) fn run_timed_out(&mut self, run: usize) {
         if !self.executions[run].is_open() {
             return;
         }

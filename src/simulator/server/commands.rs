@@ -167,7 +167,7 @@ impl Server {
         String::new()
     }
 
-    pub fn timer_fired(&mut self, run: usize, event_id: i64) {
+    pub(crate) fn timer_fired(&mut self, run: usize, event_id: i64) {
         if self.executions[run].timers.remove(&event_id).is_none() {
             return self.broken(run, format!("no timer of event {event_id} runs"));
         }

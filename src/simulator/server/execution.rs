@@ -43,7 +43,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    pub fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> Status {
         match self {
             Outcome::Completed(_) => Status::Completed,
             Outcome::Failed(_) => Status::Failed,
@@ -56,7 +56,7 @@ impl Outcome {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Task {
+pub(crate) enum Task {
     None,
     /// The first task is due later.
     Waiting,
@@ -70,115 +70,115 @@ pub enum Task {
 }
 
 #[derive(Debug)]
-pub struct Activity {
-    pub scheduled: ActivityTaskScheduledEventAttributes,
-    pub scheduled_at: Timestamp,
-    pub attempt: u32,
-    pub plan: Option<Attempt>,
-    pub started_at: Option<Timestamp>,
-    pub heartbeat_details: Vec<common::Payload>,
-    pub last_failure: Option<ProtoFailure>,
-    pub cancel_requested_event_id: Option<i64>,
+pub(crate) struct Activity {
+    pub(crate) scheduled: ActivityTaskScheduledEventAttributes,
+    pub(crate) scheduled_at: Timestamp,
+    pub(crate) attempt: u32,
+    pub(crate) plan: Option<Attempt>,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) heartbeat_details: Vec<common::Payload>,
+    pub(crate) last_failure: Option<ProtoFailure>,
+    pub(crate) cancel_requested_event_id: Option<i64>,
     /// What the agenda has for this attempt.
-    pub keys: Vec<Key>,
-    pub heartbeat_key: Option<Key>,
-    pub close_key: Option<Key>,
+    pub(crate) keys: Vec<Key>,
+    pub(crate) heartbeat_key: Option<Key>,
+    pub(crate) close_key: Option<Key>,
 }
 
 #[derive(Debug)]
-pub struct Child {
-    pub initiated: StartChildWorkflowExecutionInitiatedEventAttributes,
-    pub started_event_id: i64,
-    pub run_id: String,
+pub(crate) struct Child {
+    pub(crate) initiated: StartChildWorkflowExecutionInitiatedEventAttributes,
+    pub(crate) started_event_id: i64,
+    pub(crate) run_id: String,
     /// The attempt that answers for a child that is not simulated.
-    pub mock: Option<Attempt>,
-    pub is_cancelled: bool,
+    pub(crate) mock: Option<Attempt>,
+    pub(crate) is_cancelled: bool,
     /// What its step is called.
-    pub summary: Option<String>,
-    pub key: Option<Key>,
+    pub(crate) summary: Option<String>,
+    pub(crate) key: Option<Key>,
 }
 
 #[derive(Debug)]
-pub struct Nexus {
-    pub scheduled: NexusOperationScheduledEventAttributes,
-    pub scheduled_at: Timestamp,
-    pub plan: Attempt,
-    pub is_started: bool,
-    pub is_cancelled: bool,
-    pub keys: Vec<Key>,
+pub(crate) struct Nexus {
+    pub(crate) scheduled: NexusOperationScheduledEventAttributes,
+    pub(crate) scheduled_at: Timestamp,
+    pub(crate) plan: Attempt,
+    pub(crate) is_started: bool,
+    pub(crate) is_cancelled: bool,
+    pub(crate) keys: Vec<Key>,
 }
 
 #[derive(Debug, Clone)]
-pub struct Parent {
-    pub run: usize,
-    pub initiated_event_id: i64,
-    pub close_policy: ParentClosePolicy,
+pub(crate) struct Parent {
+    pub(crate) run: usize,
+    pub(crate) initiated_event_id: i64,
+    pub(crate) close_policy: ParentClosePolicy,
 }
 
 #[derive(Debug)]
-pub struct Update {
-    pub number: UpdateNumber,
-    pub request: UpdateRequest,
+pub(crate) struct Update {
+    pub(crate) number: UpdateNumber,
+    pub(crate) request: UpdateRequest,
 }
 
 #[derive(Debug)]
-pub struct Execution {
-    pub workflow_id: String,
-    pub run_id: String,
-    pub workflow_type: String,
-    pub started_at: Timestamp,
-    pub started: WorkflowExecutionStartedEventAttributes,
-    pub history: Vec<HistoryEvent>,
-    pub size_bytes: u64,
-    pub outcome: Option<Outcome>,
-    pub next: Option<usize>,
+pub(crate) struct Execution {
+    pub(crate) workflow_id: String,
+    pub(crate) run_id: String,
+    pub(crate) workflow_type: String,
+    pub(crate) started_at: Timestamp,
+    pub(crate) started: WorkflowExecutionStartedEventAttributes,
+    pub(crate) history: Vec<HistoryEvent>,
+    pub(crate) size_bytes: u64,
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) next: Option<usize>,
     /// Why there is no further attempt.
-    pub retry_state: enums::RetryState,
-    pub parent: Option<Parent>,
-    pub task: Task,
+    pub(crate) retry_state: enums::RetryState,
+    pub(crate) parent: Option<Parent>,
+    pub(crate) task: Task,
     /// Why the last workflow task failed, if it has not been completed since.
-    pub task_failure: Option<String>,
+    pub(crate) task_failure: Option<String>,
     /// The invariant of the server's own that does not hold.
-    pub broken: Option<String>,
-    pub buffered: Vec<Attributes>,
-    pub activities: BTreeMap<i64, Activity>,
-    pub timers: BTreeMap<i64, Key>,
-    pub children: BTreeMap<i64, Child>,
-    pub nexus: BTreeMap<i64, Nexus>,
+    pub(crate) broken: Option<String>,
+    pub(crate) buffered: Vec<Attributes>,
+    pub(crate) activities: BTreeMap<i64, Activity>,
+    pub(crate) timers: BTreeMap<i64, Key>,
+    pub(crate) children: BTreeMap<i64, Child>,
+    pub(crate) nexus: BTreeMap<i64, Nexus>,
     /// Not given to the worker yet, or given and to be given again where its task fails.
-    pub admitted: Vec<Update>,
-    pub delivered: Vec<Update>,
+    pub(crate) admitted: Vec<Update>,
+    pub(crate) delivered: Vec<Update>,
     /// By their protocol instance.
-    pub accepted: BTreeMap<String, (UpdateNumber, i64)>,
-    pub keys: Vec<Key>,
-    pub cancel_requested: bool,
+    pub(crate) accepted: BTreeMap<String, (UpdateNumber, i64)>,
+    pub(crate) keys: Vec<Key>,
+    pub(crate) cancel_requested: bool,
     /// All runs that it began, and those that follow them.
-    pub child_runs: Vec<usize>,
+    pub(crate) child_runs: Vec<usize>,
     /// Number of signals accepted so far.
-    pub signals: usize,
-    pub updates_accepted: usize,
-    pub activity_started: BTreeMap<i64, i64>,
-    pub search_attributes: BTreeMap<String, common::Payload>,
-    pub memo: BTreeMap<String, common::Payload>,
+    pub(crate) signals: usize,
+    pub(crate) updates_accepted: usize,
+    pub(crate) activity_started: BTreeMap<i64, i64>,
+    pub(crate) search_attributes: BTreeMap<String, common::Payload>,
+    pub(crate) memo: BTreeMap<String, common::Payload>,
 }
 
 impl Execution {
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.outcome.is_none()
     }
 
-    pub fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> Status {
         self.outcome
             .as_ref()
             .map_or(Status::Running, Outcome::status)
     }
 
     /// Why its workflow task cannot be completed.
-    pub fn failure(&self) -> Option<&str> {
+    pub(crate) fn failure(&self) -> Option<&str> {
         self.broken.as_deref().or(self.task_failure.as_deref())
     }
 
-    pub fn names(&self) -> Names<'_> {
+    pub(crate) fn names(&self) -> Names<'_> {
         Names {
             workflow_id: &self.workflow_id,
             run_id: &self.run_id,
@@ -187,13 +187,13 @@ impl Execution {
     }
 
     /// What one of its events means.
-    pub fn meaning(&self, event_id: i64) -> Meaning<'_> {
+    pub(crate) fn meaning(&self, event_id: i64) -> Meaning<'_> {
         let place = usize::try_from(event_id - 1).ok();
         let event = place.and_then(|place| self.history.get(place));
         event.map_or(Meaning::Unobserved, Meaning::of)
     }
 
-    pub fn execution(&self) -> common::WorkflowExecution {
+    pub(crate) fn execution(&self) -> common::WorkflowExecution {
         common::WorkflowExecution {
             workflow_id: self.workflow_id.clone(),
             run_id: self.run_id.clone(),

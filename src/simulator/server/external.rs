@@ -15,7 +15,7 @@ use crate::payload::payloads_to_proto;
 use crate::value::Payload;
 
 impl Server {
-    pub fn signal(
+    pub(crate) fn signal(
         &mut self,
         workflow_id: &str,
         name: &str,
@@ -30,13 +30,13 @@ impl Server {
         Ok(())
     }
 
-    pub fn cancel(&mut self, workflow_id: &str, reason: &str) -> Result<(), Refused> {
+    pub(crate) fn cancel(&mut self, workflow_id: &str, reason: &str) -> Result<(), Refused> {
         let run = self.open_run(workflow_id)?;
         self.request_cancel(run, reason, None);
         Ok(())
     }
 
-    pub fn terminate(&mut self, workflow_id: &str, reason: &str) -> Result<(), Refused> {
+    pub(crate) fn terminate(&mut self, workflow_id: &str, reason: &str) -> Result<(), Refused> {
         let run = self.open_run(workflow_id)?;
         self.terminate_run(run, reason);
         Ok(())
@@ -129,7 +129,7 @@ impl Server {
         found.map(|(event_id, _)| *event_id)
     }
 
-    pub fn send_external_signal(&mut self, run: usize, event_id: i64) {
+    pub(crate) fn send_external_signal(&mut self, run: usize, event_id: i64) {
         let Meaning::Commanded(Commanded::Signal(sent)) = self.executions[run].meaning(event_id)
         else {
             return self.broken(run, format!("event {event_id} sends no signal"));
@@ -185,7 +185,7 @@ impl Server {
         self.arrive(run, attributes);
     }
 
-    pub fn send_external_cancel(&mut self, run: usize, event_id: i64) {
+    pub(crate) fn send_external_cancel(&mut self, run: usize, event_id: i64) {
         let Meaning::Commanded(Commanded::Cancellation(sent)) =
             self.executions[run].meaning(event_id)
         else {

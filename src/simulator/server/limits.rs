@@ -72,7 +72,7 @@ fn is_too_large(payloads: Option<&Payloads>) -> bool {
 }
 
 impl Execution {
-    pub fn check_signal(&self) -> Result<(), Refused> {
+    pub(crate) fn check_signal(&self) -> Result<(), Refused> {
         match self.signals < SIGNALS_MAX {
             true => Ok(()),
             false => Err(Refused::Invalid(
@@ -82,7 +82,7 @@ impl Execution {
     }
 
     /// Why it had better continue as new.
-    pub fn suggested_reasons(&self) -> Vec<i32> {
+    pub(crate) fn suggested_reasons(&self) -> Vec<i32> {
         use SuggestContinueAsNewReason as Reason;
         let reasons = [
             (
@@ -107,7 +107,7 @@ impl Execution {
         self.updates_accepted + self.admitted.len() + self.delivered.len()
     }
 
-    pub fn check_update(&self) -> Result<(), Refused> {
+    pub(crate) fn check_update(&self) -> Result<(), Refused> {
         let in_flight = self.admitted.len() + self.delivered.len() + self.accepted.len();
         if in_flight >= UPDATES_IN_FLIGHT_MAX {
             return Err(Refused::Invalid(format!(

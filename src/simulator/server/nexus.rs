@@ -32,12 +32,9 @@ impl Server {
         summary: Option<String>,
     ) {
         let task = NexusTask {
-            workflow_id: self.executions[run].workflow_id.clone(),
-            endpoint: schedule.endpoint.clone(),
             service: schedule.service.clone(),
             operation: schedule.operation.clone(),
             input: schedule.input.clone(),
-            now: self.world.now,
         };
         let scheduled = history::NexusOperationScheduledEventAttributes {
             endpoint: schedule.endpoint,
@@ -101,7 +98,7 @@ impl Server {
         self.executions[run].nexus.insert(event_id, nexus);
     }
 
-    pub fn nexus_is_due(&mut self, run: usize, event_id: i64, what: NexusDue) {
+    pub(crate) fn nexus_is_due(&mut self, run: usize, event_id: i64, what: NexusDue) {
         let Some(nexus) = self.executions[run].nexus.get_mut(&event_id) else {
             return self.no_operation(run, event_id);
         };

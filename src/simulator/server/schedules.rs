@@ -18,11 +18,11 @@ const TERMINATED: &str = "terminated by schedule overlap policy";
 
 /// A schedule by its number, in the order in which they were created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ScheduleNumber(pub usize);
+pub struct ScheduleNumber(pub(crate) usize);
 
 #[derive(Debug)]
-pub struct Schedule {
-    pub id: String,
+pub(crate) struct Schedule {
+    pub(crate) id: String,
     times: ScheduleTimes,
     /// The start of each run; the time is appended to its workflow id.
     start: Start,
@@ -42,14 +42,14 @@ pub struct Schedule {
 
 /// How the last run ended, passed to the next one.
 #[derive(Debug, Clone, Default)]
-pub struct LastRun {
-    pub result: Option<common::Payloads>,
-    pub failure: Option<ProtoFailure>,
+pub(crate) struct LastRun {
+    pub(crate) result: Option<common::Payloads>,
+    pub(crate) failure: Option<ProtoFailure>,
 }
 
 impl Server {
     /// Its times are those from now on, not put off by its jitter. The server is never down, so that no start is late.
-    pub fn schedule(
+    pub(crate) fn schedule(
         &mut self,
         id: &str,
         spec: &ScheduleSpec,
@@ -74,12 +74,16 @@ impl Server {
     }
 
     /// What it has started: the first run of each workflow, with the time that it was started for.
-    pub fn scheduled(&self, schedule: ScheduleNumber) -> &[(Timestamp, RunNumber)] {
+    pub(crate) fn scheduled(&self, schedule: ScheduleNumber) -> &[(Timestamp, RunNumber)] {
         &self.schedules[schedule.0].started
     }
 
     /// Its first time after this one, whatever its state.
-    pub fn next_time(&self, schedule: ScheduleNumber, after: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn next_time(
+        &self,
+        schedule: ScheduleNumber,
+        after: Timestamp,
+    ) -> Option<Timestamp> {
         self.schedules[schedule.0].times.next(after)
     }
 
@@ -89,7 +93,7 @@ impl Server {
         }
     }
 
-    pub fn schedule_is_due(&mut self, number: usize, at: Timestamp) {
+    pub(crate) fn schedule_is_due(&mut self, number: usize, at: Timestamp) {
         self.await_next_time(number, at);
         let schedule = &mut self.schedules[number];
         if schedule.may_start() && schedule.buffer.len() < SCHEDULE_BUFFER_MAX {
@@ -108,7 +112,7 @@ impl Server {
         }
     }
 
-    pub fn scheduled_run_closed(&mut self, number: usize, run: usize) {
+    pub(crate) fn scheduled_run_closed(&mut self, number: usize, run: usize) {
         let schedule = &mut self.schedules[number];
         schedule.running = None;
         let has_failed = match &self.executions[run].outcome {

@@ -24,17 +24,17 @@ const TASK_EVENTS: usize = 2;
 
 impl Server {
     /// The run whose workflow task was due first.
-    pub fn first_ready(&self) -> Option<usize> {
+    pub(crate) fn first_ready(&self) -> Option<usize> {
         self.ready.front().copied()
     }
 
     /// Whether a workflow task of this run is due.
-    pub fn is_ready(&self, run: usize) -> bool {
+    pub(crate) fn is_ready(&self, run: usize) -> bool {
         self.ready.contains(&run)
     }
 
     /// Starts this run's workflow task, if one is due, and gives the updates that it brings.
-    pub fn start_task(&mut self, run: usize) -> Option<Vec<UpdateRequest>> {
+    pub(crate) fn start_task(&mut self, run: usize) -> Option<Vec<UpdateRequest>> {
         let place = self.ready.iter().position(|ready| *ready == run)?;
         self.ready.remove(place);
         let Task::Scheduled { is_speculative } = self.executions[run].task else {
@@ -54,7 +54,7 @@ impl Server {
     }
 
     /// The task that has been started, for a worker that has seen the events up to `seen`, and what both share.
-    pub fn task(
+    pub(crate) fn task(
         &mut self,
         run: usize,
         seen: i64,
@@ -73,11 +73,11 @@ impl Server {
     }
 
     /// Whether a worker has this run's workflow task in its hands.
-    pub fn has_open_task(&self, run: usize) -> bool {
+    pub(crate) fn has_open_task(&self, run: usize) -> bool {
         matches!(self.executions[run].task, Task::Open { .. })
     }
 
-    pub fn respond(&mut self, completion: Completion) -> Answer {
+    pub(crate) fn respond(&mut self, completion: Completion) -> Answer {
         let run = completion.run;
         match completion.result {
             Ok(completed) => self.complete_task(run, completed),
@@ -198,7 +198,7 @@ impl Server {
     }
 
     /// A worker has begun anew after a refusal, or could not.
-    pub fn begun_anew(&mut self, run: usize, failed: Option<String>, is_tried_again: bool) {
+    pub(crate) fn begun_anew(&mut self, run: usize, failed: Option<String>, is_tried_again: bool) {
         match failed {
             Some(failure) => self.executions[run].task_failure = Some(failure),
             None if is_tried_again => self.schedule_task(run),

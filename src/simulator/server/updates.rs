@@ -15,7 +15,7 @@ use crate::value::Payload;
 
 impl Server {
     /// Two with one id are one: the second gets the first's number.
-    pub fn update(
+    pub(crate) fn update(
         &mut self,
         workflow_id: &str,
         name: &str,
@@ -49,7 +49,7 @@ impl Server {
         Ok(number)
     }
 
-    pub fn update_stage(&self, update: UpdateNumber) -> &UpdateStage {
+    pub(crate) fn update_stage(&self, update: UpdateNumber) -> &UpdateStage {
         &self.updates[update.0]
     }
 

@@ -8,7 +8,7 @@ use crate::value::Duration;
 
 impl Worker {
     /// The time of local activities stood still for this long.
-    pub fn delay_locals(&mut self, length: Duration, world: &mut World) {
+    pub(crate) fn delay_locals(&mut self, length: Duration, world: &mut World) {
         for run in self.runs.values_mut() {
             for local in run.locals.values_mut() {
                 local.scheduled_at = after(local.scheduled_at, length);
@@ -20,7 +20,7 @@ impl Worker {
     }
 
     /// A cluster's worker would run them anew within a new workflow task; here the attempt is known, and counts.
-    pub fn lose_locals(
+    pub(crate) fn lose_locals(
         &mut self,
         number: usize,
         world: &mut World,
@@ -51,7 +51,7 @@ impl Worker {
     }
 
     /// The attempt has ended, and is about to be reported: it times out no more.
-    pub fn stop_local_clocks(&mut self, run: usize, seq: u32, world: &mut World) {
+    pub(crate) fn stop_local_clocks(&mut self, run: usize, seq: u32, world: &mut World) {
         let local = self
             .runs
             .get_mut(&run)

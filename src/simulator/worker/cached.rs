@@ -16,14 +16,14 @@ use crate::worker::activation::{Surroundings, activation_from_proto};
 
 #[derive(Debug)]
 pub(super) struct Cached {
-    pub instance: Instance,
-    pub machines: Machines,
-    pub run_id: String,
+    pub(crate) instance: Instance,
+    pub(crate) machines: Machines,
+    pub(crate) run_id: String,
 }
 
 impl Cached {
     /// Of a run that has not begun. Its instance is observed if somebody observes.
-    pub fn new(with: &Replay<'_>) -> Self {
+    pub(crate) fn new(with: &Replay<'_>) -> Self {
         let mut instance = Instance::new();
         if let Some(observer) = &with.observer {
             instance.observed_by(observer.clone());
@@ -39,13 +39,13 @@ impl Cached {
         }
     }
 
-    pub fn take_jobs(&mut self) -> Vec<Variant> {
+    pub(crate) fn take_jobs(&mut self) -> Vec<Variant> {
         let orders_history = self.instance.orders_history().is_some();
         self.machines.take_jobs(orders_history)
     }
 
     /// What the engine makes of these jobs. `newest` is the definition that a new run may be bound to.
-    pub fn activate(
+    pub(crate) fn activate(
         &mut self,
         jobs: Vec<Variant>,
         with: &Replay<'_>,

@@ -40,14 +40,14 @@ const ROOM_INTERVAL: Duration = Duration {
 /// A running local activity.
 #[derive(Debug)]
 pub(super) struct LocalRun {
-    pub attempt: u32,
+    pub(crate) attempt: u32,
     /// `None` between two attempts.
-    pub plan: Option<Attempt>,
-    pub scheduled_at: Timestamp,
-    pub keys: Vec<Key>,
-    pub close_key: Option<Key>,
+    pub(crate) plan: Option<Attempt>,
+    pub(crate) scheduled_at: Timestamp,
+    pub(crate) keys: Vec<Key>,
+    pub(crate) close_key: Option<Key>,
     /// Its step waits for the attempt to end as cancelled.
-    pub cancel_requested: bool,
+    pub(crate) cancel_requested: bool,
 }
 
 impl Worker {
@@ -257,13 +257,13 @@ impl Worker {
     }
 
     /// Whether this attempt has begun and nothing has ended it.
-    pub fn is_local_under_way(&self, run: usize, seq: u32, attempt: u32) -> bool {
+    pub(crate) fn is_local_under_way(&self, run: usize, seq: u32, attempt: u32) -> bool {
         let local = self.runs.get(&run).and_then(|run| run.locals.get(&seq));
         local.is_some_and(|local| local.attempt == attempt && local.plan.is_some())
     }
 
     /// Ends an attempt that is under way.
-    pub fn end_local_attempt(
+    pub(crate) fn end_local_attempt(
         &mut self,
         run: usize,
         seq: u32,

@@ -21,12 +21,12 @@ use temporalio_protos::temporal::api::failure::v1 as failure;
 use temporalio_protos::temporal::api::failure::v1::failure::FailureInfo;
 use temporalio_protos::temporal::api::history::v1 as history;
 
-pub use activity::Activity;
-pub use child::Child;
-pub use local::{Local, LocalEnd, LocalRequest};
-pub use nexus::Nexus;
-pub use sent::{Request, Sent};
-pub use table::Transition;
+pub(crate) use activity::Activity;
+pub(crate) use child::Child;
+pub(crate) use local::{Local, LocalEnd, LocalRequest};
+pub(crate) use nexus::Nexus;
+pub(crate) use sent::{Request, Sent};
+pub(crate) use table::Transition;
 
 use super::super::message::UpdateRequest;
 use super::replay::Divergence;
@@ -36,16 +36,16 @@ use table::transitions_of;
 
 /// One of the engine's operations, or a command that nothing waits for.
 #[derive(Debug, Clone)]
-pub struct Machine {
-    pub kind: Kind,
+pub(crate) struct Machine {
+    pub(crate) kind: Kind,
     /// The event of its command; 0 before there is one.
-    pub event_id: i64,
+    pub(crate) event_id: i64,
     /// What its step is called; its cancellation is called the same.
-    pub summary: Option<String>,
+    pub(crate) summary: Option<String>,
 }
 
 #[derive(Debug, Clone)]
-pub enum Kind {
+pub(crate) enum Kind {
     Timer {
         seq: u32,
         state: timer::Timer,
@@ -67,37 +67,37 @@ pub enum Kind {
 }
 
 #[derive(Debug, Default)]
-pub struct Machines {
-    pub namespace: String,
-    pub workflow_id: String,
-    pub machines: Vec<Machine>,
-    pub by_seq: BTreeMap<u32, usize>,
-    pub by_event: BTreeMap<i64, usize>,
+pub(crate) struct Machines {
+    pub(crate) namespace: String,
+    pub(crate) workflow_id: String,
+    pub(crate) machines: Vec<Machine>,
+    pub(crate) by_seq: BTreeMap<u32, usize>,
+    pub(crate) by_event: BTreeMap<i64, usize>,
     /// The updates that came, by their protocol instance.
-    pub updates: BTreeMap<String, UpdateRequest>,
+    pub(crate) updates: BTreeMap<String, UpdateRequest>,
     /// Asked for in this workflow task.
-    pub asked: Vec<Sent>,
+    pub(crate) asked: Vec<Sent>,
     /// Sent, their events not seen yet.
-    pub commands: VecDeque<Sent>,
-    pub jobs: Vec<Variant>,
-    pub local_requests: Vec<LocalRequest>,
-    pub foreseen: VecDeque<(LocalActivityMarkerData, LocalEnd)>,
-    pub activation_index: u64,
-    pub is_replaying: bool,
-    pub now: Timestamp,
+    pub(crate) commands: VecDeque<Sent>,
+    pub(crate) jobs: Vec<Variant>,
+    pub(crate) local_requests: Vec<LocalRequest>,
+    pub(crate) foreseen: VecDeque<(LocalActivityMarkerData, LocalEnd)>,
+    pub(crate) activation_index: u64,
+    pub(crate) is_replaying: bool,
+    pub(crate) now: Timestamp,
     /// The last event that was applied.
-    pub processed: i64,
-    pub history_size_bytes: u64,
-    pub continue_as_new_suggested: bool,
-    pub versions: Vec<String>,
-    pub has_ended: bool,
+    pub(crate) processed: i64,
+    pub(crate) history_size_bytes: u64,
+    pub(crate) continue_as_new_suggested: bool,
+    pub(crate) versions: Vec<String>,
+    pub(crate) has_ended: bool,
     /// Changes of the engine that its history knows, and those that this workflow task makes use of.
-    pub flags: BTreeSet<u32>,
-    pub flags_used: BTreeSet<u32>,
+    pub(crate) flags: BTreeSet<u32>,
+    pub(crate) flags_used: BTreeSet<u32>,
 }
 
 /// The rows of all state machines.
-pub fn transitions() -> Vec<Transition> {
+pub(crate) fn transitions() -> Vec<Transition> {
     transitions_of::<timer::Timer>()
         .chain(transitions_of::<activity::State>())
         .chain(transitions_of::<child::State>())
@@ -291,7 +291,7 @@ impl Machines {
     }
 
     /// What goes to the server when the workflow task is completed.
-    pub fn prepare(&mut self) -> Vec<Sent> {
+    pub(crate) fn prepare(&mut self) -> Vec<Sent> {
         let machines = &self.machines;
         let asked = std::mem::take(&mut self.asked);
         let sent: Vec<Sent> = asked

@@ -16,8 +16,8 @@ pub struct Divergence {
     /// 0 if not at an event.
     pub event_id: i64,
     /// What history has there.
-    pub event: String,
-    pub problem: String,
+    pub(crate) event: String,
+    pub(crate) problem: String,
 }
 
 impl Divergence {
@@ -60,12 +60,12 @@ impl Display for Divergence {
 
 /// What a replay needs.
 pub(super) struct Replay<'a> {
-    pub namespace: &'a str,
-    pub task_queue: &'a str,
-    pub workflow_id: &'a str,
-    pub run_id: &'a str,
-    pub programs: &'a dyn Programs,
-    pub observer: Option<Arc<dyn Observer>>,
+    pub(crate) namespace: &'a str,
+    pub(crate) task_queue: &'a str,
+    pub(crate) workflow_id: &'a str,
+    pub(crate) run_id: &'a str,
+    pub(crate) programs: &'a dyn Programs,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
 }
 
 /// The run after the last completed workflow task of its history.

@@ -27,7 +27,7 @@ const CONTINUE: Verb = ("continued", "continues");
 
 /// An effect of a run: a command requests it and an event records it.
 #[derive(Debug, Clone)]
-pub struct Deed {
+pub(crate) struct Deed {
     verb: Verb,
     /// The sort of its object and the object's id, which a replay compares.
     sort: &'static str,
@@ -58,30 +58,30 @@ impl Deed {
         }
     }
 
-    pub fn past(&self) -> String {
+    pub(crate) fn past(&self) -> String {
         format!("{} {}", self.verb.0, self.object)
     }
 
-    pub fn present(&self) -> String {
+    pub(crate) fn present(&self) -> String {
         format!("{} {}", self.verb.1, self.object)
     }
 
     /// What it is called; the rest of what is compared is its type.
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         self.id.lines().next().unwrap_or_default()
     }
 
     /// Its event comes when it is done, or among the first.
-    pub fn is_recorded_later(&self) -> bool {
+    pub(crate) fn is_recorded_later(&self) -> bool {
         self.sort == "local activity" || self.is_mark()
     }
 
-    pub fn is_mark(&self) -> bool {
+    pub(crate) fn is_mark(&self) -> bool {
         self.sort == "version"
     }
 
     /// Whether this takes back the other: neither is told where both are asked for at once.
-    pub fn cancels(&self, other: &Deed) -> bool {
+    pub(crate) fn cancels(&self, other: &Deed) -> bool {
         self.verb == CANCEL
             && other.verb != CANCEL
             && (self.sort, &self.id) == (other.sort, &other.id)
@@ -97,7 +97,7 @@ impl Deed {
 
 /// Requested effects, by their number or the number of their event, which is all that cancellations name.
 #[derive(Debug, Default)]
-pub struct Known(BTreeMap<i64, Deed>);
+pub(crate) struct Known(BTreeMap<i64, Deed>);
 
 /// Whether no event records its cancellation.
 fn is_abandoned(command: &CommandKind) -> bool {
@@ -113,7 +113,7 @@ fn is_abandoned(command: &CommandKind) -> bool {
 
 impl Known {
     /// `None` for what no event tells.
-    pub fn asked(&mut self, command: &CommandKind) -> Option<Deed> {
+    pub(crate) fn asked(&mut self, command: &CommandKind) -> Option<Deed> {
         let (seq, deed) = match command {
             CommandKind::StartTimer { seq, duration } => (seq, timer(&seq.to_string(), *duration)),
             CommandKind::ScheduleActivity(a) => {
@@ -140,7 +140,7 @@ impl Known {
     }
 
     /// `None` for what no command asks for.
-    pub fn told(&mut self, event: &HistoryEvent) -> Option<Deed> {
+    pub(crate) fn told(&mut self, event: &HistoryEvent) -> Option<Deed> {
         let deed = match Meaning::of(event) {
             Meaning::Commanded(commanded) => return self.commanded(event.event_id, commanded),
             Meaning::RunEnded(end) => run_ended(end)?,

@@ -17,13 +17,13 @@ const PLACES_MAX: usize = 3;
 #[derive(Debug, Clone, Default)]
 pub struct Divergence {
     /// What Temporal's core or the engine says of it.
-    pub reason: String,
+    pub(crate) reason: String,
     /// The first event that does not fit.
     pub event_id: Option<i64>,
     pub history: Side,
-    pub definition: Side,
+    pub(crate) definition: Side,
     /// Whether the definition is another one than the run is bound to.
-    pub is_changed: bool,
+    pub(crate) is_changed: bool,
 }
 
 /// What the history or the replay did there.
@@ -31,15 +31,15 @@ pub struct Divergence {
 pub struct Side {
     pub deed: Option<String>,
     /// The step that did it; where nothing was done, the steps that it waits at.
-    pub places: Vec<Place>,
+    pub(crate) places: Vec<Place>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     /// Its id, or the key of its action.
-    pub step: String,
+    pub(crate) step: String,
     /// `file:line`.
-    pub place: String,
+    pub(crate) place: String,
 }
 
 /// Something done or requested in a workflow task, which is identified by the event that started it.
@@ -54,7 +54,7 @@ struct Act {
 
 impl Divergence {
     /// `bound` is the same history replayed by the definition that it is bound to, where another one was put in its place.
-    pub fn new(
+    pub(crate) fn new(
         reason: String,
         history: &History,
         recorded: &Recorded,

@@ -11,32 +11,32 @@ use crate::words::StepId;
 
 /// One activation of the run.
 #[derive(Debug)]
-pub struct Driven {
+pub(crate) struct Driven {
     /// The last event that it knew: the one with which the workflow task began.
-    pub started_event_id: i64,
-    pub commands: Vec<Command>,
+    pub(crate) started_event_id: i64,
+    pub(crate) commands: Vec<Command>,
     /// Where it waits afterwards.
-    pub waits_at: Vec<StepId>,
+    pub(crate) waits_at: Vec<StepId>,
 }
 
 #[derive(Debug, Default)]
-pub struct Recorded {
-    pub driven: Vec<Driven>,
+pub(crate) struct Recorded {
+    pub(crate) driven: Vec<Driven>,
     /// Why the engine could not go on.
-    pub failure: Option<String>,
+    pub(crate) failure: Option<String>,
     /// Why the codecs could not decode what it was to be told.
-    pub encoded: Option<String>,
+    pub(crate) encoded: Option<String>,
     /// The definition that the run is bound to.
-    pub bound: Option<Arc<Loaded>>,
+    pub(crate) bound: Option<Arc<Loaded>>,
     /// What it was replayed by: another one may have been put in its place.
-    pub by: Option<Arc<Loaded>>,
+    pub(crate) by: Option<Arc<Loaded>>,
 }
 
 #[derive(Debug, Clone, Default)]
-pub struct Record(Arc<Mutex<Recorded>>);
+pub(crate) struct Record(Arc<Mutex<Recorded>>);
 
 impl Record {
-    pub fn take(&self) -> Recorded {
+    pub(crate) fn take(&self) -> Recorded {
         self.with(std::mem::take)
     }
 
@@ -46,15 +46,15 @@ impl Record {
 }
 
 /// Stands beside the instance that replays.
-pub struct Watch {
-    pub record: Record,
-    pub observer: Option<Arc<dyn Observer>>,
+pub(crate) struct Watch {
+    pub(crate) record: Record,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
     /// The state is written and read again before every activation.
-    pub through_bytes: bool,
+    pub(crate) through_bytes: bool,
 }
 
 impl Watch {
-    pub fn before(
+    pub(crate) fn before(
         &self,
         instance: &mut Instance,
         programs: &dyn Programs,
@@ -70,13 +70,13 @@ impl Watch {
         Ok(())
     }
 
-    pub fn not_decoded(&self, why: &str) {
+    pub(crate) fn not_decoded(&self, why: &str) {
         self.record.with(|recorded| {
             recorded.encoded.get_or_insert_with(|| why.to_owned());
         });
     }
 
-    pub fn after(
+    pub(crate) fn after(
         &self,
         history_length: u32,
         driven: &Result<Vec<Command>, TaskFailure>,
@@ -96,14 +96,14 @@ impl Watch {
 }
 
 /// Hands out the definition that a run is bound to, or a changed one in its place.
-pub struct InItsPlace {
-    pub programs: Box<dyn Programs + Send + Sync>,
-    pub changed: Option<Arc<Loaded>>,
+pub(crate) struct InItsPlace {
+    pub(crate) programs: Box<dyn Programs + Send + Sync>,
+    pub(crate) changed: Option<Arc<Loaded>>,
     /// The run begins in the middle of its definition's steps.
-    pub is_carried: bool,
+    pub(crate) is_carried: bool,
     /// The changed definition under the bound one's name.
-    pub named: OnceLock<Arc<Loaded>>,
-    pub record: Record,
+    pub(crate) named: OnceLock<Arc<Loaded>>,
+    pub(crate) record: Record,
 }
 
 impl Programs for InItsPlace {

@@ -18,7 +18,7 @@ use crate::registry::health::{self, Scope, damages};
 use crate::registry::{Damage, Remedy, Store};
 
 #[derive(Debug, Args)]
-pub struct VerifyArgs {
+pub(crate) struct VerifyArgs {
     #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
@@ -26,7 +26,7 @@ pub struct VerifyArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct RepairArgs {
+pub(crate) struct RepairArgs {
     /// Begin anew where definitions were deployed and nothing is left of them: version numbers begin at 1 again
     #[arg(long)]
     from_nothing: bool,
@@ -37,7 +37,7 @@ pub struct RepairArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct ExportArgs {
+pub(crate) struct ExportArgs {
     /// The file to write [default: standard output]
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
@@ -48,7 +48,7 @@ pub struct ExportArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct ImportArgs {
+pub(crate) struct ImportArgs {
     /// A file that `segno definitions export` wrote
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -60,7 +60,7 @@ pub struct ImportArgs {
     connection: ConnectionArgs,
 }
 
-pub async fn verify(args: VerifyArgs, output: Output) -> Result<End, CliError> {
+pub(crate) async fn verify(args: VerifyArgs, output: Output) -> Result<End, CliError> {
     let store = args.registry.store(&args.connection).await?;
     let progress = output.progress("reading the registry".to_owned());
     let mut found = store.inspect().await?;
@@ -91,7 +91,7 @@ pub async fn verify(args: VerifyArgs, output: Output) -> Result<End, CliError> {
     Ok(end(&found.damages))
 }
 
-pub async fn repair(args: RepairArgs, output: Output) -> Result<End, CliError> {
+pub(crate) async fn repair(args: RepairArgs, output: Output) -> Result<End, CliError> {
     let store = args.registry.store(&args.connection).await?;
     let done = match args.from_nothing {
         true => vec![from_nothing(&*store).await?],
@@ -151,7 +151,7 @@ async fn from_nothing(store: &dyn Store) -> Result<String, CliError> {
     ))
 }
 
-pub async fn export(args: ExportArgs, output: Output) -> Result<End, CliError> {
+pub(crate) async fn export(args: ExportArgs, output: Output) -> Result<End, CliError> {
     let store = args.registry.store(&args.connection).await?;
     let catalog = store.read().await?;
     warn_of(&*store);
@@ -195,7 +195,7 @@ fn write(file: &Path, text: &str) -> Result<(), CliError> {
     std::fs::rename(&aside, file).map_err(failed)
 }
 
-pub async fn import(args: ImportArgs, output: Output) -> Result<End, CliError> {
+pub(crate) async fn import(args: ImportArgs, output: Output) -> Result<End, CliError> {
     let text = read(&args.file)?;
     let export = Export::read(&text)?;
     let store = args.registry.store(&args.connection).await?;

@@ -15,7 +15,7 @@ use crate::registry::{StoreError, bundle, data, differences};
 use crate::value::Timestamp;
 
 #[derive(Debug, Args)]
-pub struct ListArgs {
+pub(crate) struct ListArgs {
     #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
@@ -23,7 +23,7 @@ pub struct ListArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct ShowArgs {
+pub(crate) struct ShowArgs {
     /// By number or tag, as order@12; a type alone is its current version
     #[arg(value_name = "TYPE[@VERSION]")]
     name: VersionQuery,
@@ -34,7 +34,7 @@ pub struct ShowArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct HistoryArgs {
+pub(crate) struct HistoryArgs {
     /// Only the changes of this workflow type
     #[arg(value_name = "TYPE")]
     workflow: Option<String>,
@@ -48,7 +48,7 @@ pub struct HistoryArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct DiffArgs {
+pub(crate) struct DiffArgs {
     /// The older version, as order@11
     #[arg(value_name = "TYPE@VERSION")]
     old: VersionQuery,
@@ -61,7 +61,7 @@ pub struct DiffArgs {
     connection: ConnectionArgs,
 }
 
-pub async fn diff(args: DiffArgs, output: Output) -> Result<End, CliError> {
+pub(crate) async fn diff(args: DiffArgs, output: Output) -> Result<End, CliError> {
     let store = args.registry.store(&args.connection).await?;
     let catalog = store.read().await?;
     let (_, old) = catalog.find(&args.old)?;
@@ -75,7 +75,7 @@ pub async fn diff(args: DiffArgs, output: Output) -> Result<End, CliError> {
     Ok(End::Done)
 }
 
-pub async fn list(args: ListArgs, output: Output) -> Result<End, CliError> {
+pub(crate) async fn list(args: ListArgs, output: Output) -> Result<End, CliError> {
     let store = args.registry.store(&args.connection).await?;
     let catalog = store.read().await?;
     warn_of(&*store);
@@ -161,7 +161,7 @@ fn definition_json(definition: &Definition) -> Json {
     })
 }
 
-pub async fn show(args: ShowArgs, output: Output) -> Result<End, CliError> {
+pub(crate) async fn show(args: ShowArgs, output: Output) -> Result<End, CliError> {
     let store = args.registry.store(&args.connection).await?;
     let catalog = store.read().await?;
     let (definition, version) = catalog.find(&args.name)?;
@@ -187,7 +187,7 @@ pub async fn show(args: ShowArgs, output: Output) -> Result<End, CliError> {
     Ok(End::Done)
 }
 
-pub async fn history(args: HistoryArgs, output: Output) -> Result<End, CliError> {
+pub(crate) async fn history(args: HistoryArgs, output: Output) -> Result<End, CliError> {
     let store = args.registry.store(&args.connection).await?;
     let mut state = store.read().await?.state;
     warn_of(&*store);

@@ -18,7 +18,7 @@ use crate::registry::deploy::DeployError;
 use crate::registry::{Store, records};
 
 #[derive(Debug, Args)]
-pub struct RollbackArgs {
+pub(crate) struct RollbackArgs {
     /// The workflow type, or TYPE@VERSION for another version than the one before
     #[arg(
         value_name = "TYPE[@VERSION]",
@@ -35,7 +35,7 @@ pub struct RollbackArgs {
     common: Common,
 }
 
-pub async fn run(args: RollbackArgs, output: Output) -> Result<End, CliError> {
+pub(crate) async fn run(args: RollbackArgs, output: Output) -> Result<End, CliError> {
     match &args.name {
         Some(wanted) => args.single(wanted, output).await,
         None => args.whole(output).await,

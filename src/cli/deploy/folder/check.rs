@@ -25,7 +25,7 @@ const OPEN: [&str; 2] = ["RUNNING", "PAUSED"];
 
 /// The findings.
 #[derive(Default)]
-pub struct Checked {
+pub(crate) struct Checked {
     runs: Vec<Run>,
     /// Versions whose new runs would start something that fails, and what.
     definitions: Vec<(String, Concern)>,
@@ -49,7 +49,7 @@ enum State {
 /// Bundles that were already read, by their bytes.
 type Known = Mutex<BTreeMap<Vec<u8>, Arc<Loaded>>>;
 
-pub async fn check(
+pub(crate) async fn check(
     client: &Client,
     store: &dyn Store,
     query: &str,
@@ -221,11 +221,11 @@ fn loaded(bundle: &[u8], known: &Known) -> Result<Arc<Loaded>, String> {
 }
 
 impl Checked {
-    pub fn breaks(&self) -> bool {
+    pub(crate) fn breaks(&self) -> bool {
         self.runs.iter().any(Run::breaks) || !self.definitions.is_empty()
     }
 
-    pub fn refusal(&self) -> CliError {
+    pub(crate) fn refusal(&self) -> CliError {
         let count = self.runs.iter().filter(|run| run.breaks()).count();
         let names: BTreeSet<&String> = self.definitions.iter().map(|(name, _)| name).collect();
         let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
@@ -302,11 +302,11 @@ impl Checked {
         Ok(())
     }
 
-    pub fn json(&self) -> Json {
+    pub(crate) fn json(&self) -> Json {
         self.runs.iter().map(Run::json).collect()
     }
 
-    pub fn definitions_json(&self) -> Json {
+    pub(crate) fn definitions_json(&self) -> Json {
         let definitions = self.definitions.iter();
         definitions
             .map(|(name, concern)| {

@@ -12,7 +12,7 @@ use crate::source::Sources;
 use crate::yaml::{self, Node};
 
 /// Refuses definitions that a worker on their task queue cannot read. Where no worker says what it knows, nothing is refused.
-pub async fn refuse_older_workers(
+pub(crate) async fn refuse_older_workers(
     client: &Client,
     plan: &Plan,
     found: &Definitions,

@@ -11,7 +11,7 @@ use crate::registry::deploy::{Action, Deployment, Held, Share, Step};
 use crate::report::{Format, Report};
 
 impl Proposal {
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.plan.is_empty() && self.schedules.is_empty()
     }
 
@@ -40,7 +40,7 @@ impl Proposal {
         found.map(|(_, file)| file.to_string())
     }
 
-    pub fn print(&self, output: Output) -> Result<(), CliError> {
+    pub(crate) fn print(&self, output: Output) -> Result<(), CliError> {
         for step in &self.plan.steps {
             let (tone, sign) = match step.action {
                 Action::Add { .. } => (Tone::Good, "+"),
@@ -97,7 +97,7 @@ impl Proposal {
         }
     }
 
-    pub fn json(&self) -> Json {
+    pub(crate) fn json(&self) -> Json {
         let steps = self.plan.steps.iter().map(|step| {
             let (action, from) = match step.action {
                 Action::Add { .. } => ("add", None),
@@ -147,7 +147,7 @@ impl Proposal {
 }
 
 /// What a deployment that was refused prints: as much as is known, and why.
-pub fn refused(told: &Told, why: &CliError) -> Json {
+pub(crate) fn refused(told: &Told, why: &CliError) -> Json {
     let mut json = match &told.proposal {
         Some(proposal) => proposal.json(),
         None => json!({ "deployed": false }),
@@ -160,14 +160,14 @@ pub fn refused(told: &Told, why: &CliError) -> Json {
 }
 
 /// As `segno lint` prints them.
-pub fn diagnostics(report: &Report<'_>) -> Json {
+pub(crate) fn diagnostics(report: &Report<'_>) -> Json {
     let document: Json =
         serde_json::from_str(&report.render(Format::Json, false)).unwrap_or_default();
     document["diagnostics"].clone()
 }
 
 /// `deployed revision 87: order@13, ship@4`
-pub fn deployed(done: &Deployment) -> String {
+pub(crate) fn deployed(done: &Deployment) -> String {
     let versions = match done.versions.as_slice() {
         [] => String::new(),
         versions => format!(": {}", versions.join(", ")),

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::expression::{Signature, Type};
 use crate::value::{Cidr, Duration, Key, Map, Timestamp, Value};
 
-pub fn to_json(value: &Value) -> Result<Json, String> {
+pub(crate) fn to_json(value: &Value) -> Result<Json, String> {
     Ok(match value.force().map_err(|error| error.0)? {
         Value::Null => json!({"null": null}),
         Value::Bool(b) => json!({ "bool": b }),
@@ -46,7 +46,7 @@ fn double_text(d: f64) -> String {
     }
 }
 
-pub fn from_json(json: &Json) -> Result<Value, String> {
+pub(crate) fn from_json(json: &Json) -> Result<Value, String> {
     let wrong = || format!("not a typed value: {json}");
     let (kind, inner) = json
         .as_object()
@@ -93,7 +93,7 @@ pub fn from_json(json: &Json) -> Result<Value, String> {
     })
 }
 
-pub fn type_to_json(found: &Type) -> Json {
+pub(crate) fn type_to_json(found: &Type) -> Json {
     match found {
         Type::Dynamic | Type::Never | Type::Union(_) => json!("dyn"),
         Type::Null => json!("null_type"),
@@ -115,7 +115,7 @@ pub fn type_to_json(found: &Type) -> Json {
     }
 }
 
-pub fn type_from_json(json: &Json) -> Result<Type, String> {
+pub(crate) fn type_from_json(json: &Json) -> Result<Type, String> {
     if let Some(name) = json.as_str() {
         return Ok(match name {
             "null_type" => Type::Null,
@@ -173,7 +173,7 @@ pub fn type_from_json(json: &Json) -> Result<Type, String> {
     })
 }
 
-pub fn signature(name: &str, overload: &Json) -> Result<Signature, String> {
+pub(crate) fn signature(name: &str, overload: &Json) -> Result<Signature, String> {
     let parameters = overload["params"].as_array().ok_or("`params` is missing")?;
     let parameters: Result<Vec<Type>, String> = parameters.iter().map(type_from_json).collect();
     Ok(Signature {

@@ -19,10 +19,10 @@ use crate::source::{FileId, Range};
 const ROUNDS_MAX: usize = 20;
 
 /// Texts that are not written yet, by the paths of their files.
-pub type Changed = BTreeMap<PathBuf, String>;
+pub(crate) type Changed = BTreeMap<PathBuf, String>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Which {
+pub(crate) enum Which {
     /// Those that cannot change the meaning
     Safe,
     /// All, to be reviewed
@@ -36,7 +36,7 @@ impl Which {
 }
 
 /// What corrections make of files.
-pub struct Fixed {
+pub(crate) struct Fixed {
     /// The texts as they were and as they are then.
     texts: BTreeMap<PathBuf, (String, String)>,
     count: usize,
@@ -45,7 +45,7 @@ pub struct Fixed {
 }
 
 /// Checks files and corrects them in memory until no correction is left.
-pub fn fix(paths: &[PathBuf], which: Which) -> Result<Fixed, CliError> {
+pub(crate) fn fix(paths: &[PathBuf], which: Which) -> Result<Fixed, CliError> {
     let mut checked = Checked::of(paths, &Changed::new())?;
     let mut texts = BTreeMap::<PathBuf, (String, String)>::new();
     let mut count = 0;
@@ -112,7 +112,7 @@ fn path(checked: &Checked, file: FileId) -> Option<&PathBuf> {
 }
 
 impl Fixed {
-    pub fn print(self, output: Output) -> Result<End, CliError> {
+    pub(crate) fn print(self, output: Output) -> Result<End, CliError> {
         for (path, (before, after)) in &self.texts {
             let path = path.display().to_string();
             let diff = TextDiff::from_lines(before, after);
@@ -125,7 +125,7 @@ impl Fixed {
         })
     }
 
-    pub fn write(self, output: Output) -> Result<Checked, CliError> {
+    pub(crate) fn write(self, output: Output) -> Result<Checked, CliError> {
         for (path, (before, after)) in &self.texts {
             replace(path, before, after).map_err(|error| {
                 CliError::usage(format!("cannot fix {}: {error}", path.display()))
@@ -162,7 +162,7 @@ fn replace(path: &Path, before: &str, after: &str) -> io::Result<()> {
 }
 
 /// Names the option, if there is something that it corrects.
-pub fn advise(diagnostics: &[Diagnostic], output: Output) {
+pub(crate) fn advise(diagnostics: &[Diagnostic], output: Output) {
     let fixes = || diagnostics.iter().filter_map(|d| d.fix.as_ref());
     let (all, safe) = (fixes().count(), fixes().filter(|fix| fix.safe).count());
     if safe > 0 {

@@ -9,23 +9,23 @@ use crate::source::Sources;
 
 /// A build that cannot run tests treats no file as one.
 #[cfg(not(feature = "cluster"))]
-pub fn is_test(_: &Path) -> bool {
+pub(crate) fn is_test(_: &Path) -> bool {
     false
 }
 
 #[cfg(not(feature = "cluster"))]
-pub fn check(_: &[Test], _: &Changed, _: &mut Sources) -> Result<Vec<Diagnostic>, CliError> {
+pub(crate) fn check(_: &[Test], _: &Changed, _: &mut Sources) -> Result<Vec<Diagnostic>, CliError> {
     Ok(Vec::new())
 }
 
 #[cfg(feature = "cluster")]
-pub fn is_test(path: &Path) -> bool {
+pub(crate) fn is_test(path: &Path) -> bool {
     crate::testing::is_test(path)
 }
 
 /// The test files are added to the sources that ranges point into.
 #[cfg(feature = "cluster")]
-pub fn check(
+pub(crate) fn check(
     tests: &[Test],
     changed: &Changed,
     sources: &mut Sources,

@@ -11,10 +11,10 @@ use crate::registry::read_folder;
 use crate::report::{Format, Report};
 
 /// By workflow type.
-pub type Changed = BTreeMap<String, Arc<Loaded>>;
+pub(crate) type Changed = BTreeMap<String, Arc<Loaded>>;
 
 /// The definitions of a folder, or of one file of it.
-pub fn changed(path: &Path) -> Result<Changed, CliError> {
+pub(crate) fn changed(path: &Path) -> Result<Changed, CliError> {
     let folder = match path.is_dir() {
         true => path,
         false => match path.parent() {

@@ -13,20 +13,20 @@ use crate::source::folder::{Fault, walk};
 /// Names of runs in memory at a time.
 const PAGE_SIZE: i32 = 100;
 
-pub enum Origin {
+pub(crate) enum Origin {
     File(PathBuf),
     Named(WorkflowRef),
     Query(WorkflowRef),
 }
 
-pub struct Recorded {
-    pub origin: Origin,
+pub(crate) struct Recorded {
+    pub(crate) origin: Origin,
     /// Or why it cannot be read.
-    pub history: Result<History, String>,
+    pub(crate) history: Result<History, String>,
 }
 
 impl Origin {
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self {
             Origin::File(path) => path.display().to_string(),
             Origin::Named(workflow) | Origin::Query(workflow) => workflow.workflow_id.clone(),
@@ -35,7 +35,7 @@ impl Origin {
 }
 
 /// Each is read when its turn comes. Without a client there are files only.
-pub fn histories(
+pub(crate) fn histories(
     args: &ReplayArgs,
     files: Vec<PathBuf>,
     client: Option<Client>,
@@ -72,7 +72,7 @@ pub fn histories(
 }
 
 /// The files that are named, and of folders all that look like histories, in the order of their names.
-pub fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
+pub(crate) fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
     let mut found = Vec::new();
     for path in named {
         let before = found.len();

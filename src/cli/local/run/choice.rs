@@ -15,7 +15,7 @@ use crate::testing::is_test;
 use crate::value::{Payload, Value};
 
 /// The definitions of the file's folder; what is wrong with the file is said.
-pub fn read(file: &Path, output: Output) -> Result<Found, CliError> {
+pub(crate) fn read(file: &Path, output: Output) -> Result<Found, CliError> {
     check_file(file)?;
     let folder = file.parent().filter(|f| !f.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
@@ -69,7 +69,7 @@ fn say_mistakes(file: &str, found: &Found, output: Output) {
 }
 
 /// The definition of the file that is meant, by its workflow type.
-pub fn choose<'f>(
+pub(crate) fn choose<'f>(
     file: &Path,
     wanted: Option<&str>,
     found: &'f Found,
@@ -115,7 +115,7 @@ fn unknown_type(file: &Path, wanted: &str, types: &[&str]) -> CliError {
 }
 
 /// What needs a cluster is said before anything runs.
-pub fn check_needs(entry: &Entry, found: &Found) -> Result<(), CliError> {
+pub(crate) fn check_needs(entry: &Entry, found: &Found) -> Result<(), CliError> {
     let types: BTreeSet<String> = found.definitions.keys().cloned().collect();
     let all: Vec<Need> = needs(&entry.loaded.program, &types);
     if all.is_empty() {
@@ -129,7 +129,7 @@ pub fn check_needs(entry: &Entry, found: &Found) -> Result<(), CliError> {
 }
 
 /// Refuses an input that breaks the schema of the run that begins.
-pub fn check_input(entry: &Entry, input: &[Payload]) -> Result<(), CliError> {
+pub(crate) fn check_input(entry: &Entry, input: &[Payload]) -> Result<(), CliError> {
     let arguments = input.iter().cloned().map(Value::from).collect();
     let Some(failure) = refused(&entry.loaded.program, arguments) else {
         return Ok(());

@@ -6,7 +6,7 @@ use crate::timeline::{Entry, Timeline};
 use crate::value::Timestamp;
 use crate::words::LogLevel;
 
-pub struct Teller {
+pub(crate) struct Teller {
     begun_at: Timestamp,
     output: Output,
     /// By the entries' positions: whether the end was reported.
@@ -14,7 +14,7 @@ pub struct Teller {
 }
 
 impl Teller {
-    pub fn new(begun_at: Timestamp, output: Output) -> Self {
+    pub(crate) fn new(begun_at: Timestamp, output: Output) -> Self {
         Teller {
             begun_at,
             output,
@@ -23,7 +23,7 @@ impl Teller {
     }
 
     /// All that is new, in the order in which it happened.
-    pub fn tell(&mut self, timeline: &Timeline, logs: &[Logged]) {
+    pub(crate) fn tell(&mut self, timeline: &Timeline, logs: &[Logged]) {
         let mut lines = self.steps(timeline);
         lines.extend(logs.iter().map(|logged| (logged.at, log(logged))));
         lines.sort_by_key(|(at, _)| *at);

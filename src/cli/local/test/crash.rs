@@ -19,14 +19,14 @@ const POINTS_MAX: usize = 50;
 
 /// The result.
 #[derive(Default)]
-pub struct Crashed {
+pub(crate) struct Crashed {
     /// What is not as it was when nothing died.
-    pub problems: Vec<String>,
+    pub(crate) problems: Vec<String>,
     /// How many other orders of delivery were tried.
-    pub orders: usize,
+    pub(crate) orders: usize,
 }
 
-pub fn find(suite: &Suite, case: &Case, subject: &Subject, first: &Report) -> Crashed {
+pub(crate) fn find(suite: &Suite, case: &Case, subject: &Subject, first: &Report) -> Crashed {
     let mut found = Vec::new();
     let run = |crash: Crash| {
         run_case(

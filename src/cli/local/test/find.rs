@@ -13,37 +13,37 @@ use crate::source::{Sources, regular};
 use crate::testing::{Definitions as Beside, TestFile, is_test, read};
 
 /// A test file.
-pub struct Suite {
-    pub path: PathBuf,
+pub(crate) struct Suite {
+    pub(crate) path: PathBuf,
     /// As reports name it.
-    pub shown: String,
-    pub file: TestFile,
-    pub definitions: Arc<BTreeMap<String, Entry>>,
+    pub(crate) shown: String,
+    pub(crate) file: TestFile,
+    pub(crate) definitions: Arc<BTreeMap<String, Entry>>,
 }
 
-pub struct Found {
-    pub suites: Vec<Suite>,
+pub(crate) struct Found {
+    pub(crate) suites: Vec<Suite>,
     /// Whose coverage is measured: all definitions of a folder, those that a named file tests.
-    pub measured: Vec<Entry>,
+    pub(crate) measured: Vec<Entry>,
     /// The sources of the test files.
-    pub sources: Sources,
-    pub diagnostics: Vec<Diagnostic>,
+    pub(crate) sources: Sources,
+    pub(crate) diagnostics: Vec<Diagnostic>,
     /// Each folder's once, however many of its test files are named.
-    pub definitions: Vec<Definitions>,
+    pub(crate) definitions: Vec<Definitions>,
     /// How many test files were read.
-    pub files: usize,
+    pub(crate) files: usize,
 }
 
 /// What is wrong with the definitions of a folder.
-pub struct Definitions {
-    pub sources: Sources,
-    pub diagnostics: Vec<Diagnostic>,
+pub(crate) struct Definitions {
+    pub(crate) sources: Sources,
+    pub(crate) diagnostics: Vec<Diagnostic>,
     /// How many files of definitions were read.
-    pub files: usize,
+    pub(crate) files: usize,
 }
 
 impl Found {
-    pub fn has_errors(&self) -> bool {
+    pub(crate) fn has_errors(&self) -> bool {
         let of_definitions = self.definitions.iter();
         let of_definitions = of_definitions.flat_map(|found| &found.diagnostics);
         self.diagnostics
@@ -54,7 +54,7 @@ impl Found {
 }
 
 /// The folder whose definitions the tests of a path are of.
-pub fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.is_dir() {
         true => path,
         false => path
@@ -65,7 +65,7 @@ pub fn folder_of(path: &Path) -> &Path {
 }
 
 /// All that a run of the tests reads but for snapshots.
-pub fn contents(paths: &[PathBuf]) -> Vec<(PathBuf, Vec<u8>)> {
+pub(crate) fn contents(paths: &[PathBuf]) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
     for path in paths {
         // What cannot be read is reported when the tests run.
@@ -82,7 +82,7 @@ pub fn contents(paths: &[PathBuf]) -> Vec<(PathBuf, Vec<u8>)> {
         .collect()
 }
 
-pub fn find(paths: &[PathBuf]) -> Result<Found, CliError> {
+pub(crate) fn find(paths: &[PathBuf]) -> Result<Found, CliError> {
     let mut found = Found {
         suites: Vec::new(),
         measured: Vec::new(),

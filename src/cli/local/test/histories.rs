@@ -9,7 +9,7 @@ use crate::client::history_to_json;
 use crate::testing::{RunHistory, file_name};
 
 /// `FILE.CASE/NUMBER-WORKFLOW_ID.json`, in the order in which the runs began.
-pub fn save(
+pub(crate) fn save(
     folder: &Path,
     suite: &Suite,
     case: &str,

@@ -18,7 +18,7 @@ use crate::source::Sources;
 const STEPS_SHOWN_MAX: usize = 200;
 
 /// What is wrong with files, before anything runs.
-pub fn mistakes(found: &Found, output: Output) -> Result<(), CliError> {
+pub(crate) fn mistakes(found: &Found, output: Output) -> Result<(), CliError> {
     let format = match output.is_json() {
         true => Format::Json,
         false => Format::Text,
@@ -39,7 +39,7 @@ pub fn mistakes(found: &Found, output: Output) -> Result<(), CliError> {
     Ok(())
 }
 
-pub fn results(
+pub(crate) fn results(
     tested: &[Tested<'_>],
     found: &Found,
     coverage: Option<&Coverage>,
@@ -195,7 +195,7 @@ fn as_json(tested: &Tested<'_>, sources: &Sources) -> serde_json::Value {
 }
 
 /// One suite a file, and one of files that are wrong.
-pub fn junit(tested: &[Tested<'_>], found: &Found) -> String {
+pub(crate) fn junit(tested: &[Tested<'_>], found: &Found) -> String {
     let sources = &found.sources;
     let mistakes = errors(found);
     let failures = |tested: &[&Tested<'_>]| tested.iter().filter(|t| !t.passed()).count();
@@ -283,7 +283,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// A path that stays within the folder it is put into.
-pub fn relative(path: &str) -> PathBuf {
+pub(crate) fn relative(path: &str) -> PathBuf {
     let parts = Path::new(path).components();
     parts
         .filter(|part| matches!(part, Component::Normal(_)))

@@ -15,15 +15,15 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The connections, the oldest first.
 #[derive(Default)]
-pub struct Callers(VecDeque<Weak<Caller>>);
+pub(crate) struct Callers(VecDeque<Weak<Caller>>);
 
 /// A connection.
 #[derive(Default)]
-pub struct Caller {
+pub(crate) struct Caller {
     /// Its request is whole and is being worked on.
     is_served: AtomicBool,
     /// Fires when it has to give way.
-    pub gone: CancellationToken,
+    pub(crate) gone: CancellationToken,
     /// What its large request holds, until the connection ends.
     room: Mutex<Option<OwnedSemaphorePermit>>,
     /// Notified when that was answered.
@@ -32,7 +32,7 @@ pub struct Caller {
 
 impl Callers {
     /// A further connection; the oldest that waits for its caller gives way to it if there are too many.
-    pub fn add(&mut self) -> Arc<Caller> {
+    pub(crate) fn add(&mut self) -> Arc<Caller> {
         self.0.retain(|caller| caller.strong_count() > 0);
         if self.0.len() >= CODEC_CONNECTIONS_MAX {
             let waits = |caller: &Weak<Caller>| {
@@ -52,34 +52,34 @@ impl Callers {
 
 impl Caller {
     /// Until what it gives back is dropped.
-    pub fn served(self: &Arc<Self>) -> Served {
+    pub(crate) fn served(self: &Arc<Self>) -> Served {
         self.is_served.store(true, Ordering::Relaxed);
         Served(self.clone())
     }
 
     /// Has room for a large request, and for its answer.
-    pub fn has(&self, room: OwnedSemaphorePermit) {
+    pub(crate) fn has(&self, room: OwnedSemaphorePermit) {
         *self.room.lock().unwrap_or_else(PoisonError::into_inner) = Some(room);
     }
 
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         let room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
         room.is_some()
     }
 
     /// Its large request was answered; the connection ends with that.
-    pub fn is_answered(&self) {
+    pub(crate) fn is_answered(&self) {
         self.answered.notify_one();
     }
 
     /// Ends once a large answer has been waiting for its reader for too long.
-    pub async fn has_not_read(&self) {
+    pub(crate) async fn has_not_read(&self) {
         self.answered.notified().await;
         tokio::time::sleep(SEND_TIMEOUT).await;
     }
 }
 
-pub struct Served(Arc<Caller>);
+pub(crate) struct Served(Arc<Caller>);
 
 impl Drop for Served {
     fn drop(&mut self) {

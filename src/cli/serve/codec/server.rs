@@ -38,12 +38,12 @@ const LARGE_READ_TIMEOUT: Duration = Duration::from_secs(10);
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Who may ask.
-pub struct Door {
-    pub origins: Vec<String>,
+pub(crate) struct Door {
+    pub(crate) origins: Vec<String>,
     /// None: all.
-    pub namespaces: Vec<String>,
+    pub(crate) namespaces: Vec<String>,
     /// What the header `Authorization` must be.
-    pub authorization: Option<String>,
+    pub(crate) authorization: Option<String>,
 }
 
 struct Server {
@@ -68,7 +68,12 @@ struct Refusal(StatusCode, String);
 type Answer = Response<Full<Bytes>>;
 
 /// Serves until `shutdown` fires.
-pub async fn serve(listener: TcpListener, codec: Codec, door: Door, shutdown: CancellationToken) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    codec: Codec,
+    door: Door,
+    shutdown: CancellationToken,
+) {
     let server = Arc::new(Server {
         codec,
         door,

@@ -9,7 +9,7 @@ use crate::value::{Duration, Timestamp};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Times")]
-pub struct SpecArgs {
+pub(crate) struct SpecArgs {
     /// Every so often, as 45m, or with an offset as 6h/5h; may be given several times
     #[arg(long, value_name = "DURATION", value_parser = Interval::parse, allow_hyphen_values = true)]
     interval: Vec<Interval>,
@@ -61,7 +61,7 @@ struct SchedulePolicyArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct OverlapPolicyArgs {
+pub(crate) struct OverlapPolicyArgs {
     /// What happens where the last run that the schedule started is still running [default: skip, or the schedule's]
     #[arg(long, value_enum)]
     overlap_policy: Option<OverlapWord>,
@@ -85,7 +85,7 @@ enum OverlapWord {
 }
 
 impl OverlapPolicyArgs {
-    pub fn policy(&self) -> Option<OverlapPolicy> {
+    pub(crate) fn policy(&self) -> Option<OverlapPolicy> {
         self.overlap_policy.map(|word| match word {
             OverlapWord::Skip => OverlapPolicy::Skip,
             OverlapWord::BufferOne => OverlapPolicy::BufferOne,
@@ -98,7 +98,7 @@ impl OverlapPolicyArgs {
 }
 
 impl SpecArgs {
-    pub fn read(&self) -> Result<ScheduleSpec, CliError> {
+    pub(crate) fn read(&self) -> Result<ScheduleSpec, CliError> {
         let policies = &self.policies;
         let spec = ScheduleSpec {
             intervals: self.interval.clone(),
@@ -122,7 +122,7 @@ impl SpecArgs {
 }
 
 /// What is wrong, under the flag's name.
-pub fn usage(error: ScheduleError) -> CliError {
+pub(crate) fn usage(error: ScheduleError) -> CliError {
     let flag = match error.key {
         "intervals" => "interval".to_owned(),
         "calendars" => "calendar".to_owned(),

@@ -11,7 +11,7 @@ use crate::client::{
 };
 use crate::value::{Duration, Payload, Timestamp};
 
-pub fn summary_json(schedule: &ScheduleSummary) -> Json {
+pub(crate) fn summary_json(schedule: &ScheduleSummary) -> Json {
     json!({
         "scheduleId": schedule.schedule_id,
         "type": schedule.workflow_type,
@@ -25,7 +25,7 @@ pub fn summary_json(schedule: &ScheduleSummary) -> Json {
     })
 }
 
-pub fn description_json(id: &str, schedule: &ScheduleDescription) -> Json {
+pub(crate) fn description_json(id: &str, schedule: &ScheduleDescription) -> Json {
     let spec = &schedule.spec;
     json!({
         "scheduleId": id,
@@ -147,7 +147,7 @@ fn length(duration: Option<Duration>) -> Json {
     duration.map_or(Json::Null, |length| length.to_string().into())
 }
 
-pub fn summary_row(schedule: &ScheduleSummary) -> Vec<(Tone, String)> {
+pub(crate) fn summary_row(schedule: &ScheduleSummary) -> Vec<(Tone, String)> {
     let (tone, state) = state(&schedule.spec);
     let next = schedule.next.first().map(Timestamp::to_string);
     vec![
@@ -166,7 +166,7 @@ fn state(spec: &ScheduleSpec) -> (Tone, &'static str) {
     }
 }
 
-pub fn description_text(id: &str, schedule: &ScheduleDescription) -> String {
+pub(crate) fn description_text(id: &str, schedule: &ScheduleDescription) -> String {
     let spec = &schedule.spec;
     let (tone, state) = state(spec);
     let mut lines = vec![

@@ -17,7 +17,7 @@ use crate::history::{Cancelled, End, Failed as FailedEnd, Progress, Stage};
 use crate::words::ActivityCancellationType;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     Commanded,
     /// Cancelled before its command was sent.
     Withdrawn,
@@ -31,7 +31,7 @@ pub enum State {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Input {
+pub(crate) enum Input {
     Recorded,
     TryCancel,
     WaitCancel,
@@ -44,7 +44,7 @@ pub enum Input {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub enum Effect {
+pub(crate) enum Effect {
     Nothing,
     Resolve,
     SendCancel,
@@ -112,20 +112,20 @@ const fn row(from: State, on: &'static [Input], to: State, effect: Effect) -> Ro
 }
 
 #[derive(Debug, Clone)]
-pub struct Activity {
-    pub seq: u32,
-    pub activity_type: String,
-    pub activity_id: String,
-    pub cancellation: ActivityCancellationType,
-    pub state: State,
+pub(crate) struct Activity {
+    pub(crate) seq: u32,
+    pub(crate) activity_type: String,
+    pub(crate) activity_id: String,
+    pub(crate) cancellation: ActivityCancellationType,
+    pub(crate) state: State,
 }
 
 /// What an event contains about an attempt beside its failure.
 #[derive(Debug, Default)]
-pub struct About<'a> {
-    pub identity: &'a str,
-    pub scheduled_event_id: i64,
-    pub started_event_id: i64,
+pub(crate) struct About<'a> {
+    pub(crate) identity: &'a str,
+    pub(crate) scheduled_event_id: i64,
+    pub(crate) started_event_id: i64,
 }
 
 impl Machines {

@@ -19,7 +19,7 @@ use crate::history::{End, Progress, Refusal, Stage};
 use crate::words::ChildCancellationType;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     Commanded,
     /// Cancelled before its command was sent.
     Withdrawn,
@@ -33,7 +33,7 @@ pub enum State {
 
 /// A child that has started is cancelled like any other workflow: by [`super::external`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Input {
+pub(crate) enum Input {
     Recorded,
     TryCancel,
     WaitCancel,
@@ -44,7 +44,7 @@ pub enum Input {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub enum Effect {
+pub(crate) enum Effect {
     Nothing,
     Tell,
     SendCancel,
@@ -94,14 +94,14 @@ impl Table for State {
 
 /// A child and its run.
 #[derive(Debug, Clone)]
-pub struct Child {
-    pub seq: u32,
-    pub workflow_id: String,
-    pub workflow_type: String,
-    pub run_id: String,
-    pub started_event_id: i64,
-    pub cancellation: ChildCancellationType,
-    pub state: State,
+pub(crate) struct Child {
+    pub(crate) seq: u32,
+    pub(crate) workflow_id: String,
+    pub(crate) workflow_type: String,
+    pub(crate) run_id: String,
+    pub(crate) started_event_id: i64,
+    pub(crate) cancellation: ChildCancellationType,
+    pub(crate) state: State,
 }
 
 const fn row(from: State, on: &'static [Input], to: State, effect: Effect) -> Row<State> {

@@ -4,13 +4,13 @@
 use super::table::{Row, Table};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Plain {
+pub(crate) enum Plain {
     Commanded,
     Recorded,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Input {
+pub(crate) enum Input {
     Recorded,
 }
 

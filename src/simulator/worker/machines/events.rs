@@ -18,7 +18,7 @@ use crate::payload::timestamp_from_proto;
 
 impl Machines {
     /// The events up to a workflow task's start, and what can be foreseen of those that follow its completion.
-    pub fn apply(
+    pub(crate) fn apply(
         &mut self,
         events: &[HistoryEvent],
         ahead: &[HistoryEvent],
@@ -206,7 +206,7 @@ impl Machines {
 
     /// The next activation's jobs: in the order of the events if the run's engine wants it, else as core has them (sdk-core
     /// 0.10.1, worker/workflow/mod.rs, `prepare_to_ship_activation`).
-    pub fn take_jobs(&mut self, orders_history: bool) -> Vec<Variant> {
+    pub(crate) fn take_jobs(&mut self, orders_history: bool) -> Vec<Variant> {
         if self.jobs.is_empty() {
             return Vec::new();
         }

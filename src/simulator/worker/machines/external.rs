@@ -13,20 +13,20 @@ use super::{Kind, Machines};
 use crate::history::{End, Progress, Refusal, Stage};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Input {
+pub(crate) enum Input {
     Recorded,
     Delivered,
     Refused,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub enum Effect {
+pub(crate) enum Effect {
     Nothing,
     Resolve,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
+pub(crate) enum Signal {
     Commanded,
     Sent,
     Delivered,
@@ -63,7 +63,7 @@ impl Table for Signal {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cancellation {
+pub(crate) enum Cancellation {
     Commanded,
     Sent,
     Delivered,

@@ -31,14 +31,14 @@ use crate::value::{Duration, Timestamp};
 use crate::words::ActivityCancellationType;
 
 #[derive(Debug, Clone)]
-pub struct Local {
-    pub schedule: ScheduleLocalActivity,
-    pub scheduled_at: Timestamp,
-    pub state: State,
+pub(crate) struct Local {
+    pub(crate) schedule: ScheduleLocalActivity,
+    pub(crate) scheduled_at: Timestamp,
+    pub(crate) state: State,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// A replay looks for its marker.
     Awaited,
     Requested,
@@ -50,7 +50,7 @@ pub enum State {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Input {
+pub(crate) enum Input {
     /// History ends, and there was no marker.
     HistoryEnded,
     /// Its marker was found ahead.
@@ -62,7 +62,7 @@ pub enum Input {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub enum Effect {
+pub(crate) enum Effect {
     Nothing,
     Run,
     Resolve,
@@ -106,24 +106,24 @@ const fn row(from: State, on: &'static [Input], to: State, effect: Effect) -> Ro
 
 /// The end of a local activity.
 #[derive(Debug, Clone)]
-pub struct LocalEnd {
-    pub result: Result<Option<common::Payload>, Box<ProtoFailure>>,
-    pub complete_time: Option<Timestamp>,
-    pub attempt: u32,
-    pub backoff: Option<Duration>,
-    pub activation_index: Option<u64>,
+pub(crate) struct LocalEnd {
+    pub(crate) result: Result<Option<common::Payload>, Box<ProtoFailure>>,
+    pub(crate) complete_time: Option<Timestamp>,
+    pub(crate) attempt: u32,
+    pub(crate) backoff: Option<Duration>,
+    pub(crate) activation_index: Option<u64>,
 }
 
 /// What the worker should do with a local activity.
 #[derive(Debug, Clone)]
-pub enum LocalRequest {
+pub(crate) enum LocalRequest {
     Start(u32),
     Cancel(u32),
 }
 
 impl Machines {
     /// What the engine asked for in an activation.
-    pub fn driven(&mut self, commands: Vec<Command>) -> Result<(), Divergence> {
+    pub(crate) fn driven(&mut self, commands: Vec<Command>) -> Result<(), Divergence> {
         for command in commands {
             self.take(command)?;
         }
@@ -168,7 +168,7 @@ impl Machines {
     }
 
     /// `None`: no local activity of this run has the number.
-    pub fn local(&self, seq: u32) -> Option<&Local> {
+    pub(crate) fn local(&self, seq: u32) -> Option<&Local> {
         let place = self.by_seq.get(&seq)?;
         match &self.machines[*place].kind {
             Kind::Local(local) => Some(local),
@@ -289,7 +289,7 @@ impl Machines {
     }
 
     /// A local activity has run.
-    pub fn resolve_local(&mut self, seq: u32, end: LocalEnd) -> Result<(), Divergence> {
+    pub(crate) fn resolve_local(&mut self, seq: u32, end: LocalEnd) -> Result<(), Divergence> {
         self.local_input(seq, Input::Resolved, end)
     }
 

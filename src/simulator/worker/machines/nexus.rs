@@ -15,16 +15,16 @@ use super::{Kind, Machines, Request, cancelled_failure};
 use crate::history::{End, Progress, Stage};
 
 #[derive(Debug, Clone)]
-pub struct Nexus {
-    pub seq: u32,
-    pub endpoint: String,
-    pub service: String,
-    pub operation: String,
-    pub state: State,
+pub(crate) struct Nexus {
+    pub(crate) seq: u32,
+    pub(crate) endpoint: String,
+    pub(crate) service: String,
+    pub(crate) operation: String,
+    pub(crate) state: State,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     Commanded,
     /// Cancelled before its command was sent.
     Withdrawn,
@@ -37,7 +37,7 @@ pub enum State {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Input {
+pub(crate) enum Input {
     Recorded,
     Cancel,
     Started,
@@ -48,7 +48,7 @@ pub enum Input {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub enum Effect {
+pub(crate) enum Effect {
     Nothing,
     SendCancel,
     /// It will never start.

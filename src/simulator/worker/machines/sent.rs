@@ -17,7 +17,7 @@ use crate::worker::completion::command_to_proto;
 
 /// The worker's own requests, beside the engine's.
 #[derive(Debug, Clone)]
-pub enum Request {
+pub(crate) enum Request {
     Engine(CommandKind),
     CancelTimer {
         started_event_id: i64,
@@ -38,20 +38,20 @@ pub enum Request {
 }
 
 #[derive(Debug, Clone)]
-pub struct Sent {
-    pub machine: usize,
-    pub request: Request,
-    pub summary: Option<String>,
+pub(crate) struct Sent {
+    pub(crate) machine: usize,
+    pub(crate) request: Request,
+    pub(crate) summary: Option<String>,
 }
 
 impl Request {
     /// No event records the rejection of an update.
-    pub fn is_rejection(&self) -> bool {
+    pub(crate) fn is_rejection(&self) -> bool {
         matches!(self, Request::Engine(CommandKind::RejectUpdate { .. }))
     }
 
     /// More than the request takes, as a rule.
-    pub fn size_about(&self) -> usize {
+    pub(crate) fn size_about(&self) -> usize {
         match self {
             Request::Engine(kind) => command_size_bytes(kind).unwrap_or_default(),
             Request::Marker(marker) => marker.encoded_len(),
@@ -64,7 +64,7 @@ impl Request {
     }
 
     /// The update that it answers.
-    pub fn answered_update(&self) -> Option<&str> {
+    pub(crate) fn answered_update(&self) -> Option<&str> {
         let Request::Engine(
             CommandKind::AcceptUpdate {
                 protocol_instance_id,
@@ -82,7 +82,7 @@ impl Request {
 }
 
 impl Sent {
-    pub fn size(&self, namespace: &str) -> usize {
+    pub(crate) fn size(&self, namespace: &str) -> usize {
         match &self.request {
             Request::Engine(kind) => {
                 let command = Command {
@@ -104,7 +104,7 @@ impl Sent {
 
 impl Machines {
     /// As the server takes it. `run_id` is the run's own.
-    pub fn command(&self, sent: Sent, run_id: &str) -> Result<message::Command, Divergence> {
+    pub(crate) fn command(&self, sent: Sent, run_id: &str) -> Result<message::Command, Divergence> {
         use message::CommandKind as Kind;
         let kind = match sent.request {
             Request::Engine(kind) => engine_command(kind, run_id)?,

@@ -6,15 +6,15 @@ use std::fmt::Debug;
 use super::super::replay::Divergence;
 
 /// One row of a machine's table. `on` lists inputs that have the same consequence.
-pub struct Row<S: Table> {
-    pub from: S,
-    pub on: &'static [S::Input],
-    pub to: S,
-    pub effect: S::Effect,
+pub(crate) struct Row<S: Table> {
+    pub(crate) from: S,
+    pub(crate) on: &'static [S::Input],
+    pub(crate) to: S,
+    pub(crate) effect: S::Effect,
 }
 
 /// The states of a machine.
-pub trait Table: Copy + Debug + PartialEq + 'static {
+pub(crate) trait Table: Copy + Debug + PartialEq + 'static {
     const NAME: &'static str;
     type Input: Copy + Debug + PartialEq + 'static;
     type Effect: Copy + 'static;
@@ -47,7 +47,7 @@ pub struct Transition {
 }
 
 /// The rows of one machine.
-pub fn transitions_of<S: Table>() -> impl Iterator<Item = Transition> {
+pub(crate) fn transitions_of<S: Table>() -> impl Iterator<Item = Transition> {
     S::rows().iter().enumerate().map(|(place, row)| {
         let inputs: Vec<String> = row.on.iter().map(|input| format!("{input:?}")).collect();
         Transition {
@@ -72,20 +72,20 @@ mod taken {
         static TAKEN: RefCell<BTreeSet<(&'static str, usize)>> = const { RefCell::new(BTreeSet::new()) };
     }
 
-    pub fn note(machine: &'static str, row: usize) {
+    pub(crate) fn note(machine: &'static str, row: usize) {
         TAKEN.with_borrow_mut(|taken| taken.insert((machine, row)));
     }
 
-    pub fn has(machine: &'static str, row: usize) -> bool {
+    pub(crate) fn has(machine: &'static str, row: usize) -> bool {
         TAKEN.with_borrow(|taken| taken.contains(&(machine, row)))
     }
 }
 
 #[cfg(not(debug_assertions))]
 mod taken {
-    pub fn note(_machine: &'static str, _row: usize) {}
+    pub(crate) fn note(_machine: &'static str, _row: usize) {}
 
-    pub fn has(_machine: &'static str, _row: usize) -> bool {
+    pub(crate) fn has(_machine: &'static str, _row: usize) -> bool {
         false
     }
 }

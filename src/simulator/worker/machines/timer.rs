@@ -9,7 +9,7 @@ use super::{Kind, Machines, Request};
 use crate::history::{End, Progress, Stage};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Timer {
+pub(crate) enum Timer {
     Commanded,
     /// Cancelled before its command was sent.
     Withdrawn,
@@ -19,14 +19,14 @@ pub enum Timer {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Input {
+pub(crate) enum Input {
     Recorded,
     Cancel,
     Fired,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub enum Effect {
+pub(crate) enum Effect {
     Nothing,
     Fire,
     SendCancel,
