@@ -25,7 +25,7 @@ const PRIORITY_KEYS: std::ops::RangeInclusive<i64> = 1..=5;
 /// Temporal clamps values outside.
 const FAIRNESS_WEIGHTS: std::ops::RangeInclusive<f64> = 0.001..=1000.0;
 
-/// How much longer each wait before a retry is than the last.
+/// The factor by which each wait before a retry is longer than the last.
 pub(crate) fn backoff_coefficient(value: &Value) -> Result<f64, String> {
     match number(value)? {
         n if n >= 1.0 && n.is_finite() => Ok(n),
@@ -77,7 +77,7 @@ pub(crate) fn fairness_key(value: &Value) -> Result<String, String> {
     Ok(key)
 }
 
-/// How many turns of a loop go at the same time.
+/// The number of turns of a loop that run at the same time.
 pub(crate) fn concurrency(value: &Value) -> Result<usize, String> {
     match whole_number(value)? {
         n if n >= 1 => Ok(usize::try_from(n).unwrap_or(usize::MAX)),
@@ -85,7 +85,7 @@ pub(crate) fn concurrency(value: &Value) -> Result<usize, String> {
     }
 }
 
-/// A task queue, an id, a type: what the server knows something by.
+/// A task queue, an id or a type: a name on the server.
 pub(crate) fn name(value: &Value) -> Result<String, String> {
     let name = text(value)?;
     if name.is_empty() {
@@ -100,7 +100,7 @@ pub(crate) fn name(value: &Value) -> Result<String, String> {
     Ok(name)
 }
 
-/// A length that Temporal would take for nothing said if it were 0.
+/// A length, which Temporal would treat as unset if it were 0.
 pub(crate) fn length(duration: Duration) -> Result<Duration, String> {
     if duration == Duration::default() || duration.is_negative() {
         return Err(format!(
@@ -110,7 +110,7 @@ pub(crate) fn length(duration: Duration) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// A heartbeat timeout of 0s is none: it takes a default away.
+/// A heartbeat timeout of 0s means none: it removes a default.
 pub(crate) fn heartbeat_timeout(duration: Duration) -> Result<Duration, String> {
     if duration.is_negative() {
         return Err(format!("a timeout is not negative, as {duration} is"));

@@ -73,11 +73,11 @@ pub trait Heartbeats: Send + Sync {
     fn record(&self, details: Vec<Value>);
 }
 
-/// What the worker lets its own activities do.
+/// What the worker allows its own activities to do.
 pub(crate) struct Permissions<'a> {
-    /// Hosts that they may talk to; none: all but clouds' metadata services.
+    /// Hosts that they may connect to; if empty, all but clouds' metadata services.
     pub(crate) hosts: &'a [String],
-    /// Hosts that they may not talk to.
+    /// Hosts that they may not connect to.
     pub(crate) hosts_refused: &'a [String],
     pub(crate) profile: policy::Profile,
     /// Programs that they may run, as `NAME=PATH`.
@@ -85,11 +85,11 @@ pub(crate) struct Permissions<'a> {
     /// Environment variables that definitions may set for these.
     pub(crate) variables: &'a [String],
     pub(crate) secrets_folder: Option<PathBuf>,
-    /// The `segno` program, which ends the programs of a worker that is killed; none: nobody does.
+    /// The `segno` program, which ends the programs of a worker that is killed; `None` if they are not ended.
     pub(crate) keeper: Option<PathBuf>,
 }
 
-/// The activities that the generic worker brings along.
+/// The built-in activities of the generic worker.
 pub(crate) fn built_in(permissions: Permissions<'_>) -> Result<Vec<Arc<dyn Activity>>, String> {
     let policy = policy::Policy::new(permissions.hosts, permissions.hosts_refused)?;
     let policy = Arc::new(policy.with_profile(permissions.profile));
@@ -112,8 +112,8 @@ pub(crate) fn built_in(permissions: Permissions<'_>) -> Result<Vec<Arc<dyn Activ
     ])
 }
 
-/// What an attempt of a type fails with that the worker does not have. An activity from a task queue waits for a worker that has it; a local one has no
-/// other worker.
+/// The failure of an attempt if the worker does not have the type. An activity from a task queue waits for a worker
+/// that has it; a local one has no other worker.
 pub(crate) fn not_found(activity_type: &str, mut names: Vec<&str>, is_local: bool) -> Failure {
     names.sort_unstable();
     let hint = match is_local {
@@ -131,7 +131,7 @@ pub(crate) fn not_found(activity_type: &str, mut names: Vec<&str>, is_local: boo
     }
 }
 
-/// The server would end a run whose marker holds such a result.
+/// The server would end a run whose marker contains such a result.
 pub(crate) fn local_result_too_large(size: usize) -> Failure {
     let message = format!(
         "the local activity's result takes {size} bytes; LOCAL_RESULT_SIZE_BYTES_MAX is {LOCAL_RESULT_SIZE_BYTES_MAX}"
@@ -145,7 +145,7 @@ impl ActivityContext {
         self.heartbeats.record(details);
     }
 
-    /// What the attempt before said of its progress: one value, or a list where it said several.
+    /// The progress that the previous attempt reported: one value, or a list if there were several.
     pub(crate) fn last_heartbeat(&self) -> Option<Value> {
         match self.heartbeat_details.as_slice() {
             [] => None,

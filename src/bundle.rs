@@ -164,7 +164,7 @@ impl Bundle {
         self.digest
     }
 
-    /// As `order@12`, or empty: what the registry that it came from calls it.
+    /// Its name in its registry, such as `order@12`, or empty.
     pub(crate) fn version(&self) -> &str {
         &self.version
     }

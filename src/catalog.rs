@@ -51,14 +51,14 @@ impl Catalog {
         at.ok().map(|at| &definitions[at])
     }
 
-    /// Schedules are still to be made by the change of this revision.
+    /// Whether schedules must still be created for the change of this revision.
     pub(crate) fn is_due(&self, revision: u64) -> bool {
         let mut due = self.state.due_schedules.iter();
         due.any(|due| due.revision == revision)
     }
 
-    /// Takes in a change of a log. A change without numbers was made by a Segno that forgot a type with its last version, so
-    /// the type begins at 1 again, as it did then.
+    /// Applies a change of a log. A change without numbers was made by a Segno that forgot a type with its last
+    /// version, so the type starts at 1 again, as it did then.
     pub(crate) fn apply_logged(&mut self, change: &Change, time: i64) -> Applied {
         let mut folded = self.clone();
         let unnumbered = change.puts.iter().filter(|put| put.number == 0);
@@ -73,7 +73,7 @@ impl Catalog {
         applied
     }
 
-    /// Takes a change in; one that does not count leaves the catalog as it was.
+    /// Applies a change; a change that is not valid leaves the catalog unchanged.
     pub(crate) fn apply(&mut self, change: &Change, time: i64) -> Applied {
         if self.state.log.iter().any(|record| record.id == change.id) {
             return Applied::Twice;
@@ -225,7 +225,7 @@ impl Catalog {
         names
     }
 
-    /// The change with the numbers that its puts get, for whoever folds a log that has lost an earlier one.
+    /// The change with the numbers that its puts get, for a later fold of a log that has lost an earlier change.
     pub(crate) fn numbered(&self, mut change: Change) -> Change {
         let mut after = self.clone();
         after.state.log.clear();
@@ -247,7 +247,7 @@ impl Catalog {
         found.ok_or_else(|| format!("the registry has no definition of {workflow}"))
     }
 
-    /// The records that are more than are kept at hand, taken out to be stored as a page.
+    /// Removes the oldest records beyond the number that is kept, to be stored as a page.
     pub(crate) fn take_old_records(&mut self) -> Option<Page> {
         let more = self.state.log.len().checked_sub(REGISTRY_RECORDS_MAX)?;
         (more > 0).then(|| Page {
@@ -291,7 +291,7 @@ impl Definition {
         versions.filter(move |v| numbers.contains(&v.number))
     }
 
-    /// One of its versions has schedules, so the server may have some.
+    /// Whether one of its versions has schedules, so that the server may have some.
     pub(crate) fn has_schedules(&self) -> bool {
         self.versions.iter().any(|v| !v.schedules.is_empty())
     }
@@ -307,7 +307,7 @@ impl Definition {
         }
     }
 
-    /// What puts its current version in force again; none where it has no new runs.
+    /// What puts its current version in force again; `None` if it has no new runs.
     pub(crate) fn put_of_current(&self) -> Option<Put> {
         match self.retired {
             true => None,
@@ -315,7 +315,7 @@ impl Definition {
         }
     }
 
-    /// What puts a version in force that is there.
+    /// What puts an existing version in force.
     pub(crate) fn put_of(&self, number: u32) -> Option<Put> {
         let version = self.version(number)?;
         Some(Put {

@@ -41,7 +41,7 @@ pub use language::eval::evaluate_line;
     max_term_width = 120
 )]
 struct Cli {
-    /// How results are printed: text for people, json for scripts; of lint also sarif and github
+    /// The format of results: text for people, json for scripts; `lint` also has sarif and github
     #[arg(
         long,
         short = 'o',
@@ -51,7 +51,7 @@ struct Cli {
         help_heading = "Global options"
     )]
     output: Format,
-    /// Colours in what is printed
+    /// Whether to colour the output
     #[arg(
         long,
         global = true,

@@ -89,7 +89,7 @@ pub fn compile(definition: &Definition, libraries: &[Arc<Library>], sources: &So
     unreachable!("the last walk returns")
 }
 
-/// The schema of a definition's input, by itself; `None` where it has none, or one with mistakes.
+/// The schema of a definition's input, by itself; `None` if there is none or if it has mistakes.
 pub(crate) fn input_schema(
     definition: &Definition,
     libraries: &[Arc<Library>],
@@ -97,7 +97,8 @@ pub(crate) fn input_schema(
     Compiler::new(definition, libraries).schema(definition.input.as_ref())
 }
 
-/// What parts of a program take in memory, about: a step, an operation of an expression, a byte of an expression or of data, a part of a schema.
+/// Approximate memory of the parts of a program: a step, an operation of an expression, a byte of an expression or of
+/// data, a part of a schema.
 const STEP_MEMORY_BYTES: usize = 640;
 const OPERATION_MEMORY_BYTES: usize = 64;
 const DATA_MEMORY_BYTES: usize = 16;
@@ -316,7 +317,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// What has been compiled so far takes in memory, by an estimate.
+    /// Estimated memory of what has been compiled so far.
     fn memory_bytes(&self) -> usize {
         self.steps.len() * STEP_MEMORY_BYTES
             + (COMPILED_OPERATIONS_MAX - self.operations_left) * OPERATION_MEMORY_BYTES

@@ -188,7 +188,7 @@ impl Share {
         }
     }
 
-    /// Where there is nothing, nothing is missing.
+    /// Without anything to cover, nothing is missing.
     pub(crate) fn percent(self) -> f64 {
         match self.all {
             0 => 100.0,

@@ -67,13 +67,13 @@ pub struct Library {
 pub(crate) struct Schema {
     pub(crate) json: serde_json::Value,
     pub(crate) range: Range,
-    /// Where its parts stand, each before the parts within it: of a mapping's entry the key, of a list's item all of it. Empty if the schema is a
-    /// word alone.
+    /// The ranges of its parts, each before the parts inside it: the key of a mapping's entry, and the whole of a
+    /// list's item. Empty if the schema is a word alone.
     pub(crate) places: Box<[Range]>,
 }
 
 impl Schema {
-    /// Where the part with this JSON Pointer stands, or else the nearest part around it that has a place.
+    /// The range of the part with this JSON Pointer, or else of the nearest part around it that has one.
     pub(crate) fn place(&self, pointer: &str) -> Range {
         let mut range = self.range;
         let (mut json, mut at) = (&self.json, 0);
@@ -141,7 +141,7 @@ pub(crate) struct Defaults {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Query {
-    /// `"*"` answers any other name.
+    /// `"*"` answers queries of any other name.
     pub(crate) name: Name,
     pub(crate) description: Option<Name>,
     pub(crate) input: Option<Schema>,
@@ -152,7 +152,7 @@ pub(crate) struct Query {
 /// A signal or an update.
 #[derive(Debug, Clone)]
 pub(crate) struct Handler {
-    /// `"*"` takes any other name.
+    /// `"*"` handles any other name.
     pub(crate) name: Name,
     pub(crate) description: Option<Name>,
     pub(crate) input: Option<Schema>,
@@ -160,7 +160,7 @@ pub(crate) struct Handler {
     /// Updates only.
     pub(crate) validate: Option<Expression>,
     pub(crate) steps: Steps,
-    /// `finish_before_completion`, true unless said: the run does not complete while the handler runs.
+    /// `finish_before_completion`, true by default: the run does not complete while the handler runs.
     pub(crate) finish_before_completion: bool,
 }
 
@@ -206,7 +206,7 @@ pub(crate) struct Step {
     pub(crate) id: Option<Name>,
     pub(crate) description: Option<Template>,
     pub(crate) when: Option<Expression>,
-    /// Run when the enclosing saga, or the workflow, fails after this step completed.
+    /// Run if the enclosing saga, or the workflow, fails after this step completed.
     pub(crate) compensate: Option<Steps>,
     pub(crate) compensate_on: Option<Spanned<CompensateOn>>,
     /// The action key and its range.
@@ -319,7 +319,7 @@ pub(crate) struct ActivityStep {
     /// The activity type; an expression makes it dynamic.
     pub(crate) activity: Template,
     pub(crate) input: Input,
-    /// Its own; most steps have none.
+    /// The step's own options; most steps have none.
     pub(crate) options: Option<Box<ActivityOptions>>,
 }
 
@@ -426,11 +426,11 @@ pub(crate) enum CaseMatch {
 pub(crate) struct ForEach {
     /// A list or a map.
     pub(crate) items: Template,
-    /// `as`: the item (of a map: its value); `item` unless said.
+    /// `as`: the item (of a map: its value); `item` by default.
     pub(crate) item: Option<Name>,
     /// `index`: the position in a list, the key in a map.
     pub(crate) index: Option<Name>,
-    /// Turns at one time; 1 unless said.
+    /// The number of concurrent turns; 1 by default.
     pub(crate) concurrency: Option<Template>,
     pub(crate) steps: Steps,
 }
@@ -453,10 +453,10 @@ pub(crate) struct Try {
 #[derive(Debug, Clone)]
 pub(crate) struct Catch {
     pub(crate) range: Range,
-    /// Kinds or types; none means any failure but a cancellation.
+    /// Kinds or types; an empty list means any failure but a cancellation.
     pub(crate) errors: Vec<Name>,
     pub(crate) when: Option<Expression>,
-    /// `as`: the name of the failure; `error` unless said.
+    /// `as`: the name of the failure; `error` by default.
     pub(crate) name: Option<Name>,
     pub(crate) steps: Steps,
 }
@@ -520,7 +520,7 @@ pub(crate) struct ContinueAsNewStep {
     pub(crate) retry_policy: Option<RetryPolicy>,
     pub(crate) memo: Option<Template>,
     pub(crate) search_attributes: Option<Template>,
-    /// `definition`: stay with the run's bundle, or take what is newest then.
+    /// `definition`: whether to keep the run's bundle or use the newest one at that time.
     pub(crate) version: ContinuedVersion,
     pub(crate) initial_versioning_behavior: Option<InitialVersioningBehavior>,
 }
@@ -531,7 +531,7 @@ pub(crate) struct ContinueAsNewStep {
 )]
 #[derive(Debug, Clone)]
 pub(crate) enum FailStep {
-    /// `fail:` without a mapping, in a `catch`: the failure that was caught goes on.
+    /// `fail:` without a mapping, in a `catch`: fail again with the caught failure.
     Again,
     With {
         error_type: Option<Template>,

@@ -26,7 +26,7 @@ pub(crate) struct Annotation {
 pub struct Fix {
     pub(crate) title: String,
     pub edits: Vec<(Range, String)>,
-    /// True where the meaning cannot change.
+    /// Whether the fix cannot change the meaning.
     pub(crate) safe: bool,
 }
 
@@ -37,7 +37,7 @@ pub struct Diagnostic {
     pub code: &'static str,
     pub message: String,
     pub range: Range,
-    /// Stands under the caret; may be empty.
+    /// Printed under the caret; may be empty.
     pub(crate) label: String,
     pub(crate) annotations: Vec<Annotation>,
     pub help: Vec<String>,
@@ -102,7 +102,7 @@ impl Diagnostic {
         self.severity == Severity::Error
     }
 
-    /// Whether it says that compiling stopped at a bound: what came of it must not be run.
+    /// Whether it reports that compiling stopped at a bound: the result must not be run.
     pub(crate) fn is_bound(&self) -> bool {
         [DEFINITION_TOO_LARGE, SCHEMA_TOO_LARGE, PATTERNS_TOO_LARGE].contains(&self.code)
     }

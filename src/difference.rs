@@ -39,7 +39,7 @@ pub struct Differences {
     pub omitted: usize,
     /// Whether the files differ in any way, even only in layout or comments.
     pub text_changed: bool,
-    /// Whether a file is no YAML, so that nothing in it could be compared.
+    /// Whether a file is not valid YAML, so that nothing in it could be compared.
     pub(crate) unreadable: bool,
     pub(crate) runs: Runs,
 }
@@ -50,14 +50,14 @@ pub struct Difference {
     pub(crate) subject: Subject,
     /// In words: "step `charge` (activity charge_card)".
     pub(crate) what: String,
-    /// Where in the file, as a JSON Pointer; of what was removed, in the old file.
+    /// The place in the file, as a JSON Pointer; for what was removed, in the old file.
     pub(crate) path: String,
-    /// In short; of what moved, where it was.
+    /// Abbreviated; for what moved, its old position.
     pub(crate) old: Option<String>,
     pub(crate) new: Option<String>,
     pub(crate) old_place: Option<Place>,
     pub(crate) new_place: Option<Place>,
-    /// Whether it concerns only what people read, and nothing that runs.
+    /// Whether it concerns only text for people, and nothing that runs.
     pub(crate) description_only: bool,
 }
 
@@ -112,7 +112,7 @@ pub(crate) struct Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Runs {
-    /// The old version never continues as new, or with itself only.
+    /// The old version never continues as new, or only with itself.
     New,
     /// The old version continues as new with the version that is then the newest.
     NewAndContinued,

@@ -223,13 +223,13 @@ impl Instance {
         }
     }
 
-    /// The workflow's id and its type, once it has begun.
+    /// The workflow's id and its type, once it has started.
     pub(crate) fn names(&self) -> Option<(&str, &str)> {
         let info = &self.run.as_deref()?.info;
         Some((&info.workflow_id, &info.workflow_type))
     }
 
-    /// The definition that it is bound to: as `order@12`, or the digest where it was not deployed.
+    /// The definition that it is bound to: `order@12`, or the digest if it was not deployed.
     pub(crate) fn definition(&self) -> Option<&str> {
         let bundle = &self.loaded.as_ref()?.bundle;
         Some(match bundle.version.as_str() {
@@ -250,12 +250,12 @@ impl Instance {
         self.run.as_deref()?.at
     }
 
-    /// What its definition says, once it is known.
+    /// The versioning behavior of its definition, once it is known.
     pub(crate) fn versioning_behavior(&self) -> Option<VersioningBehavior> {
         self.loaded.as_ref()?.program.versioning_behavior
     }
 
-    /// The steps that its routines wait at, in the order of the routines.
+    /// The steps at which its routines wait, in the order of the routines.
     pub(crate) fn waits_at(&self) -> Vec<StepId> {
         let (Some(run), Some(loaded)) = (&self.run, &self.loaded) else {
             return Vec::new();
@@ -267,15 +267,15 @@ impl Instance {
             .collect()
     }
 
-    /// The workflow's id, if its jobs are to be in the order of history; those of a run that began with an older engine are as core
-    /// has them.
+    /// The workflow's id, if its jobs must be in the order of history; a run that began with an older engine takes them
+    /// as core sorts them.
     pub(crate) fn orders_history(&self) -> Option<&str> {
         let run = self.run.as_deref()?;
         let is_meant = run.keeps_order() && !Fault::OrderIgnored.is_on();
         is_meant.then_some(&*run.info.workflow_id)
     }
 
-    /// What the definition keeps in its `state`; `None` before its program is known.
+    /// The definition's `state`; `None` before its program is known.
     pub(crate) fn state(&self) -> Option<Value> {
         self.loaded.as_ref()?;
         Some(self.run.as_deref()?.state.clone())

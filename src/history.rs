@@ -91,16 +91,16 @@ pub(crate) enum Operation {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Progress<'a> {
     pub(crate) operation: Operation,
-    /// The event of the command that began the operation.
+    /// The event of the command that started the operation.
     pub(crate) of: i64,
-    /// The timer's id or the child's workflow id, where the event names it.
+    /// The timer's id or the child's workflow id, if the event has it.
     pub(crate) id: Option<&'a str>,
     pub(crate) stage: Stage<'a>,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Stage<'a> {
-    /// `id`: the child's run id or the token of the Nexus operation. `attempt` is 0 where there is only one.
+    /// `id`: the child's run id or the token of the Nexus operation. `attempt` is 0 if there is only one.
     Started {
         attempt: i32,
         id: &'a str,
@@ -130,9 +130,9 @@ pub(crate) struct Failed<'a> {
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cancelled<'a> {
-    /// A Nexus operation's.
+    /// Only for a Nexus operation.
     pub(crate) failure: Option<&'a Failure>,
-    /// An activity's, as its last attempt reported them.
+    /// Only for an activity: the details that its last attempt reported.
     pub(crate) details: Option<&'a common::Payloads>,
     pub(crate) identity: &'a str,
     pub(crate) started_event_id: i64,

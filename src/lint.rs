@@ -35,15 +35,15 @@ use crate::limits::{DIAGNOSTICS_KEPT_MAX, SUGGESTION_CANDIDATES_MAX, SUGGESTION_
 use crate::program::{Program, Schema};
 use crate::source::Range;
 
-/// What a rule looks at.
+/// The subject of a rule.
 pub(crate) struct Subject<'a> {
     pub(crate) definition: &'a Definition,
     pub(crate) libraries: &'a [Arc<Library>],
-    /// What the definition compiles to.
+    /// The compiled definition.
     pub(crate) program: &'a Program,
-    /// What its expressions read.
+    /// The names that its expressions read.
     pub(crate) uses: &'a Uses,
-    /// The schema of the input of a workflow type that is defined beside this one.
+    /// Returns the schema of the input of a workflow type that is defined in the same files.
     pub(crate) input_of: &'a InputOf<'a>,
 }
 

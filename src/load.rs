@@ -15,11 +15,12 @@ use crate::yaml;
 /// A file before it is read as YAML.
 #[derive(Debug)]
 pub struct Unread {
-    /// Relative to the folder of the definitions, with `/` between its parts; it begins with `../` beside the folder.
+    /// Relative to the folder of the definitions, with `/` between its parts; it begins with `../` for a file outside
+    /// the folder.
     pub key: Arc<str>,
-    /// As messages name it.
+    /// Its name in messages.
     pub path: Arc<str>,
-    /// Not more than [`crate::limits::DEFINITION_SIZE_BYTES_MAX`] and one byte are needed.
+    /// At most [`crate::limits::DEFINITION_SIZE_BYTES_MAX`] and one byte are needed.
     pub bytes: Vec<u8>,
 }
 
@@ -34,7 +35,7 @@ pub enum Fetched {
 /// A file that exists but cannot be read.
 #[derive(Debug)]
 pub struct Unreadable {
-    /// As of [`Unread`].
+    /// As in [`Unread`].
     pub(crate) key: Arc<str>,
     pub(crate) path: Arc<str>,
     pub(crate) reason: String,
@@ -52,7 +53,7 @@ pub struct Loaded {
 #[derive(Debug)]
 pub struct LoadedFile {
     pub(crate) key: Arc<str>,
-    /// In the order of the file; `None` for one that holds no definition at all.
+    /// In the order of the file; `None` for a document that is not a definition.
     pub(crate) documents: Vec<Option<Document>>,
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -71,7 +72,7 @@ impl LoadedFile {
 #[derive(Debug, Default)]
 pub(crate) struct Used {
     pub(crate) libraries: Vec<Arc<Library>>,
-    /// Where the libraries stand, each file once.
+    /// The files of the libraries, each once.
     pub(crate) files: Vec<FileId>,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -102,7 +103,7 @@ impl Loaded {
             .sort_by_key(|file| self.by_key.get(&file.key).copied());
     }
 
-    /// Keeps a file that cannot be read as one that says so.
+    /// Records a file that cannot be read, with an error.
     pub(crate) fn refuse(&mut self, file: Unreadable) {
         if self.by_key.contains_key(&file.key) {
             return;
@@ -300,7 +301,7 @@ fn read(id: FileId, text: &str) -> (Vec<Option<Document>>, Vec<Diagnostic>) {
     (documents, bounded(id, diagnostics))
 }
 
-/// The first so many of a file's diagnostics.
+/// The first diagnostics of a file, up to the bound.
 pub(crate) fn bounded(file: FileId, mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
     if diagnostics.len() <= DIAGNOSTICS_PER_FILE_MAX {
         return diagnostics;
@@ -319,7 +320,7 @@ pub(crate) fn bounded(file: FileId, mut diagnostics: Vec<Diagnostic>) -> Vec<Dia
     diagnostics
 }
 
-/// Whether a YAML file among others is meant for Segno: a line of it begins with `segno:` or `workflow:`.
+/// Whether a YAML file is probably meant for Segno: a line of it begins with `segno:` or `workflow:`.
 pub(crate) fn is_definition(bytes: &[u8]) -> bool {
     let mut lines = bytes.split(|byte| matches!(byte, b'\n' | b'\r'));
     lines.any(|line| {
@@ -365,7 +366,7 @@ pub fn in_parallel<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> R + Sync) ->
     in_threads(threads, items, f)
 }
 
-/// The same with so many threads.
+/// Applies a function to each item on a number of threads.
 pub(crate) fn in_threads<T: Sync, R: Send>(
     threads: usize,
     items: &[T],

@@ -29,7 +29,7 @@ pub(crate) use time::{duration_to_proto, timestamp_to_proto};
 use crate::limits::UPDATE_SIZE_BYTES_MAX;
 use crate::value::{JsonError, Map, Payload, Value};
 
-/// The server takes a larger update, but no worker could answer it: it would hold up its run.
+/// The server accepts a larger update, but no worker could answer it, and its run would be stuck.
 pub(crate) fn check_update_size(arguments: Option<&proto::Payloads>) -> Result<(), String> {
     let size = arguments.map_or(0, Message::encoded_len);
     match size <= UPDATE_SIZE_BYTES_MAX {
@@ -67,7 +67,7 @@ pub fn payloads_to_proto(payloads: Vec<Payload>) -> Option<proto::Payloads> {
     })
 }
 
-/// A value that stays encoded until somebody looks inside.
+/// A value that stays encoded until it is used.
 pub(crate) fn value_from_proto(payload: proto::Payload) -> Value {
     Value::from(payload_from_proto(payload))
 }

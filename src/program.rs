@@ -30,7 +30,7 @@ pub(crate) use kind::Operation;
 pub(crate) use numbered::Numbered;
 pub(crate) use schema::Schema;
 
-/// Slots with a meaning of their own; a function's own names follow.
+/// Slots with a fixed meaning; a function's own names follow.
 pub(crate) mod slot {
     /// The workflow's input; in a block of `blocks`, the block's.
     pub(crate) const INPUT: u32 = 0;
@@ -46,9 +46,9 @@ pub struct Program {
     pub workflow: Arc<str>,
     pub(crate) history: History,
     pub(crate) versioning_behavior: Option<VersioningBehavior>,
-    /// What evaluating one expression may cost.
+    /// The bound on the cost of one expression.
     pub(crate) expression_cost_max: u64,
-    /// Evaluated in order when a run begins; `input` is in scope.
+    /// Evaluated in order when a run starts; `input` is in scope.
     pub(crate) state: Vec<(Arc<str>, Code)>,
     pub(crate) main: Function,
     pub(crate) queries: Vec<Query>,
@@ -63,7 +63,7 @@ pub struct Program {
     pub ranges: Numbered<Range>,
     /// The ranges of the expressions that a run may evaluate.
     pub expressions: Vec<Range>,
-    /// What it takes in memory without its texts, by an estimate.
+    /// Estimated memory, without its texts.
     pub(crate) memory_bytes: usize,
     /// The texts that the ranges point into.
     pub sources: Sources,
@@ -102,9 +102,9 @@ pub struct Function {
     pub(crate) input: Option<Schema>,
     pub(crate) output: Option<Schema>,
     pub body: BlockId,
-    /// How many slots it needs, those with a meaning of their own included.
+    /// The number of slots that it needs, including those with a fixed meaning.
     pub(crate) slots: u32,
-    /// It has a `compensate` outside any `saga`: the body itself is one.
+    /// It has a `compensate` outside any `saga`, so the body itself is a saga.
     pub(crate) is_saga: bool,
     pub(crate) extent: Extent,
 }
@@ -139,7 +139,7 @@ pub(crate) fn handler<'a>(handlers: &'a [Handler], name: &str) -> Option<(usize,
 #[derive(Debug)]
 pub struct Schedule {
     pub name: Arc<str>,
-    /// Where its name is defined.
+    /// The range of its name.
     pub(crate) range: Range,
     pub spec: ScheduleSpec,
     pub(crate) input: Option<Value>,
@@ -149,7 +149,7 @@ pub struct Schedule {
     pub search_attributes: Map,
 }
 
-/// The id on the server of a definition's schedule.
+/// The id on the server of a schedule of a definition.
 pub(crate) fn schedule_id(workflow: &str, name: &str) -> String {
     format!("{workflow}/{name}")
 }
@@ -172,9 +172,9 @@ pub(crate) struct StartOptions {
 #[derive(Debug)]
 pub struct Step {
     pub(crate) id: Option<Arc<str>>,
-    /// Where its result goes.
+    /// The slot of its result.
     pub(crate) slot: Option<u32>,
-    /// The description, or what the step says of itself.
+    /// The description, or a summary generated from the step.
     pub(crate) summary: Option<Code>,
     pub(crate) when: Option<Code>,
     pub compensate: Option<BlockId>,
@@ -281,7 +281,7 @@ pub struct Arguments(pub(crate) Vec<Code>);
 #[derive(Debug)]
 pub struct Activity {
     pub(crate) activity: Code,
-    /// The generic worker's own: without a task queue it runs where the workflow does.
+    /// One of the generic worker's own activities, which runs in the workflow's worker if it has no task queue.
     pub(crate) built_in: Option<BuiltIn>,
     pub(crate) arguments: Arguments,
     pub(crate) options: ActivityOptions,
@@ -374,7 +374,7 @@ pub struct ForEach {
     pub(crate) items: Code,
     pub(crate) item_slot: u32,
     pub(crate) index_slot: Option<u32>,
-    /// `None`: one turn after the other.
+    /// `None`: one turn at a time.
     pub(crate) concurrency: Option<Code>,
     pub(crate) body: BlockId,
 }

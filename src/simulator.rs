@@ -161,7 +161,7 @@ impl Simulator {
         }
     }
 
-    /// Observes the instance of every run that begins from now on.
+    /// Registers an observer for the instance of every run that starts from now on.
     pub(crate) fn observed_by(&mut self, observer: Arc<dyn Observer>) {
         self.worker.observer = Some(observer);
     }
@@ -208,7 +208,7 @@ impl Simulator {
         &self.server.executions[run.0].history
     }
 
-    /// The histories of all runs, in the order in which they began.
+    /// The histories of all runs, in the order in which they started.
     pub(crate) fn into_histories(self) -> Vec<RunHistory> {
         let runs = self.server.executions.into_iter();
         runs.map(|run| RunHistory {
@@ -225,12 +225,12 @@ impl Simulator {
         self.server.executions[run.0].failure()
     }
 
-    /// What the definition keeps.
+    /// The definition's `state`.
     pub(crate) fn state(&self, run: RunNumber) -> Option<Value> {
         self.worker.state(run.0)
     }
 
-    /// What steps have logged, and what the engine had to say.
+    /// The lines that steps have logged, and the engine's own.
     pub(crate) fn logs(&self) -> &[Logged] {
         &self.worker.logs
     }

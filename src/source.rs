@@ -30,7 +30,7 @@ impl Range {
         }
     }
 
-    /// Whether the two have a character in common, or one is an empty place within the other.
+    /// Whether the two have a character in common, or one is an empty place inside the other.
     pub(crate) fn touches(self, other: Range) -> bool {
         self.file == other.file && self.start <= other.end && other.start <= self.end
     }
@@ -63,7 +63,7 @@ pub(crate) struct Position {
 
 #[derive(Debug, Clone)]
 pub struct File {
-    /// As the user named it; relative to the bundle's folder where there is one.
+    /// As the user named it; relative to the bundle's folder if there is one.
     pub(crate) path: Arc<str>,
     pub text: Arc<str>,
     line_starts: Arc<[u32]>,
@@ -82,7 +82,7 @@ impl File {
         }
     }
 
-    /// What its text and the places of its lines take in memory.
+    /// The memory of its text and of the offsets of its lines.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.text.len() + size_of_val(&*self.line_starts)
     }
@@ -115,7 +115,7 @@ impl Sources {
         FileId(self.files.len() as u32 - 1)
     }
 
-    /// Lets `share` put the same text, as another has it in memory, and where its lines begin in the place of each file's.
+    /// Lets `share` replace each file's text, and the offsets of its lines, by equal ones that are already in memory.
     pub(crate) fn share(&mut self, mut share: impl FnMut(&mut Arc<str>, &mut Arc<[u32]>)) {
         for file in Arc::make_mut(&mut self.files) {
             share(&mut file.text, &mut file.line_starts);

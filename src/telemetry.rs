@@ -59,7 +59,7 @@ pub enum TelemetryError {
     Core(String),
 }
 
-/// Writes logs from now on. `RUST_LOG` has the last word on what is written.
+/// Writes logs from now on. `RUST_LOG` takes precedence over the level.
 pub(crate) fn init_logs(level: LogLevel, format: LogFormat) -> Result<(), TelemetryError> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(filter) if !filter.is_empty() => {
@@ -106,7 +106,7 @@ fn default_filter(level: LogLevel) -> String {
     )
 }
 
-/// The runtime that Temporal's core wants, on the tokio runtime that this is called in. Its logs go where ours go.
+/// The runtime for Temporal's core, on the current tokio runtime. Its logs are written where ours are.
 pub(crate) fn core_runtime(
     metrics_address: Option<SocketAddr>,
     declared: Arc<dyn Declared>,

@@ -86,16 +86,16 @@ pub(crate) struct Report {
     pub(crate) timeline: String,
     /// The virtual time.
     pub(crate) elapsed: Duration,
-    /// How it ended: `completed` and so on.
+    /// The final status: `completed` and so on.
     pub(crate) status: &'static str,
     /// Where steps have not ended.
     pub(crate) waits: Option<String>,
-    /// What came in another order, in words, and all choices that there were.
+    /// What happened in another order, in words, and all choices.
     pub(crate) order: Vec<String>,
     pub(crate) choices: Vec<Choice>,
     /// The steps of the simulation after which the workflow had another run.
     pub(crate) continued: Vec<usize>,
-    /// The histories of all runs, in the order in which they began.
+    /// The histories of all runs, in the order in which they started.
     pub(crate) histories: Vec<RunHistory>,
 }
 

@@ -39,9 +39,9 @@ pub(crate) struct Entry {
     pub(crate) place: String,
     /// The step's id, or the line that it begins in.
     pub(crate) step: String,
-    /// The type of the activity or child, or `SERVICE/OPERATION`, where no expression chooses it.
+    /// The type of the activity or child, or `SERVICE/OPERATION`, unless an expression chooses it.
     pub(crate) calls: Option<String>,
-    /// When it ended and how; `None`: it has not.
+    /// When it ended and how; `None` if it has not.
     pub(crate) ended: Option<(Timestamp, String)>,
 }
 
@@ -75,7 +75,7 @@ impl Timeline {
         self.text_within(Path::new(""), start)
     }
 
-    /// The same, with places as they are from within a folder.
+    /// The timeline with places relative to a folder.
     pub(crate) fn text_within(&self, folder: &Path, start: Timestamp) -> String {
         let mut entries = self.entries();
         for entry in &mut entries {

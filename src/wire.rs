@@ -1,4 +1,4 @@
-//! The stored form of bundles and registries, as `proto/` has it.
+//! The stored form of bundles and registries, as `proto/` defines it.
 
 #![allow(unreachable_pub, reason = "what is generated is public")]
 
@@ -6,8 +6,8 @@ use prost::encoding::{DecodeContext, WireType};
 
 include!(concat!(env!("OUT_DIR"), "/segno.v1.rs"));
 
-/// How often the message in these bytes has the field of this number, counted before anything is
-/// built: an empty message takes two bytes here and many times as much in memory. `None` where the bytes are not a message.
+/// How often the message in these bytes has the field with this number, counted before anything is built: an empty
+/// message takes two bytes here and many times as much in memory. `None` if the bytes are not a message.
 pub(crate) fn count_fields(bytes: &[u8], number: u32) -> Option<usize> {
     let mut rest = bytes;
     let mut count = 0;
@@ -36,13 +36,13 @@ const fn of<M>(nested: &'static [(u32, Shape)]) -> Shape {
     }
 }
 
-/// A message whose parts may be many, and small in these bytes.
+/// A message that may have many parts, each small in these bytes.
 pub(crate) trait Bounded: prost::Message + Default {
     #[doc(hidden)]
     const SHAPE: Measured;
 }
 
-/// Known to this module alone.
+/// Private to this module.
 pub(crate) struct Measured(Shape);
 
 const DUE: Shape = flat::<DueSchedules>();
@@ -88,8 +88,8 @@ bounded! {
     LogEntry: of::<LogEntry>(&[(1, CHANGE)]),
 }
 
-/// Builds a message if it takes no more memory than this, reckoned before anything is built: an empty part takes two bytes here
-/// and a hundred times as much in memory.
+/// Builds a message if it takes no more memory than this, computed before anything is built: an empty part takes two
+/// bytes here and a hundred times as much in memory.
 pub(crate) fn decode_within<M: Bounded>(bytes: &[u8], memory_max: usize) -> Result<M, DecodeError> {
     match memory(bytes, &M::SHAPE.0) {
         Some(memory) if memory > memory_max => Err(DecodeError::Memory(memory)),

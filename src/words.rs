@@ -30,7 +30,7 @@ impl BuiltIn {
         BuiltIn::Callback,
     ];
 
-    /// The one whose activity type this is.
+    /// The built-in activity with this activity type.
     pub(crate) fn named(activity_type: &str) -> Option<BuiltIn> {
         let mut all = BuiltIn::ALL.into_iter();
         all.find(|built_in| built_in.name() == activity_type)
@@ -112,7 +112,7 @@ pub(crate) enum WorkflowIdConflictPolicy {
 /// Which version's workers execute a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum VersioningBehavior {
-    /// The version that its first task was for, to the end.
+    /// The version of its first task, until the run ends.
     Pinned,
     /// The version that is current or ramping when its next task is due.
     AutoUpgrade,
@@ -267,14 +267,14 @@ pub(crate) struct Choice {
     pub(crate) meaning: &'static str,
 }
 
-/// Values that an option chooses among by a word.
+/// An option's values, each with its word.
 pub(crate) trait Word: Copy + 'static {
     /// In the order of the reference.
     const CHOICES: &'static [Choice];
     /// In the same order.
     const ALL: &'static [Self];
 
-    /// The one of this word.
+    /// The value of this word.
     fn named(word: &str) -> Option<Self> {
         let mut choices = Self::CHOICES.iter();
         let place = choices.position(|choice| choice.name == word)?;

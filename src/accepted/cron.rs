@@ -39,7 +39,7 @@ const FIELDS: [Field; 5] = [
     Field::new("day of the week", 0..=6, &DAYS),
 ];
 
-/// An empty one is none: it takes a default away.
+/// An empty one means none: it removes a default.
 pub(crate) fn cron_schedule(value: &Value) -> Result<String, String> {
     let cron = text(value)?;
     if !cron.is_empty() {
@@ -72,7 +72,7 @@ fn check(cron: &str) -> Result<(), String> {
         .try_for_each(|(field, text)| text.split(',').try_for_each(|part| field.check(part)))
 }
 
-/// The time zone that stands before the fields, and the fields.
+/// The time zone before the fields, and the fields.
 pub(crate) fn split_zone(cron: &str) -> (Option<&str>, &str) {
     let prefixes = ["CRON_TZ=", "TZ="];
     match prefixes.iter().find_map(|prefix| cron.strip_prefix(prefix)) {
@@ -84,7 +84,7 @@ pub(crate) fn split_zone(cron: &str) -> (Option<&str>, &str) {
     }
 }
 
-/// The fields that a word stands for.
+/// The fields that a word abbreviates.
 pub(crate) fn word(text: &str) -> Result<&'static str, String> {
     let known = WORDS.iter().find(|(word, _)| *word == text);
     known.map(|(_, fields)| *fields).ok_or_else(|| {
@@ -102,7 +102,7 @@ pub(crate) fn zone(name: &str) -> Result<String, String> {
     })
 }
 
-/// The server knows a zone in no other letters than the database's.
+/// The server accepts a zone only in the database's spelling.
 pub(crate) fn written_zone(name: &str) -> Result<(), String> {
     let written = zone(name)?;
     match written == name {

@@ -26,7 +26,7 @@ const HEADERS_REFUSED: [&str; 13] = [
 const METADATA_REFUSED: [&str; 2] = ["content-type", "user-agent"];
 const METADATA_RESERVED: &str = "grpc-";
 
-/// A method of HTTP, in any case.
+/// Checks a method of HTTP, in any case.
 pub(crate) fn http_method(name: &str) -> Result<(), String> {
     let upper = name.to_ascii_uppercase();
     match METHODS_REFUSED.contains(&&*upper) {
@@ -35,7 +35,7 @@ pub(crate) fn http_method(name: &str) -> Result<(), String> {
     }
 }
 
-/// The name of a header of a request, in any case.
+/// Checks the name of a request's header, in any case.
 pub(crate) fn http_header(name: &str) -> Result<(), String> {
     let lower = name.trim().to_ascii_lowercase();
     match HEADERS_REFUSED.contains(&&*lower) {
@@ -44,7 +44,7 @@ pub(crate) fn http_header(name: &str) -> Result<(), String> {
     }
 }
 
-/// The name of a call's metadata, in any case.
+/// Checks the name of a call's metadata, in any case.
 pub(crate) fn grpc_metadata(name: &str) -> Result<(), String> {
     let lower = name.trim().to_ascii_lowercase();
     let is_reserved = METADATA_REFUSED.contains(&&*lower) || lower.starts_with(METADATA_RESERVED);

@@ -61,7 +61,7 @@ pub enum OverlapPolicy {
 pub struct ScheduleError {
     /// The key of [`ScheduleSpec`].
     pub(crate) key: &'static str,
-    /// Which of a list.
+    /// The position in a list.
     pub(crate) index: usize,
     pub(crate) message: String,
 }
@@ -77,12 +77,12 @@ impl ScheduleError {
 }
 
 impl ScheduleSpec {
-    /// Whether it says at which times something is started.
+    /// Whether it has times at which something is started.
     pub(crate) fn has_times(&self) -> bool {
         !(self.intervals.is_empty() && self.calendars.is_empty() && self.cron.is_empty())
     }
 
-    /// The first value that the server would refuse, or take for something else.
+    /// The first value that the server would refuse or misread.
     pub(crate) fn check(&self) -> Result<(), ScheduleError> {
         self.errors().into_iter().next().map_or(Ok(()), Err)
     }

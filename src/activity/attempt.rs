@@ -17,7 +17,7 @@ const SLEEP_PART: Duration = Duration::from_secs(1);
 /// The number of heartbeats within a heartbeat timeout.
 const HEARTBEATS_PER_TIMEOUT: u32 = 3;
 
-/// What an attempt's heartbeats say: how far it has come.
+/// The content of an attempt's heartbeats: its progress.
 pub(crate) struct Progress {
     state: Mutex<Told>,
     changed: Notify,
@@ -31,7 +31,7 @@ struct Told {
 }
 
 impl Progress {
-    /// It begins with what the attempt before said, so that a heartbeat that only says "alive" does not forget that.
+    /// It begins with the details of the previous attempt, so that a heartbeat without progress does not lose them.
     pub(crate) fn new(context: &ActivityContext, is_steady: bool) -> Progress {
         Progress {
             state: Mutex::new(Told {
@@ -57,7 +57,7 @@ impl Progress {
         context.heartbeat(state.details.clone());
     }
 
-    /// What was told last goes out, however the attempt ends: a failure takes it along.
+    /// Sends the last progress, however the attempt ends: a failure carries it along.
     pub(crate) fn send_last(&self, context: &ActivityContext) {
         if !self.state().is_sent {
             self.send(context);
@@ -86,14 +86,14 @@ impl Progress {
     }
 }
 
-/// How long the attempt may take, with a time of the request's own.
+/// How long the attempt may take, given the request's own timeout.
 pub(crate) fn limit(context: &ActivityContext, timeout: Option<Duration>) -> Option<Duration> {
     let of_attempt = context.start_to_close_timeout.and_then(|d| d.to_std());
     let of_attempt = of_attempt.map(|d| d.saturating_sub(TIMEOUT_MARGIN.min(d / 10)));
     timeout.into_iter().chain(of_attempt).min()
 }
 
-/// Does the work until it ends, its time is up or it is cancelled, and says meanwhile that it is alive.
+/// Does the work until it ends, times out or is cancelled, and sends heartbeats meanwhile.
 pub(crate) async fn guarded(
     context: &ActivityContext,
     timeout: Option<Duration>,
@@ -133,7 +133,7 @@ async fn sleep_awake(length: Duration) {
     }
 }
 
-/// A failure that no further attempt can mend.
+/// A non-retryable failure.
 pub(crate) fn lasting(error_type: &str, message: impl Into<String>) -> Failure {
     let mut failure = Failure::application(error_type, message);
     if let FailureInfo::Application { non_retryable, .. } = &mut failure.info {

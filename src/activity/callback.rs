@@ -21,7 +21,7 @@ use crate::value::{Map, Value};
 
 /// The types of its failures, beside those of `http` and `exec`.
 pub(crate) mod failure_type {
-    /// The input does not say whom to hand the token to. Not retried.
+    /// The input does not name a receiver of the token. Not retried.
     pub(crate) const REQUEST: &str = "CallbackRequest";
 }
 

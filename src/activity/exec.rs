@@ -39,7 +39,7 @@ pub(crate) mod failure_type {
     pub(crate) const START: &str = "ExecStart";
     /// The program did not end in time.
     pub(crate) const TIMEOUT: &str = "ExecTimeout";
-    /// The program ended without success; `details` say how.
+    /// The program ended without success; `details` have the cause.
     pub(crate) const EXIT: &str = "ExecExit";
     /// The output of a success cannot be read. Not retried, since the program had its effect.
     pub(crate) const OUTPUT: &str = "ExecOutput";
@@ -90,7 +90,7 @@ impl Exec {
         })
     }
 
-    /// With a process beside this one that ends the programs when this one is killed: `segno`, at this path.
+    /// Adds a process beside this one that ends the programs if this one is killed: `segno`, at this path.
     pub(crate) fn with_keeper(self, segno: PathBuf) -> Result<Exec, String> {
         if self.programs.is_empty() {
             return Ok(self);
@@ -120,7 +120,7 @@ impl Activity for Exec {
 #[derive(Default)]
 pub(super) struct Handed {
     pub(crate) variables: Vec<(String, String)>,
-    /// They are in the variables, and taken out of whatever the program writes.
+    /// They are in the variables, and removed from the program's output.
     pub(crate) secrets: Vec<Vec<u8>>,
 }
 

@@ -37,7 +37,7 @@ pub(crate) mod failure_type {
     pub(crate) const POLICY: &str = "GrpcPolicy";
     /// The server was not reached.
     pub(crate) const TRANSPORT: &str = "GrpcTransport";
-    /// No answer came in time.
+    /// No answer arrived in time.
     pub(crate) const TIMEOUT: &str = "GrpcTimeout";
     /// The call ended with another status than OK; `details` are its code and message.
     pub(crate) const STATUS: &str = "GrpcStatus";

@@ -33,13 +33,13 @@ pub(crate) mod failure_type {
     pub(crate) const SECRET: &str = "HttpSecret";
     /// The worker's policy refuses the host. Not retried.
     pub(crate) const POLICY: &str = "HttpPolicy";
-    /// No response came.
+    /// No response arrived.
     pub(crate) const TRANSPORT: &str = "HttpTransport";
-    /// No response came in time.
+    /// No response arrived in time.
     pub(crate) const TIMEOUT: &str = "HttpTimeout";
-    /// The response's status is no success; `details` are the response.
+    /// The response's status is not a success; `details` has the response.
     pub(crate) const STATUS: &str = "HttpStatus";
-    /// A response of success cannot be read. Not retried, since the request had its effect.
+    /// A successful response cannot be read. Not retried, since the request had its effect.
     pub(crate) const RESPONSE: &str = "HttpResponse";
 }
 
@@ -74,7 +74,7 @@ impl Activity for Http {
 /// A task token that is sent with a request. From then on, heartbeats are its receiver's responsibility.
 pub(super) struct Attached {
     pub(crate) headers: Vec<(String, String)>,
-    /// The forms of the token in the request, which goes to no other origin. They are taken out of whatever comes back.
+    /// The forms of the token in the request, which is sent to no other origin. They are removed from every answer.
     pub(crate) tokens: Vec<Vec<u8>>,
 }
 

@@ -5,7 +5,7 @@ use crate::definition::table::Table;
 use crate::engine::failure::Failure;
 use crate::value::{Duration, Key, Map, Value, to_json_string};
 
-/// The request that an activity was given; a wrong one is a failure of that type, which no further attempt mends.
+/// The request of an activity; a wrong one is a non-retryable failure of that type.
 pub(crate) fn request<R>(
     arguments: &[Value],
     read: impl FnOnce(&Value) -> Result<R, String>,
@@ -38,7 +38,7 @@ pub(crate) fn known_keys(map: &Map, known: Vec<&str>, what: &str) -> Result<(), 
     Ok(())
 }
 
-/// Names with their texts: a list gives a name several, null none.
+/// Names with their texts: a list gives a name several, and null gives it none.
 pub(crate) fn read_pairs(
     value: Option<&Value>,
     what: &str,

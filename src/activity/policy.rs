@@ -67,7 +67,7 @@ impl Policy {
         Policy { profile, ..self }
     }
 
-    /// Whether a request may be sent on to another origin than its own.
+    /// Whether a request may be redirected to another origin.
     pub(crate) fn may_leave_origin(&self) -> bool {
         self.profile == Profile::Open
     }
@@ -81,7 +81,7 @@ impl Policy {
         }
     }
 
-    /// Judges a host name. An error says why it is refused.
+    /// Checks a host name. An error explains why it is refused.
     pub(crate) fn check_name(&self, host: &str) -> Result<NameVerdict, String> {
         let host = host.trim_end_matches('.').to_ascii_lowercase();
         if self.refuse.iter().any(|p| p.matches_name(&host)) {
@@ -105,7 +105,7 @@ impl Policy {
         ))
     }
 
-    /// Judges an address: of the URL itself, or one that a name resolves to.
+    /// Checks an address: that of the URL itself, or one that a name resolves to.
     pub(crate) fn check_address(
         &self,
         address: IpAddr,
@@ -149,7 +149,7 @@ impl Policy {
         })
     }
 
-    /// Judges the host of a URL as far as it can be known without resolving it.
+    /// Checks the host of a URL, as far as possible without resolving it.
     pub(crate) fn check_host(&self, host: &Host<&str>) -> Result<(), String> {
         match host {
             Host::Domain(name) => self.check_name(name).map(|_| ()),
@@ -158,7 +158,7 @@ impl Policy {
         }
     }
 
-    /// Judges a URL, as far as it can be known without resolving its host.
+    /// Checks a URL, as far as possible without resolving its host.
     pub(crate) fn check_url(&self, url: &Url) -> Result<(), String> {
         let host = url.host().ok_or("its URL has no host")?;
         self.check_host(&host)?;

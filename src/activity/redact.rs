@@ -46,7 +46,7 @@ struct Search {
 }
 
 impl Redactor {
-    /// From now on the secret and all that it consists of is taken out.
+    /// Removes the secret and its parts from now on.
     pub(crate) fn add(&mut self, secret: &SecretString) {
         let parts = parts(secret.expose_secret());
         self.add_bytes(secret.expose_secret().as_bytes());
@@ -55,7 +55,7 @@ impl Redactor {
             .for_each(|part| self.add_bytes(part.as_bytes()));
     }
 
-    /// From now on these bytes are taken out. Nothing holds nothing: the task token of a run without a server is empty.
+    /// Removes these bytes from now on. An empty text hides nothing: the task token of a run without a server is empty.
     pub(crate) fn add_bytes(&mut self, secret: &[u8]) {
         if !secret.is_empty() && self.secrets.insert(secret.to_vec()) {
             self.search = OnceLock::new();
@@ -123,7 +123,7 @@ impl Redactor {
         self.bytes(&bytes[..kept])
     }
 
-    /// The value without them, keys and numbers included.
+    /// The value without secrets, including in keys and numbers.
     pub(crate) fn value(&self, value: &Value) -> Value {
         if self.is_empty() {
             return value.clone();
@@ -182,7 +182,7 @@ impl Redactor {
         }
     }
 
-    /// The failure without them, its causes included.
+    /// The failure without secrets, including in its causes.
     pub(crate) fn failure(&self, failure: Failure) -> Failure {
         let values = |values: Vec<Value>| values.iter().map(|v| self.value(v)).collect();
         let info = match failure.info {
@@ -226,7 +226,7 @@ impl Redactor {
         }
     }
 
-    /// What an attempt ends with, without them: nothing leaves an activity but through here.
+    /// The result of an attempt without secrets: everything that leaves an activity passes through here.
     pub(crate) fn end(&self, end: Result<Value, Failure>) -> Result<Value, Failure> {
         if self.is_empty() {
             return end;

@@ -23,7 +23,7 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// An error says what was looked for, never what was found.
+    /// An error names what was looked up, never what was found.
     pub(crate) fn get(&self, name: &str) -> Result<SecretString, String> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
         if name.is_empty() || name.starts_with('.') || !name.chars().all(is_plain) {
@@ -118,7 +118,7 @@ impl SecretReference {
         })
     }
 
-    /// The text with the secret in it, which the redactor takes out of everything from now on.
+    /// The text with the secret in it, which the redactor removes from everything from now on.
     pub(crate) fn text(
         &self,
         secrets: &Secrets,

@@ -9,7 +9,7 @@ use crate::diagnostic::did_you_mean;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct VersionQuery {
     pub(crate) workflow: String,
-    /// A number or a tag; none means the one that new runs get.
+    /// A number or a tag; `None` means the version that new runs get.
     pub(crate) version: Option<String>,
 }
 

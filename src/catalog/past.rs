@@ -37,7 +37,7 @@ impl Past {
     }
 }
 
-/// Folds the records up to a revision, all of them, the oldest first. It does what [`Catalog::apply`] does with the changes.
+/// Folds all records up to a revision, the oldest first. It does what [`Catalog::apply`] does with the changes.
 pub(crate) fn past(records: &[Record], revision: u64) -> Pasts {
     let mut pasts = Pasts::new();
     let records = records.iter().filter(|r| r.revision <= revision);
@@ -45,8 +45,9 @@ pub(crate) fn past(records: &[Record], revision: u64) -> Pasts {
     pasts
 }
 
-/// The versions of a type that new runs got, the oldest first, as all the records of changes tell it. A version is in it once for each
-/// time that it came into force. What was only stored or ramped is not in it, nor what is deleted by now.
+/// The versions of a type that new runs got, the oldest first, according to the records of changes. A version occurs
+/// once for each time that it came into force. Versions that were only stored or ramped are left out, and so are
+/// deleted ones.
 pub(crate) fn versions_in_force(records: &[Record], workflow: &str) -> Vec<u32> {
     let (mut pasts, mut versions) = (Pasts::new(), Vec::new());
     for record in records {
@@ -87,14 +88,14 @@ fn take_in(pasts: &mut Pasts, record: &Record) {
 }
 
 impl Definition {
-    /// The records tell something else of the type than is so: they are not all there, or what they tell of is lost.
+    /// Whether the records differ from the type's current state: records are missing, or what they refer to is lost.
     pub(crate) fn contradicts(&self, pasts: &Pasts) -> bool {
         !self.retired && pasts.get(&self.workflow) != Some(&Past::of(self))
     }
 }
 
 impl Catalog {
-    /// A type that contradicts the records.
+    /// A type that the records contradict.
     pub(crate) fn contradicts<'a>(&'a self, pasts: &Pasts) -> Option<&'a str> {
         let mut definitions = self.state.definitions.iter();
         let other = definitions.find(|definition| definition.contradicts(pasts));

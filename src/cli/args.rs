@@ -19,7 +19,7 @@ pub(crate) struct WorkflowArgs {
     /// The workflow's id
     #[arg(value_name = "WORKFLOW_ID")]
     pub(crate) workflow_id: String,
-    /// The run; without it the latest is meant
+    /// The run [default: the latest]
     #[arg(long, short = 'r')]
     run_id: Option<String>,
 }

@@ -14,22 +14,22 @@ pub(crate) enum ClusterCommand {
     Worker(Box<serve::worker::WorkerArgs>),
     /// Start a development server and a worker in one command
     Dev(Box<serve::dev::DevArgs>),
-    /// Put a folder's definitions in force, on every worker that serves the cluster's registry
+    /// Deploy a folder's definitions to all workers that serve the cluster's registry
     Deploy(Box<deploy::folder::DeployArgs>),
-    /// Look at the deployed definitions, and choose the versions of new runs
+    /// Inspect the deployed definitions, and choose the versions of new runs
     #[command(subcommand)]
     Definitions(Box<deploy::definitions::DefinitionsCommand>),
     /// Start a workflow
     Start(Box<workflow::start::StartArgs>),
     /// Send a signal to a workflow
     Signal(workflow::signal::SignalArgs),
-    /// Ask a workflow a query
+    /// Query a workflow
     Query(workflow::query::QueryArgs),
     /// Send an update to a workflow
     Update(workflow::update::UpdateArgs),
-    /// Ask a workflow to end: it may clean up first
+    /// Cancel a workflow: it may clean up first
     Cancel(workflow::end::CancelArgs),
-    /// End a workflow at once
+    /// Terminate a workflow at once
     Terminate(workflow::end::TerminateArgs),
     /// Wait for a workflow's end and print its result
     Result(workflow::result::ResultArgs),
@@ -40,10 +40,10 @@ pub(crate) enum ClusterCommand {
     List(workflow::list::ListArgs),
     /// Show a workflow's history
     History(workflow::history::HistoryArgs),
-    /// Complete, fail, heartbeat or cancel an activity from outside of a worker
+    /// Complete, fail, heartbeat or cancel an activity from outside a worker
     #[command(subcommand)]
     Activity(workflow::activity::ActivityCommand),
-    /// Look at worker deployments, and say which version gets workflow tasks
+    /// Inspect worker deployments, and choose the versions that get workflow tasks
     #[command(subcommand)]
     WorkerDeployment(admin::worker_deployment::DeploymentCommand),
     /// Run a definition in this process, durably, without a server
@@ -60,7 +60,7 @@ pub(crate) enum ClusterCommand {
     /// Register, show, change and delete namespaces
     #[command(subcommand)]
     Namespace(admin::namespace::NamespaceCommand),
-    /// Make, list and remove search attributes
+    /// Create, list and remove search attributes
     #[command(subcommand)]
     SearchAttribute(admin::search_attribute::SearchAttributeCommand),
 }

@@ -51,12 +51,12 @@ impl CliError {
         self
     }
 
-    /// For whoever reads JSON.
+    /// For scripts that read JSON.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::json!({ "message": self.message, "help": self.help })
     }
 
-    /// Whether the reader of the output is gone, having seen enough (`| head`): the command ends, and that is not an error.
+    /// Whether the reader of the output has gone, having read enough (`| head`): the command ends without an error.
     pub(crate) fn is_unheard(&self) -> bool {
         self.is_unheard
     }

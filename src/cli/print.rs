@@ -97,7 +97,7 @@ pub(super) fn advice(help: &str) -> String {
     format!("{}: {help}\n", styled(Tone::Help, "help"))
 }
 
-/// Prints to standard error. Nothing is done in another way because nobody reads what is said there.
+/// Prints to standard error. A failure to print there is ignored.
 pub(crate) fn complain(text: &str) {
     let _ = write_error(text);
 }
@@ -108,7 +108,7 @@ pub(super) fn write_error(text: &str) -> io::Result<()> {
     stderr.write_all(printable(text, colours).as_bytes())
 }
 
-/// Prints to standard error what is wrong with files.
+/// Prints diagnostics of files to standard error.
 pub(crate) fn complain_of(report: &Report<'_>, format: report::Format) {
     complain(&rendered(report, format));
 }
@@ -134,7 +134,7 @@ impl Output {
         self.format != Format::Text
     }
 
-    /// Text for people; what it has of data is escaped.
+    /// Text for people; data in it is escaped.
     pub(crate) fn line(self, text: impl AsRef<str>) -> Result<(), CliError> {
         self.write(&format!("{}\n", text.as_ref()))
     }
@@ -150,7 +150,7 @@ impl Output {
         self.raw(&format!("{}\n", escaped(&value.to_string())))
     }
 
-    /// The text of a file: as it is, but escaped on a terminal.
+    /// The text of a file: unchanged, but escaped on a terminal.
     pub(crate) fn file(self, text: &str) -> Result<(), CliError> {
         match io::stdout().is_terminal() {
             true => self.line(text.replace("\r\n", "\n")),
@@ -158,7 +158,7 @@ impl Output {
         }
     }
 
-    /// What is wrong with files.
+    /// The diagnostics of files.
     pub(crate) fn report(
         self,
         report: &Report<'_>,
@@ -177,7 +177,7 @@ impl Output {
         Ok(stdout.flush()?)
     }
 
-    /// A remark beside the result: on standard error, so that scripts need not cut it away.
+    /// A remark beside the result: on standard error, so that scripts need not remove it.
     pub(crate) fn remark(self, text: impl AsRef<str>) {
         if !self.is_json() {
             complain(&format!("{}\n", text.as_ref()));
@@ -208,7 +208,7 @@ impl Output {
         Ok(())
     }
 
-    /// A sign of life on a terminal, shown only where the wait is longer than a moment.
+    /// A progress indicator on a terminal, shown only if the wait is longer than a moment.
     pub(crate) fn progress(self, message: String) -> Progress {
         if self.is_json() || !io::stderr().is_terminal() {
             return Progress { task: None };
@@ -232,7 +232,7 @@ impl Output {
     }
 }
 
-/// Shows until it is dropped.
+/// Shown until it is dropped.
 pub(crate) struct Progress {
     task: Option<tokio::task::JoinHandle<()>>,
 }

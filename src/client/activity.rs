@@ -26,7 +26,7 @@ pub enum ActivityRef {
 pub(crate) struct HeartbeatAnswer {
     pub(crate) is_cancel_requested: bool,
     pub(crate) is_paused: bool,
-    /// The attempt is to end, so that the activity begins anew.
+    /// The attempt should end, so that the activity starts again.
     pub(crate) is_reset: bool,
 }
 
@@ -79,8 +79,8 @@ impl Client {
         Ok(())
     }
 
-    /// Fails the attempt: another one follows by the activity's retry policy. Without details of a heartbeat that attempt
-    /// finds those of the last one that was sent.
+    /// Fails the attempt: another one follows by the activity's retry policy. Without heartbeat details, that attempt
+    /// receives those of the last heartbeat that was sent.
     pub(crate) async fn fail_activity(
         &self,
         activity: &ActivityRef,
@@ -106,7 +106,7 @@ impl Client {
         Ok(())
     }
 
-    /// Says that the activity is alive, and hears whether it is to go on.
+    /// Records a heartbeat of the activity; the answer shows whether it should continue.
     pub(crate) async fn heartbeat_activity(
         &self,
         activity: &ActivityRef,
@@ -123,7 +123,7 @@ impl Client {
         ))
     }
 
-    /// Says that the activity has ended because it was asked to; the server takes it only of one that was asked.
+    /// Reports that the activity has ended because its cancellation was requested; the server refuses it otherwise.
     pub(crate) async fn report_activity_cancellation(
         &self,
         activity: &ActivityRef,

@@ -17,18 +17,18 @@ use crate::value::{Payload, Value};
 pub(crate) struct Beginning {
     pub(crate) workflow_type: String,
     pub(crate) input: Vec<Payload>,
-    /// Its first workflow task is done.
+    /// Whether its first workflow task has completed.
     pub(crate) has_begun: bool,
     /// The packed bundle that it is bound to.
     pub(crate) bundle: Option<Vec<u8>>,
-    /// The run before it has handed the bundle on.
+    /// Whether the previous run has handed the bundle on.
     pub(crate) is_carried: bool,
-    /// The server begins it again by cron, or after a failure.
+    /// Whether the server starts it again by cron, or after a failure.
     pub(crate) begins_again: bool,
 }
 
 impl Client {
-    /// Reads the history as far as it takes.
+    /// Reads as much of the history as needed.
     pub(crate) async fn beginning(&self, workflow: &WorkflowRef) -> Result<Beginning, ClientError> {
         let mut beginning = Beginning::default();
         let mut token = Vec::new();

@@ -202,7 +202,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
     reason
 }
 
-/// `process id@host`, as the SDKs have it.
+/// `process id@host`, as in the SDKs.
 pub(crate) fn default_identity() -> String {
     let host = gethostname::gethostname();
     format!("{}@{}", std::process::id(), host.to_string_lossy())

@@ -26,12 +26,12 @@ const ROUTING_WAIT_MAX: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone)]
 pub(crate) struct WorkerDeployment {
     pub(crate) name: String,
-    /// The version that new runs begin on and others move to; `None`: workers without a version.
+    /// The version that new runs start on and others move to; `None`: workers without a version.
     pub(crate) current: Option<String>,
     pub(crate) ramping: Option<Ramping>,
     /// The newest first; empty in a list.
     pub(crate) versions: Vec<WorkerVersion>,
-    /// Whether a change has still to reach some task queue.
+    /// Whether a change has yet to reach some task queue.
     pub(crate) is_changing: bool,
 }
 
@@ -54,9 +54,9 @@ pub(crate) struct WorkerVersion {
 /// What a change of a deployment's routing may do despite the server's checks.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RoutingForce {
-    /// Though no worker of the version has ever been seen.
+    /// Even if no worker of the version has ever been seen.
     pub(crate) allow_no_pollers: bool,
-    /// Though it does not serve task queues that the current version serves.
+    /// Even if it does not serve task queues that the current version serves.
     pub(crate) ignore_missing_task_queues: bool,
 }
 
@@ -118,7 +118,8 @@ impl Client {
         })
     }
 
-    /// Makes a version current, `None` workers without a version, and waits for as long as `ROUTING_WAIT_MAX` until all task queues know it.
+    /// Makes a version current (`None`: workers without a version), and waits up to `ROUTING_WAIT_MAX` until all task
+    /// queues use it.
     pub(crate) async fn set_current_version(
         &self,
         name: &str,
@@ -142,7 +143,8 @@ impl Client {
         self.changed(name).await
     }
 
-    /// Sends a share of the runs to a version, with `None` no longer to any, and waits for as long as `ROUTING_WAIT_MAX` until all task queues know it.
+    /// Sends a share of the runs to a version (`None`: to no version any more), and waits up to `ROUTING_WAIT_MAX`
+    /// until all task queues use it.
     pub(crate) async fn set_ramping_version(
         &self,
         name: &str,

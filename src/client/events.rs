@@ -22,9 +22,9 @@ pub(crate) struct EventSummary {
     pub(crate) time: Option<Timestamp>,
     /// Temporal's name: `ActivityTaskScheduled`.
     pub(crate) name: String,
-    /// What it is about: an activity's type, a signal's name, a failure's message; may be empty.
+    /// The subject: an activity's type, a signal's name, a failure's message; may be empty.
     pub(crate) subject: String,
-    /// What the workflow's author says about the step; may be empty.
+    /// The author's summary of the step; may be empty.
     pub(crate) summary: String,
     pub(crate) look: EventLook,
 }
@@ -32,7 +32,7 @@ pub(crate) struct EventSummary {
 /// The category of an event, for its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EventLook {
-    /// A workflow task's own events: how, not what.
+    /// A workflow task's own event.
     Bookkeeping,
     Plain,
     Success,
@@ -94,8 +94,8 @@ fn shown_text(payload: Payload) -> String {
     mark.or_else(|| text(payload)).unwrap_or_default()
 }
 
-/// What summaries and timelines show of a history's payloads: the names of steps and why something failed. Workflow tasks
-/// may be left out.
+/// The payloads of a history that summaries and timelines show: the names of steps and the reasons of failures.
+/// Workflow tasks may be left out.
 pub(crate) fn shown_payloads(history: &History, with_workflow_tasks: bool) -> Vec<Payload> {
     let is_shown = |event: &&HistoryEvent| {
         with_workflow_tasks || look(event.event_type()) != EventLook::Bookkeeping

@@ -25,7 +25,7 @@ const TASK_TIMEOUT: Duration = Duration::from_secs(3);
 /// The task of a workflow that no worker answers.
 pub struct WorkflowTask {
     pub(crate) run_id: String,
-    /// The last event that the task's answer knows of.
+    /// The last event that the task's answer takes into account.
     pub(crate) started_event_id: i64,
     token: Vec<u8>,
 }
@@ -57,7 +57,7 @@ impl Client {
         }))
     }
 
-    /// Ends the run with a new one. Where signals have come since, nothing happens: they would be lost.
+    /// Ends the run with a new one. If signals have arrived since, nothing happens: they would be lost.
     pub(crate) async fn continue_held_as_new(
         &self,
         task: WorkflowTask,

@@ -55,7 +55,7 @@ pub struct Description {
     pub workflow: WorkflowSummary,
     pub pending_activities: Vec<PendingActivity>,
     pub(crate) pending_children: Vec<PendingChild>,
-    /// How often the workflow task that is under way was tried; more than once says that something is wrong.
+    /// The attempt of the current workflow task; more than one indicates a problem.
     pub(crate) workflow_task_attempt: Option<i32>,
 }
 
@@ -66,7 +66,7 @@ pub struct PendingActivity {
     /// Temporal's word: SCHEDULED, STARTED, CANCEL_REQUESTED, PAUSED, PAUSE_REQUESTED.
     pub(crate) state: &'static str,
     pub attempt: i32,
-    /// 0: without a bound.
+    /// 0: unlimited.
     pub(crate) maximum_attempts: i32,
     pub(crate) last_heartbeat_time: Option<Timestamp>,
     pub(crate) heartbeat_details: Vec<Payload>,
@@ -84,7 +84,8 @@ pub(crate) struct PendingChild {
 /// A page of a history that strangers may add to.
 pub(crate) struct OpenPage {
     pub(crate) events: Vec<HistoryEvent>,
-    /// The ids of those events that are signals which came encrypted: one that could be decoded is from a client with a key.
+    /// The ids of those events that are signals and arrived encrypted: one that could be decoded is from a client with
+    /// a key.
     pub(crate) sealed: BTreeSet<i64>,
     /// The token of the next page.
     pub(crate) next: Option<Vec<u8>>,
@@ -173,7 +174,7 @@ impl Client {
         }
     }
 
-    /// The history as the server has it, its payloads encoded.
+    /// The history with its payloads still encoded.
     pub(crate) async fn encoded_history(
         &self,
         workflow: &WorkflowRef,
@@ -204,7 +205,7 @@ impl Client {
         Ok(page(answer))
     }
 
-    /// The same of a history that strangers may add to: a payload that cannot be decoded stays encoded.
+    /// One page of a history that strangers may add to: a payload that cannot be decoded stays encoded.
     pub(crate) async fn open_history_page(
         &self,
         workflow: &WorkflowRef,
@@ -224,7 +225,7 @@ impl Client {
         })
     }
 
-    /// The first page of a history that strangers may add to: its first event decoded, all others as they are.
+    /// The first page of a history that strangers may add to: its first event decoded, all others unchanged.
     pub(crate) async fn first_page(
         &self,
         workflow: &WorkflowRef,
@@ -237,7 +238,7 @@ impl Client {
         Ok(events)
     }
 
-    /// An event that was left encoded since all of its page would have inflated to too much.
+    /// Decodes an event that was left encoded because its whole page would have inflated to too much.
     pub(crate) async fn decode_event(&self, event: &mut HistoryEvent) -> Result<(), ClientError> {
         Ok(self.codec.decode_left(event).await?)
     }

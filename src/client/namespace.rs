@@ -26,7 +26,7 @@ pub(crate) struct NamespaceOptions {
     pub(crate) retention: Option<Duration>,
     pub(crate) description: Option<String>,
     pub(crate) owner_email: Option<String>,
-    /// Kept as texts; where a namespace is changed, its other keys stay.
+    /// Kept as texts; if a namespace is changed, its other keys stay.
     pub(crate) data: BTreeMap<String, String>,
     pub(crate) history_archival: Archival,
     pub(crate) visibility_archival: Archival,
@@ -36,7 +36,7 @@ pub(crate) struct NamespaceOptions {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Archival {
     pub(crate) enabled: Option<bool>,
-    /// Once it is set the server does not change it.
+    /// Once it is set, the server does not change it.
     pub(crate) uri: Option<String>,
 }
 
@@ -169,7 +169,7 @@ impl Client {
         Ok((namespaces, (!next.is_empty()).then_some(next)))
     }
 
-    /// Takes the namespace away with all that is in it.
+    /// Deletes the namespace with everything in it.
     pub(crate) async fn delete_namespace(&self, name: &str) -> Result<(), ClientError> {
         let message = DeleteNamespaceRequest {
             namespace: name.to_owned(),

@@ -18,7 +18,7 @@ const POLLED_WITHIN: Duration = Duration::from_secs(90);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Poller {
     pub(crate) identity: String,
-    /// The newest version of the language that it knows, if it says so.
+    /// The newest version of the language that it supports, if it announces one.
     pub language: Option<u32>,
 }
 

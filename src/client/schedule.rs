@@ -22,11 +22,11 @@ pub struct Schedule {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ScheduleChange {
     pub(crate) spec: ScheduleSpec,
-    /// Without a workflow type and a task queue those of the schedule are kept.
+    /// Without a workflow type and a task queue, those of the schedule are kept.
     pub(crate) action: Option<StartOptions>,
-    /// All of them are replaced where there are any.
+    /// If there are any, they replace all existing ones.
     pub(crate) search_attributes: Vec<(String, Payload)>,
-    /// What is not said is reset instead.
+    /// What is unset is reset instead.
     pub(crate) replace: bool,
 }
 
@@ -75,12 +75,12 @@ pub struct TakenAction {
     pub(crate) schedule_time: Option<Timestamp>,
     pub(crate) actual_time: Option<Timestamp>,
     pub workflow: Option<WorkflowRef>,
-    /// Temporal's word, as far as the schedule has heard.
+    /// Temporal's word, as far as the schedule knows.
     pub(crate) status: &'static str,
 }
 
 impl ScheduleChange {
-    /// Whether it says nothing.
+    /// Whether nothing is set.
     pub(crate) fn is_empty(&self) -> bool {
         self.spec == ScheduleSpec::default()
             && self.action.is_none()

@@ -61,12 +61,12 @@ pub struct StartOptions {
 pub struct Started {
     pub workflow_id: String,
     pub run_id: String,
-    /// False where the workflow was running already.
+    /// False if the workflow was already running.
     pub(crate) started: bool,
 }
 
 impl StartOptions {
-    /// What is said already wins over the definition's `start`.
+    /// Options that are already set take precedence over the definition's `start`.
     pub(crate) fn with_defaults(self, defaults: StartDefaults) -> StartOptions {
         let task_queue = match self.task_queue.is_empty() {
             true => defaults.task_queue.unwrap_or_default(),

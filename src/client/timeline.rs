@@ -18,15 +18,15 @@ use crate::value::{Duration, Timestamp};
 /// Something with a duration, or at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Span {
-    /// What the author calls it; may be empty.
+    /// The author's name for it; may be empty.
     pub(crate) step: String,
-    /// What it is: `activity charge_card`, `timer 3d`, `child ship-order`, `signal approve`.
+    /// A description: `activity charge_card`, `timer 3d`, `child ship-order`, `signal approve`.
     pub(crate) what: String,
     pub(crate) begin: Option<Timestamp>,
-    /// `None` while it goes on.
+    /// `None` while it is in progress.
     pub(crate) end: Option<Timestamp>,
     pub(crate) state: SpanState,
-    /// How often it was tried; 0 where that is no question.
+    /// The number of attempts; 0 if it has none.
     pub(crate) attempts: u32,
     /// Why it failed; empty otherwise.
     pub(crate) failure: String,
@@ -57,7 +57,7 @@ impl SpanState {
     }
 }
 
-/// The workflow itself first, then the rest by its beginning.
+/// The workflow itself first, then the rest in the order of their starts.
 pub(crate) fn timeline(history: &History) -> Vec<Span> {
     let mut spans = Spans::default();
     history.events.iter().for_each(|event| spans.add(event));
@@ -263,7 +263,7 @@ enum Moment {
     Whole,
 }
 
-/// A length in the largest unit that fits: `3d`, `90s`.
+/// A duration in the largest unit that fits: `3d`, `90s`.
 pub(crate) fn duration_units(length: Duration) -> String {
     let whole = [("d", 86_400), ("h", 3600), ("m", 60)];
     let fits = |(_, seconds): &&(&str, i64)| {
@@ -304,7 +304,7 @@ fn operation_end(operation: Operation, end: End<'_>) -> (SpanState, String) {
 }
 
 impl Span {
-    /// How long it took; `None` while it goes on.
+    /// The duration; `None` while it is in progress.
     pub(crate) fn length(&self) -> Option<Duration> {
         self.end?.since(self.begin?)
     }

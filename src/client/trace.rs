@@ -16,7 +16,7 @@ impl Client {
     }
 }
 
-/// It stays plain, as the SDKs have it: it comes after the codecs.
+/// It stays unencoded, as in the SDKs, since it is added after the codecs.
 pub(crate) fn put_context(header: &mut Option<Header>, span: &Span) {
     if let Some(payload) = span.context().to_header() {
         let fields = &mut header.get_or_insert_default().fields;

@@ -16,7 +16,7 @@ const EVENTS_READ: i32 = 32;
 /// A workflow task that fails and is retried.
 #[derive(Debug, Clone)]
 pub(crate) struct FailingTask {
-    /// The attempt that is under way or due next.
+    /// The current attempt, or the next one due.
     pub(crate) attempt: i32,
     /// Message of the first failed attempt; the server keeps no others.
     pub(crate) message: String,
@@ -71,7 +71,7 @@ impl Client {
         Ok(encoding_of(&mut answer).await)
     }
 
-    /// Whether payloads leave as they are.
+    /// Whether payloads are sent unencoded.
     pub(crate) fn sends_plain(&self) -> bool {
         self.codec.is_none()
     }

@@ -51,7 +51,7 @@ pub enum UpdateStage {
 pub struct UpdateStarted {
     pub(crate) update_id: String,
     pub(crate) run_id: String,
-    /// Nothing while the update is only accepted.
+    /// `None` while the update is only accepted.
     pub outcome: Option<Result<Vec<Payload>, Failure>>,
 }
 

@@ -133,7 +133,7 @@ impl Compiler<'_> {
         self.first_length([duration, None, None], accepted::length, scope)
     }
 
-    /// What the server knows something by.
+    /// A name on the server.
     pub(crate) fn name(&mut self, template: &Template, scope: &mut Scope) -> Code {
         self.accepted(template, &Type::String, accepted::name, scope)
     }
@@ -179,7 +179,7 @@ impl Compiler<'_> {
         template.map(|template| self.accepted(template, wanted, rule, scope))
     }
 
-    /// Defaults are looked at by every step that has them, and reported once.
+    /// Every step that has a default checks it, but it is reported once.
     pub(crate) fn hold<T>(&mut self, range: Range, accepted: Result<T, String>) {
         let Err(why) = accepted else { return };
         let diagnostic = Diagnostic::error("invalid-option", range, why);
@@ -196,7 +196,8 @@ impl Compiler<'_> {
         self.optional_fitting(first(templates), &mapping(), scope)
     }
 
-    /// `layers`: the step's own options, its contract's, the definition's defaults; the first that says something wins.
+    /// `layers`: the step's own options, its contract's, the definition's defaults; the first that sets an option takes
+    /// precedence.
     pub(crate) fn activity_options(
         &mut self,
         layers: [Option<&definition::ActivityOptions>; 3],
@@ -343,7 +344,7 @@ impl Compiler<'_> {
     }
 }
 
-/// Any number; that it is whole is seen once it is there.
+/// Any number; whether it is whole is checked once it is computed.
 pub(crate) fn number() -> Type {
     Type::union([Type::Int, Type::Uint, Type::Double])
 }

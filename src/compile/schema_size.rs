@@ -31,7 +31,7 @@ impl Size {
     }
 }
 
-/// What each type leads to. One that leads back to itself is counted where it is entered.
+/// The size of each type. A type that leads back to itself is counted where it is entered.
 pub(crate) fn of_types(
     types: &[(Arc<str>, Json)],
     by_name: &BTreeMap<Arc<str>, usize>,
@@ -80,7 +80,7 @@ pub(crate) fn of_types(
     sizes.collect()
 }
 
-/// The size of a schema; `of` has those of the types.
+/// The size of a schema; `of` returns the sizes of the types.
 pub(crate) fn of_schema(schema: &Json, of: &dyn Fn(&str) -> Option<Size>) -> Size {
     let mut unfolding = Unfolding {
         document: schema,

@@ -23,9 +23,9 @@ const TYPES: &str = "#/types/";
 const DEFINITIONS: &str = "#/$defs/";
 
 pub(crate) struct Schemas<'a> {
-    /// Name and schema, `$ref`s as the validator wants them.
+    /// Name and schema, with `$ref`s in the validator's form.
     types: Vec<(Arc<str>, Json)>,
-    /// The same as they are written.
+    /// The schemas as they are written.
     written: Vec<&'a Schema>,
     by_name: BTreeMap<Arc<str>, usize>,
     /// The size of each of them and of what it refers to, counted at each reference.
@@ -36,7 +36,7 @@ pub(crate) struct Schemas<'a> {
     alike: RefCell<BTreeMap<String, Known>>,
     ready: RefCell<BTreeMap<String, program::Schema>>,
     nodes_left: Cell<usize>,
-    /// Where mistakes were reported: one in a type is found again at each reference to it.
+    /// The ranges of reported mistakes: one in a type is found again at each reference to it.
     mistakes: RefCell<BTreeSet<Range>>,
 }
 
@@ -90,12 +90,12 @@ impl<'a> Schemas<'a> {
         schemas
     }
 
-    /// Parts of the schemas that were asked for, counted at each reference.
+    /// Parts of the requested schemas, counted at each reference.
     pub(crate) fn nodes(&self) -> usize {
         SCHEMA_NODES_MAX - self.nodes_left.get()
     }
 
-    /// `patterns_left`: what the patterns of further schemas and expressions may compile to.
+    /// `patterns_left`: the compiled size that remains for the patterns of further schemas and expressions.
     pub(crate) fn compile(
         &self,
         schema: &Schema,
@@ -150,7 +150,7 @@ impl<'a> Schemas<'a> {
         }
     }
 
-    /// Reports a mistake where it is: in the schema itself, or in a type that it leads to.
+    /// Reports a mistake at its place: in the schema itself, or in a type that it refers to.
     fn refuse(
         &self,
         schema: &Schema,

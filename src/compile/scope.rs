@@ -56,7 +56,7 @@ pub(crate) enum Loop {
 #[derive(Debug, Clone)]
 pub(crate) struct Scope {
     pub(crate) environment: Environment,
-    /// Where each name in force is defined. Maps share what nested scopes have in common.
+    /// The range that defines each name in scope. Maps share what nested scopes have in common.
     pub(crate) names: RedBlackTreeMap<Arc<str>, Range>,
     /// Handles of `start`: slot, whether it is a child's.
     pub(crate) handles: RedBlackTreeMap<Arc<str>, (u32, bool)>,
@@ -65,7 +65,7 @@ pub(crate) struct Scope {
     /// The slot of the failure in the innermost `catch`.
     pub(crate) caught: Option<u32>,
     pub(crate) in_saga: bool,
-    /// What the function's `return` must give.
+    /// The type that the function's `return` must have.
     pub(crate) output: Type,
 }
 
@@ -132,7 +132,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Makes a name visible from here on; one that is visible already is not hidden.
+    /// Makes a name visible from here on; a name that is already visible cannot be hidden.
     pub(crate) fn bind(&mut self, name: &Name, found: Type, scope: &mut Scope) -> u32 {
         if RESERVED.contains(&&*name.value) {
             let message = format!("`{}` is reserved and cannot name a step", name.value);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::program::{Action, Program, Step};
 use crate::words::{BlockId, StepId};
 
-/// One way on from a step.
+/// One branch of a step.
 pub(crate) struct Arm {
     pub(crate) step: StepId,
     pub(crate) index: u32,
@@ -13,7 +13,7 @@ pub(crate) struct Arm {
     pub(crate) way: Way,
 }
 
-/// How it shows that it was taken.
+/// What shows that it was taken.
 pub(crate) enum Way {
     Block(BlockId),
     BodyLeftOut,

@@ -47,9 +47,9 @@ pub enum Kind {
 /// The facts about a kind of step.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Facts {
-    /// Whether the step itself waits for something outside of it. A cancellation arrives at such a step.
+    /// Whether the step itself waits for something outside. A cancellation arrives at such a step.
     pub(crate) waits: bool,
-    /// What cannot continue after the step, beside the step.
+    /// What the step ends beside itself.
     pub(crate) ends: Ends,
     pub(crate) runs: Runs,
     /// What is in flight on the server while the step waits.
@@ -276,7 +276,7 @@ impl Action {
         self.kind().facts()
     }
 
-    /// What it runs outside of the workflow and awaits.
+    /// The operation outside the workflow that it runs and awaits.
     pub(crate) fn awaited_operation(&self) -> Option<Operation<'_>> {
         let operation = match self {
             Action::Activity(step) => Operation::Activity(step),
@@ -314,7 +314,7 @@ impl Action {
         Some(operation)
     }
 
-    /// What `start` starts in it.
+    /// What `start` starts.
     pub(crate) fn started(&self) -> Option<&Started> {
         if let Action::Start(started) = self {
             return Some(started);
@@ -322,7 +322,7 @@ impl Action {
         None
     }
 
-    /// What it runs outside of the workflow, awaited or not.
+    /// The operation outside the workflow that it runs, awaited or not.
     pub(crate) fn operation(&self) -> Option<Operation<'_>> {
         let started = self.started().map(Started::operation);
         self.awaited_operation().or(started)
@@ -388,7 +388,7 @@ impl Step {
         self.when.is_none() && self.action.value.facts().ends_block()
     }
 
-    /// The name of the block of `blocks` that it calls.
+    /// The name of the block under `blocks` that it calls.
     pub(crate) fn called(&self) -> Option<&Name> {
         if let Action::Call { block, .. } = &self.action.value {
             return Some(block);

@@ -53,7 +53,7 @@ pub struct Field {
     pub(crate) meaning: &'static str,
     pub(crate) shape: Shape,
     pub(crate) required: bool,
-    /// What holds where the key is absent; empty where nothing does.
+    /// What applies if the key is absent; empty if there is no default.
     pub(crate) default: &'static str,
 }
 
@@ -217,7 +217,7 @@ impl Shape {
         None
     }
 
-    /// For messages: what stands here.
+    /// For messages: what is expected here.
     pub(crate) fn expected(&self) -> &'static str {
         match self {
             Shape::Version => "the number 1",

@@ -16,7 +16,7 @@ impl Budget {
         }
     }
 
-    /// Whether so much is left; it is spent then.
+    /// Whether this many comparisons are left; if so, they are spent.
     pub(crate) fn take(&mut self, comparisons: usize) -> bool {
         let is_enough = comparisons <= self.left;
         if is_enough {

@@ -14,11 +14,11 @@ const COMPARISONS_PER_PAIR: usize = 16;
 
 /// Which nodes correspond to each other.
 pub(super) struct Pairs {
-    /// By a node of the old tree.
+    /// By node of the old tree.
     pub(crate) of_old: Vec<Option<Id>>,
-    /// By a node of the new tree.
+    /// By node of the new tree.
     pub(crate) of_new: Vec<Option<Id>>,
-    /// By a node of the new tree: whether it stands otherwise among its neighbours than before.
+    /// By node of the new tree: whether its order among its neighbours has changed.
     pub(crate) is_out_of_order: Vec<bool>,
 }
 

@@ -3,7 +3,7 @@
 use super::{Difference, Differences, Kind, Runs, Subject};
 
 impl Kind {
-    /// As plans of changes are commonly printed.
+    /// As plans of changes usually show it.
     pub(crate) fn sign(self) -> char {
         match self {
             Kind::Added => '+',
@@ -60,7 +60,7 @@ impl Differences {
         self.differences.is_empty()
     }
 
-    /// Those that concern what runs do and none of the schedules that start them; `None` if there is nothing else.
+    /// The differences in what runs do, without those in the schedules that start them; `None` if there are none.
     pub(crate) fn without_schedules(&self) -> Option<Differences> {
         let mut others = self.clone();
         others.differences.retain(|d| !d.is_of_schedules());
@@ -94,7 +94,7 @@ impl Differences {
         text
     }
 
-    /// How much changed, in one line.
+    /// The number of changes, in one line.
     pub(crate) fn summary(&self) -> String {
         if self.is_unknown() {
             return "the differences are unknown: a file of one version is not valid YAML".into();

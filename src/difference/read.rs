@@ -97,7 +97,7 @@ impl<'n> Reader<'n, '_> {
         }
     }
 
-    /// The keys of a table; `use` is left out, for the files themselves are compared.
+    /// The keys of a table, without `use`, since the files themselves are compared.
     pub(crate) fn mapping(&mut self, at: At, table: &'static Table, node: &'n yaml::Node) -> Id {
         let Some(entries) = node.mapping() else {
             return self.data(at, node, Reading::Template);
@@ -301,7 +301,7 @@ impl<'n> Reader<'n, '_> {
         self.leaf(at, node, &normals.join("\n"), Reading::Exact)
     }
 
-    /// Plain data, with `${ }` in it where the reading says so.
+    /// Plain data, with `${ }` in it if `reading` allows it.
     pub(crate) fn data(&mut self, at: At, node: &'n yaml::Node, reading: Reading) -> Id {
         match &node.data {
             Data::Scalar(scalar) => {

@@ -24,7 +24,7 @@ pub(super) struct Similarity {
 }
 
 impl Similarity {
-    /// The similarity of two items in the same place; 0 for items that have nothing in common.
+    /// The similarity of two items in one place; 0 for items that have nothing in common.
     pub(crate) fn in_place(
         &mut self,
         old_tree: &Tree<'_>,

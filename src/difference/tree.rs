@@ -35,19 +35,19 @@ pub(super) struct Node<'n> {
     pub(crate) parent: Option<Id>,
     pub(crate) subject: Subject,
     pub(crate) form: Form,
-    /// Its key, or its place in a list counted from 0.
+    /// Its key, or its position in a list, counted from 0.
     pub(crate) segment: Arc<str>,
     pub(crate) children: Vec<Id>,
-    /// Equal for nodes that mean the same, of the old and of the new tree.
+    /// Equal for nodes with the same meaning, in the old and the new tree.
     pub(crate) content: u32,
     /// From the key to the end.
     pub(crate) range: Range,
-    /// As it stands in the file; nothing for what only the normal form has.
+    /// As written in the file; `None` for a node that only the normal form has.
     pub(crate) value: Option<&'n yaml::Node>,
     pub(crate) reading: Reading,
-    /// Nothing runs differently for it.
+    /// It does not affect runs.
     pub(crate) for_people: bool,
-    /// A mapping or list that stands only for what is in it.
+    /// A mapping or list that only groups its content.
     pub(crate) is_group: bool,
     /// The action and its value, if this is a step or what `start` starts.
     pub(crate) action: Option<(&'static Action, &'n yaml::Node)>,
@@ -84,12 +84,12 @@ impl<'n> Tree<'n> {
         value.scalar().map(|scalar| &*scalar.text)
     }
 
-    /// The node itself, what it is in, and so on.
+    /// The node itself, its parent, and so on.
     pub(crate) fn ancestors(&self, id: Id) -> impl Iterator<Item = Id> + '_ {
         std::iter::successors(Some(id), |id| self.node(*id).parent)
     }
 
-    /// Where a node stands in its file, as a JSON Pointer.
+    /// The place of a node in its file, as a JSON Pointer.
     pub(crate) fn pointer(&self, id: Id) -> String {
         let inside = |id: &Id| {
             !matches!(

@@ -27,8 +27,8 @@ const RESOLVE_DEFINITION_TIMEOUT: Duration = Duration {
 };
 
 impl Instance {
-    /// The bundles that an activation may bind the run to, for its host to compile beforehand and elsewhere. Those that a
-    /// client merely sent are not among them.
+    /// The bundles to which an activation may bind the run, which its host can compile beforehand and elsewhere.
+    /// Bundles that a client merely sent are not among them.
     pub(crate) fn awaited_bundles(&self, activation: &Activation) -> Vec<Arc<[u8]>> {
         if self.loaded.is_some() {
             return Vec::new();
@@ -227,9 +227,9 @@ impl Instance {
         self.begin(bound, clock, commands)
     }
 
-    /// Whether a history may be one of a run without a version that was bound in its second workflow task: older workers, which recorded no flags, parted
-    /// the marker from the run's beginning if a query came with the first one.
-    /// Its workflow id, if so.
+    /// The workflow id, if the history may belong to a run without a version that was bound in its second workflow
+    /// task: older workers, which recorded no flags, separated the marker from the run's start if a query arrived with
+    /// the first task.
     pub(crate) fn may_be_bound_late(&self) -> Option<&str> {
         let is_old = |run: &&Run| run.phase == Phase::Binding && run.flags.is_empty();
         let run = self.run.as_deref().filter(is_old)?;
@@ -452,7 +452,7 @@ fn carried_state(info: &Initialize) -> Result<Option<Arc<[u8]>>, TaskFailure> {
     }
 }
 
-/// The bundle that whoever started the run asks for by bringing it along; the registry decides whether it is a deployed one.
+/// The bundle that the client requests by sending it with the start; the registry decides whether it is a deployed one.
 pub(crate) fn wanted_bundle(info: &Initialize) -> Option<Arc<[u8]>> {
     let payload = info.headers.get(DEFINITION_HEADER)?;
     match payload.decode() {

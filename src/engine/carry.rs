@@ -28,7 +28,7 @@ pub const SIGNALS_HEADER: &str = "segno-signals";
 pub const STATE_HEADER: &str = "segno-state";
 
 impl Machine<'_> {
-    /// Ends the run with its continuation, where it is time for it and possible. True if it did.
+    /// Ends the run with its continuation, if that is due and possible. True if it did.
     pub(crate) fn carry_over(&mut self) -> bool {
         if !self.is_to_move() || !self.is_movable() {
             return false;
@@ -90,7 +90,7 @@ impl Machine<'_> {
         Value::from(self.run.info.first_run_id.as_str())
     }
 
-    /// Whether it is time to continue as new.
+    /// Whether a continuation as new is due.
     pub(crate) fn is_to_move(&self) -> bool {
         self.program.history == History::Automatic
             && self.clock.continue_as_new_suggested
@@ -111,7 +111,7 @@ impl Machine<'_> {
             && !self.run.routines.values().any(|r| updates(&r.kind))
     }
 
-    /// Begins where the run before ended: its timers are started again with what is left of them.
+    /// Begins where the previous run ended: its timers start again with their remaining time.
     pub(crate) fn take_over(&mut self) {
         let timers: Vec<(u32, _)> = self
             .run
@@ -158,8 +158,8 @@ fn read(state: &[u8]) -> Result<(Run, Option<Left>), StoredError> {
     Ok((run, left))
 }
 
-/// The state that a continuation was given, under its own identity, and where its main steps were on their way out. That is for runs that begin with
-/// `UNDONE_AFTER_THE_STEPS`: an older engine did not read it.
+/// The state that a continuation received, under its own identity, and where its main steps were on their way out. For
+/// runs that begin with `UNDONE_AFTER_THE_STEPS`: an older engine did not read it.
 pub(crate) fn carried(state: &[u8], info: Initialize) -> Result<(Run, Option<Left>), String> {
     let (mut run, left) = read(state).map_err(|error| {
         format!("the state carried from the run before cannot be read: {error}")

@@ -102,8 +102,8 @@ pub enum CommandKind {
 }
 
 impl CommandKind {
-    /// Whether the workflow task that asks for it leaves an event of it: a local activity does so when it ends, and what concerns queries and updates
-    /// depends on what came from outside.
+    /// Whether the workflow task that requests it records an event for it: a local activity does so when it ends, and
+    /// answers to queries and updates depend on what arrived from outside.
     pub(crate) fn is_recorded(&self) -> bool {
         match self {
             CommandKind::StartTimer { .. }
@@ -173,7 +173,8 @@ pub struct ScheduleLocalActivity {
     pub(crate) timeouts: ActivityTimeouts,
     pub(crate) retry_policy: Option<RetryPolicy>,
     pub(crate) cancellation_type: ActivityCancellationType,
-    /// 0 unless it is scheduled again after a backoff; then these two come from [`super::job::Job::BackOffActivity`].
+    /// 0 unless it is scheduled again after a backoff; then this and the next field are from
+    /// [`super::job::Job::BackOffActivity`].
     pub(crate) attempt: u32,
     pub(crate) original_schedule_time: Option<Timestamp>,
 }

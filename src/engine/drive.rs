@@ -149,8 +149,8 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Hands an outcome to the frames, innermost first, until one goes on with it. `Some` is the routine's own outcome.
-    /// `has_begun`: whether the innermost step has, so that there may be something to undo.
+    /// Passes an outcome to the frames, innermost first, until one continues with it. `Some` is the routine's own
+    /// outcome. `has_begun`: whether the innermost step has begun, so that there may be something to undo.
     pub(crate) fn deliver(
         &mut self,
         id: RoutineId,
@@ -189,7 +189,7 @@ impl<'a> Machine<'a> {
         Some(outcome)
     }
 
-    /// The step that it was.
+    /// The completed step.
     pub(crate) fn complete_step(
         &mut self,
         id: RoutineId,
@@ -209,7 +209,7 @@ impl<'a> Machine<'a> {
         Some(step)
     }
 
-    /// A step that `when` leaves out has the result null, and nothing to compensate.
+    /// A step that is skipped by its `when` has the result null, and nothing to compensate.
     pub(crate) fn skip_step(&mut self, routine: &mut Routine) {
         if let Some(step) = self.next_step(routine) {
             self.observe(Event::StepSkipped { step });
@@ -256,7 +256,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Stops driving until the next workflow task, which a timer brings.
+    /// Stops driving until the next workflow task, which a timer causes.
     pub(crate) fn take_breath(&mut self) {
         let length = Duration::from_millis(1);
         self.run.breather = Some(self.begin_timer(OperationKind::Breather, length, None));

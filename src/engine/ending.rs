@@ -26,7 +26,7 @@ impl Run {
 }
 
 impl Machine<'_> {
-    /// What the end of the main steps means for the run.
+    /// How the run ends if its main steps end with an outcome.
     pub(crate) fn ending(&self, outcome: Outcome) -> Ending {
         match outcome {
             Outcome::Failed(f) if self.run.cancel_requested && f.is_cancelled() => {
@@ -39,7 +39,8 @@ impl Machine<'_> {
         }
     }
 
-    /// How the run is to end. A failure or cancellation is final, and cancels all that is running, so that it is undone.
+    /// Sets how the run ends. A failure or cancellation is final, and cancels everything that is running, so that it is
+    /// undone.
     pub(crate) fn end_with(&mut self, ending: Ending) {
         if !self.run.keeps_order() {
             self.run.ending = Some(ending);
@@ -86,7 +87,7 @@ impl Machine<'_> {
         is_undoing
     }
 
-    /// An end of the main steps goes through a frame: what the frame would undo is kept, in case that the run fails after all.
+    /// The main steps leave a frame with their end: its compensations are kept, in case the run fails after all.
     pub(crate) fn keep_left(&mut self, routine: &Routine, frame: Frame, outcome: &Outcome) {
         if !self.run.has(UNDONE_AFTER_THE_STEPS) || !self.is_of_main(routine) {
             return;
@@ -110,7 +111,8 @@ impl Machine<'_> {
         }
     }
 
-    /// A cancellation after the main steps have ended: no further run begins, and handlers that hold up the end are cancelled.
+    /// A cancellation after the main steps have ended: no continuation starts, and handlers that delay the end are
+    /// cancelled.
     pub(crate) fn cancel_end(&mut self) {
         let is_to_go_on = match &self.run.ending {
             Some(Ending::ContinuedAsNew(_)) => true,
@@ -125,12 +127,12 @@ impl Machine<'_> {
         }
     }
 
-    /// Whether the run is failing or cancelled, and only undoes what it did.
+    /// Whether the run has failed or is cancelled, and only undoes what it did.
     pub(crate) fn is_failing(&self) -> bool {
         self.run.keeps_order() && self.run.has_failed()
     }
 
-    /// Ends the run, unless a handler is still to finish first. True if the end failed and what the steps did is undone now.
+    /// Ends the run, unless a handler must finish first. True if the end failed and what the steps did is undone now.
     pub(crate) fn close(&mut self) -> bool {
         let waits = match &self.run.ending {
             None => return false,
@@ -222,7 +224,7 @@ impl Machine<'_> {
         Ok(next)
     }
 
-    /// Remembers what the values of a `return` or `continue_as_new` of the main steps were evaluated from.
+    /// Records what the values of a `return` or `continue_as_new` of the main steps were evaluated from.
     pub(crate) fn leaves(&mut self, routine: &Routine, step: StepId, outcome: &Outcome) {
         let is_runs = !self.run.has(UNDONE_AFTER_THE_STEPS)
             || matches!(outcome, Outcome::ContinueAsNew(_))
@@ -239,7 +241,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Whether another branch left the main steps, so that this one only comes to its end: what it does before it is there is part of
+    /// Whether another branch left the main steps, so that this one only finishes: what it does until then is part of
     /// the state that the run ends with. What the leaving routine itself does on its way out, in a `finally`, is not.
     pub(crate) fn is_left_behind(&self, routine: &Routine) -> bool {
         let Some(leaving) = &self.run.leaving else {

@@ -20,7 +20,7 @@ use crate::value::{Key, Map, Payload, Timestamp, Value};
 /// The type of the failure of a step whose data would be too large for the server; it can be caught.
 pub(crate) const PAYLOAD_SIZE_EXCEEDED: &str = "PayloadSizeExceeded";
 
-/// A routine's names, the run's state and what is known of the run.
+/// A routine's names, the run's state and the facts about the run.
 pub(crate) struct Scope<'a> {
     pub(crate) locals: &'a [Option<Value>],
     pub(crate) state: &'a Value,
@@ -115,7 +115,7 @@ impl Machine<'_> {
         })
     }
 
-    /// A mistake of the definition that showed at run time, with its place.
+    /// A mistake of the definition that was found at run time, with its place.
     pub(crate) fn definition_failure(&self, range: Range, message: impl AsRef<str>) -> Failure {
         let place = self.program.sources.location(range);
         Failure::definition(format!("{place}: {}", message.as_ref()))
@@ -135,7 +135,7 @@ impl Machine<'_> {
         }
     }
 
-    /// The value itself, decoded: what may stand inside a list, a map or the state.
+    /// The value itself, decoded: only decoded values may be in a list, a map or the state.
     pub(crate) fn forced(&self, value: &Value) -> Result<Value, Failure> {
         value
             .force()
@@ -147,7 +147,7 @@ impl Machine<'_> {
         self.accepted(routine, code, accepted::text)
     }
 
-    /// `None` where nothing is said, or null.
+    /// `None` if unset or null.
     pub(crate) fn optional_text(
         &mut self,
         routine: &Routine,
@@ -167,7 +167,7 @@ impl Machine<'_> {
         rule(&self.forced(&value)?).map_err(|why| self.definition_failure(code.range(), why))
     }
 
-    /// `None` where nothing is said, or null.
+    /// `None` if unset or null.
     pub(crate) fn optional_accepted<T>(
         &mut self,
         routine: &Routine,
@@ -236,7 +236,7 @@ impl Machine<'_> {
         Ok(payloads)
     }
 
-    /// Holds a value against a schema.
+    /// Validates a value against a schema.
     pub(crate) fn check(
         &self,
         schema: Option<&Schema>,
@@ -257,7 +257,7 @@ impl Machine<'_> {
     }
 }
 
-/// The server takes payloads that belong together only up to a bound, and ends the workflow over a larger one.
+/// The server limits the size of payloads that belong together, and ends the workflow over a larger one.
 pub(crate) fn within_bound(what: &str, size: usize) -> Result<(), Failure> {
     if size <= PAYLOAD_SIZE_BYTES_MAX {
         return Ok(());
@@ -269,9 +269,10 @@ pub(crate) fn within_bound(what: &str, size: usize) -> Result<(), Failure> {
     Err(Failure::application(PAYLOAD_SIZE_EXCEEDED, message))
 }
 
-/// The first way in which a value breaks a schema. Runs that began before `flag::SCHEMA_CHECKS_BOUNDED` are bounded neither in what they check nor in what
-/// the message quotes: a `catch` may have looked at it. Core compares no message of a failure that ends a run or answers an update
-/// (sdk-core 0.10.1, machines/fail_workflow_state_machine.rs and update_state_machine.rs), so those may change.
+/// The first mismatch of a value with a schema. Runs that began before `flag::SCHEMA_CHECKS_BOUNDED` have no bound on
+/// the checks or on what the message quotes: a `catch` may have read it. Core does not compare the messages of failures
+/// that end a run or answer an update (sdk-core 0.10.1, machines/fail_workflow_state_machine.rs and
+/// update_state_machine.rs), so those may change.
 pub(crate) fn violation(
     schema: Option<&Schema>,
     value: &Value,
@@ -283,7 +284,7 @@ pub(crate) fn violation(
     }
 }
 
-/// What arguments are to an expression: nothing is null, one is itself, several are a list.
+/// The arguments as an expression sees them: none is null, one is itself, several are a list.
 pub(crate) fn one_value(mut args: Vec<Value>) -> Value {
     match args.len() {
         0 => Value::Null,

@@ -60,12 +60,12 @@ pub struct Failure {
     pub stack_trace: String,
     pub info: FailureInfo,
     pub cause: Option<Box<Failure>>,
-    /// What the language does not see, kept so that a failure that is passed on arrives as it came.
+    /// Fields that the language does not see, kept so that a failure that is passed on arrives unchanged.
     pub passed_on: Option<Box<PassedOn>>,
 }
 
 impl FailureInfo {
-    /// What whoever failed, cancelled or sent heartbeats left; not that of the failures inside.
+    /// The details of the failure, cancellation or heartbeats; not those of the causes.
     pub(crate) fn details(&self) -> Option<&[Value]> {
         match self {
             FailureInfo::Application { details, .. } | FailureInfo::Cancelled { details } => {
@@ -89,13 +89,13 @@ impl FailureInfo {
 /// The other fields of Temporal's failures; numbers are those of Temporal's enumerations.
 #[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct PassedOn {
-    /// The message and stack trace as a payload: what a codec encrypts. The readable ones then stand in this only.
+    /// The message and stack trace as a payload, which a codec encrypts. The readable ones are then only in here.
     pub(crate) encoded_attributes: Option<Payload>,
-    /// Who cancelled or terminated.
+    /// The client that cancelled or terminated.
     pub(crate) identity: String,
     /// The category of an application failure: metrics do not count benign ones as errors.
     pub(crate) category: i32,
-    /// The details that a reset workflow's activity had last reported.
+    /// The last heartbeat details of a reset workflow's activity.
     pub(crate) last_heartbeat_details: Vec<Value>,
     /// Whether a Nexus handler's failure is retried.
     pub(crate) retry_behavior: i32,
@@ -109,7 +109,7 @@ pub(crate) const DEFINITION_ERROR: &str = "DefinitionError";
 const LOCAL_BOUND_PASSED: &str = "ScheduleToCloseTimeout";
 
 impl Failure {
-    /// With a message that the answer to a client has room for, whatever values of its own it quotes.
+    /// The failure with a message that fits in the answer to a client, however much it quotes.
     pub(crate) fn into_refusal(mut self) -> Failure {
         self.message = bounded_message(self.message);
         self
@@ -136,7 +136,7 @@ impl Failure {
         Failure::new(message, info)
     }
 
-    /// No policy retries it.
+    /// The failure, excluded from retries.
     pub(crate) fn non_retryable(mut self) -> Self {
         if let FailureInfo::Application { non_retryable, .. } = &mut self.info {
             *non_retryable = true;
@@ -144,7 +144,7 @@ impl Failure {
         self
     }
 
-    /// A mistake of the definition: it does not heal by itself, so nothing retries it.
+    /// A mistake of the definition. It would recur, so it is never retried.
     pub(crate) fn definition(message: impl Into<String>) -> Self {
         Failure::application(DEFINITION_ERROR, message).non_retryable()
     }
@@ -168,8 +168,8 @@ impl Failure {
         )
     }
 
-    /// The timeout of a local activity that may make no further attempt, inside of the only kind of failure that core does not retry. `last` is
-    /// what the last attempt failed with.
+    /// The timeout of a local activity that may make no further attempt, inside the only kind of failure that core does
+    /// not retry. `last` is the failure of the last attempt.
     pub(crate) fn local_bound_passed(last: Option<Failure>) -> Self {
         let message = "no further attempt could begin within schedule_to_close_timeout";
         let timeout = Failure {
@@ -182,7 +182,7 @@ impl Failure {
         }
     }
 
-    /// The timeout inside of [`Failure::local_bound_passed`]; any other failure as it is.
+    /// The timeout inside [`Failure::local_bound_passed`]; any other failure unchanged.
     pub(crate) fn without_local_bound(self) -> Self {
         let is_bound = matches!(&self.info, FailureInfo::Application { error_type, non_retryable: true, .. } if error_type == LOCAL_BOUND_PASSED);
         let cause = self.cause.as_ref().map(|cause| cause.kind());
@@ -238,7 +238,7 @@ impl Failure {
         }
     }
 
-    /// What an author says in `catch: error:`: a kind or a type anywhere that the wrapping failures lead to.
+    /// Whether it matches a name in `catch: error:`, which is a kind or a type anywhere in the chain of causes.
     pub(crate) fn matches(&self, name: &str) -> bool {
         self.chain().any(|f| f.kind().name() == name) || self.error_type() == Some(name)
     }

@@ -6,44 +6,48 @@ use super::machine::Machine;
 use super::state::{Clock, Run};
 use crate::faults::Fault;
 
-/// An abandoned activity resolves without core: core would not bear that it fails or times out later.
+/// An abandoned activity resolves without core, which would not tolerate a later failure or timeout of it.
 pub(crate) const ABANDONS_ITSELF: u32 = 1;
 
-/// Jobs reach the run one by one in the order of history, and it ends when all that arrived was handled: see `inbox`.
+/// Jobs reach the run one by one in the order of history, and it ends when everything that arrived was handled: see
+/// `inbox`.
 pub(crate) const ORDER_OF_HISTORY: u32 = 2;
 
-/// Signals that nothing has taken go along when the run continues as new.
+/// Unconsumed signals are carried when the run continues as new.
 pub(crate) const KEPT_SIGNALS: u32 = 3;
 
-/// A step with `compensate` that is cancelled in flight is waited for, and undone if it completed all the same.
+/// A step with `compensate` that is cancelled in flight is waited for, and undone if it completed anyway.
 pub(crate) const SAGA_EFFECTS: u32 = 4;
 
-/// The null that a run without `return` ends with is held to its `output` like any other result.
+/// The null result of a run without `return` is validated against its `output` like any other result.
 pub(crate) const OUTPUT_WITHOUT_RETURN: u32 = 5;
 
-/// What the main steps did is undone too if the run fails after they have ended, and what they chose as its end is carried.
+/// What the main steps did is also undone if the run fails after they have ended, and what they chose as its end is
+/// carried.
 pub(crate) const UNDONE_AFTER_THE_STEPS: u32 = 6;
 
-/// A workflow task counts the results of its local activities, and everything else that it sends, over all its activations.
+/// A workflow task counts the results of its local activities, and everything else that it sends, over all its
+/// activations.
 pub(crate) const LOCAL_RESULTS_COUNTED: u32 = 7;
 
 /// A bundle in the start's headers binds the run only if the server vouches that a worker wrote it.
 pub(crate) const HEADERS_CHECKED: u32 = 8;
 
-/// Expressions compute what CEL specifies where older engines did not: see `expression::Semantics`.
+/// Expressions compute what CEL specifies, unlike older engines: see `expression::Semantics`.
 pub(crate) const CEL_AS_SPECIFIED: u32 = 9;
 
-/// `distinct()` and the functions on sets cost in proportion to their lists. What expressions cost decides where a workflow
-/// task takes a breath, which is a timer in the history, and whether an update is refused or a run fails.
+/// `distinct()` and the functions on sets cost in proportion to their lists. The cost of expressions decides when a
+/// workflow task pauses with a timer, which is in the history, and whether an update is refused or a run fails.
 pub(crate) const LINEAR_LISTS: u32 = 10;
 
-/// Holding a value against its schema has a bound: a value that would pass it after more checks is refused.
+/// Validating a value against its schema has a bound: a value that would pass only after more checks is refused.
 pub(crate) const SCHEMA_CHECKS_BOUNDED: u32 = 11;
 
-/// A step that completed with a result that breaks its schema or cannot be decoded is undone like any other that completed.
+/// A step that completed with a result that breaks its schema or cannot be decoded is undone like any other completed
+/// step.
 pub(crate) const UNUSABLE_RESULTS: u32 = 12;
 
-/// An activity that was started and waits long before a retry can be awaited after a `call` that it outlasted.
+/// A started activity that waits long before a retry can be awaited after a `call` that it outlasted.
 pub(crate) const HANDLES_OF_CALLERS: u32 = 13;
 
 /// Flags of a whole run: its first workflow task records them, and they apply until the run ends. A run that began
@@ -62,13 +66,13 @@ const OF_A_RUN: &[u32] = &[
     UNUSABLE_RESULTS,
 ];
 
-/// Whether a run whose first activation this is begins with the flag.
+/// Whether a run that begins with this activation has the flag.
 pub(crate) fn may_begin_with(flag: u32, clock: &Clock) -> bool {
     !clock.is_replaying || clock.flags.contains(&flag)
 }
 
 impl Run {
-    /// Fixes the flags that hold for the whole run, in its first activation.
+    /// Fixes the flags of the whole run, in its first activation.
     pub(crate) fn fix_flags(&mut self, clock: &Clock, commands: &mut Vec<Command>) {
         let may = |flag: &u32| may_begin_with(*flag, clock);
         self.flags = OF_A_RUN.iter().copied().filter(may).collect();
@@ -86,7 +90,7 @@ impl Run {
 }
 
 impl Machine<'_> {
-    /// Whether this workflow task may make use of it; that it did is written down.
+    /// Whether this workflow task may use it; if so, its use is recorded.
     pub(crate) fn may_use(&mut self, flag: u32) -> bool {
         let may = !self.clock.is_replaying || self.clock.flags.contains(&flag);
         if may {

@@ -75,7 +75,7 @@ impl Frame {
         self.saga().is_some_and(|saga| saga.compensating.is_some())
     }
 
-    /// Whether no cancellation reaches what runs inside.
+    /// Whether cancellations do not reach what runs inside.
     pub(crate) fn is_shielding(&self) -> bool {
         matches!(self, Frame::Shield { .. }) || self.is_compensating()
     }

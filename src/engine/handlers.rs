@@ -18,7 +18,7 @@ const STACK_TRACE_QUERY: &str = "__stack_trace";
 const METADATA_QUERY: &str = "__temporal_workflow_metadata";
 
 impl Machine<'_> {
-    /// Slots of a function, with the run's input and the handler's arguments in place.
+    /// The slots of a function, with the run's input and the handler's arguments set.
     pub(crate) fn locals(&self, function: &Function, args: Value) -> Vec<Option<Value>> {
         let mut locals = vec![None; function.slots as usize];
         locals[slot::INPUT as usize] = Some(one_value(self.run.info.arguments.clone()));
@@ -77,7 +77,7 @@ impl Machine<'_> {
         );
     }
 
-    /// Accepts or rejects an update, and begins its handler.
+    /// Accepts or rejects an update, and starts its handler.
     pub(crate) fn updated(&mut self, update: Update) {
         if self.answer(&update) {
             self.begin_update(update);

@@ -26,14 +26,15 @@ impl Run {
         main.map(|(id, _)| *id)
     }
 
-    /// Whether the main steps have not begun. In a run that was carried along they are under way.
+    /// Whether the main steps have not begun. In a carried run they have.
     pub(crate) fn is_to_begin(&self) -> bool {
         let main = self.main().filter(|id| !self.ready.contains(id));
         let main = main.and_then(|id| self.routines.get(&id));
         main.is_some_and(|main| main.waiting.is_none())
     }
 
-    /// An operation whose end has arrived, though the run has not got to it: there is nothing left to cancel.
+    /// Whether the end of an operation has arrived, though the run has not processed it yet: there is nothing left to
+    /// cancel.
     pub(crate) fn ends_ahead(&self, wanted: u32) -> bool {
         self.inbox.iter().any(|job| match job {
             Job::FireTimer { seq }
@@ -59,7 +60,7 @@ impl Run {
         })
     }
 
-    /// The run id of a child whose start has arrived, though the run has not got to it.
+    /// Whether the start of a child has arrived, though the run has not processed it yet.
     pub(crate) fn started_ahead(&self, wanted: u32) -> bool {
         let is_start = |job: &Job| matches!(job, Job::ChildStarted { seq, .. } if *seq == wanted);
         self.inbox.iter().any(is_start)
@@ -67,7 +68,8 @@ impl Run {
 }
 
 impl Machine<'_> {
-    /// Keeps a job until the run has done with those before it. The timer that lets a crowded run go on is for now.
+    /// Keeps a job until the run has processed those before it. The pacing timer, which lets a run with too much work
+    /// continue, applies immediately.
     pub(crate) fn receive(&mut self, job: Job) {
         if let Job::FireTimer { seq } = job
             && self.run.breather == Some(seq)
@@ -78,7 +80,7 @@ impl Machine<'_> {
         }
     }
 
-    /// As far as it goes, unless it has ended.
+    /// Drives the run as far as possible, unless it has ended.
     pub(crate) fn go(&mut self) {
         if self.run.phase != Phase::Running {
             return;
@@ -136,7 +138,7 @@ impl Machine<'_> {
         }
     }
 
-    /// What each kind of job does to the run.
+    /// Applies a job to the run, by its kind.
     pub(crate) fn apply(&mut self, job: Job) {
         match job {
             // Compensations may wait for signals; no further handlers start.

@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 use super::TaskFailure;
 use super::state::Run;
 
-/// Whoever an operation, a signal or a condition is for.
+/// The routine that an operation, a signal or a condition is for.
 pub(crate) const WAITS: &str = "a routine that waits exists";
 
 /// The first invariant that an instance found broken. It remains broken: nothing that the instance does afterwards is
@@ -15,12 +15,12 @@ pub(crate) const WAITS: &str = "a routine that waits exists";
 pub(crate) struct Violation(OnceCell<String>);
 
 impl Run {
-    /// Notes that what always holds does not. The caller then does whatever ends the activation soonest.
+    /// Records that an invariant is broken. The caller then does whatever ends the activation soonest.
     pub(crate) fn violated(&self, invariant: impl Into<String>) {
         self.violation.0.get_or_init(|| invariant.into());
     }
 
-    /// A copy of the run shows what the run itself would come to.
+    /// Records a violation in a copy of the run, which shows what would happen to the run itself.
     pub(crate) fn violated_as(&self, copy: &Run) {
         if let Some(invariant) = copy.violation.0.get() {
             self.violated(invariant.as_str());

@@ -9,7 +9,7 @@ use crate::value::{Duration, Payload, Timestamp, Value};
 /// The jobs of one workflow task.
 #[derive(Debug, Clone)]
 pub struct Activation {
-    /// The workflow task's time: all the time there is.
+    /// The workflow task's time, the only clock of a run.
     pub now: Timestamp,
     pub is_replaying: bool,
     pub history_length: u32,
@@ -113,7 +113,7 @@ pub struct Update {
     pub protocol_instance_id: String,
     pub name: String,
     pub input: Vec<Value>,
-    /// False on replay: the update was accepted, or it would not be in history.
+    /// False in a replay: the update was accepted, otherwise it would not be in history.
     pub run_validator: bool,
 }
 

@@ -47,7 +47,8 @@ impl Load {
 }
 
 impl Run {
-    /// Begins the count anew if these are the first jobs of a workflow task, and counts the results among them: their markers are in the task already.
+    /// Restarts the count if these are the first jobs of a workflow task, and counts the results among them: their
+    /// markers are already in the task.
     pub(crate) fn count_jobs(&mut self, jobs: &[Job]) {
         if jobs.iter().any(|job| self.is_of_new_task(job)) {
             self.load.commands = 0;
@@ -128,8 +129,8 @@ impl Run {
     }
 }
 
-/// Leaves out updates whose answers do not fit into the workflow task: core repeats the whole update in each. The server
-/// then rejects them (`UnprocessedUpdate`), and nothing of them comes into history.
+/// Leaves out updates whose answers do not fit in the workflow task: core repeats the whole update in each. The server
+/// then rejects them (`UnprocessedUpdate`), and they leave nothing in history.
 pub(crate) fn answerable(
     run: Option<&Run>,
     jobs: Vec<Job>,
@@ -175,7 +176,7 @@ pub(crate) fn answerable(
 }
 
 impl Machine<'_> {
-    /// Whether the workflow task takes no more, as far as commands and their sizes go.
+    /// Whether the workflow task is full, by its commands and their sizes.
     pub(crate) fn is_loaded(&self) -> bool {
         let load = &self.run.load;
         load.is_full
@@ -183,12 +184,13 @@ impl Machine<'_> {
             || load.size_bytes >= PAYLOADS_PER_WORKFLOW_TASK_SIZE_BYTES_MAX
     }
 
-    /// An activity has ended: there may be room for what waits.
+    /// An activity has ended: there may be room for throttled steps.
     pub(crate) fn release_held(&mut self) {
         self.run.ready.append(&mut self.run.held);
     }
 
-    /// Whether a local activity has to wait for another to end: the results of those that run already may fill the task.
+    /// Whether a local activity must wait for another one to end: the results of those that are running may fill the
+    /// task.
     pub(crate) fn holds_local(&self, action: &Action) -> bool {
         let is_local = matches!(action, Action::Activity(activity) if activity.options.local);
         let load = &self.run.load;
@@ -199,7 +201,8 @@ impl Machine<'_> {
         load.size_bytes + (load.locals + 1) * each > PAYLOADS_PER_WORKFLOW_TASK_SIZE_BYTES_MAX
     }
 
-    /// Whether commands of this size go with the current task; otherwise the step is begun again in the next one. An error if no task takes them.
+    /// Whether commands of this size fit in the current task; otherwise the step begins again in the next one. An error
+    /// if they fit in no task.
     pub(crate) fn makes_room(&mut self, size: usize) -> Result<bool, Failure> {
         if !self.run.has(LOCAL_RESULTS_COUNTED) {
             return Ok(true);
@@ -216,12 +219,12 @@ impl Machine<'_> {
         Ok(fits)
     }
 
-    /// The same for a continuation, which takes along what was upserted.
+    /// Whether a continuation fits, which carries what was upserted.
     pub(crate) fn continues_in_room(&mut self, next: &ContinueAsNew) -> Result<bool, Failure> {
         self.makes_room(continuation_size_bytes(next) + self.upserted_size_bytes())
     }
 
-    /// Whether the run's end has to go with the next workflow task. One that no task takes becomes a failure.
+    /// Whether the run's end must be sent with the next workflow task. An end that fits in no task becomes a failure.
     pub(crate) fn waits_for_room(&mut self) -> bool {
         let fits = match &self.run.ending {
             Some(Ending::ContinuedAsNew(next)) => {
@@ -257,7 +260,8 @@ impl Machine<'_> {
         fields_size_bytes(&self.run.memo) + fields_size_bytes(&self.run.search_attributes)
     }
 
-    /// An answer to a query, if it fits beside everything else that the task sends. The query leaves no trace, so whoever asked may ask again.
+    /// An answer to a query, if it fits beside everything else that the task sends. The query leaves no trace, so the
+    /// client may ask again.
     pub(crate) fn beside(&self, query: &str, answer: Payload) -> Result<Payload, Failure> {
         let size = self.run.load.size_bytes + answer.size_bytes();
         let is_alone = query == QUERY_ALONE || !self.run.has(LOCAL_RESULTS_COUNTED);
@@ -272,8 +276,8 @@ impl Machine<'_> {
     }
 }
 
-/// What a command takes in the completion of a workflow task; `None` if it is not sent. Timers and the like take the same as any other, to be on the
-/// safe side.
+/// The size of a command in the completion of a workflow task; `None` if it is not sent. Timers and the like count as
+/// much as any other, to be safe.
 pub(crate) fn size_bytes(kind: &CommandKind) -> Option<usize> {
     let size = match kind {
         CommandKind::UseFlag(_) | CommandKind::Log { .. } | CommandKind::RespondToQuery { .. } => {

@@ -10,21 +10,21 @@ use crate::program::{Function, Program};
 use crate::value::Value;
 use crate::words::LogLevel;
 
-/// One activation's work on one run.
+/// One activation of one run.
 pub(crate) struct Machine<'a> {
     pub(crate) run: &'a mut Run,
     pub(crate) program: &'a Program,
-    /// The bundle in its stored form, for a continuation that stays with it.
+    /// The bundle in its stored form, for a continuation that keeps it.
     pub(crate) bundle: &'a [u8],
     pub(crate) clock: &'a Clock,
     pub(crate) commands: &'a mut Vec<Command>,
-    /// `workflow`, made when an expression first reads it.
+    /// `workflow`, created when an expression first reads it.
     pub(crate) workflow: OnceCell<Value>,
     pub(crate) cost_left: u64,
     pub(crate) steps: u64,
-    /// The size of all payloads made in this activation.
+    /// The size of all payloads created in this activation.
     pub(crate) payloads_size_bytes: Cell<usize>,
-    /// Who watches, if anybody does.
+    /// The observer, if there is one.
     pub(crate) sight: Option<Sight<'a>>,
 }
 

@@ -11,19 +11,19 @@ use super::steps::{abandoned, wrapped};
 use crate::value::Duration;
 use crate::words::StepId;
 
-/// Why a child is cancelled, for those who look at it.
+/// Why a child is cancelled, shown to its readers.
 pub(crate) const CANCEL_REASON: &str = "the step that waits for it is cancelled";
 
 /// A routine that waits for an operation that is cancelled.
 #[derive(Clone, Copy)]
 pub(crate) struct Waiter {
     pub(crate) id: RoutineId,
-    /// The first frame of what is cancelled in it.
+    /// The first of its frames that is cancelled.
     pub(crate) from: usize,
 }
 
 impl Machine<'_> {
-    /// Registers an operation under its `seq`; whoever waits comes later.
+    /// Registers an operation under its `seq`; waiters are added later.
     pub(crate) fn begin(&mut self, seq: u32, kind: OperationKind, step: Option<StepId>) {
         if let Some(pending) = self.run.pending.of(&kind) {
             *pending += 1;
@@ -37,7 +37,7 @@ impl Machine<'_> {
         );
     }
 
-    /// A timer under a number of its own.
+    /// Starts a timer with a number of its own.
     pub(crate) fn begin_timer(
         &mut self,
         kind: OperationKind,
@@ -68,7 +68,7 @@ impl Machine<'_> {
     }
 
     pub(crate) fn timer_fired(&mut self, seq: u32) {
-        // One that was withdrawn after it had fired is nobody's any more.
+        // A timer that was withdrawn after it had fired has no waiter.
         let Some(operation) = self.run.operations.remove(&seq) else {
             return;
         };
@@ -94,9 +94,9 @@ impl Machine<'_> {
         }
     }
 
-    /// An operation has ended: whoever waits for it goes on.
+    /// An operation has ended: its waiters continue.
     pub(crate) fn resolved(&mut self, seq: u32, resolution: Resolution) {
-        // Whoever waited for one that was cancelled may have gone on before it ended.
+        // The waiter of a cancelled operation may have continued before it ended.
         let Some(mut operation) = self.run.operations.remove(&seq) else {
             return;
         };
@@ -147,7 +147,7 @@ impl Machine<'_> {
             .for_each(|id| self.run.resume(id, outcome.clone()));
     }
 
-    /// The operation that a routine waits for is cancelled with what is inside the frames from `from` on.
+    /// Cancels the operation that a routine waits for, together with what is inside the frames from `from` on.
     pub(crate) fn cancel_awaited(&mut self, id: RoutineId, seq: u32, from: usize) {
         if self.cut_off(id, from) {
             let waiter = Waiter { id, from };
@@ -169,9 +169,9 @@ impl Machine<'_> {
         }
     }
 
-    /// Cancels an operation. A timer is gone at once, so that `waiter` goes on at once; the others resolve by a job.
+    /// Cancels an operation. A timer is removed immediately, and `waiter` continues; the others resolve by a job.
     pub(crate) fn cancel_operation(&mut self, seq: u32, waiter: Option<Waiter>) {
-        // What was started may have ended, and the timer of a wait may have fired.
+        // A started operation may have ended, and the timer of a wait may have fired.
         let operation = self.run.operations.get(&seq);
         let Some(operation) = operation.filter(|o| o.resolution.is_none()) else {
             return;

@@ -161,7 +161,7 @@ impl Machine<'_> {
         })
     }
 
-    /// Gives the command just made what Temporal's UI shows of its step: the description, or the id.
+    /// Adds what Temporal's UI shows about the step, its description or its id, to the last command.
     pub(crate) fn summarise(&mut self, routine: &Routine, step: StepId) {
         let step = self.program.step(step);
         let described = step

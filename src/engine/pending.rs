@@ -22,7 +22,7 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    /// How many of the kind there are; `None` for what the server does not bound.
+    /// The number of operations of the kind; `None` if the server does not limit it.
     pub(crate) fn of(&mut self, kind: &OperationKind) -> Option<&mut u32> {
         match kind {
             OperationKind::Activity | OperationKind::Abandonable { .. } => {
@@ -56,7 +56,7 @@ impl Pending {
 }
 
 impl Machine<'_> {
-    /// Whether a routine's next step has to wait for room; then the routine is kept until there may be some.
+    /// Whether a routine's next step must wait for room; the routine is then kept until there may be some.
     pub(crate) fn is_held(&mut self, id: RoutineId, routine: &Routine, step: StepId) -> bool {
         let action = &self.program.step(step).action;
         let is_full = self.run.pending.is_full_for(action) || self.holds_local(action);

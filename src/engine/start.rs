@@ -28,7 +28,7 @@ pub(crate) struct StartDefaults {
 }
 
 impl StartDefaults {
-    /// `now` and `random_seed` are what the expressions' `now()` and `uuid()` are made from.
+    /// `now` and `random_seed` determine the expressions' `now()` and `uuid()`.
     pub(crate) fn of(
         program: &Program,
         arguments: Vec<Value>,
@@ -52,8 +52,8 @@ impl StartDefaults {
         Machine::new(&mut run, program, &[], &clock, &mut commands).start_defaults()
     }
 
-    /// With the schedule's own memo and search attributes. They are computed once for all starts, so they may not change from
-    /// one to the next.
+    /// With the schedule's own memo and search attributes. They are computed once for all starts, so they may not
+    /// change from one to the next.
     pub(crate) fn of_schedule(
         program: &Program,
         schedule: &Schedule,
@@ -85,12 +85,12 @@ fn payloads(map: &Map) -> Result<BTreeMap<String, Payload>, String> {
         .map_err(|error| error.0)
 }
 
-/// How the arguments of a start break the schema of its workflow.
+/// How the arguments of a start do not match the schema of its workflow.
 pub(crate) fn refused(program: &Program, arguments: Vec<Value>) -> Option<Failure> {
     invalid_input(program, &one_value(arguments), true)
 }
 
-/// How an input breaks the schema of its workflow.
+/// How an input does not match the schema of its workflow.
 pub(crate) fn invalid_input(program: &Program, input: &Value, is_bounded: bool) -> Option<Failure> {
     let wrong = violation(program.main.input.as_ref(), input, is_bounded)?;
     let workflow = &program.workflow;

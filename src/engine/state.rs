@@ -21,11 +21,11 @@ pub(crate) type RoutineId = u32;
 pub(crate) struct Run {
     pub(crate) info: Initialize,
     pub(crate) phase: Phase,
-    /// What came before the program was known, in order.
+    /// The jobs that arrived before the program was known, in order.
     pub(crate) early: Vec<Job>,
-    /// A map; replaced as a whole by `set`.
+    /// A map; `set` replaces it as a whole.
     pub(crate) state: Value,
-    /// Grows with every `set`, so that a condition is looked at again only when something changed.
+    /// Grows with every `set`, so that a condition is evaluated again only if something changed.
     pub(crate) state_version: u64,
     pub(crate) random: u64,
     pub(crate) next_seq: u32,
@@ -34,41 +34,43 @@ pub(crate) struct Run {
     pub(crate) ready: BTreeSet<RoutineId>,
     /// Routines that wait for a signal or a condition.
     pub(crate) watching: BTreeSet<RoutineId>,
-    /// Routines whose step would be one operation too many for the server.
+    /// Routines that are throttled: their step would be one operation too many for the server.
     pub(crate) held: BTreeSet<RoutineId>,
     pub(crate) operations: BTreeMap<u32, Operation>,
     pub(crate) pending: Pending,
-    /// Signals that no handler takes, until a `wait` does.
+    /// Signals without a handler, until a `wait` consumes them.
     pub(crate) signals: BTreeMap<String, VecDeque<Value>>,
     pub(crate) memo: BTreeMap<String, Payload>,
     pub(crate) search_attributes: BTreeMap<String, Payload>,
     pub(crate) cancel_requested: bool,
     pub(crate) ending: Option<Ending>,
     pub(crate) details: String,
-    /// The timer that lets a crowded workflow task go on in the next one.
+    /// The pacing timer, which lets a run continue in the next workflow task.
     pub(crate) breather: Option<u32>,
     /// The flags that the run began with. A continuation has its own, so they are not carried.
     #[serde(skip)]
     pub(crate) flags: Vec<u32>,
-    /// What has arrived and waits for the run to have done with what came before. It is empty whenever the run is carried.
+    /// Jobs that have arrived and wait until the run has processed those before them. It is empty whenever the run is
+    /// carried.
     #[serde(skip)]
     pub(crate) inbox: VecDeque<Job>,
-    /// Where the main steps chose how the run ends, if they did. It is carried apart: see [`Left`].
+    /// Where the main steps chose how the run ends, if they did. It is carried separately: see [`Left`].
     #[serde(skip)]
     pub(crate) leaving: Option<Box<Leaving>>,
-    /// What the main steps did is undone by these, if the run fails after they have ended: frames with compensations that an end went
-    /// through, outermost first.
+    /// Frames with compensations that the main steps left with their end, outermost first. They undo what the main
+    /// steps did if the run fails afterwards.
     #[serde(skip)]
     pub(crate) left_frames: Vec<Frame>,
     /// Grows with every `set` of a handler, and of a branch that another branch ended by leaving the main steps.
     #[serde(skip)]
     pub(crate) handled_version: u64,
-    /// What the workflow task has come to; only kept where the run has `LOCAL_RESULTS_COUNTED`. A continuation begins with none.
+    /// What the workflow task has sent; only kept if the run has `LOCAL_RESULTS_COUNTED`. A continuation begins with
+    /// none.
     #[serde(skip)]
     pub(crate) load: Load,
     #[serde(skip)]
     pub(crate) cancelling: Cancelling,
-    /// The step that the engine works on. It outlives a panic, to be named in the log.
+    /// The step that the engine executes. It survives a panic, so that the log can name it.
     #[serde(skip)]
     pub(crate) at: Option<StepId>,
     #[serde(skip)]
@@ -77,7 +79,7 @@ pub(crate) struct Run {
 
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Phase {
-    /// Waits for the marker that holds the bundle; what came before it waits too.
+    /// Waits for the marker that contains the bundle; jobs that arrived before it wait too.
     Binding,
     Running,
     Closed,
@@ -117,12 +119,12 @@ pub(crate) struct Left {
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Leaving {
     pub(crate) step: StepId,
-    /// Which of the main steps' routines did so.
+    /// The routine of the main steps that did so.
     pub(crate) routine: RoutineKind,
     pub(crate) locals: Vec<Option<Value>>,
     /// [`Run::handled_version`] at that time.
     pub(crate) handled_version: u64,
-    /// What it came to.
+    /// Its outcome.
     pub(crate) outcome: Outcome,
 }
 
@@ -132,10 +134,10 @@ pub(crate) struct Routine {
     pub(crate) frames: Vec<Frame>,
     /// By slot; see [`crate::program::slot`].
     pub(crate) locals: Vec<Option<Value>>,
-    /// (slot, seq) of what `start` started.
+    /// (slot, seq) of started operations.
     pub(crate) handles: Vec<(u32, u32)>,
     pub(crate) waiting: Option<Waiting>,
-    /// What the step it waited in came to.
+    /// The outcome of the step in which it waited.
     pub(crate) resume: Option<Outcome>,
     /// A cancellation that arrives at the next step that would wait, inside the frames from this one on.
     pub(crate) cancel_pending: Option<u32>,
@@ -222,7 +224,7 @@ pub(crate) struct Caller {
     pub(crate) handles: Vec<(u32, u32)>,
 }
 
-/// What a `for_each` goes over: (index or key, item).
+/// The items of a `for_each`: (index or key, item).
 pub(crate) type Items = Vec<(Value, Value)>;
 
 /// Branches that run concurrently: `parallel`, `race`, `for_each` with `concurrency`.
@@ -230,17 +232,17 @@ pub(crate) type Items = Vec<(Value, Value)>;
 pub(crate) struct Fan {
     pub(crate) step: StepId,
     pub(crate) kind: FanKind,
-    /// Those that have not ended, by index.
+    /// The branches that have not ended, by index.
     pub(crate) running: BTreeMap<u32, RoutineId>,
     pub(crate) results: Vec<Option<Value>>,
-    /// Turns not begun yet, `for_each` only.
+    /// Turns that have not begun, only for `for_each`.
     pub(crate) pending: VecDeque<(Value, Value)>,
     pub(crate) next_index: u32,
-    /// What the whole comes to, where one branch decided it.
+    /// The outcome of the whole, if one branch decided it.
     pub(crate) decided: Option<Outcome>,
-    /// Nothing new begins.
+    /// No further branch begins.
     pub(crate) stopped: bool,
-    /// It has just stopped: those that run are still to be cancelled.
+    /// It has just stopped: the running branches must still be cancelled.
     pub(crate) cancels_others: bool,
 }
 
@@ -273,7 +275,7 @@ pub(crate) enum TryPhase {
 
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Saga {
-    /// What undoes the steps that completed, oldest first.
+    /// Compensations of the steps that completed, oldest first.
     pub(crate) compensations: Vec<Compensation>,
     pub(crate) compensating: Option<Box<Compensating>>,
 }
@@ -292,7 +294,7 @@ pub(crate) struct Compensating {
 
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Waiting {
-    /// For an operation that this routine's step began, or for a handle.
+    /// For an operation that this routine's step started, or for a handle.
     Operation {
         seq: u32,
     },
@@ -318,14 +320,14 @@ pub(crate) enum Waiting {
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Operation {
     pub(crate) kind: OperationKind,
-    /// The step that began it.
+    /// The step that started it.
     pub(crate) step: Option<StepId>,
-    /// Who waits for it; for a handle, nobody or whoever awaits it.
+    /// The routines that wait for it; for a handle, none unless one awaits it.
     pub(crate) waiters: Vec<RoutineId>,
     /// A handle outlives its resolution.
     pub(crate) is_handle: bool,
     pub(crate) resolution: Option<Resolution>,
-    /// When it resolves by itself: timers.
+    /// When it resolves by itself, for timers.
     pub(crate) fires_at: Option<Timestamp>,
 }
 
@@ -401,7 +403,7 @@ impl Run {
         }
     }
 
-    /// What a snapshot has beside the fields that are carried.
+    /// What a snapshot has besides the fields that are carried.
     pub(crate) fn beside(&self) -> Beside {
         Beside {
             flags: self.flags.clone(),
@@ -440,7 +442,7 @@ impl Run {
         seq
     }
 
-    /// Adds a routine behind all that there are, ready to run.
+    /// Adds a routine after all existing ones, ready to run.
     pub(crate) fn spawn(&mut self, routine: Routine) -> RoutineId {
         let id = self.next_routine;
         self.next_routine += 1;
@@ -449,7 +451,7 @@ impl Run {
         id
     }
 
-    /// A routine goes on with what it waited for.
+    /// A routine continues with what it waited for.
     pub(crate) fn resume(&mut self, id: RoutineId, outcome: Outcome) {
         let Some(routine) = self.routines.get_mut(&id) else {
             return self.violated(WAITS);
@@ -532,7 +534,7 @@ impl Clock {
     }
 }
 
-/// A length of time that the server takes for a timer.
+/// A duration that the server accepts for a timer.
 pub(crate) fn timer_length(duration: Duration) -> Duration {
     duration.max(Duration::from_millis(1))
 }

@@ -37,14 +37,14 @@ pub(crate) use saga::Cancelling;
 use saga::begin_saga;
 pub(crate) use signal::answered;
 
-/// A routine that moves, and the step that it is at. While it moves it is not among the run's routines.
+/// A routine that is running, and the step that it is at. While it runs it is not among the run's routines.
 pub(crate) struct At<'r> {
     pub(crate) id: RoutineId,
     pub(crate) routine: &'r mut Routine,
     pub(crate) step: StepId,
 }
 
-/// What beginning a step came to.
+/// The result of beginning a step.
 pub(crate) enum Flow {
     /// The step is done.
     Next(Value),
@@ -155,8 +155,8 @@ impl Machine<'_> {
         }
     }
 
-    /// What each frame does with the outcome of what ran inside it. `None`: a frame was pushed and the routine goes on in it.
-    /// `Some`: the outcome goes further out.
+    /// What each frame does with the outcome of what ran inside it. `None`: a frame was pushed and the routine
+    /// continues in it. `Some`: the outcome is passed further out.
     pub(crate) fn leave(
         &mut self,
         id: RoutineId,
@@ -215,7 +215,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Asks a routine to stop: what it waits for, inside the frames from `from` on, is cancelled.
+    /// Requests a routine to stop: what it waits for, inside the frames from `from` on, is cancelled.
     pub(crate) fn request_cancel(&mut self, id: RoutineId, from: usize) {
         let Some(routine) = self.run.routines.get_mut(&id) else {
             return self.run.violated("a routine that is cancelled exists");
@@ -256,7 +256,7 @@ fn enter(routine: &mut Routine, block: BlockId) -> Flow {
     Flow::Entered
 }
 
-/// Whether the routine's next step that can wait ends it as cancelled.
+/// Whether the routine's next step that can wait ends as cancelled.
 pub(crate) fn is_to_cancel(routine: &Routine) -> bool {
     routine.cancel_pending.is_some() && !routine.frames.iter().any(Frame::is_shielding)
 }

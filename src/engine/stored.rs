@@ -28,7 +28,7 @@ pub fn from_stored<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Stor
     Ok(from_beginning(bytes)?.0)
 }
 
-/// Reads a value from the beginning of bytes, and hands back those behind it.
+/// Reads a value from the beginning of bytes, and returns the rest.
 pub(crate) fn from_beginning<'de, T: Deserialize<'de>>(
     bytes: &'de [u8],
 ) -> Result<(T, &'de [u8]), StoredError> {

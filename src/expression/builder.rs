@@ -40,7 +40,7 @@ impl Text {
         }
     }
 
-    /// Decimal digits, as `string()` gives them.
+    /// Decimal digits, as `string()` writes them.
     pub(crate) fn push_int(&mut self, value: i64) {
         let mut digits = [0; 20];
         let mut start = digits.len();
@@ -62,7 +62,7 @@ impl Text {
         }
     }
 
-    /// Whether so much more is still put together on the stack.
+    /// Whether `size` more bytes still fit on the stack.
     pub(crate) fn has_room_for(&self, size: usize) -> bool {
         matches!(self, Text::Short { length, .. } if length + size <= SHORT_SIZE_BYTES_MAX)
     }

@@ -52,9 +52,9 @@ pub(super) struct Checker<'e> {
     pub(crate) environment: &'e Environment,
     pub(crate) locals: Vec<(Arc<str>, Type)>,
     pub(crate) diagnostics: Vec<Diagnostic>,
-    /// Paths whose fields a condition around has found to be there.
+    /// Paths whose fields an enclosing condition has tested.
     pub(super) present: Vec<String>,
-    /// What the patterns so far compile to.
+    /// The compiled size of the patterns so far.
     pub(crate) patterns_size_bytes: usize,
 }
 
@@ -437,7 +437,7 @@ impl<'e> Checker<'e> {
         }
     }
 
-    /// A condition of any kind: true, false or not known to be neither.
+    /// A condition of any kind: bool, or of an unknown type.
     pub(crate) fn condition(&mut self, node: &Node) {
         let found = self.node(node);
         if !found.assignable(&Type::Bool) {

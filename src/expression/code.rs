@@ -28,7 +28,7 @@ impl Code {
         self.reads.binary_search(&slot).is_ok()
     }
 
-    /// Code that always gives this value; it stands nowhere.
+    /// Code that always evaluates to this value; it has no place in a file.
     pub(crate) fn constant_of(value: Value) -> Code {
         Code {
             operations: [Operation::Constant(value)].into(),
@@ -39,17 +39,17 @@ impl Code {
         }
     }
 
-    /// How many operations it is.
+    /// The number of its operations.
     pub(crate) fn size(&self) -> usize {
         self.operations.len()
     }
 
-    /// What its patterns compile to, about.
+    /// The approximate compiled size of its patterns.
     pub(crate) fn patterns_size_bytes(&self) -> usize {
         self.patterns_size_bytes
     }
 
-    /// Whether nothing but the values in its slots decides what it gives: neither time nor randomness.
+    /// Whether its result depends only on the values in its slots: neither on time nor on randomness.
     pub(crate) fn reads_only_slots(&self) -> bool {
         !self.operations.iter().any(|operation| match operation {
             Operation::Call(call) => !call.overloads.iter().all(|o| o.is_pure()),
@@ -57,7 +57,7 @@ impl Code {
         })
     }
 
-    /// The fields that it reads of the value in a slot; `None` if it takes the value as a whole.
+    /// The fields that it reads from the value in a slot; `None` if it uses the value as a whole.
     pub(crate) fn fields_read(&self, slot: u32) -> Option<BTreeSet<&Arc<str>>> {
         let mut fields = BTreeSet::new();
         let is_slot =
@@ -91,7 +91,7 @@ impl Code {
         (selected == whole).then_some(fields)
     }
 
-    /// The value, where it is the same always.
+    /// The value, if it is always the same.
     pub(crate) fn constant(&self) -> Option<&Value> {
         match self.operations.last() {
             Some(Operation::Constant(value)) => Some(value),
@@ -99,7 +99,7 @@ impl Code {
         }
     }
 
-    /// The whole expression's place.
+    /// The range of the whole expression.
     pub(crate) fn range(&self) -> Range {
         self.ranges[self.ranges.len() - 1]
     }
@@ -189,16 +189,16 @@ pub(super) struct MapEntry {
 #[derive(Debug)]
 pub(super) struct CallOperation {
     pub(crate) name: Arc<str>,
-    /// Those that the name, the form and the number of arguments leave; the values decide between them.
+    /// The overloads that match the name, the form and the number of arguments; the values decide between them.
     pub(crate) overloads: Box<[&'static Overload]>,
     pub(crate) arguments: Box<[Id]>,
-    /// Where among them the search begins, by the first value's kind.
+    /// The position among them at which the search begins, by the kind of the first value.
     pub(crate) first: [u8; KINDS],
     /// `string(x)`.
     pub(crate) is_string: bool,
     /// The second argument is evaluated only if the first does not decide.
     pub(crate) decided_by_first: Option<Decide>,
-    /// The pattern argument, where it is constant.
+    /// The pattern argument, if it is constant.
     pub(crate) regex: Option<Regex>,
 }
 

@@ -4,8 +4,8 @@ use crate::limits::{EXPRESSION_COST_MAX, WORKFLOW_TASK_COST_MAX};
 use crate::source::Range;
 use crate::value::{Timestamp, Value, bounded_message};
 
-/// The newest version of the cost model. A run is bound to the one it started with, in its bundle: an expression that was
-/// within its bound must be so on every replay.
+/// The newest version of the cost model. A run is bound to the version that it started with, in its bundle: an
+/// expression that was within its bound must be so on every replay.
 pub(crate) const COST_MODEL_VERSION: u32 = 1;
 
 /// How `distinct()` and the functions on sets find equal items, and what that costs. A run keeps the variant that it
@@ -186,12 +186,12 @@ impl Budget {
         }
     }
 
-    /// Before bytes are copied or searched.
+    /// Must be called before bytes are copied or searched.
     pub(crate) fn charge_bytes(&mut self, bytes: usize) -> Result<(), Failure> {
         self.charge((bytes / BYTES_PER_COST) as u64)
     }
 
-    /// Before items are copied or compared.
+    /// Must be called before items are copied or compared.
     pub(crate) fn charge_items(&mut self, items: usize) -> Result<(), Failure> {
         self.charge(items as u64)
     }
@@ -264,7 +264,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Whether nothing absorbs it.
+    /// Whether `&&` and `||` cannot absorb it.
     pub(crate) fn is_bound(self) -> bool {
         self != ErrorKind::Evaluation
     }

@@ -61,7 +61,7 @@ impl Drop for Layer {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Variable {
-    /// May have dots in it.
+    /// May contain dots.
     pub(crate) name: Arc<str>,
     pub(crate) slot: u32,
     pub(crate) value: Type,
@@ -98,7 +98,7 @@ impl Environment {
         }
     }
 
-    /// With what holds where a condition is `truth`: the optional fields that it has found to be there may be used.
+    /// With what is known if a condition is `truth`: the optional fields that it tested may be used.
     pub(crate) fn assuming(&self, condition: &Expression, truth: bool) -> Self {
         let mut found = Vec::new();
         facts(&condition.root, truth, &mut found);
@@ -138,12 +138,12 @@ impl Environment {
         }
     }
 
-    /// Expressions share a bound on the size of their compiled patterns: this is what the expressions before left of it.
+    /// Expressions share a bound on the size of their compiled patterns: this is what earlier expressions left of it.
     pub(crate) fn set_patterns_left(&mut self, size_bytes: usize) {
         self.patterns_left = size_bytes;
     }
 
-    /// Makes the checker find types only, where so many mistakes are known that nobody reads further ones.
+    /// Makes the checker only infer types, once so many mistakes are known that further ones would not be read.
     pub(crate) fn set_quiet(&mut self, is_quiet: bool) {
         self.is_quiet = is_quiet;
     }

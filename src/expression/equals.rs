@@ -30,7 +30,7 @@ impl<'v> Values<'v> {
         Ok(all)
     }
 
-    /// Whether a value equal to this one is there.
+    /// Whether an equal value is among them.
     pub(crate) fn has(&self, value: &Value, budget: &mut Budget) -> Result<bool, Failure> {
         match form_of(value, budget)? {
             Some(form) => self.has_form(&form, value, budget),
@@ -38,7 +38,7 @@ impl<'v> Values<'v> {
         }
     }
 
-    /// Adds a value unless an equal one is there; whether it was added.
+    /// Adds a value unless an equal one exists; returns whether it was added.
     pub(crate) fn add(&mut self, value: &'v Value, budget: &mut Budget) -> Result<bool, Failure> {
         let Some(form) = form_of(value, budget)? else {
             return Ok(true);

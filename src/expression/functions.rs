@@ -39,7 +39,7 @@ pub(crate) enum Run {
     },
 }
 
-/// The result of a function, if its first argument decides it: the second is not evaluated then.
+/// The result of a function, if its first argument decides it: the second is then not evaluated.
 pub(crate) type Decide = fn(&Value) -> Option<Value>;
 
 /// A row of the table: a signature, its meaning, and examples that a test verifies.
@@ -71,7 +71,7 @@ pub(crate) const fn row(
 }
 
 impl Row {
-    /// A function whose first argument may decide.
+    /// Marks a function whose first argument may decide.
     pub(crate) const fn decided_by_first(self, decide: Decide) -> Row {
         Row {
             decided_by_first: Some(decide),
@@ -79,7 +79,7 @@ impl Row {
         }
     }
 
-    /// A function of a text and a regular expression.
+    /// Marks a function of a text and a regular expression.
     pub(crate) const fn with_pattern(self) -> Row {
         Row {
             pattern: Some(1),
@@ -140,7 +140,7 @@ impl Overload {
         matches!(self.run, Run::Pure(_))
     }
 
-    /// Each call changes what the run draws next.
+    /// Each call advances the run's random state.
     pub(crate) fn draws(&self) -> bool {
         matches!(self.run, Run::OfRun { draws: true, .. })
     }
@@ -175,7 +175,7 @@ fn rows() -> impl Iterator<Item = &'static Row> {
     SECTIONS.into_iter().flat_map(|section| section.rows)
 }
 
-/// All overloads under a name.
+/// All overloads with a name.
 pub(crate) fn overloads(name: &str, member: bool) -> &'static [&'static Overload] {
     BY_NAME
         .get(&member)
@@ -187,7 +187,7 @@ pub(crate) fn exists(name: &str, member: bool) -> bool {
     !overloads(name, member).is_empty()
 }
 
-/// The overloads that take so many arguments, the one before the dot included.
+/// The overloads that accept this number of arguments, including the one before the dot.
 pub(crate) fn candidates(name: &str, member: bool, arguments: usize) -> Vec<&'static Overload> {
     overloads(name, member)
         .iter()
@@ -196,7 +196,7 @@ pub(crate) fn candidates(name: &str, member: bool, arguments: usize) -> Vec<&'st
         .collect()
 }
 
-/// The first of some overloads that takes a first argument of each kind; past the last where none does.
+/// The first of some overloads that accepts a first argument of each kind; past the last if none does.
 pub(crate) fn first_by_kind(overloads: &[&Overload]) -> [u8; KINDS] {
     std::array::from_fn(|bit| {
         let kinds = |o: &Overload| o.kinds.first().copied().unwrap_or(Kinds::MAX);
@@ -231,7 +231,7 @@ pub(crate) fn unknown(name: &str, member: bool) -> String {
     format!("unbound function: `{name}`")
 }
 
-/// The type that stands for itself under a name.
+/// The type that a name denotes as a value.
 pub(crate) fn type_named(name: &str) -> Option<&'static str> {
     const NAMES: [&str; 15] = [
         "null_type",
@@ -268,7 +268,7 @@ impl std::fmt::Debug for Overload {
 pub(crate) struct Call<'h> {
     pub(crate) budget: Budget,
     host: &'h mut dyn Host,
-    /// The call's pattern, where it was compiled beforehand.
+    /// The call's pattern, if it was compiled beforehand.
     pub(crate) regex: Option<regex::Regex>,
     pub(crate) compiled: regex::Compiled,
 }

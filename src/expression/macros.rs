@@ -7,7 +7,7 @@ use super::ast::{Comprehension, ComprehensionKind as Over, Kind, Node};
 use super::parse::Builder;
 use crate::source::{Range, Spanned};
 
-/// The macros with the number of arguments they take, for the reference and for did-you-mean.
+/// The macros with their numbers of arguments, for the reference and for suggestions.
 pub(crate) const NAMES: [&str; 17] = [
     "all",
     "exists",

@@ -7,8 +7,8 @@ use super::parse::parse_part;
 use super::scan::{End, is_raw, scan, string_end};
 use crate::source::{FileId, Range, TextMap};
 
-/// The text with its expressions' white space and comments reduced: the same for most texts that mean the same, and
-/// different for all that do not.
+/// The text with its expressions' white space and comments reduced: equal for most texts with the same meaning, and
+/// different for all others.
 pub(crate) fn normal_template(text: &str) -> String {
     let mut normal = String::with_capacity(text.len());
     for part in parts(text) {
@@ -24,7 +24,7 @@ pub(crate) fn normal_template(text: &str) -> String {
     normal
 }
 
-/// The same for a bare expression; `${ }` around it is allowed.
+/// The reduced form of a bare expression; `${ }` around it is allowed.
 pub(crate) fn normal_expression(text: &str) -> String {
     reduced(bare(text))
 }

@@ -131,7 +131,8 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// `&&` and `||`: the deciding value wins over errors and over values that are not boolean, on either side.
+    /// `&&` and `||`: the deciding value takes precedence over errors and over values that are not boolean, on either
+    /// side.
     pub(crate) fn and_or<'s>(
         &mut self,
         operands: &[Id],

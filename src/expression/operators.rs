@@ -130,8 +130,8 @@ fn time(operator: Operator, a: &Value, b: &Value, semantics: Semantics) -> Resul
     }
 }
 
-/// A duration that an expression computes: of as many nanoseconds as an int has room for, some 292 years. Older engines took
-/// ten thousand years.
+/// A duration that an expression computes: at most as many nanoseconds as fit in an int, some 292 years. Older engines
+/// allowed ten thousand years.
 pub(crate) fn duration(nanos: i128, semantics: Semantics) -> Result<crate::value::Duration> {
     let within = |nanos: Option<i128>| {
         nanos
@@ -232,7 +232,7 @@ fn concatenate_strings(operands: &[Operand], budget: &mut Budget) -> Result<Valu
     Ok(all.into_value())
 }
 
-/// Adds up; those marked are ints that stand for their digits.
+/// Adds up; the marked ones are ints that are written as digits.
 pub(crate) fn join(
     operands: &mut [Operand],
     numbers: &[bool],
@@ -310,7 +310,7 @@ pub(crate) fn equal(a: &Value, b: &Value, budget: &mut Budget) -> Result<bool> {
     })
 }
 
-/// The order of two values; none where one is not a number.
+/// The order of two values; `None` if one is not a number.
 pub(crate) fn compare(
     operator: Operator,
     a: &Value,
@@ -338,7 +338,7 @@ pub(crate) fn compare(
     })
 }
 
-/// None where one is no number; none inside where one is NaN.
+/// `None` if one is not a number; `Some(None)` if one is NaN.
 pub(crate) fn compare_numbers(a: &Value, b: &Value) -> Option<Option<Ordering>> {
     use Value::*;
     Some(match (a, b) {
@@ -379,7 +379,7 @@ pub(crate) fn within(item: &Value, of: &Value, budget: &mut Budget) -> Result<bo
     }
 }
 
-/// Finding a key takes as long as the key is long.
+/// The time to find a key is proportional to its length.
 pub(crate) fn charge_key(key: &Value, budget: &mut Budget) -> Result<()> {
     match key {
         Value::String(name) => budget.charge_bytes(name.len()),
@@ -409,7 +409,7 @@ fn whole(d: f64) -> Option<Key> {
     }
 }
 
-/// An item of a list or an entry of a map; none where it is not there.
+/// An item of a list or an entry of a map; `None` if it does not exist.
 pub(crate) fn index<'a>(
     operand: &'a Value,
     index: &Value,

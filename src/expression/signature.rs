@@ -10,10 +10,10 @@ use crate::value::Value;
 pub(crate) struct Signature {
     /// The function's name, with its namespace, or the operator's symbol.
     pub(crate) name: Arc<str>,
-    /// The first parameter stands before the dot.
+    /// The first parameter is before the dot.
     pub(crate) member: bool,
     pub(crate) parameters: Vec<Type>,
-    /// The last parameter may come any number of times.
+    /// The last parameter can occur any number of times.
     pub(crate) variadic: bool,
     pub(crate) result: Type,
 }
@@ -70,7 +70,7 @@ impl Signature {
         count == self.parameters.len() || self.variadic && count >= self.parameters.len()
     }
 
-    /// The parameter that an argument is for.
+    /// The parameter of an argument.
     pub(crate) fn parameter(&self, index: usize) -> &Type {
         &self.parameters[index.min(self.parameters.len() - 1)]
     }

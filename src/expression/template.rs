@@ -37,17 +37,17 @@ impl Template {
         self.root.range
     }
 
-    /// How much text it is; what an alias stands for is counted where the alias stands.
+    /// The size of its text; an alias counts as the text that it repeats.
     pub(crate) fn size_bytes(&self) -> usize {
         self.root.size_bytes()
     }
 
-    /// The data, where there is no expression in it.
+    /// The data, if it contains no expression.
     pub(crate) fn as_literal(&self) -> Option<Value> {
         literal(&self.root)
     }
 
-    /// The text that the value of a key begins with, before any expression; and where the value stands.
+    /// The text that the value of a key begins with, before any expression, and the value's range.
     pub(crate) fn beginning_of(&self, key: &str) -> Option<(Range, &str)> {
         let TemplateKind::Map(entries) = &self.root.kind else {
             return None;
@@ -61,13 +61,13 @@ impl Template {
         Some((value.range, first.as_text()?))
     }
 
-    /// The text at a path of keys, where it is written out; and where it stands.
+    /// The text at a path of keys, if it is a literal, and its range.
     pub(crate) fn text_at(&self, path: &[&str]) -> Option<(Range, &str)> {
         let node = self.root.at(path)?;
         Some((node.range, node.as_text()?))
     }
 
-    /// The keys of the mapping at a path of keys, those that are written out; and where they stand.
+    /// The literal keys of the mapping at a path of keys, and their ranges.
     pub(crate) fn keys_at(&self, path: &[&str]) -> Vec<(Range, &str)> {
         match self.root.at(path).map(|node| &node.kind) {
             Some(TemplateKind::Map(entries)) => {
@@ -79,7 +79,7 @@ impl Template {
         }
     }
 
-    /// A template that is an expression as a whole.
+    /// A template that is a single expression.
     pub(crate) fn from_expression(expression: Expression) -> Self {
         let range = expression.range();
         Template {

@@ -63,7 +63,7 @@ impl Eq for Object {}
 /// What the type of an unlisted field is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Other {
-    /// The schema does not say: selecting one is a mistake, having one is not.
+    /// The schema does not list it: selecting one is a mistake, having one is not.
     Unlisted,
     /// No other fields are allowed.
     Refused,
@@ -95,7 +95,7 @@ impl Type {
         Type::Map(Arc::new(key), Arc::new(value))
     }
 
-    /// What a `for_each` over a value of this type goes over: a list's items, a map's values.
+    /// What a `for_each` over a value of this type iterates over: a list's items, a map's values.
     pub(crate) fn items(&self) -> Type {
         match self {
             Type::List(item) => (**item).clone(),
@@ -128,7 +128,7 @@ impl Type {
         Type::with_fields(fields, Other::Absent)
     }
 
-    /// An object in which each of these fields may be missing, and others may be.
+    /// An object in which each of these fields may be missing, and other fields are possible.
     pub(crate) fn partial<N: Into<Arc<str>>>(fields: impl IntoIterator<Item = (N, Type)>) -> Type {
         let fields = fields.into_iter().map(|(name, value)| {
             let presence = Presence::Optional;
@@ -291,7 +291,7 @@ impl Type {
         }
     }
 
-    /// The type of a variable whose first value is of this one: what that says of later values is little.
+    /// The type of a variable whose first value is of this type, which allows few conclusions about later values.
     pub(crate) fn as_variable(&self) -> Type {
         match self {
             Type::Int | Type::Double => Type::number(),
@@ -302,7 +302,7 @@ impl Type {
         }
     }
 
-    /// Whether every value of this type is one of `to`. What is not known is not.
+    /// Whether every value of this type is one of `to`. False for an unknown type.
     pub(crate) fn always_fits(&self, to: &Type) -> bool {
         match (self, to) {
             (_, Type::Dynamic) | (Type::Never, _) => true,
@@ -318,12 +318,12 @@ impl Type {
         }
     }
 
-    /// Whether a value of this type may stand where `to` is asked for. What is not known is allowed.
+    /// Whether a value of this type is allowed if `to` is expected. True for an unknown type.
     pub(crate) fn assignable(&self, to: &Type) -> bool {
         self.mismatch(to).is_none()
     }
 
-    /// Why no value of this type fits `to`, in words that follow "because".
+    /// Why no value of this type fits `to`, as the end of a message.
     pub(crate) fn mismatch(&self, to: &Type) -> Option<String> {
         if self.is_same(to) {
             return None;
@@ -370,7 +370,7 @@ impl Type {
         }
     }
 
-    /// Whether the type says nothing that could contradict a use.
+    /// Whether the type is compatible with every use.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self, Type::Dynamic | Type::Never | Type::Parameter(_))
     }
@@ -380,7 +380,7 @@ pub(super) fn expected(wanted: &Type, found: &Type) -> String {
     format!("expected {wanted}, found {found}")
 }
 
-/// The join of all types; `Never` of none.
+/// The join of all types; `Never` if there are none.
 pub(crate) fn joined(types: impl IntoIterator<Item = Type>) -> Type {
     types.into_iter().fold(Type::Never, |all, t| all.join(&t))
 }

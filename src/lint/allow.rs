@@ -12,7 +12,7 @@ const DIRECTIVE: &str = "segno: allow";
 /// A rule that a comment allows to be broken.
 struct Allow {
     rule: String,
-    /// Of the rule's name.
+    /// The range of the rule's name.
     range: Range,
     /// The line whose warnings it silences.
     line: u32,
@@ -94,7 +94,7 @@ fn parsed(sources: &Sources, range: Range, text: &str) -> Option<Result<Vec<Allo
         return Some(Err(malformed(range, "the comment gives no reason")));
     }
     let line = covered(sources, range);
-    // The names stand in the comment as they are.
+    // The comment has the names unchanged.
     let source = sources.text(range);
     let mut at = range.start as usize + source.find('(').unwrap_or_default() + 1;
     let allows = names.split(',').map(|name| {

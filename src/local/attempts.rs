@@ -63,7 +63,7 @@ impl Outside for Questions {
 /// The failure type of operations that a run in one process cannot perform.
 const NEEDS_CLUSTER: &str = "NeedsCluster";
 
-/// Runs attempts, and tells of their heartbeats and ends.
+/// Runs attempts, and reports their heartbeats and ends.
 pub(crate) struct Runner {
     by_name: BTreeMap<String, Arc<dyn Activity>>,
     told: UnboundedSender<What>,
@@ -88,7 +88,7 @@ impl Runner {
         self.running.remove(key);
     }
 
-    /// Begins what was asked for, and asks to stop what is cancelled or has timed out.
+    /// Starts requested attempts, and stops those that are cancelled or have timed out.
     pub(crate) fn attend(&mut self, questions: &Questions, simulator: &Simulator) {
         let (tasks, mut cancelled) = {
             let mut asked = questions.lock();

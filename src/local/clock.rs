@@ -32,7 +32,7 @@ struct State {
 }
 
 impl Clock {
-    /// It begins at `seen`, or later where the machine's clock is.
+    /// It starts at `seen`, or later if the machine's clock is later.
     pub(crate) fn beginning(seen: Timestamp) -> Clock {
         let state = Arc::new(Mutex::new(State {
             at: seen.max(machine_time()),
@@ -48,7 +48,7 @@ impl Clock {
         self.look().at
     }
 
-    /// Takes what it says of pauses: the next reading says nothing of these.
+    /// Includes the pauses since the last reading.
     pub(crate) fn read(&self) -> Reading {
         let mut state = self.look();
         Reading {

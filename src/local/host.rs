@@ -74,19 +74,19 @@ pub(crate) struct LocalRun {
     told: UnboundedReceiver<What>,
     /// Lines of the run's log that this process and earlier ones have shown.
     logs_shown: usize,
-    /// What the definition that the run began with takes.
+    /// The signals that the run's definition receives.
     pub(crate) signals: BTreeSet<String>,
     pub(crate) timeline: Arc<Timeline>,
-    /// Its process has written down that it ends.
+    /// This process has recorded that it ends.
     has_left: bool,
-    /// Attempts that were under way when the process before this one ended.
+    /// Attempts that were running when the previous process ended.
     pub(crate) lost: Vec<LostAttempt>,
-    /// What became of each thing that the client said, in the order in which it was said.
+    /// The answer to each of the client's messages, in the order in which they were sent.
     pub(crate) told_now: Vec<Result<(), Refused>>,
 }
 
 impl LocalRun {
-    /// Begins a run, told something at once, in place of the one with the number `instead_of`.
+    /// Starts a run with messages, replacing the run with the number `instead_of`.
     pub(crate) fn begin(
         journal: Journal,
         begun: Begun,
@@ -101,7 +101,7 @@ impl LocalRun {
         Ok(run)
     }
 
-    /// Brings the run to where it was when its last process ended, and tells it something.
+    /// Brings the run to where it was when its last process ended, and sends it messages.
     pub(crate) fn resume(
         journal: Journal,
         begun: Begun,
@@ -175,7 +175,8 @@ impl LocalRun {
         self.begun.begun_at
     }
 
-    /// Until its end, or until whoever watches leaves; `moved` hears of each change, and of each line of the log once.
+    /// Runs until its end, or until it is interrupted; `moved` is called for each change, and for each line of the log
+    /// once.
     pub(crate) async fn run(
         &mut self,
         leaves: impl Future<Output = ()>,
@@ -226,7 +227,7 @@ impl LocalRun {
         }
     }
 
-    /// Whoever asked for the outcome has it.
+    /// The outcome was printed.
     pub(crate) fn given(self) -> Result<(), LocalError> {
         Ok(self.journal.given(self.begun.id)?)
     }
@@ -408,7 +409,7 @@ fn definitions(begun: &Begun) -> Result<Arc<dyn Registry>, LocalError> {
     Ok(Arc::new(definitions))
 }
 
-/// At random, for a run that begins.
+/// Random ids, for a new run.
 pub(crate) fn draw_ids() -> u64 {
     uuid::Uuid::new_v4().as_u64_pair().0
 }

@@ -61,7 +61,7 @@ pub(crate) struct Begun {
     pub(crate) workflow_type: String,
     pub(crate) input: Vec<Payload>,
     pub(crate) begun_at: Timestamp,
-    /// Drawn once: the run's ids are other ones than those of any other run, and the same again in every process.
+    /// Drawn once: the run's ids differ from those of any other run, and are the same in every process.
     pub(crate) ids: u64,
     /// The packed definitions that the run and its children may be bound to.
     pub(crate) bundles: Vec<Vec<u8>>,
@@ -78,10 +78,11 @@ pub(crate) struct Kept {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Event {
     pub(crate) at: Timestamp,
-    /// How much of the time since the event before the process stood still.
+    /// For how much of the time since the previous event the process was suspended.
     pub(crate) paused: Duration,
-    /// Events in the histories of the run and of its children before it, if it is the first of several that were written at once.
-    /// Another number in a later process shows that another version of Segno wrote this.
+    /// The number of events in the histories of the run and of its children before this event, if it is the first of
+    /// several that were written together. A different number in a later process reveals that another version of Segno
+    /// wrote this.
     pub(crate) history_length: Option<usize>,
     pub(crate) what: What,
 }
@@ -118,7 +119,7 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// The file is this process's alone until the journal is dropped.
+    /// The file belongs to this process alone until the journal is dropped.
     pub(crate) fn open(path: &Path) -> Result<Journal, JournalError> {
         let error = |e| of_database(path, e);
         let connection = Connection::open(path).map_err(error)?;
@@ -143,7 +144,7 @@ impl Journal {
         })
     }
 
-    /// The run with this id that has not ended, or whose outcome is still to be given.
+    /// The run with this id that has not ended, or whose outcome has not been printed.
     pub(crate) fn kept(&self, workflow_id: &str) -> Result<Option<Kept>, JournalError> {
         let query = "SELECT id, workflow_type, input, begun_at, ids, outcome FROM run WHERE workflow_id = ? AND given = 0";
         let row = self.connection.query_row(query, [workflow_id], |row| {
@@ -173,8 +174,7 @@ impl Journal {
         Ok(Some(Kept { begun, outcome }))
     }
 
-    /// Adds a run with what it is told at once, and forgets the one in whose place it begins. The number that it gets takes the
-    /// place of the one in `begun`.
+    /// Adds a run with its first messages, and drops the run that it replaces. Sets the number in `begun`.
     pub(crate) fn begin(
         &mut self,
         begun: Begun,
@@ -215,13 +215,13 @@ impl Journal {
         self.at_once(|transaction| append(transaction, run, &bodies))
     }
 
-    /// All that came to the run, in the order in which it came.
+    /// Everything that the run received, in order.
     pub(crate) fn events(&self, run: i64) -> Result<Vec<Event>, JournalError> {
         let bodies = self.blobs("SELECT body FROM event WHERE run = ? ORDER BY number", run)?;
         bodies.iter().map(|body| self.read(body)).collect()
     }
 
-    /// How many lines of the run's log somebody has seen.
+    /// The number of lines of the run's log that were shown.
     pub(crate) fn logs_shown(&self, run: i64) -> Result<usize, JournalError> {
         let query = "SELECT logs_shown FROM run WHERE id = ?";
         let shown = self.connection.query_row(query, [run], |row| row.get(0));
@@ -234,7 +234,7 @@ impl Journal {
         self.execute(update, params![count.cast_signed(), run])
     }
 
-    /// The run has ended: what led to its outcome goes, and the outcome is kept until it was given.
+    /// The run has ended: its events are dropped, and the outcome is kept until it was printed.
     pub(crate) fn close(&mut self, run: i64, outcome: &Outcome) -> Result<(), JournalError> {
         let outcome = self.write(outcome)?;
         let update = "UPDATE run SET outcome = ? WHERE id = ?";
@@ -250,7 +250,7 @@ impl Journal {
         })
     }
 
-    /// Whoever asked for the outcome has it: all that is kept of the run is that it was.
+    /// The outcome was printed: only the fact that the run existed is kept.
     pub(crate) fn given(&self, run: i64) -> Result<(), JournalError> {
         self.execute(GIVEN, [run])
     }

@@ -14,7 +14,7 @@ pub(crate) struct Need {
     pub(crate) what: String,
 }
 
-/// All that the steps say for certain; what is computed shows when it comes to it.
+/// Everything that is certain from the steps; what is computed is only known at run time.
 pub(crate) fn needs(program: &Program, workflow_types: &BTreeSet<String>) -> Vec<Need> {
     let of_step = |(id, step)| {
         Some(Need {

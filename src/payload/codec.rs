@@ -122,7 +122,7 @@ impl Codec {
         }
     }
 
-    /// With it the messages and stack traces of failures are payloads too, and encoded like all others.
+    /// Whether the messages and stack traces of failures are payloads too, and encoded like all others.
     pub(crate) fn with_encoded_common_attributes(mut self, encode: bool) -> Self {
         self.encode_common_attributes = encode;
         self
@@ -172,7 +172,7 @@ impl Codec {
         Ok(payloads)
     }
 
-    /// The same from and to `{"payloads": […]}`, as codec servers are asked and answer.
+    /// Encodes `{"payloads": […]}`, the form of requests and answers of codec servers.
     pub(crate) async fn encode_json(&self, text: &[u8]) -> Result<Json, CodecError> {
         let encoded = self.encode_payloads(payloads_from_json(text)?).await?;
         Ok(payloads_to_json(encoded)?)
@@ -182,7 +182,7 @@ impl Codec {
         self.decode_json_within(text, Inflation::of_message()).await
     }
 
-    /// The same, where all that is compressed may inflate to this much.
+    /// Decodes `{"payloads": […]}`, where all compressed payloads together may inflate to this much.
     pub(crate) async fn decode_json_within(
         &self,
         text: &[u8],
@@ -240,9 +240,9 @@ impl Codec {
         visit::put(message, decoded).await;
     }
 
-    /// Decodes what strangers may have added to: a payload that cannot be decoded stays encoded. So does all of a message that would inflate to
-    /// too much: its parts can be decoded by themselves. A codec server that does not answer, or does
-    /// not let this caller in, is an error: what it could decode later must not be taken for unreadable.
+    /// Decodes a message to which strangers may have contributed: a payload that cannot be decoded stays encoded. So
+    /// does everything in a message that would inflate to too much: its parts can be decoded separately. It is an error
+    /// if a codec server does not answer or does not admit this client, since it might decode the payload later.
     pub(crate) async fn decode_each<M: PayloadVisitable>(
         &self,
         message: &mut M,
@@ -273,7 +273,7 @@ impl Codec {
         Ok(())
     }
 
-    /// The same of a part of such a message, if it is still encoded.
+    /// Decodes a part of such a message, if it is still encoded.
     pub(crate) async fn decode_left<M: PayloadVisitable>(
         &self,
         message: &mut M,
@@ -298,7 +298,8 @@ impl Codec {
         Ok(held)
     }
 
-    /// Decodes a part of a message that cannot be decoded as a whole, if it fits into what the other parts have left. After an error its payloads are null.
+    /// Decodes a part of a message that cannot be decoded as a whole, if it fits in what the other parts have left.
+    /// After an error its payloads are null.
     pub(crate) async fn decode_part<M: PayloadVisitable>(
         &self,
         part: &mut M,
@@ -360,7 +361,8 @@ async fn all_decoded<M: PayloadVisitable>(message: &mut M) -> Result<(), CodecEr
 pub struct Held(#[expect(dead_code, reason = "it is dropped")] Option<OwnedSemaphorePermit>);
 
 impl CodecError {
-    /// The payload itself is at fault: no key and no other codec would make it readable, so every worker and every replay finds the same.
+    /// Whether the payload itself is at fault: no key and no other codec would make it readable, so every worker and
+    /// every replay gets the same error.
     pub(crate) fn is_of_payload(&self) -> bool {
         matches!(
             self,
@@ -449,12 +451,12 @@ fn null() -> Payload {
     }
 }
 
-/// Whether only somebody with a key can have made it, if it can be decoded.
+/// Whether only the owner of a key can have made it, if it can be decoded.
 pub(crate) fn is_encrypted(payload: &Payload) -> bool {
     encoding(payload) == encryption::ENCODING_VALUE
 }
 
-/// The encoding of the first payload of a message that a codec has made unreadable; compressed ones are not.
+/// The encoding of the first payload of a message that a codec has made unreadable; compressed ones do not count.
 pub(crate) async fn encoding_of<M: PayloadVisitable>(message: &mut M) -> Option<String> {
     let mut found = None;
     visit::each(message, |payload| {

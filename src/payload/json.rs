@@ -33,7 +33,7 @@ pub(crate) fn message_to_json(
         .map_err(|e| error(name, e))
 }
 
-/// A message by its full name. Fields that are not known are an error, or left out where `lenient`.
+/// A message by its full name. Unknown fields are an error, or left out if `lenient`.
 pub(crate) fn message_from_json<M: Message + Default>(
     name: &'static str,
     text: &[u8],

@@ -17,7 +17,7 @@ pub(crate) fn retry_policy_to_proto(policy: RetryPolicy) -> common::RetryPolicy 
     }
 }
 
-/// Temporal's zeros stand for what is not said.
+/// Temporal's zeros mean unset.
 pub(crate) fn retry_policy_from_proto(policy: common::RetryPolicy) -> RetryPolicy {
     let coefficient = policy.backoff_coefficient;
     RetryPolicy {

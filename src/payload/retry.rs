@@ -8,7 +8,7 @@ use temporalio_protos::temporal::api::failure::v1::failure::FailureInfo;
 use super::duration_from_proto;
 use crate::value::Duration;
 
-/// How long to wait after this attempt; the same for activities, local ones and workflows.
+/// How long to wait after this attempt; for activities, local activities and workflows.
 pub(crate) fn backoff(
     policy: &common::RetryPolicy,
     attempt: u32,

@@ -13,12 +13,12 @@ pub(crate) fn codec_encoding(payload: &Payload) -> Option<String> {
     (!is_converted).then(|| String::from_utf8_lossy(encoding).into_owned())
 }
 
-/// What is shown in the place of a payload that is still encoded.
+/// The mark shown instead of a payload that is still encoded.
 pub(crate) fn sealed_mark(payload: &Payload) -> Option<String> {
     codec_encoding(payload).map(|encoding| format!("<encoded as {encoding}>"))
 }
 
-/// The failure with marks in the place of messages and details that are still encoded.
+/// The failure with marks instead of messages and details that are still encoded.
 pub(crate) fn with_marks(failure: &Failure) -> Failure {
     let mut marked = failure.clone();
     let mut next = Some(&mut marked);
@@ -39,7 +39,7 @@ pub(crate) fn with_marks(failure: &Failure) -> Failure {
     marked
 }
 
-/// What of a failure and its causes may be encoded.
+/// The payloads of a failure and its causes that may be encoded.
 pub(crate) fn parts(failure: &Failure) -> Vec<Payload> {
     let mut parts = Vec::new();
     for failure in failure.chain() {

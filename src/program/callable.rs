@@ -16,15 +16,16 @@ pub(crate) struct Extent {
     pub(crate) steps: Range<u32>,
     pub(crate) blocks: Range<u32>,
     pub(crate) expressions: Range<u32>,
-    /// Of the program's [`memory_bytes`](Program::memory_bytes).
+    /// The function's part of the program's [`memory_bytes`](Program::memory_bytes).
     pub(crate) memory_bytes: usize,
 }
 
 impl Program {
-    /// Leaves out the blocks that neither the workflow's steps nor its handlers call, directly or through others. What stays
-    /// has the numbers that it had, so that a state of the one is a state of the other.
+    /// Leaves out the blocks that neither the workflow's steps nor its handlers call, directly or through others. The
+    /// rest keeps its numbers, so that a state of one program is a state of the other.
     ///
-    /// Which signals a block waits for stays known even so: it decides whether a handler of any other signal takes them.
+    /// The signals that a left out block waits for remain known: they decide whether a handler of any other signal
+    /// receives them.
     pub(crate) fn callable(mut self) -> Program {
         let is_called = self.called();
         if is_called.iter().all(|called| *called) {

@@ -11,8 +11,8 @@ use crate::limits::{
 };
 
 impl Schema {
-    /// A small value that the schema takes, found by repairing what is wrong with null. None if that leads nowhere: a pattern, for
-    /// one, does not say how to fulfil it.
+    /// A small value that the schema accepts, found by repairing null step by step. `None` if that fails: for example,
+    /// a pattern does not reveal a text that matches it.
     pub(crate) fn example(&self) -> Option<Json> {
         let mut value = Json::Null;
         for _ in 0..SCHEMA_EXAMPLE_REPAIRS_MAX {

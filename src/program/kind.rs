@@ -15,7 +15,7 @@ pub(crate) enum Operation<'a> {
 }
 
 impl Action {
-    /// What was only started has the kind of what it is.
+    /// A started operation has the kind of the operation itself.
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Action::Activity(activity) => match activity.built_in {
@@ -57,7 +57,7 @@ impl Action {
         self.kind().facts()
     }
 
-    /// Where a pending cancellation arrives.
+    /// Whether a pending cancellation arrives here.
     pub(crate) fn can_wait(&self) -> bool {
         self.facts().waits
     }
@@ -67,7 +67,7 @@ impl Action {
         self.facts().has_blocks()
     }
 
-    /// What is in flight on the server for it; a local activity is on the worker only.
+    /// What it has in flight on the server; a local activity is only on the worker.
     pub(crate) fn in_flight(&self) -> Option<InFlight> {
         let is_local = matches!(self, Action::Activity(activity) if activity.options.local);
         self.facts().in_flight.filter(|_| !is_local)

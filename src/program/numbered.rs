@@ -44,7 +44,7 @@ impl<T> Numbered<T> {
             .flat_map(|(first, items)| (*first..).zip(items))
     }
 
-    /// Leaves out the items for which `keep` gives nothing, and their memory with them.
+    /// Leaves out the items for which `keep` returns `None`, and frees their memory.
     pub(crate) fn keeping(self, mut keep: impl FnMut(u32, T) -> Option<T>) -> Self {
         let mut kept: Vec<(u32, Vec<T>)> = Vec::new();
         for (first, items) in self.stretches {

@@ -20,7 +20,7 @@ pub(crate) struct Schema {
 }
 
 impl Schema {
-    /// Of a document in JSON Schema 2020-12 that refers to nothing outside itself.
+    /// From a document in JSON Schema 2020-12 that refers to nothing outside itself.
     pub(crate) fn new(document: &Data) -> Result<Schema, ValidationError<'static>> {
         let options = jsonschema::options_for::<Metered>().with_draft(Draft::Draft202012);
         let validator = Arc::new(options.build(document)?);
@@ -32,13 +32,14 @@ impl Schema {
         jsonschema::draft202012::meta::validate(document)
     }
 
-    /// The first way in which a value breaks it, with a bounded part of the value.
+    /// The first mismatch of a value, which quotes a bounded part of the value.
     pub(crate) fn violation(&self, value: &Value) -> Option<String> {
         let bound = |json: &Data| SCHEMA_CHECKS_MAX + SCHEMA_CHECKS_PER_PART_MAX * parts(json);
         self.violation_within(value, bound, quoted)
     }
 
-    /// The same however long it takes and whatever the message quotes, as it was before validations had a bound.
+    /// The first mismatch without any bound on time or on what the message quotes, as it was before validations had a
+    /// bound.
     pub(crate) fn violation_unbounded(&self, value: &Value) -> Option<String> {
         self.violation_within(value, |_| u64::MAX - 1, str::to_owned)
     }
@@ -98,7 +99,7 @@ pub(super) struct Meter(Cell<u64>);
 
 impl Meter {
     pub(crate) fn new(checks: u64) -> Meter {
-        // One more, to tell what was used up from what was just enough.
+        // One more, to distinguish exhausted from exactly enough.
         Meter(Cell::new(checks + 1))
     }
 

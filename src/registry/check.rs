@@ -18,13 +18,13 @@ use crate::words::ContinuedVersion;
 pub(crate) struct InFlight {
     pub(crate) workflow_type: String,
     pub(crate) arguments: Vec<Value>,
-    /// None: its first workflow task is not done.
+    /// `None` if its first workflow task has not completed.
     pub(crate) bound: Option<Arc<Loaded>>,
-    /// It brought its definition along, and takes it along wherever the server begins it again.
+    /// Whether its start had its definition, which the server repeats when it starts the run again.
     pub(crate) keeps_its_own: bool,
-    /// The server begins it again with the same input: by cron, or after a failure.
+    /// Whether the server starts it again with the same input: by cron, or after a failure.
     pub(crate) begins_again: bool,
-    /// What children it has started were given, by type.
+    /// The inputs of the children that it has started, by type.
     pub(crate) children: BTreeMap<String, Vec<Vec<Value>>>,
 }
 
@@ -32,11 +32,11 @@ pub(crate) struct InFlight {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Concern {
     pub(crate) what: String,
-    /// Whether it would fail; else it is not known beforehand.
+    /// Whether it would fail; otherwise that is not known beforehand.
     pub(crate) breaks: bool,
 }
 
-/// What a deployment does to those workflow types that new runs of get something else.
+/// The effects of a deployment on the workflow types whose new runs get something else.
 pub(crate) struct Effects(BTreeMap<String, Effect>);
 
 enum Effect {
@@ -49,7 +49,7 @@ enum Effect {
 }
 
 impl Effects {
-    /// `compared` is what changes in meaning, by workflow type.
+    /// `compared` has the differences in meaning, by workflow type.
     pub(crate) fn of(
         plan: &Plan,
         found: &Definitions,
@@ -80,7 +80,7 @@ impl Effects {
         Effects(effects)
     }
 
-    /// Whether the children that a run has started say something of those that it will start.
+    /// Whether the children that a run has started are evidence about those that it will start.
     pub(crate) fn concern_children_of(&self, bound: &Loaded) -> bool {
         !self.0.is_empty() && children(&bound.program).next().is_some()
     }
@@ -193,18 +193,18 @@ impl Effects {
     }
 }
 
-/// A version that new runs may get once the deployment is made.
+/// A version that new runs may get after the deployment.
 pub(crate) struct InForce {
     pub(crate) workflow: String,
-    /// As `order@12`.
+    /// Such as `order@12`.
     pub(crate) name: String,
     pub(crate) loaded: Arc<Loaded>,
-    /// It is the deployment that gives it to new runs.
+    /// Whether the deployment puts it in force.
     pub(crate) is_new: bool,
 }
 
-/// What new runs would begin and break, if the deployment is the reason: whom it concerns, and what. Only what is written out is known
-/// beforehand, types and inputs alike.
+/// What new runs would start that breaks because of the deployment: the run's type, and why. Only literal types and
+/// inputs are known beforehand.
 pub(crate) fn on_new_runs(in_force: &[InForce], gone: &BTreeSet<&str>) -> Vec<(String, Concern)> {
     let mut by_type: BTreeMap<&str, Vec<&InForce>> = BTreeMap::new();
     for version in in_force {

@@ -26,9 +26,9 @@ use crate::wire::{Bounded, decode_within};
 use copy::CopyEnd;
 use reader::Reader;
 
-/// The workflow's type, its task queue and, unless somebody names another, its id.
+/// The workflow's type, its task queue and, by default, its id.
 pub(crate) const REGISTRY: &str = "segno-registry";
-/// The type and the task queue of the workflows that hold data, and the beginning of their ids.
+/// The type and the task queue of the workflows that contain data, and the prefix of their ids.
 pub const REGISTRY_DATA: &str = "segno-registry-data";
 const CHANGE: &str = "change";
 /// Retries against a client that keeps ending the registry.

@@ -28,7 +28,7 @@ const TRIES: usize = 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment {
     pub(crate) revision: u64,
-    /// The versions that it brought or put in force, as `order@12`.
+    /// The versions that it added or put in force, such as `order@12`.
     pub(crate) versions: Vec<String>,
 }
 
@@ -59,7 +59,7 @@ pub enum DeployError {
     Store(#[from] StoreError),
 }
 
-/// Makes a change on what is there, anew for each that comes between.
+/// Makes a change on the current state, again for each interfering change.
 pub(crate) async fn change(
     store: &dyn Store,
     origin: Origin,
@@ -85,7 +85,7 @@ pub(crate) async fn change(
 }
 
 impl Plan {
-    /// Adds the versions that have to be stored again.
+    /// Adds the versions that must be stored again.
     pub(crate) async fn with_mends(
         mut self,
         store: &dyn Store,
@@ -161,7 +161,7 @@ impl Plan {
         Ok(store_again(store, &broken, &texts(found)?).await?)
     }
 
-    /// The catalog that it leads to; its new versions are stored nowhere yet.
+    /// The resulting catalog; its new versions are not stored yet.
     pub(crate) fn after(
         &self,
         catalog: &Catalog,
@@ -183,7 +183,7 @@ impl Plan {
         }
     }
 
-    /// The change that puts in force again what was in force before, but for types that others have changed since.
+    /// The change that restores what was in force before, except for types that others have changed since.
     pub(crate) fn taken_back(&self, before: &Catalog, after: &Catalog, now: &Catalog) -> Change {
         let mut change = Change {
             project: self.project.clone(),

@@ -29,7 +29,7 @@ const RETRY_UNREADABLE: Duration = Duration::from_secs(60);
 
 type Observer = Box<dyn Fn(Change) + Send + Sync>;
 
-/// Serves what is deployed until it is dropped. What it has it keeps, also while the store cannot be reached.
+/// Serves what is deployed until it is dropped. It keeps what it has, even while the store cannot be reached.
 pub(crate) struct Deployed {
     state: Arc<RwLock<State>>,
     follows: JoinHandle<()>,
@@ -57,7 +57,7 @@ struct Unreadable {
 }
 
 impl Deployed {
-    /// Reads all that is in force and follows it from then on.
+    /// Reads everything in force, and follows it from then on.
     pub(crate) async fn open(
         store: Arc<dyn Store>,
         observer: impl Fn(Change) + Send + Sync + 'static,
@@ -71,7 +71,7 @@ impl Deployed {
         Ok(Deployed { state, follows })
     }
 
-    /// Schedules that are still to be made, as that changes.
+    /// Schedules that must still be created, and their changes.
     pub(crate) fn due_schedules(&self) -> watch::Receiver<Vec<DueSchedules>> {
         read(&self.state).due.subscribe()
     }
@@ -198,7 +198,7 @@ async fn take_over(
             _ => missing.push((definition, version)),
         }
     }
-    // What was deployed first comes first, if there is not enough memory for all.
+    // Versions are in the order of their deployment, if there is not enough memory for all.
     missing.sort_by_key(|(_, version)| version.revision);
     let kept = read(state).entries.clone();
     let mut budget = Budget::beside(DEFINITIONS_MEMORY_BYTES_MAX, kept.values());
@@ -292,7 +292,7 @@ fn replace(
     state.catalog = catalog;
 }
 
-/// The packed bundles of these versions; none where it cannot be read.
+/// The packed bundles of these versions; `None` for one that cannot be read.
 pub(crate) async fn bundles(
     store: &dyn Store,
     versions: &[(Definition, Version)],
@@ -428,7 +428,7 @@ async fn compile(
         }
     };
     let all = stream::iter(of).map(compile).buffered(COMPILATIONS_MAX);
-    // Each is let go before the next one comes, if it does not fit.
+    // Each that does not fit is dropped before the next one is fetched.
     let fitting = all.map(|(at, found)| match found {
         Ok(entry) if !budget.takes(&entry) => (at, Err(no_room().into())),
         found => (at, found),

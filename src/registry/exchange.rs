@@ -37,7 +37,7 @@ pub(crate) enum ImportError {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Imported {
     pub(crate) revision: u64,
-    /// The registry was empty or lost, and is now what the file has.
+    /// The registry was empty or lost, and now equals the file.
     pub(crate) is_whole: bool,
     pub(crate) added: Vec<String>,
     pub(crate) stored_again: Vec<String>,
@@ -305,8 +305,8 @@ impl Export {
 /// The places of stored bundles, by their digests.
 type Places = BTreeMap<Vec<u8>, (Data, u32)>;
 
-/// Brings an export back. An empty or a lost registry becomes what the file has; any other one gets what it lacks, and nothing that it has
-/// changes its meaning.
+/// Imports an export. An empty or lost registry becomes equal to the file; any other one gets what it lacks, and
+/// nothing that it has changes its meaning.
 pub(crate) async fn import(
     store: &dyn Store,
     export: &Export,
@@ -423,7 +423,7 @@ async fn put_all<'a>(
     Ok(wanted.into_iter().cloned().zip(places).collect())
 }
 
-/// All records, the oldest first; those that cannot be read are left out.
+/// All records, the oldest first; unreadable ones are left out.
 pub(crate) async fn records(
     store: &dyn Store,
     catalog: &Catalog,

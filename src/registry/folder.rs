@@ -162,7 +162,7 @@ impl Registry for Folder {
     }
 }
 
-/// Says when something in the folder has changed, as long as the watcher is kept.
+/// Notifies of changes in the folder, as long as the watcher is kept.
 pub(crate) fn watch(
     root: &Path,
     events: Sender<()>,
@@ -333,9 +333,10 @@ pub struct Found {
     /// With the file of each, by workflow type.
     pub definitions: BTreeMap<String, (Entry, Arc<str>)>,
     pub(crate) sources: Sources,
-    /// What is wrong, by the file that it keeps from being in force: what is wrong in a library is so of each file that uses it, too.
+    /// Diagnostics by the file that they keep from being in force: those of a library are repeated for each file that
+    /// uses it.
     pub broken: BTreeMap<Arc<str>, Vec<Diagnostic>>,
-    /// How many files hold definitions.
+    /// The number of files with definitions.
     pub(crate) files: usize,
 }
 

@@ -18,12 +18,12 @@ pub(crate) type Texts = BTreeMap<Vec<u8>, Vec<u8>>;
 /// Which versions are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// Those that new runs get.
+    /// The versions that new runs get.
     InForce,
     All,
 }
 
-/// What of a catalog cannot be read, or not for long.
+/// What cannot be read in a catalog, or not for long.
 pub(crate) async fn damages(
     store: &dyn Store,
     catalog: &Catalog,
@@ -115,7 +115,7 @@ async fn endings(
     Ok(found.into_iter().flatten().collect())
 }
 
-/// Stores again the pieces that will not stay; how many they were.
+/// Stores again the pieces that will not be kept; returns their number.
 pub(crate) async fn keep(store: &dyn Store, catalog: &Catalog) -> Result<usize, StoreError> {
     let endings = endings(store, catalog).await?;
     let kept = endings.len();
@@ -125,7 +125,7 @@ pub(crate) async fn keep(store: &dyn Store, catalog: &Catalog) -> Result<usize, 
     Ok(kept)
 }
 
-/// Versions whose bundles cannot be read, and whose texts are at hand.
+/// Versions whose bundles cannot be read, but whose texts are available.
 pub(crate) async fn mendable(
     store: &dyn Store,
     catalog: &Catalog,
@@ -136,7 +136,7 @@ pub(crate) async fn mendable(
     unreadable(store, &versions).await
 }
 
-/// Stores these versions' bundles again; what a change has to say of it.
+/// Stores these versions' bundles again; returns their description for a change.
 pub(crate) async fn store_again(
     store: &dyn Store,
     versions: &[(Definition, Version, String)],

@@ -1,4 +1,4 @@
-//! What the definitions that a worker keeps may take in memory together.
+//! Bounds the memory of the definitions that a worker keeps.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -7,17 +7,17 @@ use super::Entry;
 use crate::limits::DEFINITIONS_SUPERSEDED_MAX;
 use crate::source::Sources;
 
-/// What is left of a bound on memory, by an estimate.
+/// The rest of a bound on memory, by an estimate.
 pub(super) struct Budget {
     left: usize,
     /// Addresses of the texts that are counted: definitions share those of libraries.
     texts: HashSet<usize>,
-    /// Those of a folder share all of its texts.
+    /// The texts of a folder's definitions are shared.
     last: Option<Sources>,
 }
 
 impl Budget {
-    /// What is left of a bound beside definitions that are kept in any case.
+    /// The rest of a bound, after definitions that are kept in any case.
     pub(crate) fn beside<'a>(max: usize, kept: impl IntoIterator<Item = &'a Entry>) -> Budget {
         let mut budget = Budget {
             left: max,
@@ -55,7 +55,7 @@ impl Budget {
     }
 }
 
-/// Lets go of the oldest superseded definitions that are too many, or do not fit beside those in force.
+/// Drops the oldest superseded definitions that are too many, or do not fit beside those in force.
 pub(super) fn let_go<'a>(
     superseded: &mut VecDeque<Entry>,
     max: usize,

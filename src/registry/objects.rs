@@ -29,9 +29,9 @@ use reader::{Entry, Reader, change_of};
 /// The folder of the log's entries, and the one with copies of them.
 const LOG: &str = "log";
 const COPIES: &str = "copies";
-/// An object store has no call that waits for a change: a reader asks for the next entry of the log this often.
+/// An object store has no call that waits for a change: a reader polls for the next entry of the log at this interval.
 pub(crate) const OBJECT_STORE_POLL_INTERVAL: Duration = Duration::from_millis(500);
-/// After this many polls a reader lists the log anew.
+/// After this many polls, a reader lists the log again.
 const POLLS_PER_LOOK: u64 = 120;
 /// The client retries a failed call for this long; then the caller gets the error.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(5);

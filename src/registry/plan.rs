@@ -61,11 +61,11 @@ pub(crate) enum Share {
 pub(crate) struct Step {
     pub(crate) workflow: String,
     pub(crate) action: Action,
-    /// Of what is retired: all of those that there were.
+    /// For a retired type: the share that it had.
     pub(crate) share: Share,
-    /// A share of new runs got another version; the deployment ends that.
+    /// Whether the deployment ends a ramp.
     pub(crate) ends_ramp: bool,
-    /// What the change has to say of it beside the version itself.
+    /// The routing in the change, beside the version itself.
     route: Option<Route>,
 }
 
@@ -77,7 +77,7 @@ pub(crate) struct Held {
     pub(crate) is_pinned: bool,
     /// A share of new runs gets this version: number and percentage.
     pub(crate) ramp: Option<(u32, u32)>,
-    /// The version that the folder has; `None`: it no longer has the type.
+    /// The version in the folder; `None` if the folder no longer has the type.
     pub(crate) folder: Option<u32>,
 }
 
@@ -92,7 +92,7 @@ pub struct Plan {
     /// By workflow type.
     pub(crate) held: Vec<Held>,
     pub(crate) unchanged: usize,
-    /// Versions that the registry cannot read any more, and the folder has: what is wrong with each. They are stored again.
+    /// Versions that the registry can no longer read but the folder has, with the error of each. They are stored again.
     pub(crate) mends: Vec<Mend>,
 }
 
@@ -218,7 +218,7 @@ impl Plan {
         self.steps.is_empty() && self.mends.is_empty()
     }
 
-    /// The versions that it brings or puts in force, as `order@12`.
+    /// The versions that it adds or puts in force, such as `order@12`.
     pub(crate) fn versions(&self) -> Vec<String> {
         let steps = self.steps.iter();
         steps
@@ -226,7 +226,7 @@ impl Plan {
             .collect()
     }
 
-    /// Whether another plan does the same; the numbers of new versions may be others.
+    /// Whether another plan has the same effect; the numbers of new versions may differ.
     pub(crate) fn means_the_same(&self, other: &Plan) -> bool {
         fn meaning(step: &Step) -> (&str, &'static str, u32, u32, Share) {
             let (what, from, to) = match step.action {
@@ -278,7 +278,7 @@ impl Plan {
         puts.collect()
     }
 
-    /// What the folder no longer has and new runs get no more.
+    /// Types that the folder no longer has, which get no more new runs.
     pub(crate) fn gone(&self) -> BTreeSet<&str> {
         let is_gone = |step: &&Step| matches!(step.action, Action::Retire { .. });
         let gone = self.steps.iter().filter(is_gone);

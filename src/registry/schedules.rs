@@ -33,21 +33,21 @@ const CALLS: usize = 16;
 /// Retries if other changes interfere.
 const TRIES: usize = 20;
 
-/// Whose schedules they are, and where.
+/// The registry of the schedules, and their place.
 pub(crate) struct Schedules<'a> {
     pub(crate) client: &'a Client,
     pub(crate) store: &'a dyn Store,
     /// The registry's name, for the memo.
     pub(crate) registry: &'a str,
-    /// The task queue of whoever deploys, before that of a definition.
+    /// The deploying client's task queue, which takes precedence over a definition's.
     pub(crate) task_queue: Option<String>,
-    /// Where neither names one.
+    /// If neither names one.
     pub(crate) task_queue_default: &'a str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// With what is said of it.
+    /// With its facts.
     Create(Facts),
     Update(Vec<Difference>),
     Remove,
@@ -73,7 +73,9 @@ struct Wanted {
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ScheduleDeployError {
-    #[error("{place}: a schedule with the id {id:?} is there already, and not by this registry")]
+    #[error(
+        "{place}: a schedule with the id {id:?} already exists, and this registry did not create it"
+    )]
     Anothers { id: String, place: String },
     #[error("{place}: the schedule cannot start {workflow}: {message}")]
     Start {
@@ -98,7 +100,7 @@ pub(crate) enum ScheduleDeployError {
 }
 
 impl Schedules<'_> {
-    /// What is to be done so that these types have the schedules of the versions in force, and no others.
+    /// The steps after which these types have the schedules of the versions in force, and no others.
     pub(crate) async fn plan(
         &self,
         catalog: &Catalog,
@@ -127,7 +129,7 @@ impl Schedules<'_> {
         Ok(steps.into_iter().flatten().collect())
     }
 
-    /// Makes it so, and again where another deployment comes between; what was done.
+    /// Performs the steps, again if another deployment interferes; returns what was done.
     pub(crate) async fn reconcile(
         &self,
         found: &Definitions,

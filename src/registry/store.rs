@@ -36,14 +36,14 @@ pub enum StoreError {
 #[derive(Debug, Clone)]
 pub struct Piece {
     pub(crate) bytes: Vec<u8>,
-    /// Why it will not stay, such as that somebody ended its workflow.
+    /// Why it will not be kept, for example because its workflow was ended.
     pub(crate) ending: Option<String>,
 }
 
 /// A damage of a registry, and its remedy.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Damage {
-    /// What it is about: a version as `order@12`, or a part of the registry.
+    /// The subject: a version such as `order@12`, or a part of the registry.
     pub(crate) subject: String,
     pub(crate) why: String,
     pub(crate) remedy: Remedy,
@@ -74,9 +74,9 @@ pub(crate) enum Remedy {
 /// A registry's log as it was found, without repairs.
 #[derive(Debug, Default)]
 pub struct Inspection {
-    /// The newest catalog that can be made of what is there.
+    /// The newest catalog that can be restored.
     pub(crate) catalog: Option<Catalog>,
-    /// The highest revision that there is a trace of.
+    /// The highest revision of which there is evidence.
     pub(crate) revision: u64,
     pub(crate) damages: Vec<Damage>,
 }
@@ -203,7 +203,7 @@ async fn message<M: Bounded>(
     decode_within(&bytes, memory_max).map_err(|e| malformed(&e))
 }
 
-/// A piece that has the content that its hash says.
+/// A piece whose content matches its hash.
 pub(crate) async fn checked_piece(store: &dyn Store, hash: &[u8]) -> Result<Piece, StoreError> {
     let piece = store.piece(hash).await?;
     if piece.bytes.len() > REGISTRY_PIECE_SIZE_BYTES_MAX {

@@ -31,7 +31,7 @@ struct Known {
     line_starts: Weak<[u32]>,
 }
 
-/// Puts texts that are in memory already in the place of their copies.
+/// Replaces texts by equal ones that are already in memory.
 pub(crate) fn share(sources: &mut Sources) {
     let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
     sources.share(|text, line_starts| texts.shared(text, line_starts));

@@ -4,11 +4,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Leads out of the folder of the definitions.
+/// The prefix of keys outside the folder of the definitions.
 pub(crate) const OUT: &str = "../";
 
-/// The folder that a used file has to be in: the repository for one beside the folder, whether its path or a link leads there. A link in the
-/// folder may not even leave the folder.
+/// The folder that must contain a used file: the repository, if a path leads outside the folder. A link in the folder
+/// may not leave the folder.
 pub(crate) fn bounds(folder: &Path, key: &str) -> io::Result<PathBuf> {
     let folder = folder.canonicalize()?;
     if !key.starts_with(OUT) {
@@ -20,8 +20,8 @@ pub(crate) fn bounds(folder: &Path, key: &str) -> io::Result<PathBuf> {
     Ok(found.unwrap_or(&folder).to_owned())
 }
 
-/// The paths of a bundle's files, from their keys. Files beside the folder are in none of it: then all are relative to the lowest folder
-/// that holds them, which older workers read like any other.
+/// The paths of a bundle's files, from their keys. If there are files outside the folder, all are relative to the
+/// lowest folder that contains them, which older workers can read.
 pub(crate) fn paths(folder: &Path, keys: &[&str]) -> io::Result<Vec<String>> {
     let ups = |key: &&str| key.split('/').take_while(|part| *part == "..").count();
     let up = keys.iter().map(ups).max().unwrap_or_default();

@@ -127,7 +127,7 @@ impl Agenda {
         key
     }
 
-    /// Moves what is due then, if it is still there.
+    /// Delays what is due then, if it still exists.
     pub(crate) fn delay(&mut self, key: Key, by: Duration) -> Key {
         match self.entries.remove(&key) {
             Some(due) => self.put(after(key.0, by), due),
@@ -158,7 +158,7 @@ impl Agenda {
         self.entries.iter()
     }
 
-    /// All that is due first.
+    /// Everything that is due first.
     pub(crate) fn first(&self) -> impl Iterator<Item = (&Key, &Due)> {
         let at = self.next();
         self.all()
@@ -183,7 +183,7 @@ pub(super) fn after(at: Timestamp, length: Duration) -> Timestamp {
 }
 
 impl Due {
-    /// The run whose timer, or timeout of an activity, it is.
+    /// The run whose timer, or timeout of an activity, this is.
     pub(crate) fn clock(&self) -> Option<usize> {
         use ActivityDue::*;
         match self {
@@ -208,7 +208,7 @@ impl Due {
         }
     }
 
-    /// What it is about, and what will happen.
+    /// Its subject, and what will happen.
     pub(crate) fn described(&self) -> (Subject, String) {
         let (run, what) = match self {
             Due::FirstTask { run } => (run, "the first workflow task".to_owned()),

@@ -61,7 +61,7 @@ impl Simulator {
         lost
     }
 
-    /// From now on no worker acts, until [`Simulator::worker_acts`] says otherwise.
+    /// No worker acts from now on, until [`Simulator::worker_acts`] is called.
     pub(crate) fn worker_leaves(&mut self, at: Timestamp) {
         self.server.world.worker_is_away = true;
         while let Some(key) = self.due_without_worker(at) {
@@ -70,7 +70,7 @@ impl Simulator {
         self.advance(at);
     }
 
-    /// The attempt has ended, and its worker is about to report it: it times out no more.
+    /// The attempt has ended, and its worker is about to report it: it can no longer time out.
     pub(crate) fn stop_attempt_clocks(&mut self, key: &AttemptKey) {
         if !self.is_under_way(key) {
             return;
@@ -85,7 +85,7 @@ impl Simulator {
         }
     }
 
-    /// Whether nobody waits for the end of this attempt, though its run goes on.
+    /// Whether no step waits for the end of this attempt, though its run continues.
     pub(crate) fn is_given_up(&self, key: &AttemptKey) -> bool {
         self.server.open_run_of(&key.run_id).is_some() && !self.is_under_way(key)
     }

@@ -99,7 +99,7 @@ impl Simulator {
         self.server.scheduled(schedule)
     }
 
-    /// Its first time after this one, whatever its state.
+    /// The first time after this one, whatever the schedule's state.
     pub(crate) fn next_time(
         &self,
         schedule: ScheduleNumber,
@@ -121,7 +121,7 @@ impl Simulator {
         Ok(())
     }
 
-    /// Ends an attempt from outside; false if it is over already.
+    /// Ends an attempt from outside; false if it has already ended.
     pub fn end_attempt(&mut self, key: &AttemptKey, result: Result<Value, Failure>) -> bool {
         if !key.is_local {
             let has_ended = self.server.end_attempt(key, result);
@@ -141,7 +141,7 @@ impl Simulator {
         true
     }
 
-    /// A heartbeat of an attempt from outside; false if it is over already. Local activities have none.
+    /// A heartbeat of an attempt from outside; false if the attempt has already ended. Local activities have none.
     pub(crate) fn heartbeat_attempt(&mut self, key: &AttemptKey, details: &[Value]) -> bool {
         !key.is_local && self.server.heartbeat_attempt(key, details)
     }

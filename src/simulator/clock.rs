@@ -7,7 +7,7 @@ use super::{DueItem, RunNumber, Simulator};
 use crate::value::Timestamp;
 
 impl Simulator {
-    /// When the next thing is due; `None`: nothing ever is.
+    /// When the next thing is due; `None` if nothing will ever be.
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
         self.server.world.agenda.next()
     }
@@ -55,7 +55,8 @@ impl Simulator {
         taken
     }
 
-    /// All that is due at that time comes before a worker takes the workflow task that the first of it has made due.
+    /// Performs everything that is due at that time before a worker gets the workflow task that the first of it has
+    /// made due.
     pub(crate) fn take_together(&mut self) -> bool {
         let count = self.server.world.agenda.first().count();
         let at = self.next_due();

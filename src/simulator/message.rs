@@ -23,7 +23,7 @@ pub(super) struct Names<'a> {
 
 /// A workflow task.
 pub(super) struct WorkflowTask<'a> {
-    /// The run's number, which a task of it and the completion name.
+    /// The run's number, in its tasks and their completions.
     pub(crate) run: usize,
     pub(crate) names: Names<'a>,
     /// The events that the worker has not seen; the last one is this task's start.
@@ -41,7 +41,7 @@ pub(super) struct UpdateRequest {
     pub(crate) protocol_instance_id: String,
     pub(crate) name: String,
     pub(crate) input: Vec<common::Payload>,
-    /// The event after which it came.
+    /// The event after which it arrived.
     pub(crate) sequencing_event_id: i64,
 }
 
@@ -61,9 +61,9 @@ pub(super) struct Completion {
 
 pub(super) struct Completed {
     pub(crate) commands: Vec<Command>,
-    /// Changes of the engine that this task was the first to make use of.
+    /// Changes of the engine that this task was the first to use.
     pub(crate) flags: Vec<u32>,
-    /// Local activities go on: another task is to follow at once.
+    /// Local activities are still running: another task must follow immediately.
     pub(crate) goes_on: bool,
 }
 
@@ -90,7 +90,7 @@ pub(super) enum Answer {
 /// A worker's request to the server.
 pub(super) struct Command {
     pub(crate) kind: CommandKind,
-    /// What Temporal's UI shows of the step behind it.
+    /// What Temporal's UI shows about its step.
     pub(crate) summary: Option<String>,
 }
 

@@ -47,7 +47,7 @@ pub struct ActivityTask {
     pub(crate) schedule_to_close_timeout: Option<Duration>,
     pub start_to_close_timeout: Option<Duration>,
     pub(crate) heartbeat_timeout: Option<Duration>,
-    /// The details that the attempt before has reported last.
+    /// The details that the previous attempt reported last.
     pub heartbeat_details: Vec<Payload>,
     pub now: Timestamp,
     /// The event that scheduled it, or a local activity's number: distinguishes two with one id.

@@ -74,7 +74,7 @@ impl Server {
         }
     }
 
-    /// Starts a workflow, or signals the one that runs, if the start has a signal.
+    /// Starts a workflow, or signals the running one if the start has a signal.
     pub(crate) fn start(&mut self, start: Start) -> Result<RunNumber, Refused> {
         limits::check_workflow_id(&start.workflow_id)?;
         if let Some((name, _)) = &start.signal {
@@ -134,7 +134,7 @@ impl Server {
         Ok(self.begin_first(started, None, None, start.signal))
     }
 
-    /// What comes until [`Server::end_one_go`] makes one workflow task due. Gives the length of the history.
+    /// What arrives until [`Server::end_one_go`] makes one workflow task due. Returns the length of the history.
     pub(crate) fn begin_one_go(&mut self, run: usize) -> usize {
         self.in_one_go = true;
         self.executions[run].history.len()
@@ -147,7 +147,7 @@ impl Server {
         }
     }
 
-    /// Whether the run is open, its last workflow task succeeded, and none is in a worker's hands.
+    /// Whether the run is open, its last workflow task succeeded, and no worker has one.
     pub(crate) fn is_at_rest(&self, run: usize) -> bool {
         let execution = &self.executions[run];
         execution.is_open() && execution.failure().is_none() && !self.has_open_task(run)

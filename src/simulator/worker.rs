@@ -48,13 +48,13 @@ pub(super) struct Worker {
     registry: Arc<dyn Registry>,
     programs: Arc<dyn Programs + Send + Sync>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
-    /// The runs that it has in its cache, by their numbers. Nothing evicts one.
+    /// The runs in its cache, by their numbers. They are never evicted.
     runs: BTreeMap<usize, Run>,
     /// Runs with running local activities.
     busy: BTreeSet<usize>,
     /// Runs whose workflow task must not complete yet.
     held_open: BTreeSet<usize>,
-    /// Workflow tasks wait until somebody asks for one.
+    /// Workflow tasks wait until one is requested.
     pub(crate) holds_tasks: bool,
     pub(crate) logs: Vec<Logged>,
 }
@@ -93,13 +93,13 @@ impl Worker {
         }
     }
 
-    /// The last event of the run that it has seen; 0 before there was one.
+    /// The last event of the run that it has seen; 0 if none.
     pub(crate) fn seen(&self, run: usize) -> i64 {
         let run = self.runs.get(&run);
         run.map_or(0, |run| run.cached.machines.processed)
     }
 
-    /// `None`: the task stays open, for local activities or because somebody holds it.
+    /// `None` if the task stays open, for local activities or because a test holds it.
     pub(crate) fn begin(
         &mut self,
         task: WorkflowTask<'_>,
@@ -215,7 +215,7 @@ impl Worker {
         run.cached.machines.driven(commands)
     }
 
-    /// It is held open for local activities: it is completed with what there is and begun anew.
+    /// It is kept open for local activities: it is completed with what there is and started again.
     pub(crate) fn heartbeat_task(&mut self, number: usize, world: &mut World) -> Completion {
         let completion = self.complete(number, true, world);
         completion.unwrap_or_else(|divergence| Completion::failed(number, divergence.problem))
@@ -259,7 +259,7 @@ impl Worker {
         })
     }
 
-    /// What the server has made of a completion, if it has not refused it.
+    /// The server's answer to a completion, if it has not refused it.
     pub(crate) fn answered(&mut self, number: usize, answer: Answer) {
         let Some(run) = self.runs.get_mut(&number) else {
             // It has not completed a task.
@@ -276,7 +276,7 @@ impl Worker {
         }
     }
 
-    /// The run has closed, or its task is over: nobody waits for its local activities.
+    /// The run has closed, or its task is over: its local activities are no longer needed.
     pub(crate) fn drop_task(&mut self, number: usize, world: &mut World) {
         let Some(run) = self.runs.get_mut(&number) else {
             // It closed before a worker got a task of it.
@@ -292,7 +292,7 @@ impl Worker {
         self.busy.remove(&number);
     }
 
-    /// Runs whose local activities are under way.
+    /// Runs with running local activities.
     pub(crate) fn busy(&self) -> Vec<usize> {
         self.busy.iter().copied().collect()
     }
@@ -306,7 +306,7 @@ impl Worker {
         self.held_open.remove(&number);
     }
 
-    /// Goes on with a task that is open.
+    /// Continues an open task.
     pub(crate) fn resume(&mut self, number: usize, world: &mut World) -> Option<Completion> {
         self.go_on(number, world)
     }
@@ -339,7 +339,7 @@ impl Worker {
         answer.ok_or_else(unanswered)?.map_err(Unanswered::Failed)
     }
 
-    /// Makes the run anew from its history, as a worker does that has nothing else.
+    /// Rebuilds the run from its history, like a worker that has nothing else.
     pub(crate) fn rebuild(
         &mut self,
         number: usize,
@@ -351,7 +351,7 @@ impl Worker {
         Ok(())
     }
 
-    /// As [`Worker::rebuild`], unless nothing has come since the last time.
+    /// Like [`Worker::rebuild`], unless nothing has arrived since the last time.
     pub(crate) fn rebuild_if_news(
         &mut self,
         number: usize,
@@ -380,7 +380,7 @@ impl Worker {
         replay(history, &with(place, &*self.programs, observer, names))
     }
 
-    /// Makes the run anew from its serialised state.
+    /// Restores the run from its serialised state.
     pub(crate) fn restore(&mut self, number: usize) -> Result<(), String> {
         let Some(run) = self.runs.get_mut(&number) else {
             return Ok(());

@@ -8,6 +8,6 @@ pub(super) struct World {
     pub(crate) now: Timestamp,
     pub(crate) agenda: Agenda,
     pub(crate) outside: Box<dyn Outside>,
-    /// Nobody takes workflow tasks and attempts.
+    /// Workflow tasks and attempts wait.
     pub(crate) worker_is_away: bool,
 }

@@ -44,8 +44,8 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The wanted files below a folder, in the order of their paths. One path that cannot be read holds up no other; only if the folder
-/// itself cannot be read, there is an error.
+/// The wanted files below a folder, in the order of their paths. A path that cannot be read does not hide the others;
+/// only if the folder itself cannot be read is there an error.
 pub(crate) fn walk(root: &Path, is_wanted: &dyn Fn(&Path) -> bool) -> io::Result<Vec<Found>> {
     let mut found = Vec::new();
     let mut folders = vec![(root.to_owned(), 0)];
@@ -93,7 +93,7 @@ pub(crate) fn walk(root: &Path, is_wanted: &dyn Fn(&Path) -> bool) -> io::Result
     Ok(found)
 }
 
-/// A file, through links. A folder, and what does not exist, are nothing.
+/// A file, through links. A folder or a missing path is `None`.
 pub(crate) fn file(path: PathBuf) -> Option<Found> {
     let metadata = match std::fs::metadata(&path) {
         Ok(data) if data.is_file() => Ok(data),

@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Opens a file for reading. A FIFO, a device, a socket or a folder is an error at once.
+/// Opens a file for reading. A FIFO, a device, a socket or a folder is an error, without waiting.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -24,7 +24,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// The file's first bytes, up to one more than a bound: enough to tell that it is larger.
+/// The file's first bytes, up to one more than a bound: enough to detect a larger file.
 pub(crate) fn read(path: &Path, size_bytes_max: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path)?

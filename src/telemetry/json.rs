@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// An event's field that holds JSON: what a `log` step has under `fields`.
+/// An event's field that contains JSON: the `fields` of a `log` step.
 pub(crate) const FIELDS: &str = "fields";
 
 pub(super) struct JsonLines;

@@ -12,13 +12,13 @@ use temporalio_common::telemetry::metrics::{
 /// The label of all others.
 const OTHER: &str = "other";
 
-/// What a worker knows of the types that clients name.
+/// The types that a worker knows, among those that clients name.
 pub(crate) trait Declared: Send + Sync {
     fn has_workflow(&self, workflow_type: &str) -> bool;
     fn has_activity(&self, activity_type: &str) -> bool;
 }
 
-/// A meter whose labels name what is declared, and [`OTHER`] in the place of all else.
+/// A meter whose labels are declared names, or [`OTHER`].
 pub(crate) struct DeclaredLabels {
     pub(crate) meter: Arc<dyn CoreMeter>,
     pub(crate) declared: Arc<dyn Declared>,

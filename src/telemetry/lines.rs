@@ -16,11 +16,11 @@ const ESCAPE: char = '\u{1b}';
 #[derive(Clone, Copy)]
 pub(crate) struct Lines {
     pub(crate) format: LogFormat,
-    /// The formatter colours lines, and escapes what is in values by itself.
+    /// The formatter colours lines, and escapes values itself.
     pub(crate) has_colours: bool,
 }
 
-/// Gets each event whole, with one call.
+/// Receives each event whole, with one call.
 pub(crate) struct LineWriter(pub(crate) Lines);
 
 impl Write for LineWriter {

@@ -32,7 +32,7 @@ impl Metrics {
         }))
     }
 
-    /// A run has been given the definition that it keeps.
+    /// Counts a run that was bound to its definition.
     pub(crate) fn run_bound(&self, workflow_type: &str, definition: &str) {
         let Some(counting) = &self.0 else {
             return;

@@ -26,7 +26,7 @@ struct Signal(&'static str);
 const TRACES: Signal = Signal("TRACES");
 const METRICS: Signal = Signal("METRICS");
 
-/// Spans' way out, and what its connection runs on; `None` where nothing asks for spans.
+/// The exporter of spans, and the runtime of its connection; `None` if spans are not requested.
 pub(crate) fn span_exporter()
 -> Result<Option<(SpanExporter, Option<tokio::runtime::Runtime>)>, TelemetryError> {
     let Some(endpoint) = TRACES.endpoint()? else {
@@ -53,7 +53,7 @@ pub(crate) fn span_exporter()
     Ok(Some((exporter, Some(runtime))))
 }
 
-/// Metrics' way out; `None` where nothing asks for it.
+/// The exporter of metrics; `None` if metrics are not requested.
 pub(crate) fn metric_exporter() -> Result<Option<Arc<dyn CoreMeter>>, TelemetryError> {
     let Some(endpoint) = METRICS.endpoint()? else {
         return Ok(None);
@@ -145,7 +145,7 @@ impl Signal {
     }
 }
 
-/// Who speaks: `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, else `segno`.
+/// The source of the telemetry: `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, else `segno`.
 pub(crate) fn resource() -> Resource {
     let builder = Resource::builder();
     match names_a_service() {

@@ -31,7 +31,7 @@ const TRACESTATE: &str = "tracestate";
 /// The role of a span towards the spans around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// It asks somebody.
+    /// It sends a request.
     Client,
     /// It answers a request.
     Server,
@@ -71,7 +71,7 @@ pub(crate) struct Moment<'a> {
     pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) run_id: &'a str,
-    /// What tells the span from others of its run.
+    /// Distinguishes the span from others of its run.
     pub(crate) key: String,
     pub(crate) at: Option<SystemTime>,
     pub(crate) attributes: Vec<(&'static str, String)>,
@@ -94,7 +94,7 @@ impl TraceContext {
         self.span.is_valid()
     }
 
-    /// What `TRACEPARENT`, `TRACESTATE` and `BAGGAGE` say to a command that another program runs.
+    /// The context that `TRACEPARENT`, `TRACESTATE` and `BAGGAGE` pass to a command that another program runs.
     pub(crate) fn from_environment() -> Self {
         let names = [TRACEPARENT, TRACESTATE, BAGGAGE];
         let said = names.map(|name| (name.to_owned(), std::env::var(name.to_uppercase()).ok()));
@@ -105,7 +105,7 @@ impl TraceContext {
         )
     }
 
-    /// What no one can read is as if it were not there: a trace never disturbs a run.
+    /// An unreadable header is ignored: a trace never disturbs a run.
     pub(crate) fn from_header(payload: Option<&Payload>) -> Self {
         let carrier = payload.and_then(|payload| serde_json::from_slice(&payload.data).ok());
         TraceContext::from_carrier(carrier.unwrap_or_default())
@@ -132,7 +132,7 @@ impl TraceContext {
         carrier
     }
 
-    /// `None` where there is nothing to tell.
+    /// `None` if there is no context.
     pub(crate) fn to_header(&self) -> Option<Payload> {
         if !self.is_somewhere() && self.baggage.is_none() {
             return None;
@@ -155,7 +155,7 @@ impl TraceContext {
 }
 
 impl Tracer {
-    /// As the standard environment variables say: without an endpoint there are no spans.
+    /// Configured by the standard environment variables: without an endpoint there are no spans.
     pub(crate) fn from_environment() -> Result<Tracer, TelemetryError> {
         let Some((exporter, runtime)) = otlp::span_exporter()? else {
             return Ok(Tracer::default());

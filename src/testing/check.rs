@@ -76,7 +76,7 @@ impl Definitions {
     }
 }
 
-/// Mistakes that are known before the test runs.
+/// Mistakes that can be found before the test runs.
 pub(crate) fn check(file: &TestFile, beside: &Definitions) -> Vec<Diagnostic> {
     let definitions = &**beside.entries();
     let Some(entry) = definitions.get(&*file.workflow.value) else {
@@ -361,7 +361,7 @@ fn event_types() -> impl Iterator<Item = String> {
     })
 }
 
-/// `TIMER_FIRED` and `TimerFired` are one.
+/// `TIMER_FIRED` and `TimerFired` are the same.
 pub(crate) fn plain(name: &str) -> String {
     name.replace('_', "").to_lowercase()
 }

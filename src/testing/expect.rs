@@ -10,13 +10,13 @@ use crate::simulator::{Outcome, Status};
 use crate::source::Range;
 use crate::value::{Map, Payload, Timestamp, Value, to_json_string};
 
-/// The code of what no order of delivery may bring about, whatever a test expects.
+/// The code of what no order of delivery may cause, whatever a test expects.
 pub(crate) const BROKEN: &str = "run-broken";
 
 /// The length at which a value or a list in a help line is cut.
 const HELP_CHARS_MAX: usize = 500;
 
-/// All that is not as it was expected.
+/// Everything that is not as expected.
 pub(crate) fn check(case: &Case, ran: &mut Ran) -> Vec<Diagnostic> {
     let mut found = std::mem::take(&mut ran.problems);
     let is_lacking = ran.asked.lock().is_lacking();

@@ -23,7 +23,7 @@ use crate::yaml::Node;
 
 /// The variables of a mocked outcome, in the order of their slots.
 const MOCK_VARIABLES: &[&str] = &["input", "args", "attempt", "call"];
-/// Those of conditions on the end.
+/// The variables of conditions on the end.
 pub(crate) const END_VARIABLES: &[&str] = &[
     "result", "state", "input", "calls", "attempts", "elapsed", "runs",
 ];
@@ -67,7 +67,7 @@ pub(crate) struct Outcome {
     pub(crate) result: Option<Computed>,
     pub(crate) fail: Option<MockedFailure>,
     pub(crate) never: bool,
-    /// The worker's own activity is run.
+    /// The worker's own activity is really run.
     pub(crate) real: Option<Range>,
     pub(crate) after: Duration,
     pub(crate) picked_up_after: Option<Duration>,
@@ -76,7 +76,7 @@ pub(crate) struct Outcome {
     pub(crate) on_cancel: Cancelled,
 }
 
-/// What is mocked, by its name.
+/// The mocks, by name.
 pub(crate) type Mocks = Vec<(Name, Vec<Outcome>)>;
 
 #[derive(Debug, Clone)]
@@ -160,7 +160,7 @@ pub(crate) struct TestFile {
     pub(crate) cases: Vec<Case>,
 }
 
-/// Where there are errors there is no file: a test that is not understood is not run.
+/// If there are errors, there is no file: a test that is not understood is not run.
 pub(crate) fn parse(document: &Node) -> (Option<TestFile>, Vec<Diagnostic>) {
     let mut reader = Reader {
         parser: Parser::default(),

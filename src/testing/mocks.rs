@@ -20,7 +20,7 @@ const ATTEMPTS_MAX: u32 = 1000;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Call {
     pub(crate) name: String,
-    /// The one argument, or a list of all.
+    /// The single argument, or a list of all.
     pub(crate) input: Value,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Asked {
     pub(crate) calls: Vec<Call>,
     /// By type.
     pub(crate) attempts: BTreeMap<String, u64>,
-    /// What was called that the test says nothing of, and where; with what to do.
+    /// Calls without a mock, with their places and what to do.
     pub(crate) unknown: Vec<(String, &'static str)>,
     pub(crate) problems: Vec<Diagnostic>,
     taken: BTreeMap<String, usize>,
@@ -38,7 +38,7 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// What the test says does not suffice to go on.
+    /// Whether the test's mocks are insufficient to continue.
     pub(crate) fn is_lacking(&self) -> bool {
         !self.unknown.is_empty() || !self.problems.is_empty()
     }

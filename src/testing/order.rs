@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::engine::split_mix;
 
-/// Which of several comes first, at choices counted from 0; at all others it is the first.
+/// Which of several is first, by the number of the choice, counted from 0; at all others it is the first.
 pub(crate) type Chosen = BTreeMap<usize, usize>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Chooser {
         }
     }
 
-    /// One of so many, at least one.
+    /// One of `options`, of which there is at least one.
     pub(crate) fn choose(&mut self, options: usize) -> usize {
         let number = self.choices.len();
         let taken = match &mut self.order {
@@ -49,7 +49,7 @@ impl Chooser {
     }
 }
 
-/// What was not the usual order.
+/// The choices that differ from the usual order.
 pub(crate) fn chosen(choices: &[Choice]) -> Chosen {
     let taken = choices.iter().map(|choice| choice.taken).enumerate();
     taken.filter(|(_, taken)| *taken > 0).collect()

@@ -5,7 +5,7 @@ use crate::diagnostic::Diagnostic;
 use crate::source::{Range, Sources};
 use crate::yaml;
 
-/// The tests that are sound, and what is wrong with the others.
+/// The valid tests, and the mistakes in the others.
 pub(crate) fn read(
     sources: &mut Sources,
     shown: &str,

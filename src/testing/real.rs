@@ -21,7 +21,7 @@ const LONGEST: Duration = Duration {
     nanos: 0,
 };
 
-/// What is wrong with outcomes that are to be in earnest.
+/// The mistakes in outcomes with `real`.
 pub(crate) fn refused(kind: &str, name: &str, outcomes: &[Outcome]) -> Vec<Diagnostic> {
     if kind == "activities" && KINDS.contains(&name) {
         return Vec::new();
@@ -55,7 +55,7 @@ impl Real {
         })
     }
 
-    /// Runs an attempt to its end; none where it goes on for longer than it may.
+    /// Runs an attempt to its end; `None` if it exceeds its time limit.
     pub(crate) fn run(&self, task: &ActivityTask) -> Option<Result<Value, Failure>> {
         let activity = self.by_name.get(&task.activity_type)?;
         let cancellation = CancellationToken::new();

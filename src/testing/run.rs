@@ -26,22 +26,22 @@ const STEPS_MAX: usize = 100_000;
 const TASK_QUEUE: &str = "test";
 const NAMESPACE: &str = "test";
 
-/// What a case came to.
+/// The result of a case.
 pub(crate) struct Ran {
     pub(crate) simulator: Simulator,
     pub(crate) workflow_id: String,
-    /// That starts what is tested.
+    /// The schedule that starts what is tested.
     pub(crate) schedule: Option<ScheduleNumber>,
     pub(crate) asked: Shared,
     pub(crate) timeline: Arc<Timeline>,
     pub(crate) started: Timestamp,
     pub(crate) ended: Timestamp,
     pub(crate) input: Value,
-    /// What is wrong, whatever was expected.
+    /// Mistakes, independent of what was expected.
     pub(crate) problems: Vec<Diagnostic>,
-    /// The order in which what was due at one time was done, where it was not the first.
+    /// Where what was due at one time was done in another than the usual order.
     pub(crate) order: Vec<String>,
-    /// All choices of an order that there were.
+    /// All choices of an order.
     pub(crate) choices: Vec<Choice>,
     /// The steps of the simulation after which the workflow had another run.
     pub(crate) continued: Vec<usize>,
@@ -53,7 +53,7 @@ impl Ran {
         self.simulator.current(&self.workflow_id)
     }
 
-    /// How many runs there were of the workflow, or of all that the schedule started.
+    /// The number of runs of the workflow, or of everything that the schedule started.
     pub(crate) fn runs(&self) -> usize {
         let started = match self.schedule {
             Some(schedule) => self.simulator.scheduled(schedule),

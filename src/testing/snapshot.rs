@@ -22,7 +22,7 @@ pub(crate) fn snapshot_path(test: &Path, case: &str) -> PathBuf {
         .join(format!("{}.txt", file_name(test, case)))
 }
 
-/// For what is kept of a case, in letters that every file system takes.
+/// The name of a case's files, in characters that every file system accepts.
 pub(crate) fn file_name(test: &Path, case: &str) -> String {
     let file = test.file_name().unwrap_or_default().to_string_lossy();
     let file = file.split(".test.").next().unwrap_or_default();

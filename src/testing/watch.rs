@@ -23,7 +23,7 @@ impl Watchers {
         }
     }
 
-    /// How many signals of a workflow, of all its runs, met their end.
+    /// The number of settled signals of a workflow, over all its runs.
     pub(crate) fn settled(&self, workflow_id: &str) -> usize {
         let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
         settled.get(workflow_id).copied().unwrap_or_default()

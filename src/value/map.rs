@@ -206,7 +206,7 @@ impl Map {
         self.position_of_name(name).is_some()
     }
 
-    /// Puts an entry in; one that is there keeps its place and gets the new value.
+    /// Inserts an entry; an existing key keeps its place and gets the new value.
     pub(crate) fn insert(&mut self, key: impl Into<Key>, value: impl Into<Value>) -> Option<Value> {
         let (key, value) = (key.into(), value.into());
         if let Some(i) = self.position(&key) {

@@ -11,7 +11,7 @@ pub struct Cidr {
 }
 
 impl Cidr {
-    /// None where the address has fewer bits.
+    /// `None` if the address has fewer bits.
     pub(crate) fn new(address: IpAddr, prefix_length: u8) -> Option<Self> {
         (prefix_length <= width(address)).then_some(Cidr {
             address,

@@ -26,15 +26,15 @@ use crate::payload::{
 use crate::value::{Payload, Timestamp, Value};
 use crate::words::RetryState;
 
-/// What a run's start does not say of itself.
+/// What a run's start does not contain.
 pub(crate) struct Surroundings<'a> {
     pub(crate) namespace: &'a str,
     pub(crate) task_queue: &'a str,
-    /// The bundle that a run which starts like this is to be bound to.
+    /// The bundle for a run that starts like this.
     pub(crate) newest: &'a dyn Fn(&Initialize) -> Option<Arc<EncodedBundle>>,
 }
 
-/// The reason for which the run is to be forgotten, if this is what the activation asks.
+/// The reason why the run must be evicted, if this is what the activation requests.
 pub(crate) fn eviction(activation: &proto::WorkflowActivation) -> Option<&proto::RemoveFromCache> {
     activation.jobs.iter().find_map(|job| match &job.variant {
         Some(Variant::RemoveFromCache(eviction)) => Some(eviction),

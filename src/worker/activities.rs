@@ -114,7 +114,7 @@ impl Activities {
         })
     }
 
-    /// Polls until the worker is shut down and every activity has come to its end.
+    /// Polls until the worker is shut down and every activity has ended.
     pub(crate) async fn serve(self: Arc<Self>, host: Arc<Host>) -> Result<(), PollError> {
         let mut tasks = JoinSet::new();
         let end = loop {

@@ -105,7 +105,7 @@ fn has_ended_by_itself(variant: &Variant) -> bool {
 }
 
 impl Last {
-    /// Whether the activation brings events behind the last workflow task. To be called for every activation, in order.
+    /// Whether the activation has events after the last workflow task. Must be called for every activation, in order.
     pub(crate) async fn is_passed_by(
         &self,
         activation: &WorkflowActivation,

@@ -46,7 +46,7 @@ pub(super) struct LocalAttempt {
 }
 
 impl LocalAttempt {
-    /// `None` for an activity from a task queue. The start is put right where core was told of another timeout.
+    /// `None` for an activity from a task queue. Corrects a start in which core has another timeout.
     pub(crate) fn of(start: &mut Start) -> Option<Self> {
         if !start.is_local {
             return None;
@@ -80,13 +80,13 @@ impl LocalAttempt {
         })
     }
 
-    /// What an attempt that cannot begin in time ends with.
+    /// The failure of an attempt that cannot begin in time.
     pub(crate) fn refused(&self) -> Option<Status> {
         let is_late = self.ends_at.is_some_and(|at| at <= now());
         is_late.then(|| failed(&Failure::local_bound_passed(None)))
     }
 
-    /// Passes when the attempt has taken as long as it may. Its failure is core's.
+    /// Resolves when the attempt has reached its time limit. The failure is core's.
     pub(crate) async fn timed_out(&self) -> Status {
         match self.length {
             Some(length) => tokio::time::sleep(length.to_std().unwrap_or_default()).await,
@@ -96,7 +96,7 @@ impl LocalAttempt {
         self.judged(failed(&timeout))
     }
 
-    /// Passes when core should have ended the attempt long ago.
+    /// Resolves when core should have ended the attempt long ago.
     pub(crate) async fn overdue(&self) -> Status {
         let left = self.ends_at.map(|at| at.since(now()).unwrap_or_default());
         match left {
@@ -126,7 +126,7 @@ impl LocalAttempt {
         tracing::warn!("local activity attempt timed out");
     }
 
-    /// Core keeps what a local attempt failed with to itself until it gives up.
+    /// Core does not log an attempt's failure until it gives up.
     pub(crate) fn log(&self, status: &Status) {
         if let Status::Failed(failure) = status {
             let failure = failure.failure.as_ref();

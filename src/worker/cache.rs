@@ -80,7 +80,7 @@ impl<T: Default> Cache<T> {
         entry.0.clone()
     }
 
-    /// The activation is completed. Gives the runs that have to leave for it.
+    /// The activation is completed. Returns the runs that must be evicted because of it.
     pub(crate) fn completed(&self, run_id: &str, has_local_activities: bool) -> Vec<String> {
         let runs = &mut *self.lock();
         runs.uses += 1;
@@ -107,7 +107,7 @@ impl<T: Default> Cache<T> {
         leave
     }
 
-    /// The run has left core.
+    /// Core has evicted the run.
     pub(crate) fn forget(&self, run_id: &str) {
         let runs = &mut *self.lock();
         match runs.by_id.remove(run_id) {

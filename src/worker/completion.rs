@@ -26,7 +26,7 @@ use crate::words::{
     VersioningBehavior,
 };
 
-/// `None` where the engine asks for nothing of Temporal: a log line or a flag.
+/// `None` if Temporal has no such command: a log line or a flag.
 pub(crate) fn command_to_proto(
     command: Command,
     namespace: &str,

@@ -24,7 +24,7 @@ struct Heart {
     newest: Option<watch::Sender<Vec<Payload>>>,
 }
 
-/// Encodes heartbeats by asking a codec server, until the attempt has ended.
+/// Encodes heartbeats with a codec server, until the attempt has ended.
 pub(crate) struct Beats(Option<JoinHandle<()>>);
 
 pub(crate) fn heart(
@@ -50,7 +50,7 @@ pub(crate) fn heart(
 }
 
 impl Beats {
-    /// What the attempt said last is to be known before the attempt's end: the next attempt goes on from it.
+    /// The last progress must be sent before the attempt's end: the next attempt continues from it.
     pub(crate) async fn end(self) {
         let Some(mut task) = self.0 else { return };
         let ended = tokio::time::timeout(LAST_BEAT_TIMEOUT, &mut task).await;

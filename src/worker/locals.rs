@@ -69,7 +69,7 @@ impl Locals {
         runs.get(run_id).cloned()
     }
 
-    /// While this is held nobody else is at work on the run's local activities.
+    /// While this is held, the run's local activities do not change.
     pub(crate) async fn hold(&self, run_id: &str) -> Option<OwnedMutexGuard<OfRun>> {
         Some(self.run(run_id)?.lock_owned().await)
     }
@@ -79,7 +79,7 @@ impl Locals {
         run.is_some_and(|run| !run.scheduled.is_empty())
     }
 
-    /// Core lets go of the run. Whether some were in flight, so that a workflow task was.
+    /// Core evicts the run. Returns whether some were in flight, and so a workflow task.
     pub(crate) async fn forget(&self, run_id: &str) -> bool {
         let run = {
             let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,13 +93,13 @@ impl Locals {
         !run.scheduled.is_empty()
     }
 
-    /// No workflow is served any more: nothing that a local activity comes to reaches a run.
+    /// Workflows are no longer served: results of local activities reach no run any more.
     pub(crate) fn end(&self) {
         self.ended.cancel();
     }
 
-    /// An attempt was cancelled. If the engine did not ask for it, waits until the run has left the worker, so that the run never hears of it. False if core
-    /// has dropped the attempt with the run.
+    /// An attempt was cancelled. If the engine did not request it, waits until the run has left the worker, so that the
+    /// run never receives it. False if core has dropped the attempt with the run.
     pub(crate) async fn is_cancellation_reported(&self, run_id: &str, activity_id: &str) -> bool {
         let Some(run) = self.hold(run_id).await else {
             return true;
@@ -115,7 +115,8 @@ impl Locals {
         }
     }
 
-    /// Whether core resolves a local activity as cancelled that the engine did not ask to cancel. What a replay resolves was recorded.
+    /// Whether core resolves a local activity as cancelled whose cancellation the engine did not request. What a replay
+    /// resolves was recorded.
     pub(crate) async fn has_cancelled_by_nobody(&self, activation: &WorkflowActivation) -> bool {
         if activation.is_replaying {
             return false;
@@ -149,7 +150,7 @@ impl Locals {
         }
     }
 
-    /// The engine schedules some, or asks to cancel some.
+    /// The engine schedules some, or requests the cancellation of some.
     pub(crate) async fn commanded(&self, run_id: &str, commands: &[Command]) {
         for command in commands {
             match &command.kind {
@@ -171,7 +172,7 @@ impl Locals {
         }
     }
 
-    /// An attempt begins, so what came of the one before resolved nothing.
+    /// An attempt begins, so the previous one's result resolved nothing.
     pub(crate) async fn attempted(&self, run_id: &str, activity_id: &str) {
         if let Some(mut run) = self.hold(run_id).await {
             run.given.remove(activity_id);
@@ -182,7 +183,7 @@ impl Locals {
 impl OfRun {
     /// Core is about to be given the end of an attempt.
     pub(crate) fn give(&mut self, activity_id: &str, is_failed: bool) {
-        // The engine may have done with it: then it resolves nothing.
+        // The engine may no longer wait for it: then it resolves nothing.
         if !self.scheduled.values().any(|id| id == activity_id) {
             return;
         }
@@ -195,7 +196,7 @@ impl OfRun {
         scheduled.any(|(seq, id)| id == activity_id && !self.cancelled.contains(seq))
     }
 
-    /// Whether a query has to wait: a result is on its way, or the run is not bound to its definition yet.
+    /// Whether a query must wait: a result is on its way, or the run is not bound to its definition yet.
     pub(crate) fn holds_up_queries(&self) -> bool {
         if Fault::VersionMarkedLate.is_on() {
             return false;

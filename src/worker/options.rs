@@ -18,10 +18,10 @@ use crate::client::announcing;
 use crate::limits::{LANGUAGE_VERSION_MAX, WORKER_EXPRESSION_COST_MAX};
 use crate::words::VersioningBehavior;
 
-/// Slots that each kind of task has if nobody says how many.
+/// Default number of slots for each kind of task.
 pub(crate) const SLOTS_DEFAULT: usize = 100;
 
-/// The same where the machine's load decides: the bound that it never passes.
+/// Default bound on slots if the machine's load decides.
 pub(crate) const RESOURCE_BASED_SLOTS_DEFAULT: usize = 500;
 
 /// What official SDKs grant at any load, and how slowly they add slots of activities.
@@ -122,7 +122,7 @@ impl WorkerOptions {
 }
 
 impl SlotCounts {
-    /// The same number of each kind.
+    /// Equal counts for each kind.
     pub(crate) fn all(count: usize) -> Self {
         SlotCounts {
             workflow_tasks: count,

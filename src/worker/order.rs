@@ -93,7 +93,7 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// What the engine asks for.
+    /// Records the engine's commands.
     pub(crate) fn commanded(&mut self, commands: &[Command]) {
         for command in commands {
             match &command.kind {
@@ -416,8 +416,9 @@ impl Histories {
         Ok(ids.into_iter().collect())
     }
 
-    /// Whether the first workflow task that completed recorded nothing that a run's steps ask for, and the second one brought a message. Without a message
-    /// a replay has nothing to tell the run in the second task: a run that was bound there begins in the first one, which is the same but for the time.
+    /// Whether the first completed workflow task recorded nothing that a run's steps request, and the second one
+    /// delivered a message. Without a message a replay has no job for the run in the second task: a run that was bound
+    /// there begins in the first one, which differs only in time.
     pub(crate) async fn first_task_is_bare(&self, run: &Run<'_>) -> Result<bool, String> {
         match self {
             Histories::Recorded(history) => Ok(is_bare(&history.events)),
@@ -443,7 +444,7 @@ impl Histories {
         }
     }
 
-    /// Whether an event is not the beginning of a workflow task. That of a task which is tried again is in no history yet.
+    /// Whether an event is not the start of a workflow task. The start of a task that is retried is not in history yet.
     pub(crate) async fn is_behind_tasks(
         &self,
         event_id: i64,

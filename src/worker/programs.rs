@@ -55,7 +55,7 @@ impl ProgramCache {
         }
     }
 
-    /// With a bound on what definitions may raise the cost of an expression to.
+    /// Sets the highest `expression_cost_max` that definitions may have.
     pub(crate) fn with_expression_cost_max(self, expression_cost_max: u64) -> Self {
         ProgramCache {
             expression_cost_max,
@@ -63,7 +63,7 @@ impl ProgramCache {
         }
     }
 
-    /// Compiles a bundle aside, so that [`Programs::load`] finds it as long as the answer is kept.
+    /// Compiles a bundle in the background, so that [`Programs::load`] finds it as long as the answer is kept.
     pub(crate) async fn prepare(&self, bundle: Arc<[u8]>) -> Outcome {
         let key = key(&bundle);
         let work = {

@@ -16,7 +16,7 @@ use crate::registry::{REGISTRY, REGISTRY_DATA, Registry};
 pub(crate) struct IsRegistrys(AtomicBool);
 
 impl IsRegistrys {
-    /// What to answer to an activation of such a run.
+    /// The answer to an activation of such a run.
     pub(crate) fn answer(
         &self,
         activation: &WorkflowActivation,

@@ -72,7 +72,7 @@ fn until_completed(timeout: Duration) -> Duration {
 }
 
 impl Sent {
-    /// Before the activation is decoded: sizes are those on the wire.
+    /// Called before the activation is decoded: sizes are those on the wire.
     pub(crate) fn activated(&self, activation: &WorkflowActivation) {
         let mut runs = self.runs();
         let task = runs.entry(activation.run_id.clone()).or_insert(Task {
@@ -136,7 +136,7 @@ impl Sent {
         Ok(())
     }
 
-    /// Waits until the result of a local activity fits into the run's workflow task.
+    /// Waits until the result of a local activity fits in the run's workflow task.
     pub(crate) async fn make_room(&self, run_id: &str, size: usize) {
         while !self.takes(run_id, size) {
             tokio::time::sleep(LOOK_INTERVAL).await;

@@ -35,14 +35,14 @@ pub(crate) struct RunTrace {
     history_length: u32,
 }
 
-/// The context that came with headers.
+/// The context in headers.
 pub(crate) fn context_of(headers: &Headers) -> TraceContext {
     let payload = headers.get(TRACE_HEADER).cloned().map(payload_from_proto);
     TraceContext::from_header(payload.as_ref())
 }
 
 impl RunTrace {
-    /// Before an activation is handed on.
+    /// Called before an activation is passed on.
     pub(crate) fn activated(&mut self, tracer: &Tracer, activation: &WorkflowActivation) {
         self.is_replaying = activation.is_replaying;
         self.history_length = activation.history_length;
@@ -97,7 +97,7 @@ impl RunTrace {
         tracer.moment(moment, &self.inside, self.is_replaying);
     }
 
-    /// Before the commands go to the server. What a replay asks for is in history already.
+    /// Called before the commands are sent to the server. What a replay requests is already in history.
     pub(crate) fn completed(&self, tracer: &Tracer, completion: &mut WorkflowActivationCompletion) {
         let Some(Status::Successful(success)) = &mut completion.status else {
             return;

@@ -28,7 +28,7 @@ const SOURCE: &str = "segno: not decoded";
 
 /// An activation whose remaining jobs are decoded.
 pub(super) struct Decoded {
-    /// To the updates and queries that were taken out.
+    /// For the updates and queries that were removed.
     pub(crate) answers: Vec<Command>,
     /// Why the run cannot begin.
     pub(crate) refused_start: Option<Failure>,

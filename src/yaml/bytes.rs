@@ -4,7 +4,7 @@ use crate::diagnostic::Diagnostic;
 use crate::limits::DEFINITION_SIZE_BYTES_MAX;
 use crate::source::{FileId, Range, Sources};
 
-/// Adds the file to the sources, if it is a text of a size that is read.
+/// Adds the file to the sources, if it is a text within the size bound.
 pub(crate) fn decode(
     sources: &mut Sources,
     path: &str,

@@ -4,7 +4,7 @@ use granit_parser::{Event, Options, Parser};
 
 use crate::source::{FileId, Range};
 
-/// Each comment with its range, which begins at `#`; those behind a syntax error are missing.
+/// Each comment with its range, which begins at `#`; those after a syntax error are missing.
 pub(crate) fn comments(file: FileId, text: &str) -> Vec<(Range, String)> {
     let mut options = Options::default();
     options.emit_unresolved_aliases = true;

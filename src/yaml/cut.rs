@@ -145,7 +145,7 @@ pub(super) fn quote_help(text: &str) -> String {
     }
 }
 
-/// The text as a quoted YAML scalar, by the quotes that need the fewest escapes.
+/// The text as a quoted YAML scalar, with the quotes that need the fewest escapes.
 pub(crate) fn quoted(text: &str) -> String {
     if !text.contains(['"', '\\', '\n', '\r', '\t']) {
         format!("\"{text}\"")

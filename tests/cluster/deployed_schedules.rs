@@ -368,7 +368,7 @@ fn what_is_wrong_with_schedules_changes_nothing() {
     twin.write("nightly: { cron: '0 5 * * *', input: { day: one } }");
     let run = twin.deploy(&["--yes"]);
     assert!(
-        run.code == 1 && run.stderr.contains("not by this registry"),
+        run.code == 1 && run.stderr.contains("this registry did not create it"),
         "{run:#?}"
     );
     schedule(&["delete", &id]);

@@ -9,7 +9,7 @@ use crate::value::{Duration, Timestamp};
 /// A schedule like the 30th of February is never due: the search stops after this many years.
 const YEARS_MAX: i16 = 8;
 
-/// The first time after this one, in the zone that stands before the fields or in UTC; `None`: never.
+/// The first time after this one, in the zone before the fields or in UTC; `None` if there is none.
 pub(crate) fn next_time(cron: &str, after: Timestamp) -> Option<Timestamp> {
     let (zone, fields) = super::split_zone(cron);
     let zone = zone.map_or(Some(TimeZone::UTC), |name| TimeZone::get(name).ok())?;

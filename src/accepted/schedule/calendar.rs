@@ -45,7 +45,7 @@ pub(crate) struct Field {
     pub(crate) key: &'static str,
     pub(crate) first: i32,
     pub(crate) last: i32,
-    /// What is meant where nothing is said.
+    /// The text of an unset field.
     default: &'static str,
     names: &'static [&'static str],
     /// The fewest letters that identify a name.
@@ -151,7 +151,7 @@ impl Calendar {
         }
     }
 
-    /// The fields that are said, by their keys.
+    /// The fields that are set, by their keys.
     pub(crate) fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let fields = FIELDS.iter().zip(self.fields());
         let comment = self.comment.as_deref().map(|text| ("comment", text));
@@ -160,7 +160,7 @@ impl Calendar {
             .chain(comment)
     }
 
-    /// The cron string that it came from, which is its comment then.
+    /// The cron string that it was made from, which is then its comment.
     pub(crate) fn as_cron(&self) -> Option<&str> {
         let comment = self.comment.as_deref()?;
         let read = Cron::parse(comment).ok()?;
@@ -361,7 +361,7 @@ impl Field {
         }
     }
 
-    /// The text of ranges that the server has, or nothing where it is what is meant anyway.
+    /// The text of ranges that the server has, or `None` if it equals the default.
     pub(crate) fn text(&self, ranges: &[Range]) -> Option<String> {
         let last = match self.is_days_of_week() {
             true => self.last - 1,

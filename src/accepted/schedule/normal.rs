@@ -11,8 +11,8 @@ const CATCHUP_WINDOW: Duration = Duration {
 };
 
 impl ScheduleSpec {
-    /// Cron strings are the calendars and intervals that they stand for, calendars have their shortest texts, and defaults are
-    /// written out. What changes while a schedule runs (its pause, its notes, the actions that remain) is left out.
+    /// Cron strings become calendars and intervals, calendars have their shortest texts, and defaults are written out.
+    /// What changes while a schedule runs (its pause, its notes, the remaining actions) is left out.
     pub(crate) fn normal(&self) -> Result<ScheduleSpec, ScheduleError> {
         let mut normal = ScheduleSpec {
             calendars: Vec::new(),

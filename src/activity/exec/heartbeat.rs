@@ -22,7 +22,7 @@ pub(crate) struct HeartbeatFile {
 }
 
 impl HeartbeatFile {
-    /// It is readable by the worker's user only, and gone with the attempt.
+    /// Only the worker's user can read it, and it is removed with the attempt.
     pub(crate) fn new(folder: Option<&Path>) -> io::Result<HeartbeatFile> {
         let mut builder = Builder::new();
         let file = builder.prefix("segno-heartbeat-");
@@ -38,7 +38,7 @@ impl HeartbeatFile {
         self.file.path()
     }
 
-    /// Tells of what the program writes, until it is dropped.
+    /// Reports what the program writes, until it is dropped.
     pub(crate) async fn follow(&mut self, progress: &Progress, redactor: &Redactor) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
@@ -46,7 +46,7 @@ impl HeartbeatFile {
         }
     }
 
-    /// Tells of what the program has written since the last look.
+    /// Reports what the program has written since the last check.
     pub(crate) fn look(&mut self, progress: &Progress, redactor: &Redactor) {
         match self.news() {
             Ok(Some(line)) => {

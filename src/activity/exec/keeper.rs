@@ -63,7 +63,7 @@ impl Keeper {
         self.folder.path()
     }
 
-    /// To be called before the program is begun.
+    /// Must be called before the program is started.
     pub(crate) fn keep(self: &Arc<Self>) -> Kept {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let mark = format!(
@@ -133,7 +133,7 @@ impl Keeper {
 }
 
 impl Kept {
-    /// Stands in the environment of the program and of all that it begins.
+    /// A variable in the environment of the program and of everything that it starts.
     pub(crate) fn mark(&self) -> &str {
         &self.mark
     }
@@ -167,7 +167,7 @@ impl Drop for Kept {
     }
 }
 
-/// The keeper's end, where this process was asked to be one.
+/// The keeper's end, if this process is a keeper.
 pub(crate) fn serve() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next()? != ASKED {

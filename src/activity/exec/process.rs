@@ -27,7 +27,7 @@ pub(crate) struct Program {
     pub(crate) kept: Option<Kept>,
 }
 
-/// The variable by which a program, and all that it begins, is found again.
+/// The variable that identifies a program, and everything that it starts.
 pub(crate) const MARK: &str = "SEGNO_EXEC";
 
 pub(crate) struct Ended {
@@ -35,7 +35,7 @@ pub(crate) struct Ended {
     pub(crate) signal: Option<i32>,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
-    /// There was more of it.
+    /// Its standard error was truncated.
     pub(crate) is_stderr_cut: bool,
 }
 
@@ -46,7 +46,7 @@ pub(crate) enum ProgramError {
 }
 
 impl Program {
-    /// Begins it. What comes back ends with the process, which is asked to end once `stop` fires.
+    /// Starts it. The future ends with the process, which is asked to end once `stop` fires.
     pub(crate) fn start(
         mut self,
         stop: CancellationToken,

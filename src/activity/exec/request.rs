@@ -22,7 +22,7 @@ pub(crate) struct Request {
     /// The exit codes of success.
     pub(crate) success: Vec<i32>,
     pub(crate) timeout: Option<Duration>,
-    /// Heartbeats are sent as long as it runs; else only when it says how far it has come.
+    /// Heartbeats are sent as long as it runs; otherwise only when it reports progress.
     pub(crate) is_alive_while_it_runs: bool,
 }
 
@@ -35,7 +35,7 @@ pub(crate) enum OutputKind {
 }
 
 impl Request {
-    /// An error says which key is wrong and what it should be.
+    /// An error names the key that is wrong and what it should be.
     pub(crate) fn read(input: &Value) -> Result<Request, String> {
         let map = input
             .as_map()

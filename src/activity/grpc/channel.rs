@@ -18,7 +18,7 @@ use crate::activity::resolve::{ResolveError, resolve};
 use crate::engine::failure::Failure;
 use crate::limits::GRPC_MESSAGE_SIZE_BYTES_MAX;
 
-/// The name stands in the request and in the certificate; what is connected to is the address that was judged.
+/// The request and the certificate have the name; the connection is to the address that was checked.
 pub(crate) async fn connect(policy: &Policy, url: &Url, what: &str) -> Result<Channel, Failure> {
     let refused =
         |reason: String| lasting(failure_type::POLICY, format!("{what} is refused: {reason}"));

@@ -75,7 +75,7 @@ struct FileHead {
     dependencies: Vec<String>,
 }
 
-/// A server that asks every caller who it is asks here too: the call's own metadata goes along.
+/// The call's own metadata is sent too, for servers that authenticate every caller.
 pub(crate) async fn method(
     channel: &Channel,
     request: &Request,
@@ -120,7 +120,7 @@ pub(crate) async fn method(
     }
 }
 
-/// A method, and the memory that its types take, which is given back with it.
+/// A method, and the memory that its types take, which is released with it.
 pub(crate) struct Method {
     pub(crate) descriptor: MethodDescriptor,
     _held: Option<SemaphorePermit<'static>>,

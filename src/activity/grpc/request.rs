@@ -28,7 +28,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// An error says which key is wrong and what it should be.
+    /// An error names the key that is wrong and what it should be.
     pub(crate) fn read(input: &Value) -> Result<Request, String> {
         let map = input
             .as_map()
@@ -63,7 +63,7 @@ impl Request {
         })
     }
 
-    /// How messages call it.
+    /// Its name in messages.
     pub(crate) fn what(&self) -> String {
         let host = self.url.origin().ascii_serialization();
         format!("{}/{} at {host}", self.service, self.method)

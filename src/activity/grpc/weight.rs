@@ -18,7 +18,7 @@ struct Shape {
     is_list: bool,
 }
 
-/// What is left of a bound.
+/// The rest of a bound.
 pub(crate) struct Budget {
     left: usize,
 }
@@ -42,7 +42,8 @@ impl Budget {
         Ok(())
     }
 
-    /// Takes what the message needs. One that cannot be read takes what comes before its fault: its decoder stops there, too.
+    /// Charges what the message needs. One that is malformed is charged for what precedes the error, where its decoder
+    /// stops too.
     pub(crate) fn message(
         &mut self,
         kind: &MessageDescriptor,
@@ -176,7 +177,7 @@ fn shape(message: &MessageDescriptor, number: u32) -> Option<Shape> {
     }
 }
 
-/// How many fields stand at the top of a message.
+/// The number of top-level fields of a message.
 pub(crate) fn fields(bytes: &[u8]) -> usize {
     let mut count = 0;
     each(bytes, |_, _| count += 1);

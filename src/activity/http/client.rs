@@ -15,9 +15,9 @@ use crate::activity::resolve::{ResolveError, resolve};
 #[error("{0}")]
 pub(crate) struct Refused(pub(crate) String);
 
-/// Redirects are followed by whoever asks, so that each is judged.
+/// The caller follows redirects, so that each is checked.
 pub(crate) fn client(policy: Arc<Policy>) -> Result<reqwest::Client, String> {
-    // Someone else in the process may have installed the same one before.
+    // Another part of the process may have installed the same one before.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = || {
         reqwest::Client::builder()

@@ -23,7 +23,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) http: &'a Http,
     pub(crate) request: &'a Request,
     pub(crate) redactor: &'a Redactor,
-    /// How messages call it.
+    /// Its name in messages.
     pub(crate) what: &'a str,
 }
 
@@ -34,8 +34,8 @@ impl Exchange<'_> {
         self.conclude(&received)
     }
 
-    /// The first answer that is more than "not yet". The progress is where the attempt before got to, and tells how far this
-    /// one has come.
+    /// The first answer that is not pending. The progress has where the previous attempt was, and reports that of this
+    /// one.
     pub(crate) async fn poll(
         &self,
         poll: &Poll,
@@ -264,7 +264,7 @@ fn redirect(
     Ok(())
 }
 
-/// A URL without what may be confidential in it.
+/// A URL without its possibly confidential parts.
 pub(crate) fn shown(url: &url::Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
 }

@@ -15,9 +15,9 @@ const EVERY_DEFAULT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Poll {
     pub(crate) every: Duration,
-    /// Statuses that say "not yet".
+    /// Statuses that mean "not yet".
     pub(crate) statuses: Statuses,
-    /// What says so at places in the body, by JSON Pointer.
+    /// Values that mean "not yet", by places in the body as JSON Pointers.
     body: Vec<(String, Vec<Json>)>,
 }
 
@@ -39,7 +39,7 @@ impl Poll {
         }))
     }
 
-    /// Whether the body of the answer says "not yet".
+    /// Whether the body of the answer means "not yet".
     pub(crate) fn is_pending(&self, answer: &Value) -> bool {
         let body = answer.get("body").and_then(|body| to_json(body).ok());
         let body = body.unwrap_or_default();
@@ -74,7 +74,7 @@ fn read_body(value: Option<&Value>) -> Result<Vec<(String, Vec<Json>)>, String> 
 #[derive(Debug, Default)]
 pub(crate) struct Polled {
     pub(crate) polls: i64,
-    /// Where an answer said to ask from then on.
+    /// The URL that an answer redirected to for further requests.
     pub(crate) url: Option<String>,
 }
 
@@ -91,7 +91,7 @@ impl Polled {
         }
     }
 
-    /// A URL with a secret in it is left out: it would be of no use without that.
+    /// A URL with a secret in it is left out, since it would be useless without the secret.
     pub(crate) fn to_value(&self, redactor: &Redactor) -> Value {
         let mut map = Map::from_iter([("polls", Value::from(self.polls))]);
         if let Some(url) = self.url.as_ref().filter(|url| redactor.text(url) == **url) {

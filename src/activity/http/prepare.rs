@@ -15,10 +15,10 @@ pub(crate) struct Prepared {
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<Vec<u8>>,
-    /// Headers that do not follow a redirect to another origin.
+    /// Headers that are not sent to another origin after a redirect.
     pub(crate) secret_headers: Vec<HeaderName>,
     pub(crate) is_body_secret: bool,
-    /// It would be useless without what does not go elsewhere.
+    /// The request would be useless without the parts that are not sent elsewhere.
     pub(crate) is_bound_to_origin: bool,
     pub(crate) is_url_secret: bool,
 }
@@ -26,7 +26,7 @@ pub(crate) struct Prepared {
 /// Why a request cannot be sent.
 #[derive(Debug)]
 pub(crate) enum PrepareError {
-    /// The worker has no such secret: it may have one later.
+    /// The worker does not have the secret, but may have it later.
     Secret(String),
     Request(String),
 }

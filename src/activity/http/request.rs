@@ -23,7 +23,7 @@ const POLL_TIMEOUT_DEFAULT: std::time::Duration = std::time::Duration::from_secs
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) method: Method,
-    /// `None`: a secret.
+    /// `None` if it is a secret.
     pub(crate) url: Option<Url>,
     pub(crate) query: Vec<(String, String)>,
     pub(crate) headers: HeaderMap,
@@ -67,13 +67,13 @@ pub(crate) struct SecretPlaces {
     pub(crate) url: Option<SecretReference>,
     pub(crate) headers: Vec<(HeaderName, SecretReference)>,
     pub(crate) query: Vec<(String, SecretReference)>,
-    /// By JSON Pointer; of a form, by the field's name.
+    /// By JSON Pointer; for a form, by the field's name.
     pub(crate) body: Vec<(String, SecretReference)>,
     pub(crate) basic_auth: Option<(String, SecretReference)>,
 }
 
 impl Request {
-    /// An error says which key is wrong and what it should be.
+    /// An error names the key that is wrong and what it should be.
     pub(crate) fn read(input: &Value) -> Result<Request, String> {
         let map = input
             .as_map()

@@ -7,11 +7,11 @@ use crate::activity::secret::Redactor;
 use crate::limits::HTTP_FAILURE_BODY_SIZE_BYTES_MAX;
 use crate::value::{Map, Value, parse_foreign_json, without_byte_order_mark};
 
-/// A response read to its end, as it came: secrets are taken out of what is made of it.
+/// A response read to its end, unchanged: secrets are removed from the values that are made of it.
 pub(crate) struct Received {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
-    /// The body goes on beyond what was read.
+    /// The body is longer than what was read.
     pub(crate) is_cut: bool,
     body: Vec<u8>,
     header_texts: Vec<(String, String)>,
@@ -54,7 +54,7 @@ impl Received {
         })
     }
 
-    /// `{ status, headers, body }`; an error says why the body cannot be read as asked.
+    /// `{ status, headers, body }`; an error explains why the body cannot be read as requested.
     pub(crate) fn value(&self, kind: ResponseKind) -> Result<Value, String> {
         let body = match self.resolve(kind) {
             ResponseKind::None => Value::Null,
@@ -69,7 +69,7 @@ impl Received {
         Ok(self.with_body(body))
     }
 
-    /// What a failure keeps: no more of the body than its bound, and never an error.
+    /// The response in a failure: no more of the body than its bound, and never an error.
     pub(crate) fn failure_value(&self, redactor: &Redactor) -> Value {
         if self.body.len() <= HTTP_FAILURE_BODY_SIZE_BYTES_MAX
             && !self.is_cut

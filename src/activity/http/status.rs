@@ -82,8 +82,8 @@ impl Verdicts {
     }
 }
 
-/// What `Retry-After` asks for, in seconds or as a date, within the bound. "At once" is no wait: the server would take a wait of
-/// nothing for no further attempt at all.
+/// The wait that `Retry-After` requests, in seconds or as a date, within the bound. "Immediately" is no wait: the
+/// server would read a wait of zero as no further attempt.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let seconds = match text.parse::<i64>() {

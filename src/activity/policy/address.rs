@@ -21,8 +21,8 @@ const NAT64_PLACES: [[usize; 4]; 6] = [
     [12, 13, 14, 15],
 ];
 
-/// All addresses that one leads to, itself first: those that are inside it, by mapping, translation or a tunnel, and loopback for
-/// "any address". Whoever refuses one of them refuses it, too.
+/// All destinations of an address, itself first: those that it contains by mapping, translation or a tunnel, and
+/// loopback for "any address". If one of them is refused, so is the address.
 pub(crate) fn meanings(address: IpAddr) -> Vec<IpAddr> {
     let mut meanings = vec![address];
     if let IpAddr::V6(v6) = address {
@@ -34,7 +34,8 @@ pub(crate) fn meanings(address: IpAddr) -> Vec<IpAddr> {
     meanings
 }
 
-/// The form in which an address is shown, and compared with what is allowed: the IPv4 address that it surely stands for, else itself.
+/// The form in which an address is shown, and compared with the allowed ones: the IPv4 address that it certainly means,
+/// else itself.
 pub(crate) fn normal(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else {
         return address;
@@ -108,7 +109,7 @@ pub(crate) fn special() -> Vec<IpNet> {
     NOT_PUBLIC.iter().filter_map(|n| n.parse().ok()).collect()
 }
 
-/// Whether everything that the address leads to is on the public internet.
+/// Whether all destinations of the address are on the public internet.
 pub(crate) fn is_public(address: IpAddr) -> bool {
     let networks = special();
     let special = |address: &IpAddr| networks.iter().any(|network| network.contains(address));

@@ -1,10 +1,10 @@
 //! The ways in which a text can be read: unchanged, and with its escapes undone, each byte with its place in the
 //! original.
 
-/// A text as a reader could take it.
+/// One reading of a text.
 pub(crate) struct View {
     pub(crate) bytes: Vec<u8>,
-    /// Where each byte's origin begins and ends.
+    /// The start and end of each byte's origin.
     places: Vec<(u32, u32)>,
 }
 
@@ -22,7 +22,7 @@ const LAYERS: usize = 3;
 /// The longest HTML reference that is undone.
 const HTML_REFERENCE_BYTES_MAX: usize = 10;
 
-/// All readings of a text that differ: the text itself, then with escapes undone.
+/// All different readings of a text: the text itself, then with escapes undone.
 pub(crate) fn views(text: &[u8]) -> Vec<View> {
     let mut views = vec![View {
         bytes: text.to_vec(),
@@ -51,7 +51,7 @@ pub(crate) fn views(text: &[u8]) -> Vec<View> {
     views
 }
 
-/// The text with all escapes undone, up to so many layers: each is one more way in which a secret may be read.
+/// The text with all escapes undone, layer by layer: each is one more way to read a secret.
 pub(crate) fn layers(text: &[u8]) -> Vec<Vec<u8>> {
     views(text).into_iter().map(|view| view.bytes).collect()
 }
@@ -65,7 +65,7 @@ fn add(views: &mut Vec<View>, view: Option<View>) {
 }
 
 impl View {
-    /// The part of the original that became these bytes, which are not none.
+    /// The part of the original that became these bytes, which are not empty.
     pub(crate) fn origin(&self, start: usize, end: usize) -> (usize, usize) {
         (
             self.places[start].0 as usize,
@@ -73,7 +73,7 @@ impl View {
         )
     }
 
-    /// Without white space, as encoders break lines.
+    /// Without white space, since encoders break lines.
     pub(crate) fn squeezed(&self) -> Option<View> {
         let is_left = |byte: u8| !byte.is_ascii_whitespace();
         if self.bytes.iter().all(|byte| is_left(*byte)) {

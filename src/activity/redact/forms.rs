@@ -12,12 +12,12 @@ const ENCODED_SIZE_BYTES_MIN: usize = 4;
 /// Every number with up to this many digits is read exactly.
 const EXACT_DIGITS_MAX: usize = 15;
 
-/// What is looked for in base64. The characters at its edges hold bits of their neighbours, too.
+/// A text to search for in base64. The characters at its edges contain bits of their neighbours, too.
 pub(crate) struct Base64 {
     pub(crate) text: Vec<u8>,
-    /// The character before holds bits of the secret.
+    /// The character before contains bits of the secret.
     pub(crate) begins_inside: bool,
-    /// The character behind holds bits of the secret.
+    /// The character after contains bits of the secret.
     pub(crate) ends_inside: bool,
 }
 
@@ -93,8 +93,8 @@ impl Forms {
     }
 }
 
-/// What a secret consists of, each of which is a secret, too: the texts and numbers of JSON, the lines of a text, and of a URL the user
-/// information, the values of the query, and long segments of the path.
+/// The parts of a secret, each of which is a secret too: the texts and numbers of JSON, the lines of a text, and of a
+/// URL the user information, the values of the query, and long segments of the path.
 pub(crate) fn parts(secret: &str) -> Vec<String> {
     let mut parts = Vec::new();
     collect(secret, &mut parts);

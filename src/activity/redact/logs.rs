@@ -19,7 +19,7 @@ struct Known {
 
 static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
 
-/// From now on no log of this process holds the secret.
+/// Keeps the secret out of this process's logs from now on.
 pub(crate) fn keep_out(secret: &SecretString) {
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let is_known = |one: &SecretString| one.expose_secret() == secret.expose_secret();
@@ -35,12 +35,12 @@ pub(crate) fn keep_out(secret: &SecretString) {
     known.redactor = Arc::new(redactor);
 }
 
-/// A text for the logs, without what was kept out.
+/// A text for the logs, without the secrets.
 pub(crate) fn clean(text: &str) -> String {
     known().text(text)
 }
 
-/// False while somebody takes in a secret: whoever waits for that might wait for themselves.
+/// False while a secret is being added: waiting for that might deadlock.
 pub(crate) fn can_clean() -> bool {
     KNOWN.try_lock().is_ok()
 }

@@ -12,7 +12,7 @@ const BETWEEN_SIZE_BYTES_MAX: usize = 40;
 const TOKEN_SIZE_BYTES_MIN: usize = 16;
 const ESCAPE: u8 = 0x1b;
 
-/// The line without the tokens that stand behind their names, in base64 or as lists of bytes.
+/// The line without the tokens that follow their names, in base64 or as lists of bytes.
 pub(crate) fn without_tokens(line: &[u8]) -> Cow<'_, [u8]> {
     let mut clean = Vec::new();
     let mut copied = 0;

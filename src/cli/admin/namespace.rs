@@ -21,16 +21,16 @@ const RETENTION_DEFAULT: Duration = Duration {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum NamespaceCommand {
-    /// Make a namespace
+    /// Register a namespace
     #[command(alias = "create")]
     Register(ChangeArgs),
     /// Show a namespace
     Describe(OneArgs),
     /// List the namespaces
     List(ListArgs),
-    /// Change what the flags say and keep the rest
+    /// Change what the flags name and keep the rest
     Update(ChangeArgs),
-    /// Take a namespace away with all the workflows in it
+    /// Delete a namespace with all the workflows in it
     Delete(DeleteArgs),
 }
 
@@ -45,22 +45,22 @@ pub(crate) struct ChangeArgs {
     /// What it is for
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// The owner's address
+    /// The owner's email address
     #[arg(long, value_name = "ADDRESS")]
     email: Option<String>,
-    /// Anything else about it; may be given several times
+    /// A further note about it; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     data: Vec<(String, String)>,
     /// Whether the histories of closed workflows are archived
     #[arg(long, value_enum)]
     history_archival_state: Option<ArchivalWord>,
-    /// Where they are archived; once set it does not change
+    /// Where they are archived; cannot be changed later
     #[arg(long, value_name = "URI")]
     history_uri: Option<String>,
-    /// Whether what lists show of closed workflows is archived
+    /// Whether the visibility records of closed workflows are archived
     #[arg(long, value_enum)]
     visibility_archival_state: Option<ArchivalWord>,
-    /// Where it is archived; once set it does not change
+    /// Where they are archived; cannot be changed later
     #[arg(long, value_name = "URI")]
     visibility_uri: Option<String>,
     #[command(flatten)]
@@ -93,7 +93,7 @@ pub(crate) struct DeleteArgs {
     /// The namespace's name
     #[arg(value_name = "NAME", value_parser = name)]
     name: String,
-    /// Do it: nothing brings its workflows back
+    /// Confirm: its workflows cannot be restored
     #[arg(long)]
     yes: bool,
     #[command(flatten)]

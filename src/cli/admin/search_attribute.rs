@@ -11,7 +11,7 @@ use crate::client::SearchAttributeType;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SearchAttributeCommand {
-    /// Make search attributes of one type
+    /// Create search attributes of one type
     Create(CreateArgs),
     /// List the search attributes
     List(ListArgs),
@@ -24,7 +24,7 @@ pub(crate) struct CreateArgs {
     /// The attribute's name; may be given several times
     #[arg(long, value_name = "NAME", required = true, value_parser = name)]
     name: Vec<String>,
-    /// What it holds
+    /// The type of its values
     #[arg(long = "type", value_enum)]
     kind: TypeWord,
     #[command(flatten)]

@@ -17,9 +17,9 @@ pub(crate) enum DeploymentCommand {
     List(Box<ListArgs>),
     /// Show a deployment with its versions
     Describe(Box<DescribeArgs>),
-    /// Make a version current: new runs begin on it, and runs that upgrade by themselves move to it
+    /// Make a version current: new runs start on it, and auto-upgrading runs move to it
     SetCurrentVersion(Box<CurrentArgs>),
-    /// Send a share of the new runs, and of those that upgrade by themselves, to a version
+    /// Send a share of the new and of the auto-upgrading runs to a version
     SetRampingVersion(Box<RampingArgs>),
 }
 
@@ -66,10 +66,10 @@ pub(crate) struct RampingArgs {
     /// Workers without a version, instead of one
     #[arg(long, conflicts_with = "build_id")]
     unversioned: bool,
-    /// The share that goes there, from 0 to 100
+    /// The version's share, from 0 to 100
     #[arg(long, value_name = "PERCENTAGE", required_unless_present = "delete", value_parser = percentage)]
     percentage: Option<f32>,
-    /// No version ramps any more
+    /// End the ramp
     #[arg(long, conflicts_with_all = ["build_id", "unversioned", "percentage"])]
     delete: bool,
     #[command(flatten)]
@@ -80,10 +80,10 @@ pub(crate) struct RampingArgs {
 
 #[derive(Debug, Clone, Copy, Args)]
 struct ForceArgs {
-    /// Though no worker of the version has been seen
+    /// Even if no worker of the version has been seen
     #[arg(long)]
     allow_no_pollers: bool,
-    /// Though its workers do not serve all the task queues of the current version
+    /// Even if its workers do not serve all task queues of the current version
     #[arg(long)]
     ignore_missing_task_queues: bool,
 }

@@ -13,8 +13,8 @@ const VARIABLE_PREFIX: &str = "env:";
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Payload codecs")]
 pub(crate) struct CodecArgs {
-    /// What is done to payloads before they leave, in this order: compression, encryption, remote; may be given several times
-    /// [default: what --codec-key or --codec-endpoint speaks of]
+    /// A codec that encodes payloads: compression, encryption or remote; may be given several times, in the order of encoding
+    /// [default: what --codec-key or --codec-endpoint implies]
     #[arg(
         long,
         value_enum,
@@ -34,10 +34,10 @@ pub(crate) struct CodecArgs {
         value_parser = key
     )]
     codec_key: Vec<(String, KeySource)>,
-    /// The codec server of remote [env: TEMPORAL_CODEC_ENDPOINT]
+    /// The codec server that remote uses [env: TEMPORAL_CODEC_ENDPOINT]
     #[arg(long, value_name = "URL")]
     codec_endpoint: Option<String>,
-    /// A file with what the codec server wants in the header Authorization, for instance Bearer TOKEN [env, itself:
+    /// A file with the header Authorization for the codec server, for instance Bearer TOKEN [env, the text itself:
     /// TEMPORAL_CODEC_AUTH]
     #[arg(long, value_name = "FILE")]
     codec_auth_file: Option<PathBuf>,

@@ -8,7 +8,7 @@ use crate::cli::error::CliError;
 use crate::client::{Client, ConnectionSettings, ResolvedSettings, Source};
 use crate::value::Duration;
 
-/// Flags win over the environment (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, …), and that over temporal.toml.
+/// Flags take precedence over the environment (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, …), which takes precedence over temporal.toml.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
@@ -18,40 +18,40 @@ pub(crate) struct ConnectionArgs {
     /// The namespace [env: TEMPORAL_NAMESPACE] [default: default]
     #[arg(long, short = 'n')]
     namespace: Option<String>,
-    /// The API key; it turns TLS on [env: TEMPORAL_API_KEY]
+    /// The API key; turns TLS on [env: TEMPORAL_API_KEY]
     #[arg(long, value_name = "KEY")]
     api_key: Option<String>,
-    /// Encrypt the connection; any other option of TLS or an API key turns it on too [env: TEMPORAL_TLS]
+    /// Use TLS; any other TLS option and an API key turn it on too [env: TEMPORAL_TLS]
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     tls: Option<bool>,
-    /// File of the authority that signed the server's certificate [env: TEMPORAL_TLS_SERVER_CA_CERT_PATH]
+    /// File with the CA certificate for the server [env: TEMPORAL_TLS_SERVER_CA_CERT_PATH]
     #[arg(long, value_name = "FILE", conflicts_with = "tls_ca_data")]
     tls_ca_path: Option<String>,
-    /// The same, inline [env: TEMPORAL_TLS_SERVER_CA_CERT_DATA]
+    /// The CA certificate itself [env: TEMPORAL_TLS_SERVER_CA_CERT_DATA]
     #[arg(long, value_name = "PEM")]
     tls_ca_data: Option<String>,
-    /// File of the client's certificate [env: TEMPORAL_TLS_CLIENT_CERT_PATH]
+    /// File with the client's certificate [env: TEMPORAL_TLS_CLIENT_CERT_PATH]
     #[arg(long, value_name = "FILE", conflicts_with = "tls_cert_data")]
     tls_cert_path: Option<String>,
-    /// The same, inline [env: TEMPORAL_TLS_CLIENT_CERT_DATA]
+    /// The client's certificate itself [env: TEMPORAL_TLS_CLIENT_CERT_DATA]
     #[arg(long, value_name = "PEM")]
     tls_cert_data: Option<String>,
-    /// File of the client's private key [env: TEMPORAL_TLS_CLIENT_KEY_PATH]
+    /// File with the client's private key [env: TEMPORAL_TLS_CLIENT_KEY_PATH]
     #[arg(long, value_name = "FILE", conflicts_with = "tls_key_data")]
     tls_key_path: Option<String>,
-    /// The same, inline [env: TEMPORAL_TLS_CLIENT_KEY_DATA]
+    /// The client's private key itself [env: TEMPORAL_TLS_CLIENT_KEY_DATA]
     #[arg(long, value_name = "PEM")]
     tls_key_data: Option<String>,
     /// The name to expect in the server's certificate [env: TEMPORAL_TLS_SERVER_NAME]
     #[arg(long, value_name = "NAME")]
     tls_server_name: Option<String>,
-    /// Accept any certificate of the server [env: TEMPORAL_TLS_DISABLE_HOST_VERIFICATION]
+    /// Do not verify the server's certificate [env: TEMPORAL_TLS_DISABLE_HOST_VERIFICATION]
     #[arg(long)]
     tls_disable_host_verification: bool,
     /// A header of every request; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     grpc_meta: Vec<(String, String)>,
-    /// How this client names itself [default: pid@host]
+    /// This client's identity [default: pid@host]
     #[arg(long)]
     identity: Option<String>,
     /// The profile of the configuration file [env: TEMPORAL_PROFILE] [default: default]
@@ -66,7 +66,7 @@ pub(crate) struct ConnectionArgs {
     /// Read nothing from the environment
     #[arg(long)]
     disable_config_env: bool,
-    /// Compress what goes over the wire [default: true, but false to this machine]
+    /// Compress requests and responses [default: true, but false for a server on this machine]
     #[arg(long, value_name = "BOOL")]
     grpc_compression: Option<bool>,
     /// How long to try to connect, for instance 10s

@@ -16,7 +16,7 @@ const BINARY_PLAIN: &[u8] = b"binary/plain";
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct InputArgs {
-    /// An argument, in JSON; given several times there are several arguments
+    /// An argument, in JSON; may be given several times
     #[arg(
         long,
         short = 'i',
@@ -39,7 +39,7 @@ impl InputArgs {
     }
 }
 
-/// What was given with a flag and in files, one payload each: JSON, or bytes in base64.
+/// The values of a flag and of files, one payload each: JSON, or bytes in base64.
 pub(crate) fn payloads(
     flag: &str,
     texts: &[String],
@@ -69,7 +69,7 @@ fn read(path: &str) -> Result<String, CliError> {
     read.map_err(|e| CliError::usage(format!("cannot read {path}: {e}")))
 }
 
-/// The user's text as it is, made sure of: big numbers and the order of keys stay.
+/// The user's text unchanged, but validated: big numbers and the order of keys stay.
 pub(crate) fn json_payload(place: &str, text: &str) -> Result<Payload, CliError> {
     // Some editors begin a file with a byte order mark, which is not JSON.
     let text = text.trim_start_matches('\u{feff}');
@@ -86,7 +86,7 @@ pub(crate) fn json_payload(place: &str, text: &str) -> Result<Payload, CliError>
     }
 }
 
-/// `NAME=JSON`, of memos and search attributes.
+/// `NAME=JSON`, for memos and search attributes.
 pub(crate) fn json_fields(
     flag: &str,
     fields: &[(String, String)],

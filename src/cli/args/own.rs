@@ -5,7 +5,7 @@ use crate::cli::error::CliError;
 use crate::client::{Client, ClientError};
 use crate::registry::{REGISTRY, REGISTRY_DATA};
 
-/// Before anything is asked of the cluster: by the id that they have unless somebody names another registry.
+/// Called before any request to the cluster: by the id that they have by default.
 pub(crate) fn refuse_id(workflow_id: &str) -> Result<(), CliError> {
     match workflow_id.starts_with(REGISTRY) {
         true => Err(refusal(workflow_id)),
@@ -13,7 +13,7 @@ pub(crate) fn refuse_id(workflow_id: &str) -> Result<(), CliError> {
     }
 }
 
-/// The same for whatever ends a workflow: registries may have other ids.
+/// Called before a workflow is ended: registries may have other ids.
 pub(crate) async fn refuse(client: &Client, workflow: &WorkflowArgs) -> Result<(), CliError> {
     match client.describe(&workflow.reference()).await {
         Ok(found) if is_own(&found.workflow.workflow_type) => Err(refusal(&workflow.workflow_id)),
@@ -37,7 +37,7 @@ pub(crate) fn is_own(workflow_type: &str) -> bool {
     [REGISTRY, REGISTRY_DATA].contains(&workflow_type)
 }
 
-/// A list filter that leaves them out, unless it asks for them.
+/// A list filter that leaves them out, unless it names them.
 pub(crate) fn without_own(query: &str) -> String {
     let none = format!("WorkflowType NOT IN ('{REGISTRY}', '{REGISTRY_DATA}')");
     // What follows the conditions must stay at the end: the reader of the list then leaves them out.
@@ -53,7 +53,7 @@ pub(crate) fn asks_for_own(query: &str) -> bool {
     query.contains(REGISTRY)
 }
 
-/// For the task queue that a worker is to serve.
+/// Checks the task queue that a worker should serve.
 pub(crate) fn refuse_queue(task_queue: &str) -> Result<(), CliError> {
     match task_queue.starts_with(REGISTRY) {
         true => Err(queue_refusal(task_queue)),

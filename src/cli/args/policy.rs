@@ -13,14 +13,14 @@ use crate::cli::hidden;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "What definitions may do")]
 pub(crate) struct PolicyArgs {
-    /// Hosts that `http` and `grpc` may talk to: a name with * for anything, an address or a network; may be given several times
+    /// A host that `http` and `grpc` may connect to: a name with * as wildcard, an address or a network; may be given several times
     /// [default: all but clouds' metadata services]
     #[arg(long, value_name = "PATTERN")]
     http_allow: Vec<String>,
-    /// Hosts that `http` and `grpc` may not talk to, whatever else allows them; may be given several times
+    /// A host that `http` and `grpc` may not connect to, even if another flag allows it; may be given several times
     #[arg(long, value_name = "PATTERN")]
     http_refuse: Vec<String>,
-    /// What holds beside these two lists
+    /// The policy for hosts that neither list names
     #[arg(long, value_enum, default_value = "open", value_name = "PROFILE")]
     http_policy: HttpPolicy,
     /// A program that `exec` may run, by a name of the worker's choice; may be given several times [default: none]
@@ -29,16 +29,16 @@ pub(crate) struct PolicyArgs {
     /// An environment variable that definitions may set for these programs; may be given several times [default: none]
     #[arg(long, value_name = "NAME")]
     exec_env: Vec<String>,
-    /// A folder in which the file NAME holds the secret NAME; else it is the environment's SEGNO_SECRET_NAME
+    /// A folder whose file NAME contains the secret NAME [default: the environment's SEGNO_SECRET_NAME]
     #[arg(long, value_name = "FOLDER")]
     secrets_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum HttpPolicy {
-    /// Every host that nothing refuses
+    /// Allow every host that is not denied
     Open,
-    /// Only hosts that --http-allow names, by https, on the public internet, and no redirect to another origin
+    /// Allow only hosts that --http-allow names, by https, on the public internet, without redirects to another origin
     Strict,
 }
 
@@ -46,7 +46,7 @@ enum HttpPolicy {
 const THIS_MACHINE: [&str; 3] = ["localhost", "127.0.0.0/8", "::1"];
 
 impl PolicyArgs {
-    /// Where nothing else is said, only what is on this machine is talked to.
+    /// Without other flags, connects only to this machine.
     pub(crate) fn on_this_machine(&self) -> PolicyArgs {
         let mut policy = self.clone();
         if policy.http_allow.is_empty() {

@@ -17,7 +17,7 @@ use crate::registry::{ClusterStore, ObjectsStore, REGISTRY, Store};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Registry")]
 pub(crate) struct RegistryArgs {
-    /// The registry: the id of the workflow that holds it, or a folder or an object store, as s3://bucket/prefix
+    /// The registry: the id of its workflow, or a folder or an object store, such as s3://bucket/prefix
     #[arg(long, value_name = "WORKFLOW_ID|URL", env = "SEGNO_REGISTRY", default_value = REGISTRY)]
     registry: String,
 }
@@ -37,7 +37,8 @@ impl RegistryArgs {
         }
     }
 
-    /// For a worker that finishes what deployers leave: with a store of its own, since the one that is followed is held by a long poll.
+    /// For a worker that completes what deployers leave: with a store of its own, since the followed one is blocked by
+    /// a long poll.
     pub(crate) fn following(&self, client: &Client) -> Result<Following, CliError> {
         Ok(Following {
             client: client.clone(),
@@ -47,7 +48,7 @@ impl RegistryArgs {
         })
     }
 
-    /// The registry's workflow is on a task queue of the same name, which nobody is to serve.
+    /// The registry's workflow is on a task queue of the same name, which no worker may serve.
     pub(crate) fn refuse_queue(&self, task_queue: &str) -> Result<(), CliError> {
         match self.registry == task_queue {
             true => Err(own::queue_refusal(task_queue)),
@@ -62,7 +63,7 @@ impl RegistryArgs {
         })
     }
 
-    /// The registry alone: one that is elsewhere needs no cluster.
+    /// The registry without a cluster, if it is elsewhere.
     pub(crate) async fn store(
         &self,
         connection: &ConnectionArgs,
@@ -91,17 +92,17 @@ impl RegistryArgs {
     }
 }
 
-/// What a change says of whoever makes it.
+/// Who makes a change, and why.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Who and why")]
+#[command(next_help_heading = "Origin of the change")]
 pub(crate) struct OriginArgs {
     /// Who makes the change [default: user@host]
     #[arg(long, env = "SEGNO_DEPLOYED_BY", value_name = "NAME")]
     by: Option<String>,
-    /// Why
+    /// The reason for the change
     #[arg(long, short = 'm', default_value = "", value_name = "TEXT")]
     message: String,
-    /// The commit that is deployed
+    /// The commit to record
     #[arg(long, env = "SEGNO_COMMIT", value_name = "COMMIT")]
     commit: Option<String>,
 }
@@ -126,14 +127,14 @@ fn user() -> String {
     format!("{}@{host}", user.unwrap_or_else(|| "unknown".to_owned()))
 }
 
-/// What has happened to the registry, said on standard error.
+/// Reports events of the registry on standard error.
 pub(crate) fn warn_of(store: &dyn Store) {
     for notice in store.notices() {
         warn(&notice, &[]);
     }
 }
 
-/// The definitions are in force; what their schedules lack, workers make good, or the next deployment.
+/// The definitions are in force; workers, or the next deployment, create the missing schedules.
 pub(crate) fn schedules_missed(error: CliError, revision: u64) -> CliError {
     error.help(format!(
         "revision {revision} is in force; workers that serve the registry create its remaining schedules, or run `segno deploy` again"

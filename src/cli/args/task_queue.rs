@@ -1,6 +1,6 @@
 //! The task queue to use when no flag names one.
 
-/// Where workers and starters meet if nobody names a task queue.
+/// The task queue of workers and clients if no flag names one.
 pub(crate) const TASK_QUEUE_DEFAULT: &str = "segno";
 
 const TASK_QUEUE_VARIABLE: &str = "SEGNO_TASK_QUEUE";

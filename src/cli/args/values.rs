@@ -48,7 +48,7 @@ fn number(text: &str) -> Result<Value, String> {
     Ok(Value::Double(number))
 }
 
-/// `KEY=VALUE`; the value may hold more equals signs.
+/// `KEY=VALUE`; the value may contain more equals signs.
 pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),

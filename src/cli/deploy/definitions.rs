@@ -35,25 +35,25 @@ pub(crate) enum DefinitionsCommand {
     History(look::HistoryArgs),
     /// Show what changed in meaning between two versions
     Diff(look::DiffArgs),
-    /// Give new runs an earlier version again, of one type or of a whole project
+    /// Roll back new runs to an earlier version, of one type or of a whole project
     Rollback(rollback::RollbackArgs),
-    /// Keep new runs on one version, also when others are deployed
+    /// Pin new runs to one version, even if others are deployed
     Pin(VersionArgs),
-    /// Let deployments decide again
+    /// Unpin a type: deployments choose the version again
     Unpin(TypeArgs),
-    /// Give a share of new runs another version, always the same workflow ids
+    /// Give another version to a share of new runs, always the same workflow ids
     Ramp(RampArgs),
-    /// Give a version a name, as stable
+    /// Give a version a name, such as stable
     Tag(TagArgs),
     /// Remove a version that nothing runs, or retire a whole type
     Delete(DeleteArgs),
     /// Check that everything the registry names can be read; changes nothing
     Verify(keep::VerifyArgs),
-    /// Mend what `verify` finds, as far as what is left allows
+    /// Repair what `verify` reports, as far as the remaining data allows
     Repair(keep::RepairArgs),
     /// Write the registry, with all versions and all changes, to a file
     Export(keep::ExportArgs),
-    /// Bring an export back: the versions and texts that the registry lacks
+    /// Import the versions and texts of an export that the registry lacks
     Import(keep::ImportArgs),
 }
 
@@ -71,7 +71,7 @@ pub(crate) struct Common {
 
 #[derive(Debug, Args)]
 pub(crate) struct VersionArgs {
-    /// By number or tag, as order@12; a type alone is its current version
+    /// A number or tag, such as order@12; a type alone is its current version
     #[arg(value_name = "TYPE[@VERSION]")]
     name: VersionQuery,
     #[command(flatten)]
@@ -88,7 +88,7 @@ pub(crate) struct TypeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RampArgs {
-    /// The version to ramp up, as order@13
+    /// The version to ramp up, such as order@13
     #[arg(value_name = "TYPE@VERSION")]
     name: VersionQuery,
     /// The share of new runs; 0 ends the ramp, 100 makes the version the current one
@@ -105,7 +105,7 @@ pub(crate) struct TagArgs {
     /// The tag: letters, digits, `-`, `_` and `.`, not a number
     #[arg(value_parser = tag_name)]
     tag: String,
-    /// Take the tag away
+    /// Remove the tag
     #[arg(long)]
     remove: bool,
     #[command(flatten)]
@@ -117,7 +117,7 @@ pub(crate) struct DeleteArgs {
     /// TYPE@VERSION removes a version; TYPE retires the type, whose versions stay for runs in flight
     #[arg(value_name = "TYPE[@VERSION]")]
     name: VersionQuery,
-    /// Also where runs are in flight
+    /// Delete even if runs are in flight
     #[arg(long)]
     with_runs: bool,
     #[command(flatten)]

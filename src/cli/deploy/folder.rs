@@ -26,7 +26,7 @@ use serde_json::Value as Json;
 
 #[derive(Debug, Args)]
 pub(crate) struct DeployArgs {
-    /// The folder of definitions: all that is in force of the project is what it holds
+    /// The folder of definitions; types of the project that it lacks are retired
     #[arg(value_name = "FOLDER")]
     folder: PathBuf,
     #[command(flatten)]
@@ -34,21 +34,21 @@ pub(crate) struct DeployArgs {
     /// Show what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// With --dry-run: exit code 1 if anything would change
+    /// With --dry-run: exit with 1 if anything would change
     #[arg(long, requires = "dry_run")]
     fail_on_changes: bool,
-    /// Deploy without asking
+    /// Deploy without a prompt
     #[arg(long, short = 'y')]
     yes: bool,
-    /// Give the new versions to so many of a hundred new runs; the others stay with the current version
+    /// Give the new versions to this percentage of new runs; the others stay with the current version
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100), conflicts_with = "no_route")]
     percent: Option<u32>,
-    /// Store the new versions and give them to no new runs: `segno definitions ramp` and `rollback` do that later
+    /// Store the new versions without giving them to new runs; `segno definitions ramp` and `rollback` do that later
     #[arg(long)]
     no_route: bool,
     #[command(flatten)]
     retire: RetireArgs,
-    /// Refuse what would break a run in flight that this list filter finds, for instance "ExecutionStatus = 'Running'"
+    /// Refuse changes that would break a run in flight that matches this list filter, for instance "ExecutionStatus = 'Running'"
     #[arg(long, value_name = "QUERY")]
     check_against: Option<String>,
     #[command(flatten)]

@@ -3,7 +3,7 @@
 use crate::cli::error::CliError;
 use crate::client::Client;
 
-/// Types that get no new runs any more while runs of them go on.
+/// Types that get no new runs any more while they have runs in flight.
 pub(crate) async fn refuse_runs_in_flight(client: &Client, gone: &[&str]) -> Result<(), CliError> {
     for workflow in gone {
         let quoted = workflow.replace('\'', "''");

@@ -17,7 +17,7 @@ pub(crate) const PROJECT_DEFAULT: &str = "default";
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ProjectArgs {
-    /// Whose definitions these are [default: as segno.toml in the folder says, else "default"]
+    /// The project of the definitions [default: that of segno.toml in the folder, else "default"]
     #[arg(long, env = "SEGNO_PROJECT", value_name = "NAME")]
     project: Option<String>,
 }
@@ -25,7 +25,7 @@ pub(crate) struct ProjectArgs {
 /// The project of commands that name workflow types instead of a folder.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct OwnProjectArgs {
-    /// Refuse workflow types of other projects [default: as segno.toml in the current folder says, else none are refused]
+    /// Refuse workflow types of other projects than this [default: that of segno.toml in the current folder, else none are refused]
     #[arg(long, env = "SEGNO_PROJECT", value_name = "NAME")]
     project: Option<String>,
 }
@@ -33,10 +33,10 @@ pub(crate) struct OwnProjectArgs {
 /// Retiring more than a few types must be requested.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RetireArgs {
-    /// Retire this workflow type, or so many; needed for more than 3, and may be given several times
+    /// Retire this workflow type, or this number of types; needed for more than 3, and may be given several times
     #[arg(long, value_name = "TYPE|COUNT")]
     retire: Vec<String>,
-    /// Retire definitions also where runs of them are in flight; those go on with what they are bound to
+    /// Retire definitions even if runs are in flight, which keep the definition that they are bound to
     #[arg(long)]
     retire_with_runs: bool,
 }
@@ -127,7 +127,7 @@ impl RetireArgs {
         self.retire_with_runs
     }
 
-    /// Refuses to retire what nobody has asked for.
+    /// Refuses to retire types without a request.
     pub(crate) fn refuse(&self, retired: &[&str], project: &str) -> Result<(), CliError> {
         let count = retired.len();
         let is_count = |text: &&String| text.parse::<usize>().is_ok();

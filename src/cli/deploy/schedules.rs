@@ -6,7 +6,7 @@ use crate::cli::error::CliError;
 use crate::cli::print::{Output, Tone, styled};
 use crate::registry::schedules::{Action, Difference, Step};
 
-/// `is_drift`: whether the definition of the type stays as it is, so that the server alone is different.
+/// `is_drift`: whether the definition of the type is unchanged, so that only the server is different.
 pub(crate) fn print(
     steps: &[Step],
     is_drift: impl Fn(&str) -> bool,
@@ -50,7 +50,7 @@ fn lines(action: &Action) -> Vec<String> {
     }
 }
 
-/// `2 schedules to make, 0 to change, 1 to remove`; nothing where there are none.
+/// `2 schedules to create, 0 to change, 1 to remove`; `None` if there are none.
 pub(crate) fn summary(steps: &[Step]) -> Option<String> {
     let count = |is: fn(&Action) -> bool| steps.iter().filter(|s| is(&s.action)).count();
     (!steps.is_empty()).then(|| {

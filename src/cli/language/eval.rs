@@ -33,7 +33,7 @@ pub(crate) struct EvalArgs {
     /// Variables: a JSON object, or @FILE for one in a file
     #[arg(long, value_name = "JSON", conflicts_with = "batch")]
     bindings: Option<String>,
-    /// Cases, one JSON object a line; `-` reads standard input
+    /// A file of cases, one JSON object a line; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     batch: Option<PathBuf>,
 }

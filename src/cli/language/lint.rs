@@ -27,16 +27,16 @@ use fix::{Changed, Which};
 
 const STDIN: &str = "<stdin>";
 
-/// Report what is wrong with definitions, with a repair where one is known
+/// Report mistakes in definitions, with suggested fixes
 ///
-/// Exit codes: 0 without errors, 1 with errors, 2 where the command line is wrong.
+/// Exit codes: 0 without errors, 1 with errors, 2 if the command line is wrong.
 #[derive(Debug, Args)]
 pub(crate) struct Lint {
-    /// Definitions, or folders of them; `-` is standard input. In a folder all *.yaml and *.yml files that hold a
-    /// definition are taken, and their tests, *.test.yaml
+    /// Definitions, or folders of them; `-` is standard input. In a folder, all *.yaml and *.yml files that contain a
+    /// definition, and their tests, *.test.yaml
     #[arg(default_value = ".")]
     paths: Vec<PathBuf>,
-    /// Exit code 1 also where there are warnings only
+    /// Exit with 1 on warnings too
     #[arg(long)]
     deny_warnings: bool,
     /// Apply the corrections that cannot change the meaning of a file; `--fix=unsafe` applies all
@@ -81,13 +81,13 @@ impl Lint {
     }
 }
 
-/// What was found in files.
+/// The diagnostics of files.
 struct Checked {
     sources: Sources,
     diagnostics: Vec<Diagnostic>,
-    /// Number of files that were asked for.
+    /// The number of named files.
     count: usize,
-    /// Their paths, by those that messages show.
+    /// Their paths, by the paths in messages.
     paths: BTreeMap<String, PathBuf>,
 }
 
@@ -227,7 +227,7 @@ struct Files {
     root: PathBuf,
     unread: Vec<Unread>,
     tests: Vec<Test>,
-    /// The paths of both, by those that messages show.
+    /// The paths of both, by the paths in messages.
     paths: BTreeMap<String, PathBuf>,
 }
 
@@ -373,7 +373,7 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// Reads one byte past the limit, enough to detect an oversized file. A changed text stands for what the file contains.
+/// Reads one byte past the limit, enough to detect an oversized file. A changed text replaces the file's content.
 fn read(path: &Path, changed: &Changed) -> Result<Vec<u8>, CliError> {
     if let Some(text) = changed.get(path) {
         return Ok(text.clone().into_bytes());

@@ -7,7 +7,7 @@ use crate::schema;
 /// Print the JSON Schema of the language, with which editors complete and check definitions
 #[derive(Debug, clap::Args)]
 pub(crate) struct Schema {
-    /// That of test files, *.test.yaml
+    /// Print the schema of test files, *.test.yaml, instead
     #[arg(long)]
     tests: bool,
 }

@@ -26,17 +26,17 @@ pub(crate) struct ReplayArgs {
     /// Workflows whose histories to read from the server
     #[arg(value_name = "WORKFLOW_ID")]
     workflows: Vec<String>,
-    /// The run of the one workflow; without it its latest
+    /// The run of the workflow, if only one is named [default: the latest]
     #[arg(long, short = 'r', requires = "workflows", value_name = "RUN_ID")]
     run_id: Option<String>,
-    /// All runs that Temporal's list filter finds, for instance "WorkflowType = 'order' AND ExecutionStatus = 'Running'"
+    /// Replay all runs that match Temporal's list filter, for instance "WorkflowType = 'order' AND ExecutionStatus = 'Running'"
     #[arg(long, short = 'q')]
     query: Option<String>,
     /// A file with a history in JSON, as `temporal workflow show --output json` and `segno history --output json` print it, or a folder of such files, like
     /// that of `segno test --histories`; may be given several times
     #[arg(long, short = 'f', value_name = "FILE")]
     file: Vec<PathBuf>,
-    /// Replay by the definitions of this folder or file, in the place of those that the runs are bound to
+    /// Replay with the definitions of this folder or file instead of those that the runs are bound to
     #[arg(long, value_name = "PATH")]
     definitions: Option<PathBuf>,
     #[command(flatten)]

@@ -27,11 +27,11 @@ const STATE_DEFAULT: &str = ".segno/run.db";
 
 /// Run a definition in this process, durably, without a server
 ///
-/// Its state is kept in a file: the same command, without --new, --signal and --cancel, goes on where a run was that has not ended. With them
-/// it would be told again, or begin anew. The worker's own activities (http, exec, grpc)
-/// run here; children run their definitions from the same folder. Steps are told on standard error as they go, the result is printed as JSON.
+/// Its state is kept in a file: to continue an unfinished run, repeat the command without --new, --signal and --cancel. With them
+/// the signal would be sent again, or a new run started. The worker's own activities (http, exec, grpc)
+/// run in this process; children run definitions of the same folder. Progress is reported on standard error, and the result is printed as JSON.
 ///
-/// Exit codes: 0 where it completed, 1 where it did not, 2 where the command line is wrong.
+/// Exit codes: 0 if the run completed, 1 if it did not, 2 if the command line is wrong.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  segno run workflows/poll-endpoint.yaml --input '{\"url\": \"http://localhost:8000/job\"}'\n  segno run approval.yaml --signal 'approve={\"by\": \"ada\"}'"
@@ -41,7 +41,7 @@ pub(crate) struct RunArgs {
     file: PathBuf,
     #[command(flatten)]
     input: InputArgs,
-    /// The workflow type, where the file has several definitions
+    /// The workflow type, if the file has several definitions
     #[arg(long, value_name = "TYPE")]
     workflow_type: Option<String>,
     /// The run's name in the state file [default: the workflow type]
@@ -50,13 +50,13 @@ pub(crate) struct RunArgs {
     /// The file that keeps the state of runs
     #[arg(long, value_name = "FILE", default_value = STATE_DEFAULT)]
     state: PathBuf,
-    /// Forget the run of this name that has not ended, and begin another; the command that goes on is the one without
+    /// Discard the unfinished run of this name, and start another; to continue that one, leave this flag out
     #[arg(long)]
     new: bool,
-    /// Send a signal first; may be given several times. A command that is repeated sends it again
+    /// Send a signal first; may be given several times. Repeating the command sends it again
     #[arg(long, value_name = "NAME=JSON")]
     signal: Vec<String>,
-    /// Ask the run to end: it may clean up first
+    /// Cancel the run: it may clean up first
     #[arg(long, value_name = "REASON", num_args = 0..=1, default_missing_value = "")]
     cancel: Option<String>,
     #[command(flatten)]

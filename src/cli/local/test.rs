@@ -23,7 +23,7 @@ use find::{Found, Suite};
 
 /// Run the tests of definitions
 ///
-/// Exit codes: 0 where all pass, 1 where one fails or a file is wrong, 2 where the command line is wrong.
+/// Exit codes: 0 if all pass, 1 if one fails or a file has errors, 2 if the command line is wrong.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  segno test workflows\n  segno test workflows/order.test.yaml --filter refund\n  segno test --crash --junit report.xml"
@@ -32,10 +32,10 @@ pub(crate) struct TestArgs {
     /// Test files, or folders of definitions with their *.test.yaml files
     #[arg(default_value = ".")]
     paths: Vec<PathBuf>,
-    /// Only cases whose file, workflow type or name contains this
+    /// Run only cases whose file, workflow type or name contains this
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
-    /// How many cases run at a time [default: the number of processors]
+    /// How many cases to run at a time [default: the number of processors]
     #[arg(long, value_name = "NUMBER")]
     jobs: Option<std::num::NonZero<usize>>,
     /// Run again whenever a file changes, until interrupted
@@ -62,7 +62,7 @@ pub(crate) struct TestArgs {
     /// Write the coverage as LCOV
     #[arg(long, value_name = "FILE")]
     coverage_lcov: Option<PathBuf>,
-    /// Fail where less than this is covered, of steps, branches and expressions together
+    /// Fail if less than this percentage is covered, of steps, branches and expressions together
     #[arg(long, value_name = "PERCENT")]
     min_coverage: Option<f64>,
     #[command(flatten)]

@@ -7,7 +7,7 @@ use super::{Tone, styled};
 use crate::engine::failure::{Failure, FailureInfo};
 use crate::payload::with_marks;
 
-/// The failure and its causes, outermost first, one a line and the details below. What is still encoded is marked.
+/// The failure and its causes, outermost first, one a line with the details below. What is still encoded is marked.
 pub(crate) fn failure_text(failure: &Failure) -> String {
     let failure = &with_marks(failure);
     let mut text = String::new();

@@ -10,7 +10,7 @@ use crate::engine::failure::Failure;
 use crate::payload::{codec_encoding, failure_parts, sealed_mark, with_marks};
 use crate::value::{Map, Payload, to_json};
 
-/// One payload as it is, none as null, several as a list.
+/// One payload is itself, none is null, several are a list.
 pub(crate) fn result_json(payloads: &[Payload]) -> Json {
     match payloads {
         [] => Json::Null,
@@ -19,7 +19,7 @@ pub(crate) fn result_json(payloads: &[Payload]) -> Json {
     }
 }
 
-/// The data, or for an encoding that cannot be read the payload itself in protobuf's JSON.
+/// The data, or for an unreadable encoding the payload itself in protobuf's JSON.
 pub(crate) fn payload_json(payload: &Payload) -> Json {
     if payload.encoding().starts_with(b"json/")
         && let Ok(json) = serde_json::from_slice(&payload.data)
@@ -56,7 +56,7 @@ pub(crate) fn refuse_encoded<'p>(
     }
 }
 
-/// The same of a failure, as advice: that it failed is said in any case.
+/// Advice if a failure is still encoded: the failure itself is reported in any case.
 pub(crate) fn advise_on_encoded(failure: &Failure) {
     if failure_parts(failure)
         .iter()
@@ -69,7 +69,7 @@ pub(crate) fn advise_on_encoded(failure: &Failure) {
     }
 }
 
-/// The same of memos and search attributes.
+/// An error if a memo or search attributes are still encoded.
 pub(crate) fn refuse_encoded_fields<'m>(
     what: &str,
     maps: impl IntoIterator<Item = &'m Map>,

@@ -44,7 +44,7 @@ pub(crate) fn decorated(ansi: &str) -> String {
     text + &escaped(rest)
 }
 
-/// What is printed: decoration as ANSI escapes, or left out; everything else escaped.
+/// The text as printed: decoration as ANSI escapes, or left out; everything else escaped.
 pub(crate) fn printable(text: &str, colours: bool) -> String {
     let mut pieces = text.split(COLOUR.as_str());
     let mut printed = escaped(pieces.next().unwrap_or_default());

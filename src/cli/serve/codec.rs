@@ -35,19 +35,19 @@ pub(crate) enum CodecCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct CodecServeArgs {
-    /// Where to listen; 0 takes a free port
+    /// The port to listen on; 0 selects a free one
     #[arg(long, env = "SEGNO_CODEC_PORT", default_value_t = 8081)]
     port: u16,
-    /// The address to listen at; others than this machine's should ask for --auth-file and stand behind TLS
+    /// The address to listen on; one that other machines reach needs --auth-file, and TLS in front
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     ip: IpAddr,
-    /// A page that browsers may ask from, for instance http://localhost:8233; may be given several times [default: none]
+    /// An origin whose pages may send requests, for instance http://localhost:8233; may be given several times [default: none]
     #[arg(long, value_name = "ORIGIN")]
     origin: Vec<String>,
     /// A namespace to serve; may be given several times [default: all]
     #[arg(long, short = 'n', value_name = "NAME")]
     namespace: Vec<String>,
-    /// A file with what callers must send in the header Authorization, for instance Bearer TOKEN
+    /// A file with the header Authorization that clients must send, for instance Bearer TOKEN
     #[arg(long, value_name = "FILE")]
     auth_file: Option<PathBuf>,
     #[command(flatten)]

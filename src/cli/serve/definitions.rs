@@ -7,7 +7,7 @@ use crate::cli::error::CliError;
 use crate::registry::{Change, Folder, Registry};
 use crate::report::{Format, Report};
 
-/// Reads the definitions and watches them; what is wrong with them is logged.
+/// Reads the definitions and watches them; mistakes are logged.
 pub(crate) fn folder_registry(folder: &Path) -> Result<Arc<dyn Registry>, CliError> {
     let registry = Folder::open(folder, log_change).map_err(|error| {
         CliError::usage(error).help("name the folder of the definitions with --definitions")

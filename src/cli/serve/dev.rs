@@ -45,19 +45,19 @@ struct ServerArgs {
     /// The official `temporal` command [default: the one on PATH, else ./.tools/bin/temporal]
     #[arg(long, value_name = "FILE")]
     temporal_binary: Option<PathBuf>,
-    /// Where the server listens; 0 takes a free port
+    /// The server's port; 0 selects a free one
     #[arg(long, env = "SEGNO_DEV_PORT", default_value_t = 7233)]
     port: u16,
-    /// Where Temporal's UI listens; 0 takes a free port
+    /// The port of Temporal's UI; 0 selects a free one
     #[arg(long, env = "SEGNO_DEV_UI_PORT", default_value_t = 8233)]
     ui_port: u16,
-    /// Without Temporal's UI
+    /// Do not start Temporal's UI
     #[arg(long)]
     headless: bool,
     /// The namespace of the worker
     #[arg(long, short = 'n', default_value = "default")]
     namespace: String,
-    /// Keep the workflows in this file; without it they end with the server
+    /// Keep the workflows in this file [default: in memory, until the server ends]
     #[arg(long, value_name = "FILE")]
     db_filename: Option<PathBuf>,
     /// A search attribute to create, for instance CustomerId=Keyword; may be given several times

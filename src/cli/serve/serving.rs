@@ -15,7 +15,7 @@ use crate::cli::error::CliError;
 use crate::telemetry::{LogFormat, LogLevel, init_logs};
 use crate::worker::WorkerOptions;
 
-/// What `worker` and `dev` have in common.
+/// The flags that `worker` and `dev` share.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// A folder of definitions to serve; it is watched [default: what is deployed to the cluster; of dev: workflows]
@@ -37,10 +37,10 @@ pub(crate) struct ServeArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Logs and metrics")]
 struct LogArgs {
-    /// What is logged, to standard error; RUST_LOG says it in more detail
+    /// The level of logs on standard error; RUST_LOG is more specific
     #[arg(long, value_enum, default_value = "info")]
     log_level: Level,
-    /// How it is logged
+    /// The format of logs
     #[arg(long, value_enum, default_value = "text")]
     log_format: LogFormatArg,
     /// Serve metrics for Prometheus at this address, for instance 127.0.0.1:9090

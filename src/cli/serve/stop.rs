@@ -2,7 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-/// The first signal asks the worker to stop, the second one does not wait.
+/// The first signal shuts the worker down, the second one does so without waiting.
 pub(crate) async fn cancel_on_signal(shutdown: CancellationToken) {
     if let Err(error) = signal().await {
         tracing::error!("signals cannot be received: {error}");

@@ -23,7 +23,7 @@ pub(crate) struct TuningArgs {
     /// Runs kept in memory between their workflow tasks; 0 replays a run for each task
     #[arg(long, value_name = "COUNT", default_value_t = 2000)]
     max_cached_workflows: usize,
-    /// What a definition may raise the cost of an expression to, by its `expression_cost_max`
+    /// The highest `expression_cost_max` that a definition may have
     #[arg(
         long,
         value_name = "COST",
@@ -31,16 +31,16 @@ pub(crate) struct TuningArgs {
         value_parser = clap::value_parser!(u64).range(EXPRESSION_COST_MAX..=EXPRESSION_COST_RAISED_MAX)
     )]
     expression_cost_max: u64,
-    /// Who decides how many tasks are worked on at once: fixed counts, or the machine's load within these counts
+    /// Limit concurrent tasks by fixed counts, or by the machine's load within these counts
     #[arg(long, value_enum, default_value = "fixed")]
     tuner: Tuner,
-    /// Workflow tasks worked on at once [default: 100; with --tuner resource-based 500]
+    /// Maximum number of concurrent workflow tasks [default: 100; with --tuner resource-based 500]
     #[arg(long, value_name = "COUNT")]
     max_concurrent_workflow_tasks: Option<usize>,
-    /// Activities run at once [default: 100; with --tuner resource-based 500]
+    /// Maximum number of concurrent activities [default: 100; with --tuner resource-based 500]
     #[arg(long, value_name = "COUNT")]
     max_concurrent_activities: Option<usize>,
-    /// Local activities run at once [default: 100; with --tuner resource-based 500]
+    /// Maximum number of concurrent local activities [default: 100; with --tuner resource-based 500]
     #[arg(long, value_name = "COUNT")]
     max_concurrent_local_activities: Option<usize>,
     /// The share of the machine's memory to stay below, with --tuner resource-based [default: 0.8]
@@ -49,28 +49,28 @@ pub(crate) struct TuningArgs {
     /// The share of the machine's CPUs to stay below, with --tuner resource-based [default: 0.8]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     target_cpu_usage: Option<f64>,
-    /// Calls that wait for workflow tasks at once: a count, MIN-MAX, or autoscale for 1-100 [default: as the server advises]
+    /// Concurrent polls for workflow tasks: a count, MIN-MAX, or autoscale for 1-100 [default: as the server advises]
     #[arg(long, value_name = "COUNT", value_parser = pollers)]
     workflow_task_pollers: Option<Pollers>,
-    /// Calls that wait for activities at once, in the same way [default: as the server advises]
+    /// Concurrent polls for activities: a count, MIN-MAX, or autoscale for 1-100 [default: as the server advises]
     #[arg(long, value_name = "COUNT", value_parser = pollers)]
     activity_task_pollers: Option<Pollers>,
-    /// Activities that this worker begins a second at most [default: no bound]
+    /// Maximum number of activities that this worker starts per second [default: no bound]
     #[arg(long, value_name = "RATE", value_parser = rate)]
     max_activities_per_second: Option<f64>,
-    /// Activities that all workers of the task queue begin a second at most; the last worker to say it decides [default: no bound]
+    /// Maximum number of activities that all workers of the task queue start per second; the last worker to set it decides [default: no bound]
     #[arg(long, value_name = "RATE", value_parser = rate)]
     max_task_queue_activities_per_second: Option<f64>,
     /// How long a run's next workflow task waits for the worker that has the run in memory
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = Duration::parse)]
     sticky_queue_schedule_to_start_timeout: Duration,
-    /// The longest that a heartbeat is held back
+    /// The longest interval between heartbeats that are sent to the server
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = Duration::parse)]
     max_heartbeat_throttle_interval: Duration,
-    /// How long one is held back where the activity has no heartbeat timeout; else it is 80 % of that
+    /// The interval between sent heartbeats if the activity has no heartbeat timeout; otherwise it is 80 % of that
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = Duration::parse)]
     default_heartbeat_throttle_interval: Duration,
-    /// How long activities may go on after SIGTERM or Ctrl-C, before they are cancelled
+    /// How long activities may continue after SIGTERM or Ctrl-C before they are cancelled
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = Duration::parse)]
     graceful_shutdown_period: Duration,
 }
@@ -84,13 +84,13 @@ enum Tuner {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Version")]
 pub(crate) struct VersionArgs {
-    /// The worker deployment that this worker is a part of; its versions get workflow tasks as the deployment says
+    /// The worker deployment that this worker belongs to; it assigns workflow tasks to its versions
     #[arg(long, value_name = "NAME", env = "TEMPORAL_DEPLOYMENT_NAME")]
     deployment_name: Option<String>,
     /// The version of the deployment that this worker is
     #[arg(long, value_name = "ID", env = "TEMPORAL_WORKER_BUILD_ID")]
     build_id: Option<String>,
-    /// Whether a run stays with the version that it began on, or moves to the current one with its next workflow task
+    /// Whether a run stays with the version that it started on, or moves to the current one with its next workflow task
     #[arg(
         long,
         value_enum,

@@ -15,11 +15,11 @@ use crate::value::{Payload, Value};
 pub(crate) enum ActivityCommand {
     /// Complete an activity with a result
     Complete(Box<CompleteArgs>),
-    /// Fail an activity's attempt: its retry policy says whether another one follows
+    /// Fail an activity's attempt: its retry policy decides whether another one follows
     Fail(Box<FailArgs>),
-    /// Say that an activity is alive, and hear whether it is to go on: exits with 3 where it is to stop
+    /// Record an activity's heartbeat: exits with 3 if the activity should stop
     Heartbeat(Box<HeartbeatArgs>),
-    /// Say that an activity has ended since it was asked to
+    /// Report that an activity has ended because its cancellation was requested
     ReportCancellation(Box<ReportCancellationArgs>),
 }
 
@@ -30,10 +30,10 @@ struct TargetArgs {
     #[arg(long, value_name = "BASE64", conflicts_with_all = ["workflow_id", "run_id", "activity_id"],
           required_unless_present = "activity_id")]
     task_token: Option<String>,
-    /// The workflow's id; with --activity-id in the place of a token: whichever attempt runs is meant
+    /// The workflow's id; use it with --activity-id instead of a token to name the running attempt
     #[arg(long, short = 'w', requires = "activity_id")]
     workflow_id: Option<String>,
-    /// The workflow's run; without it the latest is meant
+    /// The workflow's run [default: the latest]
     #[arg(long, short = 'r', requires = "activity_id")]
     run_id: Option<String>,
     /// The activity's id
@@ -45,7 +45,7 @@ struct TargetArgs {
 pub(crate) struct CompleteArgs {
     #[command(flatten)]
     target: TargetArgs,
-    /// The result, in JSON [default: none, which reads as null]
+    /// The result, in JSON [default: none, which is read as null]
     #[arg(long, value_name = "JSON", conflicts_with = "result_file")]
     result: Option<String>,
     /// A file with the result in JSON, or - for standard input
@@ -65,15 +65,15 @@ pub(crate) struct FailArgs {
     /// The failure's message
     #[arg(long, alias = "message", default_value = "")]
     reason: String,
-    /// The failure's type, by which a `catch` and a retry policy know it
+    /// The failure's type, which `catch` and retry policies match
     #[arg(long = "type", value_name = "TYPE", default_value = "")]
     error_type: String,
-    /// No attempt more follows, whatever the retry policy says
+    /// Do not retry, whatever the retry policy allows
     #[arg(long)]
     non_retryable: bool,
     #[command(flatten)]
     details: DetailArgs,
-    /// Details of a last heartbeat, in JSON: what the next attempt is to go on from
+    /// Details of a last heartbeat, in JSON, which the next attempt receives
     #[arg(long, value_name = "JSON")]
     last_heartbeat_detail: Vec<String>,
     #[command(flatten)]
@@ -102,7 +102,7 @@ pub(crate) struct ReportCancellationArgs {
 
 #[derive(Debug, Args)]
 struct DetailArgs {
-    /// A detail, in JSON; given several times there are several
+    /// A detail, in JSON; may be given several times
     #[arg(long, value_name = "JSON", conflicts_with = "detail_file")]
     detail: Vec<String>,
     /// A file with a detail in JSON, or - for standard input

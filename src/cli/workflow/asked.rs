@@ -12,7 +12,7 @@ use crate::client::{Client, StartOptions, unique_id};
 use crate::engine::Loaded;
 use crate::registry::{self, Entry, Store, StoreError};
 
-/// What a start comes to, and the definition that says so, if it is known.
+/// The resulting start, and the definition that was used, if it is known.
 pub(crate) struct Asked {
     pub(crate) options: StartOptions,
     pub(crate) definition: Option<Arc<Loaded>>,
@@ -27,7 +27,8 @@ pub(crate) enum Starts {
     Again,
 }
 
-/// `plain` is what the flags and the environment say. Where nothing is deployed, or the registry cannot be read, it stays so.
+/// `plain` has the flags and the environment. If nothing is deployed, or the registry cannot be read, it is returned
+/// unchanged.
 pub(crate) async fn of_registry(
     registry: &RegistryArgs,
     client: &Client,

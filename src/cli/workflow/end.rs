@@ -12,7 +12,7 @@ use crate::cli::print::Output;
 pub(crate) struct CancelArgs {
     #[command(flatten)]
     workflow: WorkflowArgs,
-    /// Why, for the workflow's history
+    /// The reason, for the workflow's history
     #[arg(long, default_value = "")]
     reason: String,
     #[command(flatten)]
@@ -23,7 +23,7 @@ pub(crate) struct CancelArgs {
 pub(crate) struct TerminateArgs {
     #[command(flatten)]
     workflow: WorkflowArgs,
-    /// Why, for the workflow's history
+    /// The reason, for the workflow's history
     #[arg(long, default_value = "")]
     reason: String,
     #[command(flatten)]

@@ -8,7 +8,7 @@ use crate::cli::print::failure::{failed, failure_text};
 use crate::cli::print::payload::{advise_on_encoded, failure_json, refuse_encoded, result_json};
 use crate::client::{Ended, Outcome, WorkflowRef};
 
-/// Prints the result, or says on standard error why there is none.
+/// Prints the result, or the reason on standard error if there is none.
 pub(crate) fn report(
     json: &mut Json,
     workflow: &WorkflowRef,

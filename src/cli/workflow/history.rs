@@ -18,10 +18,10 @@ use crate::value::{Duration, Timestamp};
 pub(crate) struct HistoryArgs {
     #[command(flatten)]
     workflow: WorkflowArgs,
-    /// Leave out the workflow tasks: what happened, not how it was computed
+    /// Leave out the workflow tasks
     #[arg(long)]
     brief: bool,
-    /// What the run did, when, and how long each took
+    /// Show what the run did, when, and how long each step took
     #[arg(long, conflicts_with = "brief")]
     timeline: bool,
     #[command(flatten)]

@@ -19,13 +19,13 @@ pub(crate) struct ListArgs {
     /// Temporal's list filter, for instance "WorkflowType = 'hello' AND ExecutionStatus = 'Running'"
     #[arg(long, short = 'q', default_value = "")]
     query: String,
-    /// Runs that are bound to this deployed version, as order@12
+    /// List only runs that are bound to this deployed version, such as order@12
     #[arg(long, value_name = "TYPE@NUMBER")]
     definition: Option<VersionQuery>,
-    /// Also the registry's own workflows, which a query that names them finds as well
+    /// Include the registry's own workflows, which a query that names them also finds
     #[arg(long)]
     all: bool,
-    /// How many at most, newest first
+    /// The maximum number, newest first
     #[arg(long, default_value_t = 100)]
     limit: usize,
     #[command(flatten)]

@@ -25,7 +25,7 @@ use crate::words::RetryPolicy;
 
 #[derive(Debug, Args)]
 pub(crate) struct WorkflowOptionArgs {
-    /// Take the defaults under the definition's `start` from this folder, and hold the input against its schema
+    /// Read the definition from this folder for its defaults under `start` and the schema of its input
     #[arg(long, short = 'd', value_name = "FOLDER", env = "SEGNO_DEFINITIONS")]
     definitions: Option<PathBuf>,
     /// The task queue that the worker polls [env: SEGNO_TASK_QUEUE] [default: the definition's, else segno]
@@ -47,13 +47,13 @@ pub(crate) struct WorkflowOptionArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Timeouts")]
 struct TimeoutArgs {
-    /// The longest for the workflow with all its retries and runs
+    /// The longest time for the workflow with all its retries and runs
     #[arg(long, value_name = "DURATION", value_parser = length, allow_hyphen_values = true)]
     execution_timeout: Option<Duration>,
-    /// The longest for one run
+    /// The longest time for one run
     #[arg(long, value_name = "DURATION", value_parser = length, allow_hyphen_values = true)]
     run_timeout: Option<Duration>,
-    /// The longest for one workflow task
+    /// The longest time for one workflow task
     #[arg(long, value_name = "DURATION", value_parser = length, allow_hyphen_values = true)]
     task_timeout: Option<Duration>,
 }
@@ -61,16 +61,16 @@ struct TimeoutArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Retries")]
 struct RetryArgs {
-    /// Before the first retry of a workflow that failed; any of the retry options turns retries on
+    /// The wait before the first retry of a failed workflow; any of the retry options turns retries on
     #[arg(long, value_name = "DURATION", value_parser = length, allow_hyphen_values = true)]
     retry_initial_interval: Option<Duration>,
-    /// How much longer each wait is than the last
+    /// The factor by which each wait is longer than the last
     #[arg(long, value_name = "NUMBER", value_parser = backoff_coefficient, allow_hyphen_values = true)]
     retry_backoff_coefficient: Option<f64>,
     /// The longest wait between retries
     #[arg(long, value_name = "DURATION", value_parser = length, allow_hyphen_values = true)]
     retry_maximum_interval: Option<Duration>,
-    /// How often the workflow is tried at most; 0 is without end
+    /// The maximum number of attempts; 0 is unlimited
     #[arg(long, value_name = "COUNT", value_parser = maximum_attempts, allow_hyphen_values = true)]
     retry_maximum_attempts: Option<u32>,
     /// An error type that is not retried; may be given several times
@@ -96,13 +96,13 @@ struct AboutArgs {
     /// More about the workflow for Temporal's UI, in Markdown
     #[arg(long, value_name = "TEXT")]
     static_details: Option<String>,
-    /// 1 is the most urgent, 5 the least [default: 3]
+    /// The priority, from 1, the most urgent, to 5 [default: 3]
     #[arg(long, value_name = "NUMBER", value_parser = priority_key, allow_hyphen_values = true)]
     priority_key: Option<i32>,
-    /// Workflows with the same key share what the task queue can do
+    /// Workflows with the same key share the capacity of the task queue
     #[arg(long, value_name = "TEXT", value_parser = fairness_key)]
     fairness_key: Option<String>,
-    /// The share of the fairness key, from 0.001 to 1000
+    /// The weight of the fairness key, from 0.001 to 1000
     #[arg(long, value_name = "NUMBER", value_parser = fairness_weight, allow_hyphen_values = true)]
     fairness_weight: Option<f32>,
 }
@@ -112,7 +112,7 @@ impl WorkflowOptionArgs {
         self.definitions.is_some()
     }
 
-    /// What the flags say, then the environment, then the definition.
+    /// The flags, then the environment, then the definition.
     pub(crate) fn read(
         &self,
         workflow_type: &str,
@@ -133,7 +133,7 @@ impl WorkflowOptionArgs {
             .transpose()
     }
 
-    /// What the flags alone say. An input from standard input can be read once only.
+    /// Only the flags. An input from standard input can be read only once.
     pub(crate) fn flags(&self) -> Result<StartOptions, CliError> {
         if let Some(id) = &self.workflow_id {
             own::refuse_id(id)?;
@@ -175,14 +175,14 @@ fn with(flags: StartOptions, workflow_type: &str, defaults: Option<StartDefaults
     options
 }
 
-/// The same, of a deployed version.
+/// The options, with the defaults of a deployed version.
 pub(crate) fn of_type(entry: &Entry, flags: StartOptions) -> Result<StartOptions, CliError> {
     let program = &entry.loaded.program;
     let defaults = start_defaults(program, &flags.input)?;
     Ok(with(flags, &program.workflow, Some(defaults)))
 }
 
-/// The same, of a deployed version that goes along with the start.
+/// The options, with a deployed version that is sent with the start.
 pub(crate) fn of_version(entry: &Entry, flags: StartOptions) -> Result<StartOptions, CliError> {
     let mut options = of_type(entry, flags)?;
     let bundle = Value::Bytes(entry.bundle.bytes.as_slice().into());

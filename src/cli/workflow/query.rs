@@ -22,7 +22,7 @@ pub(crate) struct QueryArgs {
     name: String,
     #[command(flatten)]
     input: InputArgs,
-    /// Refuse the query of a workflow in such a state
+    /// Refuse to query a workflow in such a state
     #[arg(long, value_enum)]
     reject_condition: Option<RejectCondition>,
     #[command(flatten)]

@@ -13,7 +13,7 @@ use crate::cli::print::Output;
 pub(crate) struct ResultArgs {
     #[command(flatten)]
     workflow: WorkflowArgs,
-    /// Take the end of this run, also where the workflow goes on in another
+    /// Stop at the end of this run, even if the workflow continues in another
     #[arg(long, requires = "run_id")]
     no_follow_runs: bool,
     #[command(flatten)]

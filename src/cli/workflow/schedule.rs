@@ -32,23 +32,23 @@ pub(crate) struct ScheduleArgs {
 
 #[derive(Debug, Subcommand)]
 enum ScheduleCommand {
-    /// Make a schedule
+    /// Create a schedule
     Create(Box<CreateArgs>),
-    /// Change what the flags say and keep the rest
+    /// Change what the flags name and keep the rest
     Update(Box<UpdateArgs>),
     /// Show a schedule, what it has started and when it starts next
     Describe(OneArgs),
     /// List schedules
     List(ListArgs),
-    /// Start nothing until it is unpaused
+    /// Pause a schedule: it starts nothing until it is unpaused
     Pause(NoteArgs),
-    /// Start again at the schedule's times
+    /// Unpause a schedule: it starts again at its times
     Unpause(NoteArgs),
-    /// Start once, now
+    /// Start a run now
     Trigger(TriggerArgs),
-    /// Start now what would have been started in some time, past or to come
+    /// Start now the runs of an interval of time, past or future
     Backfill(BackfillArgs),
-    /// End a schedule; what it has started goes on
+    /// Delete a schedule; the runs that it started continue
     Delete(OneArgs),
 }
 
@@ -97,7 +97,7 @@ struct UpdateArgs {
     /// The workflow type to start
     #[arg(long = "type", value_name = "TYPE", value_parser = name)]
     workflow_type: Option<String>,
-    /// Reset everything that no flag says
+    /// Reset everything that no flag names
     #[arg(long, requires = "workflow_type")]
     replace: bool,
     #[command(flatten)]
@@ -113,12 +113,12 @@ struct UpdateArgs {
     connection: ConnectionArgs,
 }
 
-/// What is asked before a schedule starts something.
+/// The registry to consult before a schedule is created.
 #[derive(Debug, Args)]
 struct CheckArgs {
     #[command(flatten)]
     registry: RegistryArgs,
-    /// Take the type and the input without asking the registry
+    /// Do not check the type and the input against the registry
     #[arg(long)]
     unchecked: bool,
 }
@@ -146,7 +146,7 @@ struct ListArgs {
     /// Temporal's list filter, for instance "TemporalSchedulePaused = true"
     #[arg(long, short = 'q', default_value = "")]
     query: String,
-    /// How many at most
+    /// The maximum number of schedules
     #[arg(long, default_value_t = 100)]
     limit: usize,
     #[command(flatten)]
@@ -157,7 +157,7 @@ struct ListArgs {
 struct NoteArgs {
     #[command(flatten)]
     id: IdArgs,
-    /// Why; it stays with the schedule
+    /// The reason, which is kept with the schedule
     #[arg(long, value_name = "TEXT", alias = "reason", value_parser = name)]
     note: Option<String>,
     #[command(flatten)]
@@ -178,10 +178,10 @@ struct TriggerArgs {
 struct BackfillArgs {
     #[command(flatten)]
     id: IdArgs,
-    /// What comes from this time on, this one included
+    /// The start of the interval, inclusive
     #[arg(long, value_name = "TIME", value_parser = timestamp)]
     start_time: Timestamp,
-    /// What comes up to this time, this one included
+    /// The end of the interval, inclusive
     #[arg(long, value_name = "TIME", value_parser = timestamp)]
     end_time: Timestamp,
     #[command(flatten)]

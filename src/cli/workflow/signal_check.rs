@@ -8,7 +8,7 @@ use crate::program::Program;
 use crate::registry::load;
 use crate::value::{Payload, Value};
 
-/// A signal that goes along with a start: for the run with this id if one is running, else for the one that is started.
+/// A signal that is sent with a start: for the run with this id if one is running, else for the started one.
 pub(crate) async fn check_with_start(
     client: &Client,
     options: &StartOptions,
@@ -56,7 +56,7 @@ fn requested(options: &StartOptions) -> Option<Vec<u8>> {
     }
 }
 
-/// The bundle that a run is bound to, or why it is not known. That there is no such run is for the signal itself to find.
+/// The bundle that a run is bound to, or why it is not known. A missing run is reported by the signal itself.
 pub(crate) async fn bound_to(client: &Client, workflow: &WorkflowRef) -> Result<Vec<u8>, String> {
     let beginning = match client.beginning(workflow).await {
         Ok(beginning) => beginning,
@@ -72,7 +72,7 @@ pub(crate) async fn bound_to(client: &Client, workflow: &WorkflowRef) -> Result<
     }
 }
 
-/// Refuses what the bundle's definition refuses; the answer says why it could not be read.
+/// Refuses what the bundle's definition refuses; the error explains why it could not be read.
 pub(crate) fn of_bundle(
     bundle: &[u8],
     name: &str,

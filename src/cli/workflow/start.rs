@@ -25,15 +25,15 @@ use crate::value::{Duration, Payload};
 
 #[derive(Debug, Args)]
 pub(crate) struct StartArgs {
-    /// The workflow type, as the definition's key `workflow` names it
+    /// The workflow type, which is the definition's key `workflow`
     #[arg(value_name = "TYPE", required_unless_present = "definition")]
     workflow_type: Option<String>,
-    /// Run this deployed version instead of the one that new runs get, as order@12 or order@stable
+    /// Run this deployed version instead of the one that new runs get, such as order@12 or order@stable
     #[arg(long, value_name = "TYPE@VERSION", conflicts_with_all = ["workflow_type", "definitions"])]
     definition: Option<VersionQuery>,
     #[command(flatten)]
     registry: RegistryArgs,
-    /// Start it without asking the registry for the type, its defaults and the schema of its input
+    /// Start without consulting the registry about the type, its defaults and the schema of its input
     #[arg(long)]
     unchecked: bool,
     /// Wait for the end and print the result
@@ -54,13 +54,13 @@ pub(crate) struct StartArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Policies")]
 struct PolicyArgs {
-    /// Whether the id of a workflow that has closed may be used again
+    /// Whether the id of a closed workflow may be used again
     #[arg(long, value_enum)]
     id_reuse_policy: Option<IdReusePolicy>,
-    /// What happens when a workflow with the id is running
+    /// What happens if a workflow with the id is running
     #[arg(long, value_enum)]
     id_conflict_policy: Option<IdConflictPolicy>,
-    /// Fail if a workflow with the id is there, running or closed
+    /// Fail if a workflow with the id exists, running or closed
     #[arg(long, conflicts_with_all = ["id_reuse_policy", "id_conflict_policy"])]
     fail_existing: bool,
     /// Start a run at each of these times, for instance "0 12 * * *"
@@ -75,7 +75,7 @@ struct PolicyArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Signal with start")]
 struct SignalArgs {
-    /// Send this signal too, also to a workflow that runs already
+    /// Send this signal too, even to a workflow that is already running
     #[arg(long, value_name = "NAME")]
     signal: Option<String>,
     /// An argument of the signal, in JSON; may be given several times
@@ -91,7 +91,7 @@ struct SignalArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Update with start")]
 struct UpdateArgs {
-    /// Send this update too, also to a workflow that runs already, and print its result
+    /// Send this update too, even to a workflow that is already running, and print its result
     #[arg(long, value_name = "NAME", conflicts_with_all = ["signal", "wait", "cron_schedule", "start_delay"])]
     update: Option<String>,
     /// An argument of the update, in JSON; may be given several times
@@ -102,10 +102,10 @@ struct UpdateArgs {
         allow_negative_numbers = true
     )]
     update_input: Vec<String>,
-    /// Two updates with the same id are one; without it a unique one is made
+    /// The update's id; updates with the same id are one [default: a unique id]
     #[arg(long, value_name = "ID", requires = "update")]
     update_id: Option<String>,
-    /// Return when the update is accepted, or when it is completed
+    /// Whether to return when the update is accepted or when it is completed
     #[arg(long, value_enum, default_value = "completed", requires = "update")]
     wait_for: WaitFor,
 }
@@ -133,7 +133,7 @@ enum IdConflictPolicy {
 }
 
 pub(crate) async fn run(args: StartArgs, output: Output) -> Result<End, CliError> {
-    // What is wrong with the flags is said before anything is asked of the cluster.
+    // Mistakes in the flags are reported before any request to the cluster.
     let flags = args.options.flags()?;
     let read = args.workflow_type.as_deref();
     let read = read.map(|name| args.options.read(name, flags.clone()));

@@ -13,8 +13,8 @@ use crate::value::Payload;
 /// A responsive run answers sooner.
 const LOOK_AFTER: Duration = Duration::from_secs(3);
 
-/// The answer of a run to a query or an update. If the run's workflow task keeps failing, the reason is said while the answer is waited
-/// for, and with the error if there is none.
+/// The answer of a run to a query or an update. If the run's workflow task keeps failing, the reason is reported while
+/// waiting for the answer, and with the error if there is none.
 pub(crate) async fn answer<T>(
     client: &Client,
     workflow: &WorkflowRef,
@@ -65,7 +65,7 @@ fn words(failing: &FailingTask) -> String {
     )
 }
 
-/// Whether payloads go as they are into the history of a run whose payloads are encoded; it is said.
+/// Whether payloads are sent unencoded to a run whose payloads are encoded; if so, that is reported.
 pub(crate) async fn goes_plain(client: &Client, workflow: &WorkflowRef, input: &[Payload]) -> bool {
     if input.is_empty() || !client.sends_plain() {
         return false;

@@ -21,13 +21,13 @@ pub(crate) struct UpdateArgs {
     name: String,
     #[command(flatten)]
     input: InputArgs,
-    /// Two updates with the same id are one; without it a unique one is made
+    /// The update's id; updates with the same id are one [default: a unique id]
     #[arg(long)]
     update_id: Option<String>,
-    /// Return when the update is accepted, or when it is completed
+    /// Whether to return when the update is accepted or when it is completed
     #[arg(long, value_enum, default_value = "completed")]
     wait_for: WaitFor,
-    /// The first of the runs that the update may go to
+    /// The first run that may receive the update
     #[arg(long, value_name = "RUN_ID")]
     first_execution_run_id: Option<String>,
     #[command(flatten)]

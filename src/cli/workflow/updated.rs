@@ -9,7 +9,7 @@ use crate::cli::print::failure::{failed, failure_text};
 use crate::cli::print::payload::{advise_on_encoded, failure_json, refuse_encoded, result_json};
 use crate::client::{UpdateStage, UpdateStarted};
 
-/// How far an update is waited for.
+/// The stage of an update to wait for.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum WaitFor {
     Accepted,
@@ -25,7 +25,7 @@ impl WaitFor {
     }
 }
 
-/// Prints the update's result, or says on standard error why there is none.
+/// Prints the update's result, or the reason on standard error if there is none.
 pub(crate) fn report(
     mut json: Json,
     name: &str,

@@ -53,7 +53,7 @@ impl Client {
         Ok(())
     }
 
-    /// Changes what is said and keeps the rest; a change by another at the same time is not lost.
+    /// Changes what is set and keeps the rest; a concurrent change is not lost.
     pub(crate) async fn update_schedule(
         &self,
         id: &str,
@@ -66,7 +66,8 @@ impl Client {
         .await
     }
 
-    /// Gives it other times and another workflow, and keeps what changes while it runs: its pause, notes and actions that remain.
+    /// Gives it other times and another workflow, and keeps what changes while it runs: its pause, notes and remaining
+    /// actions.
     pub(crate) async fn replace_schedule(&self, id: &str, by: Schedule) -> Result<(), ClientError> {
         let spec = ScheduleSpec {
             paused: None,
@@ -218,7 +219,7 @@ impl Client {
         self.patch_schedule("unpause the schedule", id, patch).await
     }
 
-    /// Starts what the schedule starts at once.
+    /// Performs a start of the schedule now.
     pub(crate) async fn trigger_schedule(
         &self,
         id: &str,

@@ -118,7 +118,7 @@ impl Machine<'_> {
         self.check(schema, &one_value(values), &what)
     }
 
-    /// A result is held against what the activity's contract says of it.
+    /// Validates a result against the activity's contract.
     pub(crate) fn checked(&self, step: Option<StepId>, resolution: Resolution) -> Resolution {
         let Resolution::Completed(value) = resolution else {
             return resolution;
@@ -163,7 +163,7 @@ impl Machine<'_> {
         self.begin_timer(OperationKind::LocalBackoff { activity: seq }, backoff, None);
     }
 
-    /// The same command under a new number: core has done with the old one.
+    /// Schedules the command again under a new number: core has finished the old one.
     pub(crate) fn schedule_local_again(&mut self, seq: u32) {
         // It may have been reported as cancelled although its backoff had begun.
         let Some(mut operation) = self.run.operations.remove(&seq) else {
@@ -206,14 +206,14 @@ impl Machine<'_> {
         }
     }
 
-    /// Core takes one request for an activity only.
+    /// Core accepts only one cancellation request for an activity.
     pub(crate) fn cancel_activity(&mut self, seq: u32) {
         if self.run.cancelling.requested.insert(seq) {
             self.command(CommandKind::RequestCancelActivity { seq });
         }
     }
 
-    /// An activity that is left alone ends for whoever waits for it, whatever it does.
+    /// An abandoned activity ends for its waiters, whatever it does.
     pub(crate) fn abandon_activity(&mut self, seq: u32, failure: Failure) {
         match self.is_just_scheduled(seq) {
             true => self.cancel_activity(seq),
@@ -227,7 +227,7 @@ impl Machine<'_> {
         self.commands.iter().any(is_it)
     }
 
-    /// During a long backoff there is nothing to cancel but its timer.
+    /// During a long backoff there is only its timer to cancel.
     pub(crate) fn cancel_local(&mut self, seq: u32) {
         let is_backoff = |kind: &OperationKind| matches!(kind, OperationKind::LocalBackoff { activity } if *activity == seq);
         let mut operations = self.run.operations.iter();
@@ -245,7 +245,7 @@ impl Machine<'_> {
     }
 }
 
-/// Core tells a local activity's own failure; an author meets it as that of any other activity.
+/// Core reports a local activity's own failure; an author sees it like that of any other activity.
 pub(crate) fn wrapped(activity: &ScheduleLocalActivity, resolution: Resolution) -> Resolution {
     let wrap = |cause: Failure| {
         let cause = cause.without_local_bound();
@@ -276,7 +276,7 @@ pub(crate) fn wrapped(activity: &ScheduleLocalActivity, resolution: Resolution) 
     }
 }
 
-/// As core has it.
+/// The failure that core makes.
 pub(crate) fn abandoned(activity_type: String, activity_id: String) -> Failure {
     let info = FailureInfo::Activity {
         activity_type,

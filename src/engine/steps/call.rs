@@ -12,7 +12,7 @@ use crate::program::slot;
 use crate::value::Value;
 use crate::words::OnCompensationFailure;
 
-/// A function under way: a [`Frame::Function`].
+/// A running function: a [`Frame::Function`].
 pub(crate) struct Called {
     pub(crate) function: FunctionRef,
     pub(crate) saga: Option<Saga>,

@@ -86,7 +86,7 @@ impl Machine<'_> {
     }
 
     pub(crate) fn child_started(&mut self, seq: u32, started: String) {
-        // It may have been abandoned before the run got to its start.
+        // It may have been abandoned before the run processed its start.
         let Some(operation) = self.run.operations.get_mut(&seq) else {
             return;
         };
@@ -117,8 +117,8 @@ impl Machine<'_> {
         }
     }
 
-    /// Core would ask the child's first run, which does nothing once the child has continued as new; so the workflow is
-    /// asked, whatever run it is at.
+    /// Core would send the request to the child's first run, which has no effect once the child has continued as new;
+    /// so it is sent to the workflow, whichever run it is at.
     pub(crate) fn cancel_child(
         &mut self,
         child: u32,
@@ -175,7 +175,7 @@ impl Machine<'_> {
         }
     }
 
-    /// The server would not start it, or it was cancelled before.
+    /// The server did not start it, or it was cancelled before.
     pub(crate) fn not_started(&mut self, seq: u32, failure: Failure) {
         let resolution = match failure.is_cancelled() {
             true => Resolution::Cancelled(failure),

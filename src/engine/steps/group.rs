@@ -7,7 +7,7 @@ use crate::engine::state::{Frame, OperationKind, Outcome, Routine, RoutineId};
 use crate::program::DurationCode;
 use crate::words::{BlockId, StepId, TimeoutType};
 
-/// The bound of what runs inside: a [`Frame::Deadline`].
+/// The time limit of what runs inside: a [`Frame::Deadline`].
 pub(crate) struct Deadline {
     pub(crate) step: StepId,
     pub(crate) timer: u32,
@@ -107,7 +107,7 @@ impl Machine<'_> {
     }
 }
 
-/// A cancellation that was asked for meanwhile arrives as the shield ends.
+/// A cancellation that was requested meanwhile arrives when the shield ends.
 pub(crate) fn leave_shield(
     routine: &mut Routine,
     cancel_pending: bool,

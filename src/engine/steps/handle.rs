@@ -8,14 +8,14 @@ use crate::engine::state::{Outcome, Routine, Waiting};
 use crate::value::Value;
 
 impl Machine<'_> {
-    /// The step waits for the operation that it has begun.
+    /// The step waits for the operation that it has started.
     pub(crate) fn wait_operation(&mut self, at: &mut At<'_>, seq: u32) -> Flow {
         self.wait_for(at.id, seq);
         at.routine.waiting = Some(Waiting::Operation { seq });
         Flow::Entered
     }
 
-    /// The operation goes on beside the steps that follow, under the step's id.
+    /// The operation continues beside the steps that follow, under the step's id.
     pub(crate) fn keep_handle(&mut self, at: &mut At<'_>, seq: u32) {
         match self.run.operations.get_mut(&seq) {
             Some(operation) => operation.is_handle = true,
@@ -50,7 +50,7 @@ impl Machine<'_> {
         }
     }
 
-    /// What was started is cancelled, if it is still in flight.
+    /// Cancels a started operation, if it is still in flight.
     pub(crate) fn cancel_handle(&mut self, routine: &Routine, slot: u32) -> Flow {
         if let Some(seq) = routine.handle(slot) {
             self.cancel_operation(seq, None);

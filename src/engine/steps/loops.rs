@@ -11,7 +11,7 @@ use crate::program::{self, Action};
 use crate::value::Value;
 use crate::words::{BlockId, StepId};
 
-/// How far a `for_each` is: a [`Frame::Turns`].
+/// The progress of a `for_each`: a [`Frame::Turns`].
 pub(crate) struct Turns {
     pub(crate) step: StepId,
     pub(crate) items: Items,

@@ -33,7 +33,7 @@ impl Machine<'_> {
         self.enter_fan(at.routine, fan)
     }
 
-    /// Begins the first turns of a `for_each`, as many at a time as it says.
+    /// Begins the first turns of a `for_each`, as many as its `concurrency` allows.
     pub(crate) fn begin_turns(
         &mut self,
         at: &mut At<'_>,
@@ -197,7 +197,7 @@ impl Machine<'_> {
         })
     }
 
-    /// A cancellation from outside reaches every branch; then the whole ends cancelled.
+    /// A cancellation from outside reaches every branch; then the whole ends as cancelled.
     pub(crate) fn cancel_branches(&mut self, id: RoutineId) {
         let routine = self.run.routines.get_mut(&id);
         let Some(Frame::Fan(fan)) = routine.and_then(|routine| routine.frames.last_mut()) else {
@@ -212,7 +212,7 @@ impl Machine<'_> {
     }
 }
 
-/// A fan ends by its branches, not by an outcome from inside.
+/// Branches end by themselves, not by an outcome from inside.
 pub(crate) fn leave_fan(fan: Fan, outcome: Outcome) -> Outcome {
     fan.decided.unwrap_or(outcome)
 }

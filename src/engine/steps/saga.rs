@@ -22,7 +22,7 @@ use crate::words::{BlockId, CompensateOn, LogLevel, OnCompensationFailure, StepI
 pub(crate) struct Cancelling {
     /// Operations whose cancellation was requested: core refuses a second request for an activity.
     pub(crate) requested: BTreeSet<u32>,
-    /// Routines that wait for an operation that was cut off, with the first frame of what is cancelled.
+    /// Routines that wait for an operation that was cut off, with the first frame that is cancelled.
     cut_off: BTreeMap<RoutineId, u32>,
 }
 
@@ -71,7 +71,7 @@ impl Machine<'_> {
         self.leave_saga(routine, saga, on_failure, outcome, frame)
     }
 
-    /// Ends or goes on with a saga's compensations; `frame` puts it back.
+    /// Ends or continues a saga's compensations; `frame` puts it back.
     pub(crate) fn leave_saga(
         &mut self,
         routine: &mut Routine,
@@ -113,7 +113,7 @@ impl Machine<'_> {
         None
     }
 
-    /// Whether a step with `compensate` is under way in the routine, or around it in another.
+    /// Whether a step with `compensate` is in progress in the routine, or around it in another.
     pub(crate) fn is_undone(&self, routine: &Routine) -> bool {
         if !self.run.keeps_effects() {
             return false;
@@ -146,8 +146,8 @@ impl Machine<'_> {
         steps.filter(|(_, step)| step.compensate.is_some())
     }
 
-    /// Notes that the operation that the routine waits for is cancelled with what is inside the frames from `from` on. False
-    /// if it was before.
+    /// Records that the operation that the routine waits for is cancelled with what is inside the frames from `from`
+    /// on. False if it already was.
     pub(crate) fn cut_off(&mut self, id: RoutineId, from: usize) -> bool {
         let Some(routine) = self.run.routines.get(&id) else {
             self.run.violated("a routine that is cancelled exists");
@@ -174,8 +174,8 @@ impl Machine<'_> {
         false
     }
 
-    /// Hands what a routine waited for to its frames. If it was cut off and has completed all the same, the cancellation
-    /// arrives behind it.
+    /// Passes what a routine waited for to its frames. If it was cut off but completed anyway, the cancellation arrives
+    /// after it.
     pub(crate) fn resume_with(
         &mut self,
         id: RoutineId,
@@ -211,7 +211,7 @@ impl Machine<'_> {
         has_deadline || inside.any(|index| index >= from && index < own)
     }
 
-    /// Whether a cancellation that is still to arrive arrives at the end of the step that has just completed: what is in it
+    /// Whether a pending cancellation arrives at the end of the step that has just completed, because something in it
     /// was cut off.
     pub(crate) fn is_cut_off_at_end_of(&self, routine: &Routine, step: &Step) -> bool {
         let inside = routine.frames.len() as u32 - 1;
@@ -222,7 +222,8 @@ impl Machine<'_> {
             && routine.cancel_pending.is_some_and(|from| from <= inside)
     }
 
-    /// A block has completed although its deadline has passed. If it has a `compensate` it counts as timed out, and is undone.
+    /// A block has completed although its deadline has passed. If it has a `compensate`, it counts as timed out, and is
+    /// undone.
     pub(crate) fn undo_late(&mut self, routine: &mut Routine, step: StepId, result: Value) -> bool {
         let step = self.program.step(step);
         let is_undone = step.compensate.is_some() && self.run.keeps_effects();
@@ -233,14 +234,14 @@ impl Machine<'_> {
         is_undone
     }
 
-    /// A step that has begun has failed: what it did may be undone by choice.
+    /// A step that has begun has failed: its effects are undone if its `compensate_on` requires it.
     pub(crate) fn undo_begun(&mut self, routine: &mut Routine, step: &Step) {
         if step.compensate_on == CompensateOn::Started {
             self.register_compensation(routine, step, Value::Null);
         }
     }
 
-    /// The step that a routine waits at has completed, and its result cannot be used.
+    /// The step at which a routine waits has completed, but its result cannot be used.
     pub(crate) fn undo_unusable_for(&mut self, id: RoutineId, result: &Value) {
         let Some(mut routine) = self.run.routines.remove(&id) else {
             return self.run.violated(WAITS);
@@ -260,7 +261,7 @@ impl Machine<'_> {
         }
     }
 
-    /// What a step's `compensate` says is kept by the nearest saga around it, be it in a routine further out.
+    /// The nearest saga around a step keeps its `compensate`, even if the saga is in a routine further out.
     pub(crate) fn register_compensation(
         &mut self,
         routine: &mut Routine,

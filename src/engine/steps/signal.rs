@@ -78,7 +78,7 @@ impl Machine<'_> {
     }
 }
 
-/// Nothing but its failure comes of a request.
+/// A request has no result but its failure.
 pub(crate) fn answered(failure: Option<Failure>) -> Resolution {
     failure.map_or(Resolution::Completed(Value::Null), Resolution::Failed)
 }

@@ -53,7 +53,7 @@ impl Machine<'_> {
         seq
     }
 
-    /// A timer is all that a step waits for, or the bound of its wait.
+    /// A timer is what a step waits for, or the limit of its wait.
     pub(crate) fn timer_fired_for(&mut self, id: RoutineId) {
         let Some(routine) = self.run.routines.get_mut(&id) else {
             return self.run.violated(WAITS);
@@ -69,7 +69,7 @@ impl Machine<'_> {
         }
     }
 
-    /// A timer is gone at once, so that whoever waits for it goes on at once.
+    /// A timer is removed immediately, so its waiter continues.
     pub(crate) fn cancel_timer(&mut self, seq: u32, waiter: Option<Waiter>) {
         self.withdraw_timer(seq);
         if let Some(waiter) = waiter {
@@ -78,7 +78,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Withdraws a timer; if it has fired already, nobody hears of it.
+    /// Withdraws a timer; if it has already fired, no routine is resumed by it.
     pub(crate) fn withdraw_timer(&mut self, seq: u32) {
         let is_fired = self.run.ends_ahead(seq);
         self.run.operations.remove(&seq);

@@ -87,7 +87,7 @@ impl Machine<'_> {
         value
     }
 
-    /// Looks whether what routines wait for has come: a signal, a condition, the end of its time. True if one goes on.
+    /// Checks whether a wait is over: a signal, a condition, the end of its time. True if a routine continues.
     pub(crate) fn look_at_watchers(&mut self) -> bool {
         let watching: Vec<RoutineId> = self.run.watching.iter().copied().collect();
         let mut moved = false;
@@ -215,7 +215,7 @@ impl Machine<'_> {
             .resume(id, Outcome::Failed(Failure::cancelled("cancelled")));
     }
 
-    /// A block's result is its last step's, but a condition that was not met in time is false.
+    /// A block's result is that of its last step, but a condition that was not met in time is false.
     pub(crate) fn block_result(&self, routine: &Routine, block: BlockId, last: Value) -> Value {
         let around = self.next_step(routine);
         if let Some(step) = around

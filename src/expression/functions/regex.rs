@@ -71,14 +71,14 @@ const ROWS: &[Row] = &[
     .with_pattern(),
 ];
 
-/// Compiles a pattern that stands in a definition.
+/// Compiles a pattern of a definition.
 pub(crate) fn compile(pattern: &str) -> Result<Regex, Failure> {
     let name = "REGEX_PROGRAM_SIZE_BYTES_MAX";
     compile_within(pattern, REGEX_PROGRAM_SIZE_BYTES_MAX, name)
 }
 
-/// What a pattern compiles to, or `None` where only another kind of engine can read it. All that a definition has share
-/// a bound: a pattern of twenty bytes can take megabytes.
+/// The compiled size of a pattern, or `None` if only another kind of engine can read it. All patterns of a definition
+/// share a bound: a pattern of twenty bytes can take megabytes.
 pub(crate) fn program_size_bytes(pattern: &str, left: usize) -> Result<Option<usize>, Failure> {
     let exceeded = || {
         Failure::bound(format!(
@@ -96,7 +96,7 @@ pub(crate) fn program_size_bytes(pattern: &str, left: usize) -> Result<Option<us
     }
 }
 
-/// Whether a pattern that stands in a definition is good, and what it compiles to. It takes less than compiling it.
+/// Whether a pattern of a definition is valid, and its compiled size. Cheaper than compiling it.
 pub(crate) fn check(pattern: &str, left: usize) -> Result<usize, Failure> {
     match program_size_bytes(pattern, left)? {
         Some(size)

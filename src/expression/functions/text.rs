@@ -6,7 +6,7 @@ use crate::expression::builder::Text;
 use crate::expression::context::{Budget, Failure, Operand};
 use crate::value::{Value, to_json_string};
 
-/// One value after the other, as a template has them.
+/// One value after the other, as in a template.
 pub(crate) fn concatenate(parts: &[Operand], budget: &mut Budget) -> Result<Value, Failure> {
     let mut out = Text::new();
     for part in parts {
@@ -15,7 +15,7 @@ pub(crate) fn concatenate(parts: &[Operand], budget: &mut Budget) -> Result<Valu
     Ok(out.into_value())
 }
 
-/// Appends what `string()` of the value is.
+/// Appends the `string()` of the value.
 pub(crate) fn write(value: &Value, out: &mut Text, budget: &mut Budget) -> Result<(), Failure> {
     match value {
         Value::String(text) | Value::Type(text) => {
@@ -51,7 +51,7 @@ pub(crate) fn json(value: &Value, budget: &mut Budget) -> Result<String, Failure
     to_json_string(value).map_err(|error| Failure::new(error.0))
 }
 
-/// Charges for every part of a value, because all will be copied.
+/// Charges for every part of a value, because all of them will be copied.
 pub(crate) fn charge_whole(value: &Value, budget: &mut Budget) -> Result<(), Failure> {
     budget.charge(1)?;
     match value {

@@ -292,7 +292,7 @@ fn get_milliseconds(_: &mut Call, arguments: &[Operand]) -> Result<Value, Failur
     }
 }
 
-/// Numbers with units, as CEL has them; otherwise what the fields of a step take.
+/// Numbers with units, as in CEL; otherwise what a step's fields accept.
 pub(crate) fn parse_duration(text: &str, semantics: Semantics) -> Result<Duration, Failure> {
     let nanos = match parse_units(text) {
         Some(nanos) => nanos,

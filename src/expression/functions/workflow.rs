@@ -258,7 +258,7 @@ fn uuid(host: &mut dyn Host) -> Value {
     Value::from(uuid_text(high, low))
 }
 
-/// A UUID of RFC 9562's version 4, of random bits.
+/// A UUID of RFC 9562's version 4, from random bits.
 pub(crate) fn uuid_text(high: u64, low: u64) -> String {
     const VERSION: u128 = 0x4000 << 64;
     const VERSION_MASK: u128 = 0xf000 << 64;

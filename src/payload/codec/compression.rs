@@ -20,7 +20,7 @@ pub(crate) const ENCODING_VALUE: &[u8] = b"binary/zlib";
 /// The number of `Payload.metadata`.
 const METADATA_FIELD: u32 = 1;
 
-/// The payload itself where compressing it would not make it smaller.
+/// Returns the payload itself if compressing it would not make it smaller.
 pub(crate) fn encode(payload: Payload) -> Payload {
     let plain = payload.encode_to_vec();
     let mut compressor = ZlibEncoder::new(Vec::new(), Compression::default());
@@ -35,7 +35,7 @@ pub(crate) fn encode(payload: Payload) -> Payload {
     }
 }
 
-/// What the payloads of one message may still inflate to.
+/// The size to which the payloads of one message may still inflate.
 pub(crate) struct Inflation {
     left: usize,
     limit: (&'static str, usize),
@@ -50,7 +50,7 @@ impl Inflation {
         }
     }
 
-    /// What a worker or client reads.
+    /// The limit for a worker or client.
     pub(crate) fn of_message() -> Self {
         Inflation::new(
             "CODEC_MESSAGE_DECOMPRESSED_SIZE_BYTES_MAX",
@@ -59,7 +59,7 @@ impl Inflation {
     }
 }
 
-/// Leaves a payload that is not compressed as it is.
+/// Leaves a payload that is not compressed unchanged.
 pub(crate) fn decode(payload: Payload, inflation: &mut Inflation) -> Result<Payload, CodecError> {
     if encoding(&payload) != ENCODING_VALUE {
         return Ok(payload);

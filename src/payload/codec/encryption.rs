@@ -139,9 +139,9 @@ impl Keyring {
         })
     }
 
-    /// As many as before, in the same order.
+    /// Returns as many as before, in the same order.
     pub(crate) fn decode_all(&self, payloads: Vec<Payload>) -> Result<Vec<Payload>, CodecError> {
-        // What comes after a payload that cannot be decrypted may show that the key is the right one.
+        // Payloads after one that cannot be decrypted may show that the key is the right one.
         let decoded: Vec<_> = payloads.into_iter().map(|p| self.decode(p)).collect();
         let decoded: Result<_, _> = decoded.into_iter().collect();
         decoded.map_err(|error| self.with_what_is_known(error))
@@ -195,8 +195,8 @@ impl Keyring {
         self.keys.iter().find(|key| key.id == id)
     }
 
-    /// A payload without a fingerprint counts as damaged only if other programs use this key by its name. With a wrong key, all payloads would
-    /// count as damaged, and what they were sent to would fail.
+    /// A payload without a fingerprint counts as damaged only if other programs use this key by its name. With a wrong
+    /// key, all payloads would count as damaged, and their receivers would fail.
     fn with_what_is_known(&self, error: CodecError) -> CodecError {
         match error {
             CodecError::NotDecrypted(id)
@@ -250,7 +250,7 @@ mod tests {
         damaged
     }
 
-    /// As other programs write it, and older versions of this one.
+    /// In the form of other programs, and of older versions of this one.
     fn unmarked(sealed: &Payload) -> Payload {
         let mut unmarked = sealed.clone();
         unmarked.metadata.remove(KEY_FINGERPRINT);
@@ -290,7 +290,7 @@ mod tests {
         let error = error_of(&fresh, vec![damaged(&sealed)]);
         assert!(matches!(&error, CodecError::Damaged(id) if id == "k"));
         assert!(error.is_of_payload());
-        // A fingerprint that is wrong, or none, does not prevent what the key opens from being read.
+        // A wrong or missing fingerprint does not prevent the key from opening a payload.
         for mark in [&b"0123456789abcdef"[..], b"garbage"] {
             let mut other = sealed.clone();
             other.metadata.insert(KEY_FINGERPRINT.into(), mark.into());

@@ -13,7 +13,7 @@ use temporalio_protos::temporal::api::common::v1::Payload;
 /// The server reads these, so they are never encoded.
 const SEARCH_ATTRIBUTES: &str = "SearchAttributes.indexed_fields";
 
-/// Takes the payloads out, in an order that [`put`] knows.
+/// Takes the payloads out, in the order that [`put`] expects.
 pub(crate) async fn take<M: PayloadVisitable>(message: &mut M) -> Vec<Payload> {
     let mut payloads = Vec::new();
     each(message, |payload| payloads.push(taken(payload))).await;

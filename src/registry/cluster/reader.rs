@@ -7,22 +7,22 @@ use super::{CHANGE, ClusterStore, StoreError, data, decoded, unreachable};
 use crate::catalog::{Applied, Catalog, Change, LogEntry, Start};
 use crate::client::WorkflowRef;
 
-/// A place in the log, and what was folded up to it.
+/// A place in the log, and the state folded up to it.
 pub(crate) struct Reader {
     pub(crate) run: WorkflowRef,
     /// The token of the next page.
     token: Vec<u8>,
     pub(crate) last_event_id: i64,
     pub(crate) catalog: Catalog,
-    /// What became of the changes of this run.
+    /// The results of this run's changes.
     pub(crate) applied: Vec<(String, Applied)>,
-    /// Those of them that took effect.
+    /// The changes that took effect.
     pub(crate) entries: Vec<LogEntry>,
-    /// Signals that are no change that can be read here.
+    /// The number of signals that are not readable changes.
     pub(crate) skipped: u64,
-    /// A change by somebody with a key was made on top of some that cannot be read.
+    /// A client with a key made a change on top of some that cannot be read.
     pub(crate) is_ahead: bool,
-    /// What the run begins with where its own beginning cannot be read.
+    /// The state that the run begins with if its own beginning cannot be read.
     base: Option<Catalog>,
 }
 
@@ -48,7 +48,7 @@ impl Reader {
         }
     }
 
-    /// Folds what comes next, and with `wait` waits for it if need be: for as long as the server lets it. True where that was the end.
+    /// Folds what comes next; with `wait`, waits for it for as long as the server allows. True at the end.
     pub(crate) async fn fold_page(
         &mut self,
         store: &ClusterStore,

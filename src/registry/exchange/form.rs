@@ -35,7 +35,7 @@ pub(crate) struct ExportedDefinition {
     pub(crate) pinned: bool,
     pub(crate) ramp: Option<ExportedRamp>,
     pub(crate) tags: BTreeMap<String, u32>,
-    /// The highest number that was ever given; that version may have been deleted.
+    /// The highest number ever used; that version may have been deleted.
     pub(crate) last_number: u32,
     pub(crate) versions: Vec<ExportedVersion>,
 }
@@ -55,7 +55,7 @@ pub(crate) struct ExportedVersion {
     pub(crate) revision: u64,
     pub(crate) language_version: u32,
     pub(crate) schedules: Vec<String>,
-    /// None where it could not be read.
+    /// `None` if it could not be read.
     pub(crate) bundle: Option<ExportedBundle>,
 }
 
@@ -121,7 +121,7 @@ pub(crate) struct ExportedRoute {
 pub(crate) struct ExportedTag {
     pub(crate) workflow: String,
     pub(crate) name: String,
-    /// 0 takes the tag away.
+    /// 0 removes the tag.
     pub(crate) number: u32,
 }
 

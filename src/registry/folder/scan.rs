@@ -19,7 +19,7 @@ pub(crate) struct Seen {
     modified: Option<SystemTime>,
     /// When it or its permissions changed: an unreadable file may be readable afterwards.
     changed: Option<(i64, i64)>,
-    /// Why it cannot be read, as far as that is known without reading.
+    /// Why it cannot be read, as far as that is known without reading it.
     pub(crate) fault: Option<String>,
 }
 
@@ -44,7 +44,7 @@ impl Seen {
     }
 }
 
-/// The folder's YAML files, in order, but for tests.
+/// The folder's YAML files, in order, without tests.
 pub(crate) fn look(root: &Path) -> io::Result<Vec<Seen>> {
     let is_wanted = |path: &Path| {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
@@ -82,7 +82,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     regular::read(path, DEFINITION_SIZE_BYTES_MAX)
 }
 
-/// A file that a definition uses; one that a link leads out of bounds to is not there.
+/// A file that a definition uses; one that a link leads out of bounds counts as missing.
 pub(crate) fn fetch(root: &Path, key: &str, shown: &dyn Fn(&Path) -> String) -> Fetched {
     let path = root.join(key);
     let unreadable = |error: io::Error| match error.kind() {

@@ -12,16 +12,16 @@ use url::Url;
 use super::{RETRIES, RETRY_TIMEOUT};
 
 pub(crate) fn folder(url: &Url) -> Result<Arc<dyn ObjectStore>, String> {
-    let path = url
-        .to_file_path()
-        .map_err(|()| "a file URL has three slashes and no host: file:///folder".to_owned())?;
+    let path = url.to_file_path().map_err(|()| {
+        "a file URL must have three slashes and no host: file:///folder".to_owned()
+    })?;
     std::fs::create_dir_all(&path).map_err(|e| e.to_string())?;
     let objects = LocalFileSystem::new_with_prefix(path).map_err(|e| e.to_string())?;
     Ok(Arc::new(objects))
 }
 
 pub(crate) fn bucket(scheme: &str, url: &str) -> Result<Arc<dyn ObjectStore>, String> {
-    // The client wants to be told which cryptography it uses; that somebody has told it is as well.
+    // The client must be given a cryptography provider; another part of the process may have done so before.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let retry = RetryConfig {
         max_retries: RETRIES,

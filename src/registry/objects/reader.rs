@@ -28,11 +28,11 @@ impl Entry {
 pub(crate) struct Reader {
     pub(crate) catalog: Catalog,
     pub(crate) snapshot: u64,
-    /// Revisions whose entries are gone or cannot be read: what they did is not in force.
+    /// Revisions whose entries are missing or unreadable: their changes are not in force.
     pub(crate) lost: Vec<u64>,
-    /// Revisions whose entries are gone or cannot be read, and whose copies count.
+    /// Revisions whose entries are missing or unreadable, and whose copies are used.
     pub(crate) copied: Vec<u64>,
-    /// A change that came after a lost one does not say which numbers it gives, so they may have been others.
+    /// A change after a lost one has no numbers of its own, so its numbers may have been different.
     pub(crate) is_uncertain: bool,
 }
 
@@ -80,7 +80,7 @@ impl Reader {
         }
     }
 
-    /// A deployment on top would make wrong numbers lasting ones.
+    /// A deployment on top would make wrong numbers permanent.
     pub(crate) fn refuse_uncertain(&self) -> Result<(), StoreError> {
         match self.is_uncertain {
             true => Err(StoreError::Lost(format!(

@@ -21,7 +21,7 @@ const SPREAD: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(60);
 
 impl Schedules<'_> {
-    /// What a change that leads to this catalog has to say of these types; none where they have no schedules.
+    /// What a change that leads to this catalog records about the schedules of these types; `None` if they have none.
     pub(crate) async fn due(
         &self,
         after: &Catalog,
@@ -43,7 +43,7 @@ impl Schedules<'_> {
         }))
     }
 
-    /// Makes what is due by the change of this revision, and says so; what was done.
+    /// Creates what is due by the change of this revision, and records that; returns what was done.
     pub(crate) async fn make(
         &self,
         found: &Definitions,
@@ -66,7 +66,7 @@ impl Schedules<'_> {
 }
 
 impl ScheduleDeployError {
-    /// Nobody who tries again has more luck.
+    /// Whether a retry would fail too.
     pub(crate) fn is_final(&self) -> bool {
         use tonic::Code::{AlreadyExists, FailedPrecondition, InvalidArgument};
         use tonic::Code::{PermissionDenied, Unauthenticated, Unimplemented};
@@ -94,7 +94,7 @@ async fn namespace_id(client: &Client) -> Result<String, ClientError> {
     Ok(namespace.id)
 }
 
-/// What a worker that follows a registry needs to make its schedules.
+/// What a worker needs to create the schedules of a registry.
 pub(crate) struct Following {
     pub(crate) client: Client,
     pub(crate) store: Arc<dyn Store>,
@@ -102,9 +102,9 @@ pub(crate) struct Following {
     pub(crate) task_queue_default: &'static str,
 }
 
-/// Finishes what deployers leave, for as long as somebody says what is due.
+/// Completes what deployers leave, as long as there are notifications of what is due.
 pub(crate) async fn finish(following: Following, mut due: watch::Receiver<Vec<DueSchedules>>) {
-    // Workers are started one after the other: their process ids lie apart.
+    // Workers are started one after the other, so their process ids differ.
     let spread = SPREAD * (std::process::id() % 16) / 16;
     loop {
         let seen = due.borrow_and_update().clone();

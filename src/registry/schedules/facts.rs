@@ -9,12 +9,12 @@ use crate::words::RetryPolicy;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Difference {
     pub(crate) key: &'static str,
-    /// The server's; none where it has none.
+    /// The server's value; `None` if it has none.
     pub(crate) from: Option<String>,
     pub(crate) to: Option<String>,
 }
 
-/// Keys and values; a value that is not there is not listed.
+/// Keys and values; unset values are not listed.
 pub(crate) type Facts = Vec<(&'static str, String)>;
 
 pub(crate) fn differences(from: &Facts, to: &Facts) -> Vec<Difference> {

@@ -24,7 +24,7 @@ impl Server {
         Ok(())
     }
 
-    /// Ends an attempt of an activity that is not local; false if it is over already.
+    /// Ends an attempt of an activity that is not local; false if it has already ended.
     pub(crate) fn end_attempt(&mut self, key: &AttemptKey, result: Result<Value, Failure>) -> bool {
         let Some(run) = self.open_run_of(&key.run_id) else {
             return false;
@@ -45,7 +45,7 @@ impl Server {
         true
     }
 
-    /// A heartbeat of an attempt from outside; false if it is over already.
+    /// A heartbeat of an attempt from outside; false if the attempt has already ended.
     pub(crate) fn heartbeat_attempt(&mut self, key: &AttemptKey, details: &[Value]) -> bool {
         let Some(run) = self.open_run_of(&key.run_id) else {
             return false;

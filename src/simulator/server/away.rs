@@ -23,7 +23,7 @@ impl Server {
         }
     }
 
-    /// A worker takes the attempts that waited for one.
+    /// A worker starts the attempts that waited for one.
     pub(crate) fn take_untaken(&mut self) {
         for (run, event_id) in std::mem::take(&mut self.untaken) {
             self.forget_attempt(run, event_id);
@@ -34,7 +34,7 @@ impl Server {
         }
     }
 
-    /// The attempts that are under way stood still for this long.
+    /// The running attempts were stopped for this long.
     pub(crate) fn delay_attempts(&mut self, paused: Duration) {
         let agenda = &mut self.world.agenda;
         for execution in &mut self.executions {
@@ -51,7 +51,7 @@ impl Server {
         }
     }
 
-    /// A server finds out by a timeout; whoever takes over in its place knows at once. The attempt counts all the same.
+    /// A server notices by a timeout; a new process knows immediately. The attempt counts anyway.
     pub(crate) fn lose_activities(&mut self) -> Vec<LostAttempt> {
         let mut lost = Vec::new();
         for run in 0..self.executions.len() {
@@ -79,7 +79,7 @@ impl Server {
         lost
     }
 
-    /// The attempt has ended, and is about to be reported: it times out no more.
+    /// The attempt has ended, and is about to be reported: it can no longer time out.
     pub(crate) fn stop_attempt_clocks(&mut self, key: &AttemptKey) {
         if let Some(run) = self.open_run_of(&key.run_id) {
             self.forget_attempt(run, key.scheduled);

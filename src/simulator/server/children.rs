@@ -300,7 +300,7 @@ impl Server {
         }
     }
 
-    /// The parent of a run that closed for good hears of it.
+    /// Notifies the parent of a run that closed for good.
     pub(crate) fn child_closed(&mut self, run: usize) {
         let execution = &self.executions[run];
         let (Some(parent), Some(outcome)) = (execution.parent.clone(), execution.outcome.clone())
@@ -380,7 +380,7 @@ impl Server {
         self.arrive(run, attributes);
     }
 
-    /// What its parent's end means for a child.
+    /// Applies the parent close policy to a child.
     pub(crate) fn parent_closed(&mut self, child: usize) {
         let policy = self.executions[child]
             .parent

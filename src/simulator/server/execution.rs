@@ -79,7 +79,7 @@ pub(crate) struct Activity {
     pub(crate) heartbeat_details: Vec<common::Payload>,
     pub(crate) last_failure: Option<ProtoFailure>,
     pub(crate) cancel_requested_event_id: Option<i64>,
-    /// What the agenda has for this attempt.
+    /// The agenda's entries for this attempt.
     pub(crate) keys: Vec<Key>,
     pub(crate) heartbeat_key: Option<Key>,
     pub(crate) close_key: Option<Key>,
@@ -90,10 +90,10 @@ pub(crate) struct Child {
     pub(crate) initiated: StartChildWorkflowExecutionInitiatedEventAttributes,
     pub(crate) started_event_id: i64,
     pub(crate) run_id: String,
-    /// The attempt that answers for a child that is not simulated.
+    /// The attempt that represents a child that is not simulated.
     pub(crate) mock: Option<Attempt>,
     pub(crate) is_cancelled: bool,
-    /// What its step is called.
+    /// The name of its step.
     pub(crate) summary: Option<String>,
     pub(crate) key: Option<Key>,
 }
@@ -138,21 +138,21 @@ pub(crate) struct Execution {
     pub(crate) task: Task,
     /// Why the last workflow task failed, if it has not been completed since.
     pub(crate) task_failure: Option<String>,
-    /// The invariant of the server's own that does not hold.
+    /// The invariant of the server's own that is broken.
     pub(crate) broken: Option<String>,
     pub(crate) buffered: Vec<Attributes>,
     pub(crate) activities: BTreeMap<i64, Activity>,
     pub(crate) timers: BTreeMap<i64, Key>,
     pub(crate) children: BTreeMap<i64, Child>,
     pub(crate) nexus: BTreeMap<i64, Nexus>,
-    /// Not given to the worker yet, or given and to be given again where its task fails.
+    /// Not delivered to the worker yet, or delivered and to be delivered again if its task fails.
     pub(crate) admitted: Vec<Update>,
     pub(crate) delivered: Vec<Update>,
     /// By their protocol instance.
     pub(crate) accepted: BTreeMap<String, (UpdateNumber, i64)>,
     pub(crate) keys: Vec<Key>,
     pub(crate) cancel_requested: bool,
-    /// All runs that it began, and those that follow them.
+    /// All runs that it started, and those that follow them.
     pub(crate) child_runs: Vec<usize>,
     /// Number of signals accepted so far.
     pub(crate) signals: usize,

@@ -81,7 +81,7 @@ impl Execution {
         }
     }
 
-    /// Why it had better continue as new.
+    /// Why it should continue as new.
     pub(crate) fn suggested_reasons(&self) -> Vec<i32> {
         use SuggestContinueAsNewReason as Reason;
         let reasons = [

@@ -48,7 +48,7 @@ pub(crate) struct LastRun {
 }
 
 impl Server {
-    /// Its times are those from now on, not put off by its jitter. The server is never down, so that no start is late.
+    /// Its times begin now, without jitter. The server is never down, so no start is late.
     pub(crate) fn schedule(
         &mut self,
         id: &str,
@@ -73,12 +73,12 @@ impl Server {
         Ok(ScheduleNumber(number))
     }
 
-    /// What it has started: the first run of each workflow, with the time that it was started for.
+    /// The runs that it has started: the first run of each workflow, with its scheduled time.
     pub(crate) fn scheduled(&self, schedule: ScheduleNumber) -> &[(Timestamp, RunNumber)] {
         &self.schedules[schedule.0].started
     }
 
-    /// Its first time after this one, whatever its state.
+    /// The first time after this one, whatever the schedule's state.
     pub(crate) fn next_time(
         &self,
         schedule: ScheduleNumber,

@@ -23,7 +23,7 @@ use crate::payload::failure_to_proto;
 const TASK_EVENTS: usize = 2;
 
 impl Server {
-    /// The run whose workflow task was due first.
+    /// The run whose workflow task became due first.
     pub(crate) fn first_ready(&self) -> Option<usize> {
         self.ready.front().copied()
     }
@@ -33,7 +33,7 @@ impl Server {
         self.ready.contains(&run)
     }
 
-    /// Starts this run's workflow task, if one is due, and gives the updates that it brings.
+    /// Starts this run's workflow task, if one is due, and returns the updates that it delivers.
     pub(crate) fn start_task(&mut self, run: usize) -> Option<Vec<UpdateRequest>> {
         let place = self.ready.iter().position(|ready| *ready == run)?;
         self.ready.remove(place);
@@ -53,7 +53,7 @@ impl Server {
         Some(fresh)
     }
 
-    /// The task that has been started, for a worker that has seen the events up to `seen`, and what both share.
+    /// The started task, for a worker that has seen the events up to `seen`, and the world that both share.
     pub(crate) fn task(
         &mut self,
         run: usize,
@@ -72,7 +72,7 @@ impl Server {
         (task, &mut self.world)
     }
 
-    /// Whether a worker has this run's workflow task in its hands.
+    /// Whether a worker has this run's workflow task.
     pub(crate) fn has_open_task(&self, run: usize) -> bool {
         matches!(self.executions[run].task, Task::Open { .. })
     }
@@ -197,7 +197,7 @@ impl Server {
         self.flush(run);
     }
 
-    /// A worker has begun anew after a refusal, or could not.
+    /// A worker has rebuilt the run after a refusal, or could not.
     pub(crate) fn begun_anew(&mut self, run: usize, failed: Option<String>, is_tried_again: bool) {
         match failed {
             Some(failure) => self.executions[run].task_failure = Some(failure),

@@ -14,7 +14,7 @@ use crate::payload::{check_update_size, failure_to_proto, payload_to_proto};
 use crate::value::Payload;
 
 impl Server {
-    /// Two with one id are one: the second gets the first's number.
+    /// Updates with the same id are one: the second gets the first's number.
     pub(crate) fn update(
         &mut self,
         workflow_id: &str,

@@ -7,7 +7,7 @@ use super::{Completion, Worker};
 use crate::value::Duration;
 
 impl Worker {
-    /// The time of local activities stood still for this long.
+    /// Local activities were stopped for this long.
     pub(crate) fn delay_locals(&mut self, length: Duration, world: &mut World) {
         for run in self.runs.values_mut() {
             for local in run.locals.values_mut() {
@@ -19,7 +19,7 @@ impl Worker {
         }
     }
 
-    /// A cluster's worker would run them anew within a new workflow task; here the attempt is known, and counts.
+    /// A cluster's worker would run them again in a new workflow task; here the attempt is known, and counts.
     pub(crate) fn lose_locals(
         &mut self,
         number: usize,
@@ -50,7 +50,7 @@ impl Worker {
         (lost, completion)
     }
 
-    /// The attempt has ended, and is about to be reported: it times out no more.
+    /// The attempt has ended, and is about to be reported: it can no longer time out.
     pub(crate) fn stop_local_clocks(&mut self, run: usize, seq: u32, world: &mut World) {
         let local = self
             .runs

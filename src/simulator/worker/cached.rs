@@ -22,7 +22,7 @@ pub(super) struct Cached {
 }
 
 impl Cached {
-    /// Of a run that has not begun. Its instance is observed if somebody observes.
+    /// For a run that has not begun. Its instance has the observer, if there is one.
     pub(crate) fn new(with: &Replay<'_>) -> Self {
         let mut instance = Instance::new();
         if let Some(observer) = &with.observer {
@@ -44,7 +44,7 @@ impl Cached {
         self.machines.take_jobs(orders_history)
     }
 
-    /// What the engine makes of these jobs. `newest` is the definition that a new run may be bound to.
+    /// Passes jobs to the engine. `newest` is the definition that a new run may be bound to.
     pub(crate) fn activate(
         &mut self,
         jobs: Vec<Variant>,

@@ -262,7 +262,7 @@ impl Worker {
         local.is_some_and(|local| local.attempt == attempt && local.plan.is_some())
     }
 
-    /// Ends an attempt that is under way.
+    /// Ends a running attempt.
     pub(crate) fn end_local_attempt(
         &mut self,
         run: usize,

@@ -40,7 +40,7 @@ pub(crate) struct Machine {
     pub(crate) kind: Kind,
     /// The event of its command; 0 before there is one.
     pub(crate) event_id: i64,
-    /// What its step is called; its cancellation is called the same.
+    /// The name of its step, which its cancellation has too.
     pub(crate) summary: Option<String>,
 }
 
@@ -73,11 +73,11 @@ pub(crate) struct Machines {
     pub(crate) machines: Vec<Machine>,
     pub(crate) by_seq: BTreeMap<u32, usize>,
     pub(crate) by_event: BTreeMap<i64, usize>,
-    /// The updates that came, by their protocol instance.
+    /// The updates that arrived, by their protocol instance.
     pub(crate) updates: BTreeMap<String, UpdateRequest>,
-    /// Asked for in this workflow task.
+    /// Requested in this workflow task.
     pub(crate) asked: Vec<Sent>,
-    /// Sent, their events not seen yet.
+    /// Sent, without an event so far.
     pub(crate) commands: VecDeque<Sent>,
     pub(crate) jobs: Vec<Variant>,
     pub(crate) local_requests: Vec<LocalRequest>,
@@ -91,7 +91,7 @@ pub(crate) struct Machines {
     pub(crate) continue_as_new_suggested: bool,
     pub(crate) versions: Vec<String>,
     pub(crate) has_ended: bool,
-    /// Changes of the engine that its history knows, and those that this workflow task makes use of.
+    /// Changes of the engine that its history knows, and those that this workflow task uses.
     pub(crate) flags: BTreeSet<u32>,
     pub(crate) flags_used: BTreeSet<u32>,
 }
@@ -290,7 +290,7 @@ impl Machines {
         Ok(())
     }
 
-    /// What goes to the server when the workflow task is completed.
+    /// What is sent to the server when the workflow task is completed.
     pub(crate) fn prepare(&mut self) -> Vec<Sent> {
         let machines = &self.machines;
         let asked = std::mem::take(&mut self.asked);

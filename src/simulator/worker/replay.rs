@@ -15,7 +15,7 @@ use crate::history::{Commanded, Meaning, Progress, TaskStage};
 pub struct Divergence {
     /// 0 if not at an event.
     pub event_id: i64,
-    /// What history has there.
+    /// The history's event there.
     pub(crate) event: String,
     pub(crate) problem: String,
 }

@@ -66,12 +66,12 @@ impl Deed {
         format!("{} {}", self.verb.1, self.object)
     }
 
-    /// What it is called; the rest of what is compared is its type.
+    /// Its name; the type is the rest of what is compared.
     pub(crate) fn id(&self) -> &str {
         self.id.lines().next().unwrap_or_default()
     }
 
-    /// Its event comes when it is done, or among the first.
+    /// Whether its event is recorded when it is done, or among the first.
     pub(crate) fn is_recorded_later(&self) -> bool {
         self.sort == "local activity" || self.is_mark()
     }
@@ -80,7 +80,7 @@ impl Deed {
         self.sort == "version"
     }
 
-    /// Whether this takes back the other: neither is told where both are asked for at once.
+    /// Whether this cancels the other: if both are requested together, neither is recorded.
     pub(crate) fn cancels(&self, other: &Deed) -> bool {
         self.verb == CANCEL
             && other.verb != CANCEL
@@ -112,7 +112,7 @@ fn is_abandoned(command: &CommandKind) -> bool {
 }
 
 impl Known {
-    /// `None` for what no event tells.
+    /// `None` if no event records it.
     pub(crate) fn asked(&mut self, command: &CommandKind) -> Option<Deed> {
         let (seq, deed) = match command {
             CommandKind::StartTimer { seq, duration } => (seq, timer(&seq.to_string(), *duration)),
@@ -139,7 +139,7 @@ impl Known {
         Some(deed)
     }
 
-    /// `None` for what no command asks for.
+    /// `None` if no command requests it.
     pub(crate) fn told(&mut self, event: &HistoryEvent) -> Option<Deed> {
         let deed = match Meaning::of(event) {
             Meaning::Commanded(commanded) => return self.commanded(event.event_id, commanded),

@@ -16,13 +16,13 @@ const PLACES_MAX: usize = 3;
 
 #[derive(Debug, Clone, Default)]
 pub struct Divergence {
-    /// What Temporal's core or the engine says of it.
+    /// The message of Temporal's core or of the engine.
     pub(crate) reason: String,
-    /// The first event that does not fit.
+    /// The first event that does not match.
     pub event_id: Option<i64>,
     pub history: Side,
     pub(crate) definition: Side,
-    /// Whether the definition is another one than the run is bound to.
+    /// Whether the definition differs from the one that the run is bound to.
     pub(crate) is_changed: bool,
 }
 
@@ -30,7 +30,7 @@ pub struct Divergence {
 #[derive(Debug, Clone, Default)]
 pub struct Side {
     pub deed: Option<String>,
-    /// The step that did it; where nothing was done, the steps that it waits at.
+    /// The step that did it; if nothing was done, the steps that it waits at.
     pub(crate) places: Vec<Place>,
 }
 
@@ -53,7 +53,7 @@ struct Act {
 }
 
 impl Divergence {
-    /// `bound` is the same history replayed by the definition that it is bound to, where another one was put in its place.
+    /// `bound` is the replay with the definition that the history is bound to, if another one replaced it.
     pub(crate) fn new(
         reason: String,
         history: &History,

@@ -12,7 +12,7 @@ use crate::words::StepId;
 /// One activation of the run.
 #[derive(Debug)]
 pub(crate) struct Driven {
-    /// The last event that it knew: the one with which the workflow task began.
+    /// The last event that it knew: the one that started the workflow task.
     pub(crate) started_event_id: i64,
     pub(crate) commands: Vec<Command>,
     /// Where it waits afterwards.
@@ -22,13 +22,13 @@ pub(crate) struct Driven {
 #[derive(Debug, Default)]
 pub(crate) struct Recorded {
     pub(crate) driven: Vec<Driven>,
-    /// Why the engine could not go on.
+    /// Why the engine could not continue.
     pub(crate) failure: Option<String>,
-    /// Why the codecs could not decode what it was to be told.
+    /// Why the codecs could not decode a job.
     pub(crate) encoded: Option<String>,
     /// The definition that the run is bound to.
     pub(crate) bound: Option<Arc<Loaded>>,
-    /// What it was replayed by: another one may have been put in its place.
+    /// The definition of the replay, which may have replaced the bound one.
     pub(crate) by: Option<Arc<Loaded>>,
 }
 
@@ -45,11 +45,11 @@ impl Record {
     }
 }
 
-/// Stands beside the instance that replays.
+/// Observes the instance that replays.
 pub(crate) struct Watch {
     pub(crate) record: Record,
     pub(crate) observer: Option<Arc<dyn Observer>>,
-    /// The state is written and read again before every activation.
+    /// The state is serialised and restored before every activation.
     pub(crate) through_bytes: bool,
 }
 
@@ -95,11 +95,11 @@ impl Watch {
     }
 }
 
-/// Hands out the definition that a run is bound to, or a changed one in its place.
+/// Returns the definition that a run is bound to, or a changed one instead.
 pub(crate) struct InItsPlace {
     pub(crate) programs: Box<dyn Programs + Send + Sync>,
     pub(crate) changed: Option<Arc<Loaded>>,
-    /// The run begins in the middle of its definition's steps.
+    /// Whether the run begins in the middle of its definition's steps.
     pub(crate) is_carried: bool,
     /// The changed definition under the bound one's name.
     pub(crate) named: OnceLock<Arc<Loaded>>,

@@ -27,7 +27,7 @@ pub(crate) struct VerifyArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RepairArgs {
-    /// Begin anew where definitions were deployed and nothing is left of them: version numbers begin at 1 again
+    /// Start from nothing if all deployed definitions are lost: version numbers start at 1 again
     #[arg(long)]
     from_nothing: bool,
     #[command(flatten)]

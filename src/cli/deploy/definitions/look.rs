@@ -24,7 +24,7 @@ pub(crate) struct ListArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// By number or tag, as order@12; a type alone is its current version
+    /// A number or tag, such as order@12; a type alone is its current version
     #[arg(value_name = "TYPE[@VERSION]")]
     name: VersionQuery,
     #[command(flatten)]
@@ -35,10 +35,10 @@ pub(crate) struct ShowArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {
-    /// Only the changes of this workflow type
+    /// Show only the changes of this workflow type
     #[arg(value_name = "TYPE")]
     workflow: Option<String>,
-    /// How many at most
+    /// The maximum number of changes
     #[arg(long, default_value_t = 50)]
     limit: usize,
     #[command(flatten)]
@@ -49,10 +49,10 @@ pub(crate) struct HistoryArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DiffArgs {
-    /// The older version, as order@11
+    /// The older version, such as order@11
     #[arg(value_name = "TYPE@VERSION")]
     old: VersionQuery,
-    /// The newer one; a type alone is its current version
+    /// The newer version; a type alone is its current version
     #[arg(value_name = "TYPE[@VERSION]")]
     new: VersionQuery,
     #[command(flatten)]

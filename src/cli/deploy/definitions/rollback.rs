@@ -19,14 +19,14 @@ use crate::registry::{Store, records};
 
 #[derive(Debug, Args)]
 pub(crate) struct RollbackArgs {
-    /// The workflow type, or TYPE@VERSION for another version than the one before
+    /// The workflow type, or TYPE@VERSION for another version than the previous one
     #[arg(
         value_name = "TYPE[@VERSION]",
         required_unless_present = "revision",
         conflicts_with_all = ["revision", "retire", "retire_with_runs"]
     )]
     name: Option<VersionQuery>,
-    /// Give new runs of all the project's types what they got at this revision; what was not there yet is retired
+    /// Roll back all types of the project to this revision; later types are retired
     #[arg(long, value_name = "REVISION")]
     revision: Option<u64>,
     #[command(flatten)]

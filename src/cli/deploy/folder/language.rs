@@ -11,7 +11,8 @@ use crate::registry::deploy::{Definitions, Plan};
 use crate::source::Sources;
 use crate::yaml::{self, Node};
 
-/// Refuses definitions that a worker on their task queue cannot read. Where no worker says what it knows, nothing is refused.
+/// Refuses definitions that a worker on their task queue cannot read. If no worker announces its version, nothing is
+/// refused.
 pub(crate) async fn refuse_older_workers(
     client: &Client,
     plan: &Plan,

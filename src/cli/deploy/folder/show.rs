@@ -146,7 +146,7 @@ impl Proposal {
     }
 }
 
-/// What a deployment that was refused prints: as much as is known, and why.
+/// The output of a refused deployment: as much as is known, and why it was refused.
 pub(crate) fn refused(told: &Told, why: &CliError) -> Json {
     let mut json = match &told.proposal {
         Some(proposal) => proposal.json(),
@@ -159,7 +159,7 @@ pub(crate) fn refused(told: &Told, why: &CliError) -> Json {
     json
 }
 
-/// As `segno lint` prints them.
+/// In the form of `segno lint`.
 pub(crate) fn diagnostics(report: &Report<'_>) -> Json {
     let document: Json =
         serde_json::from_str(&report.render(Format::Json, false)).unwrap_or_default();

@@ -35,12 +35,12 @@ impl Which {
     }
 }
 
-/// What corrections make of files.
+/// The result of correcting files.
 pub(crate) struct Fixed {
-    /// The texts as they were and as they are then.
+    /// The texts before and after.
     texts: BTreeMap<PathBuf, (String, String)>,
     count: usize,
-    /// What remains to be corrected by hand.
+    /// The diagnostics that remain.
     checked: Checked,
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn fix(paths: &[PathBuf], which: Which) -> Result<Fixed, CliError> {
     })
 }
 
-/// Applies what does not overlap, and returns how many corrections these are.
+/// Applies corrections that do not overlap, and returns their number.
 fn correct(
     checked: &Checked,
     which: Which,
@@ -106,7 +106,7 @@ fn correct(
     count
 }
 
-/// The path of a file that was asked for.
+/// The path of a named file.
 fn path(checked: &Checked, file: FileId) -> Option<&PathBuf> {
     checked.paths.get(&*checked.sources.file(file).path)
 }
@@ -143,7 +143,7 @@ impl Fixed {
     }
 }
 
-/// Replaces the file at once, so that it is never half written; its permissions stay.
+/// Replaces the file atomically, so that it is never half written; its permissions stay.
 fn replace(path: &Path, before: &str, after: &str) -> io::Result<()> {
     let path = path.canonicalize()?;
     let bytes = fs::read(&path)?;
@@ -161,7 +161,7 @@ fn replace(path: &Path, before: &str, after: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Names the option, if there is something that it corrects.
+/// Suggests the option, if it would correct something.
 pub(crate) fn advise(diagnostics: &[Diagnostic], output: Output) {
     let fixes = || diagnostics.iter().filter_map(|d| d.fix.as_ref());
     let (all, safe) = (fixes().count(), fixes().filter(|fix| fix.safe).count());

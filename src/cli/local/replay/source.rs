@@ -34,7 +34,7 @@ impl Origin {
     }
 }
 
-/// Each is read when its turn comes. Without a client there are files only.
+/// Each is read in its turn. Without a client there are only files.
 pub(crate) fn histories(
     args: &ReplayArgs,
     files: Vec<PathBuf>,
@@ -71,7 +71,7 @@ pub(crate) fn histories(
     })
 }
 
-/// The files that are named, and of folders all that look like histories, in the order of their names.
+/// The named files, and in folders all files that look like histories, in the order of their names.
 pub(crate) fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
     let mut found = Vec::new();
     for path in named {

@@ -14,7 +14,7 @@ use crate::report::{Format, Report};
 use crate::testing::is_test;
 use crate::value::{Payload, Value};
 
-/// The definitions of the file's folder; what is wrong with the file is said.
+/// The definitions of the file's folder; mistakes in the file are reported.
 pub(crate) fn read(file: &Path, output: Output) -> Result<Found, CliError> {
     check_file(file)?;
     let folder = file.parent().filter(|f| !f.as_os_str().is_empty());
@@ -68,7 +68,7 @@ fn say_mistakes(file: &str, found: &Found, output: Output) {
     }
 }
 
-/// The definition of the file that is meant, by its workflow type.
+/// The definition in the file with the requested workflow type.
 pub(crate) fn choose<'f>(
     file: &Path,
     wanted: Option<&str>,
@@ -114,7 +114,7 @@ fn unknown_type(file: &Path, wanted: &str, types: &[&str]) -> CliError {
     error.help(format!("defined here: {}", types.join(", ")))
 }
 
-/// What needs a cluster is said before anything runs.
+/// Reports what needs a cluster before anything runs.
 pub(crate) fn check_needs(entry: &Entry, found: &Found) -> Result<(), CliError> {
     let types: BTreeSet<String> = found.definitions.keys().cloned().collect();
     let all: Vec<Need> = needs(&entry.loaded.program, &types);
@@ -128,7 +128,7 @@ pub(crate) fn check_needs(entry: &Entry, found: &Found) -> Result<(), CliError> 
     Err(error.help("start a development server and a worker with `segno dev`"))
 }
 
-/// Refuses an input that breaks the schema of the run that begins.
+/// Refuses an input that breaks the schema of a new run.
 pub(crate) fn check_input(entry: &Entry, input: &[Payload]) -> Result<(), CliError> {
     let arguments = input.iter().cloned().map(Value::from).collect();
     let Some(failure) = refused(&entry.loaded.program, arguments) else {

@@ -22,7 +22,7 @@ impl Teller {
         }
     }
 
-    /// All that is new, in the order in which it happened.
+    /// Everything new, in the order in which it happened.
     pub(crate) fn tell(&mut self, timeline: &Timeline, logs: &[Logged]) {
         let mut lines = self.steps(timeline);
         lines.extend(logs.iter().map(|logged| (logged.at, log(logged))));

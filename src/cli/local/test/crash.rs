@@ -20,9 +20,9 @@ const POINTS_MAX: usize = 50;
 /// The result.
 #[derive(Default)]
 pub(crate) struct Crashed {
-    /// What is not as it was when nothing died.
+    /// Differences from the run in which nothing died.
     pub(crate) problems: Vec<String>,
-    /// How many other orders of delivery were tried.
+    /// The number of other orders of delivery.
     pub(crate) orders: usize,
 }
 

@@ -15,7 +15,7 @@ use crate::testing::{Definitions as Beside, TestFile, is_test, read};
 /// A test file.
 pub(crate) struct Suite {
     pub(crate) path: PathBuf,
-    /// As reports name it.
+    /// Its name in reports.
     pub(crate) shown: String,
     pub(crate) file: TestFile,
     pub(crate) definitions: Arc<BTreeMap<String, Entry>>,
@@ -23,22 +23,22 @@ pub(crate) struct Suite {
 
 pub(crate) struct Found {
     pub(crate) suites: Vec<Suite>,
-    /// Whose coverage is measured: all definitions of a folder, those that a named file tests.
+    /// The definitions whose coverage is measured: all of a folder, or those that a named file tests.
     pub(crate) measured: Vec<Entry>,
     /// The sources of the test files.
     pub(crate) sources: Sources,
     pub(crate) diagnostics: Vec<Diagnostic>,
-    /// Each folder's once, however many of its test files are named.
+    /// Once for each folder, however many of its test files are named.
     pub(crate) definitions: Vec<Definitions>,
-    /// How many test files were read.
+    /// The number of test files.
     pub(crate) files: usize,
 }
 
-/// What is wrong with the definitions of a folder.
+/// The diagnostics of a folder's definitions.
 pub(crate) struct Definitions {
     pub(crate) sources: Sources,
     pub(crate) diagnostics: Vec<Diagnostic>,
-    /// How many files of definitions were read.
+    /// The number of files with definitions.
     pub(crate) files: usize,
 }
 
@@ -53,7 +53,7 @@ impl Found {
     }
 }
 
-/// The folder whose definitions the tests of a path are of.
+/// The folder of the definitions that a test tests.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.is_dir() {
         true => path,
@@ -64,7 +64,7 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// All that a run of the tests reads but for snapshots.
+/// Everything that a run of the tests reads, except snapshots.
 pub(crate) fn contents(paths: &[PathBuf]) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
     for path in paths {

@@ -8,7 +8,7 @@ use crate::cli::error::CliError;
 use crate::client::history_to_json;
 use crate::testing::{RunHistory, file_name};
 
-/// `FILE.CASE/NUMBER-WORKFLOW_ID.json`, in the order in which the runs began.
+/// `FILE.CASE/NUMBER-WORKFLOW_ID.json`, in the order in which the runs started.
 pub(crate) fn save(
     folder: &Path,
     suite: &Suite,

@@ -17,7 +17,7 @@ use crate::source::Sources;
 /// Steps of a failing test that are shown; a loop has many.
 const STEPS_SHOWN_MAX: usize = 200;
 
-/// What is wrong with files, before anything runs.
+/// The errors of files, before anything runs.
 pub(crate) fn mistakes(found: &Found, output: Output) -> Result<(), CliError> {
     let format = match output.is_json() {
         true => Format::Json,
@@ -194,7 +194,7 @@ fn as_json(tested: &Tested<'_>, sources: &Sources) -> serde_json::Value {
     })
 }
 
-/// One suite a file, and one of files that are wrong.
+/// One suite for each file, and one for files with errors.
 pub(crate) fn junit(tested: &[Tested<'_>], found: &Found) -> String {
     let sources = &found.sources;
     let mistakes = errors(found);
@@ -282,7 +282,7 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-/// A path that stays within the folder it is put into.
+/// A path that stays inside the folder that it is appended to.
 pub(crate) fn relative(path: &str) -> PathBuf {
     let parts = Path::new(path).components();
     parts

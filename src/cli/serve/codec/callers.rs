@@ -20,18 +20,18 @@ pub(crate) struct Callers(VecDeque<Weak<Caller>>);
 /// A connection.
 #[derive(Default)]
 pub(crate) struct Caller {
-    /// Its request is whole and is being worked on.
+    /// Its request is complete and being processed.
     is_served: AtomicBool,
-    /// Fires when it has to give way.
+    /// Fires when it must be closed for another.
     pub(crate) gone: CancellationToken,
-    /// What its large request holds, until the connection ends.
+    /// The room of its large request, until the connection ends.
     room: Mutex<Option<OwnedSemaphorePermit>>,
     /// Notified when that was answered.
     answered: Notify,
 }
 
 impl Callers {
-    /// A further connection; the oldest that waits for its caller gives way to it if there are too many.
+    /// Adds a connection; if there are too many, the one that has waited for its client for longest is closed.
     pub(crate) fn add(&mut self) -> Arc<Caller> {
         self.0.retain(|caller| caller.strong_count() > 0);
         if self.0.len() >= CODEC_CONNECTIONS_MAX {
@@ -51,13 +51,13 @@ impl Callers {
 }
 
 impl Caller {
-    /// Until what it gives back is dropped.
+    /// Counts as busy until the result is dropped.
     pub(crate) fn served(self: &Arc<Self>) -> Served {
         self.is_served.store(true, Ordering::Relaxed);
         Served(self.clone())
     }
 
-    /// Has room for a large request, and for its answer.
+    /// Keeps the room of a large request, and of its answer.
     pub(crate) fn has(&self, room: OwnedSemaphorePermit) {
         *self.room.lock().unwrap_or_else(PoisonError::into_inner) = Some(room);
     }
@@ -67,12 +67,12 @@ impl Caller {
         room.is_some()
     }
 
-    /// Its large request was answered; the connection ends with that.
+    /// Its large request was answered; the connection ends afterwards.
     pub(crate) fn is_answered(&self) {
         self.answered.notify_one();
     }
 
-    /// Ends once a large answer has been waiting for its reader for too long.
+    /// Resolves once a large answer has waited for its reader for too long.
     pub(crate) async fn has_not_read(&self) {
         self.answered.notified().await;
         tokio::time::sleep(SEND_TIMEOUT).await;

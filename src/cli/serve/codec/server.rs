@@ -37,12 +37,12 @@ const LARGE_READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long requests may continue after the server was asked to stop.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Who may ask.
+/// The access rules.
 pub(crate) struct Door {
     pub(crate) origins: Vec<String>,
-    /// None: all.
+    /// Empty: all.
     pub(crate) namespaces: Vec<String>,
-    /// What the header `Authorization` must be.
+    /// The required header `Authorization`.
     pub(crate) authorization: Option<String>,
 }
 

@@ -10,16 +10,16 @@ use crate::value::{Duration, Timestamp};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Times")]
 pub(crate) struct SpecArgs {
-    /// Every so often, as 45m, or with an offset as 6h/5h; may be given several times
+    /// Start at an interval, such as 45m, or with an offset, such as 6h/5h; may be given several times
     #[arg(long, value_name = "DURATION", value_parser = Interval::parse, allow_hyphen_values = true)]
     interval: Vec<Interval>,
-    /// At the times that fit, as {"dayOfWeek":"Mon-Fri","hour":"17","minute":"5"}; may be given several times
+    /// Start at the matching times, such as {"dayOfWeek":"Mon-Fri","hour":"17","minute":"5"}; may be given several times
     #[arg(long, value_name = "JSON", value_parser = calendar)]
     calendar: Vec<Calendar>,
-    /// At the times of a cron string, as "30 12 * * Fri" or @daily; may be given several times
+    /// Start at the times of a cron string, such as "30 12 * * Fri" or @daily; may be given several times
     #[arg(long, value_name = "CRON")]
     cron: Vec<String>,
-    /// Not at the times that fit, as --calendar says them; may be given several times
+    /// Do not start at the matching times, written as for --calendar; may be given several times
     #[arg(long, value_name = "JSON", value_parser = calendar)]
     skip: Vec<Calendar>,
     /// The time zone of calendars and cron strings, for instance Europe/Berlin [default: UTC]
@@ -31,7 +31,7 @@ pub(crate) struct SpecArgs {
     /// Start nothing after this time
     #[arg(long, value_name = "TIME", value_parser = timestamp)]
     end_time: Option<Timestamp>,
-    /// Put each start off by a random length up to this one
+    /// Delay each start by a random length up to this one
     #[arg(long, value_name = "DURATION", value_parser = Duration::parse, allow_hyphen_values = true)]
     jitter: Option<Duration>,
     #[command(flatten)]
@@ -43,26 +43,26 @@ pub(crate) struct SpecArgs {
 struct SchedulePolicyArgs {
     #[command(flatten)]
     overlap: OverlapPolicyArgs,
-    /// How late a start is made up for after the server was down [default: a year]
+    /// How late a missed start is still made up for after the server was down [default: a year]
     #[arg(long, value_name = "DURATION", value_parser = Duration::parse, allow_hyphen_values = true)]
     catchup_window: Option<Duration>,
     /// Pause the schedule when a workflow fails
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pause_on_failure: Option<bool>,
-    /// How often it starts something at most; 0 is without bound
+    /// The maximum number of starts; 0 is unlimited
     #[arg(long, value_name = "COUNT")]
     remaining_actions: Option<u32>,
     /// Start nothing until it is unpaused
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     paused: Option<bool>,
-    /// A note for people, which pausing and unpausing replace
+    /// A note, which pausing and unpausing replace
     #[arg(long, value_name = "TEXT")]
     notes: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct OverlapPolicyArgs {
-    /// What happens where the last run that the schedule started is still running [default: skip, or the schedule's]
+    /// What happens if the last run of the schedule is still running [default: skip, or the schedule's]
     #[arg(long, value_enum)]
     overlap_policy: Option<OverlapWord>,
 }
@@ -121,7 +121,7 @@ impl SpecArgs {
     }
 }
 
-/// What is wrong, under the flag's name.
+/// The error, under the flag's name.
 pub(crate) fn usage(error: ScheduleError) -> CliError {
     let flag = match error.key {
         "intervals" => "interval".to_owned(),

@@ -204,8 +204,8 @@ impl Machines {
         }
     }
 
-    /// The next activation's jobs: in the order of the events if the run's engine wants it, else as core has them (sdk-core
-    /// 0.10.1, worker/workflow/mod.rs, `prepare_to_ship_activation`).
+    /// The next activation's jobs: in the order of the events if the run's engine requires that, else in core's order
+    /// (sdk-core 0.10.1, worker/workflow/mod.rs, `prepare_to_ship_activation`).
     pub(crate) fn take_jobs(&mut self, orders_history: bool) -> Vec<Variant> {
         if self.jobs.is_empty() {
             return Vec::new();

@@ -51,7 +51,7 @@ pub(crate) enum State {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Input {
-    /// History ends, and there was no marker.
+    /// History ended without a marker.
     HistoryEnded,
     /// Its marker was found ahead.
     MarkerAhead,
@@ -122,7 +122,7 @@ pub(crate) enum LocalRequest {
 }
 
 impl Machines {
-    /// What the engine asked for in an activation.
+    /// The engine's commands of an activation.
     pub(crate) fn driven(&mut self, commands: Vec<Command>) -> Result<(), Divergence> {
         for command in commands {
             self.take(command)?;
@@ -167,7 +167,7 @@ impl Machines {
         Ok(())
     }
 
-    /// `None`: no local activity of this run has the number.
+    /// `None` if no local activity of this run has the number.
     pub(crate) fn local(&self, seq: u32) -> Option<&Local> {
         let place = self.by_seq.get(&seq)?;
         match &self.machines[*place].kind {

@@ -50,7 +50,7 @@ impl Request {
         matches!(self, Request::Engine(CommandKind::RejectUpdate { .. }))
     }
 
-    /// More than the request takes, as a rule.
+    /// Usually more than the request takes.
     pub(crate) fn size_about(&self) -> usize {
         match self {
             Request::Engine(kind) => command_size_bytes(kind).unwrap_or_default(),
@@ -103,7 +103,7 @@ impl Sent {
 }
 
 impl Machines {
-    /// As the server takes it. `run_id` is the run's own.
+    /// In the server's form. `run_id` is the run's own.
     pub(crate) fn command(&self, sent: Sent, run_id: &str) -> Result<message::Command, Divergence> {
         use message::CommandKind as Kind;
         let kind = match sent.request {
