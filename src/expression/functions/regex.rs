@@ -71,6 +71,9 @@ const ROWS: &[Row] = &[
     .with_pattern(),
 ];
 
+/// What a pattern takes beside its program, at least; it counts to PATTERNS_PROGRAM_SIZE_BYTES_MAX.
+const PATTERN_SIZE_BYTES: usize = 256;
+
 /// Compiles a pattern of a definition.
 pub(crate) fn compile(pattern: &str) -> Result<Regex, Failure> {
     let name = "REGEX_PROGRAM_SIZE_BYTES_MAX";
@@ -90,7 +93,7 @@ pub(crate) fn program_size_bytes(pattern: &str, left: usize) -> Result<Option<us
     }
     let within = thompson::Config::new().nfa_size_limit(Some(left));
     match thompson::Compiler::new().configure(within).build(pattern) {
-        Ok(program) => Ok(Some(program.memory_usage())),
+        Ok(program) => Ok(Some(program.memory_usage() + PATTERN_SIZE_BYTES)),
         Err(error) if error.size_limit().is_some() => Err(exceeded()),
         Err(_) => Ok(None),
     }
