@@ -7,7 +7,8 @@ use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::{FileId, Range, Sources};
 use crate::yaml;
 
-const DIRECTIVE: &str = "segno: allow";
+/// What begins such a comment.
+const NAME: &str = "segno:";
 
 /// A rule that a comment allows to be broken.
 struct Allow {
@@ -27,10 +28,13 @@ pub(crate) fn apply(
 ) {
     let mut allows = Vec::new();
     let mut malformed = Vec::new();
-    for (id, file) in sources
-        .files()
-        .filter(|(_, file)| file.text.contains(DIRECTIVE))
-    {
+    // Before it is read once more: few files have one.
+    let may_have = |text: &str| {
+        text.split('#')
+            .skip(1)
+            .any(|rest| rest.trim_start().starts_with(NAME))
+    };
+    for (id, file) in sources.files().filter(|(_, file)| may_have(&file.text)) {
         for (range, text) in yaml::comments(id, &file.text) {
             match parsed(sources, range, &text) {
                 Some(Ok(found)) => allows.extend(found),
@@ -85,10 +89,15 @@ fn unused_allow(allow: &Allow) -> Diagnostic {
 
 /// What a comment allows, if it is such a comment.
 fn parsed(sources: &Sources, range: Range, text: &str) -> Option<Result<Vec<Allow>, Diagnostic>> {
-    let rest = text.trim_start().strip_prefix(DIRECTIVE)?;
-    let names = rest.strip_prefix('(').and_then(|rest| rest.split_once(')'));
+    let directive = text.trim_start().strip_prefix(NAME)?.trim_start();
+    let names = match directive.strip_prefix("allow") {
+        Some(rest) => rest.strip_prefix('(').and_then(|rest| rest.split_once(')')),
+        None if directive.contains('(') => None,
+        // Prose.
+        None => return None,
+    };
     let Some((names, reason)) = names else {
-        return Some(Err(malformed(range, "the comment does not name a rule")));
+        return Some(Err(malformed(range, "the comment allows no rule")));
     };
     if reason.trim().is_empty() {
         return Some(Err(malformed(range, "the comment gives no reason")));

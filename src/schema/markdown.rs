@@ -84,13 +84,13 @@ pub fn rules() -> String {
          errors. Warnings leave the exit code 0, unless `--deny-warnings` is given.\n\n\
          `segno explain RULE` prints a rule's part of this page, which is generated from the comments in `src/lint/`.\n\n\
          ## Allow a warning\n\n\
-         A comment silences a warning on its own line, or on the next line if it stands alone. It needs a reason:\n\n\
+         A comment silences a warning on its own line, or on the next line with content if it stands alone. It needs a reason:\n\n\
          ```yaml\n\
          state:\n  \
          # segno: allow(unused-state) read by the queries of version 3\n  \
          legacy: 1\n\
          ```\n\n\
-         Errors cannot be allowed. A comment that silences nothing is reported as `unused-allow`, and one that cannot be read\n\
+         The name is the one that the report has in brackets. Errors cannot be allowed. A comment that silences nothing is reported as `unused-allow`, and one that cannot be read\n\
          as `malformed-allow`.\n",
     );
     for rule in RULES {

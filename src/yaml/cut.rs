@@ -47,7 +47,8 @@ pub(super) fn find(
             Range::new(file, meant.start as u32, meant.end as u32),
             quoted(&source[meant.clone()]),
         )],
-        true,
+        // Not a key, nor one of several values.
+        !in_flow && !source[closing..].starts_with(':'),
     );
     Some(Cut {
         range: meant,
@@ -67,7 +68,7 @@ pub(super) fn tag(file: FileId, source: &str, start: usize, in_flow: bool) -> Cu
     )
     .label("YAML's tag begins here")
     .help(quote_help(text))
-    .fix("quote the value", vec![(range, quoted(text))], true);
+    .fix("quote the value", vec![(range, quoted(text))], false);
     Cut {
         range: meant,
         diagnostic,
@@ -99,17 +100,22 @@ pub(super) fn by_comment(
     let meant_start = if scalar.is_empty() { begin } else { start };
     let meant = Range::new(file, meant_start as u32, meant_end as u32);
     let text = &source[meant_start..meant_end];
-    Some(
-        Diagnostic::warning(
-            "text-cut-by-comment",
-            Range::new(file, begin as u32, meant_end as u32),
-            "in YAML ` #` begins a comment, so the text ends before it",
-        )
-        .label("not part of the text")
-        .help(quote_help(text))
-        .help("if this is a comment, put a space after `#`")
-        .fix("quote the value", vec![(meant, quoted(text))], false),
+    let diagnostic = Diagnostic::warning(
+        "text-cut-by-comment",
+        Range::new(file, begin as u32, meant_end as u32),
+        "in YAML ` #` begins a comment, so the text ends before it",
     )
+    .label("not part of the text")
+    .help(quote_help(text))
+    .help("if this is a comment, put a space after `#`");
+    // What follows may be the end of a flow collection, or a comment indeed.
+    let is_whole = !comment.contains(" #") && !comment.ends_with(['}', ']'])
+        || comment.ends_with('}')
+            && closing(comment, 0).is_some_and(|end| end == comment.trim_end().len());
+    Some(match is_whole {
+        true => diagnostic.fix("quote the value", vec![(meant, quoted(text))], false),
+        false => diagnostic,
+    })
 }
 
 /// Whether a scalar ends inside what looks like an expression.

@@ -86,7 +86,7 @@ fn mapping_value(file: FileId, text: &str, at: usize, range: Range) -> Diagnosti
                 .fix(
                     "quote the value",
                     vec![(meant, cut::quoted(&text[value]))],
-                    true,
+                    false,
                 )
         }
         None => diagnostic.label("a mapping cannot begin here").help(

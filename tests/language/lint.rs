@@ -228,3 +228,55 @@ fn a_corrected_file_keeps_its_mark_its_line_ends_and_its_permissions() {
     }
     assert_eq!(lint(folder.path(), &["--fix", "-"]).status.code(), Some(2));
 }
+
+#[test]
+fn files_that_are_not_to_be_changed_stay_as_they_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let wrong = "segno: 1\nworkflow: a\nstesp: []\n";
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).expect("a file");
+    };
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("a file");
+    let foreign = "Resources: { A: !Ref B, C: '${ inptu }' }\n";
+    write("template.yaml", foreign);
+    lint(folder.path(), &["--fix=unsafe", "template.yaml"]);
+    assert_eq!(read("template.yaml"), foreign);
+    write("a.yaml", wrong);
+    let twice = lint(folder.path(), &["--fix=unsafe", ".", "a.yaml", "./a.yaml"]);
+    assert_eq!(twice.status.code(), Some(0));
+    assert!(
+        read("a.yaml").contains("steps"),
+        "a file named twice is one"
+    );
+    let broken = "segno: 1\nworkflow: b\nsteps:\n  - { activity: a, start_to_close_timeout: 1s, tsk_queue: a, task_queu: b }\n";
+    write("b.yaml", broken);
+    lint(folder.path(), &["--fix=unsafe", "b.yaml"]);
+    assert_eq!(read("b.yaml"), broken, "two keys do not become one");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        for name in ["linked", "locked", "named"] {
+            write(
+                &format!("{name}.yaml"),
+                &wrong.replace(": a", &format!(": {name}")),
+            );
+        }
+        std::fs::create_dir(folder.path().join("in")).expect("a folder");
+        let inside = |name: &str| folder.path().join("in").join(name);
+        symlink("../linked.yaml", inside("a.yaml")).expect("a link");
+        std::fs::hard_link(folder.path().join("named.yaml"), inside("b.yaml")).expect("a link");
+        std::fs::rename(folder.path().join("locked.yaml"), inside("c.yaml")).expect("a move");
+        let locked = std::fs::Permissions::from_mode(0o444);
+        std::fs::set_permissions(inside("c.yaml"), locked).expect("its permissions");
+        write("in/d.yaml", &wrong.replace(": a", ": d"));
+        let fixed = lint(folder.path(), &["--fix=unsafe", "in"]);
+        assert_eq!(fixed.status.code(), Some(1));
+        for name in ["in/a.yaml", "in/b.yaml", "in/c.yaml"] {
+            assert!(read(name).contains("stesp"), "{name}");
+        }
+        assert!(
+            read("in/d.yaml").contains("steps"),
+            "the others are corrected"
+        );
+    }
+}

@@ -53,8 +53,8 @@ fn unknown(name: &str) -> CliError {
     let error = CliError::usage(format!("`{name}` is not a lint rule"));
     match did_you_mean(name, RULES.iter().map(|rule| rule.name)) {
         Some(near) => error.help(format!("did you mean `{near}`?")),
-        None => {
-            error.help("list the rules with `segno explain`; errors are explained in their report")
-        }
+        None => error.help(
+            "list the rules with `segno explain`; other problems are explained in their report",
+        ),
     }
 }

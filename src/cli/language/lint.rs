@@ -3,7 +3,7 @@
 mod fix;
 mod test_files;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
@@ -50,33 +50,34 @@ pub(crate) struct Lint {
 impl Lint {
     pub(crate) fn run(self, output: Output) -> Result<End, CliError> {
         let which = self.fix.or(self.diff.then_some(Which::Safe));
-        let checked = match which {
-            None => Checked::of(&self.paths, &Changed::new())?,
+        let (checked, unwritten) = match which {
+            None => (Checked::of(&self.paths, &Changed::new())?, false),
             Some(_) if self.paths.iter().any(|path| path.as_os_str() == "-") => {
                 return Err(CliError::usage("standard input cannot be fixed")
                     .help("name a file, or leave out `--fix` and `--diff`"));
+            }
+            Some(_) if self.diff && output.is_json() => {
+                return Err(
+                    CliError::usage("`--diff` prints text only").help("leave out `--output`")
+                );
             }
             Some(which) => {
                 let fixed = fix::fix(&self.paths, which)?;
                 if self.diff {
                     return fixed.print(output);
                 }
-                fixed.write(output)?
+                fixed.write(output)
             }
         };
-        let Checked {
-            sources,
-            diagnostics,
-            count,
-            ..
-        } = checked;
-        let report = Report::new(&sources, diagnostics, count);
+        let diagnostics = checked.diagnostics.clone();
+        let report = Report::new(&checked.sources, diagnostics, checked.count);
         print(&report, output)?;
         if which.is_none() {
-            fix::advise(report.diagnostics(), output);
+            fix::advise(&checked, output);
         }
-        let failed =
-            report.has_errors() || (self.deny_warnings && !report.diagnostics().is_empty());
+        let failed = unwritten
+            || report.has_errors()
+            || (self.deny_warnings && !report.diagnostics().is_empty());
         Ok(if failed { End::Failed } else { End::Done })
     }
 }
@@ -87,7 +88,7 @@ struct Checked {
     diagnostics: Vec<Diagnostic>,
     /// The number of named files.
     count: usize,
-    /// Their paths, by the paths in messages.
+    /// The paths of the files that may be corrected, by the paths in messages.
     paths: BTreeMap<String, PathBuf>,
 }
 
@@ -106,8 +107,10 @@ impl Checked {
         loaded.complete(&mut |key| fetch(&root, key));
         let mut diagnostics = check(&loaded, asked);
         diagnostics.extend(test_files::check(&tests, changed, &mut loaded.sources)?);
-        let is_asked = |file| paths.contains_key(&*loaded.sources.file(file).path);
-        lint::allow::apply(&loaded.sources, &mut diagnostics, is_asked);
+        // A library is checked as far as definitions use it.
+        let is_checked =
+            |file: FileId| (file.0 as usize) < asked && loaded.definitions(file).next().is_some();
+        lint::allow::apply(&loaded.sources, &mut diagnostics, is_checked);
         Ok(Checked {
             sources: loaded.sources,
             diagnostics,
@@ -275,12 +278,20 @@ impl Files {
             .iter()
             .map(|test| (shown(&test.path), test.path.clone()))
             .collect();
+        let mut keys = BTreeSet::new();
         for (path, named) in found {
+            let key = key(&root, &path);
+            if !keys.insert(key.clone()) {
+                continue;
+            }
             let bytes = read(&path, changed)?;
-            if named || load::is_definition(&bytes) {
+            let is_definition = load::is_definition(&bytes);
+            if is_definition {
                 by_shown.insert(shown(&path), path.clone());
+            }
+            if named || is_definition {
                 unread.push(Unread {
-                    key: key(&root, &path).into(),
+                    key: key.into(),
                     path: shown(&path).into(),
                     bytes,
                 });

@@ -1,6 +1,6 @@
 //! `segno lint --fix`: applies the corrections that diagnostics carry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -10,13 +10,13 @@ use similar::TextDiff;
 
 use super::Checked;
 use crate::cli::error::{CliError, End};
-use crate::cli::print::Output;
-use crate::diagnostic::{Diagnostic, Fix};
+use crate::cli::print::{Output, warn};
+use crate::diagnostic::Fix;
 use crate::report::counted;
 use crate::source::{FileId, Range};
 
-/// A correction can reveal what another one corrects; after this many rounds the rest is reported.
-const ROUNDS_MAX: usize = 20;
+/// A correction can reveal what another one corrects, and a report is bounded; after this many rounds the rest is left.
+const ROUNDS_MAX: usize = 200;
 
 /// Texts that are not written yet, by the paths of their files.
 pub(crate) type Changed = BTreeMap<PathBuf, String>;
@@ -35,11 +35,18 @@ impl Which {
     }
 }
 
+/// A text as it was and as it is corrected.
+#[derive(Clone)]
+struct Text {
+    before: String,
+    after: String,
+    /// The corrections in it.
+    count: usize,
+}
+
 /// The result of correcting files.
 pub(crate) struct Fixed {
-    /// The texts before and after.
-    texts: BTreeMap<PathBuf, (String, String)>,
-    count: usize,
+    texts: BTreeMap<PathBuf, Text>,
     /// The diagnostics that remain.
     checked: Checked,
 }
@@ -47,63 +54,100 @@ pub(crate) struct Fixed {
 /// Checks files and corrects them in memory until no correction is left.
 pub(crate) fn fix(paths: &[PathBuf], which: Which) -> Result<Fixed, CliError> {
     let mut checked = Checked::of(paths, &Changed::new())?;
-    let mut texts = BTreeMap::<PathBuf, (String, String)>::new();
-    let mut count = 0;
+    let mut texts = BTreeMap::<PathBuf, Text>::new();
+    let mut refused = BTreeSet::<PathBuf>::new();
     for _ in 0..ROUNDS_MAX {
-        let corrected = correct(&checked, which, &mut texts);
-        if corrected == 0 {
+        let corrected = correct(&checked, which, &refused);
+        if corrected.is_empty() {
             break;
         }
-        count += corrected;
-        let changed = texts
+        let mut next: Changed = texts
             .iter()
-            .map(|(path, (_, new))| (path.clone(), new.clone()));
-        checked = Checked::of(paths, &changed.collect())?;
+            .map(|(path, text)| (path.clone(), text.after.clone()))
+            .collect();
+        next.extend(
+            corrected
+                .iter()
+                .map(|(path, text)| (path.clone(), text.after.clone())),
+        );
+        let after = Checked::of(paths, &next)?;
+        // A correction that breaks the structure of a file is none.
+        let broken = |path: &PathBuf| structural(&after, path) > structural(&checked, path);
+        let broken: Vec<_> = corrected
+            .keys()
+            .filter(|path| broken(path))
+            .cloned()
+            .collect();
+        if !broken.is_empty() {
+            refused.extend(broken);
+            continue;
+        }
+        for (path, text) in corrected {
+            let both = texts.entry(path).or_insert(Text {
+                count: 0,
+                ..text.clone()
+            });
+            both.after = text.after;
+            both.count += text.count;
+        }
+        checked = after;
     }
-    Ok(Fixed {
-        texts,
-        count,
-        checked,
-    })
+    Ok(Fixed { texts, checked })
 }
 
-/// Applies corrections that do not overlap, and returns their number.
+/// Number of errors in a file that concern its structure.
+fn structural(checked: &Checked, path: &Path) -> usize {
+    let errors = checked.diagnostics.iter().filter(|d| {
+        matches!(
+            d.code,
+            "yaml-syntax" | "duplicate-key" | "expression-syntax" | "not-a-definition"
+        )
+    });
+    errors
+        .filter(|d| self::path(checked, d.range.file).is_some_and(|found| found == path))
+        .count()
+}
+
+/// Applies corrections that do not overlap.
 fn correct(
     checked: &Checked,
     which: Which,
-    texts: &mut BTreeMap<PathBuf, (String, String)>,
-) -> usize {
+    refused: &BTreeSet<PathBuf>,
+) -> BTreeMap<PathBuf, Text> {
+    let may_change = |file| path(checked, file).is_some_and(|path| !refused.contains(path));
     let mut edits = BTreeMap::<FileId, Vec<(Range, &str)>>::new();
-    let mut count = 0;
+    let mut counts = BTreeMap::<FileId, usize>::new();
     let fixes = checked.diagnostics.iter().filter_map(|d| d.fix.as_ref());
     for fix in fixes.filter(|fix| which.has(fix)) {
         let is_free = |(range, _): &(Range, String)| {
-            let taken = edits.get(&range.file).into_iter().flatten();
-            path(checked, range.file).is_some()
-                && !taken.into_iter().any(|(taken, _)| taken.touches(*range))
+            let mut taken = edits.get(&range.file).into_iter().flatten();
+            may_change(range.file) && !taken.any(|(taken, _)| taken.touches(*range))
         };
         if !fix.edits.iter().all(is_free) {
             continue;
         }
-        count += 1;
         for (range, text) in &fix.edits {
             edits.entry(range.file).or_default().push((*range, text));
         }
+        if let Some((range, _)) = fix.edits.first() {
+            *counts.entry(range.file).or_default() += 1;
+        }
     }
-    for (file, mut edits) in edits {
-        let Some(path) = path(checked, file) else {
-            continue;
-        };
+    let corrected = edits.into_iter().filter_map(|(file, mut edits)| {
         let before = &*checked.sources.file(file).text;
         edits.sort_by_key(|(range, _)| range.start);
         let mut after = before.to_owned();
         for (range, text) in edits.into_iter().rev() {
             after.replace_range(range.start as usize..range.end as usize, text);
         }
-        let both = texts.entry(path.clone());
-        both.or_insert_with(|| (before.to_owned(), String::new())).1 = after;
-    }
-    count
+        let text = Text {
+            before: before.to_owned(),
+            after,
+            count: counts.get(&file).copied().unwrap_or_default(),
+        };
+        Some((path(checked, file)?.clone(), text))
+    });
+    corrected.collect()
 }
 
 /// The path of a named file.
@@ -113,11 +157,15 @@ fn path(checked: &Checked, file: FileId) -> Option<&PathBuf> {
 
 impl Fixed {
     pub(crate) fn print(self, output: Output) -> Result<End, CliError> {
-        for (path, (before, after)) in &self.texts {
+        for (path, text) in &self.texts {
             let path = path.display().to_string();
-            let diff = TextDiff::from_lines(before, after);
+            let diff = TextDiff::from_lines(&text.before, &text.after);
             let diff = diff.unified_diff().header(&path, &path).to_string();
             output.file(diff.trim_end_matches('\n'))?;
+        }
+        let left = self.checked.diagnostics.len();
+        if left > 0 {
+            output.remark(format!("{} would remain", counted(left, "problem")));
         }
         Ok(match self.texts.is_empty() {
             true => End::Done,
@@ -125,45 +173,73 @@ impl Fixed {
         })
     }
 
-    pub(crate) fn write(self, output: Output) -> Result<Checked, CliError> {
-        for (path, (before, after)) in &self.texts {
-            replace(path, before, after).map_err(|error| {
-                CliError::usage(format!("cannot fix {}: {error}", path.display()))
-            })?;
+    /// Writes the corrected files. Returns the diagnostics that remain, and whether a file could not be written.
+    pub(crate) fn write(self, output: Output) -> (Checked, bool) {
+        let (mut fixes, mut files) = (0, 0);
+        for (path, text) in &self.texts {
+            match replace(path, text) {
+                Ok(()) => (fixes, files) = (fixes + text.count, files + 1),
+                Err(error) => warn(&format!("cannot fix {}: {error}", path.display()), &[]),
+            }
         }
-        let (fixes, files) = (self.count, self.texts.len());
-        if fixes > 0 {
+        if files > 0 {
             output.remark(format!(
                 "fixed {} in {}",
                 counted(fixes, "problem"),
                 counted(files, "file")
             ));
         }
-        Ok(self.checked)
+        (self.checked, files < self.texts.len())
     }
 }
 
-/// Replaces the file atomically, so that it is never half written; its permissions stay.
-fn replace(path: &Path, before: &str, after: &str) -> io::Result<()> {
-    let path = path.canonicalize()?;
-    let bytes = fs::read(&path)?;
-    let Some(mark) = bytes.strip_suffix(before.as_bytes()) else {
+/// Replaces the file atomically, so that it is never half written; its owner and its permissions stay.
+fn replace(path: &Path, text: &Text) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(path)?;
+    if metadata.is_symlink() {
+        return Err(io::Error::other(
+            "it is a symbolic link; name the file itself",
+        ));
+    }
+    if metadata.permissions().readonly() {
+        return Err(io::Error::other("it is read-only"));
+    }
+    let bytes = fs::read(path)?;
+    let Some(mark) = bytes.strip_suffix(text.before.as_bytes()) else {
         return Err(io::Error::other("it was changed meanwhile"));
     };
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let path = path.canonicalize()?;
+    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new("/")))?;
     // A byte order mark is not part of the text.
     file.write_all(mark)?;
-    file.write_all(after.as_bytes())?;
-    file.as_file()
-        .set_permissions(fs::metadata(&path)?.permissions())?;
+    file.write_all(text.after.as_bytes())?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt, fchown};
+        if metadata.nlink() > 1 {
+            return Err(io::Error::other("it has several names (hard links)"));
+        }
+        fchown(file.as_file(), Some(metadata.uid()), Some(metadata.gid()))?;
+    }
+    file.as_file().set_permissions(metadata.permissions())?;
     file.persist(&path)?;
     Ok(())
 }
 
-/// Suggests the option, if it would correct something.
-pub(crate) fn advise(diagnostics: &[Diagnostic], output: Output) {
-    let fixes = || diagnostics.iter().filter_map(|d| d.fix.as_ref());
+/// Suggests the option, if it would correct something in the named files.
+pub(crate) fn advise(checked: &Checked, output: Output) {
+    let is_asked = |fix: &&Fix| {
+        fix.edits
+            .iter()
+            .all(|(range, _)| path(checked, range.file).is_some())
+    };
+    let fixes = || {
+        checked
+            .diagnostics
+            .iter()
+            .filter_map(|d| d.fix.as_ref())
+            .filter(is_asked)
+    };
     let (all, safe) = (fixes().count(), fixes().filter(|fix| fix.safe).count());
     if safe > 0 {
         output.remark(format!("`segno lint --fix` corrects {safe} of these"));
