@@ -1,5 +1,5 @@
 //! What happened first in history decides, whatever comes with the same workflow task and however the branches are written: a signal
-//! beside a timer, a deadline, the end of an activity or child, or a cancellation, all while no worker is there.
+//! beside a timer, a deadline, the end of an activity or child, or a cancellation, and any two of these, all while no worker is there.
 
 use serde_json::{Value, json};
 
@@ -84,5 +84,90 @@ fn what_happened_first_in_history_wins() {
         }
         let folder = histories.path().to_str().unwrap();
         worker.cluster.segno(&["replay", "--file", folder]).ok();
+    }
+}
+
+/// What ends by itself after a time.
+const ENDS: [(&str, &str); 5] = [
+    ("timer", "timer: AFTER"),
+    (
+        "activity",
+        "try: [{ activity: nobody, task_queue: nobody-serves-this, schedule_to_start_timeout: AFTER, start_to_close_timeout: 60s }], catch: [{ do: [] }]",
+    ),
+    (
+        "child",
+        "try: [{ child: order-nobody, task_queue: nobody-serves-this, workflow_run_timeout: AFTER }], catch: [{ do: [] }]",
+    ),
+    (
+        "deadline",
+        "try: [{ do: [{ wait: { signal: s } }], timeout: AFTER }], catch: [{ do: [] }]",
+    ),
+    (
+        "wait",
+        "wait: { signal: s, timeout: AFTER }, on_timeout: []",
+    ),
+];
+
+/// Each with each other, in both orders of writing: the names of what ends first and a definition.
+fn pairs_of_ends() -> Vec<(&'static str, String, String)> {
+    let mut pairs = Vec::new();
+    for (first, early) in ENDS {
+        for (second, late) in ENDS.into_iter().filter(|(name, _)| *name != first) {
+            let branch = |name: &str, step: &str, after: &str| {
+                format!("      {name}: [{{ {} }}]\n", step.replace("AFTER", after))
+            };
+            let early = branch(first, early, "40s");
+            let late = branch(second, late, "43s");
+            for (order, branches) in [early.clone() + &late, late.clone() + &early]
+                .iter()
+                .enumerate()
+            {
+                let name = format!("order-{first}-{second}-{order}");
+                let definition = format!(
+                    "segno: 1\nworkflow: {name}\nsteps:\n  - id: r\n    race:\n{branches}  - return: ${{ r.winner }}\n"
+                );
+                pairs.push((first, name, definition));
+            }
+        }
+    }
+    pairs
+}
+
+#[test]
+fn of_two_ends_the_first_in_history_wins() {
+    let pairs = pairs_of_ends();
+    let folder = tempfile::tempdir().unwrap();
+    for (_, name, definition) in &pairs {
+        std::fs::write(folder.path().join(format!("{name}.yaml")), definition).unwrap();
+    }
+    let worker = Worker::start(folder.path(), &["--max-cached-workflows", "0"]);
+    let runs: Vec<_> = pairs
+        .iter()
+        .map(|(first, name, _)| (first, name, worker.launch(name, &Value::Null)))
+        .collect();
+    let ended = |run: &Workflow<'_>| {
+        let events = run.history(None);
+        events
+            .iter()
+            .filter(|e| OTHERS.iter().any(|kind| e["eventType"] == *kind))
+            .count()
+    };
+    for (_, _, run) in &runs {
+        until("the first workflow task", || {
+            let events = run.history(None);
+            place(&events, |kind| kind == "EVENT_TYPE_WORKFLOW_TASK_COMPLETED")
+        });
+    }
+    worker.kill();
+    for (_, name, run) in &runs {
+        until(&format!("both ends of {name}"), || {
+            (ended(run) == 2).then_some(())
+        });
+    }
+    worker.begin();
+    for (first, name, run) in &runs {
+        assert_eq!(run.result(), json!(first), "{name}: {}", run.id);
+        run.assert_no_task_failed();
+        run.assert_replays();
     }
 }
