@@ -54,6 +54,42 @@ fn signals_that_nothing_has_taken_go_along() {
     }
 }
 
+/// They go along to another workflow type as well, as far as there is room for them.
+#[test]
+fn signals_go_along_to_another_type_within_the_bound_of_a_payload() {
+    let worker = lost(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("input.json");
+    std::fs::write(&file, json!("x".repeat(900_000)).to_string()).unwrap();
+    for large in [false, true] {
+        let run = worker.launch("lost-as-another", &Value::Null);
+        for number in 1..=3 {
+            match large {
+                true => {
+                    let input = ["--input-file", file.to_str().unwrap()];
+                    let signal = [&["signal", &run.id, "job"][..], &input].concat();
+                    worker.cluster.segno(&signal).ok();
+                }
+                false => run.signal("job", &json!(number)),
+            }
+        }
+        run.signal("go", &Value::Null);
+        if large {
+            let failure = run.end()["failure"].clone();
+            assert_eq!(failure["type"], "PayloadSizeExceeded", "{failure:#}");
+            let message = failure["message"].as_str().unwrap();
+            assert!(
+                message.contains("signals that no step has taken"),
+                "{message}"
+            );
+        } else {
+            assert_eq!(run.result(), json!([1, 2, 3]));
+        }
+        run.assert_no_task_failed();
+        run.assert_replays();
+    }
+}
+
 /// What an update answered is in the state of the continuation.
 #[test]
 fn an_update_that_was_answered_is_in_the_next_run() {
