@@ -1,7 +1,6 @@
-"""Builds all tests and runs them side by side; ./test calls it.
+"""Builds all tests and runs them, one job after another; ./test calls it.
 
-Most tests on a server wait: for timers, timeouts and processes. They run beside each other and beside the tests that compute, which have
-a lower priority and so take only what is left of the processors. Each job's output is printed when it ends.
+Each job's output is printed when it ends, and is in target/suite/ while it runs.
 
     suite.py          everything
     suite.py quick    tests that need no server, except QUICK_SKIPPED
@@ -13,18 +12,14 @@ import pathlib
 import re
 import subprocess
 import sys
-import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 # How many tests are listed at the end.
 SLOWEST = 20
 
 # The output of each job, while it runs and afterwards.
 LOGS = pathlib.Path("target/suite")
-
-# Niceness of jobs that compute: a workflow task has a timeout of seconds, a computation has no deadline.
-NICE = 10
 
 
 @dataclass
@@ -34,30 +29,18 @@ class Job:
     name: str
     binary: str
     prefixes: tuple = ("",)
-    # Tests at a time; None: one per processor.
-    threads: int | None = None
-    computes: bool = False
-    tests: list = field(default_factory=list)
 
 
-# Each lane runs its jobs one after another; lanes run side by side. The longest job of a lane comes first.
-LANES = [
-    [
-        Job("cluster", "cluster", threads=4),
-    ],
-    [
-        Job("steps", "cluster", ("steps::",), threads=2),
-        Job("hunt", "hunt"),
-        Job("attack", "attack", threads=3),
-        Job("run", "local", ("run::",), threads=3),
-        Job("simulator", "cluster", ("simulator::",), threads=3),
-    ],
-    [
-        Job("replay", "local", ("replay::", "random::", "golden::"), computes=True),
-        Job("language", "language", computes=True),
-        Job("units", "segno", computes=True),
-        Job("local", "local", computes=True),
-    ],
+# In this order. Tests on a server need the processors for themselves: beside others, workflow tasks time out.
+JOBS = [
+    Job("units", "segno"),
+    Job("language", "language"),
+    Job("local", "local"),
+    Job("attack", "attack"),
+    Job("hunt", "hunt"),
+    Job("steps", "cluster", ("steps::",)),
+    Job("simulator", "cluster", ("simulator::",)),
+    Job("cluster", "cluster"),
 ]
 
 # Tests without a server that take more than a few seconds each.
@@ -79,7 +62,6 @@ class Suite:
         self.begin = time.monotonic()
         self.failures = []
         self.timings = []
-        self.lock = threading.Lock()
 
     def report(self, text):
         print(f"test: {time.monotonic() - self.begin:4.0f} s  {text}", flush=True)
@@ -95,12 +77,11 @@ class Suite:
         process.returncode = os.waitstatus_to_exitcode(status)
         output = log.read_text(errors="replace")
         took = time.monotonic() - begin
-        with self.lock:
-            if process.returncode:
-                self.failures.append((name, output))
-            result = "failed" if process.returncode else "ok"
-            print(output, end="")
-            self.report(f"{name}: {result} in {took:.0f} s ({used.ru_utime + used.ru_stime:.0f} s of a processor)")
+        if process.returncode:
+            self.failures.append((name, output))
+        result = "failed" if process.returncode else "ok"
+        print(output, end="")
+        self.report(f"{name}: {result} in {took:.0f} s ({used.ru_utime + used.ru_stime:.0f} s of a processor)")
         return process.returncode, output
 
     def job(self, job, executables):
@@ -108,19 +89,15 @@ class Suite:
             if not tests:
                 continue
             command = [executable, "--exact", "-Zunstable-options", "--report-time"]
-            if job.threads:
-                command.append(f"--test-threads={job.threads}")
             # Durations are unstable in the standard test harness. Never set this for Cargo: build scripts ask for it, and all would be built anew.
             environment = {**os.environ, "RUSTC_BOOTSTRAP": "1"}
-            lower = (lambda: os.nice(NICE)) if job.computes else None
-            code, output = self.check(f"{job.name} ({len(tests)})", [*command, *tests], env=environment, preexec_fn=lower)
+            code, output = self.check(f"{job.name} ({len(tests)})", [*command, *tests], env=environment)
             results = RESULT.findall(output)
             passed = re.search(r"^test result: ok\. (\d+) passed", output, re.M)
-            with self.lock:
-                self.timings += [(float(took or 0), name, job.name) for name, _, took in results]
-                # A binary that is left early, or a test that is renamed, must not pass unseen.
-                if not code and (not passed or int(passed[1]) != len(tests)):
-                    self.failures.append((job.name, f"not all of {len(tests)} tests have run\n{output}"))
+            self.timings += [(float(took or 0), name, job.name) for name, _, took in results]
+            # A binary that is left early, or a test that is renamed, must not pass unseen.
+            if not code and (not passed or int(passed[1]) != len(tests)):
+                self.failures.append((job.name, f"not all of {len(tests)} tests have run\n{output}"))
 
     def end(self):
         for took, name, job in sorted(self.timings, reverse=True)[:SLOWEST]:
@@ -153,13 +130,12 @@ def built(arguments):
 
 
 def assigned(binaries, wanted):
-    """For each lane its jobs, each with its binaries and their tests. Every test is in exactly one job."""
-    jobs = [job for lane in LANES for job in lane]
-    found = {job.name: [] for job in jobs}
+    """Each job with its binaries and their tests. Every test is in exactly one job."""
+    found = {job.name: [] for job in JOBS}
     for binary, path in binaries:
         listed = subprocess.run([path, "--list", "--format", "terse"], stdout=subprocess.PIPE, text=True, check=True)
         tests = [line.removesuffix(": test") for line in listed.stdout.splitlines() if line.endswith(": test")]
-        own = sorted((job for job in jobs if job.binary == binary), key=lambda job: job.prefixes == ("",))
+        own = sorted((job for job in JOBS if job.binary == binary), key=lambda job: job.prefixes == ("",))
         by_job = {job.name: [] for job in own}
         for test in filter(wanted, tests):
             job = next((job for job in own if test.startswith(job.prefixes)), None)
@@ -168,7 +144,7 @@ def assigned(binaries, wanted):
             by_job[job.name].append(test)
         for name, chosen in by_job.items():
             found[name].append((path, chosen))
-    return [[(job, found[job.name]) for job in lane if any(tests for _, tests in found[job.name])] for lane in LANES]
+    return [(job, found[job.name]) for job in JOBS]
 
 
 def main():
@@ -179,21 +155,15 @@ def main():
     LOGS.mkdir(parents=True, exist_ok=True)
     suite = Suite()
     suite.check("format", ["cargo", "fmt", "--check"])
-    clippy = ["cargo", "clippy", *(QUICK_TARGETS if is_quick else ["--all-targets"]), "--", "-D", "warnings"]
-    binaries = built(QUICK_TARGETS if is_quick else [])
+    targets = QUICK_TARGETS if is_quick else []
+    suite.check("clippy", ["cargo", "clippy", *(targets or ["--all-targets"]), "--", "-D", "warnings"])
+    binaries = built(targets)
     suite.report("built")
     wanted = (lambda test: not test.startswith(QUICK_SKIPPED)) if is_quick else (lambda test: True)
-    lanes = [[lambda j=job, e=executables: suite.job(j, e) for job, executables in lane] for lane in assigned(binaries, wanted)]
-    # Cargo's own work beside the tests: it computes, too.
-    cargo = [lambda: suite.check("clippy", clippy, preexec_fn=lambda: os.nice(NICE))]
+    for job, executables in assigned(binaries, wanted):
+        suite.job(job, executables)
     if not is_quick:
-        cargo.append(lambda: suite.check("documentation", ["cargo", "test", "--doc"], preexec_fn=lambda: os.nice(NICE)))
-    lanes.append(cargo)
-    threads = [threading.Thread(target=lambda lane=lane: [work() for work in lane]) for lane in lanes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+        suite.check("documentation", ["cargo", "test", "--doc"])
     sys.exit(suite.end())
 
 

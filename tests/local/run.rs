@@ -448,7 +448,7 @@ fn mistakes_in_other_files_are_counted() {
     let of_library = plainly(at, &["uses.yaml"]);
     assert!(of_library.stderr.contains("typez"), "{of_library:#?}");
     assert!(
-        of_library.stderr.contains("1 mistake in other"),
+        of_library.stderr.contains("1 error in other"),
         "{of_library:#?}"
     );
 }
