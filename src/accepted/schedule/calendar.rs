@@ -485,12 +485,12 @@ mod tests {
             assert_eq!(zone.is_some(), has_zone, "{cron}");
         }
         for (cron, why) in [
-            ("", "not 0"),
-            ("* * * *", "not 4"),
+            ("", "found 0"),
+            ("* * * *", "found 4"),
             ("60 * * * *", "`60` is not valid for `minute`"),
             ("* * * * 8", "`8` is not valid for `day_of_week`"),
             ("* 5-1 * * *", "`5-1` ends before it begins"),
-            ("*/0 * * * *", "`0` is no step"),
+            ("*/0 * * * *", "`0` is not a step"),
             ("@fortnightly", "the words are @yearly"),
             ("@every 0s", "an interval must be at least 1s"),
             ("@every soon", "`soon` is not a duration"),
