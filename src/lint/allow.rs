@@ -1,9 +1,11 @@
 //! Comments `# segno: allow(RULE) reason`, which silence warnings.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::RULES;
 use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::limits::DIAGNOSTICS_PER_FILE_MAX;
+use crate::load;
 use crate::source::{FileId, Range, Sources};
 use crate::yaml;
 
@@ -27,7 +29,7 @@ pub(crate) fn apply(
     is_checked: impl Fn(FileId) -> bool,
 ) {
     let mut allows = Vec::new();
-    let mut malformed = Vec::new();
+    let mut found = BTreeMap::<FileId, Vec<Diagnostic>>::new();
     // Before it is read once more: few files have one.
     let may_have = |text: &str| {
         text.split('#')
@@ -35,16 +37,14 @@ pub(crate) fn apply(
             .any(|rest| rest.trim_start().starts_with(NAME))
     };
     for (id, file) in sources.files().filter(|(_, file)| may_have(&file.text)) {
+        let content = content_lines(&file.text);
         for (range, text) in yaml::comments(id, &file.text) {
-            match parsed(sources, range, &text) {
-                Some(Ok(found)) => allows.extend(found),
-                Some(Err(warning)) if is_checked(id) => malformed.push(warning),
+            match parsed(sources, range, &text, &content) {
+                Some(Ok(parsed)) => allows.extend(parsed),
+                Some(Err(warning)) if is_checked(id) => found.entry(id).or_default().push(warning),
                 Some(Err(_)) | None => {}
             }
         }
-    }
-    if allows.is_empty() {
-        return diagnostics.append(&mut malformed);
     }
     let mut used = BTreeSet::<Range>::new();
     let has_errors = diagnostics.iter().any(Diagnostic::is_error);
@@ -64,8 +64,18 @@ pub(crate) fn apply(
     let unused = allows.iter().filter(|allow| {
         !has_errors && is_checked(allow.range.file) && !used.contains(&allow.range)
     });
-    diagnostics.extend(unused.map(unused_allow));
-    diagnostics.append(&mut malformed);
+    for allow in unused {
+        let found = found.entry(allow.range.file).or_default();
+        // One more is enough for the report to name the bound.
+        if found.len() <= DIAGNOSTICS_PER_FILE_MAX {
+            found.push(unused_allow(allow));
+        }
+    }
+    diagnostics.extend(
+        found
+            .into_iter()
+            .flat_map(|(file, found)| load::bounded(file, found)),
+    );
 }
 
 fn unused_allow(allow: &Allow) -> Diagnostic {
@@ -88,7 +98,12 @@ fn unused_allow(allow: &Allow) -> Diagnostic {
 }
 
 /// What a comment allows, if it is such a comment.
-fn parsed(sources: &Sources, range: Range, text: &str) -> Option<Result<Vec<Allow>, Diagnostic>> {
+fn parsed(
+    sources: &Sources,
+    range: Range,
+    text: &str,
+    content: &[u32],
+) -> Option<Result<Vec<Allow>, Diagnostic>> {
     let directive = text.trim_start().strip_prefix(NAME)?.trim_start();
     let names = match directive.strip_prefix("allow") {
         Some(rest) => rest.strip_prefix('(').and_then(|rest| rest.split_once(')')),
@@ -102,7 +117,10 @@ fn parsed(sources: &Sources, range: Range, text: &str) -> Option<Result<Vec<Allo
     if reason.trim().is_empty() {
         return Some(Err(malformed(range, "the comment gives no reason")));
     }
-    let line = covered(sources, range);
+    // Its own line if something precedes it there, otherwise the next line that has more than a comment.
+    let own = line(sources, range);
+    let next = content.partition_point(|line| *line < own);
+    let line = content.get(next).copied().unwrap_or(own);
     // The comment has the names unchanged.
     let source = sources.text(range);
     let mut at = range.start as usize + source.find('(').unwrap_or_default() + 1;
@@ -128,14 +146,13 @@ fn line(sources: &Sources, range: Range) -> u32 {
     sources.file(range.file).position(range.start).line
 }
 
-/// The comment's own line if something precedes it there, otherwise the next line that has more than a comment.
-fn covered(sources: &Sources, range: Range) -> u32 {
-    let own = line(sources, range);
-    let mut lines = sources.file(range.file).text.lines().zip(1..);
-    let is_content = |text: &str| {
+/// The numbers of the lines that have more than a comment.
+fn content_lines(text: &str) -> Vec<u32> {
+    let has_content = |text: &str| {
         let text = text.trim_start();
         !text.is_empty() && !text.starts_with('#')
     };
-    let next = lines.find(|(text, line)| *line >= own && is_content(text));
-    next.map_or(own, |(_, line)| line)
+    let lines = text.lines().zip(1..);
+    let lines = lines.filter(|(text, _)| has_content(text));
+    lines.map(|(_, line)| line).collect()
 }

@@ -21,7 +21,7 @@ impl Parser {
         let name = self
             .text(&fields, key!("workflow"))
             .unwrap_or_else(|| Spanned::new("".into(), fields.start()));
-        self.text(&fields, key!("description"));
+        self.description(&fields);
         let state = self.named(&fields, key!("state"));
         Some(Definition {
             name,
@@ -92,6 +92,11 @@ impl Parser {
             .collect()
     }
 
+    /// A description is for readers: only its type is checked.
+    fn description(&mut self, fields: &Fields<'_>) {
+        self.text(fields, key!("description"));
+    }
+
     /// Each of a key's named mappings; an empty one counts as one without keys.
     pub(super) fn each<'n, T>(
         &mut self,
@@ -121,7 +126,7 @@ impl Parser {
             key!("activities"),
             &tables::CONTRACT,
             |parser, name, fields| {
-                parser.text(fields, key!("description"));
+                parser.description(fields);
                 ActivityContract {
                     name,
                     input: parser.schema(fields, key!("input")),
@@ -201,7 +206,7 @@ impl Parser {
             key!("blocks"),
             &tables::BLOCK,
             |parser, name, fields| {
-                parser.text(fields, key!("description"));
+                parser.description(fields);
                 Block {
                     name,
                     input: parser.schema(fields, key!("input")),

@@ -307,7 +307,7 @@ impl Server {
         else {
             return self.broken(
                 run,
-                "a run that has not closed as a child is told to its parent",
+                "an open run, or one without a parent, is reported as a closed child",
             );
         };
         let state = execution.retry_state;

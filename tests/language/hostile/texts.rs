@@ -3,6 +3,25 @@
 use super::{HEAD, Shape, fill, list};
 
 pub const TEXTS: &[(&str, Shape)] = &[
+    ("comments that allow what is not reported", |n| {
+        fill(
+            n,
+            "steps: []\n",
+            |i| format!("# segno: allow(unused-stat{i}) x\n"),
+            "",
+        )
+    }),
+    ("comments that allow what is reported", |n| {
+        fill(
+            n,
+            "steps: []\nstate:\n",
+            |i| format!("  a{i}: 1 # segno: allow(unused-state) x\n"),
+            "",
+        )
+    }),
+    ("comments that give no reason", |n| {
+        fill(n, "steps: []\n", |_| "# segno: allow(x)\n".into(), "")
+    }),
     ("defaults with a long expression", |n| {
         let key = format!("\"${{ [{}'b'][0] }}\"", "'a',".repeat(3_900));
         let head = format!(

@@ -113,7 +113,7 @@ const fn row(from: State, on: &'static [Input], to: State, effect: Effect) -> Ro
     }
 }
 
-/// What the engine is told about a child.
+/// A change of a child for the engine.
 #[derive(Debug)]
 enum News {
     Start(Start),
